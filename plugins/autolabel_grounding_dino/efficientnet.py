@@ -1,0 +1,167 @@
+"""EfficientNet-lite0 with folded batch norm, registered as a transformers backbone on import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoBackbone, AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
+from transformers.modeling_outputs import BackboneOutput
+
+MODEL_TYPE = "efficientnet_lite0"
+STEM_CHANNELS = 32
+BATCH_NORM_EPSILON = 1e-3
+# Per stage: expansion, kernel, stride of the first block, output channels, blocks.
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+STAGE_NAMES = ("stem", *(f"stage{number}" for number in range(1, len(STAGES) + 1)))
+STAGE_CHANNELS = (STEM_CHANNELS, *(stage[3] for stage in STAGES))
+
+
+class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc]
+    """Configure which stages of EfficientNet-lite0 are handed out, by name or by index."""
+
+    model_type = MODEL_TYPE
+
+    def __init__(
+        self,
+        out_features: list[str] | None = None,
+        out_indices: list[int] | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stage_names = list(STAGE_NAMES)
+        self.set_output_features_output_indices(out_features=out_features, out_indices=out_indices)
+
+
+class FoldedConvolution(nn.Module):
+    """A convolution that carries its batch norm, TensorFlow "same" padding on stride 2, then ReLU6 if asked for."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        activate: bool = True,
+    ) -> None:
+        super().__init__()
+        symmetric = kernel // 2 if stride == 1 else 0
+        self.convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=symmetric, groups=groups)
+        total = kernel - 2 if stride == 2 else 0
+        self.extra_padding = (total // 2, total - total // 2) * 2
+        self.activate = activate
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (batch, in, height, width) to (batch, out, height / stride, width / stride); even sizes expected."""
+        if any(self.extra_padding):
+            image = functional.pad(image, self.extra_padding)
+        result: Tensor = self.convolution(image)
+        return functional.relu6(result) if self.activate else result
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel alone, project; a shortcut where shapes allow (MobileNetV2's block)."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        inner = in_channels * expansion
+        self.expand = FoldedConvolution(in_channels, inner, kernel=1) if expansion > 1 else None
+        self.depthwise = FoldedConvolution(inner, inner, kernel=kernel, stride=stride, groups=inner)
+        self.project = FoldedConvolution(inner, out_channels, kernel=1, activate=False)
+        self.shortcut = stride == 1 and in_channels == out_channels
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (batch, in, height, width) to (batch, out, height / stride, width / stride)."""
+        inner = image if self.expand is None else self.expand(image)
+        result: Tensor = self.project(self.depthwise(inner))
+        return image + result if self.shortcut else result
+
+
+class EfficientNetLite0(nn.Module):
+    """The convolutional part of EfficientNet-lite0: a stem and seven stages, no classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = FoldedConvolution(3, STEM_CHANNELS, kernel=3, stride=2)
+        self.stages = nn.ModuleList()
+        channels = STEM_CHANNELS
+        for expansion, kernel, stride, out_channels, blocks in STAGES:
+            stage = nn.Sequential()
+            for block in range(blocks):
+                first_stride = stride if block == 0 else 1
+                stage.append(
+                    InvertedResidual(channels, out_channels, expansion=expansion, kernel=kernel, stride=first_stride)
+                )
+                channels = out_channels
+            self.stages.append(stage)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Return the output of the stem and of every stage for pixels (batch, 3, height, width) in (x - 127) / 128."""
+        features = [self.stem(pixels)]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features
+
+
+class EfficientNetLite0Backbone(BackboneMixin, PreTrainedModel):  # type: ignore[misc]
+    """EfficientNet-lite0 as transformers' detectors expect a backbone."""
+
+    config_class = EfficientNetLite0Config
+    base_model_prefix = "features"
+    main_input_name = "pixel_values"
+    has_attentions = False
+
+    def __init__(self, config: EfficientNetLite0Config) -> None:
+        super().__init__(config)
+        self.num_features = list(STAGE_CHANNELS)
+        self.features = EfficientNetLite0()
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave torch's own initialisation in place: weights always come from a file."""
+
+    def forward(self, pixel_values: Tensor, **_: object) -> BackboneOutput:
+        """Return the stages named in the configuration for pixels (batch, 3, height, width)."""
+        features = self.features(pixel_values)
+        chosen = tuple(features[STAGE_NAMES.index(name)] for name in self.out_features)
+        return BackboneOutput(feature_maps=chosen)
+
+
+def load_imagenet_weights(network: EfficientNetLite0, path: Path) -> None:
+    """Fill `network` from the published `efficientnet-lite0-57934424.pth`, folding batch norm into the convolutions."""
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    _fold(network.stem, state, "_conv_stem", "_bn0")
+    blocks = (block for stage in network.stages for block in stage)
+    for number, block in enumerate(blocks):
+        assert isinstance(block, InvertedResidual)
+        prefix = f"_blocks.{number}."
+        if block.expand is not None:
+            _fold(block.expand, state, prefix + "_expand_conv", prefix + "_bn0")
+        _fold(block.depthwise, state, prefix + "_depthwise_conv", prefix + "_bn1")
+        _fold(block.project, state, prefix + "_project_conv", prefix + "_bn2")
+
+
+@torch.no_grad()
+def _fold(target: FoldedConvolution, state: Mapping[str, Tensor], convolution: str, norm: str) -> None:
+    scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
+    target.convolution.weight.copy_(state[f"{convolution}.weight"] * scale[:, None, None, None])
+    assert target.convolution.bias is not None
+    target.convolution.bias.copy_(state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale)
+
+
+AutoConfig.register(MODEL_TYPE, EfficientNetLite0Config)
+AutoBackbone.register(EfficientNetLite0Config, EfficientNetLite0Backbone)

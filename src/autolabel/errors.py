@@ -1,0 +1,106 @@
+"""The errors that autolabel raises on purpose.
+
+    AutolabelError              exit code
+    ├── SpecError               2   the spec, an override or the command line is wrong
+    ├── PluginError             2   an installed strategy package is broken or ambiguous
+    ├── MachineError            3   this machine cannot do it: device, weights, memory, disk
+    │   └── WeightsError        3   a checkpoint is missing, refused or does not fit
+    ├── DataError               4   an input data file is wrong
+    │   └── ImageError          -   one image cannot be used: recorded in its row, never ends a run
+    └── BusyError               5   the results directory is in use, or belongs to another plan
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in a file a person wrote, with its place.
+
+    ``line`` and ``column`` count from 1; 0 means that the place inside the file is not known.
+    ``path`` is the dotted path of the value, or a JSON pointer in JSON data.
+    """
+
+    file: str
+    message: str
+    line: int = 0
+    column: int = 0
+    path: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """Return ``file:line:column: path: message``, with the hint on a line of its own."""
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        text = ": ".join(part for part in (place, self.path, self.message) if part)
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Return the fields as plain JSON."""
+        return asdict(self)
+
+
+class AutolabelError(Exception):
+    """What every error raised on purpose derives from."""
+
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}\n  hint: {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+
+class _ProblemsError(AutolabelError):
+    def __init__(self, problems: Sequence[Problem] | Problem | str, *, hint: str = "") -> None:
+        if isinstance(problems, str):
+            super().__init__(problems, hint=hint)
+            self.problems: tuple[Problem, ...] = ()
+            return
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class SpecError(_ProblemsError):
+    """The spec, an override or the command line is wrong; carries every problem found."""
+
+    exit_code = 2
+
+
+class PluginError(AutolabelError):
+    """An installed strategy package is broken, or two offer the same name."""
+
+    exit_code = 2
+
+
+class MachineError(AutolabelError):
+    """This machine cannot do what was asked: no such device, too little memory or disk."""
+
+    exit_code = 3
+
+
+class WeightsError(MachineError):
+    """A checkpoint is missing, refused, or does not fit the network."""
+
+
+class DataError(_ProblemsError):
+    """An input data file (COCO, JSONL) is wrong; carries every problem found."""
+
+    exit_code = 4
+
+
+class ImageError(DataError):
+    """One image cannot be used; ``code`` is the word for its row in the ledger."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BusyError(AutolabelError):
+    """The results directory is in use by another run, or holds the results of another plan."""
+
+    exit_code = 5

@@ -1,0 +1,97 @@
+"""Decode one image file upright, within limits, to RGB."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from autolabel.errors import ImageError
+from autolabel.types import Size
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"})
+MAX_PIXELS = 100_000_000
+ORIENTATION = 0x0112
+SIDEWAYS = frozenset({5, 6, 7, 8})
+
+Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before anything is decoded
+
+
+def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
+    """Return (height, width) of the upright image, from the header alone.
+
+    Raises ImageError with a code: ``missing``, ``unreadable``, ``unsupported_format``, ``too_large``, ``corrupt_image``.
+    """
+    with open_checked(path, max_pixels) as image:
+        width, height = image.size
+        return (width, height) if orientation(image) in SIDEWAYS else (height, width)
+
+
+def read_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Decode the first frame to (H, W, 3) uint8 RGB with its EXIF orientation applied.
+
+    16-bit grey is scaled by 1/257, transparency laid over white. Raises ImageError as ``read_size`` does.
+    """
+    with open_checked(path, max_pixels) as image, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image.load()
+            upright = ImageOps.exif_transpose(image) if orientation(image) not in (None, 1) else image
+            return to_rgb(upright)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ImageError("corrupt_image", f"{Path(path).name}: cannot be decoded: {error}") from error
+
+
+def open_checked(path: str | Path, max_pixels: int) -> Pillow.Image:
+    """Open a file of an allowed format whose header is within the pixel limit; decodes nothing."""
+    name = Path(path).name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Pillow.open(os.fspath(path), formats=FORMATS)
+    except FileNotFoundError:
+        raise ImageError("missing", f"{name}: no such file") from None
+    except UnidentifiedImageError:
+        formats = ", ".join(FORMATS)
+        raise ImageError("unsupported_format", f"{name}: not an image of a supported format ({formats})") from None
+    except OSError as error:
+        raise ImageError("unreadable", f"{name}: {error.strerror or error}") from error
+    except Exception as error:
+        raise ImageError("corrupt_image", f"{name}: {error}") from error
+    width, height = image.size
+    if width * height > max_pixels or not width * height:
+        image.close()
+        raise ImageError("too_large", f"{name}: {width}x{height} pixels, at most {max_pixels} are read")
+    return image
+
+
+def orientation(image: Pillow.Image) -> int | None:
+    """Return the EXIF orientation (1 to 8), or None where there is none or it cannot be read."""
+    try:
+        value: Any = image.getexif().get(ORIENTATION)
+    except Exception:
+        return None
+    return value if isinstance(value, int) and 1 <= value <= 8 else None
+
+
+def to_rgb(image: Pillow.Image) -> npt.NDArray[np.uint8]:
+    """Convert a decoded image of any mode to (H, W, 3) uint8."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        grey = np.asarray(image).astype(np.float64)
+        scaled = np.clip(np.rint(grey / 257), 0, 255).astype(np.uint8)
+        return np.repeat(scaled[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        return np.repeat(np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(image.convert("RGB"), np.uint8)

@@ -1,0 +1,128 @@
+"""The strategies that installed packages offer, by kind and name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, get_args
+
+import pluggy
+
+from autolabel import hookspecs
+from autolabel.errors import PluginError
+from autolabel.strategies import Aggregator, Exporter, Labeler, Scheduler, Strategy
+
+Kind = Literal["scheduler", "aggregator", "labeler", "exporter"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+BASES: dict[Kind, type[Strategy]] = {
+    "scheduler": Scheduler,
+    "aggregator": Aggregator,
+    "labeler": Labeler,
+    "exporter": Exporter,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A strategy class and the package that offers it."""
+
+    kind: Kind
+    name: str
+    strategy: type[Strategy]
+    package: str
+    version: str
+
+
+class UnknownStrategyError(PluginError):
+    """No installed package offers a strategy of that kind and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Strategies by kind and name: a value that is passed along, never a global."""
+
+    entries: dict[tuple[Kind, str], Entry] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(sorted(self.entries.values(), key=lambda entry: (KINDS.index(entry.kind), entry.name)))
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the installed names of a kind, sorted."""
+        return sorted(name for k, name in self.entries if k == kind)
+
+    def get(self, kind: Kind, name: str) -> Entry:
+        """Return a strategy's entry.
+
+        Raises UnknownStrategyError, whose hint names the nearest and all installed ones.
+        """
+        try:
+            return self.entries[kind, name]
+        except KeyError:
+            known = self.names(kind)
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = (f"did you mean {near[0]!r}? " if near else "") + f"installed: {', '.join(known) or 'none'}"
+            raise UnknownStrategyError(f"no {kind} is called {name!r}", hint=hint) from None
+
+    def add(self, kind: Kind, strategy: type[Strategy], *, package: str, version: str) -> None:
+        """Take in a class; raises PluginError where it is nameless, of the wrong kind, or its name is taken."""
+        if not (isinstance(strategy, type) and issubclass(strategy, BASES[kind])):
+            raise PluginError(f"package {package!r}: {strategy!r} is not a subclass of {BASES[kind].__name__}")
+        name = getattr(strategy, "name", None)
+        if not isinstance(name, str) or not name:
+            raise PluginError(f"package {package!r}: {kind} {strategy.__qualname__} has no name")
+        if taken := self.entries.get((kind, name)):
+            raise PluginError(
+                f"{kind} {name!r} is offered by two packages: {taken.package!r} and {package!r}",
+                hint="uninstall one of them",
+            )
+        self.entries[kind, name] = Entry(kind=kind, name=name, strategy=strategy, package=package, version=version)
+
+
+def discover() -> Registry:
+    """Load every package of the entry-point group ``autolabel`` and return what they offer.
+
+    Raises PluginError, naming the package, where one cannot be imported, misspells a hook, or doubles a name.
+    """
+    registry = Registry()
+    for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda point: (point.value, point.name)):
+        register(registry, load(point), package=distribution(point), version=version(point))
+    return registry
+
+
+def load(point: EntryPoint) -> Any:
+    """Import an entry point's module; raises PluginError where that fails in whatever way, exits included."""
+    try:
+        return point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        message = f"package {distribution(point)!r} cannot be imported: {type(error).__name__}: {error}"
+        raise PluginError(message, hint=f"repair or uninstall it (entry point {point.value!r})") from error
+
+
+def register(registry: Registry, plugin: Any, *, package: str, version: str) -> None:
+    """Call a plugin's four hooks and add the classes they return."""
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(plugin, name=package)
+        manager.check_pending()
+        offered = {kind: getattr(manager.hook, f"autolabel_{kind}s")() for kind in KINDS}
+    except Exception as error:
+        known = ", ".join(f"autolabel_{kind}s" for kind in KINDS)
+        raise PluginError(f"package {package!r}: {error}", hint=f"the hooks are {known}") from error
+    for kind in KINDS:
+        for strategy in (strategy for group in offered[kind] for strategy in group):
+            registry.add(kind, strategy, package=package, version=version)
+
+
+def distribution(point: EntryPoint) -> str:
+    """Return the name of the distribution that declares an entry point."""
+    return point.dist.name if point.dist else point.value
+
+
+def version(point: EntryPoint) -> str:
+    """Return the version of the distribution that declares an entry point."""
+    return point.dist.version if point.dist else "0"

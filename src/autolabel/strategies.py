@@ -1,0 +1,134 @@
+"""The four kinds of strategy that packages can offer: Scheduler, Aggregator, Labeler (Detector, Segmenter), Exporter."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from autolabel.types import Instances, Labels, Prompt, Round, Sample, Size
+
+
+class Strategy(ABC):
+    """A class with a name and typed parameters; made once a run, or once a worker, as ``cls(params)``."""
+
+    name: ClassVar[str]
+    """The word after ``type:`` in a spec."""
+
+    class Params(BaseModel):
+        """What can be set in a spec; a subclass replaces this by its own fields."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+
+class Scheduler(Strategy):
+    """Turns parameters into literal rounds; called once, by the compiler."""
+
+    @abstractmethod
+    def rounds(self) -> Sequence[Round]:
+        """Return at least one round, indexed from 0. Pure."""
+
+
+class Aggregator(Strategy):
+    """Merges what all rounds so far have found in one image."""
+
+    @abstractmethod
+    def aggregate(self, instances: Instances, round: Round) -> Instances:
+        """Return what is kept of ``instances``, the raw union of all rounds so far (never an earlier result). Pure.
+
+        A box keeps the round that found it; a merged one has the earliest round of its parts and their highest score.
+        Where ``round.nms_threshold`` is not None it replaces the aggregator's own threshold, 0 meaning: change nothing.
+        """
+
+
+class Labeler(Strategy):
+    """Finds or refines objects; lives in a worker, on one device. Subclass Detector or Segmenter."""
+
+    needs: ClassVar[Literal["prompts", "boxes"]]
+    gives: ClassVar[Literal["boxes", "masks"]]
+
+    @abstractmethod
+    def load(self, device: str) -> None:
+        """Read the weights onto ``device``: ``"cpu"``, ``"cuda:0"`` or ``"mps"``. Called once, before any other work.
+
+        Raises WeightsError where the files are missing, refused, or do not fit.
+        """
+
+    def batch_key(self, size: Size) -> tuple[int, ...]:
+        """Return the key of an image of ``size`` (height, width): only samples of equal key share a batch. No torch."""
+        return size
+
+    def files(self) -> Sequence[Path]:
+        """Return the weight files (their bytes enter the plan's digest); raise WeightsError if one is missing. No torch."""
+        return ()
+
+
+class Detector(Labeler):
+    """A labeler from prompts to boxes, or to boxes and masks (``gives = "masks"``)."""
+
+    needs = "prompts"
+    gives = "boxes"
+
+    def preprocess(self, sample: Sample) -> Any:
+        """Turn a sample into what ``prepare`` takes; runs in decode threads, before ``load``, without the model."""
+        return sample
+
+    @abstractmethod
+    def prepare(self, batch: Sequence[Any]) -> Sequence[Any]:
+        """Turn preprocessed samples of one batch key into one opaque item each, same order.
+
+        An item holds what all rounds of an image share: pixels on the device, vision features.
+        """
+
+    @abstractmethod
+    def detect(self, prepared: Sequence[Any], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        """Return, for each item and its prompt, every candidate whose score is above ``floor``; same order.
+
+        ``labels`` index the prompt's phrases; ``rounds`` are ignored. Boxes are in pixels of the upright image.
+        """
+
+    def passes(self, prompt: Prompt) -> int:
+        """Return the most forward passes that ``prompt`` can take in one round. No torch."""
+        return 1
+
+    def counters(self) -> dict[str, int]:
+        """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""
+        return {}
+
+
+class Segmenter(Labeler):
+    """A labeler from boxes to masks."""
+
+    needs = "boxes"
+    gives = "masks"
+
+    @abstractmethod
+    def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
+        """Return each sample's instances in the same order, every one of them, with masks.
+
+        A box that has no area inside the image comes back with the mask None.
+        """
+
+    def counters(self) -> dict[str, int]:
+        """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""
+        return {}
+
+
+class Exporter(Strategy):
+    """Writes a run's labels as files."""
+
+    needs: ClassVar[Literal["boxes", "masks"]] = "boxes"
+
+    @abstractmethod
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write files into the existing folder ``out`` and return their paths; equal labels give equal bytes.
+
+        ``labels`` may be walked more than once, come sorted by (image id, caption index), and never fit in memory.
+        ``classes`` are the phrases of the whole run, in the order that category ids follow.
+        """

@@ -1,0 +1,10 @@
+"""The types shared by every part: numpy only, nobody's vendor types."""
+
+from autolabel.types.image import Image, Size
+from autolabel.types.instances import GIVEN, Instances, Sample
+from autolabel.types.labels import Labels, Reason, State
+from autolabel.types.masks import Rle
+from autolabel.types.prompt import Prompt
+from autolabel.types.round import Round
+
+__all__ = ["GIVEN", "Image", "Instances", "Labels", "Prompt", "Reason", "Rle", "Round", "Sample", "Size", "State"]

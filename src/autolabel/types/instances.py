@@ -1,0 +1,124 @@
+"""The objects found in one image, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types.image import Image
+from autolabel.types.masks import Rle
+from autolabel.types.prompt import Prompt
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+Int16 = npt.NDArray[np.int16]
+
+GIVEN = -1
+"""The round of a box that was given, not found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instances:
+    """N objects of one image, column by column.
+
+    Boxes are ``x1 y1 x2 y2`` in pixels of the upright image, half-open; the origin is the outer corner of the
+    top-left pixel. Raises ValueError where the columns differ in length.
+    """
+
+    boxes: Float32
+    """(N, 4) float32."""
+    scores: Float32
+    """(N,) float32 in [0, 1]."""
+    labels: Int32
+    """(N,) int32 into ``prompt.phrases``."""
+    rounds: Int16
+    """(N,) int16: the round that found it, -1 for a given box."""
+    masks: tuple[Rle | None, ...] | None = None
+    """N masks of the whole image; an entry is None where an object has no mask."""
+    given: tuple[Mapping[str, Any], ...] | None = None
+    """N mappings: id, category and extra fields of the annotation a box came from, kept to the output."""
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        if self.boxes.shape != (n, 4):
+            raise ValueError(f"boxes must have the shape (N, 4), got {self.boxes.shape}")
+        columns = {"scores": self.scores, "labels": self.labels, "rounds": self.rounds}
+        for name, column in (*columns.items(), ("masks", self.masks), ("given", self.given)):
+            if column is not None and len(column) != n:
+                raise ValueError(f"{name} must have {n} entries as boxes has, got {len(column)}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def build(
+        cls,
+        boxes: npt.ArrayLike,
+        *,
+        scores: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        rounds: npt.ArrayLike | int = 0,
+        masks: Sequence[Rle | None] | None = None,
+        given: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Instances:
+        """Convert anything array-like to the right dtypes; a scalar ``rounds`` counts for every box."""
+        array = np.asarray(boxes, np.float32).reshape(-1, 4)
+        return cls(
+            boxes=array,
+            scores=np.asarray(scores, np.float32).reshape(-1),
+            labels=np.asarray(labels, np.int32).reshape(-1),
+            rounds=np.broadcast_to(np.asarray(rounds, np.int16), (len(array),)).copy(),
+            masks=None if masks is None else tuple(masks),
+            given=None if given is None else tuple(given),
+        )
+
+    @classmethod
+    def empty(cls) -> Instances:
+        """Return no objects at all."""
+        return cls.build([], scores=[], labels=[])
+
+    def take(self, index: npt.ArrayLike) -> Instances:
+        """Return the objects at ``index`` (integers, or a boolean mask of length N), in that order."""
+        chosen = np.asarray(index)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.intp)
+        return Instances(
+            boxes=self.boxes[chosen],
+            scores=self.scores[chosen],
+            labels=self.labels[chosen],
+            rounds=self.rounds[chosen],
+            masks=None if self.masks is None else tuple(self.masks[i] for i in chosen),
+            given=None if self.given is None else tuple(self.given[i] for i in chosen),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Instances]) -> Instances:
+        """Join objects of one image; masks and given fields are kept where any part has them."""
+        parts = [part for part in parts if len(part)]
+        if len(parts) <= 1:
+            return parts[0] if parts else cls.empty()
+        masked = any(part.masks is not None for part in parts)
+        given = any(part.given is not None for part in parts)
+        return cls(
+            boxes=np.concatenate([part.boxes for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+            rounds=np.concatenate([part.rounds for part in parts]),
+            masks=tuple(m for part in parts for m in (part.masks or (None,) * len(part))) if masked else None,
+            given=tuple(g for part in parts for g in (part.given or ({},) * len(part))) if given else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """An image with its pixels, ready for a labeler."""
+
+    image: Image
+    pixels: npt.NDArray[np.uint8]
+    """(H, W, 3) uint8 RGB, upright."""
+    prompt: Prompt
+    instances: Instances
+    """Those of the stage before; empty in the first stage unless boxes were given."""

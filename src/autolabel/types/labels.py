@@ -1,0 +1,42 @@
+"""The outcome of one image (and caption): labelled, empty, or failed with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from autolabel.types.image import Image
+from autolabel.types.instances import Instances
+from autolabel.types.prompt import Prompt
+
+State = Literal["labelled", "empty", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why an image failed: a stable word for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """One row of the ledger: every input image ends in exactly one state."""
+
+    image: Image
+    prompt: Prompt
+    instances: Instances
+    """Empty where ``reason`` is set."""
+    caption_index: int = 0
+    """Which of the image's captions this row answers; 0 where there is one."""
+    reason: Reason | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know of this image, such as a given box without area."""
+
+    @property
+    def state(self) -> State:
+        """``failed`` where there is a reason, else ``labelled`` or ``empty``."""
+        if self.reason is not None:
+            return "failed"
+        return "labelled" if len(self.instances) else "empty"
