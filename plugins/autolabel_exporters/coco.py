@@ -1,0 +1,83 @@
+"""COCO instance annotations in one JSON file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+
+from autolabel.strategies import Exporter
+from autolabel.types import Image, Labels
+from autolabel_exporters.coco_records import Segmentation, annotate, images, with_given
+from autolabel_exporters.json_stream import ArrayWriter, encode
+from autolabel_exporters.numbering import Numbering, choose_ids, given_of
+from autolabel_exporters.relative_name import RelativeName
+
+INFO = {"description": "Labels made by autolabel"}
+COPY_BYTES = 1 << 20
+
+
+class Coco(Exporter):
+    """Boxes and masks with scores, each image once; ``iscrowd`` is 0 unless an input annotation said otherwise."""
+
+    name = "coco"
+
+    class Params(Exporter.Params):
+        """``path`` is relative to the export's folder; masks are written as compressed RLE or as polygons."""
+
+        path: RelativeName = "annotations.json"
+        segmentation: Segmentation = "rle"
+
+    params: Params
+
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write one file; an image without objects is listed, one that failed is not."""
+        path = out / self.params.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        numbering = choose_ids(labels, classes)
+        with path.open("wb") as file, TemporaryFile(dir=out) as spool:
+            file.write(b'{"info": ' + encode(INFO) + b',\n"images": ')
+            write_records(labels, numbering, file=file, spool=spool, form=self.params.segmentation)
+            file.write(b',\n"annotations": ')
+            spool.seek(0)
+            shutil.copyfileobj(spool, file, COPY_BYTES)
+            categories = [{"id": number, "name": name} for number, name in numbering.categories]
+            file.write(b',\n"categories": ' + encode(categories) + b"}\n")
+        return [path]
+
+
+def write_records(
+    labels: Iterable[Labels], numbering: Numbering, *, file: BinaryIO, spool: BinaryIO, form: Segmentation
+) -> None:
+    """Write the array of images to ``file``, that of annotations to ``spool``, in one walk over the labels."""
+    listed, found = ArrayWriter(file), ArrayWriter(spool)
+    next_id = 1
+    for image_id, image, rows in images(labels, numbering):
+        listed.extend([image_record(image, image_id)])
+        for row in rows:
+            records = annotation_records(row, image_id, next_id, numbering=numbering, form=form)
+            found.extend(records)
+            next_id += len(records)
+    listed.close()
+    found.close()
+
+
+def image_record(image: Image, number: int) -> dict[str, Any]:
+    """Return the record of an image; ``file_name`` is its whole relative path."""
+    height, width = image.size
+    return {"id": number, "file_name": image.id, "height": height, "width": width}
+
+
+def annotation_records(
+    row: Labels, image_id: int, first_id: int, *, numbering: Numbering, form: Segmentation
+) -> Sequence[Any]:
+    """Return the records of a row's objects, with what the input annotations carried."""
+    made = annotate(row, image_id, first_id, numbering=numbering, form=form)
+    if row.instances.given is None:
+        return made
+    return [
+        with_given(annotation, given, numbering=numbering, place=f"{row.image.id}: annotation {given.get('id')}")
+        for annotation, given in zip(made, given_of(row), strict=True)
+    ]

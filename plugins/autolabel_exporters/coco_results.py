@@ -1,0 +1,53 @@
+"""COCO detection results: the list that pycocotools' ``loadRes`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autolabel.strategies import Exporter
+from autolabel.types import Labels
+from autolabel_exporters.coco import annotation_records
+from autolabel_exporters.coco_records import images
+from autolabel_exporters.json_stream import ArrayWriter
+from autolabel_exporters.numbering import choose_ids
+from autolabel_exporters.relative_name import RelativeName
+
+FIELDS = ("image_id", "category_id", "bbox", "segmentation", "score")
+
+
+class CocoResults(Exporter):
+    """Detections alone; ids are those that the ``coco`` export of the same labels has."""
+
+    name = "coco_results"
+
+    class Params(Exporter.Params):
+        """``path`` is relative to the export's folder."""
+
+        path: RelativeName = "results.json"
+
+    params: Params
+
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write one file; images without objects leave no trace in this format."""
+        path = out / self.params.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        numbering = choose_ids(labels, classes)
+        with path.open("wb") as file:
+            results = ArrayWriter(file)
+            for image_id, _, rows in images(labels, numbering):
+                for row in rows:
+                    records = annotation_records(row, image_id, 1, numbering=numbering, form="rle")
+                    results.extend([detection(record) for record in records])
+            results.close()
+            file.write(b"\n")
+        return [path]
+
+
+def detection(record: Any) -> dict[str, Any]:
+    """Return the fields of an annotation that a detection has."""
+    values = record if isinstance(record, dict) else msgspec.structs.asdict(record)
+    return {name: values[name] for name in FIELDS if values.get(name, msgspec.UNSET) is not msgspec.UNSET}

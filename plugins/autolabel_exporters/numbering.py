@@ -1,0 +1,130 @@
+"""The ids that a COCO file gives its records: those of the input file where it had usable ones, else from 1."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autolabel.types import Labels
+from autolabel_exporters.rows import by_image
+
+LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbering:
+    """Which ids of the input annotations an export keeps, and the ids of its categories."""
+
+    category_of: Mapping[str, int]
+    """Category id by phrase; where two input categories share a name, the first one seen."""
+    categories: tuple[tuple[int, str], ...]
+    """(id, name) of every category, ascending."""
+    keeps_annotations: bool = False
+    keeps_categories: bool = False
+    keeps_images: bool = False
+    first_free_image: int = 1
+    """The id of the first image that has none of its own."""
+
+
+@dataclass(slots=True)
+class Ids:
+    """Ids read off annotations; None from the first one on that is missing or no positive integer."""
+
+    values: array[int] | None = field(default_factory=lambda: array("q"))
+
+    def add(self, value: object) -> None:
+        """Take in one id."""
+        if self.values is None:
+            return
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST:
+            self.values.append(value)
+        else:
+            self.values = None
+
+    def distinct(self) -> bool:
+        """Tell whether there are ids and all of them differ."""
+        return bool(self.values) and len(np.unique(np.asarray(self.values))) == len(self.values or ())
+
+    def largest(self) -> int:
+        """Return the largest id, 0 where there is none."""
+        return max(self.values or (0,))
+
+
+@dataclass(slots=True)
+class Survey:
+    """What is known of the ids of the annotations that boxes came from; 8 bytes an annotation."""
+
+    annotations: Ids = field(default_factory=Ids)
+    images: Ids = field(default_factory=Ids)
+    names: dict[int, str] | None = field(default_factory=dict)
+
+    def add(self, rows: Sequence[Labels]) -> None:
+        """Take in the rows of one image."""
+        image_ids: set[object] = set()
+        for row in rows:
+            for label, given in zip(row.instances.labels.tolist(), given_of(row), strict=True):
+                self.annotations.add(given.get("id"))
+                self.add_category(given.get("category_id"), row.prompt.phrases[label])
+                image_ids.add(given.get("image_id"))
+        if image_ids:
+            self.images.add(image_ids.pop() if len(image_ids) == 1 else None)
+
+    def add_category(self, number: object, name: str) -> None:
+        """Take in one category id; two names for one id make all of them useless."""
+        if self.names is None:
+            return
+        usable = isinstance(number, int) and not isinstance(number, bool)
+        if usable and self.names.setdefault(number, name) == name:  # type: ignore[arg-type]
+            return
+        self.names = None
+
+    def hopeless(self) -> bool:
+        """Tell whether nothing can be kept any more."""
+        return self.annotations.values is None and self.images.values is None and self.names is None
+
+
+def choose_ids(labels: Iterable[Labels], classes: Sequence[str]) -> Numbering:
+    """Choose the ids of a COCO file.
+
+    Annotation ids are kept where every object came from an annotation and all ids are distinct positive integers; image
+    ids likewise; category ids where no id stands for two names. Each of the three is otherwise counted from 1.
+    Stops reading at the first object that was found rather than given.
+    """
+    survey = Survey()
+    for _, rows in by_image(labels):
+        survey.add(rows)
+        if survey.hopeless():
+            break
+    kept = survey.names or {}
+    categories = tuple(sorted((*kept.items(), *unseen(kept, classes))))
+    keeps_images = survey.images.distinct()
+    return Numbering(
+        category_of={name: number for number, name in reversed(categories)},
+        categories=categories,
+        keeps_annotations=survey.annotations.distinct(),
+        keeps_categories=bool(kept),
+        keeps_images=keeps_images,
+        first_free_image=survey.images.largest() + 1 if keeps_images else 1,
+    )
+
+
+def unseen(kept: Mapping[int, str], classes: Sequence[str]) -> list[tuple[int, str]]:
+    """Number the classes that no kept category names: their place in the class order, or else the next free number."""
+    names, taken = set(kept.values()), set(kept)
+    numbered = []
+    for place, name in enumerate(classes, 1):
+        if name in names:
+            continue
+        number = place if place not in taken else max(taken) + 1
+        taken.add(number)
+        numbered.append((number, name))
+    return numbered
+
+
+def given_of(row: Labels) -> Sequence[Mapping[str, Any]]:
+    """Return what each object came from; an empty mapping where it was found."""
+    return row.instances.given or ({},) * len(row.instances)

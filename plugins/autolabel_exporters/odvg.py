@@ -1,0 +1,54 @@
+"""ODVG JSON lines, as TAO and open Grounding DINO trainers read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from autolabel.strategies import Exporter
+from autolabel.types import Labels
+from autolabel_exporters.json_stream import encode
+from autolabel_exporters.rows import objects
+
+
+class Odvg(Exporter):
+    """A line for every row: detection form without a caption, grounding form with one."""
+
+    name = "odvg"
+
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write ``annotations.jsonl``, ``labelmap.json``, and ``empty.jsonl`` where captions found nothing.
+
+        Trainers fail on a grounding line without regions, so those stand in a file of their own. A detection line may
+        have no instances. Rows that failed are left out.
+        """
+        index = {name: number for number, name in enumerate(classes)}
+        annotations, labelmap, empty = out / "annotations.jsonl", out / "labelmap.json", out / "empty.jsonl"
+        labelmap.write_bytes(encode({str(number): name for name, number in index.items()}) + b"\n")
+        with ExitStack() as stack:
+            file = stack.enter_context(annotations.open("wb"))
+            aside = None
+            for row in (row for row in labels if row.reason is None):
+                if row.prompt.caption is not None and not len(row.instances):
+                    aside = aside or stack.enter_context(empty.open("wb"))
+                    aside.write(encode(line(row, index)) + b"\n")
+                else:
+                    file.write(encode(line(row, index)) + b"\n")
+        return [annotations, labelmap, *([empty] if aside else [])]
+
+
+def line(row: Labels, index: Mapping[str, int]) -> dict[str, Any]:
+    """Return the record of a row; ``file_name`` is the whole relative path, boxes are ``x1 y1 x2 y2`` pixels."""
+    height, width = row.image.size
+    head = {"file_name": row.image.id, "height": height, "width": width}
+    found = list(objects(row))
+    if row.prompt.caption is None:
+        instances = [
+            {"bbox": item.box, "category": item.phrase, "label": index[item.phrase], "score": item.score}
+            for item in found
+        ]
+        return head | {"detection": {"instances": instances}}
+    regions = [{"bbox": item.box, "phrase": item.phrase, "score": item.score} for item in found]
+    return head | {"grounding": {"caption": row.prompt.caption, "regions": regions}}
