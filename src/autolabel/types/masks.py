@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from autolabel.types.image import Size
+
+Int64 = npt.NDArray[np.int64]
+CHUNK_BITS = 5
+LONGEST = 7
+"""Characters that hold any difference of two runs of 32 bits."""
+FARTHEST = 16
+"""How many image sides a polygon may reach outside: beyond, rasterising takes memory without bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +31,39 @@ class Rle:
     @classmethod
     def encode(cls, mask: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]) -> Rle:
         """Encode an (H, W) mask; anything but zero is inside."""
-        from pycocotools import mask as coco
+        return cls.from_crop(mask, left=0, top=0, size=(mask.shape[0], mask.shape[1]))
 
-        rle = coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))
-        height, width = rle["size"]
-        return cls((int(height), int(width)), rle["counts"].decode("ascii"))
+    @classmethod
+    def from_crop(cls, mask: npt.NDArray[np.bool_] | npt.NDArray[np.uint8], *, left: int, top: int, size: Size) -> Rle:
+        """Encode an (h, w) mask that lies at ``left``, ``top`` of an image of ``size``, all else being outside.
+
+        The bytes are those of the whole frame encoded. Raises ValueError where the crop reaches outside the image.
+        """
+        height, width = mask.shape
+        if left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
+            raise ValueError(f"a crop of {height}x{width} at row {top}, column {left} exceeds the image {size}")
+        columns = np.zeros((width + 1, height + 1), bool)
+        columns[:-1, 1:] = mask.T
+        flat = columns.reshape(-1)
+        # A pixel of zeros leads every column, so a run that reaches the end of one ends at the next one's lead.
+        column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]) + 1, height + 1)
+        ends_above = row == 0
+        edges = (column - ends_above + left) * size[0] + np.where(ends_above, height, row - 1) + top
+        return cls(size, compress(_runs(edges, size)))
+
+    @classmethod
+    def from_coco(cls, segmentation: Any, size: Size) -> Rle:
+        """Read a COCO ``segmentation``: polygons, uncompressed runs, or compressed ones.
+
+        Polygons are rasterised as pycocotools does it. Raises ValueError, saying what is wrong, for anything else, for
+        a size other than ``size``, and for runs that do not add up to the image's pixels (which pycocotools would
+        answer with memory that nobody wrote).
+        """
+        if isinstance(segmentation, Mapping):
+            return _from_mapping(segmentation, size)
+        if isinstance(segmentation, list):
+            return _from_polygons(segmentation, size)
+        raise ValueError(f"expected a list of polygons or an RLE, got {type(segmentation).__name__}")
 
     def decode(self) -> npt.NDArray[np.bool_]:
         """Return the (H, W) boolean mask."""
@@ -41,6 +78,102 @@ class Rle:
 
         return int(coco.area(self.as_coco()))
 
+    def bounds(self) -> tuple[int, int, int, int]:
+        """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; all 0 where there are none."""
+        from pycocotools import mask as coco
+
+        left, top, width, height = (int(value) for value in coco.toBbox(self.as_coco()))
+        return left, top, left + width, top + height
+
     def as_coco(self) -> dict[str, object]:
         """Return ``{"size": [height, width], "counts": str}``, as COCO JSON and pycocotools have it."""
         return {"size": list(self.size), "counts": self.counts}
+
+
+def compress(runs: Int64) -> str:
+    """Write runs as COCO's string: differences to the run before last, 5 bits a character, lowest first."""
+    values = runs.copy()
+    values[3:] -= runs[1:-2]
+    shifted = values[:, None] >> (CHUNK_BITS * np.arange(LONGEST + 1))
+    low = shifted[:, :-1] & 31
+    rest = shifted[:, 1:]
+    more = np.where(low & 16, rest != -1, rest != 0)
+    used = np.ones_like(more)
+    used[:, 1:] = np.logical_and.accumulate(more, axis=1)[:, :-1]
+    return (low + 32 * more + 48)[used].astype(np.uint8).tobytes().decode("ascii")
+
+
+def expand(counts: str) -> Int64:
+    """Read runs from COCO's string; the opposite of ``compress``. Raises ValueError where it is not one."""
+    try:
+        codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError:
+        raise ValueError("the counts of an RLE must be ASCII") from None
+    if not len(codes):
+        return np.zeros(0, np.int64)
+    last = (codes & 32) == 0
+    if codes.min() < 0 or codes.max() > 63 or not last[-1]:
+        raise ValueError("the counts of an RLE are not a COCO string")
+    starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])
+    place = np.arange(len(codes)) - np.repeat(starts, np.diff([*starts, len(codes)]))
+    if place.max() >= LONGEST:
+        raise ValueError("the counts of an RLE hold a number of more than 32 bits")
+    values = np.add.reduceat((codes & 31) << (CHUNK_BITS * place), starts)
+    negative = (codes[last] & 16) != 0
+    values -= np.where(negative, np.int64(1) << (CHUNK_BITS * (place[last] + 1)), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def _runs(edges: Int64, size: Size) -> Int64:
+    # Where a column's end is the next one's start, the run goes on: the pair of equal edges cancels out.
+    joined = np.flatnonzero(edges[1:] == edges[:-1])
+    edges = np.delete(edges, np.concatenate([joined, joined + 1]))
+    total = size[0] * size[1]
+    ends = edges if len(edges) and edges[-1] == total else np.append(edges, total)
+    return np.diff(ends, prepend=0)
+
+
+def _from_mapping(segmentation: Mapping[str, Any], size: Size) -> Rle:
+    counts, stated = segmentation.get("counts"), segmentation.get("size")
+    if not isinstance(stated, Sequence) or list(stated) != list(size):
+        raise ValueError(f"the size of an RLE must be [{size[0]}, {size[1]}] as the image is, got {stated!r}")
+    if isinstance(counts, str):
+        _check_runs(expand(counts), size)
+        return Rle(size, counts)
+    if isinstance(counts, list) and all(type(run) is int for run in counts):
+        runs = np.asarray(counts, np.int64)
+        _check_runs(runs, size)
+        return Rle(size, compress(runs))
+    raise ValueError("the counts of an RLE must be a string or a list of integers")
+
+
+def _check_runs(runs: Int64, size: Size) -> None:
+    pixels = size[0] * size[1]
+    if len(runs) and runs.min() < 0:
+        raise ValueError("an RLE has a negative run")
+    total = int(runs.sum())
+    if total != pixels:
+        side = "short" if total < pixels else "long"
+        raise ValueError(f"an RLE is too {side}: its runs add up to {total}, the image has {pixels} pixels")
+
+
+def _from_polygons(polygons: list[Any], size: Size) -> Rle:
+    if not polygons:
+        raise ValueError("a segmentation has no polygon")
+    for polygon in polygons:
+        _check_polygon(polygon, FARTHEST * max(size))
+    from pycocotools import mask as coco
+
+    merged = coco.merge(coco.frPyObjects(polygons, *size))
+    return Rle(size, merged["counts"].decode("ascii"))
+
+
+def _check_polygon(polygon: Any, farthest: int) -> None:
+    if not isinstance(polygon, list) or not all(type(value) in (int, float) for value in polygon):
+        raise ValueError("a polygon must be a list of numbers x1, y1, x2, y2, ...")
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(f"a polygon must have an even number of at least 6 coordinates, got {len(polygon)}")
+    if not all(-farthest <= value <= farthest for value in polygon):
+        raise ValueError(f"a polygon has a coordinate that is not finite or farther out than {farthest}")
