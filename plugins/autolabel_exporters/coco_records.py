@@ -58,12 +58,13 @@ def annotate(
     if row.instances.masks is not None:
         areas = mask_areas(row.instances.masks, areas)
         segmentations = [segmentation(mask, form) for mask in row.instances.masks]
-    ids = [numbering.category_of[phrase] for phrase in row.prompt.phrases]
-    labels, rounds = row.instances.labels.tolist(), row.instances.rounds.tolist()
-    columns = zip(boxes, areas, segmentations, labels, rounded_scores(row.instances), rounds, strict=True)
+    phrases, labels = row.prompt.phrases, row.instances.labels.tolist()
+    categories = [numbering.category_of[phrases[label]] for label in labels]
+    rounds = row.instances.rounds.tolist()
+    columns = zip(categories, boxes, areas, segmentations, rounded_scores(row.instances), rounds, strict=True)
     return [
-        Annotation(number, image_id, ids[label], box, area, mask, 0, score, found_in)
-        for number, (box, area, mask, label, score, found_in) in enumerate(columns, first_id)
+        Annotation(number, image_id, category, box, area, mask, 0, score, found_in)
+        for number, (category, box, area, mask, score, found_in) in enumerate(columns, first_id)
     ]
 
 
