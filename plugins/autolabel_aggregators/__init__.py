@@ -1,1 +1,14 @@
-"""Built-in strategies."""
+"""Built-in aggregators: one box an object, out of what all rounds have found."""
+
+from __future__ import annotations
+
+from autolabel.hookspecs import hookimpl
+from autolabel.strategies import Aggregator
+from autolabel_aggregators.dbscan import Dbscan
+from autolabel_aggregators.nms import Nms
+
+
+@hookimpl
+def autolabel_aggregators() -> list[type[Aggregator]]:
+    """Return the built-in aggregators."""
+    return [Nms, Dbscan]

@@ -1,0 +1,135 @@
+"""Density-based clustering of overlapping boxes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from autolabel.strategies import Aggregator
+from autolabel.types import Instances, Round
+from autolabel.types.boxes import Float32, Float64
+from autolabel.types.neighbours import SMALLEST, Neighbours, overlaps
+from autolabel_aggregators.precedence import Index, precedence
+
+Groups = npt.NDArray[np.int32] | None
+WIDEST = 0.99
+ROUNDING = 1e-9
+
+
+class Dbscan(Aggregator):
+    """Cluster boxes by DBSCAN (Ester et al. 1996) at the distance 1 - IoU, and merge each cluster into one box."""
+
+    name = "dbscan"
+
+    class Params(Aggregator.Params):
+        """What makes a cluster."""
+
+        eps: float = Field(
+            default=0.5, ge=0, le=WIDEST, description="Two boxes are neighbours if 1 - IoU is at most this."
+        )
+        min_samples: int = Field(
+            default=1,
+            ge=1,
+            description="How many neighbours, itself included, a box needs to found a cluster; "
+            "above 1, boxes that end in no cluster are dropped.",
+        )
+        across_labels: bool = Field(
+            default=False, description="Whether boxes of different labels can merge, under the label of the best."
+        )
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+
+    def aggregate(self, instances: Instances, round: Round) -> Instances:
+        """Return one box a cluster, best first: the mean of its boxes weighted by score.
+
+        It has the highest score and the earliest round of its boxes, and the label, mask and given fields of its best
+        box: the one of highest score; of equals, the earliest round, then the first. ``round.nms_threshold`` t
+        stands for ``eps = 1 - t``, at most 0.99; at 0 the input is returned unchanged.
+        """
+        threshold = round.nms_threshold
+        if threshold == 0 or not len(instances):
+            return instances
+        eps = self.params.eps if threshold is None else min(1 - threshold, WIDEST)
+        ordered = instances.take(precedence(instances))
+        groups = None if self.params.across_labels else ordered.labels
+        return merge(ordered, clusters(ordered.boxes, eps, min_samples=self.params.min_samples, groups=groups))
+
+
+def clusters(boxes: Float32, eps: float, *, min_samples: int, groups: Groups = None) -> Index:
+    """Return the cluster (N,) of each of (N, 4) boxes, -1 for noise; with ``groups`` none reaches across them.
+
+    The partition is that of scikit-learn's DBSCAN on the matrix 1 - IoU. Up to ``min_samples=2`` every box that has a
+    neighbour is a core point, so that clusters are connected components and scikit-learn is not needed.
+    """
+    if min_samples <= 2:
+        roots = components(boxes, eps, groups)
+        sizes = np.bincount(roots, minlength=len(roots))
+        return np.where(sizes[roots] >= min_samples, roots, -1)
+    return scikit_clusters(boxes, eps, min_samples=min_samples, groups=groups)
+
+
+def components(boxes: Float32, eps: float, groups: Groups) -> Index:
+    """Return for each of (N, 4) boxes the lowest index of those it is linked to by steps of at most ``eps``."""
+    near = Neighbours(boxes, lowest_iou(eps), groups=groups)
+    roots = np.arange(len(boxes))
+    waiting = near.order
+    while len(waiting):
+        answered, i, j, iou = near.search(waiting)
+        close = (i < j) & (1 - iou <= eps)
+        roots = join(roots, i[close], j[close])
+        waiting = waiting[answered:]
+    return roots
+
+
+def join(roots: Index, i: Index, j: Index) -> Index:
+    """Link the components of ``i`` to those of ``j``; each box points at the lowest index of its component."""
+    while True:
+        low, high = np.minimum(roots[i], roots[j]), np.maximum(roots[i], roots[j])
+        apart = low != high
+        if not apart.any():
+            return roots
+        np.minimum.at(roots, high[apart], low[apart])
+        while not np.array_equal(flat := roots[roots], roots):
+            roots = flat
+
+
+def scikit_clusters(boxes: Float32, eps: float, *, min_samples: int, groups: Groups = None) -> Index:
+    """Return scikit-learn's DBSCAN labels (N,) of (N, 4) boxes, -1 for noise, from the pairs that overlap alone."""
+    from scipy.sparse import csr_matrix
+    from sklearn.cluster import DBSCAN
+
+    i, j, iou = overlaps(boxes, lowest_iou(eps), groups=groups)
+    itself = np.arange(len(boxes))
+    rows, columns = np.concatenate([i, j, itself]), np.concatenate([j, i, itself])
+    distances: Float64 = np.concatenate([1 - iou, 1 - iou, np.zeros(len(boxes))])
+    order = np.lexsort((columns, distances, rows))  # the order that scikit-learn wants; zeros stay explicit
+    starts = np.searchsorted(rows[order], np.arange(len(boxes) + 1))
+    matrix = csr_matrix((distances[order], columns[order], starts), shape=(len(boxes), len(boxes)))
+    found = DBSCAN(eps=max(eps, np.finfo(np.float64).tiny), min_samples=min_samples, metric="precomputed").fit(matrix)
+    labels: Index = found.labels_.astype(np.int64)
+    return labels
+
+
+def lowest_iou(eps: float) -> float:
+    """Return an IoU that no pair at a distance of ``eps`` falls below, whatever the rounding."""
+    return max(1 - eps - ROUNDING, SMALLEST)
+
+
+def merge(ordered: Instances, cluster: Index) -> Instances:
+    """Merge each cluster of N instances in order of precedence into one; -1 in ``cluster`` (N,) drops an instance."""
+    members = ordered.take(cluster >= 0)
+    _, best, which = np.unique(cluster[cluster >= 0], return_index=True, return_inverse=True)
+    totals = np.bincount(which, weights=members.scores)
+    weights = np.where(totals[which] > 0, members.scores, 1.0)  # scores that are all 0 weigh the same
+    sums = np.stack([np.bincount(which, weights=weights * side) for side in members.boxes.T], axis=1)
+    boxes = sums / np.bincount(which, weights=weights)[:, None]
+    rounds = np.full(len(best), np.iinfo(np.int16).max, np.int16)
+    np.minimum.at(rounds, which, members.rounds)
+    merged = replace(members.take(best), boxes=boxes.astype(np.float32), rounds=rounds)
+    return merged.take(np.argsort(best))

@@ -1,0 +1,81 @@
+"""Greedy non-maximum suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from autolabel.strategies import Aggregator
+from autolabel.types import Instances, Round
+from autolabel.types.boxes import Float32
+from autolabel.types.neighbours import SMALLEST, Neighbours
+from autolabel_aggregators.precedence import Index, precedence
+
+
+class Nms(Aggregator):
+    """Keep the best box, drop those that overlap it, and so on down the scores; the kept ones stay as they are."""
+
+    name = "nms"
+
+    class Params(Aggregator.Params):
+        """How much overlap is too much."""
+
+        threshold: float = Field(
+            default=0.7,
+            ge=0,
+            le=1,
+            description="A box is dropped if its IoU with a better one is above this; 0: none is.",
+        )
+        across_labels: bool = Field(
+            default=False, description="Whether a box can drop one of another label; else each label stands alone."
+        )
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+
+    def aggregate(self, instances: Instances, round: Round) -> Instances:
+        """Return the boxes that no better kept box overlaps by more than the threshold, best first.
+
+        Better: a higher score; of equals, the earlier round, then the earlier position. The limit is torchvision's: an
+        IoU equal to the threshold does not drop a box. ``round.nms_threshold`` replaces the threshold; at 0 the input
+        is returned unchanged.
+        """
+        threshold = self.params.threshold if round.nms_threshold is None else round.nms_threshold
+        if threshold == 0 or not len(instances):
+            return instances
+        groups = None if self.params.across_labels else instances.labels
+        return instances.take(suppress(instances.boxes, precedence(instances), threshold=threshold, groups=groups))
+
+
+def suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDArray[np.int32] | None = None) -> Index:
+    """Return the indices of the (N, 4) boxes that are kept, in the given order of precedence.
+
+    With ``groups`` (N,) boxes drop only those of their own group. Memory grows with N, time with N log N plus the
+    overlaps of the boxes that are kept.
+    """
+    near = Neighbours(boxes, max(threshold, SMALLEST), groups=groups)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    kept = np.ones(len(order), np.bool_)
+    waiting = order
+    while len(waiting):
+        answered, i, j, iou = near.search(waiting)
+        worse = (iou > threshold) & (rank[j] > rank[i])
+        for best, dropped in runs(i[worse], j[worse]):
+            if kept[best]:
+                kept[dropped] = False
+        waiting = waiting[answered:]
+        waiting = waiting[kept[waiting]]
+    return order[kept[order]]
+
+
+def runs(i: Index, j: Index) -> Iterator[tuple[int, Index]]:
+    """Walk over pairs by their first member: it, and all its partners; equal ``i`` stand side by side."""
+    starts = np.flatnonzero(np.diff(i, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(i)], strict=True):
+        yield int(i[start]), j[start:end]
