@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from autolabel.types import Instances, Labels, Prompt, Round, Sample, Size
+from autolabel.weights import UNKNOWN, Licence, licence_of
 
 
 class Strategy(ABC):
@@ -67,6 +68,11 @@ class Labeler(Strategy):
     def files(self) -> Sequence[Path]:
         """Return the weight files (their bytes enter the plan's digest); raise WeightsError if one is missing. No torch."""
         return ()
+
+    def licence(self) -> Licence:
+        """Return the licence of the weights, as the files beside them state it."""
+        files = self.files()
+        return licence_of(files[0]) if files else UNKNOWN
 
 
 class Detector(Labeler):

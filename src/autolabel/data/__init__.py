@@ -1,0 +1,1 @@
+"""Reading what a data set owner has: photos, captions, boxes."""

@@ -1,0 +1,45 @@
+# Two commands do all the set-up: `make quickstart` and `make test`.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: quickstart test lint soak bench docs schema train-detector train-mal clean
+
+quickstart: $(VENV)/.installed
+	$(BIN)/autolabel generate -e specs/quickstart.yaml
+
+test: $(VENV)/.installed-dev lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m soak --timeout 3600
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks
+
+schema: $(VENV)/.installed
+	$(BIN)/autolabel schema --write schema
+
+train-detector: $(VENV)/.installed-dev
+	$(BIN)/python -m training.detector.train --recipe training/detector.yaml --data ../shared/data --out runs/train-detector
+
+clean:
+	rm -rf $(VENV) runs dist site
+
+# torch comes first and pinned: anything looser pulls gigabytes of CUDA libraries.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e '.[fast]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -q -c constraints.txt -e '.[fast,train,dev]'
+	@touch $@

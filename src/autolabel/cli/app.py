@@ -1,0 +1,254 @@
+"""The ``autolabel`` command."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+import autolabel
+from autolabel.cli import console, doctor, template
+from autolabel.errors import AutolabelError, SpecError
+
+app = typer.Typer(
+    name="autolabel",
+    help="Label image data sets from a short spec.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SPEC] [KEY=VALUE]...", help="The spec (unless -e names it), then overrides such as devices=cpu."),
+]
+SpecOption = Annotated[str | None, typer.Option("-e", "--spec", metavar="SPEC", help="The spec file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A results directory.")]
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"autolabel {autolabel.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens.")] = False,
+) -> None:
+    """Label image data sets from a short spec."""
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if verbose:
+        for noisy in ("numba", "PIL", "urllib3", "httpx", "matplotlib"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
+    """Tell the spec from the overrides; raises SpecError where no spec is named."""
+    words = list(words or [])
+    if option is None and (not words or ("=" in words[0] and not Path(words[0]).exists())):
+        raise SpecError("no spec is named", hint="autolabel generate -e spec.yaml; `autolabel init` writes one")
+    return (option, words) if option is not None else (words[0], words[1:])
+
+
+def load(words: list[str] | None, option: str | None) -> Any:
+    """Read the spec that a command line names, with its overrides; return it with the registry."""
+    from autolabel.registry import discover
+    from autolabel.spec.load import load_spec
+
+    path, overrides = spec_and_overrides(words, option)
+    registry = discover()
+    return load_spec(path, overrides=overrides, registry=registry), registry
+
+
+@app.command()
+def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False) -> None:
+    """Check a spec: every problem with its place."""
+    path, _ = spec_and_overrides(words, spec)
+    try:
+        loaded, _ = load(words, spec)
+    except SpecError as error:
+        if not json:
+            raise
+        console.print_json({"valid": False, "problems": [problem.as_dict() for problem in error.problems], "message": str(error)})
+        raise typer.Exit(error.exit_code) from None
+    if json:
+        console.print_json({"valid": True, "problems": [], "notices": list(loaded.notices)})
+        return
+    console.notices(loaded.notices)
+    typer.echo(f"{path}: valid")
+
+
+@app.command()
+def plan(
+    words: Words = None,
+    spec: SpecOption = None,
+    json: AsJson = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the plan to a file as well.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
+) -> None:
+    """Show what a spec would do: rounds, devices, batches, forward passes, files."""
+    from autolabel.plan import model
+    from autolabel.plan.compile import compile_plan
+
+    loaded, registry = load(words, spec)
+    compiled = compile_plan(loaded, registry=registry, limit=limit)
+    if out is not None:
+        out.write_bytes(model.encode(compiled.plan))
+    if json:
+        typer.echo(model.encode(compiled.plan).decode(), nl=False)
+    else:
+        console.notices(loaded.notices)
+        console.print_plan(compiled.plan)
+
+
+@app.command()
+def generate(
+    words: Words = None,
+    spec: SpecOption = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images, into results_dir/first-N.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: forget what earlier runs left here.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Label the images of a spec; the same command resumes after an interruption."""
+    from autolabel.plan.compile import compile_plan
+    from autolabel.run.generate import generate as run
+
+    loaded, registry = load(words, spec)
+    console.notices(loaded.notices)
+    compiled = compile_plan(loaded, registry=registry, limit=limit)
+    with console.watching(compiled.plan, quiet=quiet) as watch:
+        summary = run(compiled, registry=registry, watch=watch, fresh=fresh)
+    if json:
+        console.print_json(summary.as_dict())
+    else:
+        console.print_summary(summary, compiled.plan)
+    if summary.too_many_failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(run: Run, json: AsJson = False) -> None:
+    """Tell how far a run is, while it runs or after."""
+    from autolabel.run.status import read_status
+
+    found = read_status(run)
+    if json:
+        console.print_json(found.as_dict())
+    else:
+        console.print_status(found)
+
+
+@app.command()
+def export(
+    run: Run,
+    format: Annotated[str, typer.Option("--format", "-f", help="The exporter's name.")],
+    params: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The exporter's parameters.")] = None,
+) -> None:
+    """Write a finished run's labels in another format."""
+    from autolabel.registry import discover
+    from autolabel.run.export import export_run
+
+    for path in export_run(run, format, params or [], registry=discover()):
+        typer.echo(path)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    gt: Annotated[Path, typer.Option("--gt", help="A COCO file with the true boxes or masks.")],
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
+    json: AsJson = False,
+) -> None:
+    """Measure a run's labels against the truth."""
+    from autolabel.evaluate import evaluate as measure
+    from autolabel.evaluate.table import render
+    from autolabel.run.ledger import read_labels
+
+    result = measure(read_labels(run), gt, iou=iou)
+    if json:
+        console.print_json(result.as_dict())
+    else:
+        console.out.print(render(result))
+
+
+@app.command()
+def plugins(json: AsJson = False) -> None:
+    """List every strategy that installed packages offer."""
+    from autolabel.registry import discover
+
+    console.print_plugins(discover(), json=json)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("spec.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a commented spec to start from."""
+    typer.echo(f"{template.write(path, replace=force)}: edit it, then run `autolabel validate {path}`")
+
+
+@app.command()
+def schema(
+    write: Annotated[Path | None, typer.Option("--write", help="Write all schemas into this folder.")] = None,
+    name: Annotated[str, typer.Argument(help="spec, tao, plan or labels.")] = "spec",
+) -> None:
+    """Print a JSON Schema, or write all of them."""
+    from autolabel.cli.schemas import render, write_all
+
+    if write is not None:
+        for path in write_all(write):
+            typer.echo(path)
+    else:
+        typer.echo(render(name), nl=False)
+
+
+@app.command(name="doctor")
+def doctor_command(json: AsJson = False) -> None:
+    """Show versions, devices and checkpoints: what to send with a question."""
+    found = doctor.examine()
+    if json:
+        console.print_json(found)
+    else:
+        console.print_facts(found)
+
+
+def interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exception, so that workers are stopped and files left whole."""
+    raise Terminated
+
+
+def main() -> None:
+    """Run the command line; every expected error ends as a message and an exit code."""
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        app()
+    except AutolabelError as error:
+        console.err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.err.print("interrupted; the same command resumes")
+        sys.exit(130)
+    except Terminated:
+        console.err.print("terminated; the same command resumes")
+        sys.exit(143)
+    except Exception:
+        traceback.print_exc()
+        console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")
+        sys.exit(70)

@@ -1,0 +1,110 @@
+"""Progress of a run on stderr: a bar on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from autolabel.plan.model import Plan, Stage
+from autolabel.run.watch import Watch
+from autolabel.run.work import Done
+
+EVERY = 30.0
+
+
+class Tally(Watch):
+    """Counts rows, boxes and failures of the stage that runs."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.states: Counter[str] = Counter()
+        self.boxes = 0
+
+    def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
+        """Start counting anew."""
+        self.states.clear()
+        self.boxes = 0
+
+    def row(self, done: Done) -> None:
+        """Count a row."""
+        self.states[done.state] += 1
+        self.boxes += len(done.rounds)
+
+    def told(self) -> str:
+        """Say what was counted."""
+        failed = self.states["failed"]
+        return f"{self.boxes:,} boxes" + (f", {failed:,} failed" if failed else "")
+
+
+class Bars(Tally):
+    """A bar a stage."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, console=console)
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
+        """Add the stage's bar, with what earlier runs have done filled in."""
+        super().stage_started(plan, stage, rows=rows, left=left)
+        self.task = self.progress.add_task(stage.name, total=rows, completed=rows - left, told="")
+
+    def row(self, done: Done) -> None:
+        """Move the bar on."""
+        super().row(done)
+        assert self.task is not None, "a stage starts before its rows"
+        self.progress.update(self.task, advance=1, told=self.told())
+
+
+class Lines(Tally):
+    """A line when a stage starts and ends, and one every half minute."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.name = ""
+        self.total = self.done = 0
+        self.last = self.began = time.monotonic()
+
+    def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
+        """Say what is to do."""
+        super().stage_started(plan, stage, rows=rows, left=left)
+        self.name, self.total, self.done = stage.name, rows, rows - left
+        self.last = self.began = time.monotonic()
+        self.say(f"{left:,} of {rows:,} rows to label on {', '.join(plan.execution.workers)}")
+
+    def row(self, done: Done) -> None:
+        """Say how far it is, now and then."""
+        super().row(done)
+        self.done += 1
+        if time.monotonic() - self.last > EVERY:
+            self.last = time.monotonic()
+            rate = sum(self.states.values()) / (self.last - self.began)
+            left = (self.total - self.done) / rate
+            self.say(f"{self.done:,} of {self.total:,} rows, {self.told()}, {rate:.2f} a second, about {left:,.0f} s left")
+
+    def stage_finished(self, stage: Stage) -> None:
+        """Say what was found."""
+        self.say(f"done in {time.monotonic() - self.began:.1f} s, {self.told()}")
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(f"{self.name}: {text}", markup=False, soft_wrap=True)

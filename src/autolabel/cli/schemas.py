@@ -1,0 +1,37 @@
+"""Render the published JSON Schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autolabel.errors import SpecError
+from autolabel.plan import model
+from autolabel.registry import discover
+from autolabel.run import record
+from autolabel.spec import schema
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "spec": lambda: schema.spec_schema(discover()),
+    "tao": schema.tao_schema,
+    "plan": model.schema,
+    "labels": record.schema,
+}
+
+
+def render(name: str) -> str:
+    """Return a schema as JSON text; raises SpecError for a name that is none."""
+    if name not in SCHEMAS:
+        raise SpecError(f"no schema is called {name!r}", hint=f"one of {', '.join(SCHEMAS)}")
+    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write_all(folder: Path) -> list[Path]:
+    """Write every schema into ``folder`` and return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.schema.json" for name in SCHEMAS]
+    for name, path in zip(SCHEMAS, paths, strict=True):
+        path.write_text(render(name), encoding="utf-8")
+    return paths

@@ -1,0 +1,40 @@
+"""The commented spec that ``autolabel init`` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autolabel.errors import SpecError
+
+TEMPLATE = """\
+# What to label, with what, and where the labels go. Check it with `autolabel validate`, see what it would do with
+# `autolabel plan`, run it with `autolabel generate -e {name}`. Every key: `autolabel schema`.
+version: 1
+
+data:
+  images: [./images]              # folders, searched in subfolders
+  classes: [person, car]          # or `captions: chunks.jsonl`, or `boxes: boxes.json` (COCO) to make masks only
+
+stages:
+  - labeler: {{type: grounding_dino, checkpoint: tiny}}    # a shipped name, a file, a folder, or a hub name
+    # Confidence falls from round to round: cosine, exponential, step, or fixed (a list).
+    scheduler: {{type: cosine, rounds: 3, start: 0.5, end: 0.3}}
+    aggregator: {{type: nms, threshold: 0.5}}              # or dbscan
+    ask: all                      # `missing`: stop asking for a phrase once it is found (TAO's rule)
+  # - labeler: {{type: mal, checkpoint: path/to/mal.pth}}  # masks from the boxes just found
+
+devices: auto                     # the GPUs there are, else the CPU; or [0, 1], cpu, mps
+run: {{batch_size: 4}}
+export: [{{type: coco}}, {{type: odvg}}]
+visualize: true                   # annotated pictures
+commercial: false                 # true refuses weights whose licence forbids it, or is not known
+results_dir: runs/first
+"""
+
+
+def write(path: Path, *, replace: bool) -> Path:
+    """Write the template; raises SpecError where the file is there and ``replace`` is not set."""
+    if path.exists() and not replace:
+        raise SpecError(f"{path}: is there already", hint="say --force to replace it")
+    path.write_text(TEMPLATE.format(name=path.name), encoding="utf-8")
+    return path

@@ -1,0 +1,140 @@
+"""Collect the rows of a run from what the spec's ``data`` section names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from autolabel.data.captions import read_captions
+from autolabel.data.coco import CocoBoxes, read_coco
+from autolabel.data.inputs import GivenBox, Input
+from autolabel.data.sources import Found, sources, walk
+from autolabel.errors import DataError, ImageError
+from autolabel.images import read_size
+from autolabel.spec.model import DataSpec
+
+CHUNK = 4096
+MESSAGES = {
+    "bad_name": "the file's name is not valid UTF-8; rename it",
+    "outside_root": "a link that leaves the folder; set data.follow_symlinks to follow it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The rows of a run, with the classes that category ids follow."""
+
+    rows: Iterable[Input]
+    classes: tuple[str, ...]
+
+
+def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
+    """List the rows that ``data`` asks for, each with its upright size or the reason why it cannot be used.
+
+    Rows come in no particular order. Raises DataError where a folder or file cannot be read or nothing is found.
+    """
+    listing = [found for source in sources(data.images) for found in walk(source, follow_symlinks=data.follow_symlinks)]
+    if not listing:
+        raise DataError(f"no images below {', '.join(data.images)}", hint="JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF are read")
+    if data.classes is not None:
+        classes, rows = tuple(data.classes), map(row_of, listing)
+    elif data.captions is not None:
+        classes, rows = by_caption(data.captions, Listing(listing))
+    else:
+        assert data.boxes is not None, "the spec's model asks for one of classes, captions, boxes"
+        classes, rows = by_box(read_coco(data.boxes), Listing(listing))
+    return Inputs(measure(rows, max_pixels=max_pixels, threads=threads), classes)
+
+
+def row_of(found: Found) -> Input:
+    """Make the row of a listed file."""
+    return Input(image=found.id, path=found.path, code=found.code, message=MESSAGES.get(found.code, ""))
+
+
+class Listing:
+    """Looks up listed files by the names that people write: an id, a path below any root, or a base name."""
+
+    def __init__(self, found: Iterable[Found]) -> None:
+        self.by_name: dict[str, list[Found]] = {}
+        for item in found:
+            parts = item.id.split("/")
+            for start in range(len(parts)):
+                self.by_name.setdefault("/".join(parts[start:]), []).append(item)
+
+    def row(self, name: str) -> Input:
+        """Return the row for ``name``; a failed one where no listed file, or more than one, has that name."""
+        matches = self.by_name.get(name.removeprefix("./"), [])
+        exact = [item for item in matches if item.id == name]
+        if len(matches) == 1 or exact:
+            return row_of((exact or matches)[0])
+        if matches:
+            names = ", ".join(sorted(item.id for item in matches)[:3])
+            return Input(image=name, path="", code="ambiguous_name", message=f"several images have that name: {names}")
+        return Input(image=name, path="", code="missing", message="no image of that name below data.images")
+
+
+def by_caption(path: str, listing: Listing) -> tuple[tuple[str, ...], Iterator[Input]]:
+    """Return all phrases in order of appearance, and a row for every caption."""
+    captions = read_captions(path)
+    classes = tuple(dict.fromkeys(phrase for caption in captions for phrase in caption.prompt.phrases))
+    rows = (
+        replace(listing.row(caption.file_name), phrases=caption.prompt.phrases, caption=caption.prompt.caption)
+        for caption in captions
+    )
+    return classes, number(rows)
+
+
+def by_box(coco: CocoBoxes, listing: Listing) -> tuple[tuple[str, ...], Iterator[Input]]:
+    """Return the categories in the file's order, and a row with its given boxes for every image of the file."""
+    order = {category: label for label, category in enumerate(coco.categories)}
+
+    def rows() -> Iterator[Input]:
+        for image, annotations in coco.by_image():
+            boxes = tuple(
+                GivenBox(
+                    bbox=(a.bbox[0], a.bbox[1], a.bbox[0] + a.bbox[2], a.bbox[1] + a.bbox[3]),
+                    label=order[a.category_id],
+                    fields=a.fields(),
+                )
+                for a in annotations
+            )
+            yield replace(listing.row(image.file_name), boxes=boxes)
+
+    return tuple(coco.categories.values()), number(rows())
+
+
+def number(rows: Iterable[Input]) -> Iterator[Input]:
+    """Count the rows of each image from 0, in order of appearance."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        yield replace(row, caption_index=seen[row.image])
+        seen[row.image] += 1
+
+
+def measure(rows: Iterable[Input], *, max_pixels: int, threads: int) -> Iterator[Input]:
+    """Read every image's header, several at a time."""
+
+    def one(row: Input) -> Input:
+        if row.code:
+            return row
+        try:
+            height, width = read_size(row.path, max_pixels=max_pixels)
+            return replace(row, height=height, width=width, bytes=Path(row.path).stat().st_size)
+        except ImageError as error:
+            return replace(row, code=error.code, message=error.message)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        yield from chain.from_iterable(pool.map(one, chunk) for chunk in chunks(rows))
+
+
+def chunks(rows: Iterable[Input]) -> Iterator[list[Input]]:
+    """Cut rows into lists, so that a million of them never wait in the pool's queue at once."""
+    source = iter(rows)
+    while chunk := list(islice(source, CHUNK)):
+        yield chunk

@@ -1,0 +1,80 @@
+"""The rows of a run before it starts: one for every image, or for every caption of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from autolabel.types import Image, Instances, Labels, Prompt, Reason
+
+
+class GivenBox(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A box from a COCO file: ``bbox`` is x1 y1 x2 y2 in pixels, ``fields`` what the annotation said besides."""
+
+    bbox: tuple[float, float, float, float]
+    label: int
+    fields: dict[str, Any]
+
+
+class Input(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row to be labelled; ``phrases`` is None where the run's classes are asked."""
+
+    image: str
+    path: str
+    bytes: int = 0
+    height: int = 0
+    width: int = 0
+    caption_index: int = 0
+    phrases: tuple[str, ...] | None = None
+    caption: str | None = None
+    boxes: tuple[GivenBox, ...] = ()
+    code: str = ""
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_image(self) -> Image:
+        """Return where the image is and how large."""
+        return Image(id=self.image, path=self.path, size=(self.height, self.width))
+
+    def prompt(self, classes: Sequence[str]) -> Prompt:
+        """Return what is asked, ``classes`` where the row has no phrases of its own."""
+        return Prompt(tuple(classes) if self.phrases is None else self.phrases, self.caption)
+
+    def instances(self) -> Instances:
+        """Return the given boxes, with round -1 and score 1."""
+        if not self.boxes:
+            return Instances.empty()
+        return Instances.build(
+            [box.bbox for box in self.boxes],
+            scores=[float(box.fields.get("score", 1.0)) for box in self.boxes],
+            labels=[box.label for box in self.boxes],
+            rounds=-1,
+            given=[box.fields for box in self.boxes],
+        )
+
+    def labels(self, classes: Sequence[str]) -> Labels:
+        """Return the row as it stands before any stage: given boxes, or already failed."""
+        return Labels(
+            image=self.as_image(),
+            caption_index=self.caption_index,
+            prompt=self.prompt(classes),
+            instances=self.instances(),
+            reason=Reason(code=self.code, message=self.message) if self.code else None,
+            notes=self.notes,
+        )
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Input)
+
+
+def encode(row: Input) -> bytes:
+    """Return a row as one line of JSON, without its newline."""
+    return _encoder.encode(row)
+
+
+def decode(line: bytes) -> Input:
+    """Read a row back from its line."""
+    return _decoder.decode(line)

@@ -1,0 +1,96 @@
+"""List the images below one or several folders."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autolabel.errors import DataError
+from autolabel.images import SUFFIXES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A root folder with the prefix that its images' ids carry (empty where there is one root)."""
+
+    root: Path
+    prefix: str
+
+    def identify(self, relative: str) -> str:
+        """Return the id of the image at ``relative``, a ``/``-separated path below the root."""
+        return f"{self.prefix}/{relative}" if self.prefix else relative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A file that looks like an image, or a name that cannot be used (``bad_name``, ``outside_root``)."""
+
+    id: str
+    path: str
+    code: str = ""
+
+
+def sources(roots: Sequence[str]) -> list[Source]:
+    """Give every root a distinct prefix: its folder's name, numbered where names are equal.
+
+    Raises DataError where a root is not a folder, or is named twice.
+    """
+    folders = [Path(root) for root in roots]
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of images")
+    real = Counter(folder.resolve() for folder in folders)
+    doubled = [str(folder) for folder in folders if real[folder.resolve()] > 1]
+    if doubled:
+        raise DataError(f"a folder of images is named twice: {', '.join(doubled)}")
+    if len(folders) == 1:
+        return [Source(root=folders[0], prefix="")]
+    seen: Counter[str] = Counter()
+    out = []
+    for folder in folders:
+        name = folder.resolve().name or "root"
+        seen[name] += 1
+        out.append(Source(root=folder, prefix=name if seen[name] == 1 else f"{name}-{seen[name]}"))
+    return out
+
+
+def walk(source: Source, *, follow_symlinks: bool = False) -> Iterator[Found]:
+    """Yield every file below a root whose suffix is an image's, in no particular order.
+
+    Links are followed where they stay below the root, or everywhere with ``follow_symlinks``; a folder that was
+    walked before is not walked again, so loops end. Unreadable folders raise DataError.
+    """
+    top = source.root.resolve()
+    visited: set[tuple[int, int]] = set()
+    pending = [(os.fspath(source.root), "")]
+    while pending:
+        folder, relative = pending.pop()
+        try:
+            status = os.stat(folder)  # noqa: PTH116
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            name = relative + entry.name
+            outside = entry.is_symlink() and not follow_symlinks and not Path(entry.path).resolve().is_relative_to(top)
+            if entry.is_dir():
+                if not outside:
+                    pending.append((entry.path, name + "/"))
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                yield found(source, name, entry.path, outside=outside)
+
+
+def found(source: Source, name: str, path: str, *, outside: bool) -> Found:
+    """Describe a file, marking names that are not valid Unicode and links that leave the root."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return Found(id=source.identify(printable), path="", code="bad_name")
+    return Found(id=source.identify(name), path=path, code="outside_root" if outside else "")

@@ -1,0 +1,252 @@
+"""Compile a validated spec into an execution plan."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import autolabel
+from autolabel import weights
+from autolabel.data.collect import collect
+from autolabel.data.inputs import Input
+from autolabel.errors import SpecError
+from autolabel.plan import devices
+from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
+from autolabel.plan.shards import Cut, cut
+from autolabel.registry import Registry
+from autolabel.spec import choice as spec_choice
+from autolabel.spec.model import Spec, StageSpec
+from autolabel.strategies import Detector, Labeler
+from autolabel.types import Prompt, Round
+
+DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A plan with the rows that it labels."""
+
+    plan: Plan
+    inputs: Cut
+
+
+def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
+    """Decide everything a run does: rounds, devices, batches, shards, weights.
+
+    ``limit`` keeps the first rows by image id and writes below ``results_dir/first-N``. Reads image headers, weight
+    files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
+    """
+    labelers = [make_labeler(stage) for stage in spec.stages]
+    check_kinds(spec, labelers)
+    execution = executed(spec)
+    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
+    rows = list(inputs.rows) if limit is None else first(inputs.rows, limit)
+    batched = cut(rows, key=labelers[0].batch_key, shard_size=spec.run.shard_size)
+    prompts = [row.prompt(inputs.classes) for row in rows if not row.code]
+    stages = tuple(
+        compile_stage(spec, index, labeler, prompts=prompts, registry=registry) for index, labeler in enumerate(labelers)
+    )
+    check_licences(spec, stages)
+    exports = tuple(chosen(choice) for choice in spec.export)
+    check_exports(spec, stages)
+    results = {
+        "autolabel": autolabel.__version__,
+        "classes": inputs.classes,
+        "stages": [portable(stage) for stage in stages],
+        "batch_size": spec.run.batch_size,
+        "shard_size": spec.run.shard_size,
+        "max_pixels": spec.run.max_pixels,
+        "threads": spec.run.threads,
+    }
+    results_dir = Path(spec.results_dir) if limit is None else Path(spec.results_dir) / f"first-{limit}"
+    plan = Plan(
+        digest=digest([VERSION, results, batched.sha256]),
+        results=results,
+        autolabel=autolabel.__version__,
+        inputs=batched.sha256,
+        images=len({row.image for row in rows}),
+        rows=len(rows),
+        unusable=sum(bool(row.code) for row in rows),
+        classes=inputs.classes,
+        stages=stages,
+        shards=batched.shards,
+        batch_size=spec.run.batch_size,
+        max_pixels=spec.run.max_pixels,
+        results_dir=str(results_dir),
+        execution=execution,
+        exports=exports,
+        output=spec.output.model_dump(mode="json", exclude_none=True),
+        report=spec.report,
+        visualize=spec.visualize,
+        notices=tuple(spec.notices),
+    )
+    return Compiled(plan, batched)
+
+
+def first(rows: Iterable[Input], limit: int) -> list[Input]:
+    """Return the ``limit`` first rows by (image, caption)."""
+    return heapq.nsmallest(limit, rows, key=lambda row: (row.image, row.caption_index))
+
+
+def make_labeler(stage: StageSpec) -> Labeler:
+    """Make a stage's labeler; loads nothing."""
+    return stage.labeler.make()
+
+
+def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
+    """Refuse stages that do not line up: boxes must exist before masks are made of them."""
+    problems = []
+    for index, labeler in enumerate(labelers):
+        where, name = f"stages[{index}].labeler", labeler.name
+        if labeler.needs == "boxes" and index == 0 and spec.data.boxes is None:
+            hint = "put a detector such as grounding_dino before it, or name a COCO file in data.boxes"
+            problems.append(spec.problem(where, f"{name!r} needs boxes, and nothing gives it any", hint=hint))
+        if labeler.needs == "prompts" and (index > 0 or spec.data.boxes is not None):
+            before = "data.boxes" if index == 0 else f"stages[{index - 1}]"
+            problems.append(spec.problem(where, f"{name!r} finds boxes itself, but {before} already gives some"))
+    if problems:
+        raise SpecError(problems)
+
+
+def compile_stage(spec: Spec, index: int, labeler: Labeler, *, prompts: list[Prompt], registry: Registry) -> Stage:
+    """Write out a stage: literal rounds, parameters, hashes of weights."""
+    written = spec.stages[index]
+    common: dict[str, Any] = {
+        "index": index,
+        "name": f"{index}-{labeler.name}",
+        "labeler": chosen(written.labeler),
+        "weights": weights_of(labeler),
+        "gives": labeler.gives,
+        "ask": written.ask,
+    }
+    if not isinstance(labeler, Detector):
+        return Stage(**common)
+    rounds = literal_rounds(written)
+    aggregator = chosen(written.aggregator) if written.aggregator else default_aggregator(registry)
+    passes = most_passes(labeler, prompts, rounds=len(rounds), ask=written.ask)
+    return Stage(**common, rounds=rounds, aggregator=aggregator, most_passes=passes)
+
+
+def literal_rounds(stage: StageSpec) -> tuple[Round, ...]:
+    """Evaluate the schedule; one round at 0.5 where there is none."""
+    if stage.scheduler is None:
+        return (DEFAULT_ROUND,)
+    return tuple(stage.scheduler.make().rounds())
+
+
+def default_aggregator(registry: Registry) -> Choice:
+    """Return ``nms`` with its own parameters."""
+    entry = registry.get("aggregator", "nms")
+    params = entry.strategy.Params().model_dump(mode="json")
+    return Choice(type=entry.name, package=entry.package, version=entry.version, params=params)
+
+
+def most_passes(labeler: Detector, prompts: list[Prompt], *, rounds: int, ask: str) -> int:
+    """Return the most forward passes that all rows can take.
+
+    A round that asks the same phrases reuses the candidates, and with ``missing`` each new set is smaller than the last.
+    """
+
+    @cache
+    def of(prompt: Prompt) -> int:
+        sets = 1 if ask == "all" else max(1, min(rounds, len(prompt.phrases)))
+        return sets * labeler.passes(prompt) if prompt.phrases else 0
+
+    return sum(of(Prompt(prompt.phrases)) for prompt in prompts)
+
+
+def chosen(choice: spec_choice.Choice[Any]) -> Choice:
+    """Write a strategy out with all its parameters."""
+    params = choice.params.model_dump(mode="json")
+    return Choice(type=choice.name, package=choice.package, version=choice.version, params=params)
+
+
+def weights_of(labeler: Labeler) -> Weights:
+    """Hash a labeler's files and name their licence."""
+    files = labeler.files()
+    licence = labeler.licence()
+    return Weights(
+        files=tuple(
+            WeightFile(name=path.name, bytes=path.stat().st_size, sha256=weights.digest(path)) for path in files
+        ),
+        licence=licence.name,
+        commercial=licence.commercial,
+    )
+
+
+def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
+    """Refuse weights whose licence forbids commercial use, or is not known, where the spec says ``commercial: true``."""
+    if not spec.commercial:
+        return
+    problems = [
+        spec.problem(
+            f"stages[{stage.index}].labeler.checkpoint",
+            f"commercial: true, but the weights' licence {described(stage.weights)}",
+            hint="choose other weights, or state their licence in a LICENSE file beside them",
+        )
+        for stage in stages
+        if stage.weights.files and stage.weights.commercial is not True
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def described(weights: Weights) -> str:
+    """Say in words what a licence allows."""
+    return f"({weights.licence}) forbids it" if weights.commercial is False else "is not known"
+
+
+def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
+    """Refuse doubled exporters, and those that need masks where no stage gives any."""
+    problems = []
+    names = [choice.name for choice in spec.export]
+    for index, choice in enumerate(spec.export):
+        where = f"export[{index}].type"
+        if choice.name in names[:index]:
+            problems.append(spec.problem(where, f"{choice.name!r} is listed twice"))
+        if getattr(choice.strategy, "needs", "boxes") == "masks" and not any(s.gives == "masks" for s in stages):
+            problems.append(spec.problem(where, f"{choice.name!r} needs masks, and no stage gives any"))
+    if problems:
+        raise SpecError(problems)
+
+
+def executed(spec: Spec) -> Execution:
+    """Decide where the plan runs."""
+    names = devices.resolve(spec.devices)
+    workers = tuple(name for name in names for _ in range(spec.run.workers_per_device))
+    executor = spec.run.executor
+    if executor == "auto":
+        executor = "inline" if len(workers) == 1 else "processes"
+    return Execution(
+        executor=executor,
+        workers=workers,
+        threads=devices.threads_per_worker(workers, spec.run.threads),
+        num_workers=spec.run.num_workers,
+        max_failures=spec.run.max_failures,
+    )
+
+
+def portable(stage: Stage) -> dict[str, Any]:
+    """Return what determines a stage's answers, with absolute paths reduced to names: the files' hashes stand for them."""
+    return {
+        "labeler": reduced(stage.labeler),
+        "aggregator": stage.aggregator and reduced(stage.aggregator),
+        "rounds": stage.rounds,
+        "ask": stage.ask,
+        "weights": [file.sha256 for file in stage.weights.files],
+    }
+
+
+def reduced(choice: Choice) -> dict[str, Any]:
+    """Return a strategy's name, version and parameters, absolute paths reduced to their last part."""
+    return {"type": choice.type, "package": choice.package, "version": choice.version, "params": dict(without_folders(choice.params))}
+
+
+def without_folders(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield parameters, absolute paths reduced to their last part."""
+    for name, value in params.items():
+        yield name, Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

@@ -1,0 +1,71 @@
+"""Turn the devices that a spec asks for into those that this machine has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from autolabel.errors import MachineError
+
+log = logging.getLogger(__name__)
+
+Devices = str | Sequence[int]
+
+
+def resolve(asked: Devices) -> list[str]:
+    """Return device names such as ``["cuda:0", "cuda:1"]`` or ``["cpu"]``.
+
+    ``auto`` takes every GPU there is, else the CPU. Raises MachineError, listing what is there, for a GPU that is not.
+    """
+    if asked == "cpu":
+        return ["cpu"]
+    if asked == "mps":
+        if mps_there():
+            return ["mps"]
+        raise MachineError("no Apple GPU (mps) is there", hint="say devices=cpu, or devices=auto to take what there is")
+    count = cuda_count()
+    if asked == "auto":
+        fallback = "mps" if mps_there() else "cpu"
+        if not count:
+            log.info("devices: auto finds no GPU that CUDA can use; taking %s", fallback)
+        return [f"cuda:{index}" for index in range(count)] or [fallback]
+    missing = [index for index in asked if int(index) >= count]
+    if missing:
+        there = f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0 only" if count else "no GPU that CUDA can use"
+        message = f"asked for GPU {', '.join(map(str, missing))}, but this machine has {there}"
+        raise MachineError(message, hint="say devices=cpu, or devices=auto to take what there is")
+    return [f"cuda:{index}" for index in asked]
+
+
+def cuda_count() -> int:
+    """Return how many CUDA devices torch can use; torch is imported only where a driver is present."""
+    visible = os.environ.get("TAO_VISIBLE_DEVICES")
+    if visible is not None and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    if not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia")) and os.name != "nt":
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def mps_there() -> bool:
+    """Return whether this is an Apple machine whose GPU torch can use."""
+    if sys.platform != "darwin":
+        return False
+    import torch
+
+    return torch.backends.mps.is_available()
+
+
+def threads_per_worker(devices: Sequence[str], asked: int | None) -> int:
+    """Return torch's threads for each worker: what was asked, else an equal share of this machine's cores."""
+    return asked or max(1, cores() // max(1, len(devices)))
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

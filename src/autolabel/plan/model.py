@@ -1,0 +1,136 @@
+"""An execution plan: frozen, written as JSON, identified by a digest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from autolabel.errors import DataError
+from autolabel.types import Round
+
+VERSION = 1
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy by name, with every parameter written out."""
+
+    type: str
+    package: str
+    version: str
+    params: dict[str, Any]
+
+
+class WeightFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file whose bytes determine a labeler's answers."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """What a labeler's answers rest on, and under which licence."""
+
+    files: tuple[WeightFile, ...]
+    licence: str
+    commercial: bool | None
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One labeler with its literal rounds; a segmenter has neither rounds nor aggregator."""
+
+    index: int
+    name: str
+    labeler: Choice
+    weights: Weights
+    gives: Literal["boxes", "masks"]
+    rounds: tuple[Round, ...] = ()
+    aggregator: Choice | None = None
+    ask: Literal["missing", "all"] = "missing"
+    most_passes: int | None = None
+    """Upper bound of forward passes over the whole run; None where boxes found earlier decide it."""
+
+
+class Shard(msgspec.Struct, frozen=True, array_like=True):
+    """A run of rows that one worker labels from start to end: its place in the inputs file."""
+
+    index: int
+    rows: int
+    offset: int
+    bytes: int
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how a plan runs; changes nothing about its results, so it is no part of the digest."""
+
+    executor: Literal["inline", "processes", "ray"]
+    workers: tuple[str, ...]
+    """The device of every worker."""
+    threads: int
+    num_workers: int
+    max_failures: float | int
+    address: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a run does, decided before the first pixel is read."""
+
+    version: int = VERSION
+    digest: str
+    results: dict[str, Any]
+    """What the digest covers besides the inputs, with paths reduced to names."""
+    autolabel: str
+    inputs: str
+    """SHA-256 of the inputs, locations left out."""
+    images: int
+    rows: int
+    unusable: int
+    """Rows that have failed already: missing, unreadable or unsupported files."""
+    classes: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    shards: tuple[Shard, ...]
+    batch_size: int
+    max_pixels: int
+    results_dir: str
+    execution: Execution
+    exports: tuple[Choice, ...]
+    output: dict[str, Any]
+    report: bool
+    visualize: bool
+    notices: tuple[str, ...] = ()
+
+    @property
+    def masks(self) -> bool:
+        """Whether any stage gives masks."""
+        return any(stage.gives == "masks" for stage in self.stages)
+
+
+def encode(plan: Plan) -> bytes:
+    """Return the plan as indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
+
+
+def decode(text: bytes, *, file: str) -> Plan:
+    """Read a plan back; raises DataError where it is none, or of another version."""
+    try:
+        return msgspec.json.decode(text, type=Plan)
+    except msgspec.DecodeError as error:
+        raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint="start over with --fresh") from error
+
+
+def read(path: Path) -> Plan:
+    """Read a plan file."""
+    return decode(path.read_bytes(), file=str(path))
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON (keys sorted)."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``plan.json``."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Plan)}

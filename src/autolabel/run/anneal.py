@@ -1,0 +1,168 @@
+"""Confidence annealing: the rounds of each image, at falling thresholds, with no forward pass made twice."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.run.salvage import Outcome, salvage
+from autolabel.strategies import Aggregator, Detector
+from autolabel.types import Instances, Prompt, Round
+
+Phrases = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Annealing:
+    """What all images of a stage share."""
+
+    rounds: Sequence[Round]
+    aggregator: Aggregator
+    ask: Literal["missing", "all"]
+
+    @property
+    def floor(self) -> float:
+        """The lowest threshold of all rounds: candidates below it are never needed."""
+        return min(round.conf_threshold for round in self.rounds)
+
+
+@dataclass(slots=True)
+class Candidates:
+    """The detector's answer to one set of phrases, and which of it has entered already."""
+
+    found: Instances
+    entered: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Search:
+    """One image on its way through the rounds; a pure state machine that asks for forward passes by phrases."""
+
+    prompt: Prompt
+    annealing: Annealing
+    round: int = 0
+    union: Instances = field(default_factory=Instances.empty)
+    kept: Instances = field(default_factory=Instances.empty)
+    answers: dict[Phrases, Candidates] = field(default_factory=dict)
+
+    def wants(self) -> Phrases | None:
+        """Run every round that needs no new forward pass; return the phrases the next one needs, None when done."""
+        while self.round < len(self.annealing.rounds):
+            phrases = self.asked()
+            if not phrases:
+                return None
+            if phrases not in self.answers:
+                return phrases
+            if self.play(self.answers[phrases]) == 0 and not self.missing():
+                return None
+        return None
+
+    def answer(self, phrases: Phrases, found: Instances) -> None:
+        """Take in the candidates above the floor for ``phrases``; labels index ``phrases``."""
+        index = {phrase: label for label, phrase in enumerate(self.prompt.phrases)}
+        to_prompt = np.array([index[phrase] for phrase in phrases], np.int32)
+        renamed = replace(found, labels=to_prompt[found.labels]) if len(found) else found
+        self.answers[phrases] = Candidates(renamed, np.zeros(len(found), bool))
+
+    def asked(self) -> Phrases:
+        """Return what this round asks: everything, or (TAO's rule) the phrases without a label."""
+        return self.prompt.phrases if self.annealing.ask == "all" else self.missing()
+
+    def missing(self) -> Phrases:
+        """Return the phrases that no kept box carries."""
+        have = set(self.kept.labels.tolist())
+        return tuple(phrase for label, phrase in enumerate(self.prompt.phrases) if label not in have)
+
+    def play(self, candidates: Candidates) -> int:
+        """Play one round: let new candidates in, aggregate the raw union; return how many boxes it added."""
+        round = self.annealing.rounds[self.round]
+        new = (candidates.found.scores > round.conf_threshold) & ~candidates.entered
+        candidates.entered |= new
+        self.round += 1
+        if not new.any():
+            return 0
+        fresh = candidates.found.take(new)
+        fresh = replace(fresh, rounds=np.full(len(fresh), round.index, np.int16))
+        self.union = Instances.concatenate([self.union, fresh])
+        self.kept = self.annealing.aggregator.aggregate(self.union, round)
+        return int((self.kept.rounds == round.index).sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """A search with its prepared item, waiting for a forward pass."""
+
+    position: int
+    search: Search
+    item: Any
+    phrases: Phrases
+
+
+def anneal(
+    detector: Detector,
+    batches: Iterable[Sequence[tuple[int, Prompt, Any]]],
+    annealing: Annealing,
+    *,
+    batch_size: int,
+) -> Iterator[tuple[int, Outcome[Instances]]]:
+    """Yield (position, labels or the error that image caused) for every image, in order of completion.
+
+    ``batches`` hold (position, prompt, preprocessed item), all of one batch key. Images wait first in, first out, and
+    those that are done leave: what shares a forward pass depends on the input alone, never on timing. Fewer than two
+    batches are prepared at any time, which bounds the memory that vision features take.
+    """
+    waiting: deque[Waiting] = deque()
+    source = iter(batches)
+    exhausted = False
+    while waiting or not exhausted:
+        while len(waiting) < batch_size and not exhausted:
+            batch = next(source, None)
+            exhausted = batch is None
+            if batch is not None:
+                yield from admit(detector, batch, annealing, waiting)
+        turn = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
+        yield from forward(detector, turn, annealing.floor, waiting)
+
+
+def admit(
+    detector: Detector,
+    batch: Sequence[tuple[int, Prompt, Any]],
+    annealing: Annealing,
+    waiting: deque[Waiting],
+) -> Iterator[tuple[int, Outcome[Instances]]]:
+    """Prepare a batch and let its images wait; yield those that have nothing to ask, or cannot be prepared."""
+    prepared = salvage(detector.prepare, [item for _, _, item in batch])
+    for (position, prompt, _), item in zip(batch, prepared, strict=True):
+        if isinstance(item, Exception):
+            yield position, item
+            continue
+        search = Search(prompt, annealing)
+        phrases = search.wants()
+        if phrases is None:
+            yield position, search.kept
+        else:
+            waiting.append(Waiting(position, search, item, phrases))
+
+
+def forward(
+    detector: Detector, turn: Sequence[Waiting], floor: float, waiting: deque[Waiting]
+) -> Iterator[tuple[int, Outcome[Instances]]]:
+    """Make one forward pass; yield the images that are done, let the others wait again."""
+    detect: Callable[[Sequence[Waiting]], Sequence[Instances]] = lambda items: detector.detect(  # noqa: E731
+        [one.item for one in items], [Prompt(one.phrases, one.search.prompt.caption) for one in items], floor
+    )
+    for one, found in zip(turn, salvage(detect, turn), strict=True):
+        if isinstance(found, Exception):
+            yield one.position, found
+            continue
+        one.search.answer(one.phrases, found)
+        phrases = one.search.wants()
+        if phrases is None:
+            yield one.position, one.search.kept
+        else:
+            waiting.append(Waiting(one.position, one.search, one.item, phrases))

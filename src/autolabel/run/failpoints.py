@@ -1,0 +1,41 @@
+"""Named places where a test can make a run fail; they cost a truth test when off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+VARIABLE = "AUTOLABEL_FAILPOINT"
+"""``name:action:n``: at the n-th time (from 1) that ``name`` is reached, ``kill``, ``term``, ``interrupt``, ``full`` or ``error``."""
+
+_armed = os.environ.get(VARIABLE, "")
+_reached = 0
+
+
+def arm(setting: str) -> None:
+    """Set the failpoint of this process; an empty setting turns it off."""
+    global _armed, _reached
+    _armed, _reached = setting, 0
+
+
+def reach(name: str) -> None:
+    """Fail here if a test asked for it."""
+    if _armed:
+        fail(name)
+
+
+def fail(name: str) -> None:
+    """Count a visit to ``name`` and act on the one that was asked for."""
+    global _reached
+    wanted, action, count = (_armed.split(":") + ["", ""])[:3]
+    if wanted != name:
+        return
+    _reached += 1
+    if _reached != int(count or 1):
+        return
+    if action == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+    if action == "error":
+        raise RuntimeError(f"failpoint {name}")
+    os.kill(os.getpid(), {"kill": signal.SIGKILL, "term": signal.SIGTERM, "interrupt": signal.SIGINT}[action])

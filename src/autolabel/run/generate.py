@@ -1,0 +1,132 @@
+"""Run a compiled plan to its end, or on from where it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from autolabel.data import inputs
+from autolabel.errors import BusyError, MachineError
+from autolabel.executors.executor import Crash, Executor
+from autolabel.executors.inline import Inline
+from autolabel.executors.processes import Processes
+from autolabel.plan import model
+from autolabel.plan.compile import Compiled
+from autolabel.plan.model import Plan, Shard, Stage
+from autolabel.registry import Registry
+from autolabel.report.pictures import write_pictures
+from autolabel.run import record
+from autolabel.run.export import export
+from autolabel.run.ledger import Ledger, write_ledger
+from autolabel.run.store import INPUTS, PLAN, RunStore, publish, publish_folder
+from autolabel.run.summary import Summary, summarise
+from autolabel.run.watch import Watch
+from autolabel.run.work import StartStage
+from autolabel.types import Instances, Reason
+
+PICTURES = "images_annotated"
+
+
+def generate(compiled: Compiled, *, registry: Registry, watch: Watch | None = None, fresh: bool = False) -> Summary:
+    """Label everything that has no labels yet, then write the ledger and the exports.
+
+    Raises BusyError where the results directory is in use, or holds another plan's results and ``fresh`` is not set.
+    """
+    plan, watch = compiled.plan, watch or Watch()
+    store = RunStore.at(plan)
+    with store.lock():
+        settle(store, compiled, fresh=fresh)
+        for stage in plan.stages:
+            run_stage(store, plan, stage, watch=watch)
+        watch.writing("labels.jsonl")
+        write_ledger(store, plan)
+        written = [str(store.labels)]
+        for choice in plan.exports:
+            watch.writing(choice.type)
+            written += map(str, export(plan, choice, store=store, registry=registry))
+        if plan.visualize:
+            watch.writing("pictures")
+            written.append(draw(store, plan))
+    max_failures = plan.execution.max_failures
+    return summarise(Ledger(store.labels), results_dir=str(store.root), max_failures=max_failures, written=written)
+
+
+def settle(store: RunStore, compiled: Compiled, *, fresh: bool) -> None:
+    """Make the directory this plan's: new, resumed, or (``fresh``) started over."""
+    if fresh:
+        store.clear()
+    store.sweep()
+    there = store.read_plan()
+    if there is not None and there.digest != compiled.plan.digest:
+        raise BusyError(
+            f"{store.root} holds the results of another plan: {'; '.join(differences(there, compiled.plan))}",
+            hint="choose another results_dir, or start over with --fresh",
+        )
+    publish(store.root / INPUTS, compiled.inputs.text(), name="inputs")
+    publish(store.root / PLAN, [model.encode(compiled.plan)], name="plan")
+
+
+def differences(old: Plan, new: Plan) -> list[str]:
+    """Name what differs between two plans, most telling first."""
+    out = [
+        f"{name} was {brief(old.results.get(name))}, now {brief(value)}"
+        for name, value in new.results.items()
+        if model.digest(old.results.get(name)) != model.digest(value)
+    ]
+    if old.inputs != new.inputs:
+        out.append(f"the images or prompts differ ({old.rows} rows, now {new.rows})")
+    return out or ["its format is of another version"]
+
+
+def brief(value: Any) -> str:
+    """Return a value's JSON, cut where it is long."""
+    text = record.encode_plain(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def run_stage(store: RunStore, plan: Plan, stage: Stage, *, watch: Watch) -> None:
+    """Label the shards of a stage that have no file."""
+    missing = store.missing(plan, stage)
+    watch.stage_started(plan, stage, rows=plan.rows, left=sum(shard.rows for shard in missing))
+    crashed = run_tasks(plan, stage, [(shard.index, None) for shard in missing], watch=watch)
+    for (index, _), crash in crashed:
+        if isinstance(crash, Crash):
+            isolate(store, plan, stage, plan.shards[index], watch=watch)
+    watch.stage_finished(stage)
+
+
+def run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, watch: Watch) -> list[tuple[Any, Any]]:
+    """Run tasks on the plan's workers and return what each came to."""
+    executor: Executor = Inline() if plan.execution.executor == "inline" else Processes()
+    start = StartStage(plan.results_dir, stage.index)
+    execution = plan.execution
+    with closing(
+        executor.map(tasks, start, devices=execution.workers, threads=execution.threads, emit=watch.row)  # type: ignore[type-var]
+    ) as results:
+        return list(results)
+
+
+def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, watch: Watch) -> None:
+    """Label a shard that kills its workers row by row; the row that does it is recorded as failed."""
+    outcomes = dict(run_tasks(plan, stage, [(shard.index, row) for row in range(shard.rows)], watch=watch))
+    lines = []
+    for row, text in enumerate(store.rows(shard)):
+        outcome = outcomes[shard.index, row]
+        if isinstance(outcome, Crash):
+            labels = inputs.decode(text).labels(plan.classes)
+            reason = Reason(code="worker_crash", message=outcome.message)
+            outcome = record.encode(replace(labels, instances=Instances.empty(), reason=reason), plan.digest)
+        lines.append(outcome + b"\n")
+    publish(store.shard(stage, shard.index), lines, name="shard")
+
+
+def draw(store: RunStore, plan: Plan) -> str:
+    """Write annotated pictures of every image."""
+    rows = (inputs.decode(line) for shard in plan.shards for line in store.rows(shard))
+    ledger = Ledger(store.labels, paths={row.image: row.path for row in rows})
+    with publish_folder(store.root / PICTURES, name="pictures") as folder:
+        if not write_pictures(ledger, folder, max_pixels=plan.max_pixels):
+            raise MachineError("no picture could be drawn")
+    return str(store.root / PICTURES)

@@ -1,0 +1,175 @@
+"""Label one shard from start to end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from autolabel.data import inputs
+from autolabel.data.prefetch import prefetch
+from autolabel.errors import AutolabelError, ImageError
+from autolabel.images import read_pixels
+from autolabel.plan.model import Choice, Plan, Shard, Stage
+from autolabel.registry import Kind, Registry
+from autolabel.run import record
+from autolabel.run.anneal import Annealing, anneal
+from autolabel.run.failpoints import reach
+from autolabel.run.salvage import Outcome, out_of_memory, salvage
+from autolabel.run.store import RunStore, publish
+from autolabel.strategies import Aggregator, Detector, Labeler, Segmenter, Strategy
+from autolabel.types import Instances, Labels, Reason, Sample
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[Labels], None]
+Loaded = tuple[int, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worker:
+    """A stage's labeler, loaded on one device, with everything it needs to label shards."""
+
+    plan: Plan
+    stage: Stage
+    store: RunStore
+    labeler: Labeler
+    annealing: Annealing | None
+
+    @classmethod
+    def load(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
+        """Make the strategies that a stage chose, and load the labeler's weights onto ``device``."""
+        labeler = make(stage.labeler, "labeler", registry)
+        assert isinstance(labeler, Labeler)
+        annealing = None
+        if stage.aggregator is not None:
+            aggregator = make(stage.aggregator, "aggregator", registry)
+            assert isinstance(aggregator, Aggregator)
+            annealing = Annealing(stage.rounds, aggregator, stage.ask)
+        labeler.load(device)
+        return cls(plan, stage, RunStore.at(plan), labeler, annealing)
+
+    def label(self, shard: Shard, *, progress: Progress) -> None:
+        """Label a shard and publish its file."""
+        rows = self.before(shard)
+        lines = [line + b"\n" for line in self.lines(rows, progress=progress)]
+        publish(self.store.shard(self.stage, shard.index), lines, name="shard")
+
+    def lines(self, rows: Sequence[Labels], *, progress: Progress) -> list[bytes]:
+        """Label rows and return their lines, in the same order."""
+        done = list(rows)
+        usable = [position for position, row in enumerate(rows) if self.has_work(row)]
+        for position, row in enumerate(rows):
+            if not self.has_work(row):
+                progress(row)
+        for position, outcome in self.outcomes(rows, usable):
+            done[position] = concluded(rows[position], outcome)
+            progress(done[position])
+            reach("row.labelled")
+        return [record.encode(row, self.plan.digest) for row in done]
+
+    def before(self, shard: Shard) -> list[Labels]:
+        """Return a shard's rows as they stand before this stage."""
+        rows = [inputs.decode(line) for line in self.store.rows(shard)]
+        if self.stage.index == 0:
+            return [row.labels(self.plan.classes) for row in rows]
+        previous = self.store.shard(self.plan.stages[self.stage.index - 1], shard.index)
+        lines = previous.read_bytes().splitlines()
+        return [record.decode(line, row.path) for line, row in zip(lines, rows, strict=True)]
+
+    def has_work(self, row: Labels) -> bool:
+        """Return whether this stage has anything to do for a row."""
+        wanted = row.prompt.phrases if self.labeler.needs == "prompts" else row.instances
+        return row.reason is None and len(wanted) > 0
+
+    def outcomes(self, rows: Sequence[Labels], usable: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
+        """Yield what became of every usable row, in order of completion; batches hold rows of one key."""
+        for _, group in groupby(usable, key=lambda position: self.labeler.batch_key(rows[position].image.size)):
+            yield from self.same_key(rows, list(group))
+
+    def same_key(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
+        """Yield what became of rows that may share batches."""
+        size = self.plan.batch_size
+        failed: list[tuple[int, Exception]] = []
+        loaded = prefetch(
+            lambda position: self.load_row(position, rows[position]),
+            positions,
+            threads=self.plan.execution.num_workers,
+            ahead=2 * size + self.plan.execution.num_workers,
+        )
+        batches = chunks(succeeded(loaded, failed), size)
+        if isinstance(self.labeler, Detector):
+            assert self.annealing is not None, "a detector's stage has rounds"
+            asked = ([(position, rows[position].prompt, item) for position, item in batch] for batch in batches)
+            yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
+        else:
+            assert isinstance(self.labeler, Segmenter)
+            for batch in batches:
+                segmented = salvage(self.labeler.segment, [item for _, item in batch])
+                yield from zip((position for position, _ in batch), segmented, strict=True)
+        yield from failed
+
+    def load_row(self, position: int, row: Labels) -> Loaded:
+        """Decode an image and preprocess it; an error takes the place of the result."""
+        try:
+            pixels = read_pixels(row.image.path, max_pixels=self.plan.max_pixels)
+            if pixels.shape[:2] != row.image.size:
+                height, width = row.image.size
+                raise ImageError("changed_image", f"was {width}x{height} when the run was planned and no longer is")
+            sample = Sample(image=row.image, pixels=pixels, prompt=row.prompt, instances=row.instances)
+            return position, self.labeler.preprocess(sample) if isinstance(self.labeler, Detector) else sample
+        except Exception as error:
+            return position, error
+
+
+def make(choice: Choice, kind: Kind, registry: Registry) -> Strategy:
+    """Make the strategy that a plan chose."""
+    strategy = registry.get(kind, choice.type).strategy
+    return strategy(strategy.Params.model_validate(choice.params))
+
+
+def succeeded(loaded: Iterable[Loaded], failed: list[tuple[int, Exception]]) -> Iterator[Loaded]:
+    """Yield the rows that could be loaded, put the others aside."""
+    for position, item in loaded:
+        if isinstance(item, Exception):
+            failed.append((position, item))
+        else:
+            yield position, item
+
+
+def chunks(items: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
+    """Cut a stream into lists of ``size``."""
+    batch: list[Loaded] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
+    """Return a row with its outcome: instances, or the reason why there are none."""
+    if isinstance(outcome, Instances):
+        return replace(row, instances=outcome)
+    reason = Reason(code=code_of(outcome), message=describe(outcome))
+    log.warning("%s: %s: %s", row.image.id, reason.code, reason.message)
+    if not isinstance(outcome, AutolabelError):
+        log.debug("where it was raised", exc_info=outcome)
+    return replace(row, instances=Instances.empty(), reason=reason)
+
+
+def code_of(error: Exception) -> str:
+    """Return the ledger's word for an error."""
+    if isinstance(error, ImageError):
+        return error.code
+    return "out_of_memory" if out_of_memory(error) else "labeler_error"
+
+
+def describe(error: Exception) -> str:
+    """Return an error's message on one line."""
+    text = " ".join(str(error).split()) or "no message"
+    return text if isinstance(error, AutolabelError) else f"{type(error).__name__}: {text}"

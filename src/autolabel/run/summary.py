@@ -1,0 +1,93 @@
+"""What a run came to, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from autolabel.types import GIVEN, Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Counts over the ledger."""
+
+    results_dir: str
+    states: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    found: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Boxes by (phrase, round)."""
+    masks: int = 0
+    images: int = 0
+    rows: int = 0
+    max_failures: float | int = 0
+    written: tuple[str, ...] = ()
+
+    @property
+    def boxes(self) -> int:
+        """All boxes."""
+        return sum(self.found.values())
+
+    @property
+    def rounds(self) -> list[int]:
+        """The rounds that found something, in order; -1 stands for given boxes."""
+        return sorted({round for _, round in self.found})
+
+    @property
+    def too_many_failures(self) -> bool:
+        """Whether more rows failed than the spec allows: a share where ``max_failures`` is a float, else a count."""
+        failed = self.states["failed"]
+        limit = self.max_failures * self.rows if isinstance(self.max_failures, float) else self.max_failures
+        return failed > limit
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        phrases: dict[str, dict[str, int]] = {}
+        for (phrase, round), count in sorted(self.found.items()):
+            phrases.setdefault(phrase, {})["given" if round == GIVEN else str(round)] = count
+        return {
+            "results_dir": self.results_dir,
+            "images": self.images,
+            "rows": self.rows,
+            "states": {state: self.states[state] for state in ("labelled", "empty", "failed")},
+            "reasons": dict(sorted(self.reasons.items())),
+            "boxes": self.boxes,
+            "masks": self.masks,
+            "found": phrases,
+            "written": list(self.written),
+            "too_many_failures": self.too_many_failures,
+        }
+
+
+def summarise(
+    labels: Iterable[Labels], *, results_dir: str, max_failures: float | int, written: Iterable[str] = ()
+) -> Summary:
+    """Count over labels."""
+    states: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    found: Counter[tuple[str, int]] = Counter()
+    masks = images = rows = 0
+    last = None
+    for row in labels:
+        rows += 1
+        images += row.image.id != last
+        last = row.image.id
+        states[row.state] += 1
+        if row.reason:
+            reasons[row.reason.code] += 1
+        pairs = zip(row.instances.labels.tolist(), row.instances.rounds.tolist(), strict=True)
+        found.update((row.prompt.phrases[label], round) for label, round in pairs)
+        masks += sum(mask is not None for mask in row.instances.masks or ())
+    return Summary(
+        results_dir=results_dir,
+        states=states,
+        reasons=reasons,
+        found=found,
+        masks=masks,
+        images=images,
+        rows=rows,
+        max_failures=max_failures,
+        written=tuple(written),
+    )
