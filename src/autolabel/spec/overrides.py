@@ -1,0 +1,93 @@
+"""Values given on the command line as ``key.path=value``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from autolabel.errors import Problem, SpecError
+from autolabel.paths import CommandLineText
+from autolabel.spec.document import parse
+from autolabel.spec.node import Loc, Node, Place, dotted, short
+
+COMMAND_LINE = "<command line>"
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+|\[\d+\])*")
+_PART = re.compile(r"[\w-]+")
+
+
+def apply(root: Node, arguments: Sequence[str]) -> Node:
+    """Return ``root`` with each ``key.path=value`` set, in order; ``root`` itself is left as it is.
+
+    Keys are those of the document's own dialect; list entries go by index, ``stages.0.ask`` or ``stages[0].ask``;
+    mappings that are not there are made. Values are YAML 1.2, and relative paths in them are relative to the working
+    directory. Raises SpecError with every argument that is no ``key=value``, is not YAML, or leads into a scalar or
+    past the end of a list. No argument changes nothing.
+    """
+    wrong: list[Problem] = []
+    for argument in arguments:
+        place = Place(f"{COMMAND_LINE} {_shown(argument)}")
+        try:
+            loc, value = _read(argument, place)
+            root = _replaced(root, loc, value, ())
+        except SpecError as error:
+            wrong += error.problems
+    if wrong:
+        raise SpecError(wrong)
+    return root
+
+
+def _shown(argument: str) -> str:
+    text = argument if argument.isprintable() else repr(argument)[1:-1]
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _read(argument: str, place: Place) -> tuple[Loc, Node]:
+    key, equals, text = argument.partition("=")
+    if not equals or not _KEY.fullmatch(key.strip()):
+        message = "is no override" if not equals else f"{short(key)} is no path of keys"
+        raise SpecError(
+            Problem(file=place.file, message=message, hint="write key.path=value, such as run.batch_size=8")
+        )
+    node = parse(text, lambda mark: place)
+    return _parts(key.strip()), Node(_from_command_line(node).value, place)
+
+
+def _parts(key: str) -> Loc:
+    return tuple(int(part) if part.isdigit() else part for part in _PART.findall(key))
+
+
+def _from_command_line(node: Node) -> Node:
+    """Mark every text, so that relative paths in it start from the working directory."""
+    if isinstance(node.value, dict):
+        return Node({key: _from_command_line(child) for key, child in node.value.items()}, node.place)
+    if isinstance(node.value, list):
+        return Node([_from_command_line(child) for child in node.value], node.place)
+    return Node(CommandLineText(node.value), node.place) if isinstance(node.value, str) else node
+
+
+def _replaced(node: Node, loc: Loc, new: Node, done: Loc) -> Node:
+    if not loc:
+        return new
+    part, rest = loc[0], loc[1:]
+    if isinstance(node.value, list):
+        items = list(node.value)
+        index = _index(part, items, new.place, done)
+        items[index] = _replaced(items[index], rest, new, (*done, index))
+        return Node(items, node.place)
+    if node.value is not None and not isinstance(node.value, dict):
+        message = f"is a single value, and has no {short(str(part))} in it"
+        raise SpecError(Problem(file=new.place.file, path=dotted(done), message=message))
+    entries, key = dict(node.value or {}), str(part)
+    entries[key] = _replaced(entries.get(key, Node(None, new.place)), rest, new, (*done, key))
+    return Node(entries, node.place)
+
+
+def _index(part: str | int, items: list[Node], place: Place, done: Loc) -> int:
+    if isinstance(part, int) and part < len(items):
+        return part
+    last = f"from 0 to {len(items) - 1}" if items else "none: it is empty"
+    message = f"is a list and has no entry {short(str(part))}"
+    raise SpecError(
+        Problem(file=place.file, path=dotted(done), message=message, hint=f"its entries are numbered {last}")
+    )

@@ -1,0 +1,187 @@
+"""Pydantic's complaints in this project's words, at the user's own lines."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from autolabel.errors import Problem
+from autolabel.registry import Registry
+from autolabel.spec.choice import OneOf
+from autolabel.spec.node import Loc, Node, dotted, short, trace
+
+MOST = 100
+_YES_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+_WANTED = {
+    "string_type": "text",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "none_required": "null",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "wanted": "{wanted}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+}
+_LENGTHS = {"too_short": "at least {min_length}", "too_long": "at most {max_length}"}
+
+
+def problems(
+    error: ValidationError, root: Node, model: type[BaseModel], registry: Registry | None = None
+) -> list[Problem]:
+    """Return what is wrong, sorted by place; several complaints about one value become one.
+
+    ``root`` is what ``model`` was validated on. At most a hundred are returned, and one that counts the rest.
+    """
+    grouped: dict[tuple[str, Loc, bool], list[Any]] = {}
+    details = error.errors(include_url=False)
+    for detail in filter(_counts, details[: 4 * MOST]):
+        missing = detail["type"] == "missing"
+        place, words = trace(root, detail["loc"], missing=missing)
+        grouped.setdefault((place.file, words, missing), []).append(detail)
+    found = [_problem(group, root, model, registry) for group in grouped.values()]
+    found.sort(key=lambda one: (one.file, one.line, one.column))
+    if len(found) > MOST:
+        rest = Problem(file=found[0].file, message=f"and {len(details) - MOST:,} more problems")
+        return [*found[:MOST], rest]
+    return found
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """Return a hint with the nearest name, or with all of them where they are few and none is near."""
+    if match := difflib.get_close_matches(name[:80], known, n=1):
+        return f"did you mean {match[0]!r}?"
+    return f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else ""
+
+
+def show(value: object) -> str:
+    """Return a value as the user would write it, shortened."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return short(value)
+    if isinstance(value, (list, tuple)):
+        text = f"[{', '.join(map(str, value[:20]))}]"
+        return (text if len(text) <= 40 else f"a list of {len(value)}") if value else "an empty list"
+    return ("a mapping" if value else "an empty mapping") if isinstance(value, dict) else str(value)
+
+
+def _counts(detail: Any) -> bool:
+    """Pydantic calls a list too short that has enough entries, where some of those are wrong."""
+    return bool(detail["type"] != "too_short" or len(detail["input"]) < detail["ctx"]["min_length"])
+
+
+def _problem(group: list[Any], root: Node, model: type[BaseModel], registry: Registry | None) -> Problem:
+    detail = group[0]
+    missing = detail["type"] == "missing"
+    place, words = trace(root, detail["loc"], missing=missing)
+    if missing:
+        message, hint = "missing", _description(model, detail, root, registry)
+    elif detail["type"] == "extra_forbidden":
+        name = str(detail["loc"][-1])
+        message = f"unknown key {short(name)}"
+        hint = near(name, known_keys(model, detail["loc"][:-1], root, registry))
+    else:
+        message, hint = _complaint(group)
+    return Problem(
+        file=place.file, line=place.line, column=place.column, path=dotted(words), message=message, hint=hint
+    )
+
+
+def _complaint(group: list[Any]) -> tuple[str, str]:
+    wanted = list(dict.fromkeys(filter(None, map(_wanted, group))))
+    detail = group[0]
+    context = detail.get("ctx", {})
+    if not wanted:
+        text = context.get("said") or str(context.get("error", "")) or detail["msg"]
+        return text[:1].lower() + text[1:], context.get("hint", "")
+    return f"found {show(detail['input'])}, wanted {' or '.join(wanted)}", context.get("hint", "") or _hint(detail)
+
+
+def _wanted(detail: Any) -> str:
+    context = detail.get("ctx", {})
+    if detail["type"] in ("string_too_short", "string_too_long"):
+        least = context.get("min_length")
+        return "text that is not empty" if least == 1 else f"{least or context.get('max_length')} characters"
+    if detail["type"] in _LENGTHS:
+        text = _LENGTHS[detail["type"]].format(**context)
+        return f"{text} {'entry' if text.endswith(' 1') else 'entries'}"
+    return _WANTED.get(detail["type"], "").format(**context)
+
+
+def _hint(detail: Any) -> str:
+    value, kind = detail["input"], detail["type"]
+    if kind in ("bool_type", "bool_parsing") and isinstance(value, str) and value.lower() in _YES_NO:
+        return f"write {_YES_NO[value.lower()]}"
+    if kind == "string_type" and isinstance(value, (int, float, bool)):
+        return f'put it in quotes: "{show(value)}"'
+    if kind in ("literal_error", "enum") and isinstance(value, str):
+        known = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
+        match = difflib.get_close_matches(value[:80], known, n=1)
+        return f"did you mean {match[0]!r}?" if match else ""
+    return ""
+
+
+def _description(model: type[BaseModel], detail: Any, root: Node, registry: Registry | None) -> str:
+    if said := detail.get("ctx", {}).get("hint"):
+        return str(said)
+    for owner in _models(model, detail["loc"][:-1], root, registry):
+        field = owner.model_fields.get(str(detail["loc"][-1]))
+        if field and field.description:
+            return f"give {detail['loc'][-1]}: {field.description}"
+    return ""
+
+
+def known_keys(model: type[BaseModel], loc: Loc, root: Node, registry: Registry | None) -> list[str]:
+    """Return the keys that the mapping at ``loc`` may have."""
+    return [
+        field.alias or name
+        for owner in _models(model, loc, root, registry)
+        for name, field in owner.model_fields.items()
+    ]
+
+
+def _models(model: type[BaseModel], loc: Loc, root: Node, registry: Registry | None) -> list[type[BaseModel]]:
+    """Return the models that describe the mapping at ``loc``: several where a field is a union of them."""
+    node, marks = root, [cast(Any, model)]
+    for part in loc:
+        if (child := node.child(part)) is None:
+            continue
+        if isinstance(part, str):
+            owners = [owner for mark in marks for owner in _owners(mark, node, registry)]
+            fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
+            marks = [mark for field in fields for mark in (field.annotation, *field.metadata)]
+        node = child
+    return [owner for mark in marks for owner in _owners(mark, node, registry)]
+
+
+def _owners(annotation: Any, node: Node, registry: Registry | None) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif isinstance(annotation, OneOf):
+        name = node.child("type")
+        entry = registry.entries.get((annotation.kind, str(name.value))) if registry and name else None
+        yield from [entry.strategy.Params] if entry else []
+    for argument in (*get_args(annotation), *getattr(annotation, "__metadata__", ())):
+        yield from _owners(argument, node, registry)
