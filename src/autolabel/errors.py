@@ -1,13 +1,13 @@
 """The errors that autolabel raises on purpose.
 
-    AutolabelError              exit code
-    ├── SpecError               2   the spec, an override or the command line is wrong
-    ├── PluginError             2   an installed strategy package is broken or ambiguous
-    ├── MachineError            3   this machine cannot do it: device, weights, memory, disk
-    │   └── WeightsError        3   a checkpoint is missing, refused or does not fit
-    ├── DataError               4   an input data file is wrong
-    │   └── ImageError          -   one image cannot be used: recorded in its row, never ends a run
-    └── BusyError               5   the results directory is in use, or belongs to another plan
+AutolabelError              exit code
+├── SpecError               2   the spec, an override or the command line is wrong
+├── PluginError             2   an installed strategy package is broken or ambiguous
+├── MachineError            3   this machine cannot do it: device, weights, memory, disk
+│   └── WeightsError        3   a checkpoint is missing, refused or does not fit
+├── DataError               4   an input data file is wrong
+│   └── ImageError          -   one image cannot be used: recorded in its row, never ends a run
+└── BusyError               5   the results directory is in use, or belongs to another plan
 """
 
 from __future__ import annotations

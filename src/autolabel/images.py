@@ -27,7 +27,8 @@ Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before
 def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
     """Return (height, width) of the upright image, from the header alone.
 
-    Raises ImageError with a code: ``missing``, ``unreadable``, ``unsupported_format``, ``too_large``, ``corrupt_image``.
+    Raises ImageError with one of the codes ``missing``, ``unreadable``, ``unsupported_format``, ``too_large`` and
+    ``corrupt_image``.
     """
     with open_checked(path, max_pixels) as image:
         width, height = image.size

@@ -1,4 +1,4 @@
-"""The four kinds of strategy that packages can offer: Scheduler, Aggregator, Labeler (Detector, Segmenter), Exporter."""
+"""The kinds of strategy that packages can offer: Scheduler, Aggregator, Labeler (Detector, Segmenter), Exporter."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Labeler(Strategy):
         return size
 
     def files(self) -> Sequence[Path]:
-        """Return the weight files (their bytes enter the plan's digest); raise WeightsError if one is missing. No torch."""
+        """Return the weight files (their bytes enter the digest); raise WeightsError if one is missing. No torch."""
         return ()
 
     def licence(self) -> Licence:

@@ -27,7 +27,9 @@ app = typer.Typer(
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SPEC] [KEY=VALUE]...", help="The spec (unless -e names it), then overrides such as devices=cpu."),
+    typer.Argument(
+        metavar="[SPEC] [KEY=VALUE]...", help="The spec (unless -e names it), then overrides such as devices=cpu."
+    ),
 ]
 SpecOption = Annotated[str | None, typer.Option("-e", "--spec", metavar="SPEC", help="The spec file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
@@ -47,11 +49,15 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens.")] = False,
 ) -> None:
     """Label image data sets from a short spec."""
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
     if verbose:
         for noisy in ("numba", "PIL", "urllib3", "httpx", "matplotlib"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -78,13 +84,18 @@ def load(words: list[str] | None, option: str | None) -> Any:
 @app.command()
 def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False) -> None:
     """Check a spec: every problem with its place."""
+    from autolabel.plan.files import check_files
+
     path, _ = spec_and_overrides(words, spec)
     try:
         loaded, _ = load(words, spec)
+        check_files(loaded)
     except SpecError as error:
         if not json:
             raise
-        console.print_json({"valid": False, "problems": [problem.as_dict() for problem in error.problems], "message": str(error)})
+        console.print_json(
+            {"valid": False, "problems": [problem.as_dict() for problem in error.problems], "message": str(error)}
+        )
         raise typer.Exit(error.exit_code) from None
     if json:
         console.print_json({"valid": True, "problems": [], "notices": list(loaded.notices)})
@@ -120,7 +131,9 @@ def plan(
 def generate(
     words: Words = None,
     spec: SpecOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images, into results_dir/first-N.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N images, into results_dir/first-N.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: forget what earlier runs left here.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
     json: AsJson = False,
@@ -158,7 +171,9 @@ def status(run: Run, json: AsJson = False) -> None:
 def export(
     run: Run,
     format: Annotated[str, typer.Option("--format", "-f", help="The exporter's name.")],
-    params: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The exporter's parameters.")] = None,
+    params: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The exporter's parameters.")
+    ] = None,
 ) -> None:
     """Write a finished run's labels in another format."""
     from autolabel.registry import discover

@@ -64,7 +64,8 @@ def print_plan(plan: Plan) -> None:
             "images": f"{plan.images:,}" + (f" ({plan.unusable:,} unusable)" if plan.unusable else ""),
             "rows": f"{plan.rows:,} in {len(plan.shards):,} shards, batches of {plan.batch_size}",
             "classes": f"{len(plan.classes)}: {shortened(plan.classes)}",
-            "devices": f"{', '.join(plan.execution.workers)}; {plan.execution.threads} threads each, {plan.execution.executor}",
+            "devices": ", ".join(plan.execution.workers),
+            "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
             "results": plan.results_dir,
             "writes": ", ".join(["labels.jsonl", *(f"{choice.type}/" for choice in plan.exports)]),
             "digest": plan.digest[:16],
@@ -82,7 +83,9 @@ def print_plan(plan: Plan) -> None:
             facts["forward passes"] = f"at most {stage.most_passes:,}"
         print_facts(facts)
         if stage.rounds:
-            rounds = table("round", "conf_threshold", "nms_threshold", numbers=("round", "conf_threshold", "nms_threshold"))
+            rounds = table(
+                "round", "conf_threshold", "nms_threshold", numbers=("round", "conf_threshold", "nms_threshold")
+            )
             for round in stage.rounds:
                 nms = "aggregator's own" if round.nms_threshold is None else f"{round.nms_threshold:g}"
                 rounds.add_row(str(round.index), f"{round.conf_threshold:g}", nms)
@@ -107,8 +110,10 @@ def print_summary(summary: Summary, plan: Plan) -> None:
     out.print(found)
     out.print()
     states = summary.states
-    line = f"{summary.rows:,} rows of {summary.images:,} images: {states['labelled']:,} labelled, {states['empty']:,} empty"
-    out.print(f"{line}, {states['failed']:,} failed; {summary.boxes:,} boxes, {summary.masks:,} masks")
+    told = ", ".join(f"{states[state]:,} {state}" for state in ("labelled", "empty", "failed"))
+    out.print(
+        f"{summary.rows:,} rows of {summary.images:,} images: {told}; {summary.boxes:,} boxes, {summary.masks:,} masks"
+    )
     for code, count in sorted(summary.reasons.items()):
         out.print(Text(f"  {count:,} x {code}", style="red"))
     for path in summary.written:
@@ -147,5 +152,7 @@ def print_plugins(registry: Registry, *, json: bool) -> None:
         return
     made = table("kind", "name", "package", "version", "parameters")
     for entry in entries:
-        made.add_row(*(Text(str(entry[key])) for key in ("kind", "name", "package", "version")), ", ".join(entry["parameters"]))
+        made.add_row(
+            *(Text(str(entry[key])) for key in ("kind", "name", "package", "version")), ", ".join(entry["parameters"])
+        )
     out.print(made)

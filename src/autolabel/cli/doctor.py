@@ -11,7 +11,18 @@ from autolabel import weights
 from autolabel.plan import devices
 from autolabel.registry import discover
 
-PACKAGES = ("torch", "transformers", "numpy", "pillow", "pydantic", "scikit-learn", "pycocotools", "numba", "simplejpeg", "ray")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "numpy",
+    "pillow",
+    "pydantic",
+    "scikit-learn",
+    "pycocotools",
+    "numba",
+    "simplejpeg",
+    "ray",
+)
 
 
 def examine() -> dict[str, Any]:

@@ -7,7 +7,15 @@ from collections import Counter
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from autolabel.plan.model import Plan, Stage
 from autolabel.run.watch import Watch
@@ -60,7 +68,9 @@ class Bars(Tally):
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.progress.stop()
 
     def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
@@ -99,7 +109,9 @@ class Lines(Tally):
             self.last = time.monotonic()
             rate = sum(self.states.values()) / (self.last - self.began)
             left = (self.total - self.done) / rate
-            self.say(f"{self.done:,} of {self.total:,} rows, {self.told()}, {rate:.2f} a second, about {left:,.0f} s left")
+            self.say(
+                f"{self.done:,} of {self.total:,} rows, {self.told()}, {rate:.2f} a second, about {left:,.0f} s left"
+            )
 
     def stage_finished(self, stage: Stage) -> None:
         """Say what was found."""

@@ -24,7 +24,7 @@ class Caption:
 
 
 def read_captions(path: str | Path) -> list[Caption]:
-    """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines (TAO's ``noun_chunk_path``); blank lines are skipped.
+    """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines, TAO's ``noun_chunk_path``; blank ones are skipped.
 
     Phrases keep their order; repeated ones count once. Raises DataError with every fault's line.
     """
@@ -41,7 +41,9 @@ def read_captions(path: str | Path) -> list[Caption]:
     if problems:
         raise DataError(problems)
     if not captions:
-        raise DataError(Problem(file=str(path), message="holds no captions", hint='one {"file_name", "noun_chunks"} a line'))
+        raise DataError(
+            Problem(file=str(path), message="holds no captions", hint='one {"file_name", "noun_chunks"} a line')
+        )
     return captions
 
 

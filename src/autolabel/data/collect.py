@@ -41,9 +41,12 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
     """
     listing = [found for source in sources(data.images) for found in walk(source, follow_symlinks=data.follow_symlinks)]
     if not listing:
-        raise DataError(f"no images below {', '.join(data.images)}", hint="JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF are read")
+        raise DataError(
+            f"no images below {', '.join(data.images)}", hint="JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF are read"
+        )
     if data.classes is not None:
-        classes, rows = tuple(data.classes), map(row_of, listing)
+        classes: tuple[str, ...] = tuple(data.classes)
+        rows: Iterator[Input] = map(row_of, listing)
     elif data.captions is not None:
         classes, rows = by_caption(data.captions, Listing(listing))
     else:
@@ -95,14 +98,14 @@ def by_box(coco: CocoBoxes, listing: Listing) -> tuple[tuple[str, ...], Iterator
     order = {category: label for label, category in enumerate(coco.categories)}
 
     def rows() -> Iterator[Input]:
-        for image, annotations in coco.by_image():
+        for image, given in coco.by_image():
             boxes = tuple(
                 GivenBox(
                     bbox=(a.bbox[0], a.bbox[1], a.bbox[0] + a.bbox[2], a.bbox[1] + a.bbox[3]),
                     label=order[a.category_id],
                     fields=a.fields(),
                 )
-                for a in annotations
+                for a in given
             )
             yield replace(listing.row(image.file_name), boxes=boxes)
 

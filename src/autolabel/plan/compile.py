@@ -15,6 +15,7 @@ from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.errors import SpecError
 from autolabel.plan import devices
+from autolabel.plan.files import check_files
 from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
 from autolabel.plan.shards import Cut, cut
 from autolabel.registry import Registry
@@ -40,7 +41,8 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     ``limit`` keeps the first rows by image id and writes below ``results_dir/first-N``. Reads image headers, weight
     files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
     """
-    labelers = [make_labeler(stage) for stage in spec.stages]
+    check_files(spec)
+    labelers = [stage.labeler.make() for stage in spec.stages]
     check_kinds(spec, labelers)
     execution = executed(spec)
     inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
@@ -48,7 +50,8 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     batched = cut(rows, key=labelers[0].batch_key, shard_size=spec.run.shard_size)
     prompts = [row.prompt(inputs.classes) for row in rows if not row.code]
     stages = tuple(
-        compile_stage(spec, index, labeler, prompts=prompts, registry=registry) for index, labeler in enumerate(labelers)
+        compile_stage(spec, index, labeler, prompts=prompts, registry=registry)
+        for index, labeler in enumerate(labelers)
     )
     check_licences(spec, stages)
     exports = tuple(chosen(choice) for choice in spec.export)
@@ -92,16 +95,11 @@ def first(rows: Iterable[Input], limit: int) -> list[Input]:
     return heapq.nsmallest(limit, rows, key=lambda row: (row.image, row.caption_index))
 
 
-def make_labeler(stage: StageSpec) -> Labeler:
-    """Make a stage's labeler; loads nothing."""
-    return stage.labeler.make()
-
-
 def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
     """Refuse stages that do not line up: boxes must exist before masks are made of them."""
     problems = []
     for index, labeler in enumerate(labelers):
-        where, name = f"stages[{index}].labeler", labeler.name
+        where, name = ("stages", index, "labeler"), labeler.name
         if labeler.needs == "boxes" and index == 0 and spec.data.boxes is None:
             hint = "put a detector such as grounding_dino before it, or name a COCO file in data.boxes"
             problems.append(spec.problem(where, f"{name!r} needs boxes, and nothing gives it any", hint=hint))
@@ -148,7 +146,7 @@ def default_aggregator(registry: Registry) -> Choice:
 def most_passes(labeler: Detector, prompts: list[Prompt], *, rounds: int, ask: str) -> int:
     """Return the most forward passes that all rows can take.
 
-    A round that asks the same phrases reuses the candidates, and with ``missing`` each new set is smaller than the last.
+    A round that asks the same phrases reuses the candidates; with ``missing`` each new set is smaller than the last.
     """
 
     @cache
@@ -179,12 +177,12 @@ def weights_of(labeler: Labeler) -> Weights:
 
 
 def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
-    """Refuse weights whose licence forbids commercial use, or is not known, where the spec says ``commercial: true``."""
+    """Refuse weights whose licence forbids commercial use, or is not known, if the spec says ``commercial: true``."""
     if not spec.commercial:
         return
     problems = [
         spec.problem(
-            f"stages[{stage.index}].labeler.checkpoint",
+            ("stages", stage.index, "labeler", "checkpoint"),
             f"commercial: true, but the weights' licence {described(stage.weights)}",
             hint="choose other weights, or state their licence in a LICENSE file beside them",
         )
@@ -205,7 +203,7 @@ def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
     problems = []
     names = [choice.name for choice in spec.export]
     for index, choice in enumerate(spec.export):
-        where = f"export[{index}].type"
+        where = ("export", index, "type")
         if choice.name in names[:index]:
             problems.append(spec.problem(where, f"{choice.name!r} is listed twice"))
         if getattr(choice.strategy, "needs", "boxes") == "masks" and not any(s.gives == "masks" for s in stages):
@@ -231,7 +229,7 @@ def executed(spec: Spec) -> Execution:
 
 
 def portable(stage: Stage) -> dict[str, Any]:
-    """Return what determines a stage's answers, with absolute paths reduced to names: the files' hashes stand for them."""
+    """Return what determines a stage's answers; files are named by their hashes, folders left out."""
     return {
         "labeler": reduced(stage.labeler),
         "aggregator": stage.aggregator and reduced(stage.aggregator),
@@ -243,7 +241,12 @@ def portable(stage: Stage) -> dict[str, Any]:
 
 def reduced(choice: Choice) -> dict[str, Any]:
     """Return a strategy's name, version and parameters, absolute paths reduced to their last part."""
-    return {"type": choice.type, "package": choice.package, "version": choice.version, "params": dict(without_folders(choice.params))}
+    return {
+        "type": choice.type,
+        "package": choice.package,
+        "version": choice.version,
+        "params": dict(without_folders(choice.params)),
+    }
 
 
 def without_folders(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:

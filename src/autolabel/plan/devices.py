@@ -45,7 +45,10 @@ def cuda_count() -> int:
     visible = os.environ.get("TAO_VISIBLE_DEVICES")
     if visible is not None and "CUDA_VISIBLE_DEVICES" not in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-    if not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia")) and os.name != "nt":
+    if (
+        not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia"))
+        and os.name != "nt"
+    ):
         return 0
     import torch
 

@@ -118,7 +118,9 @@ def decode(text: bytes, *, file: str) -> Plan:
     try:
         return msgspec.json.decode(text, type=Plan)
     except msgspec.DecodeError as error:
-        raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint="start over with --fresh") from error
+        raise DataError(
+            f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint="start over with --fresh"
+        ) from error
 
 
 def read(path: Path) -> Plan:

@@ -32,7 +32,9 @@ class Cut:
 
 def cut(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -> Cut:
     """Sort rows by (batch key, image, caption) and cut them every ``shard_size``; an image's rows stay together."""
-    ordered = sorted(rows, key=lambda row: (key((row.height, row.width)) if not row.code else (), row.image, row.caption_index))
+    ordered = sorted(
+        rows, key=lambda row: (key((row.height, row.width)) if not row.code else (), row.image, row.caption_index)
+    )
     ends = boundaries([row.image for row in ordered], shard_size)
     sha = hashlib.sha256()
     lines = []

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from autolabel.data.split import split_of
+from autolabel.errors import DataError, SpecError
 from autolabel.plan.model import Choice, Plan
 from autolabel.registry import Registry
 from autolabel.run.ledger import Ledger
 from autolabel.run.shard import make
 from autolabel.run.store import RunStore, publish_folder
+from autolabel.spec.scalar import resolve
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 
@@ -43,7 +47,12 @@ def splits(split: Mapping[str, Any] | None) -> Iterator[tuple[str, Callable[[Lab
     seed = split.get("seed", 0)
     fractions = {name: float(share) for name, share in split.items() if name != "seed"}
     for name in fractions:
-        yield name, lambda labels, name=name: split_of(labels.image.id, fractions=fractions, seed=seed) == name
+        yield name, partial(belongs, name, fractions, seed)
+
+
+def belongs(name: str, fractions: Mapping[str, float], seed: int, labels: Labels) -> bool:
+    """Return whether an image belongs to the split ``name``."""
+    return split_of(labels.image.id, fractions=fractions, seed=seed) == name
 
 
 def filtered(limits: Mapping[str, Any] | None) -> Callable[[Labels], Labels] | None:
@@ -63,7 +72,8 @@ def within(labels: Labels, limits: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     keep &= sides.min(axis=1, initial=np.inf) >= limits.get("min_size", 0)
     keep &= sides.max(axis=1, initial=0) <= limits.get("max_size", np.inf)
     keep &= share >= limits.get("min_area", 0)
-    return keep & (share <= limits.get("max_area", 1))
+    keep &= share <= limits.get("max_area", 1)
+    return keep
 
 
 def export_run(run: Path, name: str, params: Sequence[str], *, registry: Registry) -> list[Path]:
@@ -82,7 +92,9 @@ def export_run(run: Path, name: str, params: Sequence[str], *, registry: Registr
     try:
         checked = entry.strategy.Params.model_validate(given, context={"root": Path.cwd()})
     except ValidationError as error:
-        raise SpecError("; ".join(f"{name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
+        raise SpecError(
+            "; ".join(f"{name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        ) from error
     choice = Choice(type=name, package=entry.package, version=entry.version, params=checked.model_dump(mode="json"))
     with store.lock():
         return export(plan, choice, store=store, registry=registry)
@@ -93,4 +105,4 @@ def parameter(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise SpecError(f"{text!r}: expected key=value")
-    return key, scalar(value)
+    return key, resolve(value)

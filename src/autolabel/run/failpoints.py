@@ -7,7 +7,10 @@ import os
 import signal
 
 VARIABLE = "AUTOLABEL_FAILPOINT"
-"""``name:action:n``: at the n-th time (from 1) that ``name`` is reached, ``kill``, ``term``, ``interrupt``, ``full`` or ``error``."""
+"""``name:action:n``: what happens at the n-th time (from 1) that ``name`` is reached.
+
+Actions are ``kill``, ``term``, ``interrupt``, ``full`` (the disk is) and ``error``.
+"""
 
 _armed = os.environ.get(VARIABLE, "")
 _reached = 0
@@ -28,7 +31,7 @@ def reach(name: str) -> None:
 def fail(name: str) -> None:
     """Count a visit to ``name`` and act on the one that was asked for."""
     global _reached
-    wanted, action, count = (_armed.split(":") + ["", ""])[:3]
+    wanted, action, count = [*_armed.split(":"), "", ""][:3]
     if wanted != name:
         return
     _reached += 1

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan
@@ -69,7 +70,7 @@ def lines(store: RunStore, plan: Plan, order: list[tuple[str, int, int, int, int
     """Yield lines in order from shards that are opened as they are needed, a bounded number at a time."""
     stage = plan.stages[-1]
     with ExitStack() as stack:
-        streams = {}
+        streams: dict[int, BinaryIO] = {}
         for _, _, shard, offset, length in order:
             if shard not in streams:
                 if len(streams) == OPEN_FILES:

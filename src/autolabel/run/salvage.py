@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from autolabel.errors import MachineError
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
-Outcome = R | Exception
+Outcome: TypeAlias = R | Exception
 
 
 def salvage(work: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T]) -> list[R | Exception]:

@@ -61,7 +61,7 @@ class Worker:
         """Label rows and return their lines, in the same order."""
         done = list(rows)
         usable = [position for position, row in enumerate(rows) if self.has_work(row)]
-        for position, row in enumerate(rows):
+        for row in rows:
             if not self.has_work(row):
                 progress(row)
         for position, outcome in self.outcomes(rows, usable):

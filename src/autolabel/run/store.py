@@ -82,7 +82,8 @@ class RunStore:
             except BlockingIOError:
                 stream.seek(0)
                 holder = stream.read().strip() or "another process"
-                raise BusyError(f"{self.root} is in use by {holder}", hint="wait for it, or choose another results_dir") from None
+                hint = "wait for it, or choose another results_dir"
+                raise BusyError(f"{self.root} is in use by {holder}", hint=hint) from None
             stream.truncate(0)
             stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             stream.flush()
@@ -126,7 +127,7 @@ def publish(path: Path, pieces: Iterable[bytes], *, name: str) -> None:
 
 @contextmanager
 def publish_folder(path: Path, *, name: str) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of ``path``, an older version included, once the block ends well."""
+    """Yield a temporary folder that takes the place of ``path`` and whatever is there, once the block ends well."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     old = path.with_name(f"{path.name}.old{TEMPORARY}")
     with writing(path):

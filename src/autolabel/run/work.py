@@ -53,7 +53,8 @@ class StartStage:
         def work(task: Task) -> bytes | None:
             shard, row = task
             if row is None:
-                return worker.label(plan.shards[shard], progress=lambda labels: emit(done(labels)))
+                worker.label(plan.shards[shard], progress=lambda labels: emit(done(labels)))
+                return None
             rows = worker.before(plan.shards[shard])[row : row + 1]
             return worker.lines(rows, progress=lambda labels: emit(done(labels)))[0]
 

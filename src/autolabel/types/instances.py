@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,14 @@ class Instances:
         n = len(self.boxes)
         if self.boxes.shape != (n, 4):
             raise ValueError(f"boxes must have the shape (N, 4), got {self.boxes.shape}")
-        columns = {"scores": self.scores, "labels": self.labels, "rounds": self.rounds}
-        for name, column in (*columns.items(), ("masks", self.masks), ("given", self.given)):
+        columns: dict[str, Sized | None] = {
+            "scores": self.scores,
+            "labels": self.labels,
+            "rounds": self.rounds,
+            "masks": self.masks,
+            "given": self.given,
+        }
+        for name, column in columns.items():
             if column is not None and len(column) != n:
                 raise ValueError(f"{name} must have {n} entries as boxes has, got {len(column)}")
 

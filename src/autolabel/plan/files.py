@@ -1,0 +1,36 @@
+"""Check that the files which a spec names are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from autolabel.errors import Problem, SpecError, WeightsError
+from autolabel.spec.model import Spec
+
+
+def check_files(spec: Spec) -> None:
+    """Raise SpecError with every file or folder of the spec that is missing; opens none, imports no model library."""
+    problems = [*missing_data(spec), *missing_weights(spec)]
+    if problems:
+        raise SpecError(problems)
+
+
+def missing_data(spec: Spec) -> Iterator[Problem]:
+    """Yield a problem for every folder of images or data file that is not there."""
+    for index, folder in enumerate(spec.data.images):
+        if not Path(folder).is_dir():
+            yield spec.problem(("data", "images", index), f"no such folder: {folder}")
+    for key in ("captions", "boxes"):
+        path = getattr(spec.data, key)
+        if path is not None and not Path(path).is_file():
+            yield spec.problem(("data", key), f"no such file: {path}")
+
+
+def missing_weights(spec: Spec) -> Iterator[Problem]:
+    """Yield a problem for every stage whose weights are not there."""
+    for index, stage in enumerate(spec.stages):
+        try:
+            stage.labeler.make().files()
+        except WeightsError as error:
+            yield spec.problem(("stages", index, "labeler", "checkpoint"), error.message, hint=error.hint)

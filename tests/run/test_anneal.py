@@ -1,0 +1,162 @@
+"""The annealing loop, with a detector whose answers are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autolabel.run.anneal import Annealing, anneal
+from autolabel.strategies import Aggregator, Detector
+from autolabel.types import Instances, Prompt, Round
+
+
+class Union(Aggregator):
+    """Keeps everything."""
+
+    name = "union"
+
+    def aggregate(self, instances: Instances, round: Round) -> Instances:
+        return instances
+
+
+class Best(Aggregator):
+    """Keeps the best box of each label."""
+
+    name = "best"
+
+    def aggregate(self, instances: Instances, round: Round) -> Instances:
+        order = np.argsort(-instances.scores, kind="stable")
+        _, first = np.unique(instances.labels[order], return_index=True)
+        return instances.take(np.sort(order[first]))
+
+
+class Scripted(Detector):
+    """Answers each item, a mapping of phrase to scores, by one box a score; notes every call."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        super().__init__(self.Params())
+        self.asked: list[list[tuple[str, ...]]] = []
+        self.prepared: list[int] = []
+
+    def load(self, device: str) -> None:
+        pass
+
+    def prepare(self, batch: Sequence[Any]) -> Sequence[Any]:
+        self.prepared.append(len(batch))
+        return batch
+
+    def detect(self, prepared: Sequence[Any], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        self.asked.append([prompt.phrases for prompt in prompts])
+        return [self.answer(item, prompt, floor) for item, prompt in zip(prepared, prompts, strict=True)]
+
+    def answer(self, item: dict[str, list[float]], prompt: Prompt, floor: float) -> Instances:
+        if "explode" in item:
+            raise ValueError("boom")
+        pairs = [(label, s) for label, phrase in enumerate(prompt.phrases) for s in item.get(phrase, []) if s > floor]
+        boxes = [[10 * i, 0, 10 * i + 5, 5] for i in range(len(pairs))]
+        return Instances.build(boxes, scores=[s for _, s in pairs], labels=[label for label, _ in pairs])
+
+
+def rounds(*thresholds: float) -> list[Round]:
+    return [Round(index=i, conf_threshold=t) for i, t in enumerate(thresholds)]
+
+
+def run(
+    items: list[dict[str, list[float]]],
+    phrases: tuple[str, ...],
+    thresholds: Sequence[float],
+    *,
+    ask: Any = "all",
+    aggregator: Aggregator | None = None,
+    batch_size: int = 2,
+) -> tuple[list[Any], Scripted]:
+    detector = Scripted()
+    annealing = Annealing(rounds(*thresholds), aggregator or Union(Union.Params()), ask)
+    numbered = [(i, Prompt(phrases), item) for i, item in enumerate(items)]
+    batches = [numbered[i : i + batch_size] for i in range(0, len(numbered), batch_size)]
+    outcomes = dict(anneal(detector, batches, annealing, batch_size=batch_size))
+    return [outcomes[i] for i in range(len(items))], detector
+
+
+def test_a_candidate_enters_in_the_round_whose_threshold_it_first_passes() -> None:
+    [found], _ = run([{"a": [0.9, 0.45, 0.35, 0.2]}], ("a",), [0.5, 0.4, 0.3])
+    assert [round(score, 2) for score in found.scores.tolist()] == [0.9, 0.45, 0.35]
+    assert found.rounds.tolist() == [0, 1, 2]
+
+
+def test_asking_the_same_phrases_again_costs_no_forward_pass() -> None:
+    _, detector = run([{"a": [0.9, 0.45, 0.35]}], ("a", "b"), [0.5, 0.4, 0.3])
+    assert detector.asked == [[("a", "b")]]
+
+
+def test_missing_asks_only_for_phrases_without_a_label() -> None:
+    [found], detector = run([{"a": [0.9, 0.45], "b": [0.42]}], ("a", "b"), [0.5, 0.4, 0.3], ask="missing")
+    assert detector.asked == [[("a", "b")], [("b",)]]
+    assert sorted(zip(found.labels.tolist(), found.rounds.tolist(), strict=True)) == [(0, 0), (1, 1)]
+
+
+def test_all_keeps_looking_for_a_phrase_that_is_found() -> None:
+    cars = [0.8] + [0.35] * 19
+    [found_all], _ = run([{"car": cars}], ("car",), [0.5, 0.3], ask="all")
+    [found_missing], _ = run([{"car": cars}], ("car",), [0.5, 0.3], ask="missing")
+    assert (len(found_all), len(found_missing)) == (20, 1)
+
+
+def test_stops_when_every_phrase_is_found_and_a_round_adds_nothing() -> None:
+    [found], _ = run([{"a": [0.9, 0.15]}], ("a",), [0.5, 0.4, 0.1])
+    assert found.rounds.tolist() == [0]
+
+
+def test_goes_on_while_a_phrase_is_missing() -> None:
+    [found], _ = run([{"a": [0.9], "b": [0.15]}], ("a", "b"), [0.5, 0.4, 0.1])
+    assert sorted(zip(found.labels.tolist(), found.rounds.tolist(), strict=True)) == [(0, 0), (1, 2)]
+
+
+def test_an_image_in_which_round_0_finds_nothing_is_tried_again() -> None:
+    [found], _ = run([{"a": [0.31]}], ("a",), [0.5, 0.4, 0.3], ask="missing")
+    assert found.rounds.tolist() == [2]
+
+
+def test_the_threshold_itself_does_not_pass() -> None:
+    [found], _ = run([{"a": [0.5]}], ("a",), [0.5])
+    assert len(found) == 0
+
+
+def test_the_aggregator_sees_the_raw_union_and_keeps_rounds() -> None:
+    [found], _ = run([{"a": [0.45, 0.9, 0.41]}], ("a",), [0.5, 0.4], aggregator=Best(Best.Params()))
+    assert found.scores.tolist() == pytest.approx([0.9])
+    assert found.rounds.tolist() == [0]
+
+
+def test_images_with_different_outstanding_phrases_share_a_pass() -> None:
+    items = [{"a": [0.9]}, {"b": [0.9]}, {"a": [0.9], "b": [0.9]}]
+    outcomes, detector = run(items, ("a", "b"), [0.5, 0.4], ask="missing", batch_size=2)
+    assert [len(found) for found in outcomes] == [1, 1, 2]
+    assert detector.prepared == [2, 1]
+    assert detector.asked == [[("a", "b")] * 2, [("b",), ("a",)], [("a", "b")]]
+
+
+def test_what_shares_a_pass_does_not_depend_on_how_batches_arrive() -> None:
+    items = [{"a": [0.9]} if i % 3 else {} for i in range(7)]
+    first, one = run(items, ("a", "b"), [0.5, 0.4], ask="missing", batch_size=3)
+    again, two = run(items, ("a", "b"), [0.5, 0.4], ask="missing", batch_size=3)
+    assert one.asked == two.asked
+    assert [f.scores.tolist() for f in first] == [f.scores.tolist() for f in again]
+
+
+def test_one_image_that_raises_costs_only_itself() -> None:
+    items: list[dict[str, list[float]]] = [{"a": [0.9]}, {"explode": []}, {"a": [0.8]}, {"a": [0.7]}]
+    outcomes, _ = run(items, ("a",), [0.5], batch_size=4)
+    assert [isinstance(outcome, ValueError) for outcome in outcomes] == [False, True, False, False]
+    assert [len(outcome) for outcome in outcomes if isinstance(outcome, Instances)] == [1, 1, 1]
+
+
+def test_no_phrases_means_no_forward_pass() -> None:
+    [found], detector = run([{"a": [0.9]}], (), [0.5])
+    assert len(found) == 0
+    assert detector.asked == []
