@@ -64,7 +64,8 @@ def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
     if not isinstance(value, Mapping):
         raise PydanticCustomError("wanted", "a mapping", {"wanted": f"a mapping such as {{type: {short_name(value)}}}"})
     if "type" not in value:
-        raise _at("type", PydanticCustomError("missing", "missing", {"hint": f"give type: the name of a {kind}"}), value)
+        hint = f"give type: the name of a {kind}"
+        raise _at("type", PydanticCustomError("missing", "missing", {"hint": hint}), value)
     entry = _entry(kind, value["type"], info)
     params = entry.strategy.Params.model_validate(
         {key: part for key, part in value.items() if key != "type"}, context=info.context

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from autolabel.errors import SpecError
 from autolabel.registry import Registry
-from autolabel.spec import document, overrides
+from autolabel.spec import document, tao
 from autolabel.spec.model import Spec, validated
 from autolabel.spec.node import Node, Place, from_plain
+from autolabel.spec.overrides import apply
 from autolabel.spec.problems import problems
 
 
@@ -23,7 +24,7 @@ def load_spec(path: str | Path, *, overrides: Sequence[str] = (), registry: Regi
     the files exist is not checked. Raises SpecError with all problems of the first step that finds any: YAML,
     overrides, TAO's form, the native form.
     """
-    root = _overridden(document.read(path), overrides)
+    root = apply(document.read(path), overrides)
     return _validated(root, Path(path).absolute().parent, registry)
 
 
@@ -35,12 +36,11 @@ def spec_from_mapping(mapping: Mapping[str, Any], *, root: str | Path, registry:
     return _validated(from_plain(mapping, Place("<mapping>")), Path(root).absolute(), registry)
 
 
-def _overridden(root: Node, arguments: Sequence[str]) -> Node:
-    return overrides.apply(root, arguments)
-
-
 def _validated(root: Node, folder: Path, registry: Registry) -> Spec:
+    notices: tuple[str, ...] = ()
+    if tao.is_tao(root):
+        root, notices = tao.rewrite(root)
     try:
-        return validated(root, {"root": folder, "registry": registry})
+        return validated(root, {"root": folder, "registry": registry}, notices=notices)
     except ValidationError as error:
         raise SpecError(problems(error, root, Spec, registry)) from None

@@ -1,0 +1,289 @@
+"""Rewriting a TAO ``auto_label`` document as a native one that remembers the user's lines and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from autolabel.errors import Problem, SpecError
+from autolabel.spec.node import Loc, Node, Place, dotted, from_plain, problem, trace, walk
+from autolabel.spec.overrides import COMMAND_LINE
+from autolabel.spec.problems import problems
+from autolabel.spec.tao_table import NATIVE, ROWS, TYPES, UNSUPPORTED, Row, tao_model
+
+MISSING = "???"
+_OWN_TEXT_ENCODER = "bert-base-uncased"
+
+_HOMES: dict[str, dict[Loc, Loc]] = {
+    "grounding_dino": {
+        ("data",): ("grounding_dino", "dataset"),
+        ("stage",): ("grounding_dino",),
+        ("stage", "labeler", "model"): ("grounding_dino", "model"),
+        ("stage", "scheduler"): ("grounding_dino", "iteration_scheduler"),
+    },
+    "mal": {("data",): ("mal", "inference"), ("stage",): ("mal",)},
+}
+"""The TAO section that stands for each mapping that the rewrite makes."""
+
+
+def is_tao(root: Node) -> bool:
+    """Return whether a document is TAO's: it has ``autolabel_type``, or a section of TAO's and no ``stages``."""
+    keys = root.value if isinstance(root.value, dict) else {}
+    return "autolabel_type" in keys or (not {"version", "stages"} & set(keys) and bool(set(TYPES) & set(keys)))
+
+
+def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
+    """Return the native document, and notices about keys that have no effect here.
+
+    TAO's defaults are written in; native execution keys beat TAO's. Raises SpecError with every unknown key, wrong
+    type, value out of range, and missing value (``???`` is one).
+    """
+    asked = root.find(("autolabel_type",))
+    if asked is not None and asked.value in UNSUPPORTED:
+        supported = " and ".join(TYPES)
+        message = f"{asked.value} is not supported here"
+        raise SpecError(problem(root, ("autolabel_type",), message, hint=f"{supported} are"))
+    given = _given(root)
+    kind = str(asked.value) if asked is not None and asked.value != MISSING else "mal"
+    wrong = _shape(given) + (_missing(root, given, kind) if kind in TYPES else [])
+    if wrong:
+        raise SpecError(sorted(wrong, key=lambda one: (one.file, one.line, one.column)))
+    return _Rewrite(given, kind).document(), _notices(given, kind)
+
+
+def _given(node: Node) -> Node:
+    """Drop what counts as not given: ``???``, null, and empty text."""
+    if not isinstance(node.value, dict):
+        return node
+    kept = {key: _given(child) for key, child in node.value.items() if child.value not in (MISSING, None, "")}
+    return Node(kept, node.place)
+
+
+def _shape(given: Node) -> list[Problem]:
+    try:
+        tao_model().model_validate(given.plain())
+    except ValidationError as error:
+        return problems(error, given, tao_model())
+    return []
+
+
+def _missing(root: Node, given: Node, kind: str) -> list[Problem]:
+    """Return problems with required keys, and with the two of which exactly one is wanted."""
+    required = [row for row in ROWS if row.required and row.section in ("", kind)]
+    locs = [_loc(row.path) for row in required if given.find(_loc(row.path)) is None]
+    if given.find((kind, "results_dir")) is not None:
+        locs = [loc for loc in locs if loc != ("results_dir",)]
+    found = [_absent(root, loc) for loc in locs]
+    if kind == "grounding_dino":
+        found += _asked_twice(root, given)
+    return found
+
+
+def _absent(root: Node, loc: Loc) -> Problem:
+    written = root.find(loc)
+    if written is not None and written.value == MISSING:
+        return problem(root, loc, "missing: ??? stands for a value that must be given")
+    hint = (
+        "autolabel_type is mal unless it is given" if loc[0] == "mal" and root.child("autolabel_type") is None else ""
+    )
+    place, words = trace(root, loc[:-1])
+    path = dotted((*words, *loc[len(words) :]))
+    return Problem(file=place.file, line=place.line, column=place.column, path=path, message="missing", hint=hint)
+
+
+def _asked_twice(root: Node, given: Node) -> list[Problem]:
+    dataset: Loc = ("grounding_dino", "dataset")
+    names, chunks = (given.find((*dataset, key)) for key in ("class_names", "noun_chunk_path"))
+    if _filled(names) and _filled(chunks):
+        return [problem(root, (*dataset, "noun_chunk_path"), "class_names is given too, wanted only one of the two")]
+    if not _filled(names) and not _filled(chunks):
+        message = "found neither class_names nor noun_chunk_path, wanted one of the two"
+        return [problem(root, dataset, message)]
+    return []
+
+
+def _filled(node: Node | None) -> bool:
+    return node is not None and node.value not in ([], {})
+
+
+def _loc(path: str) -> Loc:
+    return tuple(path.split("."))
+
+
+class _Rewrite:
+    """Builds the native document of one TAO document."""
+
+    def __init__(self, given: Node, kind: str) -> None:
+        self.given = given
+        self.kind = kind
+        self.tree: dict[str, Any] = {}
+
+    def document(self) -> Node:
+        self.put("version", self.made(1))
+        self.put("stage.labeler.type", self.made(self.kind, "autolabel_type"))
+        for row in ROWS:
+            if row.to and row.section in ("", self.kind) and row.path not in NATIVE:
+                self.move(row)
+        if self.kind == "grounding_dino":
+            self.put("stage.scheduler.type", self.made("fixed", "grounding_dino.iteration_scheduler"))
+            self.put("stage.aggregator.type", self.made("nms", "grounding_dino.iteration_scheduler"))
+            self.pair("pe_temperatureH", "pe_temperatureW")
+        else:
+            self.which()
+        self.devices()
+        self.results()
+        self.native()
+        return self.finished()
+
+    def move(self, row: Row) -> None:
+        """Take a key across, translated where the native spec says it in other words."""
+        node = self.given.find(_loc(row.path))
+        if node is None:
+            if row.default is None:
+                return
+            node = self.made(row.default, row.path)
+        words = node.words or _loc(row.path)
+        translated = TRANSLATIONS.get(row.path, _same)(Node(node.value, node.place, words))
+        if translated is not None:
+            self.put(row.to, translated)
+
+    def pair(self, one: str, other: str) -> None:
+        """Where one of a pair is given, the other has TAO's default of 20."""
+        values = self.tree["stage"]["labeler"].get("model", {})
+        for name, partner in ((one, other), (other, one)):
+            if name in values and partner not in values:
+                self.put(f"stage.labeler.model.{partner}", self.made(20, f"grounding_dino.model.{partner}"))
+
+    def which(self) -> None:
+        """MAL answers with the student, the teacher or the mean of both; the mean comes first where both are asked."""
+        for key, which in (("use_mixed_model_test", "mixed"), ("use_teacher_test", "teacher")):
+            node = self.given.find(("mal", "evaluate", key))
+            if node is not None and node.value is True:
+                self.put("stage.labeler.which", Node(which, node.place, ("mal", "evaluate", key)))
+                return
+
+    def devices(self) -> None:
+        """The larger of ``num_gpus`` and the length of ``gpu_ids`` counts; GPUs 0..n-1 where the list is shorter."""
+        ids, number = self.given.child("gpu_ids"), self.given.child("num_gpus")
+        listed: Any = ids.plain() if ids else [0]
+        count = number.value if number else 1
+        if number is not None and isinstance(count, int) and count > len(listed):
+            gpus = from_plain(list(range(count)), number.place)
+            self.put("devices", Node(gpus.value, number.place, ("num_gpus",)))
+        else:
+            self.put("devices", Node(ids.value, ids.place, ("gpu_ids",)) if ids else self.made(listed, "gpu_ids"))
+
+    def results(self) -> None:
+        """A section's own ``results_dir`` beats the top one, unless that was given on the command line."""
+        top = self.given.child("results_dir")
+        if top is not None and top.place.file.startswith(COMMAND_LINE):
+            self.put("results_dir", Node(top.value, top.place, ("results_dir",)))
+
+    def native(self) -> None:
+        for key in NATIVE:
+            node = self.given.child(key)
+            if node is None:
+                continue
+            if key == "run" and isinstance(node.value, dict):
+                for name, child in node.value.items():
+                    self.put(f"run.{name}", Node(child.value, child.place, ("run", name)))
+            else:
+                self.put(key, Node(node.value, node.place, (key,)))
+
+    def made(self, value: object, path: str = "") -> Node:
+        """Return a value that the user did not write, with the place nearest to where it would stand."""
+        place, _ = trace(self.given, _loc(path) if path else ())
+        node = from_plain(value, place)
+        return Node(node.value, place, _loc(path) if path else ())
+
+    def put(self, path: str, node: Node) -> None:
+        *parents, name = path.split(".")
+        branch = self.tree
+        for part in parents:
+            branch = branch.setdefault(part, {})
+        branch[name] = node
+
+    def finished(self) -> Node:
+        stage = self.branch(("stage",), self.tree.pop("stage"))
+        self.tree["stages"] = Node([stage], stage.place, stage.words)
+        return self.branch((), self.tree)
+
+    def branch(self, loc: Loc, entry: Node | dict[str, Any]) -> Node:
+        if isinstance(entry, Node):
+            return entry
+        place, words = self.home(loc)
+        return Node({key: self.branch((*loc, key), child) for key, child in entry.items()}, place, words)
+
+    def home(self, loc: Loc) -> tuple[Place, Loc]:
+        """Return the place and the name of the section that stands for a mapping, or for one around it."""
+        homes = _HOMES[self.kind]
+        while loc and loc not in homes:
+            loc = loc[:-1]
+        section = homes.get(loc, ())
+        return trace(self.given, section)[0], section
+
+
+def _same(node: Node) -> Node:
+    return node
+
+
+def _instead(node: Node, value: object) -> Node:
+    """Return another value that goes by the same place and words, whatever is inside it."""
+    if isinstance(value, dict):
+        return Node({key: _instead(node, child) for key, child in value.items()}, node.place, node.words)
+    if isinstance(value, list):
+        return Node([_instead(node, child) for child in value], node.place, node.words)
+    return Node(value, node.place, node.words)  # type: ignore[arg-type]
+
+
+def _padding(node: Node) -> Node:
+    return _instead(node, "fixed" if node.value else "none")
+
+
+def _classes(node: Node) -> Node | None:
+    return node if node.value else None
+
+
+def _text_encoder(node: Node) -> Node | None:
+    """TAO's own default is what the labeler brings along."""
+    return None if node.value == _OWN_TEXT_ENCODER else node
+
+
+def _rounds(node: Node) -> Node:
+    """TAO suppresses nothing in a round unless it is told to."""
+    entries = [
+        Node({"nms_threshold": Node(0.0, entry.place), **entry.value}, entry.place)
+        for entry in node.value or []  # type: ignore[union-attr]
+        if isinstance(entry, Node) and isinstance(entry.value, dict)
+    ]
+    return Node(entries, node.place, node.words)
+
+
+def _dump(node: Node) -> Node:
+    return _instead(node, [{"type": "coco", "path": node.value}])
+
+
+TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
+    "grounding_dino.dataset.augmentation.fixed_padding": _padding,
+    "grounding_dino.dataset.class_names": _classes,
+    "grounding_dino.model.text_encoder_type": _text_encoder,
+    "grounding_dino.iteration_scheduler": _rounds,
+    "mal.inference.label_dump_path": _dump,
+}
+"""What a key becomes, where it is not taken as it is; None drops it."""
+
+
+def _notices(given: Node, kind: str) -> tuple[str, ...]:
+    """Return one line for each reason why keys have no effect, naming them all."""
+    other = next(name for name in TYPES if name != kind)
+    reasons: dict[str, list[str]] = {}
+    unused = {row.path: row.unused for row in ROWS if row.unused}
+    for loc, _ in walk(given):
+        path = ".".join(map(str, loc))
+        if path == other:
+            reasons.setdefault(f"autolabel_type is {kind}", []).append(path)
+        elif path in unused and loc[0] != other:
+            reasons.setdefault(unused[path], []).append(path)
+    return tuple(f"no effect ({reason}): {', '.join(paths)}" for reason, paths in reasons.items())
