@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -77,5 +78,5 @@ def suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDAr
 def runs(i: Index, j: Index) -> Iterator[tuple[int, Index]]:
     """Walk over pairs by their first member: it, and all its partners; equal ``i`` stand side by side."""
     starts = np.flatnonzero(np.diff(i, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(i)], strict=True):
+    for start, end in pairwise([*starts, len(i)]):
         yield int(i[start]), j[start:end]

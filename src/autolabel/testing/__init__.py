@@ -1,0 +1,22 @@
+"""Checks that a strategy keeps its contract, one function for each kind, for the tests of any package.
+
+Each raises AssertionError, naming the strategy with the clause that it breaks, and returns nothing. They need no
+test framework. Parameters are given as they would stand in a spec, without ``type``.
+"""
+
+from autolabel.testing.aggregator import check_aggregator
+from autolabel.testing.detector import check_detector
+from autolabel.testing.exporter import check_exporter
+from autolabel.testing.samples import example_labels, example_sample
+from autolabel.testing.scheduler import check_scheduler
+from autolabel.testing.segmenter import check_segmenter
+
+__all__ = [
+    "check_aggregator",
+    "check_detector",
+    "check_exporter",
+    "check_scheduler",
+    "check_segmenter",
+    "example_labels",
+    "example_sample",
+]

@@ -1,0 +1,95 @@
+"""The contract of an aggregator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from autolabel.strategies import Aggregator
+from autolabel.testing.instances import check_bounds, check_instances, difference
+from autolabel.testing.subject import Subject
+from autolabel.types import Instances, Prompt, Rle, Round, Size
+
+SIZE: Size = (300, 400)
+PHRASES = ("one", "two", "three")
+SIZES = (1, 2, 7, 40, 400)
+"""How many boxes the example images hold."""
+EXACT = 0.0
+
+
+def check_aggregator(strategy: type[Aggregator], params: Mapping[str, Any]) -> None:
+    """Check an aggregator on random crowded images: nothing is invented, nothing given is changed."""
+    subject = Subject(strategy, params)
+    subject.check(Aggregator)
+    for index, count in enumerate(SIZES):
+        for threshold in (None, 0.5):
+            check_crowd(subject, crowd(count, index), Round(index=2, conf_threshold=0.1, nms_threshold=threshold))
+    check_off(subject)
+    empty = subject.make().aggregate(Instances.empty(), Round(index=0, conf_threshold=0.5))
+    subject.require(isinstance(empty, Instances) and len(empty) == 0, "no instances must give no instances")
+
+
+def crowd(count: int, seed: int) -> Instances:
+    """Return ``count`` boxes that crowd round a few objects, with masks, given fields and equal scores among them."""
+    random = np.random.default_rng(seed)
+    centres = random.uniform([60, 60], [340, 240], (max(1, count // 6), 2))
+    half = random.uniform(10, 50, (len(centres), 2))
+    which = random.integers(0, len(centres), count)
+    corners = np.concatenate([centres - half, centres + half], axis=1)[which]
+    boxes = corners + random.normal(0, 2, (count, 4))
+    return Instances.build(
+        boxes,
+        scores=np.round(random.uniform(0, 1, count), 1),
+        labels=random.integers(0, len(PHRASES), count),
+        rounds=random.integers(-1, 3, count),
+        masks=[Rle(SIZE, f"mask {i}") for i in range(count)],
+        given=[{"id": i} for i in range(count)],
+    )
+
+
+def check_crowd(subject: Subject[Aggregator], instances: Instances, round: Round) -> None:
+    """Check one answer against what was put in."""
+    before = instances.take(np.arange(len(instances)))
+    merged = subject.make().aggregate(instances, round)
+    check_instances(subject, merged, "the result", prompt=Prompt(PHRASES))
+    check_bounds(subject, merged, "the result", size=SIZE)
+    subject.require(not difference(instances, before, EXACT), "the instances that were passed in may not be changed")
+    subject.require(len(merged) <= len(instances), "there may not be more boxes than were put in")
+    subject.require(np.isin(merged.labels, instances.labels).all(), "labels must be among those put in")
+    subject.require(np.isin(merged.rounds, instances.rounds).all(), "rounds must be among those put in")
+    low, high = instances.boxes.min(axis=0), instances.boxes.max(axis=0)
+    hull = (merged.boxes >= low).all() and (merged.boxes <= high).all()
+    subject.require(hull, "boxes must lie within those put in")
+    for label in np.unique(merged.labels):
+        top = instances.scores[instances.labels == label].max()
+        subject.require(
+            merged.scores[merged.labels == label].max() <= top,
+            "a score may not exceed the highest put in for its label",
+        )
+    if len(merged):
+        check_extras(subject, instances, merged)
+    again = subject.make().aggregate(instances, round)
+    subject.require(not (said := difference(merged, again, EXACT)), f"the same input must give the same result: {said}")
+
+
+def check_extras(subject: Subject[Aggregator], instances: Instances, merged: Instances) -> None:
+    """Check that masks and given fields come along, each pair from one and the same instance."""
+    subject.require(merged.masks is not None and merged.given is not None, "masks and given fields must be kept")
+    origin = {mask: dict(fields) for mask, fields in zip(instances.masks or (), instances.given or (), strict=True)}
+    for mask, fields in zip(merged.masks or (), merged.given or (), strict=True):
+        subject.require(fields in origin.values(), f"given fields must be those of an instance put in, found {fields}")
+        subject.require(
+            mask is None or mask not in origin or origin[mask] == dict(fields),
+            "mask and given fields must come from the same instance",
+        )
+
+
+def check_off(subject: Subject[Aggregator]) -> None:
+    """Check that a round's ``nms_threshold`` of 0 switches aggregation off."""
+    instances = crowd(40, 0)
+    same = subject.make().aggregate(instances, Round(index=0, conf_threshold=0.5, nms_threshold=0.0))
+    subject.require(
+        not (said := difference(instances, same, EXACT)), f"nms_threshold 0 must return the input unchanged: {said}"
+    )

@@ -1,0 +1,112 @@
+"""The contract of a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autolabel.strategies import Detector
+from autolabel.testing.instances import check_bounds, check_instances, check_masks, difference
+from autolabel.testing.labeler import batches, check_counters, check_labeler, check_pixels, loaded
+from autolabel.testing.samples import example_samples
+from autolabel.testing.subject import Subject
+from autolabel.types import Instances, Prompt, Sample
+
+TOLERANCE = 1e-4
+
+
+def check_detector(
+    strategy: type[Detector],
+    params: Mapping[str, Any],
+    *,
+    samples: Sequence[Sample] = example_samples(),
+    device: str = "cpu",
+    floor: float = 0.1,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Check a detector on ``samples``, each asked its own prompt.
+
+    Results in a batch, alone, and after other questions may differ by ``tolerance`` in score and 100 times that in
+    pixels. Give samples in which it finds something above ``floor``: an answer without boxes proves little.
+    """
+    subject = Subject(strategy, params)
+    check_labeler(subject, Detector, samples)
+    before = [sample.pixels.tobytes() for sample in samples]
+    detector = loaded(subject, device)
+    prompts = [sample.prompt for sample in samples]
+    passes = [detector.passes(prompt) for prompt in prompts]
+    subject.require(all(isinstance(n, int) and n > 0 for n in passes), f"`passes` must be at least 1, found {passes}")
+    gives: str = detector.gives
+    answers = ask(subject, detector, samples, prompts, floor)
+    for index, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
+        where = f"the answer to sample {index}"
+        check_instances(subject, answer, where, prompt=sample.prompt)
+        check_bounds(subject, answer, where, size=sample.image.size)
+        subject.require((answer.scores > floor).all(), f"{where}: scores must be above the floor {floor}")
+        if gives == "masks":
+            check_masks(subject, answer, where, size=sample.image.size)
+        else:
+            subject.require(answer.masks is None, f"{where}: masks, but `gives` says boxes")
+    same(subject, answers, ask(subject, detector, samples, prompts, floor), 0, "the same question asked again")
+    same(subject, answers, ask(subject, loaded(subject, device), samples, prompts, floor), 0, "a new instance")
+    alone = [ask(subject, detector, [sample], [sample.prompt], floor)[0] for sample in samples]
+    same(subject, answers, alone, tolerance, "a sample alone instead of in a batch")
+    check_reuse(subject, detector, samples, answers, floor=floor, tolerance=tolerance)
+    check_floor(subject, answers, ask(subject, detector, samples, prompts, 0.5), tolerance)
+    subject.require(list(detector.prepare([])) == [], "`prepare` of no samples must return nothing")
+    subject.require(list(detector.detect([], [], floor)) == [], "`detect` of no items must return nothing")
+    check_counters(subject, detector.counters())
+    check_pixels(subject, samples, before)
+
+
+def ask(
+    subject: Subject[Detector], detector: Detector, samples: Sequence[Sample], prompts: Sequence[Prompt], floor: float
+) -> list[Instances]:
+    """Return a detector's answers in the order of the samples, asked in batches of equal key."""
+    answers: dict[int, Instances] = {}
+    for batch in batches(detector, samples):
+        items = detector.prepare([detector.preprocess(samples[index]) for index in batch])
+        subject.require(len(items) == len(batch), f"`prepare` must return {len(batch)} items, found {len(items)}")
+        found = detector.detect(items, [prompts[index] for index in batch], floor)
+        subject.require(len(found) == len(batch), f"`detect` must return {len(batch)} answers, found {len(found)}")
+        answers |= dict(zip(batch, found, strict=True))
+    return [answers[index] for index in range(len(samples))]
+
+
+def same(
+    subject: Subject[Detector], first: Sequence[Instances], second: Sequence[Instances], tolerance: float, case: str
+) -> None:
+    """Require equal answers within ``tolerance``."""
+    for index, (a, b) in enumerate(zip(first, second, strict=True)):
+        said = difference(a, b, tolerance)
+        subject.require(not said, f"{case} must give the same answer to sample {index}: {said}")
+
+
+def check_reuse(
+    subject: Subject[Detector],
+    detector: Detector,
+    samples: Sequence[Sample],
+    answers: Sequence[Instances],
+    *,
+    floor: float,
+    tolerance: float,
+) -> None:
+    """Check that an item answers as before after it was asked something else, in any order of items."""
+    for batch in batches(detector, samples):
+        items = list(detector.prepare([detector.preprocess(samples[index]) for index in batch]))[::-1]
+        prompts = [samples[index].prompt for index in batch][::-1]
+        fewer = [Prompt(prompt.phrases[-1:]) for prompt in prompts]
+        detector.detect(items, fewer, floor)
+        again = list(detector.detect(items, prompts, floor))[::-1]
+        expected = [answers[index] for index in batch]
+        same(subject, expected, again, tolerance, "an item that was asked another prompt before")
+
+
+def check_floor(
+    subject: Subject[Detector], low: Sequence[Instances], high: Sequence[Instances], tolerance: float
+) -> None:
+    """Check that a higher floor only leaves candidates out."""
+    for index, (all_of_them, some) in enumerate(zip(low, high, strict=True)):
+        expected = all_of_them.take(all_of_them.scores > 0.5)
+        said = difference(expected, some, tolerance)
+        subject.require(not said, f"the floor may only filter, but sample {index} differs at a floor of 0.5: {said}")

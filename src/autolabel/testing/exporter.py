@@ -1,0 +1,66 @@
+"""The contract of an exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from autolabel.strategies import Exporter
+from autolabel.testing.samples import AWKWARD, example_labels
+from autolabel.testing.subject import Subject
+from autolabel.types import Labels
+
+
+class Rows:
+    """Labels that can be walked more than once, but not counted or indexed: they would not fit in memory."""
+
+    def __init__(self, labels: Sequence[Labels]) -> None:
+        self.labels = labels
+
+    def __iter__(self) -> Iterator[Labels]:
+        return iter(self.labels)
+
+
+def check_exporter(
+    strategy: type[Exporter],
+    params: Mapping[str, Any],
+    *,
+    labels: Sequence[Labels] = example_labels(),
+    classes: Sequence[str] = AWKWARD,
+) -> None:
+    """Check an exporter: files inside its folder, all of them named, equal bytes for equal labels, no labels at all."""
+    subject = Subject(strategy, params)
+    subject.check(Exporter)
+    subject.require(strategy.needs in ("boxes", "masks"), f"`needs` must be boxes or masks, found {strategy.needs!r}")
+    first, second = (written(subject, labels, classes) for _ in range(2))
+    subject.require(first, "an export of labels must write a file")
+    subject.require(first.keys() == second.keys(), f"equal labels must give equal files: {set(first) ^ set(second)}")
+    changed = [name for name in first if first[name] != second[name]]
+    subject.require(not changed, f"equal labels must give equal bytes, but these differ: {changed}")
+    written(subject, (), classes)
+    written(subject, labels, (*classes, "a class without boxes"))
+
+
+def written(subject: Subject[Exporter], labels: Sequence[Labels], classes: Sequence[str]) -> dict[str, bytes]:
+    """Export into a new folder and return the bytes of each file, by its path within the folder."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        out.mkdir()
+        paths = subject.make().export(Rows(labels), classes, out)
+        files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        subject.require(all(isinstance(path, Path) for path in paths), f"`export` must return paths, found {paths!r}")
+        stray = [str(path) for path in paths if not path.resolve().is_relative_to(out.resolve())]
+        subject.require(not stray, f"files must be written inside the folder that is given, found {stray}")
+        missing = [path.name for path in paths if not path.exists()]
+        subject.require(not missing, f"`export` names files that do not exist: {missing}")
+        named = {path.resolve() for path in paths}
+        unnamed = [name for name in files if not covered(out / name, named)]
+        subject.require(not unnamed, f"`export` must return every file that it writes; left out: {unnamed}")
+        return files
+
+
+def covered(file: Path, named: set[Path]) -> bool:
+    """Return whether a file, or a folder that holds it, is among those named."""
+    return any(path in named for path in (file.resolve(), *file.resolve().parents))

@@ -1,0 +1,55 @@
+"""What detectors share with segmenters in their contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autolabel.strategies import Labeler
+from autolabel.testing.subject import Subject
+from autolabel.types import Sample
+
+L = TypeVar("L", bound=Labeler)
+
+
+def loaded(subject: Subject[L], device: str) -> L:
+    """Return a new labeler with its weights on ``device``."""
+    labeler = subject.make()
+    labeler.load(device)
+    return labeler
+
+
+def check_labeler(subject: Subject[L], kind: type[Any], samples: Sequence[Sample]) -> None:
+    """Check what a labeler says of itself before it is loaded."""
+    subject.check(kind)
+    labeler = subject.make()
+    subject.require(labeler.needs in ("prompts", "boxes"), f"`needs` must be prompts or boxes, found {labeler.needs!r}")
+    subject.require(labeler.gives in ("boxes", "masks"), f"`gives` must be boxes or masks, found {labeler.gives!r}")
+    for sample in samples:
+        key = labeler.batch_key(sample.image.size)
+        whole = isinstance(key, tuple) and all(isinstance(part, int) for part in key)
+        subject.require(whole, f"`batch_key` must return a tuple of integers, found {key!r}")
+        subject.require(key == subject.make().batch_key(sample.image.size), "`batch_key` must depend on the size alone")
+    files = labeler.files()
+    existing = all(isinstance(file, Path) and file.is_file() for file in files)
+    subject.require(existing, f"`files` must return paths of files that exist, found {files!r}")
+
+
+def batches(labeler: Labeler, samples: Sequence[Sample]) -> Iterator[list[int]]:
+    """Yield the positions of samples that may share a batch."""
+    keys = [labeler.batch_key(sample.image.size) for sample in samples]
+    for key in sorted(set(keys)):
+        yield [index for index, each in enumerate(keys) if each == key]
+
+
+def check_counters(subject: Subject[L], counters: dict[str, int]) -> None:
+    """Check that counts of work are integers by name."""
+    plain = all(isinstance(name, str) and isinstance(count, int) for name, count in counters.items())
+    subject.require(plain, f"`counters` must map names to integers, found {counters!r}")
+
+
+def check_pixels(subject: Subject[L], samples: Sequence[Sample], before: Sequence[bytes]) -> None:
+    """Check that the labeler left the pixels as they were."""
+    same = all(sample.pixels.tobytes() == copy for sample, copy in zip(samples, before, strict=True))
+    subject.require(same, "the pixels that were passed in may not be changed")
