@@ -1,25 +1,32 @@
-"""What every test can use: the free example labeler, and folders of made-up pictures."""
+"""What every test can use: the strategies, the free example package among them."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from autolabel.registry import Registry, discover, register
+from autolabel.registry import Registry, discover
 
 ROOT = Path(__file__).resolve().parents[1]
-COLORS = ROOT / "docs" / "examples" / "autolabel-colors" / "src"
-sys.path.insert(0, str(COLORS))
+EXAMPLE = ROOT / "docs" / "examples" / "autolabel-colors" / "src"
 
 
 @pytest.fixture(scope="session")
-def registry() -> Registry:
-    """The built-in strategies and those of the example package."""
-    import autolabel_colors
+def example_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make the example package look installed, here and in processes started with this as PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("installed")
+    info = folder / "autolabel_colors-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: autolabel-colors\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[autolabel]\ncolors = autolabel_colors\n")
+    sys.path[:0] = [str(folder), str(EXAMPLE)]
+    return os.pathsep.join([str(folder), str(EXAMPLE)])
 
-    found = discover()
-    if ("labeler", "colors") not in found.entries:
-        register(found, autolabel_colors, package="autolabel-colors", version="0")
-    return found
+
+@pytest.fixture(scope="session")
+def registry(example_path: str) -> Registry:
+    """The built-in strategies and those of the example package."""
+    return discover()

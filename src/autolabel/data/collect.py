@@ -100,14 +100,11 @@ def by_box(coco: CocoBoxes, listing: Listing) -> tuple[tuple[str, ...], Iterator
     def rows() -> Iterator[Input]:
         for image, given in coco.by_image():
             boxes = tuple(
-                GivenBox(
-                    bbox=(a.bbox[0], a.bbox[1], a.bbox[0] + a.bbox[2], a.bbox[1] + a.bbox[3]),
-                    label=order[a.category_id],
-                    fields=a.fields(),
-                )
-                for a in given
+                GivenBox(bbox=tuple(one.corners().tolist()), label=order[one.category_id], fields=one.fields())
+                for one in given
             )
-            yield replace(listing.row(image.file_name), boxes=boxes)
+            notes = tuple(note for one in given if (note := one.note(image)))
+            yield replace(listing.row(image.file_name), boxes=boxes, notes=notes)
 
     return tuple(coco.categories.values()), number(rows())
 

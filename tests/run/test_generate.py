@@ -1,0 +1,193 @@
+"""Whole runs with the free example labeler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autolabel.errors import BusyError
+from autolabel.plan.compile import compile_plan
+from autolabel.registry import Registry
+from autolabel.run.generate import generate
+from autolabel.run.ledger import read_labels
+from autolabel.run.summary import Summary
+from autolabel.spec.load import spec_from_mapping
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six pictures in two folders: a red and a paler blue rectangle on each but the last, which is grey."""
+    from autolabel_colors import Rectangle, save
+
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for index in range(6):
+        name = folder / ("more" if index % 2 else "") / f"{index}.png"
+        rectangles = [Rectangle(2 + index, 3, 20, 20, "red", 0.9), Rectangle(30, 30, 50, 60, "blue", 0.45)]
+        save(name, rectangles if index < 5 else [])
+    return folder
+
+
+def mapping(photos: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "data": {"images": [str(photos)], "classes": ["red", "blue", "green"]},
+        "stages": [
+            {
+                "labeler": {"type": "colors"},
+                "scheduler": {"type": "step", "rounds": 3, "start": 0.6, "end": 0.2},
+                "aggregator": {"type": "nms", "threshold": 0.5},
+                "ask": "all",
+            }
+        ],
+        "devices": "cpu",
+        "run": {"shard_size": 2, "batch_size": 2, "num_workers": 2},
+        "results_dir": str(photos.parent / "run"),
+        **changes,
+    }
+
+
+def run(registry: Registry, spec: dict[str, Any], **options: Any) -> Summary:
+    loaded = spec_from_mapping(spec, root=Path.cwd(), registry=registry)
+    return generate(compile_plan(loaded, registry=registry), registry=registry, **options)
+
+
+def test_labels_every_image_and_tells_in_which_round(registry: Registry, photos: Path) -> None:
+    summary = run(registry, mapping(photos))
+    assert dict(summary.states) == {"labelled": 5, "empty": 1}
+    assert dict(summary.found) == {("red", 0): 5, ("blue", 1): 5}
+    rows = [json.loads(line) for line in (photos.parent / "run" / "labels.jsonl").read_text().splitlines()]
+    assert [row["image"] for row in rows] == ["0.png", "2.png", "4.png", "more/1.png", "more/3.png", "more/5.png"]
+    red = next(instance for instance in rows[0]["instances"] if instance["phrase"] == "red")
+    assert red["bbox"] == [2, 3, 20, 20]
+    assert rows[0]["plan"] == json.loads((photos.parent / "run" / "plan.json").read_text())["digest"]
+
+
+def test_a_second_run_labels_nothing_again_and_changes_no_byte(registry: Registry, photos: Path) -> None:
+    run(registry, mapping(photos))
+    root = photos.parent / "run"
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    times = {path: path.stat().st_mtime_ns for path in (root / "stages").rglob("*.jsonl")}
+    run(registry, mapping(photos))
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}.items() >= before.items()
+    assert {path: path.stat().st_mtime_ns for path in (root / "stages").rglob("*.jsonl")} == times
+
+
+def test_what_is_missing_is_labelled_again_to_the_same_bytes(registry: Registry, photos: Path) -> None:
+    run(registry, mapping(photos))
+    root = photos.parent / "run"
+    before = (root / "labels.jsonl").read_bytes()
+    next((root / "stages").rglob("shard-000001.jsonl")).unlink()
+    (root / "labels.jsonl").unlink()
+    run(registry, mapping(photos))
+    assert (root / "labels.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("run_section", [{"executor": "processes", "workers_per_device": 2}, {"batch_size": 3}])
+def test_workers_change_no_byte(registry: Registry, photos: Path, run_section: dict[str, Any]) -> None:
+    run(registry, mapping(photos))
+    expected = (photos.parent / "run" / "labels.jsonl").read_bytes()
+    spec = mapping(photos, results_dir=str(photos.parent / "other"))
+    spec["run"] = {**spec["run"], **run_section}
+    run(registry, spec)
+    found = (photos.parent / "other" / "labels.jsonl").read_bytes()
+    strip = lambda text: [dict(json.loads(line), plan="") for line in text.splitlines()]  # noqa: E731
+    assert strip(found) == strip(expected)
+
+
+def test_another_plan_is_refused_by_name_and_fresh_starts_over(registry: Registry, photos: Path) -> None:
+    run(registry, mapping(photos))
+    changed = mapping(photos)
+    changed["data"]["classes"] = ["red"]
+    (photos.parent / "run" / "mine.txt").write_text("keep me")
+    with pytest.raises(BusyError, match="another plan: classes was"):
+        run(registry, changed)
+    summary = run(registry, changed, fresh=True)
+    assert dict(summary.found) == {("red", 0): 5}
+    assert (photos.parent / "run" / "mine.txt").read_text() == "keep me"
+
+
+def test_an_added_export_labels_nothing_again(registry: Registry, photos: Path) -> None:
+    run(registry, mapping(photos))
+    shard = next((photos.parent / "run" / "stages").rglob("*.jsonl"))
+    before = shard.stat().st_mtime_ns
+    run(registry, mapping(photos, export=[{"type": "coco"}, {"type": "csv"}]))
+    assert shard.stat().st_mtime_ns == before
+    assert any((photos.parent / "run" / "csv").iterdir())
+
+
+def test_one_bad_image_is_recorded_and_stops_nothing(registry: Registry, photos: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"not an image")
+    good = (photos / "0.png").read_bytes()
+    (photos / "cut.png").write_bytes(good[: len(good) // 2])
+    summary = run(registry, mapping(photos, run={"max_failures": 2, "shard_size": 2}))
+    assert summary.states["failed"] == 2
+    assert dict(summary.reasons) == {"unsupported_format": 1, "corrupt_image": 1}
+    assert not summary.too_many_failures
+    failed = [labels for labels in read_labels(photos.parent / "run") if labels.reason]
+    assert [labels.image.id for labels in failed] == ["broken.jpg", "cut.png"]
+    assert all(labels.reason and labels.image.id in labels.reason.message for labels in failed)
+
+
+def test_filter_drops_small_boxes_from_exports_only(registry: Registry, photos: Path) -> None:
+    run(registry, mapping(photos, output={"filter": {"min_size": 19}}, export=[{"type": "coco"}]))
+    coco = json.loads((photos.parent / "run" / "coco" / "annotations.json").read_text())
+    assert {a["category_id"] for a in coco["annotations"]} == {2}
+    assert sum(len(labels.instances) for labels in read_labels(photos.parent / "run")) == 10
+
+
+def test_splits_part_the_images(registry: Registry, photos: Path) -> None:
+    run(registry, mapping(photos, output={"split": {"train": 0.5, "val": 0.5, "seed": 1}}, export=[{"type": "coco"}]))
+    parts = [json.loads((photos.parent / "run" / "coco" / s / "annotations.json").read_text()) for s in ("train", "val")]
+    names = [{image["file_name"] for image in part["images"]} for part in parts]
+    assert len(names[0] | names[1]) == 6
+    assert not names[0] & names[1]
+
+
+def test_captions_ask_each_image_its_own_phrases(registry: Registry, photos: Path, tmp_path: Path) -> None:
+    chunks = [
+        {"file_name": "0.png", "caption": "a red thing", "noun_chunks": ["red"]},
+        {"file_name": "0.png", "caption": "a blue thing", "noun_chunks": ["blue thing"]},
+        {"file_name": "1.png", "caption": "both", "noun_chunks": ["red", "blue"]},
+        {"file_name": "../0.png", "noun_chunks": ["red"]},
+    ]
+    path = tmp_path / "chunks.jsonl"
+    path.write_text("\n".join(map(json.dumps, chunks)))
+    summary = run(registry, mapping(photos, data={"images": [str(photos)], "captions": str(path)}))
+    rows = list(read_labels(photos.parent / "run"))
+    assert [(r.image.id, r.caption_index, len(r.instances)) for r in rows] == [
+        ("../0.png", 0, 0),
+        ("0.png", 0, 1),
+        ("0.png", 1, 1),
+        ("more/1.png", 0, 2),
+    ]
+    assert summary.reasons == {"missing": 1}
+
+
+def test_boxes_land_upright_for_every_orientation(registry: Registry, tmp_path: Path) -> None:
+    from autolabel_colors import Rectangle, canvas
+
+    upright = canvas([Rectangle(5, 4, 25, 14, "red")], size=(40, 60))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    undo = {
+        1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }  # fmt: skip
+    for orientation, stored in undo.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(np.ascontiguousarray(stored(upright))).save(folder / f"{orientation}.png", exif=exif)
+    run(registry, mapping(folder))
+    for labels in read_labels(tmp_path / "run"):
+        assert labels.image.size == (40, 60), labels.image.id
+        assert labels.instances.boxes.tolist() == [[5, 4, 25, 14]], labels.image.id
