@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ STAGE_NAMES = ("stem", *(f"stage{number}" for number in range(1, len(STAGES) + 1
 STAGE_CHANNELS = (STEM_CHANNELS, *(stage[3] for stage in STAGES))
 
 
-class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc]
+class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Configure which stages of EfficientNet-lite0 are handed out, by name or by index."""
 
     model_type = MODEL_TYPE
@@ -38,7 +39,7 @@ class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: i
         self,
         out_features: list[str] | None = None,
         out_indices: list[int] | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.stage_names = list(STAGE_NAMES)
@@ -117,7 +118,7 @@ class EfficientNetLite0(nn.Module):
         return features
 
 
-class EfficientNetLite0Backbone(BackboneMixin, PreTrainedModel):  # type: ignore[misc]
+class EfficientNetLite0Backbone(BackboneMixin, PreTrainedModel):  # type: ignore[no-untyped-call]
     """EfficientNet-lite0 as transformers' detectors expect a backbone."""
 
     config_class = EfficientNetLite0Config
@@ -129,13 +130,19 @@ class EfficientNetLite0Backbone(BackboneMixin, PreTrainedModel):  # type: ignore
         super().__init__(config)
         self.num_features = list(STAGE_CHANNELS)
         self.features = EfficientNetLite0()
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave torch's own initialisation in place: weights always come from a file."""
 
-    def forward(self, pixel_values: Tensor, **_: object) -> BackboneOutput:
-        """Return the stages named in the configuration for pixels (batch, 3, height, width)."""
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> BackboneOutput:
+        """Return the stages named in the configuration for pixels (batch, 3, height, width); other flags do nothing."""
         features = self.features(pixel_values)
         chosen = tuple(features[STAGE_NAMES.index(name)] for name in self.out_features)
         return BackboneOutput(feature_maps=chosen)
@@ -145,9 +152,8 @@ def load_imagenet_weights(network: EfficientNetLite0, path: Path) -> None:
     """Fill `network` from the published `efficientnet-lite0-57934424.pth`, folding batch norm into the convolutions."""
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     _fold(network.stem, state, "_conv_stem", "_bn0")
-    blocks = (block for stage in network.stages for block in stage)
+    blocks = [module for module in network.modules() if isinstance(module, InvertedResidual)]
     for number, block in enumerate(blocks):
-        assert isinstance(block, InvertedResidual)
         prefix = f"_blocks.{number}."
         if block.expand is not None:
             _fold(block.expand, state, prefix + "_expand_conv", prefix + "_bn0")

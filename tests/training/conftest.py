@@ -1,0 +1,129 @@
+"""Fixtures for the training code: a tiny random detector, fake cached features, a small recipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+pytest.importorskip("numba", reason="training needs the extra `train`")
+
+from PIL import Image  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+from training.detector.captions import CaptionWriter  # noqa: E402
+from training.detector.config import Recipe, plain, read_recipe, recipe_from  # noqa: E402
+from training.detector.features import CHANNELS, SCENES, STRIDES, FeatureCache  # noqa: E402
+from training.detector.train import Ingredients  # noqa: E402
+from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection  # noqa: E402
+
+from autolabel_grounding_dino.efficientnet import EfficientNetLite0Config  # noqa: E402
+
+SIZE = 64
+NAMES = ("red blood cell", "white blood cell", "platelet")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """The shipped recipe cut down to one real set, tiny pictures and two steps."""
+    raw = plain(read_recipe(ROOT / "training" / "detector.yaml"))
+    raw |= {"image_size": SIZE, "evaluate_every": 2, "save_every": 2}
+    raw["sets"] = {"bccd": {"views": 2, "share": 0.5, "turn": True}}
+    raw["optimiser"] |= {"steps": 2, "batch": 2, "warmup": 1, "cooldown": 0.0}
+    return recipe_from(raw)
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(ROOT / "checkpoints" / "tiny" / "tokenizer.json"))
+
+
+@pytest.fixture
+def tiny_model() -> Callable[[], GroundingDinoForObjectDetection]:
+    """Build a random detector with frozen towers, the same at each call."""
+
+    def build() -> GroundingDinoForObjectDetection:
+        torch.manual_seed(1)
+        config = GroundingDinoConfig(
+            backbone_config=EfficientNetLite0Config(out_features=["stage3", "stage5", "stage7"]),
+            text_config=BertConfig(
+                vocab_size=20000, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+            ),
+            num_queries=10,
+            d_model=32,
+            encoder_layers=1,
+            encoder_ffn_dim=32,
+            encoder_attention_heads=4,
+            decoder_layers=2,
+            decoder_ffn_dim=32,
+            decoder_attention_heads=4,
+            num_feature_levels=3,
+            dropout=0.0,
+            fusion_droppath=0.0,
+            disable_custom_kernels=True,
+        )
+        model = GroundingDinoForObjectDetection(config).eval()
+        model.model.text_backbone.requires_grad_(False)
+        model.model.backbone.conv_encoder.model.requires_grad_(False)
+        return model
+
+    return build
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A COCO folder with two grey photos per split."""
+    folder = tmp_path / "data" / "bccd"
+    (folder / "images").mkdir(parents=True)
+    categories = [{"id": number, "name": name} for number, name in enumerate(NAMES, start=1)]
+    for split in ("train", "dev"):
+        images = [{"id": number, "file_name": f"{split}{number}.png"} for number in (1, 2)]
+        for image in images:
+            Image.new("RGB", (80, 60), (128, 128, 128)).save(folder / "images" / image["file_name"])
+        boxes = [{"image_id": number, "category_id": 1, "bbox": [8, 8, 30, 20], "iscrowd": 0} for number in (1, 2)]
+        coco = {"images": images, "annotations": boxes, "categories": categories}
+        (folder / f"{split}.json").write_text(json.dumps(coco))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    """Random features of four views: a photo and a scene, for training and for dev."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for channels, stride in zip(CHANNELS, STRIDES, strict=True):
+        shape = (4, channels, SIZE // stride, SIZE // stride)
+        np.save(folder / f"stride{stride}.npy", generator.standard_normal(shape).astype(np.float16))
+    described = {"bccd": list(NAMES), SCENES: ["red star", "blue star", "red star"]}
+    boxes = [[0.1, 0.1, 0.4, 0.5], [0.5, 0.5, 0.9, 0.9], [0.2, 0.6, 0.3, 0.7]]
+    samples = [
+        {"dataset": dataset, "split": split, "boxes": boxes, "names": names}
+        for dataset, names in described.items()
+        for split in ("train", "dev")
+    ]
+    (folder / "samples.json").write_text(json.dumps(samples))
+    return FeatureCache(folder)
+
+
+@pytest.fixture
+def ingredients(
+    recipe: Recipe,
+    data: Path,
+    cache: FeatureCache,
+    tokenizer: Tokenizer,
+    tiny_model: Callable[[], GroundingDinoForObjectDetection],
+) -> Callable[[], Ingredients]:
+    """Build what a run works on, the same at each call."""
+    return lambda: Ingredients(tiny_model(), tokenizer, cache, CaptionWriter(recipe, data))

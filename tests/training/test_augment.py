@@ -1,0 +1,43 @@
+"""Views keep boxes on their objects."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from training.detector.augment import plain_view, random_view
+from training.detector.data import Photo, load_photos
+
+BOX = (30, 20, 70, 50)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Photo:
+    """A dark photo with one bright box."""
+    pixels = np.full((80, 120, 3), 20, np.uint8)
+    pixels[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 220
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return Photo(tmp_path / "photo.png", np.array([BOX], np.float32), ("card",))
+
+
+def test_the_plain_view_is_the_whole_photo(photo: Photo) -> None:
+    view = plain_view(photo, 64)
+    np.testing.assert_allclose(view.boxes, [[30 / 120, 20 / 80, 70 / 120, 50 / 80]], rtol=1e-6)
+    assert view.pixels.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_views_keep_the_box_on_the_bright_card(photo: Photo, seed: int) -> None:
+    view = random_view(photo, 128, rng=random.Random(seed), turn=True)
+    bright = view.pixels.mean(2) > view.pixels.mean(2).max() / 2
+    rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
+    found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / 128
+    np.testing.assert_allclose(found, view.boxes[0], atol=0.02)
+
+
+def test_test_files_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="split must be one of train, dev, not test"):
+        load_photos(tmp_path, "bccd", "test")

@@ -1,0 +1,1 @@
+"""Training of the small Grounding DINO in `checkpoints/tiny`."""

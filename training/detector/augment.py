@@ -1,0 +1,96 @@
+"""Views of a photo: squashed to a square, and cropped, coloured and flipped at random before that."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .data import Photo
+
+CROP_SCALE = (0.5, 1.0)
+KEPT_PART = 0.4
+CROP_TRIES = 10
+
+
+@dataclass(frozen=True)
+class View:
+    """A square picture (size, size, 3) uint8, boxes (n, 4) x0, y0, x1, y1 in 0..1, and one name per box."""
+
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    names: tuple[str, ...]
+
+
+def read_pixels(path: Path) -> NDArray[np.uint8]:
+    """Decode a photo to (height, width, 3) uint8 RGB."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def squash(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize (height, width, 3) to (size, size, 3), bilinear with antialiasing, as the shipped processor does."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def plain_view(photo: Photo, size: int) -> View:
+    """Return the whole photo."""
+    return _finish(read_pixels(photo.path), photo.boxes, photo.names, size)
+
+
+def random_view(photo: Photo, size: int, *, rng: random.Random, turn: bool) -> View:
+    """Return a random crop with random colours, flipped left-right, and with `turn` up-down and transposed too."""
+    pixels, boxes, names = _crop(read_pixels(photo.path), photo, rng)
+    pixels = _recolour(pixels, rng)
+    height, width = pixels.shape[:2]
+    if rng.random() < 0.5:
+        pixels, boxes = pixels[:, ::-1], np.array([width, 0, width, 0]) - boxes[:, [2, 1, 0, 3]] * [1, -1, 1, -1]
+    if turn and rng.random() < 0.5:
+        pixels, boxes = pixels[::-1], np.array([0, height, 0, height]) - boxes[:, [0, 3, 2, 1]] * [-1, 1, -1, 1]
+    if turn and rng.random() < 0.5:
+        pixels, boxes = pixels.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
+    return _finish(pixels, boxes, names, size)
+
+
+def _crop(
+    pixels: NDArray[np.uint8], photo: Photo, rng: random.Random
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], tuple[str, ...]]:
+    height, width = pixels.shape[:2]
+    areas = np.maximum(_areas(photo.boxes), 1)
+    for _ in range(CROP_TRIES):
+        scale = rng.uniform(*CROP_SCALE)
+        crop_width = int(width * scale)
+        crop_height = int(height * rng.uniform(max(0.45, scale - 0.15), min(1, scale + 0.15)))
+        left, top = rng.randint(0, width - crop_width), rng.randint(0, height - crop_height)
+        boxes = photo.boxes - np.array([left, top, left, top], np.float32)
+        boxes = boxes.clip(0, [crop_width, crop_height, crop_width, crop_height]).astype(np.float32)
+        kept = _areas(boxes) / areas > KEPT_PART
+        if kept.any():
+            names = tuple(name for name, keep in zip(photo.names, kept, strict=True) if keep)
+            return pixels[top : top + crop_height, left : left + crop_width], boxes[kept], names
+    return pixels, photo.boxes, photo.names
+
+
+def _recolour(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+    values = pixels.astype(np.float32) * rng.uniform(0.75, 1.25) + rng.uniform(-15, 15)
+    grey = values.mean(2, keepdims=True)
+    values = grey + (values - grey) * rng.uniform(0.7, 1.3)
+    mean = values.mean()
+    values = mean + (values - mean) * rng.uniform(0.8, 1.2)
+    return values.clip(0, 255).astype(np.uint8)
+
+
+def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    areas: NDArray[np.float32] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return areas
+
+
+def _finish(pixels: NDArray[np.uint8], boxes: NDArray[np.float32], names: tuple[str, ...], size: int) -> View:
+    height, width = pixels.shape[:2]
+    unit = np.array([width, height, width, height], np.float32)
+    return View(squash(pixels, size), (boxes / unit).astype(np.float32), names)

@@ -1,0 +1,161 @@
+"""The training loss: dense targets for the encoder, one query per box for every decoder layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn import functional
+
+from .boxes import paired_giou
+from .captions import Target
+from .config import LossRecipe
+from .model import Predictions
+
+# Square root of the box area, part of the picture, that each stride (8, 16, 32) answers for.
+SMALLEST_SIDE = (0.0, 0.12, 0.3)
+LARGEST_SIDE = (0.25, 0.55, 9.0)
+SMALLEST_TARGET_SIDE = 0.02
+CLASS_FLOOR = 0.03  # dense targets below are zero
+BOX_FLOOR = 0.3  # dense places with a higher target also learn the box
+LEAST_QUALITY = 0.2  # class target of a matched query whose box does not overlap yet
+IMPOSSIBLE_COST = 1e3
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The loss to minimise and its parts, for the log."""
+
+    total: Tensor
+    parts: dict[str, float]
+
+
+def detection_loss(predictions: Predictions, targets: Sequence[Target], recipe: LossRecipe) -> LossTerms:
+    """Return the loss of a batch, per box of the batch. Every picture has a caption of its own."""
+    phrase_maps = [phrase_tokens(spans, predictions.token_mask.shape[1]) for spans in predictions.spans]
+    boxes = max(1, sum(len(target.boxes) for target in targets))
+    dense_class, dense_l1, dense_giou = _dense_terms(predictions, targets, phrase_maps, recipe.sigma)
+    dense_class = dense_class / boxes
+    total = recipe.dense_class_weight * dense_class + recipe.l1_weight * dense_l1 + recipe.giou_weight * dense_giou
+    parts = {"dense_class": dense_class.item(), "dense_giou": dense_giou.item()}
+    layers = zip(predictions.layer_logits, predictions.layer_boxes, strict=True)
+    for number, (logits, layer_boxes) in enumerate(layers, start=1):
+        terms = _matched_terms(logits, layer_boxes, predictions.token_mask, targets, phrase_maps)
+        class_term, l1, giou = (term / boxes for term in terms)
+        total = total + class_term + recipe.l1_weight * l1 + recipe.giou_weight * giou
+        parts |= {f"class{number}": class_term.item(), f"giou{number}": giou.item()}
+    return LossTerms(total, parts | {"loss": total.item()})
+
+
+def phrase_tokens(spans: Sequence[Sequence[int]], tokens: int) -> Tensor:
+    """Return (phrases, tokens) with 1 where a token belongs to a phrase."""
+    result = torch.zeros(len(spans), tokens)
+    for phrase, positions in enumerate(spans):
+        result[phrase, list(positions)] = 1
+    return result
+
+
+def quality_focal_loss(logits: Tensor, targets: Tensor, token_mask: Tensor) -> Tensor:
+    """Return the summed quality focal loss (Li et al. 2020, beta 2) of logits (batch, n, tokens).
+
+    `targets` has the same shape, in 0..1; padding tokens, False in `token_mask` (batch, tokens), do not count.
+    """
+    counted = token_mask[:, None, :]
+    logits = logits.masked_fill(~counted, -20.0)
+    distance = (logits.detach().sigmoid() - targets).square()
+    entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (entropy * distance * counted).sum()
+
+
+@torch.no_grad()
+def dense_assignment(target: Target, centres: Tensor, levels: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Return for every place (places,) how much it answers for a box, 0..1, and for which box.
+
+    A place answers for boxes of its level's size, by a gaussian of its distance from the box centre in box sides;
+    the nearest place of every box gets 1.
+    """
+    side = target.boxes[:, 2:].prod(1).sqrt()
+    smallest, largest = torch.tensor(SMALLEST_SIDE)[levels], torch.tensor(LARGEST_SIDE)[levels]
+    fits = (side >= smallest[:, None]) & (side < largest[:, None])
+    offset = (centres[:, None] - target.boxes[None, :, :2]) / target.boxes[None, :, 2:].clamp(min=SMALLEST_TARGET_SIDE)
+    closeness = torch.exp(-offset.square().sum(-1) / (2 * sigma**2)) * fits
+    closeness = closeness / closeness.amax(0, keepdim=True).clamp(min=1e-6)
+    closeness = torch.where(closeness > CLASS_FLOOR, closeness, 0.0)
+    return closeness.max(1)
+
+
+def places_of(count: int) -> tuple[Tensor, Tensor]:
+    """Return centres (count, 2) and levels (count,) of the places of three square maps, each half the one before."""
+    coarse = round((count / 21) ** 0.5)
+    sides = (4 * coarse, 2 * coarse, coarse)
+    if sum(side**2 for side in sides) != count:
+        raise ValueError(f"{count} places are not three square maps of strides 8, 16 and 32")
+    centres, levels = [], []
+    for level, side in enumerate(sides):
+        steps = (torch.arange(side) + 0.5) / side
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        centres.append(torch.stack([x, y], -1).view(-1, 2))
+        levels.append(torch.full((side * side,), level))
+    return torch.cat(centres), torch.cat(levels)
+
+
+def _dense_terms(
+    predictions: Predictions, targets: Sequence[Target], phrase_maps: list[Tensor], sigma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the summed class loss and the mean box losses of the encoder, weighted by closeness."""
+    centres, levels = places_of(predictions.dense_logits.shape[1])
+    class_targets = torch.zeros_like(predictions.dense_logits)
+    found, wanted, weights = [], [], []
+    for row, target in enumerate(targets):
+        if not len(target.boxes):
+            continue
+        closeness, box = dense_assignment(target, centres, levels, sigma)
+        class_targets[row] = phrase_maps[row][target.phrases[box]] * closeness[:, None]
+        near = closeness > BOX_FLOOR
+        found.append(predictions.dense_boxes[row][near])
+        wanted.append(target.boxes[box[near]])
+        weights.append(closeness[near])
+    class_term = quality_focal_loss(predictions.dense_logits, class_targets, predictions.token_mask)
+    if not found:
+        return class_term, class_term.new_zeros(()), class_term.new_zeros(())
+    l1, giou = _box_terms(torch.cat(found), torch.cat(wanted))
+    weight = torch.cat(weights)
+    return class_term, (l1 * weight).sum() / weight.sum(), (giou * weight).sum() / weight.sum()
+
+
+def _matched_terms(
+    logits: Tensor, boxes: Tensor, token_mask: Tensor, targets: Sequence[Target], phrase_maps: list[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the summed class, L1 and GIoU losses of one decoder layer, each box matched to one query."""
+    class_targets = torch.zeros_like(logits)
+    l1_sum, giou_sum = logits.new_zeros(()), logits.new_zeros(())
+    for row, target in enumerate(targets):
+        if not len(target.boxes):
+            continue
+        query, box = match(logits[row].detach(), boxes[row].detach(), target, phrase_maps[row])
+        iou, giou = paired_giou(boxes[row][query], target.boxes[box])
+        quality = iou.detach().clamp(min=LEAST_QUALITY)
+        class_targets[row, query] = phrase_maps[row][target.phrases[box]] * quality[:, None]
+        l1_sum = l1_sum + (boxes[row][query] - target.boxes[box]).abs().sum()
+        giou_sum = giou_sum + (1 - giou).sum()
+    return quality_focal_loss(logits, class_targets, token_mask), l1_sum, giou_sum
+
+
+def match(logits: Tensor, boxes: Tensor, target: Target, phrase_map: Tensor) -> tuple[Tensor, Tensor]:
+    """Return query and box indices of the cheapest one-to-one matching (focal class, L1 and GIoU cost)."""
+    phrase_scores = logits.sigmoid() @ (phrase_map / phrase_map.sum(1, keepdim=True)).T
+    score = phrase_scores[:, target.phrases].clamp(1e-6, 1 - 1e-6)
+    class_cost = 0.25 * (1 - score).square() * -score.log() - 0.75 * score.square() * -(1 - score).log()
+    pairs = (len(boxes), len(target.boxes), 4)
+    _, giou = paired_giou(boxes[:, None].expand(pairs), target.boxes[None].expand(pairs))
+    cost = 2 * class_cost + 5 * torch.cdist(boxes, target.boxes, p=1) - 2 * giou
+    query, box = linear_sum_assignment(torch.nan_to_num(cost, nan=IMPOSSIBLE_COST).numpy())
+    return torch.from_numpy(query), torch.from_numpy(box)
+
+
+def _box_terms(found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    _, giou = paired_giou(found, wanted)
+    return (found - wanted).abs().sum(-1), 1 - giou

@@ -1,0 +1,85 @@
+"""Average precision at IoU 0.5, and its bootstrap interval over images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .boxes import iou_matrix, suppress
+
+IOU = 0.5
+LOWEST_SCORE = 0.003
+INTERVAL = (2.5, 97.5)
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Detections of one phrase in one image beside the truth: boxes x0, y0, x1, y1; truth may be empty."""
+
+    boxes: Floats
+    scores: Floats
+    truth: Floats
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Detections of one phrase in one image: score and whether it hit, and the number of true boxes."""
+
+    scores: Floats
+    hits: NDArray[np.bool_]
+    truths: int
+
+
+def judge(answers: Answers, nms: float) -> Judged:
+    """Suppress duplicates at IoU `nms` (1 keeps all), then give each box the best free true box, best score first."""
+    scored = answers.scores > LOWEST_SCORE
+    boxes, scores = answers.boxes[scored], answers.scores[scored]
+    kept = suppress(boxes, scores, nms)
+    overlaps = iou_matrix(boxes[kept], answers.truth)
+    hits = np.zeros(len(kept), bool)
+    for number in range(len(kept)):
+        if not overlaps.shape[1]:
+            break
+        best = overlaps[number].argmax()
+        if overlaps[number, best] >= IOU:
+            hits[number] = True
+            overlaps[:, best] = -1
+    return Judged(scores[kept], hits, len(answers.truth))
+
+
+def average_precision(images: Sequence[Judged]) -> float:
+    """Return the area under the precision envelope over all images; nan without a true box."""
+    truths = sum(image.truths for image in images)
+    if not truths:
+        return float("nan")
+    scores = np.concatenate([image.scores for image in images])
+    hits = np.concatenate([image.hits for image in images])[np.argsort(-scores, kind="stable")]
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    steps = np.diff(np.concatenate([[0], found / truths]))
+    return float((steps * envelope).sum())
+
+
+def mean_average_precision(images: Sequence[dict[str, Judged]]) -> dict[str, float]:
+    """Return AP per phrase over images that map a phrase to its judged detections, and `mean` over phrases."""
+    phrases = sorted({phrase for image in images for phrase in image})
+    values = {phrase: average_precision([image[phrase] for image in images if phrase in image]) for phrase in phrases}
+    known = {phrase: value for phrase, value in values.items() if not np.isnan(value)}
+    return {"mean": float(np.mean(list(known.values()))) if known else float("nan"), **known}
+
+
+def bootstrap_interval(images: Sequence[dict[str, Judged]], *, draws: int, seed: int) -> tuple[float, float]:
+    """Return the 95 % interval of the mean AP over images drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    means = []
+    for _ in range(draws):
+        chosen = generator.integers(0, len(images), len(images))
+        means.append(mean_average_precision([images[number] for number in chosen])["mean"])
+    low, high = np.nanpercentile(means, INTERVAL)
+    return float(low), float(high)

@@ -1,0 +1,193 @@
+"""The small Grounding DINO: transformers' own classes, and a training view of them over cached features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
+
+from autolabel_grounding_dino.efficientnet import EfficientNetLite0Config
+
+from .config import ModelRecipe
+from .features import STAGES, frozen_backbone
+from .text import Caption, text_config, text_weights
+
+LONGEST_CAPTION = 256
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the heads say for a batch with `tokens` caption tokens.
+
+    layer_logits and layer_boxes hold one (batch, queries, tokens) and (batch, queries, 4) per decoder layer;
+    dense_logits is (batch, places, tokens) and dense_boxes (batch, places, 4), one place per encoder cell.
+    Boxes are centre x, y, width, height in 0..1; token_mask (batch, tokens) is False on padding; spans name
+    the token positions of each phrase of each caption.
+    """
+
+    layer_logits: list[Tensor]
+    layer_boxes: list[Tensor]
+    dense_logits: Tensor
+    dense_boxes: Tensor
+    token_mask: Tensor
+    spans: list[list[list[int]]]
+
+
+def build_config(recipe: ModelRecipe) -> GroundingDinoConfig:
+    """Return transformers' configuration of the detector."""
+    return GroundingDinoConfig(
+        backbone_config=EfficientNetLite0Config(out_features=[f"stage{stage}" for stage in STAGES]),
+        text_config=text_config(recipe.vocabulary),
+        num_queries=recipe.queries,
+        d_model=recipe.width,
+        encoder_layers=recipe.encoder_layers,
+        encoder_ffn_dim=recipe.encoder_feedforward,
+        encoder_attention_heads=recipe.heads,
+        encoder_n_points=recipe.encoder_points,
+        decoder_layers=recipe.decoder_layers,
+        decoder_ffn_dim=recipe.decoder_feedforward,
+        decoder_attention_heads=recipe.heads,
+        decoder_n_points=recipe.decoder_points,
+        num_feature_levels=len(STAGES),
+        max_text_len=LONGEST_CAPTION,
+        dropout=0.0,
+        fusion_droppath=0.0,
+        fusion_dropout=0.0,
+        text_enhancer_dropout=0.0,
+        auxiliary_loss=True,
+        disable_custom_kernels=True,
+    )
+
+
+def build_model(recipe: ModelRecipe) -> GroundingDinoForObjectDetection:
+    """Return the detector with pretrained frozen towers and a fresh rest, drawn from torch's generator."""
+    model = GroundingDinoForObjectDetection(build_config(recipe)).eval()
+    missing, unexpected = model.model.text_backbone.load_state_dict(text_weights(recipe.vocabulary), strict=False)
+    if unexpected or any("position_ids" not in key for key in missing):
+        raise ValueError(f"text weights do not fit: missing {missing}, unexpected {unexpected}")
+    image_tower = model.model.backbone.conv_encoder.model
+    image_tower.features.load_state_dict(frozen_backbone().state_dict())
+    image_tower.requires_grad_(False)
+    model.model.text_backbone.requires_grad_(False)
+    _set_initial_scale(model, recipe)
+    return model
+
+
+@torch.no_grad()
+def _set_initial_scale(model: GroundingDinoForObjectDetection, recipe: ModelRecipe) -> None:
+    """Make the first logits small around a prior: the model has neither a scale nor a bias for them.
+
+    A logit is the product of a normed visual state and a text state. Small text states make it small, and since
+    normed states have zero mean, two constant biases multiply to a constant logit. The visual norm keeps weight 1:
+    the decoder moves its boxes with states before that norm, through the head that reads states after it.
+    """
+    text_norm = model.model.encoder.layers[-1].text_enhancer_layer.layer_norm_after
+    text_norm.weight.fill_(recipe.text_scale)
+    text_norm.bias.fill_(recipe.text_bias)
+    for visual_norm in (model.model.decoder.layer_norm, model.model.enc_output_norm):
+        visual_norm.bias.fill_(recipe.prior_bias)
+    for layer in model.model.decoder.layers:
+        layer.encoder_attn_text.key.weight.div_(recipe.text_scale)
+        layer.encoder_attn_text.value.weight.div_(recipe.text_scale)
+
+
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return every parameter that is trained, once, under its first name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+class CachedDetector:
+    """The detector with both frozen towers replaced by cached features; shares the weights of `model`."""
+
+    def __init__(self, model: GroundingDinoForObjectDetection) -> None:
+        self.model = model
+        self._image = _ImageTap(model.model.backbone.position_embedding)
+        self._text = _TextTap()
+        self._towers = (model.model.backbone, model.model.text_backbone)
+        model.model.backbone, model.model.text_backbone = self._image, self._text
+        self._class_heads = [model.model.encoder_output_class_embed, *model.class_embed]
+
+    def restore_towers(self) -> GroundingDinoForObjectDetection:
+        """Give the model its towers back and return it."""
+        self.model.model.backbone, self.model.model.text_backbone = self._towers
+        for head in self._class_heads:
+            head.max_text_len = LONGEST_CAPTION
+        return self.model
+
+    def __call__(self, features: list[Tensor], captions: Sequence[Caption]) -> Predictions:
+        """Run the trained part on maps (batch, channels, side, side) per stride and one caption per picture."""
+        ids, text = _pad(captions)
+        self._image.features, self._text.features = features, text
+        for head in self._class_heads:
+            head.max_text_len = ids.shape[1]
+        mask = ids > 0
+        output = self.model(
+            pixel_values=torch.empty(len(captions), 3, 1, 1),
+            input_ids=ids,
+            attention_mask=mask.long(),
+        )
+        logits, boxes = self._layers(output, mask)
+        return Predictions(
+            layer_logits=logits,
+            layer_boxes=boxes,
+            dense_logits=output.enc_outputs_class,
+            dense_boxes=output.enc_outputs_coord_logits.sigmoid(),
+            token_mask=mask,
+            spans=[caption.spans for caption in captions],
+        )
+
+    def _layers(self, output: object, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Apply the heads to every decoder layer, as the model itself does but returns for the last one only."""
+        hidden = output.intermediate_hidden_states
+        references = [output.init_reference_points, *output.intermediate_reference_points.unbind(1)]
+        logits, boxes = [], []
+        for layer, states in enumerate(hidden.unbind(1)):
+            logits.append(self.model.class_embed[layer](states, output.encoder_last_hidden_state_text, mask))
+            reference = torch.special.logit(references[layer], eps=1e-5)
+            boxes.append((self.model.bbox_embed[layer](states) + reference).sigmoid())
+        return logits, boxes
+
+
+class _ImageTap(nn.Module):
+    """Hands out cached maps, whole-picture masks and position embeddings in the place of the image tower."""
+
+    def __init__(self, position_embedding: nn.Module) -> None:
+        super().__init__()
+        self.position_embedding = position_embedding
+        self.features: list[Tensor] = []
+        self._positions: dict[tuple[int, ...], Tensor] = {}
+
+    def forward(self, pixel_values: Tensor, pixel_mask: Tensor) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
+        masked = [(level, torch.ones_like(level[:, 0], dtype=torch.bool)) for level in self.features]
+        return masked, [self._position(level, mask) for level, mask in masked]
+
+    def _position(self, level: Tensor, mask: Tensor) -> Tensor:
+        key = tuple(mask.shape)
+        if key not in self._positions:
+            self._positions[key] = self.position_embedding(level, mask)
+        return self._positions[key]
+
+
+class _TextTap(nn.Module):
+    """Hands out cached text features in the place of the text tower."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = torch.empty(0)
+
+    def forward(self, *_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=self.features)
+
+
+def _pad(captions: Sequence[Caption]) -> tuple[Tensor, Tensor]:
+    longest = max(len(caption.ids) for caption in captions)
+    ids = torch.zeros(len(captions), longest, dtype=torch.long)
+    text = torch.zeros(len(captions), longest, captions[0].features.shape[1])
+    for row, caption in enumerate(captions):
+        ids[row, : len(caption.ids)] = torch.tensor(caption.ids)
+        text[row, : len(caption.ids)] = caption.features
+    return ids, text
