@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.types.image import Size
+from autolabel.types.runs import compress, expand
 
 Int64 = npt.NDArray[np.int64]
-CHUNK_BITS = 5
-LONGEST = 7
-"""Characters that hold any difference of two runs of 32 bits."""
 FARTHEST = 16
 """How many image sides a polygon may reach outside: beyond, rasterising takes memory without bound."""
 
@@ -88,42 +86,6 @@ class Rle:
     def as_coco(self) -> dict[str, object]:
         """Return ``{"size": [height, width], "counts": str}``, as COCO JSON and pycocotools have it."""
         return {"size": list(self.size), "counts": self.counts}
-
-
-def compress(runs: Int64) -> str:
-    """Write runs as COCO's string: differences to the run before last, 5 bits a character, lowest first."""
-    values = runs.copy()
-    values[3:] -= runs[1:-2]
-    shifted = values[:, None] >> (CHUNK_BITS * np.arange(LONGEST + 1))
-    low = shifted[:, :-1] & 31
-    rest = shifted[:, 1:]
-    more = np.where(low & 16, rest != -1, rest != 0)
-    used = np.ones_like(more)
-    used[:, 1:] = np.logical_and.accumulate(more, axis=1)[:, :-1]
-    return (low + 32 * more + 48)[used].astype(np.uint8).tobytes().decode("ascii")
-
-
-def expand(counts: str) -> Int64:
-    """Read runs from COCO's string; the opposite of ``compress``. Raises ValueError where it is not one."""
-    try:
-        codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
-    except UnicodeEncodeError:
-        raise ValueError("the counts of an RLE must be ASCII") from None
-    if not len(codes):
-        return np.zeros(0, np.int64)
-    last = (codes & 32) == 0
-    if codes.min() < 0 or codes.max() > 63 or not last[-1]:
-        raise ValueError("the counts of an RLE are not a COCO string")
-    starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])
-    place = np.arange(len(codes)) - np.repeat(starts, np.diff([*starts, len(codes)]))
-    if place.max() >= LONGEST:
-        raise ValueError("the counts of an RLE hold a number of more than 32 bits")
-    values = np.add.reduceat((codes & 31) << (CHUNK_BITS * place), starts)
-    negative = (codes[last] & 16) != 0
-    values -= np.where(negative, np.int64(1) << (CHUNK_BITS * (place[last] + 1)), 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
 
 
 def _runs(edges: Int64, size: Size) -> Int64:

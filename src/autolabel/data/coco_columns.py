@@ -1,0 +1,125 @@
+"""Check a COCO file's annotations and keep their ids, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.data.coco_entries import Box, Crowd, Id, join
+from autolabel.data.coco_faults import Faults, translate
+
+Int64 = npt.NDArray[np.int64]
+CHUNK = 512
+"""Annotations read at a time: few enough to stay in the processor's cache."""
+
+
+class Checked(msgspec.Struct, gc=False):
+    """The fields that are checked of every annotation; its segmentation stays text."""
+
+    id: Id
+    image_id: Id
+    category_id: Id
+    bbox: Box
+    area: float | None = None
+    iscrowd: Crowd = 0
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Plain(Checked, gc=False, forbid_unknown_fields=True):
+    """An annotation without fields of its owner's own."""
+
+
+@dataclass(slots=True, eq=False)
+class Columns:
+    """Ids of N annotations; ``valid`` is False for those that were not readable."""
+
+    ids: Int64
+    images: Int64
+    categories: Int64
+    valid: npt.NDArray[np.bool_]
+    has_extra: bool = False
+
+    def fill(self, start: int, read: Sequence[Checked]) -> None:
+        """Take in annotations that stand one after the other from ``start``."""
+        span = slice(start, start + len(read))
+        self.ids[span] = [annotation.id for annotation in read]
+        self.images[span] = [annotation.image_id for annotation in read]
+        self.categories[span] = [annotation.category_id for annotation in read]
+        self.valid[span] = True
+
+
+_plain, _checked = msgspec.json.Decoder(list[Plain]), msgspec.json.Decoder(list[Checked])
+_single = msgspec.json.Decoder(Checked)
+
+
+def read_columns(raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
+    """Check the form of every annotation and return the ids."""
+    count = len(raws)
+    columns = Columns(*(np.zeros(count, np.int64) for _ in range(3)), np.zeros(count, bool))
+    for start in range(0, count, CHUNK):
+        chunk = raws[start : start + CHUNK]
+        text = join(chunk)
+        try:
+            columns.fill(start, _read(text, columns))
+        except msgspec.DecodeError:
+            _one_by_one(chunk, start, columns, faults)
+    return columns
+
+
+def _read(text: bytes, columns: Columns) -> Sequence[Checked]:
+    if not columns.has_extra:
+        try:
+            return _plain.decode(text)
+        except msgspec.ValidationError as error:
+            if "unknown field" not in str(error):
+                raise
+        columns.has_extra = True
+    return _checked.decode(text)
+
+
+def _one_by_one(raws: Sequence[msgspec.Raw], start: int, columns: Columns, faults: Faults) -> None:
+    for number, raw in enumerate(raws, start):
+        try:
+            columns.fill(number, [_single.decode(raw)])
+        except msgspec.DecodeError as error:
+            place, message = translate(error, raw)
+            faults.add(f"/annotations/{number}{place}", message)
+
+
+def link(columns: Columns, images: Sequence[int], categories: Sequence[int], faults: Faults) -> Int64:
+    """Return the index of each annotation's image, -1 where there is none; report doubled and dangling ids."""
+    _report_doubled(columns, faults)
+    groups = _index(columns.images, images)
+    for field, column, found in (
+        ("image_id", columns.images, groups),
+        ("category_id", columns.categories, _index(columns.categories, categories)),
+    ):
+        for number in np.flatnonzero((found < 0) & columns.valid):
+            kind = field.removesuffix("_id")
+            faults.add(f"/annotations/{number}/{field}", f"no {kind} has the id {column[number]}")
+    return groups
+
+
+def _report_doubled(columns: Columns, faults: Faults) -> None:
+    numbers = np.flatnonzero(columns.valid)
+    ids = columns.ids[numbers]
+    order = np.argsort(ids, kind="stable")
+    again = np.flatnonzero(ids[order][1:] == ids[order][:-1]) + 1
+    for place in again:
+        number, earlier = numbers[order[place]], numbers[order[place - 1]]
+        faults.add(f"/annotations/{number}/id", f"{columns.ids[number]} is taken by /annotations/{earlier}")
+
+
+def _index(values: Int64, ids: Sequence[int]) -> Int64:
+    """Return where each value stands in ``ids``, -1 where it does not."""
+    if not ids:
+        return np.full(len(values), -1, np.int64)
+    known = np.asarray(ids, np.int64)
+    order = np.argsort(known, kind="stable")
+    place = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
+    found: Int64 = np.where(known[order][place] == values, order[place], -1)
+    return found

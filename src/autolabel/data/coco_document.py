@@ -1,0 +1,112 @@
+"""The text of a COCO file, cut into its images, categories, annotations without reading them."""
+
+from __future__ import annotations
+
+import codecs
+import mmap
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autolabel.data.coco_faults import Faults, quote_not_finite, translate
+from autolabel.errors import DataError, Problem
+
+BLOCK = 1 << 20
+BOM = codecs.BOM_UTF8
+SECTIONS = ("images", "annotations", "categories")
+EXPECTED = "expected a COCO file: an object with images, annotations, categories"
+
+
+class Document(msgspec.Struct, gc=False):
+    """The three lists of a COCO file, each entry as its piece of the text."""
+
+    images: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    annotations: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    categories: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    videos: msgspec.Raw = msgspec.Raw()
+
+
+def read_document(path: Path) -> Document:
+    """Map a file into memory and cut it up; raises DataError where it is not a COCO file at all."""
+    data = _map(path)
+    _check_text(data, str(path))
+    try:
+        document = msgspec.json.decode(data, type=Document)
+    except (msgspec.DecodeError, RecursionError) as error:
+        document = _second_try(data, error, str(path))
+    return _check_sections(document, str(path))
+
+
+def _map(path: Path) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise DataError(Problem(file=str(path), message="is empty", hint=EXPECTED))
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror or error}")) from error
+    return view[len(BOM) :] if view[: len(BOM)] == BOM else view
+
+
+def _check_text(data: memoryview, file: str) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), BLOCK):
+        try:
+            decoder.decode(data[start : start + BLOCK], final=start + BLOCK >= len(data))
+        except UnicodeDecodeError as error:
+            line, column = _place(data, start + error.start)
+            problem = Problem(file=file, line=line, column=column, message=f"is not UTF-8 text: {error.reason}")
+            raise DataError(problem) from error
+
+
+def _second_try(data: memoryview, error: Exception, file: str) -> Document:
+    """Read once more with NaN and infinities quoted, so that they are reported with their pointers."""
+    if isinstance(error, msgspec.DecodeError) and "invalid character" in str(error):
+        try:
+            return msgspec.json.decode(quote_not_finite(data), type=Document)
+        except msgspec.DecodeError:
+            pass  # not the only fault: the first one is reported
+    raise DataError(_problem(data, error, file)) from error
+
+
+def _problem(data: memoryview, error: Exception, file: str) -> Problem:
+    text = str(error)
+    if isinstance(error, RecursionError):
+        return Problem(file=file, message="is nested too deeply to be a COCO file")
+    if isinstance(error, msgspec.ValidationError):
+        pointer, message = translate(error, data if len(data) < BLOCK else b"")
+        if not pointer:
+            return Problem(file=file, message=message, hint=EXPECTED)
+        return Problem(file=file, path=pointer, message=message.partition(", got")[0])
+    if "truncated" in text:
+        return Problem(file=file, message="ends too early: it was cut off", hint="write or download it again")
+    reason, _, rest = text.removeprefix("JSON is malformed: ").partition(" (byte ")
+    line, column = _place(data, int(rest.rstrip(")") or 0))
+    return Problem(file=file, line=line, column=column, message=f"is not JSON: {reason}")
+
+
+def _place(data: memoryview, offset: int) -> tuple[int, int]:
+    before = bytes(data[:offset])
+    return before.count(b"\n") + 1, offset - before.rfind(b"\n")
+
+
+def _check_sections(document: Document, file: str) -> Document:
+    if len(bytes(document.videos)):
+        raise DataError(
+            Problem(
+                file=file, path="/videos", message="files with videos (YouTube-VIS) are not supported", hint=EXPECTED
+            )
+        )
+    faults = Faults(file)
+    for name in SECTIONS:
+        if getattr(document, name) is msgspec.UNSET:
+            faults.add("", f"{name!r} is missing", hint=EXPECTED)
+    faults.stop()
+    return document
+
+
+def entries(section: Any) -> list[msgspec.Raw]:
+    """Return a section that ``read_document`` has checked as the list that it is."""
+    assert isinstance(section, list)
+    return section

@@ -1,0 +1,89 @@
+"""Faults of a JSON file, collected with their JSON pointers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from autolabel.errors import DataError, Problem
+
+MAX_PROBLEMS = 50
+LONGEST_VALUE = 60
+PLACE = re.compile(r"(?P<message>.*?)(?: - at `(?P<key>key in )?\$?(?P<path>.*)`)?", re.DOTALL)
+STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+MISSING = re.compile(r"Object missing required field `(.*)`")
+EXPECTED = re.compile(r"Expected `(.*?)`(?: (>=|<=|of length(?: >=)?) (\S+?))?(?:, got .*)?")
+WORDS = {"int": "an integer", "float": "a number", "str": "text", "array": "a list", "object": "an object"}
+
+
+class Faults:
+    """Problems of one file, up to a limit."""
+
+    def __init__(self, file: str, limit: int = MAX_PROBLEMS) -> None:
+        self.file = file
+        self.limit = limit
+        self.problems: list[Problem] = []
+
+    def add(self, pointer: str, message: str, *, hint: str = "") -> None:
+        """Record a problem; raises DataError with all of them once the limit is reached."""
+        self.problems.append(Problem(file=self.file, path=pointer, message=message, hint=hint))
+        if len(self.problems) >= self.limit:
+            self.stop()
+
+    def stop(self) -> None:
+        """Raise DataError where there is any problem."""
+        if self.problems:
+            raise DataError(self.problems)
+
+
+def translate(error: msgspec.DecodeError, raw: Any) -> tuple[str, str]:
+    """Return the pointer below ``raw``, a JSON text, and the sentence for what msgspec says is wrong with it."""
+    match = PLACE.fullmatch(str(error))
+    assert match is not None
+    steps = [name or int(number or 0) for name, number in STEP.findall(match["path"] or "")]
+    pointer = "".join(f"/{step}" for step in steps)
+    if missing := MISSING.fullmatch(match["message"]):
+        return pointer, f"{missing[1]!r} is missing"
+    if not isinstance(error, msgspec.ValidationError):
+        return pointer, str(error)
+    return pointer, f"{wanted(match['message'], pointer)}, got {shown(raw, steps)}"
+
+
+def wanted(message: str, pointer: str) -> str:
+    """Return what is expected, in words, from msgspec's message."""
+    if "out of range" in message:
+        return "must be a finite number"
+    match = EXPECTED.fullmatch(message)
+    if match is None:
+        return message[:1].lower() + message[1:]
+    if pointer.endswith(("/bbox/2", "/bbox/3")) and match[2] == ">=":
+        side = "width" if pointer.endswith("2") else "height"
+        return f"reversed box: its {side} must not be negative"
+    kinds = " or ".join(WORDS.get(kind.strip(), kind.strip()) for kind in match[1].split("|"))
+    limit = {"of length": "of", ">=": "of at least", "of length >=": "of at least", "<=": "of at most"}
+    return f"must be {kinds} {limit[match[2]]} {match[3]}" if match[2] else f"must be {kinds}"
+
+
+def shown(raw: Any, steps: list[str | int]) -> str:
+    """Return the value at a place of a JSON text, cut to a readable length."""
+    try:
+        value = json.loads(bytes(raw))
+        for step in steps:
+            value = value[step]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "something unreadable"
+    text = value if value in NOT_FINITE else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+"""What Python writes for numbers that JSON does not have; quoted by ``quote_not_finite`` so that they can be placed."""
+_NOT_FINITE = re.compile(rb"(?<=[\[:,\s])(NaN|-?Infinity)(?=[\],}\s])")
+
+
+def quote_not_finite(data: memoryview) -> bytes:
+    """Return JSON text with NaN and infinities in quotes: still wrong, but readable."""
+    return _NOT_FINITE.sub(rb'"\1"', bytes(data))

@@ -1,0 +1,88 @@
+"""COCO's text form of run lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Int64 = npt.NDArray[np.int64]
+CHUNK_BITS = 5
+LONGEST = 7
+"""Characters that hold any difference of two runs of 32 bits."""
+
+
+def compress(runs: Int64) -> str:
+    """Write runs as COCO's string: differences to the run before last, 5 bits a character, lowest first."""
+    values = runs.copy()
+    values[3:] -= runs[1:-2]
+    shifted = values[:, None] >> (CHUNK_BITS * np.arange(LONGEST + 1))
+    low = shifted[:, :-1] & 31
+    rest = shifted[:, 1:]
+    more = np.where(low & 16, rest != -1, rest != 0)
+    used = np.ones_like(more)
+    used[:, 1:] = np.logical_and.accumulate(more, axis=1)[:, :-1]
+    text: bytes = (low + 32 * more + 48)[used].astype(np.uint8).tobytes()
+    return text.decode("ascii")
+
+
+def expand(counts: str) -> Int64:
+    """Read runs from COCO's string; the opposite of ``compress``. Raises ValueError where it is not one."""
+    try:
+        codes = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(48)
+    except UnicodeEncodeError:
+        raise ValueError("the counts of an RLE must be ASCII") from None
+    if not len(codes):
+        return np.zeros(0, np.int64)
+    if codes.max() > 63 or codes[-1] & 32:
+        raise ValueError("the counts of an RLE are not a COCO string")
+    values, place = _values(codes, np.flatnonzero((codes & 32) == 0))
+    if place.max() >= LONGEST:
+        raise ValueError("the counts of an RLE hold a number of more than 32 bits")
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def totals(strings: Sequence[str]) -> Int64:
+    """Return the sum of the runs of each of many COCO strings, -1 for one that is no such string.
+
+    A difference counts in every second run after it, so no run has to be worked out.
+    """
+    lengths = np.fromiter(map(len, strings), np.int64, len(strings))
+    if not len(lengths) or not lengths.all():
+        return _totals_of_some(strings, lengths > 0)
+    codes = np.frombuffer("".join(strings).encode("ascii", errors="replace"), np.uint8) - np.uint8(48)
+    ends = np.cumsum(lengths)
+    last = (codes & 32) == 0
+    cut = ~last[ends - 1]
+    last[ends - 1] = True
+    values, place = _values(codes, np.flatnonzero(last))
+    counts = np.add.reduceat(last, ends - lengths, dtype=np.int64)
+    firsts = np.cumsum(counts) - counts
+    later = np.repeat(counts + firsts, counts) - 1 - np.arange(len(values))
+    weights = later // 2 + 1
+    weights[firsts] = 1
+    sums = np.add.reduceat(values * weights, firsts)
+    wrong = np.maximum.reduceat(codes, ends - lengths) > 63
+    sums[wrong | cut | (np.maximum.reduceat(place, ends - lengths) >= LONGEST)] = -1
+    return sums
+
+
+def _values(codes: npt.NDArray[np.uint8], stops: Int64) -> tuple[Int64, Int64]:
+    """Return the numbers whose last characters stand at ``stops``, and the place of each character in its number."""
+    starts = np.concatenate([[0], stops[:-1] + 1])
+    place = np.arange(len(codes)) - np.repeat(starts, stops - starts + 1)
+    shifts = CHUNK_BITS * np.minimum(place, LONGEST)
+    values = np.add.reduceat((codes & 31).astype(np.int64) << shifts, starts)
+    negative = (codes[stops] & 16) != 0
+    values -= np.where(negative, np.int64(1) << (shifts[stops] + CHUNK_BITS), 0)
+    return values, place
+
+
+def _totals_of_some(strings: Sequence[str], chosen: npt.NDArray[np.bool_]) -> Int64:
+    sums = np.full(len(strings), -1, np.int64)
+    if chosen.any():
+        sums[chosen] = totals([text for text, wanted in zip(strings, chosen, strict=True) if wanted])
+    return sums
