@@ -1,0 +1,14 @@
+"""Grounding DINO: an open-vocabulary detector, from phrases to boxes."""
+
+from __future__ import annotations
+
+from autolabel.hookspecs import hookimpl
+from autolabel.strategies import Labeler
+
+
+@hookimpl
+def autolabel_labelers() -> list[type[Labeler]]:
+    """Offer the detector."""
+    from autolabel_grounding_dino.labeler import GroundingDino
+
+    return [GroundingDino]

@@ -1,0 +1,104 @@
+"""What the vision tower makes of images, before any text: computed once an image, asked many times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Shapes = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFeatures:
+    """Feature maps of B images of one padded size, flattened to S places over all levels."""
+
+    tokens: Tensor
+    """(B, S, width)."""
+    positions: Tensor
+    """(B, S, width): the position code, with the level's."""
+    valid: Tensor
+    """(B, S) bool: False at padding."""
+    ratios: Tensor
+    """(B, levels, 2): the part of width and height that is not padding."""
+    shapes: Shapes
+    """(height, width) of each level."""
+
+    def item(self, index: int) -> ImageFeatures:
+        """Return one image's features: views, B = 1."""
+        part = slice(index, index + 1)
+        return ImageFeatures(
+            tokens=self.tokens[part],
+            positions=self.positions[part],
+            valid=self.valid[part],
+            ratios=self.ratios[part],
+            shapes=self.shapes,
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[ImageFeatures]) -> ImageFeatures:
+        """Return the features of several images of equal shapes as one batch."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            tokens=torch.cat([part.tokens for part in parts]),
+            positions=torch.cat([part.positions for part in parts]),
+            valid=torch.cat([part.valid for part in parts]),
+            ratios=torch.cat([part.ratios for part in parts]),
+            shapes=parts[0].shapes,
+        )
+
+
+class VisionEncoder:
+    """The vision tower with the projections to the common width."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.passes = 0
+
+    def encode(self, pixels: Tensor, valid: Tensor) -> ImageFeatures:
+        """Return the features of pixels (B, 3, H, W), normalised; ``valid`` (B, H, W) bool is False at padding."""
+        levels = self._levels(pixels, valid)
+        self.passes += len(pixels)
+        return ImageFeatures(
+            tokens=torch.cat([_flat(level) for level, _ in levels], 1),
+            positions=torch.cat([self._position(number, *level) for number, level in enumerate(levels)], 1),
+            valid=torch.cat([mask.flatten(1) for _, mask in levels], 1),
+            ratios=torch.stack([_ratio(mask) for _, mask in levels], 1),
+            shapes=tuple((level.shape[-2], level.shape[-1]) for level, _ in levels),
+        )
+
+    def _levels(self, pixels: Tensor, valid: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return (map, mask) of every level: the tower's, then each a stride-2 convolution of the one before."""
+        outputs = self._model.backbone.conv_encoder(pixels, valid.long())
+        projections = list(self._model.input_proj_vision)
+        levels = [(project(source), mask) for project, (source, mask) in zip(projections, outputs, strict=False)]
+        source = outputs[-1][0]
+        for project in projections[len(outputs) :]:
+            source = project(source)
+            levels.append((source, _shrunk(valid, source)))
+        return levels
+
+    def _position(self, number: int, level: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, places, width); computed once where nothing is padded."""
+        alike = mask[:1] if bool(mask.all()) else mask
+        code = _flat(self._model.backbone.position_embedding(level, alike).to(level.dtype))
+        with_level: Tensor = code + self._model.level_embed[number]
+        return with_level.expand(len(level), -1, -1)
+
+
+def _flat(level: Tensor) -> Tensor:
+    return level.flatten(2).transpose(1, 2)
+
+
+def _shrunk(valid: Tensor, level: Tensor) -> Tensor:
+    return functional.interpolate(valid[None].float(), size=level.shape[-2:])[0].bool()
+
+
+def _ratio(mask: Tensor) -> Tensor:
+    """Return (B, 2): the valid part of the width and of the height of masks (B, height, width)."""
+    return torch.stack([mask[:, 0].float().mean(1), mask[:, :, 0].float().mean(1)], -1)

@@ -1,0 +1,86 @@
+"""Attention between image and text, with products re-associated so that their cost follows the text's length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ReassociatedFusion(nn.Module):
+    """Stand-in for transformers' ``GroundingDinoBiMultiHeadAttention`` with the same weights and the same result.
+
+    ``(V Wq) K^T`` becomes ``V (Wq K^T)``, and ``(P (T Wv)) Wo`` becomes ``P ((T Wv) Wo)``: with N tokens and H heads an
+    image position meets H N columns instead of the wide inner dimension. Dropout is left out: for inference.
+    """
+
+    vision_proj: nn.Linear
+    text_proj: nn.Linear
+    values_vision_proj: nn.Linear
+    values_text_proj: nn.Linear
+    out_vision_proj: nn.Linear
+    out_text_proj: nn.Linear
+
+    def __init__(self, stock: Any) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim, self.scale = stock.num_heads, stock.head_dim, stock.scale
+        for name in (
+            "vision_proj",
+            "text_proj",
+            "values_vision_proj",
+            "values_text_proj",
+            "out_vision_proj",
+            "out_text_proj",
+        ):
+            self.add_module(name, getattr(stock, name))
+
+    def forward(
+        self,
+        vision_features: Tensor,
+        text_features: Tensor,
+        vision_attention_mask: Tensor | None = None,
+        text_attention_mask: Tensor | None = None,
+    ) -> tuple[tuple[Tensor, None], tuple[Tensor, None]]:
+        """Return what vision (batch, S, width) takes from text (batch, N, width), and text from vision.
+
+        The masks, (batch, S) and (batch, N), are True at padding. Attention weights are not kept.
+        """
+        logits = self._logits(vision_features, text_features)
+        to_text = (
+            logits
+            if text_attention_mask is None
+            else logits.masked_fill(text_attention_mask[:, None, None], -torch.inf)
+        )
+        vision = self._vision_takes(to_text.softmax(-1), text_features)
+        if vision_attention_mask is not None:
+            logits = logits.masked_fill(vision_attention_mask[:, :, None, None], -torch.inf)
+        return (vision, None), (self._text_takes(logits.softmax(1), vision_features), None)
+
+    def _logits(self, vision: Tensor, text: Tensor) -> Tensor:
+        """Return (batch, S, heads, N)."""
+        keys = self._heads(self.text_proj(text))
+        weight = self.vision_proj.weight.view(self.num_heads, self.head_dim, -1)
+        bias = self.vision_proj.bias.view(self.num_heads, self.head_dim)
+        columns = torch.einsum("bnhe,hed->bhnd", keys, weight).flatten(1, 2)
+        offsets = torch.einsum("bnhe,he->bhn", keys, bias).flatten(1)
+        logits = torch.baddbmm(offsets[:, None], vision, columns.transpose(1, 2), beta=self.scale, alpha=self.scale)
+        return logits.view(*logits.shape[:2], self.num_heads, -1)
+
+    def _vision_takes(self, shares: Tensor, text: Tensor) -> Tensor:
+        values = self._heads(self.values_text_proj(text))
+        weight = self.out_vision_proj.weight.view(-1, self.num_heads, self.head_dim)
+        rows = torch.einsum("bnhe,dhe->bhnd", values, weight).flatten(1, 2)
+        return torch.baddbmm(self.out_vision_proj.bias, shares.flatten(2), rows)
+
+    def _text_takes(self, shares: Tensor, vision: Tensor) -> Tensor:
+        pooled = torch.bmm(shares.flatten(2).transpose(1, 2), vision)
+        pooled = pooled.view(len(pooled), self.num_heads, -1, pooled.shape[-1])
+        weight = self.values_vision_proj.weight.view(self.num_heads, self.head_dim, -1)
+        bias = self.values_vision_proj.bias.view(self.num_heads, self.head_dim)
+        values = torch.einsum("bhnd,hed->bnhe", pooled, weight) + bias
+        result: Tensor = self.out_text_proj(values.flatten(2))
+        return result
+
+    def _heads(self, tensor: Tensor) -> Tensor:
+        return tensor.view(*tensor.shape[:-1], self.num_heads, self.head_dim)

@@ -1,0 +1,134 @@
+"""Grounding DINO in three steps that can be repeated apart: see an image, read a caption, ask one about the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autolabel_grounding_dino.features import ImageFeatures, VisionEncoder
+from autolabel_grounding_dino.similarity import Similarity
+from autolabel_grounding_dino.text import TextBatch, TextEncoder
+
+SATURATION = 1e-5
+CODE_TEMPERATURE = 10000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the network finds in B images: Q boxes each, against the T tokens of their captions."""
+
+    logits: Tensor
+    """(B, Q, T), -inf at padded tokens."""
+    boxes: Tensor
+    """(B, Q, 4): centre x, y, width, height in parts of the image without its padding."""
+
+
+class Network:
+    """transformers' Grounding DINO, its parts called one by one so that vision and text features are used again."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        device: str,
+        proposing: Similarity,
+        deciding: Similarity,
+        num_queries: int | None = None,
+    ) -> None:
+        self._head, self._model = model, model.model
+        self._proposing, self._deciding = proposing, deciding
+        self._queries = min(num_queries or model.config.num_queries, model.config.num_queries)
+        self.vision = VisionEncoder(self._model)
+        self.text = TextEncoder(self._model.text_backbone, self._model.text_projection, device=device)
+        self.passes = 0
+
+    def ask(self, images: ImageFeatures, captions: Sequence[tuple[int, ...]]) -> Answer:
+        """Return what one caption an image, as token ids, finds: each answer as if it were alone."""
+        text = self.text.batch(captions)
+        self.passes += len(captions)
+        seen, read = self._encode(images, text)
+        references = self._propose(images, seen, read, text)
+        queries, references = self._decode(images, text, seen=seen, read=read, references=references)
+        logits = self._deciding(queries, read).masked_fill(~text.valid[:, None], -torch.inf)
+        boxes = (self._head.bbox_embed[-1](queries) + _logit(references)).sigmoid()
+        return Answer(logits.float(), boxes.float())
+
+    def _encode(self, images: ImageFeatures, text: TextBatch) -> tuple[Tensor, Tensor]:
+        """Return image places (B, S, width) and tokens (B, T, width), each having attended to the other."""
+        output = self._model.encoder(
+            vision_features=images.tokens,
+            vision_attention_mask=~images.valid,
+            vision_position_embedding=images.positions,
+            spatial_shapes=_tensor(images),
+            spatial_shapes_list=list(images.shapes),
+            level_start_index=_starts(images),
+            valid_ratios=images.ratios,
+            text_features=text.features,
+            text_attention_mask=~text.valid,
+            text_self_attention_masks=~text.attends,
+            text_position_ids=text.positions,
+            return_dict=True,
+        )
+        return output.last_hidden_state_vision, output.last_hidden_state_text
+
+    def _propose(self, images: ImageFeatures, seen: Tensor, read: Tensor, text: TextBatch) -> Tensor:
+        """Return the boxes (B, Q, 4) of the places that match some token best."""
+        places, anchors = self._model.generate_encoder_output_proposals(seen, ~images.valid, list(images.shapes))
+        logits = self._proposing(places, read).masked_fill(~text.valid[:, None], -torch.inf)
+        best = logits.amax(-1).topk(min(self._queries, places.shape[1]), dim=1).indices[..., None]
+        boxes = self._model.encoder_output_bbox_embed(places.take_along_dim(best, 1)) + anchors.take_along_dim(best, 1)
+        proposals: Tensor = boxes.sigmoid()
+        return proposals
+
+    def _decode(
+        self, images: ImageFeatures, text: TextBatch, *, seen: Tensor, read: Tensor, references: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the queries (B, Q, width) after the last layer, normalised, with the boxes that entered it."""
+        decoder = self._model.decoder
+        hidden = self._model.query_position_embeddings.weight[: references.shape[1]].expand(len(seen), -1, -1)
+        ratios = torch.cat([images.ratios, images.ratios], -1)[:, None]
+        padding = torch.zeros_like(text.valid, dtype=seen.dtype).masked_fill(~text.valid, torch.finfo(seen.dtype).min)
+        last = len(decoder.layers) - 1
+        for number, layer in enumerate(decoder.layers):
+            placed = references[:, :, None] * ratios
+            hidden = layer(
+                hidden_states=hidden,
+                position_embeddings=decoder.reference_points_head(_sine_code(placed[:, :, 0], hidden.shape[-1] // 2)),
+                reference_points=placed,
+                spatial_shapes=_tensor(images),
+                spatial_shapes_list=list(images.shapes),
+                level_start_index=_starts(images),
+                vision_encoder_hidden_states=seen,
+                vision_encoder_attention_mask=images.valid,
+                text_encoder_hidden_states=read,
+                text_encoder_attention_mask=padding[:, None, None],
+            )[0]
+            if number < last:
+                references = (decoder.bbox_embed[number](hidden) + _logit(references)).sigmoid()
+        return decoder.layer_norm(hidden), references
+
+
+def _tensor(images: ImageFeatures) -> Tensor:
+    return torch.tensor(images.shapes, dtype=torch.long, device=images.tokens.device)
+
+
+def _starts(images: ImageFeatures) -> Tensor:
+    sizes = [height * width for height, width in images.shapes]
+    return torch.tensor([sum(sizes[:level]) for level in range(len(sizes))], device=images.tokens.device)
+
+
+def _logit(parts: Tensor) -> Tensor:
+    logits: Tensor = torch.special.logit(parts, eps=SATURATION)
+    return logits
+
+
+def _sine_code(boxes: Tensor, width: int) -> Tensor:
+    """Return (B, Q, 4 * width): y, x, width, height of boxes (B, Q, 4), each as sines and cosines in turn."""
+    exponents = torch.arange(0, width, 2, dtype=torch.float32, device=boxes.device) / width
+    angles = boxes[..., [1, 0, 2, 3], None] * (2 * math.pi) / CODE_TEMPERATURE**exponents
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-3)

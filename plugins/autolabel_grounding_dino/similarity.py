@@ -1,0 +1,40 @@
+"""How alike a query and a token are: the logit, with TAO's optional scale and bias."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """logit = query . token * scale + bias."""
+
+    scale: float = 1.0
+    bias: float = 0.0
+
+    def __call__(self, queries: Tensor, tokens: Tensor) -> Tensor:
+        """Return logits (batch, queries, tokens) for (batch, queries, width) and (batch, tokens, width)."""
+        logits = queries @ tokens.transpose(-1, -2)
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        return logits + self.bias if self.bias else logits
+
+
+def read_similarity(state: Mapping[str, Tensor], head: str, *, log_scale: float | str | None, width: int) -> Similarity:
+    """Return the similarity of one head (``class_embed.5``, ``transformer.enc_out_class_embed``) of an original file.
+
+    A learned scale in the file (its logarithm is stored) beats ``log_scale``, of which only ``auto`` (1 / sqrt(width))
+    acts on a file without one.
+    """
+    scale, bias = state.get(f"{head}.log_scale"), state.get(f"{head}.bias")
+    fixed = 1 / math.sqrt(width) if log_scale == "auto" else 1.0
+    return Similarity(
+        scale=math.exp(float(scale)) if scale is not None else fixed,
+        bias=float(bias) if bias is not None else 0.0,
+    )

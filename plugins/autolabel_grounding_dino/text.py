@@ -1,0 +1,117 @@
+"""Features of captions: what the text encoder makes of each, alone, and batches of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autolabel_grounding_dino.tokenizer import SEPARATORS
+
+CAPACITY = 512
+"""Captions whose features are kept; the oldest leaves first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionFeatures:
+    """One caption of T tokens."""
+
+    features: Tensor
+    """(T, width)."""
+    attends: Tensor
+    """(T, T) bool: which tokens see each other."""
+    positions: Tensor
+    """(T,) int64, from 0 in each phrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextBatch:
+    """Captions of B images, padded to the longest of T tokens."""
+
+    features: Tensor
+    """(B, T, width)."""
+    valid: Tensor
+    """(B, T) bool: False at padding."""
+    attends: Tensor
+    """(B, T, T) bool."""
+    positions: Tensor
+    """(B, T) int64."""
+
+
+def phrase_blocks(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which tokens see each other, (T, T) bool, and their positions, (T,), for the ids (T,) of one caption.
+
+    A phrase sees itself with the separator that closes it, and positions restart in each; the first and the last token
+    see themselves alone, as does what follows the last separator before the end (the originals' rule).
+    """
+    count = len(ids)
+    places = torch.arange(count, device=ids.device)
+    closing = torch.isin(ids, torch.tensor(sorted(SEPARATORS.values()), device=ids.device))
+    block = closing.long().cumsum(0) - closing.long()
+    ends = torch.full((count + 1,), count, device=ids.device)
+    ends[: int(closing.sum())] = places[closing]
+    end = ends[block]
+    whole = (end != 0) & (end < count - 1)
+    attends = (end[:, None] == end) & whole | torch.eye(count, dtype=torch.bool, device=ids.device)
+    starts = torch.cat([ends.new_zeros(1), ends[:-1] + 1])
+    return attends, torch.where(whole, places - starts[block], 0)
+
+
+class TextEncoder:
+    """The text tower: runs once for each caption, whatever asks for it, and never on a batch.
+
+    So a caption's features do not depend on what was asked before it or beside it.
+    """
+
+    def __init__(self, tower: Any, projection: Any, *, device: str) -> None:
+        self._tower, self._projection, self._device = tower, projection, device
+        self._known: OrderedDict[tuple[int, ...], CaptionFeatures] = OrderedDict()
+        self.passes = 0
+
+    @property
+    def vocabulary(self) -> int:
+        """Return the number of words that have an embedding."""
+        return int(self._tower.get_input_embeddings().num_embeddings)
+
+    def encode(self, ids: tuple[int, ...]) -> CaptionFeatures:
+        """Return the features of one caption's token ids."""
+        if ids in self._known:
+            self._known.move_to_end(ids)
+            return self._known[ids]
+        known = self._known[ids] = self._run(torch.tensor(ids, device=self._device))
+        if len(self._known) > CAPACITY:
+            self._known.popitem(last=False)
+        return known
+
+    def _run(self, ids: Tensor) -> CaptionFeatures:
+        attends, positions = phrase_blocks(ids)
+        row = ids[None]
+        output = self._tower(
+            input_ids=row,
+            attention_mask=attends[None, None],
+            token_type_ids=torch.zeros_like(row),
+            position_ids=positions[None],
+        )
+        self.passes += 1
+        return CaptionFeatures(self._projection(output.last_hidden_state)[0], attends, positions)
+
+    def batch(self, captions: Sequence[tuple[int, ...]]) -> TextBatch:
+        """Return the features of one caption an image, padded at the end."""
+        encoded = [self.encode(ids) for ids in captions]
+        count, longest = len(encoded), max(len(ids) for ids in captions)
+        first = encoded[0].features
+        features = first.new_zeros(count, longest, first.shape[-1])
+        valid = torch.zeros(count, longest, dtype=torch.bool, device=first.device)
+        attends = torch.eye(longest, dtype=torch.bool, device=first.device).repeat(count, 1, 1)
+        positions = torch.zeros(count, longest, dtype=torch.long, device=first.device)
+        for row, caption in enumerate(encoded):
+            length = len(caption.positions)
+            features[row, :length] = caption.features
+            valid[row, :length] = True
+            attends[row, :length, :length] = caption.attends
+            positions[row, :length] = caption.positions
+        return TextBatch(features, valid, attends, positions)

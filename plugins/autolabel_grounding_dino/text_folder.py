@@ -1,0 +1,28 @@
+"""Find the folder with the tokenizer and the text encoder's configuration that belong to a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autolabel.weights import locate
+from autolabel_grounding_dino.tokenizer import BERT_BASE, has_tokenizer
+
+BERT_BASE_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
+NEIGHBOUR = "text_encoder"
+
+
+def find_text_folder(checkpoint: Path, wanted: str | None) -> Path:
+    """Return the folder that a checkpoint's phrases are split with.
+
+    A folder's own tokenizer comes first, then a local folder that the spec names, then ``text_encoder`` beside the
+    file, then the name in the spec; bert-base-uncased, which ships with this package, where nothing is said. Raises
+    WeightsError where a name cannot be found.
+    """
+    if checkpoint.is_dir() and has_tokenizer(checkpoint):
+        return checkpoint
+    if wanted and Path(wanted).is_dir():
+        return Path(wanted)
+    beside = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / NEIGHBOUR
+    if has_tokenizer(beside):
+        return beside
+    return BERT_BASE if wanted is None or wanted in BERT_BASE_NAMES else locate(wanted)

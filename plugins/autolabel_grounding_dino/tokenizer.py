@@ -1,0 +1,73 @@
+"""Split phrases into the word pieces of a BERT vocabulary, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokenizers import BertWordPieceTokenizer, Tokenizer
+
+from autolabel.errors import WeightsError
+
+CLS, SEP, STOP, QUESTION = 101, 102, 1012, 1029
+SEPARATORS = {"[CLS]": CLS, "[SEP]": SEP, ".": STOP, "?": QUESTION}
+"""The tokens that end a phrase: their ids are fixed in the network (they are those of bert-base-uncased)."""
+SILENT = frozenset({0, CLS, SEP, 103, STOP, QUESTION})
+"""Ids that never come from inside a phrase: the separators, [PAD] and [MASK]."""
+FILES = ("tokenizer.json", "vocab.txt")
+BERT_BASE = Path(__file__).parent / "bert_base_uncased"
+"""The vocabulary of bert-base-uncased, so that files without a tokenizer work offline."""
+
+
+class PhraseTokenizer:
+    """A BERT tokenizer that gives the ids of a phrase alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = tokenizer_files(folder)
+        self._tokenizer = _read(folder)
+        for word, expected in SEPARATORS.items():
+            if (found := self._tokenizer.token_to_id(word)) != expected:
+                raise WeightsError(
+                    f"{folder}: its tokenizer gives {word!r} the id {found}, the network needs {expected}"
+                )
+
+    def ids(self, phrase: str) -> tuple[int, ...]:
+        """Return the ids of a phrase, lower-cased as the vocabulary wants; empty where nothing is left of it.
+
+        What separates phrases ("." and "?", and the vocabulary's special words) is left out: a phrase stays one.
+        """
+        encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
+        return tuple(token for token in encoded.ids if token not in SILENT)
+
+    @property
+    def size(self) -> int:
+        """Return the number of words in the vocabulary."""
+        return int(self._tokenizer.get_vocab_size())
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether a folder holds a tokenizer's files."""
+    return any((folder / name).is_file() for name in FILES)
+
+
+def tokenizer_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files that a folder's tokenizer is read from; raise WeightsError where there are none."""
+    name = next((name for name in FILES if (folder / name).is_file()), None)
+    if name is None:
+        raise WeightsError(f"{folder}: no tokenizer in this folder", hint=f"expected {' or '.join(FILES)}")
+    return tuple(path for path in (folder / name, folder / "tokenizer_config.json") if path.is_file())
+
+
+def _read(folder: Path) -> Tokenizer:
+    source, *configurations = tokenizer_files(folder)
+    try:
+        if source.name == "vocab.txt":
+            lower = all(json.loads(path.read_text("utf-8")).get("do_lower_case", True) for path in configurations)
+            tokenizer: Tokenizer = BertWordPieceTokenizer(str(source), lowercase=lower)._tokenizer
+        else:
+            tokenizer = Tokenizer.from_file(str(source))
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise WeightsError(f"{source}: not a tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
