@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from autolabel.strategies import Scheduler
+from autolabel.testing import check_scheduler
 from autolabel.types import Round
 from autolabel_schedulers import autolabel_schedulers
 from autolabel_schedulers.cosine import Cosine
@@ -119,3 +121,9 @@ def test_a_wrong_list_is_refused(rows: list[dict[str, float]]) -> None:
 
 def test_all_four_are_offered() -> None:
     assert sorted(strategy.name for strategy in autolabel_schedulers()) == ["cosine", "exponential", "fixed", "step"]
+
+
+@pytest.mark.parametrize("scheduler", autolabel_schedulers(), ids=lambda scheduler: scheduler.name)
+def test_each_keeps_the_contract(scheduler: type[Scheduler]) -> None:
+    curve = {"rounds": 6, "start": 0.6, "end": 0.1, "nms_threshold": 0.5}
+    check_scheduler(scheduler, {"rounds": [{"conf_threshold": 0.5}]} if scheduler is Fixed else curve)

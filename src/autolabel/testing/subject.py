@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -91,10 +92,16 @@ class Subject(Generic[S]):
 
     def check_import(self) -> None:
         """Check, in a new process, that the strategy's module can be imported without the heavy packages."""
-        order = json.dumps([self.strategy.__module__, sys.path, HEAVY])
-        done = subprocess.run(
-            [sys.executable, "-c", IMPORTER], input=order, capture_output=True, text=True, check=False
-        )
-        self.require(done.returncode == 0, f"its module must be importable by itself:\n{done.stderr}")
-        heavy = json.loads(done.stdout.splitlines()[-1])
+        problem, heavy = heavy_imports(self.strategy.__module__, tuple(sys.path))
+        self.require(not problem, f"its module must be importable by itself:\n{problem}")
         self.require(not heavy, f"importing its module may not import {', '.join(heavy)}: import inside functions")
+
+
+@cache
+def heavy_imports(module: str, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Import a module in a new process; return what went wrong, if anything, and which heavy packages came along."""
+    order = json.dumps([module, path, HEAVY])
+    done = subprocess.run([sys.executable, "-c", IMPORTER], input=order, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return done.stderr or f"exit status {done.returncode}", ()
+    return "", tuple(json.loads(done.stdout.splitlines()[-1]))
