@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from training.detector.boxes import suppress
 from training.detector.evaluate import phrase_spans
-from training.detector.metric import Answers, average_precision, bootstrap_interval, judge, mean_average_precision
+from training.detector.metric import (
+    Answers,
+    OperatingPoint,
+    average_precision,
+    best_point,
+    bootstrap_interval,
+    judge,
+    mean_average_precision,
+)
 
 LEFT, RIGHT, NOWHERE = [0.0, 0.0, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.0, 0.6, 0.3, 0.9]
 
@@ -32,6 +40,11 @@ def test_mean_leaves_out_phrases_without_truth() -> None:
     image = {"cell": judge(_answers([LEFT], [0.5], [LEFT]), 0.5), "star": judge(_answers([LEFT], [0.5], []), 0.5)}
     values = mean_average_precision([image])
     assert values == {"mean": 1.0, "cell": 1.0}
+
+
+def test_the_best_point_leaves_out_the_low_miss() -> None:
+    image = {"cell": judge(_answers([LEFT, RIGHT, NOWHERE], [0.9, 0.6, 0.2], [LEFT, RIGHT]), 0.5)}
+    assert best_point([image]) == OperatingPoint(0.6, 1.0, 1.0)
 
 
 def test_the_interval_holds_the_value() -> None:

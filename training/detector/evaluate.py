@@ -25,7 +25,7 @@ from .captions import DEV_NEAR_MISSES
 from .config import Recipe, read_recipe
 from .data import category_names, load_photos
 from .features import SCENES
-from .metric import Answers, Judged, bootstrap_interval, judge, mean_average_precision
+from .metric import Answers, Judged, OperatingPoint, best_point, bootstrap_interval, judge, mean_average_precision
 from .scenes import draw_scene, near_misses
 from .validate import NMS, NO_NMS, PHRASE, join
 
@@ -48,7 +48,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one set: mean AP with NMS and its 95 % interval over images, without NMS, and AP per phrase."""
+    """Figures of one set: mean AP with NMS and its 95 % interval over images, without NMS, AP per phrase, and
+    the score threshold of the highest F1.
+    """
 
     dataset: str
     images: int
@@ -57,6 +59,7 @@ class Result:
     interval: tuple[float, float]
     map50_raw: float
     classes: dict[str, float]
+    best_point: OperatingPoint
 
 
 class Checkpoint:
@@ -115,6 +118,7 @@ def evaluate(checkpoint: Checkpoint, dataset: str, pictures: Iterator[Picture]) 
         interval=bootstrap_interval(suppressed, draws=BOOTSTRAP_DRAWS, seed=0),
         map50_raw=mean_average_precision(raw)["mean"],
         classes=values,
+        best_point=best_point(suppressed),
     )
 
 
@@ -153,9 +157,12 @@ def report(result: Result) -> str:
     """Return one line of figures."""
     low, high = result.interval
     classes = ", ".join(f"{name} {value:.3f}" for name, value in result.classes.items())
+    point = result.best_point
     return (
         f"{result.dataset}: mAP50 {result.map50:.3f} [{low:.3f}, {high:.3f}] with NMS {NMS}, "
-        f"{result.map50_raw:.3f} without; {classes}; {result.images} images, {result.boxes} boxes"
+        f"{result.map50_raw:.3f} without; {classes}; "
+        f"best F1 at score {point.threshold:.2f}: precision {point.precision:.2f}, recall {point.recall:.2f}; "
+        f"{result.images} images, {result.boxes} boxes"
     )
 
 

@@ -35,6 +35,15 @@ class Judged:
     truths: int
 
 
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A score threshold, and precision and recall of the detections at or above it."""
+
+    threshold: float
+    precision: float
+    recall: float
+
+
 def judge(answers: Answers, nms: float) -> Judged:
     """Suppress duplicates at IoU `nms` (1 keeps all), then give each box the best free true box, best score first."""
     scored = answers.scores > LOWEST_SCORE
@@ -72,6 +81,19 @@ def mean_average_precision(images: Sequence[dict[str, Judged]]) -> dict[str, flo
     values = {phrase: average_precision([image[phrase] for image in images if phrase in image]) for phrase in phrases}
     known = {phrase: value for phrase, value in values.items() if not np.isnan(value)}
     return {"mean": float(np.mean(list(known.values()))) if known else float("nan"), **known}
+
+
+def best_point(images: Sequence[dict[str, Judged]]) -> OperatingPoint:
+    """Return the score threshold with the highest F1 over all phrases together, and what it gives."""
+    judged = [each for image in images for each in image.values()]
+    scores = np.concatenate([each.scores for each in judged])
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(np.concatenate([each.hits for each in judged])[order])
+    precision = found / np.arange(1, len(found) + 1)
+    recall = found / max(1, sum(each.truths for each in judged))
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    best = int(f1.argmax())
+    return OperatingPoint(float(scores[order][best]), float(precision[best]), float(recall[best]))
 
 
 def bootstrap_interval(images: Sequence[dict[str, Judged]], *, draws: int, seed: int) -> tuple[float, float]:

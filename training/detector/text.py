@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig
 
-from .pretrained import text_folder
+from .pretrained import text_folder, text_weights_file
 
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 CLASSIFY, SEPARATE, STOP = 101, 102, 1012  # [CLS], [SEP] and "." of the BERT vocabulary
@@ -67,7 +67,7 @@ def text_config(vocabulary: int) -> BertConfig:
 
 def text_weights(vocabulary: int) -> dict[str, Tensor]:
     """Return MiniLM-L6's weights without the pooler, word embeddings cut, rounded to float16, as float32."""
-    state = load_file(text_folder() / "model.safetensors")
+    state = load_file(text_weights_file())
     kept = {key: value for key, value in state.items() if not key.startswith("pooler") and "position_ids" not in key}
     kept[WORD_EMBEDDINGS] = kept[WORD_EMBEDDINGS][:vocabulary]
     return {key: value.half().float() for key, value in kept.items()}
