@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ def locate(value: object, info: ValidationInfo) -> object:
     """Make a path absolute against ``info.context["root"]``; URLs, and anything that is no string, pass unchanged."""
     if not isinstance(value, str) or not value or "://" in value:
         return value
-    return str(spec_root(value, info).joinpath(Path(value).expanduser()))
+    return os.path.normpath(spec_root(value, info).joinpath(Path(value).expanduser()))
 
 
 def spec_root(value: str, info: ValidationInfo) -> Path:

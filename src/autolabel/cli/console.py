@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -66,7 +67,7 @@ def print_plan(plan: Plan) -> None:
             "classes": f"{len(plan.classes)}: {shortened(plan.classes)}",
             "devices": ", ".join(plan.execution.workers),
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
-            "results": plan.results_dir,
+            "results": nearby(plan.results_dir),
             "writes": ", ".join(["labels.jsonl", *(f"{choice.type}/" for choice in plan.exports)]),
             "digest": plan.digest[:16],
         }
@@ -117,7 +118,13 @@ def print_summary(summary: Summary, plan: Plan) -> None:
     for code, count in sorted(summary.reasons.items()):
         out.print(Text(f"  {count:,} x {code}", style="red"))
     for path in summary.written:
-        out.print(f"  {path}", markup=False, soft_wrap=True)
+        out.print(f"  {nearby(path)}", markup=False, soft_wrap=True)
+
+
+def nearby(path: str) -> str:
+    """Return a path relative to the working directory where it lies below that."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def print_status(status: Status) -> None:

@@ -141,6 +141,7 @@ def publish_folder(path: Path, *, name: str) -> Iterator[Path]:
             if path.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 path.replace(old)
+                reach(f"{name}.swapped")
             temporary.replace(path)
             reach(f"{name}.renamed")
             sync_folder(path.parent)
