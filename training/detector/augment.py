@@ -46,7 +46,7 @@ def plain_view(photo: Photo, size: int) -> View:
 def random_view(photo: Photo, size: int, *, rng: random.Random, turn: bool) -> View:
     """Return a random crop with random colours, flipped left-right, and with `turn` up-down and transposed too."""
     pixels, boxes, names = _crop(read_pixels(photo.path), photo, rng)
-    pixels = _recolour(pixels, rng)
+    pixels = recolour(pixels, rng)
     height, width = pixels.shape[:2]
     if rng.random() < 0.5:
         pixels, boxes = pixels[:, ::-1], np.array([width, 0, width, 0]) - boxes[:, [2, 1, 0, 3]] * [1, -1, 1, -1]
@@ -76,7 +76,8 @@ def _crop(
     return pixels, photo.boxes, photo.names
 
 
-def _recolour(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+def recolour(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+    """Change brightness, saturation and contrast of pixels (height, width, 3) at random."""
     values = pixels.astype(np.float32) * rng.uniform(0.75, 1.25) + rng.uniform(-15, 15)
     grey = values.mean(2, keepdims=True)
     values = grey + (values - grey) * rng.uniform(0.7, 1.3)
