@@ -9,10 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco_entries import CocoImage, join
+from autolabel.data.coco_entries import CocoImage, Side, join
 from autolabel.data.coco_faults import Faults, translate
-from autolabel.types import Rle
-from autolabel.types.runs import totals as run_totals
+from autolabel.types.runs import explain, sum_fault, totals
 
 Int64 = npt.NDArray[np.int64]
 CHUNK = 512
@@ -23,7 +22,7 @@ Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
 class Runs(msgspec.Struct, gc=False):
     """An RLE as it is written."""
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     counts: str | list[Run]
 
 
@@ -42,23 +41,22 @@ def check_masks(raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[Coc
 
     ``groups`` (N,) gives the index of each annotation's image, -1 for those that are reported already.
     """
-    sizes = [(image.height, image.width) for image in images]
+    sizes = np.asarray([(image.height or 0, image.width or 0) for image in images], np.int64).reshape(-1, 2)
     for start in range(0, len(raws), CHUNK):
         chunk = raws[start : start + CHUNK]
         try:
             read = _decoder.decode(join(chunk))
         except msgspec.DecodeError:
             read = _one_by_one(chunk, start, groups, faults)
-        strings: dict[int, Runs] = {}
-        for number, masked in enumerate(read, start):
-            written, group = masked.segmentation, int(groups[number])
-            if written is None or group < 0:
-                continue
-            if message := _fault(written, sizes[group]):
-                faults.add(f"/annotations/{number}/segmentation", message)
-            elif isinstance(written, Runs) and isinstance(written.counts, str):
-                strings[number] = written
-        _check_strings(strings, faults)
+        written = [(number, masked.segmentation) for number, masked in enumerate(read, start) if groups[number] >= 0]
+        _check_strings([(number, runs) for number, runs in written if _is_string(runs)], groups, sizes, faults)
+        for number, other in written:
+            if other is not None and not _is_string(other) and (fault := _fault(other, sizes[groups[number]])):
+                faults.add(f"/annotations/{number}/segmentation", fault)
+
+
+def _is_string(written: Runs | list[Any] | None) -> bool:
+    return type(written) is Runs and type(written.counts) is str
 
 
 def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: Int64, faults: Faults) -> list[Masked]:
@@ -74,36 +72,25 @@ def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: Int64, faults: 
     return read
 
 
-def _fault(written: Runs | list[Any], size: tuple[int | None, int | None]) -> str:
+def _fault(written: Runs | list[Any], size: Int64) -> str:
     if isinstance(written, list):
         odd = next((len(polygon) for polygon in written if len(polygon) % 2), 0)
         return f"a polygon must have an even number of coordinates, got {odd}" if odd else ""
-    if None not in size and written.size != size:
-        return f"the size of an RLE must be {list(size)} as the image is, got {list(written.size)}"
-    if min(written.size) < 1:
-        return f"the size of an RLE must be positive, got {list(written.size)}"
+    if size.all() and written.size != tuple(size):
+        return f"the size of an RLE must be {size.tolist()} as the image is, got {list(written.size)}"
     if isinstance(written.counts, list):
-        return _sum_fault(sum(written.counts), written.size)
-    return ""
+        return sum_fault(sum(written.counts), written.size)
+    return explain(written.counts, written.size)
 
 
-def _sum_fault(total: int, size: tuple[int, int]) -> str:
-    pixels = size[0] * size[1]
-    if total == pixels:
-        return ""
-    side = "short" if total < pixels else "long"
-    return f"an RLE is too {side}: its runs add up to {total}, the image has {pixels} pixels"
-
-
-def _check_strings(strings: dict[int, Runs], faults: Faults) -> None:
+def _check_strings(strings: list[tuple[int, Any]], groups: Int64, sizes: Int64, faults: Faults) -> None:
+    """Look at all strings at once, and once more at each that is wrong to say why."""
     if not strings:
         return
-    totals = run_totals([str(runs.counts) for runs in strings.values()])
-    pixels = np.asarray([runs.size[0] * runs.size[1] for runs in strings.values()])
-    numbers = list(strings)
-    for place in np.flatnonzero(totals != pixels):
-        runs = strings[numbers[place]]
-        try:
-            Rle.from_coco({"size": list(runs.size), "counts": runs.counts}, runs.size)
-        except ValueError as error:
-            faults.add(f"/annotations/{numbers[place]}/segmentation", str(error))
+    own = np.asarray([runs.size for _, runs in strings], np.int64)
+    stated = sizes[groups[[number for number, _ in strings]]]
+    right_size = (own == np.where(stated > 0, stated, own)).all(axis=1)
+    right_sum = totals([runs.counts for _, runs in strings]) == own.prod(axis=1)
+    for place in np.flatnonzero(~(right_size & right_sum)):
+        number, runs = strings[place]
+        faults.add(f"/annotations/{number}/segmentation", _fault(runs, stated[place]))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.types.image import Size
-from autolabel.types.runs import compress, expand
+from autolabel.types.runs import compress, explain
 
 Int64 = npt.NDArray[np.int64]
 FARTHEST = 16
@@ -101,24 +101,13 @@ def _from_mapping(segmentation: Mapping[str, Any], size: Size) -> Rle:
     counts, stated = segmentation.get("counts"), segmentation.get("size")
     if not isinstance(stated, Sequence) or list(stated) != list(size):
         raise ValueError(f"the size of an RLE must be [{size[0]}, {size[1]}] as the image is, got {stated!r}")
-    if isinstance(counts, str):
-        _check_runs(expand(counts), size)
-        return Rle(size, counts)
-    if isinstance(counts, list) and all(type(run) is int for run in counts):
-        runs = np.asarray(counts, np.int64)
-        _check_runs(runs, size)
-        return Rle(size, compress(runs))
-    raise ValueError("the counts of an RLE must be a string or a list of integers")
-
-
-def _check_runs(runs: Int64, size: Size) -> None:
-    pixels = size[0] * size[1]
-    if len(runs) and runs.min() < 0:
-        raise ValueError("an RLE has a negative run")
-    total = int(runs.sum())
-    if total != pixels:
-        side = "short" if total < pixels else "long"
-        raise ValueError(f"an RLE is too {side}: its runs add up to {total}, the image has {pixels} pixels")
+    if isinstance(counts, list) and all(type(run) is int and 0 <= run < 2**32 for run in counts):
+        counts = compress(np.asarray(counts, np.int64))
+    if not isinstance(counts, str):
+        raise ValueError("the counts of an RLE must be a string or a list of integers that are not negative")
+    if fault := explain(counts, size):
+        raise ValueError(fault)
+    return Rle(size, counts)
 
 
 def _from_polygons(polygons: list[Any], size: Size) -> Rle:

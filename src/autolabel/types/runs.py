@@ -70,6 +70,24 @@ def totals(strings: Sequence[str]) -> Int64:
     return sums
 
 
+def sum_fault(total: int, size: tuple[int, int]) -> str:
+    """Return what is wrong with runs that add up to ``total`` in an image of ``size``; empty where nothing is."""
+    pixels = size[0] * size[1]
+    if total == pixels:
+        return ""
+    side = "short" if total < pixels else "long"
+    return f"an RLE is too {side}: its runs add up to {total}, the image has {pixels} pixels"
+
+
+def explain(counts: str, size: tuple[int, int]) -> str:
+    """Return what is wrong with a COCO string in an image of ``size``; empty where nothing is."""
+    try:
+        runs = expand(counts)
+    except ValueError as error:
+        return str(error)
+    return "an RLE has a negative run" if (runs < 0).any() else sum_fault(int(runs.sum()), size)
+
+
 def _values(codes: npt.NDArray[np.uint8], stops: Int64) -> tuple[Int64, Int64]:
     """Return the numbers whose last characters stand at ``stops``, and the place of each character in its number."""
     starts = np.concatenate([[0], stops[:-1] + 1])
