@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.types.image import Size
-from autolabel.types.runs import compress, explain
+from autolabel.types.runs import compress, expand, explain
 
 Int64 = npt.NDArray[np.int64]
 FARTHEST = 16
@@ -65,10 +65,9 @@ class Rle:
 
     def decode(self) -> npt.NDArray[np.bool_]:
         """Return the (H, W) boolean mask."""
-        from pycocotools import mask as coco
-
-        decoded: npt.NDArray[np.uint8] = coco.decode(self.as_coco())
-        return decoded.astype(bool)
+        runs = expand(self.counts)
+        inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        return inside.reshape(self.size[::-1]).T
 
     def area(self) -> int:
         """Return the number of pixels inside."""
