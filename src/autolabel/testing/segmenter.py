@@ -64,10 +64,9 @@ def ask(subject: Subject[Segmenter], segmenter: Segmenter, samples: Sequence[Sam
 def check_answer(subject: Subject[Segmenter], sample: Sample, answer: Instances, where: str) -> None:
     """Check that every box comes back as it was, with its mask."""
     check_instances(subject, answer, where, prompt=sample.prompt)
+    subject.require(len(answer) == len(sample.instances), f"{where}: every box must come back")
     unmasked = replace(answer, masks=sample.instances.masks, scores=sample.instances.scores)
-    said = (
-        difference(sample.instances, unmasked, 0) if len(answer) == len(sample.instances) else "not every box is back"
-    )
+    said = difference(sample.instances, unmasked, 0)
     subject.require(not said, f"{where}: every box must come back as it was: {said}")
     if len(answer):
         check_masks(subject, answer, where, size=sample.image.size)
