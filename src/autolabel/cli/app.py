@@ -36,8 +36,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A results directory.")]
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived."""
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 def show_version(wanted: bool) -> None:
@@ -244,25 +248,24 @@ def doctor_command(json: AsJson = False) -> None:
         console.print_facts(found)
 
 
-def interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that workers are stopped and files left whole."""
-    raise Terminated
+def stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Turn a signal into an exception, so that workers are stopped and files left whole; a second one quits at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
 
 
 def main() -> None:
     """Run the command line; every expected error ends as a message and an exit code."""
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         app()
     except AutolabelError as error:
         console.err.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except Stopped as stopped:
         console.err.print("interrupted; the same command resumes")
-        sys.exit(130)
-    except Terminated:
-        console.err.print("terminated; the same command resumes")
-        sys.exit(143)
+        sys.exit(stopped.exit_code)
     except Exception:
         traceback.print_exc()
         console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")

@@ -16,7 +16,6 @@ from autolabel.plan import model
 from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.registry import Registry
-from autolabel.report.pictures import write_pictures
 from autolabel.run import record
 from autolabel.run.export import export
 from autolabel.run.ledger import Ledger, write_ledger
@@ -124,6 +123,8 @@ def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, watch: W
 
 def draw(store: RunStore, plan: Plan) -> str:
     """Write annotated pictures of every image."""
+    from autolabel.report.pictures import write_pictures
+
     rows = (inputs.decode(line) for shard in plan.shards for line in store.rows(shard))
     ledger = Ledger(store.labels, paths={row.image: row.path for row in rows})
     with publish_folder(store.root / PICTURES, name="pictures") as folder:

@@ -1,0 +1,56 @@
+"""A strategy package that misbehaves on purpose: images decide how, by their names."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from autolabel.hookspecs import hookimpl
+from autolabel.strategies import Detector, Labeler
+from autolabel.types import Instances, Prompt, Sample
+
+
+class OutOfMemoryError(RuntimeError):
+    """Looks like torch's."""
+
+
+class Hazard(Detector):
+    """Finds one box in every image; ``poison`` kills the process, ``raise`` raises, ``slow`` sleeps."""
+
+    name = "hazard"
+
+    class Params(Detector.Params):
+        """Batches larger than ``fits`` run out of memory."""
+
+        fits: int = 1000
+
+    def load(self, device: str) -> None:
+        """Nothing to load."""
+
+    def prepare(self, batch: Sequence[Sample]) -> Sequence[Sample]:
+        """Hand samples on."""
+        assert isinstance(self.params, Hazard.Params)
+        if len(batch) > self.params.fits:
+            raise OutOfMemoryError("CUDA out of memory")
+        return batch
+
+    def detect(self, prepared: Sequence[Sample], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        """Do what the images' names say."""
+        assert isinstance(self.params, Hazard.Params)
+        if len(prepared) > self.params.fits:
+            raise OutOfMemoryError("CUDA out of memory")
+        for sample in prepared:
+            if "poison" in sample.image.id:
+                os._exit(7)
+            if "raise" in sample.image.id:
+                raise ValueError("cannot look at this")
+            if "slow" in sample.image.id:
+                time.sleep(0.2)
+        return [Instances.build([[1, 1, 5, 5]], scores=[0.9], labels=[0]) for _ in prepared]
+
+
+@hookimpl
+def autolabel_labelers() -> list[type[Labeler]]:
+    """Offer the hazard."""
+    return [Hazard]
