@@ -34,22 +34,27 @@ class MalNetwork(nn.Module):
     def forward(self, pixels: Tensor, groups: Tensor) -> Tensor:
         """Map normalised crops (B, 3, crop, crop) to logits (B, side, side), side = ``sizes.logits``.
 
-        ``groups`` (B,) holds 0, 1, 2 for small, medium, large objects: see ``crop.size_group``.
+        ``groups`` (B,), on the CPU, holds 0, 1, 2 for small, medium, large objects: see ``crop.size_group``.
         """
-        features = self.backbone(pixels)
+        features: Tensor = self.backbone(pixels)
         vectors = self.roi_head(features)
         logits = features.new_empty((len(features), self.sizes.logits, self.sizes.logits), dtype=torch.float32)
         for group, factor in enumerate(FACTORS):
-            chosen = torch.nonzero(groups == group).flatten()
+            chosen = torch.nonzero(groups == group).flatten().to(logits.device)
             if len(chosen):
                 logits[chosen] = self.decode(features[chosen], vectors[chosen], factor if self.sizes.adjust else 1.0)
         return logits
 
     def decode(self, features: Tensor, vectors: Tensor, factor: float) -> Tensor:
         """Return logits (B, side, side) of objects that share one decoding resolution."""
-        pixels = self.mask_head(resize(features, factor * self.sizes.scale_before))
+        pixels: Tensor = self.mask_head(resize(features, factor * self.sizes.scale_before))
         logits = torch.einsum("bc,bchw->bhw", vectors, pixels).float()
         return stretch(logits, (self.sizes.logits, self.sizes.logits))
+
+    def settle(self) -> None:
+        """Stretch learned positions to the crop once, instead of in every pass; undone by no later change of size."""
+        if isinstance(self.backbone, VisionTransformer):
+            self.backbone.settle(self.sizes.crop)
 
     def normalise(self, crops: Tensor) -> Tensor:
         """Map crops (B, side, side, 3) of 0..255 to what ``forward`` takes, on the network's device."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 Arch = Literal[
@@ -32,6 +32,7 @@ HUGE_WIDTH, HUGE_HEADS = 1280, 16
 STEM_PATCH = 16
 TABLE = 14
 DEFAULT_CROP = 512
+LITE_CROP = 256
 
 Shapes = Mapping[str, Sequence[int]]
 """Parameter name to shape, as a state dict has it."""
@@ -78,7 +79,7 @@ class Sizes:
 def from_arch(arch: Arch) -> Sizes:
     """Return the sizes of a named architecture with TAO's default heads."""
     if arch == LITE:
-        return Sizes(lite=True, width=64, convs=4, hidden=64, out=32, crop=256)
+        return Sizes(lite=True, width=64, convs=4, hidden=64, out=32, crop=LITE_CROP)
     width, depth, patch = TRANSFORMERS[arch]
     return Sizes(width=width, depth=depth, patch=patch)
 
@@ -93,18 +94,18 @@ def from_shapes(shapes: Shapes, *, has_classifier: bool) -> Sizes:
     if not convs:
         raise KeyError("mask_head.convs.0.conv.weight")
     hidden, channels = shapes["mask_head.convs.0.conv.weight"][:2]
-    heads = {"convs": convs, "hidden": hidden, "out": shapes["roi_head.mlp2.weight"][0]}
+    heads = Sizes(width=channels, convs=convs, hidden=hidden, out=shapes["roi_head.mlp2.weight"][0])
     if "backbone.body.stem.convolution.weight" in shapes:
-        return Sizes(lite=True, width=channels, crop=256, **heads)
+        return replace(heads, lite=True, crop=LITE_CROP)
     stem = "backbone.patch_embed.proj.0.0.weight" in shapes
-    return Sizes(
+    return replace(
+        heads,
         width=shapes["backbone.cls_token"][-1],
         depth=_count(shapes, r"backbone\.blocks\.(\d+)\.norm1\.weight"),
         patch=STEM_PATCH if stem else shapes["backbone.patch_embed.proj.weight"][-1],
         table=math.isqrt(shapes["backbone.pos_embed"][1] - 1),
         conv_stem=stem,
         nvlabs=stem or not has_classifier,
-        **heads,
     )
 
 

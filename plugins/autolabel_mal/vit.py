@@ -46,6 +46,12 @@ class VisionTransformer(nn.Module):
         features: Tensor = tokens.transpose(1, 2).reshape(batch, channels, rows, columns)
         return features
 
+    @torch.no_grad()
+    def settle(self, side: int) -> None:
+        """Replace the position table by the one for pixels of ``side`` x ``side``."""
+        grid = side // self.stride
+        self.pos_embed = nn.Parameter(stretch(self.pos_embed, (grid, grid), self.positions))
+
 
 def stretch(table: Tensor, shape: tuple[int, int], positions: Positions) -> Tensor:
     """Return the positions (1, 1 + side**2, C) resized to a grid (rows, columns); the class token's stays as it is."""

@@ -1,0 +1,66 @@
+"""What a checkpoint says of itself beside its tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autolabel.errors import WeightsError
+from autolabel.weights import UNKNOWN, Licence, licence_of, weight_files
+
+NVIDIA = Licence("nvidia-source-code-license-nc", False)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What can be read without torch."""
+
+    crop_size: int | None = None
+
+
+def describe(path: Path) -> Description:
+    """Return what a safetensors file's metadata, or a folder's ``config.json``, says; nothing is known of others."""
+    says: dict[str, Any] = {}
+    for file in weight_files(path) if path.is_dir() else (path,):
+        says.update(_metadata(file))
+    if (path / "config.json").is_file():
+        says.update(_config(path / "config.json"))
+    crop = says.get("crop_size")
+    if crop is None:
+        return Description()
+    if not str(crop).isdigit() or int(crop) < 1:
+        raise WeightsError(f"{path}: its crop_size must be a positive integer, got {crop!r}")
+    return Description(crop_size=int(crop))
+
+
+def _metadata(file: Path) -> Mapping[str, str]:
+    if file.suffix != ".safetensors":
+        return {}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            return dict(tensors.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{file}: not a whole safetensors file: {error}", hint="download it again") from error
+
+
+def _config(file: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{file}: is not JSON: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def licence(path: Path) -> Licence:
+    """Return a checkpoint's licence: what the files say, else NVIDIA's non-commercial one for pickled files.
+
+    A safetensors file that says nothing is of unknown licence.
+    """
+    stated = licence_of(path)
+    pickled = path.suffix != ".safetensors" and not path.is_dir()
+    return NVIDIA if stated == UNKNOWN and pickled else stated

@@ -1,0 +1,85 @@
+"""Networks whose mean logits make the masks of a batch of crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autolabel.types import Rle
+from autolabel_mal.crop import UInt8, cut
+from autolabel_mal.job import Job
+from autolabel_mal.network import MalNetwork
+from autolabel_mal.paste import cut_mask, encode, probabilities
+
+
+class Ensemble:
+    """One network, or student and teacher, each asked once or also with the crop mirrored."""
+
+    def __init__(self, networks: Sequence[MalNetwork], *, device: str, flip: bool, half: bool) -> None:
+        self.networks = [network.to(device) for network in networks]
+        self.device = torch.device(device)
+        self.side = networks[0].sizes.crop
+        self.flip = flip
+        self.half = half
+
+    @property
+    def passes(self) -> int:
+        """Forward passes for one batch."""
+        return len(self.networks) * (1 + self.flip)
+
+    def cut(self, job: Job) -> UInt8:
+        """Return a job's crop (side, side, 3)."""
+        return cut(job.pixels, job.region, self.side)
+
+    @torch.inference_mode()
+    def start(self, jobs: Sequence[Job], crops: Sequence[UInt8]) -> Started:
+        """Ask the networks for the masks of crops; on a GPU this returns before they are done."""
+        groups = torch.tensor([job.region.group for job in jobs])
+        logits = self.logits(torch.from_numpy(np.stack(crops)), groups)
+        soft = probabilities(logits, [job.region for job in jobs], self.side)
+        masks = [
+            cut_mask(soft[number], job.region, job.pixels.shape[:2], job.threshold) for number, job in enumerate(jobs)
+        ]
+        flat = torch.cat([mask.flatten() for mask in masks]).to("cpu", non_blocking=True)
+        event: torch.cuda.Event | None = None
+        if self.device.type == "cuda":
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record(torch.cuda.current_stream(self.device))
+        return Started(jobs=jobs, flat=flat, shapes=[(mask.shape[0], mask.shape[1]) for mask in masks], event=event)
+
+    def logits(self, crops: Tensor, groups: Tensor) -> Tensor:
+        """Return mean logits (B, h, w) of crops (B, side, side, 3) uint8 whose objects are of size ``groups`` (B,)."""
+        total: Tensor | None = None
+        with torch.autocast(self.device.type, torch.float16, enabled=self.half):
+            for network in self.networks:
+                pixels = network.normalise(crops)
+                one = network(pixels, groups)
+                if self.flip:
+                    one = (one + network(pixels.flip(3), groups).flip(2)) / 2
+                total = one if total is None else total + one
+        assert total is not None
+        return total / len(self.networks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Started:
+    """Masks of a batch that may still be on their way from the device."""
+
+    jobs: Sequence[Job]
+    flat: Tensor
+    """The masks' pixels one after the other, boolean."""
+    shapes: Sequence[tuple[int, int]]
+    event: torch.cuda.Event | None
+
+    def finish(self) -> Iterator[tuple[Job, Rle]]:
+        """Wait, then yield each job with its mask."""
+        if self.event is not None:
+            self.event.synchronize()
+        pixels = self.flat.numpy()
+        ends = np.cumsum([rows * columns for rows, columns in self.shapes])
+        for job, shape, piece in zip(self.jobs, self.shapes, np.split(pixels, ends[:-1]), strict=True):
+            yield job, encode(piece.reshape(shape), job.region, job.pixels.shape[:2])

@@ -1,0 +1,21 @@
+"""One box that is to get a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autolabel_mal.crop import Region, UInt8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """A crop to be cut, and where its mask belongs."""
+
+    sample: int
+    """Index of the image in the batch."""
+    index: int
+    """Index of the box in its image."""
+    pixels: UInt8
+    """(H, W, 3) of the image."""
+    region: Region
+    threshold: float

@@ -1,0 +1,186 @@
+"""Mask Auto-Labeler as a strategy: boxes to masks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field
+
+from autolabel.strategies import Segmenter
+from autolabel.types import Instances, Rle, Sample, Size
+from autolabel.weights import CheckpointPath, Licence, files_of, locate
+from autolabel_mal.crop import clip, region
+from autolabel_mal.description import licence
+from autolabel_mal.job import Job
+from autolabel_mal.sizes import ARCHS, Arch
+
+if TYPE_CHECKING:
+    from autolabel_mal.ensemble import Ensemble, Started
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+CUTTERS = 4
+"""Threads that cut crops while a GPU works; on a CPU the network wants the cores itself."""
+
+
+def _refuse_fan(arch: object) -> object:
+    if isinstance(arch, str) and "fan" in arch.lower():
+        raise ValueError(f"FAN backbones are not supported, got {arch!r}; supported: {', '.join(ARCHS)}")
+    return arch
+
+
+def _as_list(thresholds: object) -> object:
+    return [thresholds] if isinstance(thresholds, int | float) else thresholds
+
+
+Threshold = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, le=10)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Mal(Segmenter):
+    """Mask Auto-Labeler (arXiv 2301.03992): a crop about each box, a mask in it."""
+
+    name = "mal"
+
+    class Params(Segmenter.Params):
+        """Names and defaults are TAO's where TAO has the field; sizes of the network come from the file."""
+
+        checkpoint: CheckpointPath
+        """TAO's ``.pth``, NVlabs' ``.ckpt``, or a safetensors file or folder of this project."""
+        arch: Annotated[Arch, BeforeValidator(_refuse_fan)] | None = None
+        """What the file is expected to be; a difference is a warning."""
+        which: Literal["student", "teacher", "mixed"] = "student"
+        """The network to use; ``mixed`` takes the mean of both networks' logits."""
+        flip: bool = False
+        """Whether the mirrored crop is asked too, and the mean taken."""
+        crop_size: Annotated[int, Field(ge=32, le=4096)] | None = None
+        """Side of the crop that the network sees; the file's own, else 512."""
+        test_margin_rate: tuple[Rate, Rate] = (0.6, 0.6)
+        """Share of the box's width and height that the crop is wider and higher than the box."""
+        mask_thres: Annotated[tuple[Threshold] | tuple[Threshold, Threshold, Threshold], BeforeValidator(_as_list)] = (
+            0.1,
+        )
+        """Probability above which a pixel is inside: one value, or those of small, medium, large boxes."""
+        mask_head_num_convs: Count | None = None
+        mask_head_hidden_channel: Count | None = None
+        mask_head_out_channel: Count | None = None
+        mask_scale_ratio_pre: Annotated[float, Field(gt=0, le=8)] = 1.0
+        """Factor on the features before the pixel head."""
+        mask_scale_ratio: Annotated[float, Field(gt=0, le=8)] = 2.0
+        """Factor inside the pixel head."""
+        not_adjust_scale: bool = False
+        """Whether all boxes are decoded at one resolution, whatever their size."""
+        use_amp: bool = True
+        """Whether a GPU computes in float16; without effect elsewhere."""
+        batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
+        """Crops in one forward pass."""
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._counts = {"crops": 0, "forwards": 0}
+
+    def files(self) -> Sequence[Path]:
+        """Return the checkpoint's files; raises WeightsError where there is none."""
+        return files_of(locate(self.params.checkpoint))
+
+    def licence(self) -> Licence:
+        """Return the checkpoint's licence; TAO's and NVlabs' formats are non-commercial unless a file says so."""
+        return licence(locate(self.params.checkpoint))
+
+    def batch_key(self, size: Size) -> tuple[int, ...]:
+        """Return one key for all images: crops are of one size."""
+        return ()
+
+    def load(self, device: str) -> None:
+        """Read the networks onto ``device``."""
+        from autolabel_mal.ensemble import Ensemble
+        from autolabel_mal.load import load_networks
+
+        self._ensemble: Ensemble = Ensemble(
+            load_networks(locate(self.params.checkpoint), self.params),
+            device=device,
+            flip=self.params.flip,
+            half=self.params.use_amp and device.startswith("cuda"),
+        )
+        self._counts = {"crops": 0, "forwards": 0}
+        self._map: Callable[[Callable[[Job], Any], Iterable[Job]], Iterator[Any]] = map
+        if device != "cpu":
+            self._map = ThreadPoolExecutor(CUTTERS).map
+
+    def counters(self) -> dict[str, int]:
+        """Return how many crops were cut and how many forward passes were made since ``load``."""
+        return dict(self._counts)
+
+    def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
+        """Return every box of each sample with its mask, in order; boxes stay as they were given.
+
+        A box that reaches outside is cut to its image first. The mask is None where nothing of it is inside, and for
+        a crowd (``iscrowd`` among the given fields) that has no region of its own.
+        """
+        masks: list[list[Rle | None]] = [[None] * len(sample.instances) for sample in batch]
+        jobs = []
+        for number, sample in enumerate(batch):
+            for index in range(len(sample.instances)):
+                if _is_crowd(sample, index):
+                    masks[number][index] = _given_region(sample, index)
+                elif job := self._job(sample, number, index):
+                    jobs.append(job)
+        for job, mask in self._masks(jobs):
+            masks[job.sample][job.index] = mask
+        return [replace(sample.instances, masks=tuple(own)) for sample, own in zip(batch, masks, strict=True)]
+
+    def _job(self, sample: Sample, number: int, index: int) -> Job | None:
+        size = sample.pixels.shape[:2]
+        box = clip(sample.instances.boxes[index], size)
+        if box is None:
+            return None
+        at = region(box, size, self.params.test_margin_rate)
+        threshold = self.params.mask_thres[min(at.group, len(self.params.mask_thres) - 1)]
+        return Job(sample=number, index=index, pixels=sample.pixels, region=at, threshold=threshold)
+
+    def _masks(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Rle]]:
+        """Run batches of crops; while a GPU works on one, the one before is encoded and the next is cut."""
+        running: Started | None = None
+        for chunk in _chunks(jobs, self.params.batch_size):
+            crops = list(self._map(self._ensemble.cut, chunk))
+            started = self._ensemble.start(chunk, crops)
+            self._counts["crops"] += len(chunk)
+            self._counts["forwards"] += self._ensemble.passes
+            if running is not None:
+                yield from running.finish()
+            running = started
+        if running is not None:
+            yield from running.finish()
+
+
+def _is_crowd(sample: Sample, index: int) -> bool:
+    given = sample.instances.given
+    return given is not None and given[index].get("iscrowd") == 1
+
+
+def _given_region(sample: Sample, index: int) -> Rle | None:
+    given = sample.instances.given
+    region_of_crowd = given[index].get("segmentation") if given is not None else None
+    if region_of_crowd is None:
+        return None
+    height, width = sample.pixels.shape[:2]
+    try:
+        return Rle.from_coco(region_of_crowd, (height, width))
+    except ValueError as error:
+        logger.warning("%s: the region of a crowd is left out: %s", sample.image.id, error)
+        return None
+
+
+def _chunks(items: Iterable[T], count: int) -> Iterator[list[T]]:
+    source = iter(items)
+    while chunk := list(islice(source, count)):
+        yield chunk

@@ -1,0 +1,116 @@
+"""Build MAL's networks from a checkpoint file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from autolabel.errors import WeightsError
+from autolabel.weights import load_state_dict
+from autolabel_mal.convert import Role, has_classifier, split, without_classifier
+from autolabel_mal.description import describe
+from autolabel_mal.network import MalNetwork
+from autolabel_mal.sizes import ARCHS, Arch, Sizes, from_arch, from_shapes, name
+
+if TYPE_CHECKING:
+    from autolabel_mal.labeler import Mal
+
+logger = logging.getLogger(__name__)
+FAN_MARKS = ("pos_embed.token_projection", "cls_attn_blocks", "linear_fuse")
+LISTED = 5
+
+
+def load_networks(path: Path, params: Mal.Params) -> list[MalNetwork]:
+    """Return the networks whose mean logits are wanted: student, teacher, or both, ready to run on the CPU.
+
+    Sizes come from the file; where ``params`` states others, a warning is logged. Raises WeightsError where the file
+    holds no such network, naming the keys that are missing or too many.
+    """
+    found = split(load_state_dict(path))
+    roles: Sequence[Role] = ("student", "teacher") if params.which == "mixed" else (params.which,)
+    missing = [role for role in roles if role not in found]
+    if missing:
+        raise WeightsError(f"{path}: holds no {missing[0]}, only one network", hint="set which: student")
+    sizes = [choose_sizes(path, found[role], params) for role in roles]
+    warn_of_differences(path, sizes[0], params)
+    return [build(path, found[role], size) for role, size in zip(roles, sizes, strict=True)]
+
+
+def choose_sizes(path: Path, state: Mapping[str, Tensor], params: Mal.Params) -> Sizes:
+    """Return the sizes of a file's network, with those that no file tells taken from ``params``."""
+    if any(mark in key for key in state for mark in FAN_MARKS):
+        raise WeightsError(f"{path}: has a FAN backbone, which is not supported", hint=f"supported: {', '.join(ARCHS)}")
+    try:
+        sizes = from_shapes({key: tensor.shape for key, tensor in state.items()}, has_classifier=has_classifier(state))
+    except KeyError as error:
+        raise WeightsError(
+            f"{path}: holds no MAL network: {error.args[0]} is missing", hint=_expected(params.arch)
+        ) from None
+    own = describe(path)
+    return replace(
+        sizes,
+        crop=params.crop_size or own.crop_size or sizes.crop,
+        scale_before=params.mask_scale_ratio_pre,
+        scale_within=params.mask_scale_ratio,
+        adjust=not params.not_adjust_scale,
+    )
+
+
+def _expected(arch: Arch | None) -> str:
+    return (
+        f"expected a checkpoint of {arch or 'one of ' + ', '.join(ARCHS)}: TAO's .pth, NVlabs' .ckpt, or .safetensors"
+    )
+
+
+def build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
+    """Return a network of these sizes with a file's tensors, its positions stretched to the crop once and for all."""
+    network = MalNetwork(sizes)
+    wanted, given = network.state_dict(), without_classifier(state)
+    faults = {
+        "missing": [key for key in wanted if key not in given],
+        "too many": [key for key in given if key not in wanted],
+        "of another shape": [key for key in wanted if key in given and wanted[key].shape != given[key].shape],
+    }
+    if any(faults.values()):
+        parts = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in faults.items() if keys)
+        raise WeightsError(
+            f"{path}: does not fit: {parts}", hint=f"its tensors look like {name(sizes) or shape_of(sizes)}"
+        )
+    network.load_state_dict({key: tensor.float() for key, tensor in given.items()})
+    network.settle()
+    return network.eval().requires_grad_(False)
+
+
+def listed(keys: Sequence[str]) -> str:
+    """Return the first few keys and how many more there are."""
+    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return ", ".join(keys[:LISTED]) + more
+
+
+def shape_of(sizes: Sizes) -> str:
+    """Return a transformer's sizes in words."""
+    return f"a transformer of {sizes.depth} blocks, {sizes.width} channels, {sizes.patch} px patches"
+
+
+def warn_of_differences(path: Path, sizes: Sizes, params: Mal.Params) -> None:
+    """Log what ``params`` says of the network that is not so: the file counts."""
+    heads = {
+        "mask_head_num_convs": sizes.convs,
+        "mask_head_hidden_channel": sizes.hidden,
+        "mask_head_out_channel": sizes.out,
+    }
+    for field, actual in heads.items():
+        stated = getattr(params, field)
+        if stated not in (None, actual):
+            logger.warning("%s has %s: %d, not %d as the spec says; the file counts", path, field, actual, stated)
+    if params.arch is None or name(sizes) == params.arch:
+        return
+    named = from_arch(params.arch)
+    if sizes.lite or (named.width, named.depth, named.patch) != (sizes.width, sizes.depth, sizes.patch):
+        actual_arch = name(sizes) or shape_of(sizes)
+        logger.warning("%s is %s, not %s as the spec says; the file counts", path, actual_arch, params.arch)
