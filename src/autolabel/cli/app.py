@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import autolabel
-from autolabel.cli import console, doctor, template
+from autolabel.cli import console
 from autolabel.errors import AutolabelError, SpecError
 
 app = typer.Typer(
@@ -220,6 +220,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write a commented spec to start from."""
+    from autolabel.cli import template
+
     typer.echo(f"{template.write(path, replace=force)}: edit it, then run `autolabel validate {path}`")
 
 
@@ -241,6 +243,8 @@ def schema(
 @app.command(name="doctor")
 def doctor_command(json: AsJson = False) -> None:
     """Show versions, devices and checkpoints: what to send with a question."""
+    from autolabel.cli import doctor
+
     found = doctor.examine()
     if json:
         console.print_json(found)

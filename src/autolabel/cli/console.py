@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from autolabel.run.summary import Summary
     from autolabel.run.watch import Watch
 
-out = Console(highlight=False)
+WIDE = 160
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 GIVEN = -1
 
@@ -129,7 +131,17 @@ def nearby(path: str) -> str:
 
 def print_status(status: Status) -> None:
     """Print how far a run is."""
-    print_facts(status.as_dict())
+    rate, left = status.rows_per_second, status.seconds_left
+    print_facts(
+        {
+            "plan": status.digest[:16],
+            **{name: f"{done} rows" for name, done in status.stages.items()},
+            "states": ", ".join(f"{count:,} {state}" for state, count in status.states.items()) or "nothing labelled yet",
+            "finished": "yes" if status.finished else "no",
+            **({"rate": f"{rate:.2f} rows a second"} if rate and not status.finished else {}),
+            **({"time left": f"about {left:,.0f} s"} if left else {}),
+        }
+    )
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
