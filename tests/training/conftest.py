@@ -13,7 +13,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-pytest.importorskip("numba", reason="training needs the extra `train`")
+
 
 from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
@@ -39,7 +39,8 @@ def recipe() -> Recipe:
     """The shipped recipe cut down to one real set, tiny pictures and two steps."""
     raw = plain(read_recipe(ROOT / "training" / "detector.yaml"))
     raw |= {"image_size": SIZE, "evaluate_every": 2, "save_every": 2}
-    raw["sets"] = {"bccd": {"views": 2, "share": 0.5, "turn": True}}
+    raw["sets"] = {"bccd": {"views": 2, "turn": True}}
+    raw["mixes"] = [{"start": 0, "shares": {"bccd": 0.5, SCENES: 0.5}}]
     raw["optimiser"] |= {"steps": 2, "batch": 2, "warmup": 1, "cooldown": 0.0}
     return recipe_from(raw)
 

@@ -32,22 +32,28 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class SetRecipe:
-    """How one set of photos is used: cached views per photo, part of the samples, whether views may be turned."""
+    """How one set of photos is used: cached views per photo, and whether views may be turned."""
 
     views: int
-    share: float
     turn: bool
 
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """How many scenes are generated, on the photos of which set, and their part of the samples."""
+    """How many scenes are generated, on the photos of which set, with how many shapes at most."""
 
     backgrounds: str
     train: int
     dev: int
-    share: float
     most_shapes: int
+
+
+@dataclass(frozen=True)
+class MixRecipe:
+    """What part of the samples each set gives from step `start` on."""
+
+    start: int
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,19 @@ class Recipe:
     model: ModelRecipe
     sets: dict[str, SetRecipe]
     scenes: SceneRecipe
+    mixes: list[MixRecipe]
     loss: LossRecipe
     optimiser: OptimiserRecipe
     choose_on: str
     evaluate_every: int
     save_every: int
 
+    def shares(self, step: int) -> dict[str, float]:
+        """Return the shares of the last mix that has started."""
+        return [mix.shares for mix in self.mixes if mix.start <= step][-1]
+
     def features_digest(self) -> str:
-        """Return a short hash of what decides the cached features (sampling shares do not)."""
+        """Return a short hash of what decides the cached features (mixes do not)."""
         views = {name: (recipe.views, recipe.turn) for name, recipe in self.sets.items()}
         scenes = (self.scenes.backgrounds, self.scenes.train, self.scenes.dev, self.scenes.most_shapes)
         text = json.dumps([self.seed, self.image_size, views, scenes], sort_keys=True)
@@ -110,6 +121,7 @@ def recipe_from(raw: dict[str, Any]) -> Recipe:
         "model": ModelRecipe(**raw["model"]),
         "sets": {name: SetRecipe(**values) for name, values in raw["sets"].items()},
         "scenes": SceneRecipe(**raw["scenes"]),
+        "mixes": [MixRecipe(**mix) for mix in raw["mixes"]],
         "loss": LossRecipe(**raw["loss"]),
         "optimiser": OptimiserRecipe(**raw["optimiser"]),
     }

@@ -100,8 +100,7 @@ class Run:
         self.optimiser = _optimiser(self.parameters, recipe.optimiser)
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self.progress = Progress()
-        self._shares = {name: chosen.share for name, chosen in recipe.sets.items()} | {SCENES: recipe.scenes.share}
-        self._rows = {name: self.cache.rows(name, "train") for name in self._shares}
+        self._rows = {name: self.cache.rows(name, "train") for name in (*recipe.sets, SCENES)}
         self._resume()
 
     def train(self) -> None:
@@ -131,7 +130,8 @@ class Run:
         """Draw a batch from the step's own generator, so that a resumed run draws what it would have drawn."""
         rng = random.Random(f"{self.recipe.seed}-{step}")
         settings = self.recipe.optimiser
-        datasets = rng.choices(list(self._shares), list(self._shares.values()), k=settings.batch)
+        shares = self.recipe.shares(step)
+        datasets = rng.choices(list(shares), list(shares.values()), k=settings.batch)
         rows = [rng.choice(self._rows[dataset]) for dataset in datasets]
         samples = [self.cache.samples[row] for row in rows]
         phrases = [self.writer.for_training(sample, rng) for sample in samples]
