@@ -6,10 +6,16 @@ from autolabel.hookspecs import hookimpl
 from autolabel.strategies import Exporter
 from autolabel_exporters.coco import Coco
 from autolabel_exporters.coco_results import CocoResults
+from autolabel_exporters.cvat import Cvat
+from autolabel_exporters.kitti import Kitti
+from autolabel_exporters.label_studio import LabelStudio
+from autolabel_exporters.labelme import Labelme
 from autolabel_exporters.odvg import Odvg
+from autolabel_exporters.voc import Voc
+from autolabel_exporters.yolo import Yolo
 
 
 @hookimpl
 def autolabel_exporters() -> list[type[Exporter]]:
     """Return the built-in exporters."""
-    return [Coco, CocoResults, Odvg]
+    return [Coco, CocoResults, Cvat, Kitti, LabelStudio, Labelme, Odvg, Voc, Yolo]

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from autolabel.types import Image, Labels, Rle
 from autolabel_exporters.json_stream import finite
 from autolabel_exporters.numbering import Numbering, given_of
-from autolabel_exporters.rows import by_image, rounded_boxes, rounded_scores
+from autolabel_exporters.rings import keyhole, parts
+from autolabel_exporters.rows import SCALES, by_image, rounded
 
 Segmentation = Literal["rle", "polygons"]
 
 
-class Annotation(msgspec.Struct):
+class Annotation(msgspec.Struct, gc=False):
     """One object of one image."""
 
     id: int
@@ -50,45 +52,45 @@ def annotate(
     row: Labels, image_id: int, first_id: int, *, numbering: Numbering, form: Segmentation
 ) -> list[Annotation]:
     """Return the objects of a row, numbered from ``first_id``; raises DataError where a number is not finite."""
-    corners = rounded_boxes(row)
-    sides = np.round(corners[:, 2:] - corners[:, :2], 3)
-    boxes: list[list[float]] = np.concatenate([corners[:, :2], sides], axis=1).tolist()
-    areas: list[float] = np.round(sides.prod(axis=1), 3).tolist()
-    segmentations: Sequence[Any] = [msgspec.UNSET] * len(boxes)
-    if row.instances.masks is not None:
-        areas = mask_areas(row.instances.masks, areas)
-        segmentations = [segmentation(mask, form) for mask in row.instances.masks]
-    phrases, labels = row.prompt.phrases, row.instances.labels.tolist()
-    categories = [numbering.category_of[phrases[label]] for label in labels]
-    rounds = row.instances.rounds.tolist()
-    columns = zip(categories, boxes, areas, segmentations, rounded_scores(row.instances), rounds, strict=True)
+    table = rounded(row)
+    table[:, 2:4] -= table[:, :2]
+    table = np.rint(table * SCALES) / SCALES
+    segmentations, areas = outlines(row.instances.masks, table[:, 2] * table[:, 3], form)
+    phrases, category_of = row.prompt.phrases, numbering.category_of
+    columns = zip(
+        row.instances.labels.tolist(),
+        table[:, :4].tolist(),
+        areas,
+        segmentations,
+        table[:, 4].tolist(),
+        row.instances.rounds.tolist(),
+        strict=True,
+    )
     return [
-        Annotation(number, image_id, category, box, area, mask, 0, score, found_in)
-        for number, (category, box, area, mask, score, found_in) in enumerate(columns, first_id)
+        Annotation(number, image_id, category_of[phrases[label]], box, area, mask, 0, score, found_in)
+        for number, (label, box, area, mask, score, found_in) in enumerate(columns, first_id)
     ]
 
 
-def segmentation(mask: Rle | None, form: Segmentation) -> Any:
-    """Return a mask in the wanted form, unset where there is none."""
-    if mask is None:
-        return msgspec.UNSET
-    if form == "rle":
-        return mask
-    from autolabel.types.polygons import to_polygons
+def outlines(
+    masks: Sequence[Rle | None] | None, areas: npt.NDArray[np.float64], form: Segmentation
+) -> tuple[Sequence[Any], list[float]]:
+    """Return the segmentation of each object, unset where it has no mask, with the pixels inside it, else ``areas``."""
+    areas = areas.round(3)
+    encoded: list[Any] = [msgspec.UNSET if mask is None else mask.as_coco() for mask in masks or (None,) * len(areas)]
+    present = [rle is not msgspec.UNSET for rle in encoded]
+    if any(present):
+        from pycocotools import mask as coco
 
-    return to_polygons(mask.decode())
+        areas[present] = coco.area([rle for rle in encoded if rle is not msgspec.UNSET])
+    if form == "polygons":
+        encoded = [msgspec.UNSET if mask is None else polygons(mask) for mask in masks or (None,) * len(areas)]
+    return encoded, areas.tolist()
 
 
-def mask_areas(masks: Sequence[Rle | None], boxes: Sequence[float]) -> list[float]:
-    """Return the pixels inside each mask; the area of its box where an object has no mask."""
-    from pycocotools import mask as coco
-
-    areas = list(boxes)
-    present = [index for index, mask in enumerate(masks) if mask is not None]
-    counted = coco.area([mask.as_coco() for mask in masks if mask is not None]).tolist() if present else []
-    for index, area in zip(present, counted, strict=True):
-        areas[index] = float(area)
-    return areas
+def polygons(mask: Rle) -> Any:
+    """Return a polygon for each part of a mask, holes joined to it by cuts; unset for a mask without pixels."""
+    return [keyhole(part).reshape(-1).tolist() for part in parts(mask.decode())] or msgspec.UNSET
 
 
 def with_given(annotation: Annotation, given: Mapping[str, Any], *, numbering: Numbering, place: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.errors import DataError
-from autolabel.types import Image, Instances, Labels, Rle
+from autolabel.types import Image, Labels, Rle
 
-BOX_DECIMALS = 3
-SCORE_DECIMALS = 6
+SCALES = np.array([1e3, 1e3, 1e3, 1e3, 1e6])
+"""Boxes are written with three decimals, scores with six."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,8 @@ def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
 def objects(row: Labels) -> Iterator[Found]:
     """Yield the objects of a row; raises DataError where a number is not finite."""
     instances = row.instances
-    boxes: list[list[float]] = rounded_boxes(row).tolist()
-    scores = rounded_scores(instances)
+    table = rounded(row)
+    boxes, scores = table[:, :4].tolist(), table[:, 4].tolist()
     labels, rounds = instances.labels.tolist(), instances.rounds.tolist()
     masks: Sequence[Rle | None] = instances.masks or (None,) * len(instances)
     given: Sequence[Mapping[str, Any] | None] = instances.given or (None,) * len(instances)
@@ -51,15 +52,17 @@ def objects(row: Labels) -> Iterator[Found]:
         yield Found(box=box, phrase=phrase, score=score, round=number, mask=mask, given=source)
 
 
-def rounded_boxes(row: Labels) -> npt.NDArray[np.float64]:
-    """Return (N, 4) ``x1 y1 x2 y2`` with three decimals; raises DataError where a box or a score is not finite."""
-    instances = row.instances
-    if not (np.isfinite(instances.boxes).all() and np.isfinite(instances.scores).all()):
+def rounded(row: Labels) -> npt.NDArray[np.float64]:
+    """Return (N, 5) ``x1 y1 x2 y2 score``, boxes with three decimals, scores with six.
+
+    Raises DataError where a number is not finite.
+    """
+    table = np.empty((len(row.instances), 5))
+    table[:, :4] = row.instances.boxes
+    table[:, 4] = row.instances.scores
+    if not math.isfinite(table.sum()):
         raise DataError(f"{row.image.id}: a box or a score is not finite, no label file can carry that")
-    return instances.boxes.astype(np.float64).round(BOX_DECIMALS)
-
-
-def rounded_scores(instances: Instances) -> list[float]:
-    """Return N scores with six decimals."""
-    rounded: list[float] = instances.scores.astype(np.float64).round(SCORE_DECIMALS).tolist()
-    return rounded
+    table *= SCALES
+    np.rint(table, out=table)
+    table /= SCALES
+    return table

@@ -1,0 +1,40 @@
+"""Label Studio's brush format: row-major RGBA bytes, packed as thi.ng/rle-pack defines it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel_exporters.mask_runs import row_runs
+
+WORD_BITS = 8
+LENGTH_BITS = (4, 8, 12, 16)
+"""A run says which of these holds its length less one."""
+LONGEST_RUN = 1 << LENGTH_BITS[-1]
+CHANNELS = 4
+
+
+def pack(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Return an (H, W) mask as the list of bytes that a ``brushlabels`` result holds; inside is 255 in all channels."""
+    height, width = mask.shape
+    header = f"{height * width * CHANNELS:032b}{WORD_BITS - 1:05b}" + "".join(f"{bits - 1:04b}" for bits in LENGTH_BITS)
+    runs = (
+        run_bits(length * CHANNELS, inside=bool(place % 2)) for place, length in enumerate(row_runs(mask)) if length
+    )
+    bits = header + "".join(runs)
+    padded = bits.ljust(-(-len(bits) // 8) * 8, "0")
+    return list(int(padded, 2).to_bytes(len(padded) // 8))
+
+
+def run_bits(length: int, *, inside: bool) -> str:
+    """Return a run of equal bytes as bits, in pieces where it is longer than a length can say."""
+    value = "1" * WORD_BITS if inside else "0" * WORD_BITS
+    pieces, rest = divmod(length, LONGEST_RUN)
+    lengths = [LONGEST_RUN] * pieces + ([rest] if rest else [])
+    return "".join(f"1{length_bits(piece - 1)}{value}" for piece in lengths)
+
+
+def length_bits(value: int) -> str:
+    """Return which size holds a length less one, and the length in it."""
+    size = next(index for index, bits in enumerate(LENGTH_BITS) if value < 1 << bits)
+    return f"{size:02b}{value:0{LENGTH_BITS[size]}b}"

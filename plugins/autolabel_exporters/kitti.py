@@ -1,0 +1,60 @@
+"""KITTI: one text file an image, as TAO and KITTI readers take them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from autolabel.strategies import Exporter
+from autolabel.types import Labels
+from autolabel_exporters.json_stream import encode
+from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.rows import Found
+
+SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+UNKNOWN_BEFORE = "0.00 0 0.00"
+"""Truncation, occlusion, angle."""
+UNKNOWN_AFTER = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"
+"""Size and place in space, rotation."""
+
+
+class Kitti(Exporter):
+    """Boxes with scores as the 16th field; names are written without spaces; no masks."""
+
+    name = "kitti"
+
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write ``label_2/*.txt``, empty for an empty image, and ``labelmap.json`` from written names to true ones."""
+        names, folder, labelmap = survey(labels), out / "label_2", out / "labelmap.json"
+        folder.mkdir()
+        words = single_words(classes)
+        labelmap.write_bytes(encode({word: name for name, word in words.items()}) + b"\n")
+        for image, found in walk(labels):
+            write_text(folder / names.name(image.id, ".txt"), "".join(line(item, words) for item in found))
+        return [folder, labelmap]
+
+
+def line(item: Found, words: Mapping[str, str]) -> str:
+    """Return the 16 fields of an object."""
+    box = " ".join(f"{value:.2f}" for value in item.box)
+    return f"{words[item.phrase]} {UNKNOWN_BEFORE} {box} {UNKNOWN_AFTER} {item.score:.6f}\n"
+
+
+def single_words(names: Sequence[str]) -> dict[str, str]:
+    """Return a distinct word for each name: spaces become ``_``, a number is added where that makes two equal."""
+    words: dict[str, str] = {}
+    taken = {name for name in names if name == word_of(name)}
+    for name in names:
+        word, number = word_of(name), 2
+        if word != name:
+            while word in taken:
+                word, number = f"{word_of(name)}_{number}", number + 1
+            taken.add(word)
+        words[name] = word
+    return words
+
+
+def word_of(name: str) -> str:
+    """Return a name without spaces."""
+    return SPACE.sub("_", name) or "_"

@@ -1,0 +1,38 @@
+"""Masks as row-major runs of the part of the image that they cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types import Rle
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """The part of the image that a mask covers."""
+
+    left: int
+    top: int
+    mask: npt.NDArray[np.bool_]
+    """(h, w), at least one pixel of it inside on every side."""
+
+
+def crop(rle: Rle) -> Crop | None:
+    """Cut a mask to the pixels inside; None where there are none."""
+    mask = rle.decode()
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    left, right, top, bottom = int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
+    return Crop(left, top, mask[top:bottom, left:right])
+
+
+def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Return the lengths of alternating runs of an (h, w) mask row by row, the first one outside (0 if none is)."""
+    flat = mask.reshape(-1)
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    lengths: list[int] = np.diff(edges, prepend=0, append=len(flat)).tolist()
+    return [0, *lengths] if len(flat) and flat[0] else lengths

@@ -1,0 +1,27 @@
+"""One file an image, in folders that mirror those of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from autolabel.types import Image, Labels
+from autolabel_exporters.file_names import FileNames
+from autolabel_exporters.rows import Found, by_image, objects
+
+
+def walk(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Found]]]:
+    """Yield each image that did not fail, with the objects of all its captions."""
+    for image, rows in by_image(labels):
+        yield image, [item for row in rows for item in objects(row)]
+
+
+def survey(labels: Iterable[Labels]) -> FileNames:
+    """Return the file names of all images that did not fail."""
+    return FileNames.survey(image.id for image, _ in by_image(labels))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 with ``\\n`` line ends, making the folders above; a lone surrogate becomes a question mark."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8", "replace"))

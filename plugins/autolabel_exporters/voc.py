@@ -1,0 +1,69 @@
+"""Pascal VOC: one XML file an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from autolabel.strategies import Exporter
+from autolabel.types import Image, Labels, Size
+from autolabel_exporters.file_names import split_ending
+from autolabel_exporters.markup import element
+from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.rows import Found
+
+
+class Voc(Exporter):
+    """Boxes in whole pixels, counted from 1, both ends inside, as the VOC development kit has them; no masks."""
+
+    name = "voc"
+
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write ``Annotations/*.xml``, with the list ``ImageSets/Main/default.txt`` and ``labelmap.txt``."""
+        names, annotations = survey(labels), out / "Annotations"
+        annotations.mkdir()
+        listing, labelmap = out / "ImageSets/Main/default.txt", out / "labelmap.txt"
+        write_text(labelmap, "".join(f"{single_line(name)}:::\n" for name in classes))
+        listing.parent.mkdir(parents=True)
+        with listing.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+            for image, found in walk(labels):
+                name = names.name(image.id, ".xml")
+                write_text(annotations / name, document(image, found))
+                file.write(split_ending(name)[0] + "\n")
+        return [annotations, listing, labelmap]
+
+
+def document(image: Image, found: Sequence[Found]) -> str:
+    """Return the XML of one image; ``filename`` is its whole relative path."""
+    height, width = image.size
+    size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+    head = f"  <folder/>\n  {element('filename', image.id)}\n  {size}\n  <segmented>0</segmented>\n"
+    return f"<annotation>\n{head}{''.join(entry(item, image.size) for item in found)}</annotation>\n"
+
+
+def entry(item: Found, size: Size) -> str:
+    """Return one object."""
+    corners = zip(("xmin", "ymin", "xmax", "ymax"), pixels(item.box, size), strict=True)
+    box = "".join(element(tag, value) for tag, value in corners)
+    flags = "<pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
+    named, scored = element("name", item.phrase), element("score", item.score)
+    return f"  <object>{named}{flags}{scored}<bndbox>{box}</bndbox></object>\n"
+
+
+def pixels(box: Sequence[float], size: Size) -> tuple[int, int, int, int]:
+    """Return first and last pixel of a half-open box, counted from 1, at least one pixel and inside the image."""
+    (left, right), (top, bottom) = (
+        span(box[axis], box[axis + 2], limit) for axis, limit in ((0, size[1]), (1, size[0]))
+    )
+    return left, top, right, bottom
+
+
+def span(start: float, end: float, limit: int) -> tuple[int, int]:
+    """Return the first and last pixel of a half-open span, counted from 1."""
+    first = min(max(round(start) + 1, 1), limit)
+    return first, min(max(round(end), first), limit)
+
+
+def single_line(text: str) -> str:
+    """Return a name for a list of one name a line."""
+    return " ".join(text.split())
