@@ -1,0 +1,131 @@
+"""The training recipe of the mask network: frozen records read from YAML."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from autolabel_mal.sizes import Arch
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """The network, where its weights start, and how much of its backbone keeps them."""
+
+    arch: Arch
+    crop_size: int
+    initial: str
+    """``imagenet`` (EfficientNet-lite0 only), ``random``, or the path of a MAL checkpoint."""
+    frozen_stages: int
+    """The stem and this many stages (EfficientNet) or blocks (transformer) keep their weights; -1: none is frozen."""
+
+
+@dataclass(frozen=True)
+class SetRecipe:
+    """How one set of photos is used: its part of the samples, whether crops may be turned."""
+
+    share: float
+    turn: bool
+
+
+@dataclass(frozen=True)
+class SceneRecipe:
+    """How many scenes are generated, on the photos of which set, their side in pixels, their part of the samples."""
+
+    backgrounds: str
+    train: int
+    dev: int
+    size: int
+    most_shapes: int
+    share: float
+
+
+@dataclass(frozen=True)
+class CropRecipe:
+    """Which boxes are cropped, and how."""
+
+    smallest_side: float
+    """Boxes with a side below this many pixels are left out of training."""
+    margins: tuple[float, float]
+    """Lowest and highest margin rate; half of it is added on either side, as a share of the box."""
+    recolour: float
+    """Part of the crops whose colours are changed."""
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """Weights of the two losses and the parameters of the mean field."""
+
+    mil_weight: float
+    crf_weight: float
+    crf_start: int
+    """Step at which the CRF loss sets in."""
+    crf_ramp: int
+    """Steps over which it then rises to its weight."""
+    zeta: float
+    """Colour distance at which two pixels stop to pull at each other, in deviations of the crop's colours."""
+    kernel: int
+    iterations: int
+    ceiling: float
+    """Highest certainty of a pixel in the mean field; the lowest is 1 - ceiling."""
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """Steps, learning rate and its course: warm up, stay constant, cool down over the last part."""
+
+    batch: int
+    steps: int
+    warmup: int
+    cooldown: float
+    learning_rate: float
+    backbone_factor: float
+    """Learning rate of the unfrozen backbone, as a part of the heads'."""
+    weight_decay: float
+    clip: float
+    teacher_momentum: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run computes."""
+
+    seed: int
+    threads: int
+    workers: int
+    """Threads that cut crops ahead of the training loop; 0: the loop cuts them itself."""
+    model: ModelRecipe
+    sets: dict[str, SetRecipe]
+    scenes: SceneRecipe
+    crops: CropRecipe
+    loss: LossRecipe
+    optimiser: OptimiserRecipe
+    evaluate_every: int
+    save_every_seconds: float
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from YAML; an unknown or missing key raises TypeError and names it."""
+    return recipe_from(YAML(typ="safe").load(path))
+
+
+def recipe_from(raw: dict[str, Any]) -> Recipe:
+    """Build a recipe from plain nested mappings, as `plain(recipe)` gives them."""
+    crops = raw["crops"]
+    sections = {
+        "model": ModelRecipe(**raw["model"]),
+        "sets": {name: SetRecipe(**values) for name, values in raw["sets"].items()},
+        "scenes": SceneRecipe(**raw["scenes"]),
+        "crops": CropRecipe(**{**crops, "margins": tuple(crops["margins"])}),
+        "loss": LossRecipe(**raw["loss"]),
+        "optimiser": OptimiserRecipe(**raw["optimiser"]),
+    }
+    return Recipe(**{**raw, **sections})
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as nested mappings that JSON can hold."""
+    return asdict(recipe)

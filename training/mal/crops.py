@@ -1,0 +1,144 @@
+"""Crops about boxes, with random margins, colours and turns, batched for training."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autolabel_mal.crop import box_profiles, clip, cut, region
+
+from ..detector.augment import recolour
+from .config import CropRecipe
+from .pictures import Picture
+
+
+@dataclass(frozen=True)
+class CropShape:
+    """Sides in pixels of what the network sees and of what it gives."""
+
+    crop: int
+    logits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """Pixels (crop, crop, 3) uint8, rows and columns (logits,) of the box as 0 and 1, size group of the object."""
+
+    pixels: NDArray[np.uint8]
+    rows: NDArray[np.uint8]
+    columns: NDArray[np.uint8]
+    group: int
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Crops (B, crop, crop, 3) uint8, box rows and columns (B, logits) float32, size groups (B,) int64."""
+
+    pixels: Tensor
+    rows: Tensor
+    columns: Tensor
+    groups: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(*(value.to(device) for value in (self.pixels, self.rows, self.columns, self.groups)))
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One set to draw from: its objects as (picture, index of the box), its share, whether crops may be turned."""
+
+    objects: list[tuple[Picture, int]]
+    share: float
+    turn: bool
+
+
+def source(pictures: list[Picture], recipe: CropRecipe, *, share: float, turn: bool) -> Source:
+    """Collect the objects of pictures that are large enough. Raises ValueError where there is none."""
+    objects = [
+        (picture, index)
+        for picture in pictures
+        for index, box in enumerate(picture.boxes)
+        if min(box[2] - box[0], box[3] - box[1]) >= recipe.smallest_side
+    ]
+    if not objects:
+        raise ValueError(f"no box has sides of {recipe.smallest_side:g} px or more; lower crops.smallest_side")
+    return Source(objects, share, turn)
+
+
+class Sampler:
+    """Draws the batch of any step from that step's own generator: a resumed run draws what it would have drawn."""
+
+    def __init__(self, sources: Sequence[Source], recipe: CropRecipe, shape: CropShape, *, seed: int) -> None:
+        self._sources, self._recipe, self._shape, self._seed = sources, recipe, shape, seed
+
+    def draw(self, step: int, count: int) -> Batch:
+        """Return `count` crops for a step."""
+        rng = random.Random(f"{self._seed}-{step}")
+        chosen = rng.choices(self._sources, [each.share for each in self._sources], k=count)
+        return collate([self._crop(each, rng) for each in chosen])
+
+    def _crop(self, chosen: Source, rng: random.Random) -> Crop:
+        picture, index = rng.choice(chosen.objects)
+        margins = (rng.uniform(*self._recipe.margins), rng.uniform(*self._recipe.margins))
+        crop = cut_crop(picture.pixels(), picture.boxes[index], margins, self._shape)
+        if rng.random() < self._recipe.recolour:
+            crop = Crop(recolour(crop.pixels, rng), crop.rows, crop.columns, crop.group)
+        return _turned(crop, rng, freely=chosen.turn)
+
+
+def cut_crop(
+    pixels: NDArray[np.uint8], box: NDArray[np.float32], margins: tuple[float, float], shape: CropShape
+) -> Crop:
+    """Cut as the labeler does: the box, clipped to the image, with margins. Raises ValueError where no area is left."""
+    size = (pixels.shape[0], pixels.shape[1])
+    inside = clip(box, size)
+    if inside is None:
+        raise ValueError(f"the box {box.tolist()} has no area in an image of {size[1]}x{size[0]} pixels")
+    at = region(inside, size, margins)
+    rows, columns = box_profiles(at, shape.logits)
+    return Crop(cut(pixels, at, shape.crop), rows, columns, at.group)
+
+
+def _turned(crop: Crop, rng: random.Random, *, freely: bool) -> Crop:
+    pixels, rows, columns = crop.pixels, crop.rows, crop.columns
+    if rng.random() < 0.5:
+        pixels, columns = pixels[:, ::-1], columns[::-1]
+    if freely and rng.random() < 0.5:
+        pixels, rows = pixels[::-1], rows[::-1]
+    if freely and rng.random() < 0.5:
+        pixels, rows, columns = pixels.transpose(1, 0, 2), columns, rows
+    return Crop(pixels, rows, columns, crop.group)
+
+
+def collate(crops: Sequence[Crop]) -> Batch:
+    """Stack crops."""
+    return Batch(
+        torch.from_numpy(np.stack([crop.pixels for crop in crops])),
+        torch.from_numpy(np.stack([crop.rows for crop in crops])).float(),
+        torch.from_numpy(np.stack([crop.columns for crop in crops])).float(),
+        torch.tensor([crop.group for crop in crops]),
+    )
+
+
+def drawn_ahead(draw: Callable[[int], Batch], steps: range, *, workers: int) -> Iterator[Batch]:
+    """Yield `draw(step)` for every step in order, drawn by threads up to two batches a worker ahead."""
+    if not workers:
+        yield from map(draw, steps)
+        return
+    waiting: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for step in steps:
+            waiting.append(pool.submit(draw, step))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,109 @@
+"""Boxes whose true masks are known, for judging masks made from the boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autolabel.types import Size
+from autolabel_mal.crop import Region, clip, cut, region
+from autolabel_mal.network import MalNetwork
+from autolabel_mal.paste import cut_mask, inside, probabilities
+
+from .pictures import Picture
+
+Mask = NDArray[np.bool_]
+TEST_MARGINS = (0.6, 0.6)
+"""TAO's and the labeler's default."""
+BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """One box of a picture. All masks are of its window: the box with margins, cut to the image; zero outside the box."""
+
+    picture: Picture
+    index: int
+    at: Region
+    size: Size
+    """(height, width) of the image."""
+
+    @cached_property
+    def box(self) -> Mask:
+        """The full box as a mask (h, w)."""
+        mask = np.zeros((self.at.height, self.at.width), bool)
+        mask[slice(*self.at.rows), slice(*self.at.columns)] = True
+        return mask[inside(self.at, self.size)]
+
+    @cached_property
+    def truth(self) -> Mask:
+        """The part of the object's true mask that lies in the box."""
+        whole = self.picture.masks[self.index].decode()
+        return self.cut(whole) & self.box
+
+    def cut(self, whole: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return the window of an array (height, width, ...) of the whole image."""
+        top, left = max(0, self.at.top), max(0, self.at.left)
+        return whole[top : self.at.top + self.at.height, left : self.at.left + self.at.width]
+
+
+MaskMaker = Callable[[Sequence[Exam]], list[Mask]]
+"""Answers exams with one mask (h, w) each."""
+
+
+def exams(pictures: Sequence[Picture], *, smallest_side: float) -> list[Exam]:
+    """Return an exam for every box with sides of at least `smallest_side` pixels; without true masks, for looks alone."""
+    return [exam for picture in pictures for exam in _of_picture(picture, smallest_side)]
+
+
+def _of_picture(picture: Picture, smallest_side: float) -> Iterator[Exam]:
+    height, width = picture.pixels().shape[:2]
+    for index, box in enumerate(picture.boxes):
+        kept = clip(box, (height, width))
+        if kept is not None and min(box[2] - box[0], box[3] - box[1]) >= smallest_side:
+            yield Exam(picture, index, region(kept, (height, width), TEST_MARGINS), (height, width))
+
+
+class NetworkMasks:
+    """Makes masks as the labeler does: crop, network, paste, threshold."""
+
+    def __init__(self, network: MalNetwork, *, threshold: float) -> None:
+        self._network, self._threshold = network, threshold
+
+    @torch.no_grad()
+    def __call__(self, asked: Sequence[Exam]) -> list[Mask]:
+        """Return the masks of exams, in batches."""
+        side = self._network.sizes.crop
+        found: list[Mask] = []
+        for start in range(0, len(asked), BATCH):
+            part = asked[start : start + BATCH]
+            crops = torch.from_numpy(np.stack([cut(exam.picture.pixels(), exam.at, side) for exam in part]))
+            groups = torch.tensor([exam.at.group for exam in part])
+            normal = self._network.normalise(crops)
+            soft = probabilities(self._network(normal, groups.to(normal.device)), [exam.at for exam in part], side)
+            found += [
+                cut_mask(soft[place], exam.at, exam.size, self._threshold).cpu().numpy()
+                for place, exam in enumerate(part)
+            ]
+        return found
+
+
+def overlaps(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
+    """Return the IoU (n,) inside the box of each mask with the truth; 1 where both are empty."""
+    return np.array([iou(mask & exam.box, exam.truth) for exam, mask in zip(asked, masks, strict=True)])
+
+
+def filled(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
+    """Return the part (n,) of each box that its mask fills."""
+    return np.array([(mask & exam.box).sum() / max(1, exam.box.sum()) for exam, mask in zip(asked, masks, strict=True)])
+
+
+def iou(first: Mask, second: Mask) -> float:
+    """Return the intersection over union of two masks; 1 where both are empty."""
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else 1.0

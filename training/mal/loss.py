@@ -1,0 +1,89 @@
+"""The two losses that teach masks from boxes: multiple instances along rows and columns, agreement with the CRF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import LossRecipe
+from .crops import Batch
+from .mean_field import mean_field, standardised
+
+EPSILON = 1e-4
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The loss to descend, and its parts for the log."""
+
+    total: Tensor
+    parts: dict[str, float]
+
+
+def dice(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 - 2 <p, t> / (|p|^2 + |t|^2) over the last axis; two empty vectors differ by 1 at most."""
+    overlap = (probabilities * targets).sum(-1)
+    return 1 - 2 * overlap / (probabilities.square().sum(-1) + targets.square().sum(-1) + EPSILON)
+
+
+def mil_loss(probabilities: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return (B,) how far the maxima of each row and column are from the box's rows and columns (B, side).
+
+    Every row and column that crosses the box holds at least one pixel of the object, every other none: bags with one
+    positive or none (arXiv 2301.03992, section 3.2). ``probabilities`` is (B, side, side).
+    """
+    return dice(probabilities.amax(2), rows) + dice(probabilities.amax(1), columns)
+
+
+def crf_loss(probabilities: Tensor, labels: Tensor, inside: Tensor) -> Tensor:
+    """Return (B,) the dice loss inside the box to the labels (B, side, side) of the mean field."""
+    return dice((probabilities * inside).flatten(1), labels.flatten(1))
+
+
+@torch.no_grad()
+def crf_labels(probabilities: Tensor, batch: Batch, recipe: LossRecipe) -> Tensor:
+    """Return (B, side, side) labels 0 and 1: where the mean field, begun at the probabilities, ends above one half."""
+    settled = mean_field(
+        probabilities,
+        standardised(batch.pixels, probabilities.shape[-1]),
+        box_masks(batch),
+        zeta=recipe.zeta,
+        kernel=recipe.kernel,
+        iterations=recipe.iterations,
+        ceiling=recipe.ceiling,
+    )
+    return (settled > 0.5).float()
+
+
+def box_masks(batch: Batch) -> Tensor:
+    """Return (B, side, side): 1 inside each box."""
+    return batch.rows[:, :, None] * batch.columns[:, None, :]
+
+
+def box_supervised_loss(student: Tensor, teacher: Tensor, batch: Batch, *, recipe: LossRecipe, step: int) -> Terms:
+    """Combine both losses for logits (B, side, side) of student and teacher.
+
+    The mean field starts at the mean of the two (the paper's ensemble). The parts include ``area``, the part of the box
+    that the student's mask fills: 1 means that it has fallen to the full box, which MIL alone is content with.
+    """
+    probabilities, inside = student.sigmoid(), box_masks(batch)
+    mil = mil_loss(probabilities, batch.rows, batch.columns).mean()
+    labels = crf_labels((probabilities.detach() + teacher.sigmoid()) / 2, batch, recipe)
+    crf = crf_loss(probabilities, labels, inside).mean()
+    total = recipe.mil_weight * mil + crf_weight(recipe, step) * crf
+    boxes = inside.sum((1, 2)).clamp(min=1)
+    parts = {
+        "mil": mil,
+        "crf": crf,
+        "area": (((probabilities > 0.5) * inside).sum((1, 2)) / boxes).mean(),
+        "label_area": (labels.sum((1, 2)) / boxes).mean(),
+        "loss": total,
+    }
+    return Terms(total, {name: float(value.detach()) for name, value in parts.items()})
+
+
+def crf_weight(recipe: LossRecipe, step: int) -> float:
+    """Return the CRF's weight at a step: 0 until `crf_start`, then rising to full over `crf_ramp` steps."""
+    return recipe.crf_weight * min(1.0, max(0.0, (step - recipe.crf_start) / max(1, recipe.crf_ramp)))

@@ -1,0 +1,95 @@
+"""The network to train: built from a recipe, started from known weights, partly frozen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from autolabel.weights import load_state_dict
+from autolabel_grounding_dino.efficientnet import EfficientNetLite0, load_imagenet_weights
+from autolabel_mal.lite import LiteBackbone
+from autolabel_mal.network import MalNetwork
+from autolabel_mal.sizes import Sizes, from_arch
+from autolabel_mal.vit import VisionTransformer
+
+from ..detector.pretrained import image_weights
+from .config import ModelRecipe, OptimiserRecipe
+
+POSITION_DEVIATION = 0.02
+
+
+def build_network(recipe: ModelRecipe) -> MalNetwork:
+    """Return a network with the weights that the recipe starts from.
+
+    Raises ValueError where ImageNet weights are asked for a transformer, RuntimeError (torch's, with the names) where a
+    checkpoint's tensors do not fit.
+    """
+    network = MalNetwork(recipe_sizes(recipe))
+    if isinstance(network.backbone, VisionTransformer):
+        nn.init.trunc_normal_(network.backbone.pos_embed, std=POSITION_DEVIATION)
+    if recipe.initial == "imagenet":
+        load_imagenet_weights(_convolutional(network), image_weights())
+    elif recipe.initial != "random":
+        load_weights(network, Path(recipe.initial))
+    return network
+
+
+def recipe_sizes(recipe: ModelRecipe) -> Sizes:
+    """Return the sizes of the recipe's network."""
+    return replace(from_arch(recipe.arch), crop=recipe.crop_size)
+
+
+def load_weights(network: MalNetwork, path: Path) -> None:
+    """Fill a network from a checkpoint of the same sizes; `student.` is stripped, teacher and classifier left out."""
+    state = {key.removeprefix("student."): value.float() for key, value in load_state_dict(path).items()}
+    wanted = {key: value for key, value in state.items() if not key.startswith(("teacher.", "backbone.head."))}
+    network.load_state_dict(wanted)
+
+
+def freeze(network: MalNetwork, stages: int) -> None:
+    """Keep the weights of the stem and of `stages` stages or blocks; -1 keeps none."""
+    if stages < 0:
+        return
+    backbone = network.backbone
+    if isinstance(backbone, LiteBackbone):
+        first, rest = [backbone.body.stem], backbone.body.stages
+    elif isinstance(backbone, VisionTransformer):
+        first, rest = [backbone.patch_embed], backbone.blocks
+    else:
+        raise TypeError(f"unknown backbone {type(backbone).__name__}")
+    for module in [*first, *rest[:stages]]:
+        module.requires_grad_(False)
+
+
+def build_optimiser(network: MalNetwork, recipe: OptimiserRecipe) -> torch.optim.AdamW:
+    """Return AdamW over what is not frozen: pretrained weights learn at a part of the rate, vectors do not decay.
+
+    Every group holds its own full rate as ``base``.
+    """
+    pretrained = _pretrained(network)
+    groups = []
+    for slow in (False, True):
+        for decays in (False, True):
+            chosen = [
+                parameter
+                for name, parameter in network.named_parameters()
+                if parameter.requires_grad and name.startswith(pretrained) == slow and (parameter.ndim > 1) == decays
+            ]
+            base = recipe.learning_rate * (recipe.backbone_factor if slow else 1.0)
+            decay = recipe.weight_decay if decays else 0.0
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "base": base})
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99))
+
+
+def _pretrained(network: MalNetwork) -> str:
+    return "backbone.body." if network.sizes.lite else "backbone."
+
+
+def _convolutional(network: MalNetwork) -> EfficientNetLite0:
+    if not isinstance(network.backbone, LiteBackbone):
+        raise ValueError("model.initial: imagenet weights are known for efficientnet-lite0 only; use random or a path")
+    return network.backbone.body

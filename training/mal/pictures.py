@@ -1,0 +1,90 @@
+"""Pictures with boxes, and with masks where a network is to be judged."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autolabel.images import read_pixels
+from autolabel.types import Rle
+
+from ..detector.data import SPLITS
+from ..detector.scenes import Scene, draw_scene
+from .config import SceneRecipe
+
+DECODED = 512
+"""Photos kept decoded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photo's path or a scene's pixels (h, w, 3) uint8; boxes (n, 4) x0, y0, x1, y1; n masks, or none."""
+
+    source: Path | NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    masks: tuple[Rle, ...] = ()
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the pixels (height, width, 3) uint8 RGB, decoding the photo where it was not of late."""
+        return _decode(self.source) if isinstance(self.source, Path) else self.source
+
+
+@lru_cache(maxsize=DECODED)
+def _decode(path: Path) -> NDArray[np.uint8]:
+    return read_pixels(path)
+
+
+def load_split(root: Path, dataset: str, split: str, *, masks: bool = False) -> list[Picture]:
+    """Read `train` or `dev` of a set; test files belong to nobody who trains or tunes."""
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split}")
+    return load_coco(root / dataset / f"{split}.json", root / dataset / "images", masks=masks)
+
+
+def load_coco(annotations: Path, images: Path, *, masks: bool = False) -> list[Picture]:
+    """Read the photos of a COCO file that have at least one box; crowds are left out.
+
+    Masks are only looked at where `masks` asks for them; then every object needs one (ValueError otherwise).
+    """
+    coco = json.loads(annotations.read_text())
+    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in coco["annotations"]:
+        if not annotation.get("iscrowd") and min(annotation["bbox"][2:]) > 0:
+            by_image[annotation["image_id"]].append(annotation)
+    return [
+        _picture(image, by_image[image["id"]], images, masks=masks) for image in coco["images"] if by_image[image["id"]]
+    ]
+
+
+def _picture(image: dict[str, Any], objects: list[dict[str, Any]], images: Path, *, masks: bool) -> Picture:
+    boxes = np.array([each["bbox"] for each in objects], np.float32)
+    boxes[:, 2:] += boxes[:, :2]
+    size = (image["height"], image["width"])
+    rles = [Rle.from_coco(each["segmentation"], size) for each in objects] if masks else []
+    return Picture(images / image["file_name"], boxes, tuple(rles))
+
+
+def make_scenes(recipe: SceneRecipe, backgrounds: list[Picture], *, count: int, seed: int) -> list[Picture]:
+    """Draw `count` scenes of shapes on the backgrounds, with exact masks; the same seed draws the same scenes."""
+    rng = random.Random(seed)
+    return [
+        _with_masks(draw_scene(rng.choice(backgrounds).pixels(), recipe.size, rng=rng, most_shapes=recipe.most_shapes))
+        for _ in range(count)
+    ]
+
+
+def _with_masks(scene: Scene) -> Picture:
+    return Picture(scene.pixels, scene.boxes, tuple(Rle.encode(mask) for mask in scene.masks))
+
+
+def without_masks(pictures: list[Picture]) -> list[Picture]:
+    """Return the pictures with their boxes alone."""
+    return [Picture(picture.source, picture.boxes) for picture in pictures]

@@ -1,0 +1,22 @@
+"""The course of the learning rate."""
+
+from __future__ import annotations
+
+import math
+
+LOWEST = 0.01
+
+
+def rate_factor(step: int, steps: int, *, warmup: int, cooldown: float) -> float:
+    """Return the part of the learning rate that a step gets.
+
+    It rises linearly over `warmup` steps, stays at 1, and falls along a cosine to a hundredth over the last part
+    `cooldown` of all `steps`.
+    """
+    start = steps * (1 - cooldown)
+    if step < warmup:
+        return (step + 1) / warmup
+    if step < start:
+        return 1.0
+    part = (step - start) / max(1, steps - start)
+    return LOWEST + (1 - LOWEST) * (0.5 + 0.5 * math.cos(math.pi * part))
