@@ -20,9 +20,16 @@ UNKNOWN_AFTER = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"
 
 
 class Kitti(Exporter):
-    """Boxes with scores as the 16th field; names are written without spaces; no masks."""
+    """Boxes under names without spaces; no masks."""
 
     name = "kitti"
+
+    class Params(Exporter.Params):
+        """``scores`` adds them as a 16th field, as KITTI's result files have it; label files for training have 15."""
+
+        scores: bool = False
+
+    params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``label_2/*.txt``, empty for an empty image, and ``labelmap.json`` from written names to true ones."""
@@ -31,14 +38,14 @@ class Kitti(Exporter):
         words = single_words(classes)
         labelmap.write_bytes(encode({word: name for name, word in words.items()}) + b"\n")
         for image, found in walk(labels):
-            write_text(folder / names.name(image.id, ".txt"), "".join(line(item, words) for item in found))
+            write_text(folder / names.name(image.id, ".txt"), "".join(self.line(item, words) for item in found))
         return [folder, labelmap]
 
-
-def line(item: Found, words: Mapping[str, str]) -> str:
-    """Return the 16 fields of an object."""
-    box = " ".join(f"{value:.2f}" for value in item.box)
-    return f"{words[item.phrase]} {UNKNOWN_BEFORE} {box} {UNKNOWN_AFTER} {item.score:.6f}\n"
+    def line(self, item: Found, words: Mapping[str, str]) -> str:
+        """Return the fields of an object."""
+        box = " ".join(f"{value:.2f}" for value in item.box)
+        score = f" {item.score:.6f}" if self.params.scores else ""
+        return f"{words[item.phrase]} {UNKNOWN_BEFORE} {box} {UNKNOWN_AFTER}{score}\n"
 
 
 def single_words(names: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
@@ -14,9 +15,16 @@ from autolabel_exporters.rows import Found
 
 
 class Voc(Exporter):
-    """Boxes in whole pixels, counted from 1, both ends inside, as the VOC development kit has them; no masks."""
+    """Boxes in whole pixels; no masks."""
 
     name = "voc"
+
+    class Params(Exporter.Params):
+        """``origin`` 1 counts pixels from 1, as the VOC development kit does; 0 writes edges from 0, as labelImg does."""
+
+        origin: Literal[0, 1] = 1
+
+    params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``Annotations/*.xml``, with the list ``ImageSets/Main/default.txt`` and ``labelmap.txt``."""
@@ -28,40 +36,43 @@ class Voc(Exporter):
         with listing.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             for image, found in walk(labels):
                 name = names.name(image.id, ".xml")
-                write_text(annotations / name, document(image, found))
+                write_text(annotations / name, document(image, found, self.params.origin))
                 file.write(split_ending(name)[0] + "\n")
         return [annotations, listing, labelmap]
 
 
-def document(image: Image, found: Sequence[Found]) -> str:
+def document(image: Image, found: Sequence[Found], origin: int) -> str:
     """Return the XML of one image; ``filename`` is its whole relative path."""
     height, width = image.size
     size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
     head = f"  <folder/>\n  {element('filename', image.id)}\n  {size}\n  <segmented>0</segmented>\n"
-    return f"<annotation>\n{head}{''.join(entry(item, image.size) for item in found)}</annotation>\n"
+    return f"<annotation>\n{head}{''.join(entry(item, image.size, origin) for item in found)}</annotation>\n"
 
 
-def entry(item: Found, size: Size) -> str:
+def entry(item: Found, size: Size, origin: int) -> str:
     """Return one object."""
-    corners = zip(("xmin", "ymin", "xmax", "ymax"), pixels(item.box, size), strict=True)
+    corners = zip(("xmin", "ymin", "xmax", "ymax"), pixels(item.box, size, origin), strict=True)
     box = "".join(element(tag, value) for tag, value in corners)
     flags = "<pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
     named, scored = element("name", item.phrase), element("score", item.score)
     return f"  <object>{named}{flags}{scored}<bndbox>{box}</bndbox></object>\n"
 
 
-def pixels(box: Sequence[float], size: Size) -> tuple[int, int, int, int]:
-    """Return first and last pixel of a half-open box, counted from 1, at least one pixel and inside the image."""
-    (left, right), (top, bottom) = (
-        span(box[axis], box[axis + 2], limit) for axis, limit in ((0, size[1]), (1, size[0]))
-    )
-    return left, top, right, bottom
+def pixels(box: Sequence[float], size: Size, origin: int) -> tuple[int, int, int, int]:
+    """Return a half-open box rounded to whole pixels, at least one of them and inside the image.
+
+    Origin 1 names the first and the last pixel, counted from 1; origin 0 the left, top, right and bottom edge.
+    """
+    height, width = size
+    left, right = span(box[0], box[2], width)
+    top, bottom = span(box[1], box[3], height)
+    return left + origin, top + origin, right, bottom
 
 
 def span(start: float, end: float, limit: int) -> tuple[int, int]:
-    """Return the first and last pixel of a half-open span, counted from 1."""
-    first = min(max(round(start) + 1, 1), limit)
-    return first, min(max(round(end), first), limit)
+    """Return a half-open span rounded to whole pixels."""
+    first = min(max(round(start), 0), limit - 1)
+    return first, min(max(round(end), first + 1), limit)
 
 
 def single_line(text: str) -> str:

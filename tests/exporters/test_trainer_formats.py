@@ -91,17 +91,24 @@ def test_voc_counts_pixels_from_one_with_both_ends_inside(row: Any, export: Any)
     assert files["ImageSets/Main/default.txt"].read_text() == "in/é\nb\n"
 
 
-def test_kitti_has_sixteen_fields_and_words_for_names(row: Any, export: Any) -> None:
+def test_voc_edges_from_zero(row: Any, export: Any) -> None:
+    files = export(Voc, [row("a.jpg", [*BOXES, [0, 0, 0.2, 60]])], origin=0)
+    root = ElementTree.parse(files["Annotations/a.xml"]).getroot()
+    assert voc_boxes(root) == [[1, 2, 11, 22], [30, 5, 50, 26], [79, 59, 80, 60], [0, 0, 1, 60]]
+
+
+def test_kitti_has_fifteen_fields_and_words_for_names(row: Any, export: Any) -> None:
     files = export(
         Kitti,
         [row("in/é.jpg", BOXES, phrases=["red car", "dog"], labels=[0, 1, 0]), row("none.jpg")],
         ["red car", "dog"],
     )
     lines = [line.split(" ") for line in files["label_2/in/é.txt"].read_text().splitlines()]
-    assert [len(line) for line in lines] == [16, 16, 16]
+    assert [len(line) for line in lines] == [15, 15, 15]
     assert [line[0] for line in lines] == ["red_car", "dog", "red_car"]
     assert [[float(v) for v in line[4:8]] for line in lines] == BOXES
-    assert [float(line[15]) for line in lines] == pytest.approx([0.9, 0.8, 0.7])
+    scored = export(Kitti, [row("a.jpg", BOXES)], scores=True)["label_2/a.txt"].read_text().splitlines()
+    assert [float(line.split(" ")[15]) for line in scored] == pytest.approx([0.9, 0.8, 0.7])
     assert files["label_2/none.txt"].read_bytes() == b""
     assert json.loads(files["labelmap.json"].read_text()) == {"red_car": "red car", "dog": "dog"}
 
