@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.types.boxes import Boxes, Float64, paired_iou
+from autolabel.types.boxes import Boxes, Float64, iou, paired_iou
 
 Index = npt.NDArray[np.int64]
 
@@ -49,7 +49,6 @@ class Neighbours:
         self.grid = Grid.of(self.boxes, self.groups, threshold) if len(self.boxes) > FEW else None
         self.order = np.arange(len(self.boxes)) if self.grid is None else self.grid.order
         self.sorted_boxes = self.boxes[self.order]
-        self.sorted_groups = self.groups[self.order]
 
     def search(self, queries: Index) -> tuple[int, Index, Index, Float64]:
         """Find the neighbours of the first of ``queries`` (indices of boxes): as many as memory allows, at least one.
@@ -59,22 +58,25 @@ class Neighbours:
         none.
         """
         queries = queries[:QUERIES]
-        low, high = self._ranges(queries)
+        if self.grid is None:
+            return len(queries), *self._compare_all(queries)
+        low, high = self.grid.ranges(self.boxes[queries], self.groups[queries])
         totals = np.cumsum((high - low).sum(axis=1))
         answered = max(1, int(np.searchsorted(totals, CANDIDATES, side="right")))
         row, place = expand(low[:answered], high[:answered])
         i = queries[row]
-        same: npt.NDArray[np.bool_] = (self.sorted_groups[place] == self.groups[i]) & (self.order[place] != i)
-        i, place = i[same], place[same]
+        other: npt.NDArray[np.bool_] = self.order[place] != i
+        i, place = i[other], place[other]
         overlap = paired_iou(self.boxes[i], self.sorted_boxes[place])
         found = overlap >= self.threshold
         return answered, i[found], self.order[place[found]], overlap[found]
 
-    def _ranges(self, queries: Index) -> tuple[Index, Index]:
-        if self.grid is None:
-            whole = np.zeros((len(queries), 1), np.int64)
-            return whole, whole + len(self.boxes)
-        return self.grid.ranges(self.boxes[queries], self.groups[queries])
+    def _compare_all(self, queries: Index) -> tuple[Index, Index, Float64]:
+        overlap = iou(self.boxes[queries], self.boxes)
+        overlap[self.groups[queries][:, None] != self.groups] = 0
+        overlap[np.arange(len(queries)), queries] = 0
+        row, j = np.nonzero(overlap >= self.threshold)
+        return queries[row], j.astype(np.int64), overlap[row, j]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +208,10 @@ def overlaps(boxes: Boxes, threshold: float, *, groups: npt.NDArray[Any] | None 
     waiting = near.order
     parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     while len(waiting):
-        answered, i, j, iou = near.search(waiting)
+        answered, i, j, ratio = near.search(waiting)
         once = i < j
-        parts.append((i[once], j[once], iou[once]))
+        parts.append((i[once], j[once], ratio[once]))
         waiting = waiting[answered:]
-    i, j, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
+    i, j, ratio = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((j, i))
-    return i[order], j[order], iou[order]
+    return i[order], j[order], ratio[order]
