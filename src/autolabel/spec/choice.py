@@ -64,7 +64,7 @@ def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
     if not isinstance(value, Mapping):
         raise PydanticCustomError("wanted", "a mapping", {"wanted": f"a mapping such as {{type: {short_name(value)}}}"})
     if "type" not in value:
-        hint = f"give type: the name of a {kind}"
+        hint = f"give type: the name of {article(kind)}"
         raise _at("type", PydanticCustomError("missing", "missing", {"hint": hint}), value)
     entry = _entry(kind, value["type"], info)
     params = entry.strategy.Params.model_validate(
@@ -81,6 +81,11 @@ def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
     )
 
 
+def article(noun: str) -> str:
+    """Return a noun with its ``a`` or ``an``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def short_name(value: object) -> str:
     """Return a word for an example: the value itself where it is a word."""
     return value if isinstance(value, str) and value.isidentifier() else "..."
@@ -88,7 +93,7 @@ def short_name(value: object) -> str:
 
 def _entry(kind: Kind, name: object, info: ValidationInfo) -> Entry:
     if not isinstance(name, str):
-        raise _at("type", PydanticCustomError("wanted", "text", {"wanted": f"the name of a {kind}"}), name)
+        raise _at("type", PydanticCustomError("wanted", "text", {"wanted": f"the name of {article(kind)}"}), name)
     registry: Registry = (info.context or {})["registry"]
     try:
         return registry.get(kind, name)

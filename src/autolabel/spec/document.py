@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
 from autolabel.errors import Problem, SpecError
-from autolabel.spec.node import Node, Place, short
+from autolabel.spec.limits import MAX_BYTES, LimitError, check
+from autolabel.spec.node import Node, Place, Scalar, short
 from autolabel.spec.scalar import resolve
-
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 50
-MAX_ALIASES = 100
-MAX_NODES = 100_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml: a hundred times faster than any pure parser
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNUSABLE = re.compile(r"[\x00\ud800-\udfff]")
+_MOST = 100
 _HINTS = {
     "mapping values are not allowed": "put a text that contains ': ' in quotes",
-    "cannot start any token": "put a text that begins with @, ` or % in quotes; indent with spaces",
+    "cannot start any token": "put a text that begins with @, ` or % in quotes",
+    "unexpected end of stream": "close the quotes",
     "did not find expected key": "check the indentation, and that quotes and brackets are closed",
     "did not find expected ',' or": "check that the bracket is closed",
 }
@@ -58,23 +57,30 @@ def parse(text: str, locate: Locate) -> Node:
     if bad := _UNPRINTABLE.search(text):
         mark = _Mark.at(text, bad.start())
         raise SpecError(_problem(locate(mark), f"the character {bad.group()!r} is not allowed"))
-    builder = _Builder(yaml.parse(text, Loader=_LOADER), locate)
+    builder = _Builder(_events(text), locate)
     try:
+        check(_events(text))
         root = builder.document()
+    except LimitError as error:
+        raise SpecError(_problem(locate(error.mark), str(error), hint=error.hint)) from None
     except yaml.YAMLError as error:
-        builder.problems.append(_syntax(error, locate))
-        raise SpecError(builder.problems) from None
+        raise SpecError(_syntax(error, text, locate)) from None
     if builder.problems:
-        raise SpecError(builder.problems)
+        raise SpecError(builder.problems[:_MOST])
     return root
 
 
+def _events(text: str) -> Iterator[Any]:
+    return yaml.parse(text, Loader=_LOADER)  # type: ignore[no-any-return]
+
+
 def _text(path: Path, file: str) -> str:
-    if path.is_dir():
-        raise SpecError(Problem(file=file, message="is a folder, wanted a spec file"))
-    if path.exists() and not path.is_file():
-        raise SpecError(Problem(file=file, message="is no regular file"))
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SpecError(Problem(file=file, message="is a folder, wanted a spec file"))
+        if not stat.S_ISREG(mode):
+            raise SpecError(Problem(file=file, message="is no regular file"))
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -103,74 +109,42 @@ class _Mark:
 
 
 class _Builder:
-    """Turns parser events into nodes; counts as it goes, so that nothing large is ever built."""
+    """Turns parser events that have passed the limits into nodes."""
 
     def __init__(self, events: Iterator[Any], locate: Locate) -> None:
         self.events = events
         self.locate = locate
         self.problems: list[Problem] = []
-        self.anchors: dict[str, tuple[Node, int] | None] = {}
-        self.aliases = 0
-        self.nodes = 0
+        self.anchors: dict[str, Node] = {}
 
     def document(self) -> Node:
         root = Node(None, self.locate(_Mark(0, 0)))
-        documents = 0
         for event in self.events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    self.stop(event, "a second document begins here, wanted one")
-            elif isinstance(event, yaml.NodeEvent):
-                root = self.node(event, 1)
+            if isinstance(event, yaml.NodeEvent):
+                root = self.node(event)
         return root
 
-    def node(self, event: Any, depth: int) -> Node:
-        if isinstance(event, yaml.AliasEvent):
-            return self.alias(event)
-        if depth > MAX_DEPTH:
-            self.stop(event, f"is nested deeper than {MAX_DEPTH} levels")
-        self.count(event, 1)
-        before = self.nodes
-        if event.anchor:
-            self.anchors[event.anchor] = None
+    def node(self, event: Any) -> Node:
+        place = self.locate(event.start_mark)
+        if isinstance(event, yaml.ScalarEvent):
+            node = Node(self.scalar(event), place)
+        elif isinstance(event, yaml.AliasEvent):
+            return Node(self.anchors[event.anchor].value, place)
+        else:
+            node = Node(self.mapping() if isinstance(event, yaml.MappingStartEvent) else self.items(), place)
         if event.tag:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             self.note(event, f"the tag {short(tag)} is not allowed", hint="remove it")
-        node = self.content(event, depth)
         if event.anchor:
-            self.anchors[event.anchor] = node, self.nodes - before + 1
+            self.anchors[event.anchor] = node
         return node
 
-    def content(self, event: Any, depth: int) -> Node:
-        place = self.locate(event.start_mark)
-        if isinstance(event, yaml.MappingStartEvent):
-            return Node(self.mapping(depth), place)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return Node(self.items(depth), place)
-        return Node(self.scalar(event), place)
-
-    def alias(self, event: Any) -> Node:
-        self.aliases += 1
-        if self.aliases > MAX_ALIASES:
-            self.stop(event, f"more than {MAX_ALIASES} aliases")
-        if event.anchor not in self.anchors:
-            self.stop(
-                event, f"no anchor is called {short(event.anchor)}", hint="put a text that begins with * in quotes"
-            )
-        anchored = self.anchors[event.anchor]
-        if anchored is None:
-            self.stop(event, f"the anchor {short(event.anchor)} contains itself")
-        node, size = anchored
-        self.count(event, size)
-        return Node(node.value, self.locate(event.start_mark))
-
-    def mapping(self, depth: int) -> dict[str, Node]:
+    def mapping(self) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         merged: list[Node] = []
         for event in self.until(yaml.MappingEndEvent):
-            key = self.key(event, depth)
-            child = self.node(next(self.events), depth + 1)
+            key = self.key(event)
+            child = self.node(next(self.events))
             if key == "<<":
                 merged.append(child)
             elif key in entries:
@@ -189,21 +163,21 @@ class _Builder:
             for key, child in node.value.items():
                 entries.setdefault(key, child)
 
-    def key(self, event: Any, depth: int) -> str:
+    def key(self, event: Any) -> str:
         """A key is its text, whatever it looks like: ``no``, ``010`` and ``null`` are names."""
-        node = self.node(event, depth + 1)
+        node = self.node(event)
         if isinstance(node.value, (dict, list)):
             self.note(event, "a key is a mapping or a list, wanted a word")
         return event.value if isinstance(event, yaml.ScalarEvent) else str(node.value)
 
-    def items(self, depth: int) -> list[Node]:
-        return [self.node(event, depth + 1) for event in self.until(yaml.SequenceEndEvent)]
+    def items(self) -> list[Node]:
+        return [self.node(event) for event in self.until(yaml.SequenceEndEvent)]
 
-    def scalar(self, event: Any) -> Any:
+    def scalar(self, event: Any) -> Scalar:
         if bad := _UNUSABLE.search(event.value):
             self.note(event, f"the character {bad.group()!r} is not allowed")
         if not event.implicit[0]:
-            return event.value
+            return str(event.value)
         try:
             return resolve(event.value)
         except ValueError as error:
@@ -216,26 +190,21 @@ class _Builder:
                 return
             yield event
 
-    def count(self, event: Any, nodes: int) -> None:
-        self.nodes += nodes
-        if self.nodes > MAX_NODES:
-            self.stop(event, f"more than {MAX_NODES:,} values, aliases written out")
-
     def note(self, event: Any, message: str, *, hint: str = "") -> None:
         self.problems.append(_problem(self.locate(event.start_mark), message, hint=hint))
-
-    def stop(self, event: Any, message: str, *, hint: str = "") -> NoReturn:
-        self.note(event, message, hint=hint)
-        raise SpecError(self.problems)
 
 
 def _problem(place: Place, message: str, *, hint: str = "") -> Problem:
     return Problem(file=place.file, line=place.line, column=place.column, message=message, hint=hint)
 
 
-def _syntax(error: yaml.YAMLError, locate: Locate) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None) or _Mark(0, 0)
-    parts = (getattr(error, "context", None), getattr(error, "problem", None))
-    text = ", ".join(part for part in parts if part) or str(error)
-    hint = next((hint for words, hint in _HINTS.items() if words in text), "")
-    return _problem(locate(mark), f"not YAML: {text}", hint=hint)
+def _syntax(error: yaml.YAMLError, text: str, locate: Locate) -> Problem:
+    context, complaint = (getattr(error, name, None) for name in ("context", "problem"))
+    said = ", ".join(part for part in (context, complaint) if part) or str(error)
+    ends = "end of stream" in said
+    marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]
+    mark = next((mark for mark in (reversed(marks) if ends else marks) if mark), _Mark(0, 0))
+    hint = next((hint for words, hint in _HINTS.items() if words in said), "")
+    if text.split("\n")[mark.line : mark.line + 1] and text.split("\n")[mark.line][mark.column :].startswith("\t"):
+        hint = "indent with spaces, not with tabs"
+    return _problem(locate(mark), f"not YAML: {said}", hint=hint)

@@ -19,6 +19,7 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from autolabel.errors import Problem
@@ -27,6 +28,7 @@ from autolabel.spec.choice import AggregatorChoice, ExporterChoice, LabelerChoic
 from autolabel.spec.node import Loc, Node, Place, problem
 
 T = TypeVar("T")
+_MOST = 200
 
 
 class Section(BaseModel):
@@ -37,19 +39,28 @@ class Section(BaseModel):
 
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     """Return the values; raise at each that was there before."""
+    first: dict[T, int] = {}
     details = [
         InitErrorDetails(
-            type=PydanticCustomError("said", "{said}", {"said": f"found {value!r} twice"}), loc=(i,), input=value
+            type=PydanticCustomError("said", "{said}", {"said": f"is the same as entry {first[value]}"}),
+            loc=(index,),
+            input=value,
         )
-        for i, value in enumerate(values)
-        if value in values[:i]
+        for index, value in enumerate(values)
+        if first.setdefault(value, index) != index
     ]
     if details:
-        raise ValidationError.from_exception_data("distinct", details)
+        raise ValidationError.from_exception_data("distinct", details[:_MOST])
     return values
 
 
+def _distinct_gpus(value: str | tuple[int, ...]) -> str | tuple[int, ...]:
+    return value if isinstance(value, str) else _distinct(value)
+
+
 def _several(value: object) -> object:
+    if not isinstance(value, (str, list, tuple)):
+        raise PydanticCustomError("wanted", "{wanted}", {"wanted": "a folder or a list of folders"})
     return [value] if isinstance(value, str) else value
 
 
@@ -63,40 +74,50 @@ def _wanted(text: str) -> WrapValidator:
     def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
         try:
             return handler(value)
-        except ValidationError as error:
-            if any(detail["type"] == "said" for detail in error.errors()):
-                raise
+        except ValidationError:
             raise PydanticCustomError("wanted", "{wanted}", {"wanted": text}) from None
 
     return WrapValidator(check)
 
 
-def _either(one: dict[str, Any], many: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [one, many]}
-
+_UNIQUE: JsonDict = {"uniqueItems": True}
+_ONE_SOURCE: JsonDict = {
+    "oneOf": [
+        {
+            "required": [one],
+            "properties": {
+                key: {"not": {"type": "null"}} if key == one else {"type": "null"}
+                for key in ("classes", "captions", "boxes")
+            },
+        }
+        for one in ("classes", "captions", "boxes")
+    ]
+}
 
 Whole = Annotated[int, Field(strict=True, ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Pixels = Annotated[float, Field(strict=True, ge=0)]
+Location = Annotated[SpecPath, Field(min_length=1)]
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1), Field(json_schema_extra={"pattern": r"\S"})
 ]
-Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_distinct)]
+Names = Annotated[tuple[Name, ...], Field(min_length=1, json_schema_extra=_UNIQUE), AfterValidator(_distinct)]
+Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, json_schema_extra=_UNIQUE)]
 Folders = Annotated[
-    tuple[SpecPath, ...],
+    tuple[Location, ...],
     Field(min_length=1),
     AfterValidator(_distinct),
-    BeforeValidator(_several, json_schema_input_type=str | list[str]),
+    BeforeValidator(_several, json_schema_input_type=Annotated[str, Field(min_length=1)] | Texts),
 ]
-Gpus = Annotated[
-    tuple[Whole, ...],
-    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
-]
+Kind = Literal["auto", "cpu", "mps"]
+Gpus = Annotated[tuple[Whole, ...], Field(min_length=1)]
+Numbers = Annotated[list[Whole], Field(min_length=1, json_schema_extra=_UNIQUE)]
 Devices = Annotated[
-    Literal["auto", "cpu", "mps"] | Gpus,
+    Kind | Gpus,
     _wanted("'auto', 'cpu', 'mps' or GPU numbers such as [0, 1]"),
-    BeforeValidator(_several_devices),
+    AfterValidator(_distinct_gpus),
+    BeforeValidator(_several_devices, json_schema_input_type=Kind | Whole | Numbers),
 ]
 Failures = Annotated[Whole | Share, _wanted("a share between 0.0 and 1.0, or a whole number of images")]
 
@@ -104,12 +125,14 @@ Failures = Annotated[Whole | Share, _wanted("a share between 0.0 and 1.0, or a w
 class DataSpec(Section):
     """What is labelled, and what is asked of it: exactly one of classes, captions, boxes."""
 
+    model_config = ConfigDict(json_schema_extra=_ONE_SOURCE)
+
     images: Folders = Field(description="folder of images, or a list of folders, searched with their subfolders")
     classes: Names | None = Field(None, description="names that every image is asked for")
-    captions: SpecPath | None = Field(
+    captions: Location | None = Field(
         None, description="JSONL file: file_name, caption and noun_chunks of an image a line"
     )
-    boxes: SpecPath | None = Field(None, description="COCO file of given boxes; images holds its file names")
+    boxes: Location | None = Field(None, description="COCO file of given boxes; images holds its file names")
     follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
 
     @model_validator(mode="after")
@@ -155,8 +178,8 @@ class RunSpec(Section):
 class FilterSpec(Section):
     """Boxes that are left out of every export; sides in pixels, areas as a share of the image."""
 
-    min_size: Annotated[float, Field(strict=True, ge=0)] | None = Field(None, description="shortest side, in pixels")
-    max_size: Annotated[float, Field(strict=True, gt=0)] | None = Field(None, description="longest side, in pixels")
+    min_size: Pixels | None = Field(None, description="shortest side, in pixels")
+    max_size: Pixels | None = Field(None, description="longest side, in pixels")
     min_area: Share | None = Field(None, description="smallest area, as a share of the image")
     max_area: Share | None = Field(None, description="largest area, as a share of the image")
 
@@ -197,7 +220,7 @@ class OutputSpec(Section):
 class Spec(Section):
     """A whole spec; validated with the context ``{"root": folder of the spec, "registry": Registry}``."""
 
-    version: Literal[1] = Field(description="version of the spec's form: 1")
+    version: Literal[1] = Field(description="1, the version of the spec's form")
     data: DataSpec = Field(description="images, and what is asked of them")
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)] = Field(description="labelers, one after the other")
     devices: Devices = Field("auto", description="GPU numbers, or auto: the GPUs there are, else the CPU; or cpu, mps")
@@ -211,7 +234,7 @@ class Spec(Section):
     commercial: StrictBool = Field(
         False, description="refuse weights whose licence forbids commercial use, or is not known"
     )
-    results_dir: SpecPath = Field(description="folder that the results are written to")
+    results_dir: Location = Field(description="folder that the results are written to")
 
     _source: Node = PrivateAttr(default_factory=lambda: Node({}, Place("<spec>")))
     _notices: tuple[str, ...] = PrivateAttr(())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from autolabel.errors import Problem
 
@@ -16,8 +15,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 _BARE = re.compile(r"[\w-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A file as the user named it, with a line and column that count from 1 (0: not known)."""
 
     file: str
@@ -25,8 +23,7 @@ class Place:
     column: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class Node(NamedTuple):
     """A scalar, a mapping of nodes or a list of nodes; never changed, so that aliases can share it.
 
     ``place`` is where the entry begins: the key of a mapping's entry, the item of a list.
@@ -47,10 +44,13 @@ class Node:
 
     def child(self, part: str | int) -> Node | None:
         """Return the entry of a mapping or list, or None where there is none."""
-        if isinstance(self.value, dict):
-            return self.value.get(part) if isinstance(part, str) else None
-        if isinstance(self.value, list) and isinstance(part, int) and 0 <= part < len(self.value):
-            return self.value[part]
+        value = self.value
+        if isinstance(value, dict) and isinstance(part, str):
+            entry: Node | None = value.get(part)
+            return entry
+        if isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value):
+            item: Node = value[part]
+            return item
         return None
 
     def find(self, loc: Loc) -> Node | None:

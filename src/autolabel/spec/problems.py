@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +17,9 @@ from autolabel.spec.node import Loc, Node, dotted, short, trace
 
 MOST = 100
 _YES_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_ELSEWHERE = {"gpu_ids": "devices", "num_gpus": "devices"}
 
 _WANTED = {
     "string_type": "text",
@@ -61,11 +66,16 @@ def problems(
         place, words = trace(root, detail["loc"], missing=missing)
         grouped.setdefault((place.file, words, missing), []).append(detail)
     found = [_problem(group, root, model, registry) for group in grouped.values()]
-    found.sort(key=lambda one: (one.file, one.line, one.column))
+    found = by_place(found)
     if len(found) > MOST:
         rest = Problem(file=found[0].file, message=f"and {len(details) - MOST:,} more problems")
         return [*found[:MOST], rest]
     return found
+
+
+def by_place(found: Iterable[Problem]) -> list[Problem]:
+    """Return problems in the order of their places; those without a line come last."""
+    return sorted(found, key=lambda one: (one.file, one.line or sys.maxsize, one.column))
 
 
 def near(name: str, known: Sequence[str]) -> str:
@@ -101,7 +111,7 @@ def _problem(group: list[Any], root: Node, model: type[BaseModel], registry: Reg
     elif detail["type"] == "extra_forbidden":
         name = str(detail["loc"][-1])
         message = f"unknown key {short(name)}"
-        hint = near(name, known_keys(model, detail["loc"][:-1], root, registry))
+        hint = _hint_for_key(name, _models(model, detail["loc"][:-1], root, registry))
     else:
         message, hint = _complaint(group)
     return Problem(
@@ -124,6 +134,8 @@ def _wanted(detail: Any) -> str:
     if detail["type"] in ("string_too_short", "string_too_long"):
         least = context.get("min_length")
         return "text that is not empty" if least == 1 else f"{least or context.get('max_length')} characters"
+    if detail["type"] == "too_short" and isinstance(detail["input"], str):
+        return "text that is not empty"
     if detail["type"] in _LENGTHS:
         text = _LENGTHS[detail["type"]].format(**context)
         return f"{text} {'entry' if text.endswith(' 1') else 'entries'}"
@@ -137,10 +149,22 @@ def _hint(detail: Any) -> str:
     if kind == "string_type" and isinstance(value, (int, float, bool)):
         return f'put it in quotes: "{show(value)}"'
     if kind in ("literal_error", "enum") and isinstance(value, str):
-        known = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
+        known = re.findall("'([^']*)'", detail["ctx"]["expected"])
         match = difflib.get_close_matches(value[:80], known, n=1)
-        return f"did you mean {match[0]!r}?" if match else ""
-    return ""
+        if match:
+            return f"did you mean {match[0]!r}?"
+    return "write it without quotes" if isinstance(value, str) and _is_number(kind, value) else ""
+
+
+def _is_number(kind: str, value: str) -> bool:
+    """Return whether a number is wanted, and a text that looks like one was found."""
+    return kind not in ("string_type", "missing") and bool(_NUMBER.fullmatch(value))
+
+
+def _clause(sentence: str) -> str:
+    """Return a sentence without its capital and full stop."""
+    first = sentence[:1].lower() if sentence[1:2].islower() else sentence[:1]
+    return (first + sentence[1:]).rstrip(".")
 
 
 def _description(model: type[BaseModel], detail: Any, root: Node, registry: Registry | None) -> str:
@@ -149,17 +173,23 @@ def _description(model: type[BaseModel], detail: Any, root: Node, registry: Regi
     for owner in _models(model, detail["loc"][:-1], root, registry):
         field = owner.model_fields.get(str(detail["loc"][-1]))
         if field and field.description:
-            return f"give {detail['loc'][-1]}: {field.description}"
+            return f"give {detail['loc'][-1]}: {_clause(field.description)}"
     return ""
 
 
-def known_keys(model: type[BaseModel], loc: Loc, root: Node, registry: Registry | None) -> list[str]:
-    """Return the keys that the mapping at ``loc`` may have."""
-    return [
-        field.alias or name
-        for owner in _models(model, loc, root, registry)
-        for name, field in owner.model_fields.items()
+def _hint_for_key(name: str, owners: list[type[BaseModel]]) -> str:
+    """Return the nearest known key, one of that very name in a section below, or all."""
+    fields = {known: field for owner in owners for known, field in owner.model_fields.items()}
+    below = [
+        f"{section}.{name}"
+        for section, field in fields.items()
+        if isinstance(field.annotation, type) and name in getattr(field.annotation, "model_fields", {})
     ]
+    if below:
+        return f"did you mean {below[0]!r}?"
+    if _ELSEWHERE.get(name) in fields:
+        return f"did you mean {_ELSEWHERE[name]!r}?"
+    return near(name, list(fields))
 
 
 def _models(model: type[BaseModel], loc: Loc, root: Node, registry: Registry | None) -> list[type[BaseModel]]:

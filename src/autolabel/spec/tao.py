@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from autolabel.errors import Problem, SpecError
 from autolabel.spec.node import Loc, Node, Place, dotted, from_plain, problem, trace, walk
 from autolabel.spec.overrides import COMMAND_LINE
-from autolabel.spec.problems import problems
+from autolabel.spec.problems import by_place, problems
 from autolabel.spec.tao_table import NATIVE, ROWS, TYPES, UNSUPPORTED, Row, tao_model
 
 MISSING = "???"
@@ -48,8 +48,10 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
     given = _given(root)
     kind = str(asked.value) if asked is not None and asked.value != MISSING else "mal"
     wrong = _shape(given) + (_missing(root, given, kind) if kind in TYPES else [])
+    if given.child("autolabel_type") is None and given.child("mal") is None:
+        wrong = [_absent(root, ("autolabel_type",), hint="autolabel_type: grounding_dino")]
     if wrong:
-        raise SpecError(sorted(wrong, key=lambda one: (one.file, one.line, one.column)))
+        raise SpecError(by_place(wrong))
     return _Rewrite(given, kind).document(), _notices(given, kind)
 
 
@@ -81,16 +83,13 @@ def _missing(root: Node, given: Node, kind: str) -> list[Problem]:
     return found
 
 
-def _absent(root: Node, loc: Loc) -> Problem:
+def _absent(root: Node, loc: Loc, message: str = "missing", *, hint: str = "") -> Problem:
+    """Return a problem with a key that is not there or not filled, at the nearest section that is there."""
     written = root.find(loc)
     if written is not None and written.value == MISSING:
         return problem(root, loc, "missing: ??? stands for a value that must be given")
-    hint = (
-        "autolabel_type is mal unless it is given" if loc[0] == "mal" and root.child("autolabel_type") is None else ""
-    )
-    place, words = trace(root, loc[:-1])
-    path = dotted((*words, *loc[len(words) :]))
-    return Problem(file=place.file, line=place.line, column=place.column, path=path, message="missing", hint=hint)
+    place, _ = trace(root, loc)
+    return Problem(file=place.file, line=place.line, column=place.column, path=dotted(loc), message=message, hint=hint)
 
 
 def _asked_twice(root: Node, given: Node) -> list[Problem]:
@@ -100,7 +99,7 @@ def _asked_twice(root: Node, given: Node) -> list[Problem]:
         return [problem(root, (*dataset, "noun_chunk_path"), "class_names is given too, wanted only one of the two")]
     if not _filled(names) and not _filled(chunks):
         message = "found neither class_names nor noun_chunk_path, wanted one of the two"
-        return [problem(root, dataset, message)]
+        return [_absent(root, dataset, message)]
     return []
 
 

@@ -29,14 +29,7 @@ Sources = dict[str, Any] | list[dict[str, Any]]
 
 TYPES = ("mal", "grounding_dino")
 UNSUPPORTED = ("video_reasoning_annotation", "image_grounding", "image_referring_expression", "vllm_captioning")
-Type = Literal[
-    "mal",
-    "grounding_dino",
-    "video_reasoning_annotation",
-    "image_grounding",
-    "image_referring_expression",
-    "vllm_captioning",
-]
+Type = Literal["mal", "grounding_dino"]
 Backbone = Literal[
     "swin_tiny_224_1k",
     "swin_base_224_22k",

@@ -1,0 +1,91 @@
+"""Right specs, and that the published schemas and the loader think alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from autolabel.errors import SpecError
+from autolabel.registry import Registry
+from autolabel.spec.document import read
+from autolabel.spec.load import load_spec, spec_from_mapping
+from autolabel.spec.schema import spec_schema, tao_schema
+from autolabel.spec.tao import is_tao
+
+HERE = Path(__file__).parent
+SPECS = Path(__file__).resolve().parents[2] / "specs"
+GOOD = sorted((HERE / "good").glob("*.yaml"))
+BAD = sorted(path for path in (HERE / "bad").glob("*.yaml") if not path.stem.startswith(("yaml_", "override_")))
+
+NOT_SHAPE = {
+    "param_rule": "a rule between two values",
+    "tao_rounds_rise": "a rule between two values",
+    "tao_temperatures": "a rule between two values",
+    "filter_order": "a rule between two values",
+    "split_sum": "a sum",
+    "classes_twice": "equal only without the spaces around them",
+    "tao_class_twice": "the table does not say that names are distinct: the native form does",
+    "tao_gpus_twice": "the table does not say that numbers are distinct: the native form does",
+    "tao_two_stage": "a form of TAO's that the labeler does not offer",
+    "tao_type_default": "the schema takes the missing type for mal, and misses mal's keys",
+}
+"""Bad specs on which the schemas need not agree, and why."""
+
+
+def schema_of(path: Path, builtins: Registry) -> dict[str, Any]:
+    return tao_schema() if is_tao(read(path)) else spec_schema(builtins)
+
+
+def accepts(path: Path, builtins: Registry) -> bool:
+    return jsonschema.Draft202012Validator(schema_of(path, builtins)).is_valid(read(path).plain())
+
+
+def test_the_corpus_is_there() -> None:
+    assert len(GOOD) >= 12
+    assert set(NOT_SHAPE) <= {path.stem for path in BAD}
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_good_is_accepted_by_both(path: Path, builtins: Registry) -> None:
+    spec = load_spec(path, registry=builtins)
+    jsonschema.validate(read(path).plain(), schema_of(path, builtins))
+    assert Path(spec.results_dir).is_absolute()
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_a_dumped_spec_is_the_same_spec(path: Path, builtins: Registry) -> None:
+    dumped = load_spec(path, registry=builtins).model_dump(mode="json")
+    again = spec_from_mapping(json.loads(json.dumps(dumped)), root="/elsewhere", registry=builtins)
+    assert again.model_dump(mode="json") == dumped
+    jsonschema.validate(dumped, spec_schema(builtins))
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_bad_is_refused_by_both(path: Path, builtins: Registry) -> None:
+    with pytest.raises(SpecError):
+        load_spec(path, registry=builtins)
+    if path.stem not in NOT_SHAPE:
+        assert not accepts(path, builtins)
+
+
+@pytest.mark.parametrize("name", ["text2box", "box2seg"])
+def test_tao_specs_that_are_shipped(name: str, builtins: Registry) -> None:
+    path = SPECS / "tao" / f"{name}.yaml"
+    overrides = ["mal.checkpoint=mal.pth"] if name == "box2seg" else []
+    spec = load_spec(path, overrides=[*overrides, "devices=cpu"], registry=builtins)
+    assert spec.devices == "cpu"
+    assert [Path(folder).resolve() for folder in spec.data.images] == [SPECS.parent / "examples" / "bccd" / "images"]
+
+
+def test_a_whole_number_with_a_point_is_no_integer_here(builtins: Registry) -> None:
+    """JSON Schema says that 4.0 is an integer; a spec that says ``batch_size: 4.0`` is more likely a slip."""
+    mapping = read(HERE / "good" / "least.yaml").plain()
+    assert isinstance(mapping, dict)
+    mapping["run"] = {"batch_size": 4.0}
+    assert jsonschema.Draft202012Validator(spec_schema(builtins)).is_valid(mapping)
+    with pytest.raises(SpecError, match=r"run\.batch_size: found 4\.0, wanted an integer"):
+        spec_from_mapping(mapping, root=".", registry=builtins)
