@@ -49,8 +49,8 @@ def size_group(box: npt.NDArray[np.float32]) -> int:
 def region(box: npt.NDArray[np.float32], size: Size, margins: tuple[float, float]) -> Region:
     """Return the crop of a box that lies inside an image of ``size`` (height, width).
 
-    ``margins`` are shares of the box's width and height, half of each added on either side (MAL's test margin rate);
-    one pixel more on the right and at the bottom, then outwards to whole pixels.
+    It is wider than the box by half of ``margins[0]`` (MAL's test margin rate) and higher by half of ``margins[1]``,
+    the same on either side; one pixel more on the right and at the bottom, then outwards to whole pixels.
     """
     left, right, columns = _span(box[0], box[2], length=size[1], margin=margins[0])
     top, bottom, rows = _span(box[1], box[3], length=size[0], margin=margins[1])

@@ -63,7 +63,7 @@ class Mal(Segmenter):
         crop_size: Annotated[int, Field(ge=32, le=4096)] | None = None
         """Side of the crop that the network sees; the file's own, else 512."""
         test_margin_rate: tuple[Rate, Rate] = (0.6, 0.6)
-        """Share of the box's width and height that the crop is wider and higher than the box."""
+        """The crop is wider than the box by half of the first, as a share, and higher by half of the second."""
         mask_thres: Annotated[tuple[Threshold] | tuple[Threshold, Threshold, Threshold], BeforeValidator(_as_list)] = (
             0.1,
         )
@@ -93,7 +93,7 @@ class Mal(Segmenter):
         return files_of(locate(self.params.checkpoint))
 
     def licence(self) -> Licence:
-        """Return the checkpoint's licence; TAO's and NVlabs' formats are non-commercial unless a file says so."""
+        """Return the checkpoint's licence; NVIDIA's for TAO's and NVlabs' formats unless a file beside it says."""
         return licence(locate(self.params.checkpoint))
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
