@@ -20,7 +20,7 @@ class Voc(Exporter):
     name = "voc"
 
     class Params(Exporter.Params):
-        """``origin`` 1 counts pixels from 1, as the VOC development kit does; 0 writes edges from 0, as labelImg does."""
+        """``origin`` 1 counts pixels from 1, as VOC's own kit does; 0 writes edges from 0, as labelImg does."""
 
         origin: Literal[0, 1] = 1
 

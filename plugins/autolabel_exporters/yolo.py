@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.errors import DataError
+from autolabel.paths import SpecPath
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
 from autolabel_exporters.file_names import split_ending
@@ -23,29 +25,29 @@ class Yolo(Exporter):
     name = "yolo"
 
     class Params(Exporter.Params):
-        """``segmentation`` writes polygons; ``link_images`` puts links to the images where trainers look for them."""
+        """``segmentation`` writes polygons; where ``images`` names the folder of the images, ``images/`` links to them."""
 
         segmentation: bool = False
-        link_images: bool = True
+        images: SpecPath | None = None
 
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``labels/*.txt``, empty for an empty image, ``data.yaml``, and links in ``images/``."""
+        """Write ``labels/*.txt``, empty for an empty image, ``data.yaml``, and perhaps links in ``images/``.
+
+        Raises DataError where an image to link to is not there.
+        """
         names, index = survey(labels), {name: number for number, name in enumerate(classes)}
-        folders, data = [out / "labels"], out / "data.yaml"
-        folders[0].mkdir()
+        folder, data = out / "labels", out / "data.yaml"
+        folder.mkdir()
         write_text(data, data_yaml(classes))
-        if self.params.link_images:
-            folders.append(out / "images")
-            folders[1].mkdir()
         for image, found in walk(labels):
             text = "".join(self.line(item, index[item.phrase], image.size) for item in found)
             name = names.name(image.id, ".txt")
-            write_text(out / "labels" / name, text)
-            if self.params.link_images:
-                link(image, out / "images" / split_ending(name)[0])
-        return [data, *folders]
+            write_text(folder / name, text)
+            if self.params.images:
+                link(image, self.params.images, out / "images" / split_ending(name)[0])
+        return [data, folder, *([out / "images"] if (out / "images").exists() else [])]
 
     def line(self, item: Found, number: int, size: Size) -> str:
         """Return one object."""
@@ -72,11 +74,14 @@ def outline(item: Found, size: Size) -> str:
     return " ".join(f"{share:.6f}" for share in shares.reshape(-1).tolist())
 
 
-def link(image: Image, stem: Path) -> None:
-    """Make a symbolic link to an image, named as its label file is but for the ending."""
+def link(image: Image, root: str, stem: Path) -> None:
+    """Make a symbolic link to an image below ``root``, named as its label file is but for the ending."""
+    target = Path(root).joinpath(*(part for part in image.id.split("/") if part not in ("", ".", "..")))
+    if not target.is_file():
+        raise DataError(f"{target}: no such image", hint="set `images` to the folder that image names are relative to")
     path = stem.with_name(stem.name + (split_ending(image.id)[1] or ".jpg"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(Path(image.path).absolute())
+    path.symlink_to(target)
 
 
 def data_yaml(classes: Sequence[str]) -> str:

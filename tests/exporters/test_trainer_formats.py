@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 from ruamel.yaml import YAML
 
+from autolabel.errors import DataError
 from autolabel_exporters.kitti import Kitti, single_words
 from autolabel_exporters.voc import Voc
 from autolabel_exporters.yolo import Yolo
@@ -37,16 +38,17 @@ def test_yolo_boxes_come_back_from_shares(row: Any, export: Any) -> None:
     assert "labels/no.txt" not in files
 
 
-def test_yolo_links_images_where_trainers_look(row: Any, export: Any, tmp_path: Any) -> None:
-    photo = tmp_path / "photo.jpg"
-    photo.write_bytes(b"pixels")
-    labels = row("in/a.jpg", BOXES)
-    object.__setattr__(labels.image, "path", str(photo))
-    files = export(Yolo, [labels])
+def test_yolo_links_images_where_trainers_look(row: Any, export: Any, tmp_path_factory: Any) -> None:
+    root = tmp_path_factory.mktemp("photos")
+    (root / "in").mkdir()
+    (root / "in/a.jpg").write_bytes(b"pixels")
+    files = export(Yolo, [row("in/a.jpg", BOXES)], images=str(root))
     linked = files["images/in/a.jpg"]
     assert linked.is_symlink() and linked.read_bytes() == b"pixels"
     assert str(linked).replace("/images/", "/labels/")[:-4] + ".txt" == str(files["labels/in/a.txt"])
-    assert [name for name in export(Yolo, [labels], link_images=False) if name.startswith("images")] == []
+    assert sorted(export(Yolo, [row("in/a.jpg", BOXES)])) == ["data.yaml", "labels/in/a.txt"]
+    with pytest.raises(DataError, match=r"b\.jpg: no such image"):
+        export(Yolo, [row("b.jpg")], images=str(root))
 
 
 def test_yolo_names_survive_yaml(row: Any, export: Any) -> None:
