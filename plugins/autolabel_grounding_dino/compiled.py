@@ -16,10 +16,11 @@ SIGNATURE = (
 
 @numba.njit(SIGNATURE, nogil=True, fastmath=True, cache=True)
 def sample(value: Any, shapes: Any, starts: Any, places: Any, weights: Any, result: Any, first: int, last: int) -> None:
-    """Add weighted bilinear samples of ``value`` (batch, tokens, heads, channels) to ``result``, query by query.
+    """Add weighted bilinear samples of ``value`` (batch, tokens, heads, channels) to ``result`` for some queries.
 
-    ``first`` and ``last`` bound the queries (last excluded). ``places`` are x, y in 0..1 as (batch, queries, heads, levels, points, 2), ``weights`` the same without the last
-    dimension, ``result`` zeros of (batch, queries, heads, channels); what lies outside a map counts as zero.
+    ``places`` are x, y in 0..1 as (batch, queries, heads, levels, points, 2), ``weights`` the same without the last
+    dimension, ``result`` zeros of (batch, queries, heads, channels), filled from query ``first`` up to but not ``last``;
+    what lies outside a map counts as zero.
     """
     heads, levels, points = weights.shape[2:]
     channels = value.shape[3]

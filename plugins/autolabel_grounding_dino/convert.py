@@ -84,7 +84,7 @@ RENAMES: tuple[tuple[str, str], ...] = (
 )
 _PATTERNS = tuple((re.compile(pattern), replacement) for pattern, replacement in RENAMES)
 _STAGE_NORM = re.compile(r"^backbone\.0\.norm(\d)\.")
-_RESNET_LAYER = re.compile(RESNET_BLOCK + r"(conv|bn|downsample\.)(\d)\.")
+_RESNET_LAYER = re.compile(RESNET_BLOCK + r"(conv|bn|downsample\.(?=[01]))(\d)\.")
 _RESNET_PARTS = {"conv": "convolution", "bn": "normalization"}
 _PACKED = re.compile(r"(?P<start>.*\.)(?:qkv\.|in_proj_)(?P<kind>weight|bias)$")
 

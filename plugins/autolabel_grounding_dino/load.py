@@ -75,7 +75,12 @@ def build(fields: Mapping[str, Any], state: dict[str, Tensor], *, path: Path) ->
         config = GroundingDinoConfig.from_dict(plain)
         with _silence():
             loaded: Any = GroundingDinoForObjectDetection.from_pretrained(
-                None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
+                None,
+                config=config,
+                state_dict=state,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
             )
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: does not fit a Grounding DINO: {str(error).strip()[:500]}") from error

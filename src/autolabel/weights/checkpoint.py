@@ -102,6 +102,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    called = f"{name}@{revision}" if revision else name
     patterns = list(HUB_FILES)
     try:
         cached = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
@@ -115,6 +116,6 @@ def _snapshot(name: str, revision: str | None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
-            f"{name!r} is neither in the local Hugging Face cache nor can it be fetched: {reason}",
+            f"{called!r} is neither in the local Hugging Face cache nor can it be fetched: {reason}",
             hint=f"give the folder of a downloaded copy, or use a shipped one: {', '.join(shipped())}",
         ) from error

@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
 NESTS = ("state_dict", "model", "model_state_dict", "module")
-LIKELY_TEXT = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
-    (b"<", "a web page, not weights"),
-)
+LIKELY_TEXT = {
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself",
+    b"<!doctype": "a web page, not weights",
+    b"<html": "a web page, not weights",
+    b"<?xml": "an XML page, not weights",
+}
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file, or of a folder's weight files, by key, on the CPU.
 
-    safetensors are mapped; ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` go through torch's weights-only reader, which runs no
+    Only these tensors are read into memory. ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` go through torch's weights-only reader, which runs no
     code; tensors nested under ``state_dict`` or ``model`` are taken out. Raises WeightsError that names the file and
     the reason: not weights, truncated, encrypted, holds objects that would run code, or holds no tensors.
     """
@@ -33,6 +35,11 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     for file in weight_files(path) if path.is_dir() else (path,):
         state.update(_load_file(file))
     return state
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take mapped tensors into memory, so that a file replaced during a run does not change the network."""
+    return {key: tensor.clone() for key, tensor in state.items()}
 
 
 def _load_file(file: Path) -> dict[str, Tensor]:
@@ -54,8 +61,8 @@ def _refuse_text(file: Path) -> None:
         raise WeightsError(f"{file}: cannot be read: {error.strerror or error}") from error
     if not start:
         raise WeightsError(f"{file}: empty", hint="download it again")
-    for mark, kind in LIKELY_TEXT:
-        if start.startswith(mark) and file.suffix != ".json":
+    for mark, kind in LIKELY_TEXT.items():
+        if start.lower().startswith(mark):
             raise WeightsError(f"{file}: {kind}", hint="download it again")
 
 
@@ -67,7 +74,7 @@ def _load_safetensors(file: Path) -> dict[str, Tensor]:
         loaded: dict[str, Tensor] = load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{file}: not a whole safetensors file: {error}", hint="download it again") from error
-    return loaded
+    return _copied(loaded)
 
 
 def _unpickle(file: Path) -> Any:
@@ -100,7 +107,7 @@ def _tensors(file: Path, content: Any) -> dict[str, Tensor]:
             content = content[nest]
     if not isinstance(content, Mapping):
         raise WeightsError(f"{file}: holds a {type(content).__name__}, not tensors by name")
-    state = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}
+    state = _copied({str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)})
     if not state:
         raise WeightsError(f"{file}: holds no tensors; its keys are {', '.join(map(str, list(content)[:5])) or 'none'}")
     return state

@@ -1,0 +1,153 @@
+"""Write, load and ask small Grounding DINO checkpoints with random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autolabel.types import Image, Instances, Prompt, Sample
+from autolabel_grounding_dino.labeler import GroundingDino
+from autolabel_grounding_dino.tokenizer import BERT_BASE
+
+SHARED = Path(__file__).resolve().parents[2] / "../shared/oracles"
+
+MODEL: dict[str, Any] = {
+    "model_type": "grounding-dino",
+    "backbone_config": {
+        "model_type": "swin",
+        "embed_dim": 16,
+        "depths": [1, 1, 2, 1],
+        "num_heads": [1, 2, 4, 4],
+        "window_size": 4,
+        "image_size": 224,
+        "out_features": ["stage2", "stage3", "stage4"],
+    },
+    "text_config": {
+        "model_type": "bert",
+        "vocab_size": 30522,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    },
+    "d_model": 64,
+    "num_queries": 30,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_ffn_dim": 96,
+    "decoder_ffn_dim": 48,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_n_points": 2,
+    "decoder_n_points": 3,
+    "decoder_bbox_embed_share": False,
+}
+
+
+def random_folder(folder: Path, model: dict[str, Any]) -> Path:
+    """Write a Hugging Face folder with random weights in which every tensor matters."""
+    from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
+
+    torch.manual_seed(5)
+    network = GroundingDinoForObjectDetection(GroundingDinoConfig.from_dict(model))
+    for name, parameter in network.named_parameters():
+        scale = 0.2 if parameter.ndim < 2 or "embed" in name else 1.2 / parameter[0].numel() ** 0.5
+        torch.nn.init.normal_(parameter, std=scale)
+        if "norm" in name and name.endswith("weight"):
+            parameter.data += 1
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+        elif name.endswith("running_mean"):
+            buffer.normal_()
+    network.save_pretrained(folder)
+    processor = {"image_processor": {"size": {"shortest_edge": 64, "longest_edge": 100}}}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    shutil.copy(BERT_BASE / "vocab.txt", folder / "vocab.txt")
+    return folder
+
+
+def load(path: Path, **params: Any) -> GroundingDino:
+    """Return a detector loaded on the CPU."""
+    detector = GroundingDino(GroundingDino.Params(checkpoint=str(path), **params))
+    detector.load("cpu")
+    return detector
+
+
+def photo(height: int, width: int, *phrases: str, seed: int = 0) -> Sample:
+    """Return a sample of smooth random pixels."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    pixels = np.kron(coarse, np.ones((-(-height // 8), -(-width // 8), 1), np.uint8))[:height, :width]
+    image = Image(id=f"{seed}.png", path=f"{seed}.png", size=(height, width))
+    return Sample(image=image, pixels=pixels, prompt=Prompt(phrases), instances=Instances.empty())
+
+
+def detect(detector: GroundingDino, *samples: Sample, floor: float = 0.0) -> list[Instances]:
+    """Return what a detector finds in samples of one batch key, in one batch."""
+    items = detector.prepare([detector.preprocess(sample) for sample in samples])
+    return list(detector.detect(items, [sample.prompt for sample in samples], floor))
+
+
+def original_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of a Hugging Face checkpoint under IDEA-Research's names, projections packed."""
+    from autolabel_grounding_dino.convert import rename
+
+    state = {key: value for key, value in state.items() if "swin.layernorm" not in key}
+    result = {}
+    for key in _original_keys():
+        for kind in ("weight", "bias", ""):
+            full = f"{key}.{kind}" if kind else key
+            parts = [state.get(rename(name)) for name in _parts(full)]
+            if all(part is not None for part in parts):
+                result[full] = torch.cat([part for part in parts if part is not None])
+    missing = len(state) - len({rename(name) for key in result for name in _parts(key)})
+    assert missing == 0, f"{missing} tensors have no original name"
+    return result
+
+
+def _parts(key: str) -> list[str]:
+    for packed, joint in ((".qkv.", "."), (".in_proj_", ".")):
+        if packed in key:
+            start, kind = key.split(packed)
+            return [f"{start}{joint}{role}.{kind}" for role in ("query", "key", "value")]
+    return [key]
+
+
+def _original_keys() -> list[str]:
+    sampling = ("sampling_offsets", "attention_weights", "value_proj", "output_proj")
+    attention = ("in_proj_weight", "in_proj_bias", "out_proj")
+    bert = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
+    bert += ("attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
+    swin = ("norm1", "norm2", "attn.qkv", "attn.proj", "attn.relative_position_bias_table", "mlp.fc1", "mlp.fc2")
+    fused = [f"attn.{part}{side}_proj" for part in ("", "values_", "out_") for side in "vl"]
+    fused += [f"{part}_{side}" for part in ("gamma", "layer_norm") for side in "vl"]
+    plain = ("norm1", "norm2", "linear1", "linear2")
+    resnet = [f"{part}{number}" for part in ("conv", "bn", "downsample.") for number in range(4)]
+    names = ["feat_map", "backbone.0.patch_embed.proj", "backbone.0.patch_embed.norm"]
+    names += ["backbone.0.conv1", "backbone.0.bn1", "bert.embeddings.LayerNorm"]
+    names += [f"bert.embeddings.{part}_embeddings" for part in ("word", "position", "token_type")]
+    names += [f"transformer.{part}" for part in ("level_embed", "tgt_embed", "enc_output", "enc_output_norm")]
+    names += ["transformer.decoder.norm"]
+    for i in range(6):
+        names += [f"bert.encoder.layer.{i}.{part}" for part in bert] + [f"backbone.0.norm{i}"]
+        names += [f"input_proj.{i}.{part}" for part in (0, 1)]
+        names += [f"backbone.0.layers.{i}.downsample.{part}" for part in ("norm", "reduction")]
+        names += [f"backbone.0.layers.{i}.blocks.{j}.{part}" for j in range(2) for part in swin]
+        names += [f"backbone.0.layer{i}.{j}.{part}" for j in range(2) for part in resnet]
+        names += [f"transformer.encoder.layers.{i}.self_attn.{part}" for part in sampling]
+        names += [f"transformer.encoder.text_layers.{i}.self_attn.{part}" for part in attention]
+        names += [f"transformer.encoder.{kind}.{i}.{part}" for kind in ("layers", "text_layers") for part in plain]
+        names += [f"transformer.encoder.fusion_layers.{i}.{part}" for part in fused]
+        layer = f"transformer.decoder.layers.{i}"
+        names += [f"{layer}.cross_attn.{part}" for part in sampling]
+        names += [f"{layer}.{block}.{part}" for block in ("self_attn", "ca_text") for part in attention]
+        names += [f"{layer}.{part}" for part in (*plain, "norm3", "catext_norm")]
+        names += [f"transformer.decoder.ref_point_head.layers.{i}", f"transformer.enc_out_bbox_embed.layers.{i}"]
+        names += [f"{start}bbox_embed.{i}.layers.{j}" for start in ("", "transformer.decoder.") for j in range(3)]
+    norms = [name for name in names if ".bn" in name or name.endswith("downsample.1")]
+    return names + [f"{name}.running_{part}" for name in norms for part in ("mean", "var")]
