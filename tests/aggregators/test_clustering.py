@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 
@@ -41,6 +41,7 @@ def dense(boxes: Float32, eps: float, min_samples: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("min_samples", [1, 2, 3, 5])
+@settings(max_examples=50)
 @given(seed=SEEDS, n=COUNTS, eps=st.sampled_from([1e-12, 0.3, 0.4, 0.5, 0.7, 0.9]))
 def test_clusters_are_those_of_scikit_learn(min_samples: int, seed: int, n: int, eps: float) -> None:
     boxes = lattice(seed, n)
@@ -49,6 +50,7 @@ def test_clusters_are_those_of_scikit_learn(min_samples: int, seed: int, n: int,
     assert partition(scikit_clusters(boxes, eps, min_samples=min_samples)) == expected
 
 
+@settings(max_examples=50)
 @given(seed=SEEDS, n=COUNTS, min_samples=st.integers(1, 4))
 def test_no_cluster_reaches_across_groups(seed: int, n: int, min_samples: int) -> None:
     found = crowd(seed, n)
@@ -60,6 +62,7 @@ def test_no_cluster_reaches_across_groups(seed: int, n: int, min_samples: int) -
     assert partition(clusters(found.boxes, 0.5, min_samples=min_samples, groups=found.labels)) == expected
 
 
+@settings(max_examples=50)
 @given(seed=SEEDS, n=COUNTS, across=st.booleans(), min_samples=st.integers(1, 3))
 def test_merging_follows_the_definition(seed: int, n: int, across: bool, min_samples: int) -> None:
     found = crowd(seed, n)
@@ -83,6 +86,7 @@ def test_merging_follows_the_definition(seed: int, n: int, across: bool, min_sam
     assert np.allclose(merged.boxes, np.array([row[3] for row in expected]).reshape(-1, 4), atol=1e-4)
 
 
+@settings(max_examples=50)
 @given(seed=SEEDS, n=COUNTS, min_samples=st.integers(1, 4))
 def test_the_order_of_the_input_does_not_matter(seed: int, n: int, min_samples: int) -> None:
     found = crowd(seed, n)
@@ -93,6 +97,7 @@ def test_the_order_of_the_input_does_not_matter(seed: int, n: int, min_samples: 
         assert np.array_equal(getattr(first, column), getattr(second, column))
 
 
+@settings(max_examples=50)
 @given(seed=SEEDS, n=COUNTS)
 def test_by_default_every_label_stays(seed: int, n: int) -> None:
     found = crowd(seed, n)
