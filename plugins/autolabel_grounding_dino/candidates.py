@@ -19,8 +19,8 @@ def candidates(
     """Return every (query, phrase) pair that scores above ``floor``, best first, in pixels of an image of ``size``.
 
     ``logits`` are (queries, tokens), ``boxes`` (queries, 4) as centre x, y, width, height in 0..1. A phrase's score is
-    the mean (TAO) or the maximum (IDEA-Research) over its tokens' sigmoids. Boxes are cut at the image's edges, and
-    dropped where nothing is left.
+    the mean (TAO) or the maximum (IDEA-Research) over its tokens' sigmoids. Boxes may reach beyond the image's edges;
+    those that are not finite, or have no area, are dropped.
     """
     scores = phrase_scores(logits, caption, score=score)
     corners = to_pixels(boxes, size)
@@ -49,10 +49,9 @@ def phrase_scores(logits: Floats, caption: Caption, *, score: Literal["mean", "m
 
 
 def to_pixels(boxes: Floats, size: Size) -> Floats:
-    """Return (queries, 4) x1, y1, x2, y2 inside an image of ``size``; all zero where a number is not finite."""
+    """Return (queries, 4) x1, y1, x2, y2 for an image of ``size``; all zero where a number is not finite."""
     height, width = size
     centre, half = boxes[:, :2], boxes[:, 2:] / 2
     scale = np.array([width, height, width, height], np.float32)
     corners = np.concatenate([centre - half, centre + half], axis=1) * scale
-    corners = np.where(np.isfinite(corners).all(1, keepdims=True), corners, 0)
-    return np.clip(corners, 0, scale).astype(np.float32)
+    return np.where(np.isfinite(corners).all(1, keepdims=True), corners, 0).astype(np.float32)

@@ -96,7 +96,8 @@ class Detector(Labeler):
     def detect(self, prepared: Sequence[Any], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
         """Return, for each item and its prompt, every candidate whose score is above ``floor``; same order.
 
-        ``labels`` index the prompt's phrases; ``rounds`` are ignored. Boxes are in pixels of the upright image.
+        ``labels`` index the prompt's phrases; ``rounds`` are ignored. Boxes are in pixels of the upright image and may
+        reach beyond its edges: they are cut there after aggregation, and dropped where nothing would be left.
         """
 
     def passes(self, prompt: Prompt) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.run.anneal import Annealing, anneal
+from autolabel.run.anneal import Annealing, Asked, anneal
 from autolabel.strategies import Aggregator, Detector
 from autolabel.types import Instances, Prompt, Round
 
@@ -77,7 +77,7 @@ def run(
 ) -> tuple[list[Any], Scripted]:
     detector = Scripted()
     annealing = Annealing(rounds(*thresholds), aggregator or Union(Union.Params()), ask)
-    numbered = [(i, Prompt(phrases), item) for i, item in enumerate(items)]
+    numbered = [Asked(i, Prompt(phrases), (100, 300), item) for i, item in enumerate(items)]
     batches = [numbered[i : i + batch_size] for i in range(0, len(numbered), batch_size)]
     outcomes = dict(anneal(detector, batches, annealing, batch_size=batch_size))
     return [outcomes[i] for i in range(len(items))], detector
@@ -154,6 +154,18 @@ def test_one_image_that_raises_costs_only_itself() -> None:
     outcomes, _ = run(items, ("a",), [0.5], batch_size=4)
     assert [isinstance(outcome, ValueError) for outcome in outcomes] == [False, True, False, False]
     assert [len(outcome) for outcome in outcomes if isinstance(outcome, Instances)] == [1, 1, 1]
+
+
+def test_boxes_are_cut_at_the_edges_after_aggregation_and_unusable_ones_dropped() -> None:
+    class Wild(Scripted):
+        def answer(self, item: dict[str, list[float]], prompt: Prompt, floor: float) -> Instances:
+            wild = [[-50, -5, 20, 10], [290, 90, 400, 200], [300, 0, 310, 9], [np.nan, 0, 1, 1], [0, 0, np.inf, 1]]
+            return Instances.build(wild, scores=[0.9] * 5, labels=[0] * 5)
+
+    annealing = Annealing(rounds(0.5), Union(Union.Params()), "all")
+    [(_, found)] = anneal(Wild(), [[Asked(0, Prompt(("a",)), (100, 300), {})]], annealing, batch_size=1)
+    assert isinstance(found, Instances)
+    assert found.boxes.tolist() == [[0, 0, 20, 10], [290, 90, 300, 100]]
 
 
 def test_no_phrases_means_no_forward_pass() -> None:

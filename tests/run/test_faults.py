@@ -61,7 +61,9 @@ def compiled(registry: Registry, photos: Path, out: Path, **run: Any) -> Compile
     spec = {
         "version": 1,
         "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 2, "start": 0.6, "end": 0.2}}],
+        "stages": [
+            {"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 2, "start": 0.6, "end": 0.2}}
+        ],
         "devices": "cpu",
         "run": {"shard_size": 3, "batch_size": 2, "num_workers": 1, **run},
         "export": [{"type": "coco"}, {"type": "odvg"}, {"type": "csv"}],

@@ -146,7 +146,9 @@ def test_filter_drops_small_boxes_from_exports_only(registry: Registry, photos: 
 
 def test_splits_part_the_images(registry: Registry, photos: Path) -> None:
     run(registry, mapping(photos, output={"split": {"train": 0.5, "val": 0.5, "seed": 1}}, export=[{"type": "coco"}]))
-    parts = [json.loads((photos.parent / "run" / "coco" / s / "annotations.json").read_text()) for s in ("train", "val")]
+    parts = [
+        json.loads((photos.parent / "run" / "coco" / s / "annotations.json").read_text()) for s in ("train", "val")
+    ]
     names = [{image["file_name"] for image in part["images"]} for part in parts]
     assert len(names[0] | names[1]) == 6
     assert not names[0] & names[1]

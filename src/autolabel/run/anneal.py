@@ -12,9 +12,19 @@ import numpy.typing as npt
 
 from autolabel.run.salvage import Outcome, salvage
 from autolabel.strategies import Aggregator, Detector
-from autolabel.types import Instances, Prompt, Round
+from autolabel.types import Instances, Prompt, Round, Size, boxes
 
 Phrases = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """An image that is to be searched: its place in the shard, what is asked, the preprocessed item."""
+
+    position: int
+    prompt: Prompt
+    size: Size
+    item: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,7 @@ class Search:
     """One image on its way through the rounds; a pure state machine that asks for forward passes by phrases."""
 
     prompt: Prompt
+    size: Size
     annealing: Annealing
     round: int = 0
     union: Instances = field(default_factory=Instances.empty)
@@ -63,11 +74,19 @@ class Search:
         return None
 
     def answer(self, phrases: Phrases, found: Instances) -> None:
-        """Take in the candidates above the floor for ``phrases``; labels index ``phrases``."""
+        """Take in the candidates above the floor for ``phrases``; labels index ``phrases``.
+
+        Those that are not finite, or have no area inside the image, are dropped.
+        """
+        found = found.take(usable(found, self.size))
         index = {phrase: label for label, phrase in enumerate(self.prompt.phrases)}
         to_prompt = np.array([index[phrase] for phrase in phrases], np.int32)
         renamed = replace(found, labels=to_prompt[found.labels]) if len(found) else found
         self.answers[phrases] = Candidates(renamed, np.zeros(len(found), bool))
+
+    def result(self) -> Instances:
+        """Return what is kept, cut at the image's edges: only here, so that overlaps are those of whole boxes."""
+        return replace(self.kept, boxes=boxes.clip(self.kept.boxes, self.size))
 
     def asked(self) -> Phrases:
         """Return what this round asks: everything, or (TAO's rule) the phrases without a label."""
@@ -93,6 +112,12 @@ class Search:
         return int((self.kept.rounds == round.index).sum())
 
 
+def usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
+    """Return which of N candidates have finite numbers and some area inside the image."""
+    finite = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
+    return finite & (boxes.areas(boxes.clip(np.where(finite[:, None], found.boxes, 0), size)) > 0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting:
     """A search with its prepared item, waiting for a forward pass."""
@@ -105,14 +130,14 @@ class Waiting:
 
 def anneal(
     detector: Detector,
-    batches: Iterable[Sequence[tuple[int, Prompt, Any]]],
+    batches: Iterable[Sequence[Asked]],
     annealing: Annealing,
     *,
     batch_size: int,
 ) -> Iterator[tuple[int, Outcome[Instances]]]:
     """Yield (position, labels or the error that image caused) for every image, in order of completion.
 
-    ``batches`` hold (position, prompt, preprocessed item), all of one batch key. Images wait first in, first out, and
+    All ``batches`` are of one batch key. Images wait first in, first out, and
     those that are done leave: what shares a forward pass depends on the input alone, never on timing. Fewer than two
     batches are prepared at any time, which bounds the memory that vision features take.
     """
@@ -131,22 +156,22 @@ def anneal(
 
 def admit(
     detector: Detector,
-    batch: Sequence[tuple[int, Prompt, Any]],
+    batch: Sequence[Asked],
     annealing: Annealing,
     waiting: deque[Waiting],
 ) -> Iterator[tuple[int, Outcome[Instances]]]:
     """Prepare a batch and let its images wait; yield those that have nothing to ask, or cannot be prepared."""
-    prepared = salvage(detector.prepare, [item for _, _, item in batch])
-    for (position, prompt, _), item in zip(batch, prepared, strict=True):
+    prepared = salvage(detector.prepare, [asked.item for asked in batch])
+    for asked, item in zip(batch, prepared, strict=True):
         if isinstance(item, Exception):
-            yield position, item
+            yield asked.position, item
             continue
-        search = Search(prompt, annealing)
+        search = Search(asked.prompt, asked.size, annealing)
         phrases = search.wants()
         if phrases is None:
-            yield position, search.kept
+            yield asked.position, search.result()
         else:
-            waiting.append(Waiting(position, search, item, phrases))
+            waiting.append(Waiting(asked.position, search, item, phrases))
 
 
 def forward(
@@ -163,6 +188,6 @@ def forward(
         one.search.answer(one.phrases, found)
         phrases = one.search.wants()
         if phrases is None:
-            yield one.position, one.search.kept
+            yield one.position, one.search.result()
         else:
             waiting.append(Waiting(one.position, one.search, one.item, phrases))

@@ -15,7 +15,7 @@ from autolabel.images import read_pixels
 from autolabel.plan.model import Choice, Plan, Shard, Stage
 from autolabel.registry import Kind, Registry
 from autolabel.run import record
-from autolabel.run.anneal import Annealing, anneal
+from autolabel.run.anneal import Annealing, Asked, anneal
 from autolabel.run.failpoints import reach
 from autolabel.run.salvage import Outcome, out_of_memory, salvage
 from autolabel.run.store import RunStore, publish
@@ -102,7 +102,7 @@ class Worker:
         batches = chunks(succeeded(loaded, failed), size)
         if isinstance(self.labeler, Detector):
             assert self.annealing is not None, "a detector's stage has rounds"
-            asked = ([(position, rows[position].prompt, item) for position, item in batch] for batch in batches)
+            asked = ([self.asked(rows, position, item) for position, item in batch] for batch in batches)
             yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
         else:
             assert isinstance(self.labeler, Segmenter)
@@ -110,6 +110,11 @@ class Worker:
                 segmented = salvage(self.labeler.segment, [item for _, item in batch])
                 yield from zip((position for position, _ in batch), segmented, strict=True)
         yield from failed
+
+    @staticmethod
+    def asked(rows: Sequence[Labels], position: int, item: Any) -> Asked:
+        """Return what annealing needs of a loaded row."""
+        return Asked(position, rows[position].prompt, rows[position].image.size, item)
 
     def load_row(self, position: int, row: Labels) -> Loaded:
         """Decode an image and preprocess it; an error takes the place of the result."""
