@@ -40,17 +40,17 @@ class Section(BaseModel):
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     """Return the values; raise at each that was there before."""
     first: dict[T, int] = {}
+    doubled = [(index, value) for index, value in enumerate(values) if first.setdefault(value, index) != index]
     details = [
         InitErrorDetails(
             type=PydanticCustomError("said", "{said}", {"said": f"is the same as entry {first[value]}"}),
             loc=(index,),
             input=value,
         )
-        for index, value in enumerate(values)
-        if first.setdefault(value, index) != index
+        for index, value in doubled[:_MOST]
     ]
     if details:
-        raise ValidationError.from_exception_data("distinct", details[:_MOST])
+        raise ValidationError.from_exception_data("distinct", details)
     return values
 
 
