@@ -241,8 +241,8 @@ class Reddish(Detector):
         box = [x.min(), y.min(), x.max() + 1, y.max() + 1]
         score = self.params.score
         match self.params.fault:
-            case "strays":
-                box[2] = pixels.shape[1] + 1
+            case "is reversed":
+                box[0], box[2] = box[2], box[0]
             case "tires":
                 score -= 0.01 * asked
             case "depends on the batch":
@@ -266,7 +266,7 @@ class Masked(Reddish):
         ("paints", "pixels that were passed in may not be changed"),
         ("loses an item", "`prepare` must return 1 items, found 0"),
         ("fears nothing", "`detect` of no items"),
-        ("strays", "inside the 64x48 image"),
+        ("is reversed", "x1 y1 x2 y2 with an area"),
         ("tires", "an item that was asked another prompt before"),
         ("depends on the batch", "a sample alone instead of in a batch"),
         ("depends on the instance", "a new instance must give the same answer"),

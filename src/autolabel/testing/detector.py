@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autolabel.strategies import Detector
-from autolabel.testing.instances import check_bounds, check_instances, check_masks, difference
+from autolabel.testing.instances import check_instances, check_masks, check_order, difference
 from autolabel.testing.labeler import batches, check_counters, check_labeler, check_pixels, loaded
 from autolabel.testing.samples import example_samples
 from autolabel.testing.subject import Subject
@@ -41,7 +41,7 @@ def check_detector(
     for index, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
         where = f"the answer to sample {index}"
         check_instances(subject, answer, where, prompt=sample.prompt)
-        check_bounds(subject, answer, where, size=sample.image.size)
+        check_order(subject, answer, where)
         subject.require((answer.scores > floor).all(), f"{where}: scores must be above the floor {floor}")
         if gives == "masks":
             check_masks(subject, answer, where, size=sample.image.size)

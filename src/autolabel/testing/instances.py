@@ -38,6 +38,14 @@ def check_bounds(subject: Subject[Any], found: Instances, where: str, *, size: S
     )
 
 
+def check_order(subject: Subject[Any], found: Instances, where: str) -> None:
+    """Check that every box is x1 y1 x2 y2 with an area; it may reach beyond the image."""
+    x1, y1, x2, y2 = found.boxes.T
+    ordered = (x1 < x2) & (y1 < y2)
+    wrong = f"found {found.boxes[~ordered][:3].tolist()}"
+    subject.require(ordered.all(), f"{where}: boxes must be x1 y1 x2 y2 with an area; {wrong}")
+
+
 def check_masks(subject: Subject[Any], found: Instances, where: str, *, size: Size) -> None:
     """Check that every box of N has a mask of the whole image; None only where the box has no area in it."""
     subject.require(found.masks is not None, f"{where}: masks are missing")
