@@ -25,7 +25,7 @@ class Yolo(Exporter):
     name = "yolo"
 
     class Params(Exporter.Params):
-        """``segmentation`` writes polygons; where ``images`` names the folder of the images, ``images/`` links to them."""
+        """``segmentation`` writes polygons; ``images`` is the folder of the images, if links to them are wanted."""
 
         segmentation: bool = False
         images: SpecPath | None = None
