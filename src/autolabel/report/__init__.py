@@ -1,0 +1,1 @@
+"""The report of a run: pages and pictures for people to look at."""

@@ -1,0 +1,104 @@
+"""The rows that a report shows, as plain data for its page, within a number of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from autolabel.report.markup import cut, embed
+from autolabel.report.outline import outline
+from autolabel.report.review import Review, verdicts
+from autolabel.report.thumbnail import Thumbnail, thumbnail
+from autolabel.report.truth import TrueBox, match, true_boxes
+from autolabel.types import Labels
+
+MAX_BYTES = 12_500_000
+"""All rows together; the rest of the page stays below 1.5 MB."""
+PICTURE_BYTES = 8_000_000
+LARGEST_PICTURE = 120_000
+MOST_BOXES = 24_000
+MOST_BOXES_IN_ROW = 300
+OUTLINE_BYTES = 3_000_000
+LONGEST_CAPTION = 600
+MOST_PHRASES_UNFOUND = 20
+THREADS = 4
+
+Truth = Mapping[str, Sequence[TrueBox]]
+
+
+def gallery(rows: Sequence[Labels], *, max_pixels: int, truth: Truth | None, review: Review | None) -> list[str]:
+    """Return each row as JSON for the page: as many of ``rows`` as MAX_BYTES holds, in their order."""
+    share = max(1, len(rows))
+    shrink = partial(thumbnail, max_pixels=max_pixels, max_bytes=min(LARGEST_PICTURE, PICTURE_BYTES // share))
+    out: list[str] = []
+    left = MAX_BYTES
+    with ThreadPoolExecutor(THREADS) as pool:
+        for row, picture in zip(rows, pool.map(shrink, (row.image.path for row in rows)), strict=True):
+            text = embed(described(row, picture, share=share, truth=truth, review=review))
+            if len(text) < left:
+                out.append(text)
+                left -= len(text) + 1
+    return out
+
+
+def described(
+    row: Labels, picture: Thumbnail, *, share: int, truth: Truth | None, review: Review | None
+) -> dict[str, Any]:
+    """Return one row as plain data; ``share`` is how many rows divide the budgets among them."""
+    shown = spread(row, min(MOST_BOXES_IN_ROW, MOST_BOXES // share))
+    row_phrases = row.prompt.phrases
+    used = [row_phrases[label] for label in np.unique(row.instances.labels).tolist()]
+    true = true_boxes(truth, row.image.id)
+    matched = match(row.instances, row_phrases, true or ())
+    decided = verdicts(row, review) if review else [None] * len(row.instances)
+    return {
+        "image": row.image.id,
+        "caption_index": row.caption_index,
+        "height": row.image.size[0],
+        "width": row.image.size[1],
+        "caption": cut(row.prompt.caption or "", LONGEST_CAPTION),
+        "jpeg": picture.jpeg,
+        "problem": picture.problem,
+        "phrases": used,
+        "unfound": [phrase for phrase in row_phrases if phrase not in used][:MOST_PHRASES_UNFOUND],
+        "total": len(row.instances),
+        "boxes": list(boxes(row, shown, used=used, outline_bytes=OUTLINE_BYTES // share)),
+        "matched": [matched[index] for index in shown],
+        "verdicts": [decided[index] for index in shown],
+        "verdict": review.whole(row) if review else None,
+        "truth": None if true is None else [[*rounded(box.bbox), box.phrase] for box in true[:MOST_BOXES_IN_ROW]],
+        "notes": [cut(note, 200) for note in row.notes[:5]],
+    }
+
+
+def spread(row: Labels, most: int) -> list[int]:
+    """Return the indices of at most ``most`` boxes, evenly spread from the least to the most certain."""
+    order = np.argsort(row.instances.scores, kind="stable")
+    if len(order) > most:
+        order = order[np.linspace(0, len(order) - 1, most).astype(np.intp)]
+    return [int(index) for index in order]
+
+
+def boxes(row: Labels, shown: Sequence[int], *, used: Sequence[str], outline_bytes: int) -> Iterator[list[Any]]:
+    """Yield ``[x1, y1, x2, y2, phrase, score, round, outline]`` for each box; ``phrase`` is an index into ``used``.
+
+    Once the row's outlines take up ``outline_bytes``, the others are left out.
+    """
+    found = row.instances
+    masks = found.masks or (None,) * len(found)
+    for index in shown:
+        mask = masks[index]
+        drawn = outline(mask) if mask is not None and outline_bytes > 0 else ""
+        outline_bytes -= len(drawn)
+        phrase = used.index(row.prompt.phrases[found.labels[index]])
+        score = round(float(found.scores[index]), 6)
+        yield [*rounded(found.boxes[index].tolist()), phrase, score, int(found.rounds[index]), drawn]
+
+
+def rounded(box: Sequence[float]) -> list[float]:
+    """Return coordinates with the 3 decimals that the ledger has."""
+    return [round(float(value), 3) for value in box]

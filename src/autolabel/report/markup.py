@@ -1,0 +1,69 @@
+"""HTML and embedded JSON in which text can never become markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable
+from typing import Any
+
+JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+class Html(str):
+    """A string that is markup already; every other string is text and gets escaped."""
+
+    __slots__ = ()
+
+
+Child = str | Iterable[str]
+Attribute = str | int | float | bool | None
+
+
+def escape(text: str) -> Html:
+    """Return text as markup; markup passes unchanged."""
+    return text if isinstance(text, Html) else Html(html.escape(text))
+
+
+def join(children: Iterable[str]) -> Html:
+    """Return pieces one after another, escaped where they are text."""
+    return Html("".join(map(escape, children)))
+
+
+def element(name: str, *children: Child, **attributes: Attribute) -> Html:
+    """Return an element.
+
+    A trailing underscore of an attribute's name is dropped, others become hyphens; None and False leave the attribute
+    out, True writes it bare.
+    """
+    written = "".join(map(attribute, attributes, attributes.values()))
+    inside = join(piece for child in children for piece in ([child] if isinstance(child, str) else child))
+    return Html(f"<{name}{written}>{inside}</{name}>")
+
+
+def attribute(name: str, value: Attribute) -> str:
+    """Return an attribute with its leading space."""
+    if value is None or value is False:
+        return ""
+    name = name.rstrip("_").replace("_", "-")
+    return f" {name}" if value is True else f' {name}="{html.escape(str(value))}"'
+
+
+def embed(value: Any) -> Html:
+    """Return plain data as JSON that may stand in a ``script`` element: ASCII without ``<``, ``>``, ``&``.
+
+    U+2028 and U+2029 are escaped as everything outside ASCII is. Raises ValueError for numbers that are not finite.
+    """
+    return Html(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(JSON_ESCAPES))
+
+
+def content_hash(text: str) -> str:
+    """Return the source expression that allows an inline script or style of exactly this text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def cut(text: str, limit: int) -> str:
+    """Return text of at most ``limit`` characters, with an ellipsis where something is left out."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,136 @@
+"""The outline of a mask as a short SVG path."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types import Rle
+from autolabel.types.runs import expand
+
+Bool = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+Points = npt.NDArray[np.float64]
+
+CELLS = 64
+"""Cells along the longer side of the mask; up to so many pixels, a cell is a pixel."""
+TOLERANCE = 0.6
+"""How far, in cells, the outline may stray from the middles of the cells' sides."""
+
+
+def outline(mask: Rle) -> str:
+    """Return the ``d`` of a path in pixels of the image, to be filled by the even-odd rule; empty for an empty mask.
+
+    The runs are sampled where they are, so the cost depends on the outline, not on the image.
+    """
+    runs = expand(mask.counts)
+    bounds = bounds_of(runs, mask.size[0])
+    if bounds is None:
+        return ""
+    left, top, right, bottom = bounds
+    step = max(1, -(-max(right - left, bottom - top) // CELLS))
+    inside = sampled(runs, mask.size[0], np.arange(left, right, step), np.arange(top, bottom, step))
+    return "".join(path(simplified(middles(loop)) * step + (left, top)) for loop in loops(inside))
+
+
+def bounds_of(runs: Int64, height: int) -> tuple[int, int, int, int] | None:
+    """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; None where there are none."""
+    ends = np.cumsum(runs)
+    first, last = ends[:-1:2], ends[1::2]
+    first, last = first[last > first], last[last > first] - 1
+    if not len(first):
+        return None
+    wraps = bool((first // height != last // height).any())
+    top, bottom = (0, height) if wraps else (int((first % height).min()), int((last % height).max()) + 1)
+    return int(first[0] // height), top, int(last[-1] // height) + 1, bottom
+
+
+def sampled(runs: Int64, height: int, columns: Int64, rows: Int64) -> Bool:
+    """Return whether the pixels at (rows, columns) are inside."""
+    places = columns[None, :] * height + rows[:, None]
+    inside: Bool = np.searchsorted(np.cumsum(runs), places, side="right") % 2 == 1
+    return inside
+
+
+def loops(inside: Bool) -> list[Points]:
+    """Return the closed borders of an (H, W) grid as (N, 2) corners ``x y``; holes are loops of their own."""
+    after: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for start, end in borders(np.pad(inside, 1)):
+        for a, b in zip(start.tolist(), end.tolist(), strict=True):
+            after[a[0], a[1]].append((b[0], b[1]))
+    out = []
+    while after:
+        start_corner = next(iter(after))
+        corners, corner = [start_corner], step_from(after, start_corner)
+        while corner != start_corner:
+            corners.append(corner)
+            corner = step_from(after, corner)
+        out.append(np.asarray(corners, np.float64))
+    return out
+
+
+def borders(padded: Bool) -> list[tuple[Int64, Int64]]:
+    """Return the sides of cells that have the outside beyond them, clockwise: (starts, ends), each (N, 2) ``x y``."""
+    out = []
+    for shift, axis, start, end in (
+        (1, 0, (0, 0), (1, 0)),
+        (-1, 1, (1, 0), (1, 1)),
+        (-1, 0, (1, 1), (0, 1)),
+        (1, 1, (0, 1), (0, 0)),
+    ):
+        cells = np.argwhere(padded & ~np.roll(padded, shift, axis))[:, ::-1] - 1
+        out.append((cells + start, cells + end))
+    return out
+
+
+def middles(loop: Points) -> Points:
+    """Return the middles of a closed loop's sides: those of a slanting staircase lie on a line."""
+    return (loop + np.roll(loop, -1, axis=0)) / 2
+
+
+def step_from(after: dict[tuple[int, int], list[tuple[int, int]]], corner: tuple[int, int]) -> tuple[int, int]:
+    """Use up one border that leaves a corner and return where it leads."""
+    ends = after[corner]
+    end = ends.pop()
+    if not ends:
+        del after[corner]
+    return end
+
+
+def simplified(loop: Points) -> Points:
+    """Drop corners of a closed (N, 2) loop within TOLERANCE (Douglas and Peucker, 1973)."""
+    far = int(np.argmax(np.abs(loop - loop[0]).sum(axis=1)))
+    keep = np.zeros(len(loop) + 1, bool)
+    keep[[0, far]] = True
+    closed = np.concatenate([loop, loop[:1]])
+    pending = [(0, far), (far, len(loop))]
+    while pending:
+        first, last = pending.pop()
+        if last - first < 2:
+            continue
+        away = distances(closed[first + 1 : last], closed[first], closed[last])
+        farthest = int(np.argmax(away))
+        if away[farthest] > TOLERANCE:
+            middle = first + 1 + farthest
+            keep[middle] = True
+            pending += [(first, middle), (middle, last)]
+    return loop[keep[:-1]] if keep[:-1].sum() > 2 else loop
+
+
+def distances(points: Points, start: Points, end: Points) -> Points:
+    """Return the distances of (N, 2) points from the line through two others, or from their common place."""
+    along = end - start
+    length = float(np.hypot(*along))
+    offset = points - start
+    if length == 0:
+        return np.hypot(offset[:, 0], offset[:, 1])
+    away: Points = np.abs(offset[:, 0] * along[1] - offset[:, 1] * along[0]) / length
+    return away
+
+
+def path(loop: Points) -> str:
+    """Write a closed loop of whole and half numbers, each corner relative to the last."""
+    moves = np.diff(loop, axis=0).tolist()
+    return f"M{loop[0][0]:g} {loop[0][1]:g}l" + " ".join(f"{dx:g} {dy:g}" for dx, dy in moves) + "z"

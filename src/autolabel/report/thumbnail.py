@@ -1,0 +1,51 @@
+"""Small pictures as text, each within a number of bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+from PIL import Image as Pillow
+
+from autolabel.errors import ImageError
+from autolabel.images import read_pixels
+
+STEPS = ((720, 80), (640, 75), (512, 72), (400, 68), (320, 60), (240, 50), (160, 40))
+"""(longer side, JPEG quality), from best to smallest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A JPEG as base64; empty, with the reason why, where the image cannot be shown."""
+
+    jpeg: str
+    problem: str = ""
+
+
+def thumbnail(path: str, *, max_pixels: int, max_bytes: int) -> Thumbnail:
+    """Return the image at ``path``, upright, at the best of STEPS whose base64 has at most ``max_bytes`` characters.
+
+    The smallest step is taken where none does. An image that is not there (an empty path) or not readable any more
+    gives an empty thumbnail with the reason.
+    """
+    if not path:
+        return Thumbnail("", "the run does not say where this image is")
+    try:
+        picture = Pillow.fromarray(read_pixels(path, max_pixels=max_pixels))
+    except ImageError as error:
+        return Thumbnail("", error.message)
+    text = ""
+    for side, quality in STEPS:
+        picture.thumbnail((side, side), Pillow.Resampling.LANCZOS)
+        text = encode(picture, quality)
+        if len(text) <= max_bytes:
+            break
+    return Thumbnail(text)
+
+
+def encode(picture: Pillow.Image, quality: int) -> str:
+    """Return a picture as base64 JPEG, without metadata."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=quality, optimize=True)
+    return base64.b64encode(stream.getvalue()).decode()

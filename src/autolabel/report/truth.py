@@ -1,0 +1,105 @@
+"""True boxes of the images shown, from a COCO file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autolabel.data.coco import Annotation, read_coco
+from autolabel.types import Instances
+from autolabel.types.boxes import iou
+
+IOU = 0.5
+"""The overlap from which a box of the same class counts as right."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrueBox:
+    """A true box ``x1 y1 x2 y2`` in pixels, with the name of its class."""
+
+    bbox: Box
+    phrase: str
+
+
+def read_truth(path: str | Path, images: Iterable[str]) -> dict[str, list[TrueBox]]:
+    """Return the true boxes of those of ``images`` (ids) that the COCO file lists, crowds and empty boxes left out.
+
+    A file name means the image of that id, else the only one whose id ends with it or that ends with the id. Raises
+    DataError where the file is not sound.
+    """
+    coco = read_coco(path, masks=False)
+    names = Names(images)
+    out: dict[str, list[TrueBox]] = {}
+    for image, given in coco.by_image():
+        if found := names.find(image.file_name):
+            boxes = [TrueBox(corners(one), coco.categories[one.category_id]) for one in given if counts(one)]
+            out.setdefault(found, []).extend(boxes)
+    return out
+
+
+def counts(annotation: Annotation) -> bool:
+    """Tell whether an annotation is one object that has an area."""
+    return not annotation.iscrowd and min(annotation.bbox[2:]) > 0
+
+
+def corners(annotation: Annotation) -> Box:
+    """Return an annotation's ``x1 y1 x2 y2``."""
+    x, y, width, height = annotation.bbox
+    return x, y, x + width, y + height
+
+
+class Names:
+    """Finds images by the names that another program gave them."""
+
+    def __init__(self, images: Iterable[str]) -> None:
+        self.images = frozenset(images)
+        self.endings: dict[str, set[str]] = {}
+        for image in self.images:
+            for ending in endings(image):
+                self.endings.setdefault(ending, set()).add(image)
+
+    def find(self, name: str) -> str | None:
+        """Return the image that a name means, None where there is none or more than one."""
+        name = name.removeprefix("./")
+        if name in self.images:
+            return name
+        if matches := self.endings.get(name):
+            return next(iter(matches)) if len(matches) == 1 else None
+        return next((ending for ending in endings(name) if ending in self.images), None)
+
+
+def endings(name: str) -> list[str]:
+    """Return a path, then the path without its first folder, and so on."""
+    parts = name.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def match(found: Instances, phrases: Sequence[str], true: Sequence[TrueBox]) -> list[int]:
+    """Return for each found box the index of the true box that it matches, or -1.
+
+    The surest box chooses first, among true boxes of its class not yet taken with an overlap of IOU or more; so what
+    matches above any threshold does not depend on the boxes below it. No true boxes: all -1.
+    """
+    out = [-1] * len(found)
+    if not true:
+        return out
+    overlap = iou(found.boxes, np.asarray([box.bbox for box in true], np.float64))
+    names = np.asarray([box.phrase for box in true], object)
+    for index in np.argsort(-found.scores, kind="stable").tolist():
+        same = names == phrases[int(found.labels[index])]
+        candidates = np.where(same, overlap[index], 0)
+        best = int(candidates.argmax())
+        if candidates[best] >= IOU:
+            out[index] = best
+            overlap[:, best] = 0
+    return out
+
+
+def true_boxes(truth: Mapping[str, Sequence[TrueBox]] | None, image: str) -> Sequence[TrueBox] | None:
+    """Return the true boxes of an image; None where nothing is known of it."""
+    return None if truth is None else truth.get(image)

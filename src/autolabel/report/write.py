@@ -1,0 +1,129 @@
+"""Write a run's report: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from autolabel.plan.model import Plan
+from autolabel.report import overview
+from autolabel.report.gallery import Truth, gallery
+from autolabel.report.markup import Html, content_hash, embed, escape, join
+from autolabel.report.provenance import provenance
+from autolabel.report.review import Review
+from autolabel.report.sample import Sampler
+from autolabel.report.tally import Tally
+from autolabel.report.truth import read_truth
+from autolabel.types import Labels
+
+PAGE = "index.html"
+MOST_CHOICES = 500
+"""Classes that the page's filter lists."""
+
+
+def write_report(
+    labels: Iterable[Labels], plan: Plan, out: Path, *, truth: str | Path | None = None, review: Review | None = None
+) -> Path:
+    """Write ``out/index.html`` and return its path.
+
+    ``labels`` are walked twice, sorted by (image id, caption index), with ``image.path`` set where a picture is to be
+    shown. ``truth`` is a COCO file to compare with, ``review`` what a person has decided before. Memory and the page
+    (below 15 MB) do not grow with the run: counts are of all rows, the gallery shows a sample. Equal labels, pictures
+    and versions give equal bytes. Raises DataError where ``truth`` is not sound, ValueError where ``labels`` can be
+    walked only once.
+    """
+    if iter(labels) is labels:
+        raise ValueError("labels must be an iterable that can be walked twice, not an iterator")
+    tally, sampler = survey(labels)
+    picked = list(pick(labels, sampler.chosen() | sampler.failures()))
+    rows = [row for row in picked if row.reason is None]
+    failed = [row for row in picked if row.reason is not None]
+    known = None if truth is None else read_truth(truth, (row.image.id for row in rows))
+    page = compose(tally, plan, rows, failed, truth=known, review=review)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / PAGE
+    path.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def survey(labels: Iterable[Labels]) -> tuple[Tally, Sampler]:
+    """Count over all rows and note which to show."""
+    tally, sampler = Tally(), Sampler()
+    for place, row in enumerate(labels):
+        tally.add(row)
+        sampler.add(place, row)
+    return tally, sampler
+
+
+def pick(labels: Iterable[Labels], places: frozenset[int]) -> Iterator[Labels]:
+    """Yield the rows at some places of the walk, and stop after the last."""
+    last = max(places, default=-1)
+    for place, row in enumerate(labels):
+        if place > last:
+            return
+        if place in places:
+            yield row
+
+
+def compose(
+    tally: Tally, plan: Plan, rows: list[Labels], failed: list[Labels], *, truth: Truth | None, review: Review | None
+) -> str:
+    """Fill the page's template."""
+    style, script, template = resource("style.css"), resource("script.js"), resource("template.html")
+    colours = overview.palette(tally)
+    shown = gallery(rows, max_pixels=plan.max_pixels, truth=truth, review=review)
+    return Template(template).substitute(
+        style=style,
+        script=script,
+        style_hash=content_hash(style),
+        script_hash=content_hash(script),
+        title=escape(Path(plan.results_dir).name or "run"),
+        digest=escape(plan.digest[:12]),
+        tiles=overview.tiles(tally),
+        states=overview.states(tally),
+        classes=overview.classes(tally, colours),
+        found_by_round=overview.found_by_round(tally, plan, colours),
+        covered_by_round=overview.covered_by_round(tally, plan),
+        round_table=overview.round_table(tally, plan, colours),
+        histograms=overview.histograms(tally, plan, colours),
+        sample=escape(sample_note(tally, len(shown))),
+        failures=overview.failures(tally, failed),
+        provenance=provenance(plan),
+        data=data(tally, plan, shown, with_truth=truth is not None),
+    )
+
+
+def sample_note(tally: Tally, shown: int) -> str:
+    """Say which rows the gallery shows."""
+    if shown == tally.usable:
+        return f"All {shown:,} rows that did not fail."
+    return (
+        f"{shown:,} of {tally.usable:,} rows that did not fail: the least certain ones, some of every round and class, "
+        "the rest at random. Counts above are of all rows."
+    )
+
+
+def data(tally: Tally, plan: Plan, rows: list[str], *, with_truth: bool) -> Html:
+    """Return what the page's script reads, as JSON; ``rows`` are JSON already."""
+    head = {
+        "plan": plan.digest,
+        "classes": [phrase for phrase in tally.ranked() if phrase is not None and len(phrase) < 1000][:MOST_CHOICES],
+        "rounds": [[round, " ".join(name).strip()] for round, name in named_rounds(tally, plan)],
+        "floor": min((round.conf_threshold for stage in plan.stages for round in stage.rounds), default=0),
+        "masks": plan.masks,
+        "truth": with_truth,
+    }
+    return join([Html(embed(head)[:-1]), Html(',"rows":['), Html(",".join(rows)), Html("]}")])
+
+
+def named_rounds(tally: Tally, plan: Plan) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield each round with the two lines that name it."""
+    rounds = overview.asked_rounds(tally, plan)
+    return zip(rounds, overview.round_names(plan, rounds), strict=True)
+
+
+def resource(name: str) -> str:
+    """Read one of the page's files."""
+    return files("autolabel.report").joinpath("page", name).read_text(encoding="utf-8")
