@@ -16,15 +16,15 @@ def fault_of(name: str) -> str:
 
     Absolute paths, drive letters, backslashes, control characters, and ``..`` that leads out of the folder are unfit.
     """
-    if not name.strip() or not name.strip("./"):
-        return "is empty"
     if CONTROL.search(name):
         return "has a control character"
     if "\\" in name:
         return "has a backslash; folders are separated by /"
     if name.startswith(("/", "~")) or DRIVE.match(name):
         return "is an absolute path"
-    return "leads out of its folder" if _escapes(name) else ""
+    if _escapes(name):
+        return "leads out of its folder"
+    return "" if any(part.strip() not in ("", ".", "..") for part in name.split("/")) else "is empty"
 
 
 def _escapes(name: str) -> bool:

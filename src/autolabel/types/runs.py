@@ -51,9 +51,10 @@ def totals(strings: Sequence[str]) -> Int64:
     A difference counts in every second run after it, so no run has to be worked out.
     """
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-    if not len(lengths) or not lengths.all():
-        return _totals_of_some(strings, lengths > 0)
-    codes = np.frombuffer("".join(strings).encode("ascii", errors="replace"), np.uint8) - np.uint8(48)
+    joined = "".join(strings)
+    if not joined or not lengths.all() or not joined.isascii():
+        return _totals_of_some(strings, np.asarray([bool(text) and text.isascii() for text in strings], bool))
+    codes = np.frombuffer(joined.encode("ascii"), np.uint8) - np.uint8(48)
     ends = np.cumsum(lengths)
     last = (codes & 32) == 0
     cut = ~last[ends - 1]
