@@ -27,9 +27,9 @@ LIKELY_TEXT = {
 def load_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file, or of a folder's weight files, by key, on the CPU.
 
-    Only these tensors are read into memory. ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` go through torch's weights-only reader, which runs no
-    code; tensors nested under ``state_dict`` or ``model`` are taken out. Raises WeightsError that names the file and
-    the reason: not weights, truncated, encrypted, holds objects that would run code, or holds no tensors.
+    Only these are read into memory. ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` go through torch's weights-only reader,
+    which runs no code; tensors nested under ``state_dict`` or ``model`` are taken out. Raises WeightsError that names
+    the file and the reason: not weights, truncated, encrypted, holds objects that would run code, or holds no tensors.
     """
     state: dict[str, Tensor] = {}
     for file in weight_files(path) if path.is_dir() else (path,):

@@ -1,0 +1,126 @@
+"""The faster forms compute what transformers' own modules compute."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gd_checkpoints import photo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
+from transformers.models.grounding_dino import modeling_grounding_dino as stock
+
+from autolabel_grounding_dino.deformable import BagSampling, CompiledSampling, fastest_sampling
+from autolabel_grounding_dino.fusion import ReassociatedFusion
+from autolabel_grounding_dino.labeler import GroundingDino
+from autolabel_grounding_dino.network import _sine_code
+from autolabel_grounding_dino.text import phrase_blocks
+
+SEPARATORS = torch.tensor([101, 102, 1012, 1029])
+
+
+def sampling_inputs(batch: int, queries: int, shapes: list[tuple[int, int]]) -> tuple[Any, ...]:
+    """Return random arguments of deformable attention, a third of the places outside the maps."""
+    torch.manual_seed(queries)
+    heads, channels, points = 3, 8, 2
+    spatial = torch.tensor(shapes)
+    starts = torch.cat([spatial.new_zeros(1), spatial.prod(1).cumsum(0)[:-1]])
+    value = torch.randn(batch, int(spatial.prod(1).sum()), heads, channels)
+    places = torch.rand(batch, queries, heads, len(shapes), points, 2) * 1.6 - 0.3
+    places[0, 0] = torch.tensor([0.0, 1.0])
+    weights = torch.rand(batch, queries, heads, len(shapes), points)
+    return value, spatial, shapes, starts, places, weights, 64
+
+
+@pytest.mark.parametrize("form", [BagSampling, CompiledSampling])
+@pytest.mark.parametrize("shapes", [[(7, 5), (4, 3), (1, 1)], [(1, 9)], [(13, 8), (6, 4)]])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_sampling_is_that_of_transformers(form: type, shapes: list[tuple[int, int]], batch: int) -> None:
+    inputs = sampling_inputs(batch, 11, shapes)
+    expected = stock.MultiScaleDeformableAttention()(*inputs)
+    assert torch.allclose(form()(*inputs), expected, atol=1e-5)
+
+
+def test_compiled_sampling_is_equal_for_any_number_of_threads() -> None:
+    inputs = sampling_inputs(2, 23, [(9, 9), (4, 4)])
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5, 40):
+            torch.set_num_threads(threads)
+            results.append(CompiledSampling()(*inputs))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+@pytest.mark.parametrize(("device", "form"), [("cpu", CompiledSampling), ("cuda:0", BagSampling), ("mps", type(None))])
+def test_each_device_gets_its_form(device: str, form: type) -> None:
+    assert type(fastest_sampling(device)) is form
+
+
+def test_without_numba_the_torch_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autolabel_grounding_dino.deformable.find_spec", lambda name: None)
+    assert isinstance(fastest_sampling("cpu"), BagSampling)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("tokens", [4, 23])
+def test_fusion_is_that_of_transformers(masked: bool, tokens: int) -> None:
+    torch.manual_seed(tokens)
+    config = GroundingDinoConfig(d_model=24, encoder_ffn_dim=64, encoder_attention_heads=4)
+    layer = stock.GroundingDinoBiMultiHeadAttention(config).eval()
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    vision, text = torch.randn(2, 37, 24), torch.randn(2, tokens, 24)
+    hidden_places = torch.rand(2, 37) < 0.3 if masked else torch.zeros(2, 37, dtype=torch.bool)
+    hidden_tokens = torch.rand(2, tokens) < 0.3 if masked else torch.zeros(2, tokens, dtype=torch.bool)
+    hidden_places[:, 0] = hidden_tokens[:, 0] = False
+    with torch.no_grad():
+        expected = layer(vision, text, hidden_places, hidden_tokens)
+        result = ReassociatedFusion(layer)(vision, text, hidden_places, hidden_tokens)
+        unmasked = ReassociatedFusion(layer)(vision, text)
+    for side in (0, 1):
+        assert torch.allclose(result[side][0], expected[side][0], atol=2e-5)
+        assert torch.allclose(unmasked[side][0], expected[side][0], atol=2e-5) is not masked
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([5, 6, 7, 1012, 1029, 101]), max_size=20), st.booleans())
+def test_phrases_see_themselves_as_in_transformers(body: list[int], closed: bool) -> None:
+    ids = torch.tensor([101, *body, *([1012] if closed else []), 102])
+    attends, positions = phrase_blocks(ids)
+    wanted, wanted_positions = stock.generate_masks_with_special_tokens_and_transfer_map(ids[None], SEPARATORS)
+    assert torch.equal(attends, wanted[0])
+    assert torch.equal(positions, wanted_positions[0])
+
+
+def test_the_position_code_of_boxes_is_that_of_transformers() -> None:
+    boxes = torch.rand(2, 5, 4)
+    expected = stock.encode_sinusoidal_position_embedding(boxes, num_pos_feats=16)
+    assert torch.allclose(_sine_code(boxes, 16), expected, atol=1e-5)
+    assert _sine_code(boxes, 16)[0, 0, 0] == pytest.approx(math.sin(float(boxes[0, 0, 1]) * 2 * math.pi), abs=1e-6)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_network_answers_as_transformers_forward_does(detector: GroundingDino, folder: Path, padded: bool) -> None:
+    reference = GroundingDinoForObjectDetection.from_pretrained(folder).eval()
+    pixels = torch.randn(2, 3, 72, 96, generator=torch.Generator().manual_seed(3))
+    valid = torch.ones(2, 72, 96, dtype=torch.bool)
+    captions = [detector.captions(photo(8, 8, *phrases).prompt)[0].ids for phrases in (("cat", "dog"), ("red car",))]
+    if padded:
+        valid[0, 60:], valid[1, :, 70:] = False, False
+        pixels = pixels * valid[:, None]
+    length = max(map(len, captions))
+    ids = torch.tensor([[*caption, *[0] * (length - len(caption))] for caption in captions])
+    with torch.inference_mode():
+        expected = reference(pixels, ids, attention_mask=ids != 0, pixel_mask=valid.long())
+        answer = detector.network.ask(detector.network.vision.encode(pixels, valid), captions)
+    assert torch.allclose(answer.logits, expected.logits[..., :length], atol=5e-4)
+    assert torch.allclose(answer.boxes, expected.pred_boxes, atol=5e-5)
+    assert answer.logits[0].std() > 0.5
+    assert answer.boxes.std() > 0.05
