@@ -19,6 +19,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"})
 MAX_PIXELS = 100_000_000
 ORIENTATION = 0x0112
+PNG_END = b"IEND\xaeB`\x82"
+TAIL = 4096
 SIDEWAYS = frozenset({5, 6, 7, 8})
 
 Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before anything is decoded
@@ -44,6 +46,8 @@ def read_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArra
         warnings.simplefilter("ignore")
         try:
             image.load()
+            if image.format == "PNG":
+                check_end(Path(path))
             upright = ImageOps.exif_transpose(image) if orientation(image) not in (None, 1) else image
             return to_rgb(upright)
         except MemoryError:
@@ -73,6 +77,17 @@ def open_checked(path: str | Path, max_pixels: int) -> Pillow.Image:
         image.close()
         raise ImageError("too_large", f"{name}: {width}x{height} pixels, at most {max_pixels} are read")
     return image
+
+
+def check_end(path: Path) -> None:
+    """Raise OSError where a PNG has no end: Pillow is content once it has all pixels."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TAIL))
+        if PNG_END in stream.read():
+            return
+        stream.seek(0)
+        if PNG_END not in stream.read():
+            raise OSError("image file is truncated (its end is missing)")
 
 
 def orientation(image: Pillow.Image) -> int | None:
