@@ -159,3 +159,17 @@ def test_problems_travel_between_processes(builtins: Registry) -> None:
         spec_from_mapping({}, root=".", registry=builtins)
     again = pickle.loads(pickle.dumps(caught.value.problems))
     assert again == caught.value.problems
+
+
+def test_a_ready_choice_is_taken_where_its_kind_belongs(builtins: Registry) -> None:
+    stage = load_spec(GOOD / "whole.yaml", registry=builtins).stages[0]
+    mapping = {
+        "version": 1,
+        "data": {"images": "i", "classes": ["a"]},
+        "stages": [{"labeler": stage.labeler, "scheduler": stage.scheduler}],
+        "results_dir": "out",
+    }
+    assert spec_from_mapping(mapping, root=".", registry=builtins).stages[0].scheduler is stage.scheduler
+    mapping["stages"] = [{"labeler": stage.scheduler}]
+    with pytest.raises(SpecError, match=r"<mapping>: stages\[0\]\.labeler: found .*, wanted a mapping"):
+        spec_from_mapping(mapping, root=".", registry=builtins)

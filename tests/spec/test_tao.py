@@ -42,8 +42,6 @@ def test_defaults_are_those_of_tao() -> None:
                 "labeler": {
                     "type": "grounding_dino",
                     "checkpoint": "m.pth",
-                    "short_side": 800,
-                    "long_side": 1333,
                     "padding": "fixed",
                 },
                 "scheduler": {"type": "fixed", "rounds": [{"conf_threshold": 0.5, "nms_threshold": 0.0}]},

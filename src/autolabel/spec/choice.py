@@ -59,7 +59,7 @@ ExporterChoice = Annotated[Choice[Exporter], OneOf("exporter")]
 
 
 def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
-    if isinstance(value, Choice):
+    if isinstance(value, Choice) and value.kind == kind:
         return value
     if not isinstance(value, Mapping):
         raise PydanticCustomError("wanted", "a mapping", {"wanted": f"a mapping such as {{type: {short_name(value)}}}"})

@@ -129,8 +129,9 @@ ROWS: tuple[Row, ...] = (
     ),
     *_under(
         "grounding_dino.dataset.augmentation",
-        _row("test_random_resize", Count, "stage.labeler.short_side", default=800),
-        _row("random_resize_max_size", Count, "stage.labeler.long_side", default=1333),
+        # No defaults for sizes, mean and std: the checkpoint's own are TAO's 800, 1333 and so on where it is TAO's.
+        _row("test_random_resize", Count, "stage.labeler.short_side"),
+        _row("random_resize_max_size", Count, "stage.labeler.long_side"),
         _row("input_mean", Three, "stage.labeler.image_mean"),
         _row("input_std", Annotated[list[Positive], Field(min_length=3, max_length=3)], "stage.labeler.image_std"),
         _row("fixed_padding", Flag, "stage.labeler.padding", default=True),
