@@ -1,0 +1,100 @@
+"""A run measured against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from autolabel.errors import DataError
+from autolabel.evaluate.matching import (
+    ClassCount,
+    Confusion,
+    RoundCount,
+    count_classes,
+    count_confusions,
+    count_rounds,
+    match,
+)
+from autolabel.evaluate.overlap import MaskOverlap, mask_overlap
+from autolabel.evaluate.precision import Precision, average_precision
+from autolabel.evaluate.scene import Scene
+from autolabel.evaluate.scenes import gather
+from autolabel.types import Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Everything measured; ratios are 0 to 1, None where there was nothing to measure."""
+
+    iou: float
+    """The overlap that counted as found in ``total``, ``classes``, ``rounds``, ``confusions``."""
+    images: int
+    total: ClassCount
+    classes: tuple[ClassCount, ...]
+    rounds: tuple[RoundCount, ...]
+    confusions: tuple[Confusion, ...]
+    boxes: Precision
+    masks: Precision | None
+    """None unless every true object has a mask, and something found has one."""
+    overlap: MaskOverlap | None
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON; precision by class is beside the counts of the class."""
+        values = asdict(self)
+        for number, (counts, one) in enumerate(zip(self.classes, values["classes"], strict=True)):
+            one |= ratios(counts)
+            for kind, measured in (("box", self.boxes), ("mask", self.masks)):
+                if measured is not None:
+                    one[f"{kind}_ap"] = measured.ap_by_class[number]
+                    one[f"{kind}_ap50"] = measured.ap50_by_class[number]
+        values["total"] |= ratios(self.total)
+        for kind in ("boxes", "masks"):
+            if values[kind] is not None:
+                del values[kind]["ap_by_class"], values[kind]["ap50_by_class"]
+        return values
+
+
+def ratios(counts: ClassCount) -> dict[str, float | None]:
+    """Return the ratios of a class."""
+    return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
+
+
+def evaluate(labels: Iterable[Labels], truth: str | Path, *, iou: float = 0.5) -> Evaluation:
+    """Measure the labels of a run against a COCO file.
+
+    ``labels`` are walked twice, in the order of their images. Images are matched by path, classes by name; what has no
+    counterpart is left out and noted. Raises DataError where the file is not sound or shares nothing with the run.
+    """
+    if not 0 < iou <= 1:
+        raise DataError(f"iou must be above 0 and at most 1, got {iou}")
+    shared = gather(labels, truth)
+    scenes, classes = shared.scenes, shared.classes
+    matches = [match(scene, iou) for scene in scenes]
+    counts = count_classes(scenes, matches, classes)
+    return Evaluation(
+        iou=iou,
+        images=len(scenes),
+        total=total(counts),
+        classes=tuple(counts),
+        rounds=tuple(count_rounds(scenes, matches)),
+        confusions=tuple(count_confusions(scenes, matches, classes, threshold=iou)),
+        boxes=average_precision(scenes, classes, "bbox"),
+        masks=average_precision(scenes, classes, "segm") if masked(scenes) else None,
+        overlap=mask_overlap(scenes, matches, threshold=iou),
+        notes=shared.notes,
+    )
+
+
+def total(counts: Sequence[ClassCount]) -> ClassCount:
+    """Return the sum over classes."""
+    true, found, right = (sum(getattr(one, field) for one in counts) for field in ("true", "found", "right"))
+    return ClassCount(name="all", true=true, found=found, right=right)
+
+
+def masked(scenes: Sequence[Scene]) -> bool:
+    """Tell whether masks can be measured: every true object has one, and some found object has."""
+    complete = all(mask is not None for scene in scenes for mask in scene.true.masks)
+    return complete and any(mask is not None for scene in scenes for mask in scene.found.masks)

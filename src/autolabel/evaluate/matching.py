@@ -1,0 +1,140 @@
+"""Which found boxes are right: each true object is claimed once, by the surest box of its class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.evaluate.scene import Scene
+from autolabel.types.boxes import areas, iou
+
+Int64 = npt.NDArray[np.int64]
+UNMATCHED, IGNORED = -1, -2
+
+
+def match(scene: Scene, threshold: float) -> Int64:
+    """Return for each found box the true object that it claims, UNMATCHED, or IGNORED where it lies in a crowd.
+
+    As COCO's evaluation does it: in falling order of score, each box claims the unclaimed object of its class that it
+    overlaps most, if by ``threshold`` or more. (M,) for M found boxes.
+    """
+    found, true = scene.found, scene.true
+    out = np.full(len(found), UNMATCHED, np.int64)
+    overlap = iou(found.boxes, true.boxes)
+    overlap[found.classes[:, None] != true.classes[None, :]] = 0
+    overlap[:, scene.crowds] = 0
+    for index in np.argsort(-scene.scores, kind="stable").tolist() if len(true) else ():
+        best = int(overlap[index].argmax())
+        if overlap[index, best] >= threshold:
+            out[index] = best
+            overlap[:, best] = 0
+    lost = out == UNMATCHED
+    out[lost & in_crowd(scene, threshold)] = IGNORED
+    return out
+
+
+def in_crowd(scene: Scene, threshold: float) -> npt.NDArray[np.bool_]:
+    """Return which found boxes have ``threshold`` of their area or more inside a crowd of their class, (M,)."""
+    found, crowds = scene.found, scene.true.boxes[scene.crowds]
+    sides = np.minimum(found.boxes[:, None, 2:], crowds[None, :, 2:]) - np.maximum(
+        found.boxes[:, None, :2], crowds[None, :, :2]
+    )
+    inside = np.maximum(sides, 0).prod(axis=2)
+    same = found.classes[:, None] == scene.true.classes[scene.crowds][None, :]
+    return np.asarray(((inside >= threshold * areas(found.boxes)[:, None]) & same & (inside > 0)).any(axis=1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassCount:
+    """Right, wrong and missed boxes of one class, at the thresholds of the run."""
+
+    name: str
+    true: int
+    found: int
+    right: int
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the found boxes that are right; None where none was found."""
+        return self.right / self.found if self.found else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the true objects that were found; None where there are none."""
+        return self.right / self.true if self.true else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of the two; None where there is neither a true nor a found one."""
+        return 2 * self.right / (self.true + self.found) if self.true + self.found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundCount:
+    """What one round found; -1 is what was given."""
+
+    round: int
+    found: int
+    right: int
+    wrong: int
+    recall: float | None
+    """Share of all true objects that this and the rounds before found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confusion:
+    """How often objects of one class were labelled as another."""
+
+    true: str
+    found: str
+    count: int
+
+
+def count_classes(scenes: Sequence[Scene], matches: Sequence[Int64], classes: Sequence[str]) -> list[ClassCount]:
+    """Return the counts of every class, in order; crowds and what lies in them are left out."""
+    true, found, right = (np.zeros(len(classes), np.int64) for _ in range(3))
+    for scene, matched in zip(scenes, matches, strict=True):
+        true += np.bincount(scene.true.classes[~scene.crowds], minlength=len(classes))
+        found += np.bincount(scene.found.classes[matched != IGNORED], minlength=len(classes))
+        right += np.bincount(scene.found.classes[matched >= 0], minlength=len(classes))
+    rows = zip(classes, true.tolist(), found.tolist(), right.tolist(), strict=True)
+    return [ClassCount(name=name, true=t, found=f, right=r) for name, t, f, r in rows]
+
+
+def count_rounds(scenes: Sequence[Scene], matches: Sequence[Int64]) -> list[RoundCount]:
+    """Return what each round that found anything found, in order."""
+    found: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    for scene, matched in zip(scenes, matches, strict=True):
+        found.update(scene.rounds[matched != IGNORED].tolist())
+        right.update(scene.rounds[matched >= 0].tolist())
+    total = sum(int((~scene.crowds).sum()) for scene in scenes)
+    reached, out = 0, []
+    for number in sorted(found):
+        reached += right[number]
+        recall = reached / total if total else None
+        wrong = found[number] - right[number]
+        out.append(RoundCount(round=number, found=found[number], right=right[number], wrong=wrong, recall=recall))
+    return out
+
+
+def count_confusions(
+    scenes: Sequence[Scene], matches: Sequence[Int64], classes: Sequence[str], *, threshold: float
+) -> list[Confusion]:
+    """Return how often a missed object overlaps a wrong box of another class, most frequent first."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for scene, matched in zip(scenes, matches, strict=True):
+        missed = np.setdiff1d(np.flatnonzero(~scene.crowds), matched[matched >= 0])
+        wrong = np.flatnonzero(matched == UNMATCHED)
+        overlap = iou(scene.found.boxes[wrong], scene.true.boxes[missed])
+        for place in np.argsort(-scene.scores[wrong], kind="stable").tolist() if len(missed) else ():
+            best = int(overlap[place].argmax())
+            if overlap[place, best] >= threshold:
+                counts[int(scene.true.classes[missed[best]]), int(scene.found.classes[wrong[place]])] += 1
+                overlap[:, best] = 0
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [Confusion(true=classes[a], found=classes[b], count=count) for (a, b), count in ordered if a != b]

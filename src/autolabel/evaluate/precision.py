@@ -1,0 +1,128 @@
+"""Average precision as COCO defines it, computed by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from autolabel.evaluate.scene import Objects, Scene
+from autolabel.types import Rle
+from autolabel.types.boxes import to_xywh
+
+Kind = Literal["bbox", "segm"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """COCO's twelve numbers, without the two recalls at fewer boxes; None where no true object falls under one."""
+
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ar100: float | None
+    ar_small: float | None
+    ar_medium: float | None
+    ar_large: float | None
+    ap_by_class: tuple[float | None, ...]
+    ap50_by_class: tuple[float | None, ...]
+
+
+def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) -> Precision:
+    """Return the precision of boxes or masks; everything None where there is no true object.
+
+    Masks need one for every true object; a found object without one counts as an empty mask. pycocotools holds all
+    objects in memory and looks at the 100 surest of a class in an image.
+    """
+    from pycocotools.cocoeval import COCOeval
+
+    with silence():
+        truth = dataset(list(true_records(scenes, kind)), scenes, classes)
+        found = dataset(list(found_records(scenes, kind)), scenes, classes)
+        evaluation = COCOeval(truth, found, kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    stats = [measured(value) for value in evaluation.stats]
+    table = evaluation.eval["precision"][:, :, :, 0, -1]
+    return Precision(
+        **dict(zip(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"), stats[:6], strict=True)),
+        **dict(zip(("ar100", "ar_small", "ar_medium", "ar_large"), stats[8:], strict=True)),
+        ap_by_class=tuple(mean(table[:, :, number]) for number in range(len(classes))),
+        ap50_by_class=tuple(mean(table[:1, :, number]) for number in range(len(classes))),
+    )
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Keep what pycocotools prints, and its warnings about NumPy, to itself."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def measured(value: float) -> float | None:
+    """Return a number of pycocotools, None for its -1 that says there was nothing to measure."""
+    return None if value < 0 else float(value)
+
+
+def mean(values: Any) -> float | None:
+    """Return the mean of the measured values."""
+    kept = values[values > -1]
+    return float(np.mean(kept)) if kept.size else None
+
+
+def dataset(annotations: list[dict[str, Any]], scenes: Sequence[Scene], classes: Sequence[str]) -> Any:
+    """Return a COCO object of pycocotools; ids of annotations count from 1, as it takes 0 for no match."""
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = {
+        "images": [
+            {"id": number, "height": scene.size[0], "width": scene.size[1]} for number, scene in enumerate(scenes, 1)
+        ],
+        "annotations": [{"id": number, **one} for number, one in enumerate(annotations, 1)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
+    }
+    coco.createIndex()
+    return coco
+
+
+def true_records(scenes: Sequence[Scene], kind: Kind) -> Iterator[dict[str, Any]]:
+    """Yield the true objects."""
+    for number, scene in enumerate(scenes, 1):
+        for place, record in enumerate(records(scene.true, number, scene, kind)):
+            yield record | {"area": float(scene.areas[place]), "iscrowd": int(scene.crowds[place])}
+
+
+def found_records(scenes: Sequence[Scene], kind: Kind) -> Iterator[dict[str, Any]]:
+    """Yield the found objects; their size class goes by the mask where masks are measured."""
+    for number, scene in enumerate(scenes, 1):
+        for place, record in enumerate(records(scene.found, number, scene, kind)):
+            _, _, width, height = record["bbox"]
+            mask = scene.found.masks[place]
+            area = float(mask.area() if mask is not None else 0) if kind == "segm" else width * height
+            yield record | {"area": area, "iscrowd": 0, "score": float(scene.scores[place])}
+
+
+def records(objects: Objects, image_id: int, scene: Scene, kind: Kind) -> Iterator[dict[str, Any]]:
+    """Yield what true and found objects have alike."""
+    boxes = to_xywh(objects.boxes).tolist()
+    for box, number, mask in zip(boxes, objects.classes.tolist(), objects.masks, strict=True):
+        record: dict[str, Any] = {"image_id": image_id, "category_id": number + 1, "bbox": box}
+        if kind == "segm":
+            record["segmentation"] = segmentation(mask, scene)
+        yield record
+
+
+def segmentation(mask: Rle | None, scene: Scene) -> Mapping[str, object]:
+    """Return a mask for pycocotools; an empty one of the scene's size where there is none."""
+    return (mask or Rle.encode(np.zeros(scene.size, bool))).as_coco()

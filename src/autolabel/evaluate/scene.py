@@ -1,0 +1,119 @@
+"""One image with what is true of it beside what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.data.coco import Annotation
+from autolabel.types import Labels, Rle, Size
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Masks = tuple[Rle | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Objects:
+    """N objects of one image, column by column."""
+
+    boxes: Float64
+    """(N, 4) ``x1 y1 x2 y2`` in pixels."""
+    classes: Int64
+    """(N,) into the measured classes."""
+    masks: Masks
+    ids: tuple[int | None, ...]
+    """Ids of annotations: of the truth, or those that found objects were given with."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scene:
+    """The true and the found objects of one image, of the measured classes only."""
+
+    size: Size
+    true: Objects
+    crowds: npt.NDArray[np.bool_]
+    """(N,) whether a true object is a crowd: what is found there is neither right nor wrong."""
+    areas: Float64
+    """(N,) true areas in pixels: those of the file, else of the mask, else of the box."""
+    found: Objects
+    scores: Float64
+    rounds: Int64
+
+
+def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:
+    """Return a scene with nothing found; objects of unmeasured classes, and those without area, are left out."""
+    kept = [
+        (one, number) for one in annotations if (number := class_of(one.category_id)) is not None and all(one.bbox[2:])
+    ]
+    boxes = np.array([one.bbox for one, _ in kept], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    masks = tuple(Rle.from_coco(one.segmentation, size) if one.segmentation else None for one, _ in kept)
+    true = Objects(
+        boxes=boxes,
+        classes=np.array([number for _, number in kept], np.int64),
+        masks=masks,
+        ids=tuple(one.id for one, _ in kept),
+    )
+    areas = [area_of(one, mask) for (one, _), mask in zip(kept, masks, strict=True)]
+    return Scene(
+        size=size,
+        true=true,
+        crowds=np.array([bool(one.iscrowd) for one, _ in kept], bool),
+        areas=np.array(areas, np.float64),
+        found=nothing(),
+        scores=np.zeros(0),
+        rounds=np.zeros(0, np.int64),
+    )
+
+
+def area_of(annotation: Annotation, mask: Rle | None) -> float:
+    """Return the area that COCO's size classes go by."""
+    if annotation.area is not None:
+        return annotation.area
+    return float(mask.area()) if mask is not None else annotation.bbox[2] * annotation.bbox[3]
+
+
+def nothing() -> Objects:
+    """Return no objects."""
+    return Objects(boxes=np.zeros((0, 4)), classes=np.zeros(0, np.int64), masks=(), ids=())
+
+
+def with_found(scene: Scene, rows: Sequence[Labels], class_of: Callable[[str], int | None]) -> Scene:
+    """Return the scene with the objects of all ``rows`` that are of a measured class."""
+    parts = [columns(row, class_of) for row in rows]
+    found = Objects(
+        boxes=np.concatenate([scene.found.boxes, *(part[0].boxes for part in parts)]),
+        classes=np.concatenate([scene.found.classes, *(part[0].classes for part in parts)]),
+        masks=tuple(mask for part in parts for mask in part[0].masks),
+        ids=tuple(number for part in parts for number in part[0].ids),
+    )
+    return Scene(
+        size=scene.size,
+        true=scene.true,
+        crowds=scene.crowds,
+        areas=scene.areas,
+        found=found,
+        scores=np.concatenate([scene.scores, *(part[1] for part in parts)]),
+        rounds=np.concatenate([scene.rounds, *(part[2] for part in parts)]),
+    )
+
+
+def columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects, Float64, Int64]:
+    """Return objects, scores and rounds of one row, those of unmeasured classes left out."""
+    classes = [class_of(row.prompt.phrases[label]) for label in row.instances.labels.tolist()]
+    kept = row.instances.take([index for index, number in enumerate(classes) if number is not None])
+    given = [one.get("id") for one in kept.given or ({},) * len(kept)]
+    objects = Objects(
+        boxes=kept.boxes.astype(np.float64),
+        classes=np.array([number for number in classes if number is not None], np.int64),
+        masks=kept.masks or (None,) * len(kept),
+        ids=tuple(number if isinstance(number, int) else None for number in given),
+    )
+    return objects, kept.scores.astype(np.float64), kept.rounds.astype(np.int64)

@@ -1,0 +1,110 @@
+"""An evaluation as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from autolabel.evaluate.evaluation import Evaluation
+from autolabel.evaluate.matching import ClassCount
+from autolabel.evaluate.precision import Precision
+
+MOST_CONFUSIONS = 10
+
+
+def render(evaluation: Evaluation) -> RenderableType:
+    """Return what `autolabel evaluate` prints; names are shown literally."""
+    return Group(*parts(evaluation))
+
+
+def parts(evaluation: Evaluation) -> Iterator[RenderableType]:
+    """Yield the tables that have something in them, then the notes."""
+    counts = f"{evaluation.images} images, {evaluation.total.true} true objects, {evaluation.total.found} found"
+    yield Text(counts)
+    yield precisions(evaluation)
+    yield classes(evaluation)
+    if evaluation.rounds:
+        yield rounds(evaluation)
+    if evaluation.confusions:
+        yield confusions(evaluation)
+    if evaluation.overlap is not None:
+        yield overlap(evaluation)
+    for note in evaluation.notes:
+        yield Text(f"note: {note}")
+
+
+def table(title: str, *columns: str) -> Table:
+    """Return an empty table whose first column holds words."""
+    made = Table(title=Text(title), title_justify="left", title_style="bold")
+    for number, name in enumerate(columns):
+        made.add_column(name, justify="left" if number == 0 else "right")
+    return made
+
+
+def precisions(evaluation: Evaluation) -> Table:
+    """Return COCO's averages, a row for boxes and one for masks."""
+    made = table("Average precision (COCO)", "", "AP", "AP50", "AP75", "small", "medium", "large", "AR100")
+    for name, measured in (("boxes", evaluation.boxes), ("masks", evaluation.masks)):
+        if measured is not None:
+            made.add_row(name, *map(share, averages(measured)))
+    return made
+
+
+def averages(measured: Precision) -> tuple[float | None, ...]:
+    """Return the averages in the order of the columns."""
+    sizes = (measured.ap_small, measured.ap_medium, measured.ap_large)
+    return (measured.ap, measured.ap50, measured.ap75, *sizes, measured.ar100)
+
+
+def classes(evaluation: Evaluation) -> Table:
+    """Return a row for each class that is true or found anywhere, and one for all."""
+    made = table(f"At the run's thresholds, IoU {evaluation.iou:g}", *CLASS_COLUMNS)
+    for counts, ap50 in zip(evaluation.classes, evaluation.boxes.ap50_by_class, strict=True):
+        if counts.true or counts.found:
+            made.add_row(*class_cells(counts), share(ap50))
+    made.add_section()
+    made.add_row(*class_cells(evaluation.total), share(evaluation.boxes.ap50))
+    return made
+
+
+CLASS_COLUMNS = ("class", "true", "found", "right", "precision", "recall", "F1", "AP50")
+
+
+def class_cells(counts: ClassCount) -> Iterator[RenderableType]:
+    """Yield the cells of a class."""
+    yield Text(counts.name)
+    yield from map(str, (counts.true, counts.found, counts.right))
+    yield from map(share, (counts.precision, counts.recall, counts.f1))
+
+
+def rounds(evaluation: Evaluation) -> Table:
+    """Return what each round added."""
+    made = table("By round", "round", "found", "right", "wrong", "recall so far")
+    for one in evaluation.rounds:
+        name = "given" if one.round < 0 else str(one.round)
+        made.add_row(name, str(one.found), str(one.right), str(one.wrong), share(one.recall))
+    return made
+
+
+def confusions(evaluation: Evaluation) -> Table:
+    """Return the most frequent mistakes of one class for another."""
+    made = table("Taken for another class", "true", "labelled as", "times")
+    for one in evaluation.confusions[:MOST_CONFUSIONS]:
+        made.add_row(Text(one.true), Text(one.found), str(one.count))
+    return made
+
+
+def overlap(evaluation: Evaluation) -> Table:
+    """Return the mean overlap of masks."""
+    made = table("Masks: mean IoU", "pairs", "all", "small", "medium", "large")
+    if (one := evaluation.overlap) is not None:
+        made.add_row(str(one.pairs), *map(share, (one.mean, one.small, one.medium, one.large)))
+    return made
+
+
+def share(value: float | None) -> str:
+    """Return a share with three decimals, a dash where nothing was measured."""
+    return "-" if value is None else f"{value:.3f}"
