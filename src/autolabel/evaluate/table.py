@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -38,7 +39,7 @@ def parts(evaluation: Evaluation) -> Iterator[RenderableType]:
 
 def table(title: str, *columns: str) -> Table:
     """Return an empty table whose first column holds words."""
-    made = Table(title=Text(title), title_justify="left", title_style="bold")
+    made = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for number, name in enumerate(columns):
         made.add_column(name, justify="left" if number == 0 else "right")
     return made
