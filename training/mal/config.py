@@ -59,6 +59,8 @@ class CropRecipe:
 class LossRecipe:
     """Weights of the two losses and the parameters of the mean field."""
 
+    decision: float
+    """Probability at which the labeler will cut; the losses see logits shifted so that it counts as one half."""
     mil_weight: float
     crf_weight: float
     crf_start: int
@@ -67,6 +69,8 @@ class LossRecipe:
     """Steps over which it then rises to its weight."""
     zeta: float
     """Colour distance at which two pixels stop to pull at each other, in deviations of the crop's colours."""
+    colour_weight: float
+    """Weight of the colours' log-odds where the mean field begins; 0 is the paper's CRF."""
     kernel: int
     iterations: int
     ceiling: float

@@ -25,7 +25,7 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Exam:
-    """One box of a picture. All masks are of its window: the box with margins, cut to the image; zero outside the box."""
+    """One box of a picture; its masks are of the box with margins, cut to the image, and zero outside the box."""
 
     picture: Picture
     index: int
@@ -57,7 +57,7 @@ MaskMaker = Callable[[Sequence[Exam]], list[Mask]]
 
 
 def exams(pictures: Sequence[Picture], *, smallest_side: float) -> list[Exam]:
-    """Return an exam for every box with sides of at least `smallest_side` pixels; without true masks, for looks alone."""
+    """Return an exam for every box with sides of at least `smallest_side` pixels."""
     return [exam for picture in pictures for exam in _of_picture(picture, smallest_side)]
 
 

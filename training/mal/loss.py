@@ -7,11 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autolabel_mal.colours import colour_evidence
+from autolabel_mal.mean_field import log_odds, mean_field, standardised
+
 from .config import LossRecipe
 from .crops import Batch
-from .mean_field import mean_field, standardised
 
 EPSILON = 1e-4
+SURE = 0.02
+"""Probabilities closer than this to 0 and 1 count as this far: colours can overrule any."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,18 @@ def crf_loss(probabilities: Tensor, labels: Tensor, inside: Tensor) -> Tensor:
 
 @torch.no_grad()
 def crf_labels(probabilities: Tensor, batch: Batch, recipe: LossRecipe) -> Tensor:
-    """Return (B, side, side) labels 0 and 1: where the mean field, begun at the probabilities, ends above one half."""
+    """Return (B, side, side) labels 0 and 1: where the mean field ends above one half.
+
+    It begins at the probabilities, and at what the colours of the crop say (which the paper's CRF does not ask).
+    """
+    colours, inside = standardised(batch.pixels, probabilities.shape[-1]), box_masks(batch)
+    seen = torch.logit(probabilities, eps=SURE)
+    if recipe.colour_weight:
+        seen = seen + recipe.colour_weight * colour_evidence(probabilities * inside, colours)
     settled = mean_field(
-        probabilities,
-        standardised(batch.pixels, probabilities.shape[-1]),
-        box_masks(batch),
+        seen.sigmoid(),
+        colours,
+        inside,
         zeta=recipe.zeta,
         kernel=recipe.kernel,
         iterations=recipe.iterations,
@@ -65,12 +76,13 @@ def box_masks(batch: Batch) -> Tensor:
 def box_supervised_loss(student: Tensor, teacher: Tensor, batch: Batch, *, recipe: LossRecipe, step: int) -> Terms:
     """Combine both losses for logits (B, side, side) of student and teacher.
 
+    The masks are what lies above the recipe's decision, so logits count from there: at it, a pixel is half inside.
     The mean field starts at the mean of the two (the paper's ensemble). The parts include ``area``, the part of the box
     that the student's mask fills: 1 means that it has fallen to the full box, which MIL alone is content with.
     """
-    probabilities, inside = student.sigmoid(), box_masks(batch)
+    probabilities, inside = calibrated(student, recipe.decision), box_masks(batch)
     mil = mil_loss(probabilities, batch.rows, batch.columns).mean()
-    labels = crf_labels((probabilities.detach() + teacher.sigmoid()) / 2, batch, recipe)
+    labels = crf_labels((probabilities.detach() + calibrated(teacher, recipe.decision)) / 2, batch, recipe)
     crf = crf_loss(probabilities, labels, inside).mean()
     total = recipe.mil_weight * mil + crf_weight(recipe, step) * crf
     boxes = inside.sum((1, 2)).clamp(min=1)
@@ -82,6 +94,11 @@ def box_supervised_loss(student: Tensor, teacher: Tensor, batch: Batch, *, recip
         "loss": total,
     }
     return Terms(total, {name: float(value.detach()) for name, value in parts.items()})
+
+
+def calibrated(logits: Tensor, decision: float) -> Tensor:
+    """Return probabilities of logits, shifted so that `decision` becomes one half."""
+    return (logits - log_odds(decision)).sigmoid()
 
 
 def crf_weight(recipe: LossRecipe, step: int) -> float:

@@ -21,8 +21,8 @@ from .config import ModelRecipe, OptimiserRecipe
 POSITION_DEVIATION = 0.02
 
 
-def build_network(recipe: ModelRecipe) -> MalNetwork:
-    """Return a network with the weights that the recipe starts from.
+def build_network(recipe: ModelRecipe, *, prior: float) -> MalNetwork:
+    """Return a network with the weights that the recipe starts from; a fresh one gives logits near `prior`.
 
     Raises ValueError where ImageNet weights are asked for a transformer, RuntimeError (torch's, with the names) where a
     checkpoint's tensors do not fit.
@@ -30,6 +30,7 @@ def build_network(recipe: ModelRecipe) -> MalNetwork:
     network = MalNetwork(recipe_sizes(recipe))
     if isinstance(network.backbone, VisionTransformer):
         nn.init.trunc_normal_(network.backbone.pos_embed, std=POSITION_DEVIATION)
+    _centre(network, prior)
     if recipe.initial == "imagenet":
         load_imagenet_weights(_convolutional(network), image_weights())
     elif recipe.initial != "random":
@@ -40,6 +41,12 @@ def build_network(recipe: ModelRecipe) -> MalNetwork:
 def recipe_sizes(recipe: ModelRecipe) -> Sizes:
     """Return the sizes of the recipe's network."""
     return replace(from_arch(recipe.arch), crop=recipe.crop_size)
+
+
+def _centre(network: MalNetwork, prior: float) -> None:
+    """Set the last biases so that pixel vectors begin near ones, their products with the object's near `prior`."""
+    nn.init.ones_(network.mask_head.convs[-1].conv.bias)
+    nn.init.constant_(network.roi_head.mlp2.bias, prior / network.sizes.out)
 
 
 def load_weights(network: MalNetwork, path: Path) -> None:

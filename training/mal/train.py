@@ -6,11 +6,14 @@ import argparse
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from autolabel_mal.mean_field import log_odds
 
 from ..run_log import RunLog
 from ..schedule import rate_factor
@@ -45,7 +48,8 @@ class Run:
         self.recipe, self.sampler, self.validator, self.folder = recipe, sampler, validator, folder
         self.device = torch.device(device)
         self.log = RunLog(folder / "log.jsonl")
-        self.student = build_network(recipe.model).to(self.device, memory_format=torch.channels_last).train()
+        student = build_network(recipe.model, prior=log_odds(recipe.loss.decision)).train()
+        self.student = student.to(self.device, memory_format=torch.channels_last)
         self.teacher = Teacher(self.student, recipe.optimiser.teacher_momentum)
         freeze(self.student, recipe.model.frozen_stages)
         self.trained = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
@@ -59,9 +63,8 @@ class Run:
         clock = (time.process_time(), self.progress.cpu_seconds)
         saved = time.monotonic()
         steps = range(self.progress.step, settings.steps)
-        for batch in drawn_ahead(
-            lambda step: self.sampler.draw(step, settings.batch), steps, workers=self.recipe.workers
-        ):
+        draw = partial(self.sampler.draw, count=settings.batch)
+        for batch in drawn_ahead(draw, steps, workers=self.recipe.workers):
             parts = self._step(batch.to(self.device))
             self.progress.step += 1
             self.progress.cpu_seconds = clock[1] + time.process_time() - clock[0]
@@ -144,9 +147,9 @@ class Run:
 
 def _save(content: Any, path: Path) -> None:
     """Write beside the target first, so that an interruption leaves the old file whole."""
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    beside = path.with_suffix(".partial")
+    torch.save(content, beside)
+    beside.replace(path)
 
 
 def recipe_sources(recipe: Recipe, data: Path) -> list[Source]:
@@ -170,12 +173,11 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(recipe.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.coco:
-        sources = [
-            source(load_coco(options.coco, options.images or options.coco.parent), recipe.crops, share=1.0, turn=False)
-        ]
-        validator = Validator({})
+        pictures = load_coco(options.coco, options.images or options.coco.parent)
+        sources, asked = [source(pictures, recipe.crops, share=1.0, turn=False)], {}
     else:
-        sources, validator = recipe_sources(recipe, options.data), Validator(dev_exams(recipe, options.data))
+        sources, asked = recipe_sources(recipe, options.data), dev_exams(recipe, options.data)
+    validator = Validator(asked, threshold=recipe.loss.decision)
     shape = CropShape(recipe.model.crop_size, recipe_sizes(recipe.model).logits)
     sampler = Sampler(sources, recipe.crops, shape, seed=recipe.seed)
     run = Run(recipe, sampler, validator, folder=options.out, device=options.device)

@@ -17,7 +17,6 @@ SCENES = "scenes"
 MASKED_SETS = ("coco_free", "nuts")
 LEAST_SIDE = 24
 DEV_SEED = 1_000_003
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,15 @@ class Validation:
 class Validator:
     """Dev boxes with true masks; these are read here only, never by the losses."""
 
-    def __init__(self, asked: dict[str, list[Exam]]) -> None:
+    def __init__(self, asked: dict[str, list[Exam]], *, threshold: float) -> None:
+        self._threshold = threshold
         self._asked = {name: each for name, each in asked.items() if each}
 
     def __call__(self, network: MalNetwork) -> Validation | None:
         """Judge a network in evaluation mode; None where there is nothing to judge by."""
         if not self._asked:
             return None
-        answers = {name: NetworkMasks(network, threshold=THRESHOLD)(asked) for name, asked in self._asked.items()}
+        answers = {name: NetworkMasks(network, threshold=self._threshold)(asked) for name, asked in self._asked.items()}
         means = {name: float(overlaps(asked, answers[name]).mean()) for name, asked in self._asked.items()}
         areas = {name: float(filled(asked, answers[name]).mean()) for name, asked in self._asked.items()}
         return Validation(_rounded(means), _rounded(areas), round(float(np.mean(list(means.values()))), 4))

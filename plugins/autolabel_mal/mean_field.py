@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -20,21 +22,25 @@ def mean_field(
     outside the box (``inside`` (B, h, w), 0 or 1) at the floor. Nothing inside gives the floor everywhere.
     """
     weights = affinities(colours, zeta=zeta, kernel=kernel)
-    limit = math.log(ceiling / (1 - ceiling))
+    limit = log_odds(ceiling)
     odds = _bounded(torch.logit(probabilities, eps=1e-6), inside, limit)
     for _ in range(iterations):
         odds = _bounded(_gather(odds, weights, kernel), inside, limit)
     return odds.sigmoid()
 
 
-def affinities(colours: Tensor, *, zeta: float, kernel: int) -> Tensor:
-    """Return (B, kernel**2, h, w): how much each neighbour, row by row, counts; 0 where it lies off the grid."""
-    batch, channels, height, width = colours.shape
-    shape = (batch, channels, kernel * kernel, height, width)
-    neighbours = functional.unfold(colours, kernel, padding=kernel // 2).reshape(shape)
-    on_grid = functional.unfold(torch.ones_like(colours[:1, :1]), kernel, padding=kernel // 2)
-    distance = (neighbours - colours[:, :, None]).square().sum(1)
-    return torch.exp(-distance / (2 * zeta**2)) * on_grid.reshape(1, kernel * kernel, height, width)
+def log_odds(probability: float) -> float:
+    """Return log(p / (1 - p))."""
+    return math.log(probability / (1 - probability))
+
+
+def affinities(colours: Tensor, *, zeta: float, kernel: int) -> list[Tensor]:
+    """Return kernel**2 maps (B, h, w), row by row of the kernel: how much each neighbour counts, 0 off the grid."""
+    on_grid = torch.ones_like(colours[:1, 0])
+    return [
+        torch.exp(-(neighbour - colours).square().sum(1) / (2 * zeta**2)) * present
+        for neighbour, present in zip(_shifted(colours, kernel), _shifted(on_grid, kernel), strict=True)
+    ]
 
 
 def standardised(crops: Tensor, side: int) -> Tensor:
@@ -48,6 +54,17 @@ def _bounded(odds: Tensor, inside: Tensor, limit: float) -> Tensor:
     return torch.where(inside > 0, odds.clamp(-limit, limit), -limit)
 
 
-def _gather(odds: Tensor, weights: Tensor, kernel: int) -> Tensor:
-    neighbours = functional.unfold(odds[:, None], kernel, padding=kernel // 2)
-    return (neighbours.reshape(weights.shape) * weights).sum(1)
+def _gather(odds: Tensor, weights: list[Tensor], kernel: int) -> Tensor:
+    total = torch.zeros_like(odds)
+    for neighbour, weight in zip(_shifted(odds, kernel), weights, strict=True):
+        total.addcmul_(neighbour, weight)
+    return total
+
+
+def _shifted(maps: Tensor, kernel: int) -> Iterator[Tensor]:
+    """Yield the maps (..., h, w) as seen from each neighbour of a kernel, zeros beyond the edge."""
+    height, width = maps.shape[-2:]
+    reach = kernel // 2
+    padded = functional.pad(maps, (reach,) * 4)
+    for row, column in product(range(kernel), repeat=2):
+        yield padded[..., row : row + height, column : column + width]
