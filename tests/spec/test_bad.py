@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
-import yaml
 
 from autolabel.errors import SpecError
 from autolabel.registry import Registry
+from autolabel.spec import document
 from autolabel.spec.load import load_spec
 
 BAD = Path(__file__).with_name("bad")
 NAMES = sorted(path.stem for path in BAD.glob("*.yaml"))
-LIBYAML = hasattr(yaml, "CSafeLoader")
+LIBYAML = document.FAST
 
 
 def overrides_in(path: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
+from ruamel.yaml import events
 
 from autolabel.spec.node import short
 
@@ -14,8 +14,8 @@ MAX_DEPTH = 50
 MAX_ALIASES = 100
 MAX_NODES = 50_000
 
-_STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
-_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+_STARTS = (events.MappingStartEvent, events.SequenceStartEvent)
+_ENDS = (events.MappingEndEvent, events.SequenceEndEvent)
 
 
 class LimitError(Exception):
@@ -27,7 +27,7 @@ class LimitError(Exception):
         self.hint = hint
 
 
-def check(events: Iterable[Any]) -> None:
+def check(stream: Iterable[Any]) -> None:
     """Raise LimitError at the first event of a parser that leads too deep, too far, or in a circle.
 
     At most 50 levels, 100 aliases, and 50,000 keys and values when all aliases are written out; one document; every
@@ -36,8 +36,8 @@ def check(events: Iterable[Any]) -> None:
     nodes, aliases, documents = 0, 0, 0
     sizes: dict[str, int | None] = {}
     around: list[tuple[str | None, int]] = []
-    for event in events:
-        if isinstance(event, yaml.ScalarEvent):
+    for event in stream:
+        if isinstance(event, events.ScalarEvent):
             nodes += 1
             if event.anchor:
                 sizes[event.anchor] = 1
@@ -52,12 +52,12 @@ def check(events: Iterable[Any]) -> None:
             anchor, before = around.pop()
             if anchor:
                 sizes[anchor] = nodes - before
-        elif isinstance(event, yaml.AliasEvent):
+        elif isinstance(event, events.AliasEvent):
             aliases += 1
             nodes += _size(event, sizes)
             if aliases > MAX_ALIASES:
                 raise LimitError(event.start_mark, f"more than {MAX_ALIASES} aliases")
-        elif isinstance(event, yaml.DocumentStartEvent):
+        elif isinstance(event, events.DocumentStartEvent):
             documents += 1
             if documents > 1:
                 raise LimitError(event.start_mark, "a second document begins here, wanted one")

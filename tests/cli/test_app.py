@@ -1,0 +1,220 @@
+"""The command line as its users meet it: exit codes, stdout, stderr."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from autolabel.cli import app
+
+Cli = Callable[..., tuple[int, str, str]]
+HEAVY = {"torch", "transformers", "sklearn", "scipy", "numba", "pycocotools", "jsonschema", "ray"}
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, example_path: str) -> Iterator[Cli]:
+    """Run ``autolabel`` in this process; return exit code, stdout, stderr."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["autolabel", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            app.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def spec(tmp_path: Path, example_path: str) -> Path:
+    from autolabel_colors import Rectangle, save
+
+    for index in range(4):
+        save(tmp_path / "photos" / f"{index}.png", [Rectangle(1, 2, 20, 30, "red", 0.9 - index / 5)])
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        "version: 1\n"
+        "data: {images: photos, classes: [red, blue]}\n"
+        "stages:\n"
+        "  - labeler: {type: colors}\n"
+        "    scheduler: {type: step, rounds: 3, start: 0.6, end: 0.2}\n"
+        "devices: cpu\n"
+        "results_dir: run\n"
+    )
+    return path
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert cli("--version")[1].startswith("autolabel 0.")
+    code, out, _ = cli("--help")
+    assert code == 0
+    assert all(
+        word in out for word in ("validate", "plan", "generate", "export", "evaluate", "plugins", "init", "doctor")
+    )
+
+
+def test_generate_tells_what_was_found_and_where(cli: Cli, spec: Path) -> None:
+    code, out, err = cli("generate", "-e", spec)
+    assert code == 0, err
+    assert [line.split() for line in out.splitlines()[:2]] == [
+        ["class", "round", "0", "round", "1", "round", "2", "all"],
+        ["red", "2", "1", "1", "4"],
+    ]
+    assert "4 rows of 4 images: 4 labelled, 0 empty, 0 failed; 4 boxes, 0 masks" in out
+    assert "annotations.json" in out
+    assert "0-colors" in err
+
+
+def test_generate_as_json_keeps_stdout_clean(cli: Cli, spec: Path) -> None:
+    code, out, _ = cli("generate", spec, "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["found"] == {"red": {"0": 2, "1": 1, "2": 1}}
+    assert answer["states"] == {"labelled": 4, "empty": 0, "failed": 0}
+
+
+def test_limit_labels_the_first_images_elsewhere(cli: Cli, spec: Path) -> None:
+    _, out, _ = cli("generate", spec, "--limit", 2, "--json")
+    assert json.loads(out)["rows"] == 2
+    assert (spec.parent / "run" / "first-2" / "labels.jsonl").exists()
+    assert cli("generate", spec, "--json")[0] == 0
+
+
+def test_overrides_beat_the_file(cli: Cli, spec: Path) -> None:
+    _, out, _ = cli("plan", spec, "stages.0.scheduler.rounds=2", "run.batch_size=3", "--json")
+    plan = json.loads(out)
+    assert [round["conf_threshold"] for round in plan["stages"][0]["rounds"]] == [0.6, 0.2]
+    assert plan["batch_size"] == 3
+
+
+def test_plan_names_everything_it_will_do(cli: Cli, spec: Path) -> None:
+    _, out, _ = cli("plan", spec)
+    for word in ("4 in 1 shards", "red, blue", "cpu", "0.6", "0.4", "0.2", "at most 8", "coco/", "odvg/"):
+        assert word in out, word
+    assert not (spec.parent / "run").exists()
+
+
+def test_validate_tells_every_problem_and_exits_2(cli: Cli, spec: Path) -> None:
+    spec.write_text(spec.read_text().replace("type: step", "type: stepp").replace("photos", "nowhere"))
+    code, out, err = cli("validate", spec)
+    assert (code, out) == (2, "")
+    assert f"{spec}:5:17: stages[0].scheduler.type: no scheduler is called 'stepp'" in err
+    code, out, _ = cli("validate", spec, "--json")
+    assert code == 2
+    assert json.loads(out)["problems"][0]["line"] == 5
+
+
+def test_validate_names_missing_files(cli: Cli, spec: Path) -> None:
+    spec.write_text(spec.read_text().replace("photos", "nowhere"))
+    code, _, err = cli("validate", spec)
+    assert code == 2
+    assert f"{spec}:2:8: data.images" in err
+    assert "no such folder" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["generate"], 2, "no spec is named"),
+        (["generate", "none.yaml"], 2, "none.yaml"),
+        (["bogus"], 2, "No such command"),
+        (["generate", "SPEC", "devices=[7]"], 3, "asked for GPU 7"),
+        (["generate", "SPEC", "devices=cpu", "nonsense"], 2, "nonsense"),
+        (["status", "."], 4, "no plan.json"),
+        (["export", ".", "-f", "coco"], 4, "not a finished run"),
+        (["schema", "bogus"], 2, "no schema is called 'bogus'"),
+    ],
+)
+def test_mistakes_have_their_exit_codes(cli: Cli, spec: Path, words: list[str], code: int, text: str) -> None:
+    found, out, err = cli(*(str(spec) if word == "SPEC" else word for word in words))
+    assert found == code, out + err
+    assert text in err
+    assert "Traceback" not in err
+
+
+def test_too_many_failures_exit_1_with_labels_written(cli: Cli, spec: Path) -> None:
+    (spec.parent / "photos" / "bad.png").write_bytes(b"nothing")
+    code, out, _ = cli("generate", spec)
+    assert code == 1
+    assert "1 x unsupported_format" in out
+    assert len((spec.parent / "run" / "labels.jsonl").read_text().splitlines()) == 5
+    assert cli("generate", spec, "run.max_failures=1")[0] == 0
+
+
+def test_status_and_export_of_a_finished_run(cli: Cli, spec: Path) -> None:
+    cli("generate", "-q", spec)
+    code, out, _ = cli("status", spec.parent / "run", "--json")
+    assert code == 0
+    assert json.loads(out)["finished"] is True
+    code, out, _ = cli("export", spec.parent / "run", "-f", "csv")
+    assert code == 0
+    assert Path(out.strip()).read_text().count("red") == 4
+    code, _, err = cli("export", spec.parent / "run", "-f", "coco", "path=../evil.json")
+    assert code == 2
+    assert "path" in err
+
+
+def test_init_writes_a_valid_spec_once(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    (tmp_path / "images").mkdir()
+    assert cli("init", path)[0] == 0
+    assert cli("init", path)[0] == 2
+    code, out, err = cli("validate", path)
+    assert code == 0, out + err
+
+
+def test_plugins_lists_kinds_names_and_packages(cli: Cli) -> None:
+    _, out, _ = cli("plugins", "--json")
+    entries = {(entry["kind"], entry["name"]): entry["package"] for entry in json.loads(out)}
+    assert entries["labeler", "grounding_dino"] == entries["aggregator", "nms"] == "autolabel-vision"
+    assert entries["labeler", "colors"] == "autolabel-colors"
+
+
+def test_another_plan_in_the_directory_exits_5(cli: Cli, spec: Path) -> None:
+    cli("generate", "-q", spec)
+    code, _, err = cli("generate", "-q", spec, "data.classes=[red]")
+    assert code == 5
+    assert "another plan: classes was" in err
+    assert cli("generate", "-q", spec, "data.classes=[red]", "--fresh")[0] == 0
+
+
+def test_doctor_names_versions_and_devices(cli: Cli) -> None:
+    _, out, _ = cli("doctor", "--json")
+    facts = json.loads(out)
+    assert facts["torch"].startswith("2.")
+    assert "cpu" in facts["devices"] or "cuda" in facts["devices"] or "mps" in facts["devices"]
+
+
+def test_a_bug_keeps_its_traceback_and_exits_70(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autolabel.cli.doctor.examine", lambda: 1 / 0)
+    code, _, err = cli("doctor")
+    assert code == 70
+    assert "ZeroDivisionError" in err
+    assert "bug" in err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["validate", "specs/quickstart.yaml"], ["plugins"]])
+def test_light_commands_import_no_heavy_library(words: list[str]) -> None:
+    root = Path(__file__).resolve().parents[2]
+    script = f"""
+import sys
+from autolabel.cli.app import main
+sys.argv = ["autolabel", *{words!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("HEAVY", sorted({HEAVY!r} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False)
+    assert done.stdout.endswith("HEAVY []\n"), done.stdout + done.stderr

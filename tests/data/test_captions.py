@@ -1,0 +1,67 @@
+"""Reading captions: every fault by its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autolabel.data.captions import read_captions
+from autolabel.errors import DataError
+
+GOOD = '{"file_name": "a.jpg", "caption": "a cat", "noun_chunks": ["cat", "cat", " dog "]}'
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "chunks.jsonl"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_phrases_are_distinct_and_in_order(tmp_path: Path) -> None:
+    [caption] = read_captions(write(tmp_path, f"\n{GOOD}\n\n"))
+    assert caption.prompt.phrases == ("cat", "dog")
+    assert (caption.line, caption.file_name, caption.prompt.caption) == (2, "a.jpg", "a cat")
+
+
+BAD: list[tuple[str | bytes, str]] = [
+    ("", "holds no captions"),
+    ("   \n\n", "holds no captions"),
+    ("not json", ":1:1: is not JSON"),
+    ("[1, 2]", ":1:1: must be an object, got list"),
+    ("null", ":1:1: must be an object, got NoneType"),
+    ('{"noun_chunks": ["a"]}', ":1:1: /file_name: must be the name of an image, got None"),
+    ('{"file_name": "", "noun_chunks": ["a"]}', ":1:1: /file_name: must be the name of an image, got ''"),
+    ('{"file_name": 3, "noun_chunks": ["a"]}', ":1:1: /file_name: must be the name of an image, got 3"),
+    ('{"file_name": "a.jpg"}', ":1:1: /noun_chunks: must be a list of phrases, got None"),
+    ('{"file_name": "a.jpg", "noun_chunks": "cat"}', ":1:1: /noun_chunks: must be a list of phrases, got 'cat'"),
+    ('{"file_name": "a.jpg", "noun_chunks": {"a": 1}}', ":1:1: /noun_chunks: must be a list of phrases"),
+    ('{"file_name": "a.jpg", "noun_chunks": ["a", 1]}', ":1:1: /noun_chunks/1: must be a phrase, got 1"),
+    ('{"file_name": "a.jpg", "noun_chunks": ["a", "  "]}', ":1:1: /noun_chunks/1: must be a phrase, got '  '"),
+    ('{"file_name": "a.jpg", "noun_chunks": [null]}', ":1:1: /noun_chunks/0: must be a phrase, got None"),
+    ('{"file_name": "a.jpg", "caption": 4, "noun_chunks": ["a"]}', ":1:1: /caption: must be text, got 4"),
+    (GOOD + "\n" + GOOD[:-5], ":2:1: is not JSON"),
+    (GOOD + "\n" + "[" * 5000, ":2:1: is not JSON"),
+    (GOOD.encode() + b"\n\xff\xfe", "is not UTF-8 text"),
+    ('{"file_name": "a.jpg", "noun_chunks": ["a"]} trailing', ":1:1: is not JSON"),
+    ("{'file_name': 'a.jpg'}", ":1:1: is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_faults_name_their_line(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_captions(write(tmp_path, text))
+    assert message in str(caught.value)
+    assert "chunks.jsonl" in str(caught.value)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_captions(write(tmp_path, "{}\n" + GOOD + "\nnull\n"))
+    assert [problem.line for problem in caught.value.problems] == [1, 3]
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_captions(tmp_path / "none.jsonl")

@@ -1,0 +1,111 @@
+"""Listing images: ids, links, loops, names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from autolabel.data.collect import Listing, chunks, number
+from autolabel.data.inputs import Input, decode, encode
+from autolabel.data.sources import Found, sources, walk
+from autolabel.errors import DataError
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def ids(root: Path, **options: bool) -> list[tuple[str, str]]:
+    return sorted((found.id, found.code) for source in sources([str(root)]) for found in walk(source, **options))
+
+
+def test_lists_images_in_subfolders_by_relative_path(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg", tmp_path / "b" / "a.JPG", tmp_path / "b" / "c" / "a.webp", tmp_path / "notes.txt")
+    assert ids(tmp_path) == [("a.jpg", ""), ("b/a.JPG", ""), ("b/c/a.webp", "")]
+
+
+def test_links_loops_and_links_that_leave(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    touch(inside / "a.jpg", outside / "secret.jpg")
+    (inside / "loop").symlink_to(inside)
+    (inside / "b.jpg").symlink_to(inside / "a.jpg")
+    (inside / "leaves.jpg").symlink_to(outside / "secret.jpg")
+    (inside / "folder").symlink_to(outside)
+    (inside / "dangling.jpg").symlink_to(inside / "nowhere.jpg")
+    assert ids(inside) == [("a.jpg", ""), ("b.jpg", ""), ("dangling.jpg", ""), ("leaves.jpg", "outside_root")]
+    followed = ids(inside, follow_symlinks=True)
+    assert ("folder/secret.jpg", "") in followed
+    assert ("leaves.jpg", "") in followed
+
+
+def test_odd_names_are_kept_and_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    names = ["ü ö.jpg", "-dash.jpg", "new\nline.jpg", "'quote\".jpg", "%s.jpg", "\u202eright.jpg", "日本.jpg"]
+    names.append("a" * 250 + ".jpg")
+    touch(*(tmp_path / name for name in names))
+    (tmp_path / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"")
+    found = dict(ids(tmp_path))
+    assert dict.fromkeys(names, "").items() <= found.items()
+    assert found["bad\\xff.jpg"] == "bad_name"
+    assert len(found) == len(names) + 1
+
+
+def test_several_roots_prefix_ids_with_distinct_names(tmp_path: Path) -> None:
+    touch(tmp_path / "x" / "photos" / "a.jpg", tmp_path / "y" / "photos" / "a.jpg")
+    roots = sources([str(tmp_path / "x" / "photos"), str(tmp_path / "y" / "photos")])
+    assert [found.id for root in roots for found in walk(root)] == ["photos/a.jpg", "photos-2/a.jpg"]
+
+
+@pytest.mark.parametrize("names", [["none"], ["here", "here"], ["here", "here/../here"]])
+def test_roots_that_are_missing_or_doubled_are_refused(tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(DataError, match=r"no such folder|named twice"):
+        sources([str(tmp_path / name) for name in names])
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("x/a.jpg", ""),
+        ("b.jpg", ""),
+        ("./b.jpg", ""),
+        ("a.jpg", "ambiguous_name"),
+        ("c.jpg", "missing"),
+        ("../x/a.jpg", "missing"),
+        ("/etc/passwd", "missing"),
+        ("x\\a.jpg", "missing"),
+        ("C:\\a.jpg", "missing"),
+        ("x/../x/a.jpg", "missing"),
+        ("a.jpg\0", "missing"),
+        ("", "missing"),
+    ],
+)
+def test_names_only_ever_find_listed_images(name: str, code: str) -> None:
+    listing = Listing([Found(id="x/a.jpg", path="/1"), Found(id="y/a.jpg", path="/2"), Found(id="x/b.jpg", path="/3")])
+    row = listing.row(name)
+    assert row.code == code
+    assert bool(row.path) == (not code)
+
+
+def test_an_exact_id_beats_a_longer_path_that_ends_alike() -> None:
+    listing = Listing([Found(id="a.jpg", path="/1"), Found(id="x/a.jpg", path="/2")])
+    assert listing.row("a.jpg").path == "/1"
+
+
+def test_rows_of_one_image_are_numbered() -> None:
+    rows = number([Input(image="a", path=""), Input(image="b", path=""), Input(image="a", path="")])
+    assert [(row.image, row.caption_index) for row in rows] == [("a", 0), ("b", 0), ("a", 1)]
+
+
+def test_rows_survive_their_line() -> None:
+    row = Input(image="ü\n.jpg", path="/p", height=3, width=4, phrases=("a", "b"), caption="c", notes=("n",))
+    assert decode(encode(row)) == row
+    assert b"\n" not in encode(row)
+
+
+def test_chunks_keep_every_row() -> None:
+    rows = [Input(image=str(i), path="") for i in range(10_000)]
+    assert [row for chunk in chunks(iter(rows)) for row in chunk] == rows
