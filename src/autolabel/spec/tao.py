@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
@@ -261,7 +262,9 @@ def _rounds(node: Node) -> Node:
 
 
 def _dump(node: Node) -> Node:
-    return _instead(node, [{"type": "coco", "path": node.value}])
+    """The exporter's files lie below results_dir; of an absolute path, which TAO accepts, the name counts."""
+    path = PurePosixPath(str(node.value))
+    return _instead(node, [{"type": "coco", "path": path.name if path.is_absolute() else str(node.value)}])
 
 
 TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
