@@ -14,7 +14,7 @@ from autolabel import weights
 from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.errors import SpecError
-from autolabel.plan import devices
+from autolabel.plan import devices, model
 from autolabel.plan.files import check_files
 from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
 from autolabel.plan.shards import Cut, cut
@@ -68,7 +68,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     results_dir = Path(spec.results_dir) if limit is None else Path(spec.results_dir) / f"first-{limit}"
     plan = Plan(
         digest=digest([VERSION, results, batched.sha256]),
-        results=results,
+        results=model.plain(results),
         autolabel=autolabel.__version__,
         inputs=batched.sha256,
         images=len({row.image for row in rows}),

@@ -133,6 +133,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
 
 
+def plain(value: Any) -> Any:
+    """Return a value as its JSON would be read back: lists, mappings, numbers, texts."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of ``plan.json``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Plan)}

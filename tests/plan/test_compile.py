@@ -1,0 +1,189 @@
+"""Compiling: literal rounds, shards, digests, refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autolabel.data.inputs import Input, decode
+from autolabel.errors import DataError, MachineError, SpecError
+from autolabel.plan import model
+from autolabel.plan.compile import Compiled, compile_plan
+from autolabel.plan.devices import resolve, threads_per_worker
+from autolabel.plan.shards import boundaries, cut
+from autolabel.registry import Registry
+from autolabel.spec.load import spec_from_mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def photos(tmp_path: Path, example_path: str) -> Path:
+    from autolabel_colors import save
+
+    for index in range(5):
+        save(tmp_path / "photos" / f"{index}.png", [], size=(32, 32 + index % 2))
+    return tmp_path / "photos"
+
+
+def compiled(registry: Registry, photos: Path, **changes: Any) -> Compiled:
+    mapping = {
+        "version": 1,
+        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
+        "stages": [
+            {"labeler": {"type": "colors"}, "scheduler": {"type": "cosine", "rounds": 3, "start": 0.5, "end": 0.3}}
+        ],
+        "devices": "cpu",
+        "run": {"shard_size": 2},
+        "results_dir": str(photos.parent / "run"),
+        **changes,
+    }
+    return compile_plan(spec_from_mapping(mapping, root=photos, registry=registry), registry=registry)
+
+
+def test_rounds_are_literal_and_defaults_written_out(registry: Registry, photos: Path) -> None:
+    [stage] = compiled(registry, photos).plan.stages
+    assert [round.conf_threshold for round in stage.rounds] == [0.5, 0.4, 0.3]
+    assert stage.aggregator is not None
+    assert (stage.aggregator.type, stage.aggregator.params["threshold"]) == ("nms", 0.7)
+    [bare] = compiled(registry, photos, stages=[{"labeler": {"type": "colors"}}]).plan.stages
+    assert [(round.index, round.conf_threshold) for round in bare.rounds] == [(0, 0.5)]
+
+
+def test_rows_are_sorted_by_key_so_that_batches_are_full(registry: Registry, photos: Path) -> None:
+    out = compiled(registry, photos)
+    rows = [decode(line) for line in out.inputs.lines]
+    assert [row.image for row in rows] == ["0.png", "2.png", "4.png", "1.png", "3.png"]
+    assert [shard.rows for shard in out.plan.shards] == [2, 2, 1]
+    text = b"".join(out.inputs.text())
+    for shard in out.plan.shards:
+        lines = text[shard.offset : shard.offset + shard.bytes].splitlines()
+        assert len(lines) == shard.rows
+
+
+def test_the_digest_covers_results_and_nothing_else(registry: Registry, photos: Path) -> None:
+    base = compiled(registry, photos).plan.digest
+    same: list[dict[str, Any]] = [
+        {"results_dir": str(photos.parent / "elsewhere")},
+        {
+            "run": {
+                "shard_size": 2,
+                "executor": "processes",
+                "workers_per_device": 3,
+                "num_workers": 1,
+                "max_failures": 5,
+            }
+        },
+        {"export": [{"type": "coco"}]},
+        {"visualize": True},
+        {"output": {"filter": {"min_size": 5}}},
+    ]
+    for change in same:
+        assert compiled(registry, photos, **change).plan.digest == base, change
+    stages = [{"labeler": {"type": "colors"}, "scheduler": {"type": "cosine", "rounds": 3, "start": 0.5, "end": 0.2}}]
+    different: list[dict[str, Any]] = [
+        {"stages": stages},
+        {"stages": [{"labeler": {"type": "colors", "min_side": 4}}]},
+        {"data": {"images": [str(photos)], "classes": ["red"]}},
+        {"data": {"images": [str(photos)], "classes": ["blue", "red"]}},
+        {"run": {"shard_size": 3}},
+        {"run": {"shard_size": 2, "batch_size": 2}},
+        {"run": {"shard_size": 2, "threads": 1}},
+    ]
+    digests = {compiled(registry, photos, **change).plan.digest for change in different}
+    assert len(digests) == len(different)
+    assert base not in digests
+
+
+def test_a_moved_data_set_keeps_its_digest(registry: Registry, photos: Path) -> None:
+    before = compiled(registry, photos).plan.digest
+    moved = photos.rename(photos.parent / "moved")
+    assert compiled(registry, moved).plan.digest == before
+    (moved / "4.png").unlink()
+    assert compiled(registry, moved).plan.digest != before
+
+
+def test_the_plan_survives_its_file_and_its_schema(registry: Registry, photos: Path, tmp_path: Path) -> None:
+    plan = compiled(registry, photos).plan
+    text = model.encode(plan)
+    assert model.decode(text, file="plan.json") == plan
+    jsonschema.validate(json.loads(text), json.loads((ROOT / "schema" / "plan.schema.json").read_text()))
+    with pytest.raises(DataError, match="not a plan"):
+        model.decode(text[:-40], file="plan.json")
+
+
+def test_most_passes_counts_phrase_sets(registry: Registry, photos: Path) -> None:
+    stage = {"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 3, "start": 0.5, "end": 0.3}}
+    of = lambda ask: compiled(registry, photos, stages=[{**stage, "ask": ask}]).plan.stages[0].most_passes  # noqa: E731
+    assert (of("all"), of("missing")) == (5, 10)
+
+
+def test_stages_that_do_not_line_up_are_refused(registry: Registry, photos: Path) -> None:
+    with pytest.raises(SpecError, match=r"stages\[1\].labeler: 'colors' finds boxes itself, but stages\[0\]"):
+        compiled(registry, photos, stages=[{"labeler": {"type": "colors"}}] * 2)
+    with pytest.raises(SpecError, match=r"export\[1\].type: 'coco' is listed twice"):
+        compiled(registry, photos, export=[{"type": "coco"}, {"type": "coco"}])
+
+
+def test_an_empty_folder_is_told(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match="no images below"):
+        compiled(registry, tmp_path / "photos")
+
+
+def test_unusable_files_are_rows_with_a_reason(registry: Registry, photos: Path) -> None:
+    (photos / "bad.png").write_bytes(b"")
+    out = compiled(registry, photos)
+    assert out.plan.unusable == 1
+    assert [row.code for row in map(decode, out.inputs.lines) if row.code] == ["unsupported_format"]
+
+
+@given(st.lists(st.integers(1, 4), max_size=40), st.integers(1, 7))
+def test_shards_keep_an_image_together(captions: list[int], shard_size: int) -> None:
+    images = [f"{index}" for index, count in enumerate(captions) for _ in range(count)]
+    ends = boundaries(images, shard_size)
+    starts = [0, *ends][: len(ends)]
+    assert (ends[-1] if ends else 0) == len(images)
+    for start, end in zip(starts, ends, strict=True):
+        assert end - start >= min(shard_size, len(images) - start)
+        assert start == 0 or images[start] != images[start - 1]
+
+
+def test_what_the_rows_are_is_hashed_not_where() -> None:
+    rows = [Input(image="a", path="/x/a"), Input(image="b", path="/x/b")]
+    moved = [Input(image="b", path="/y/b"), Input(image="a", path="/y/a")]
+    key = lambda size: size  # noqa: E731
+    assert cut(rows, key=key, shard_size=9).sha256 == cut(moved, key=key, shard_size=9).sha256
+    assert cut(rows[:1], key=key, shard_size=9).sha256 != cut(rows, key=key, shard_size=9).sha256
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "expected"),
+    [("cpu", 0, ["cpu"]), ("auto", 0, ["cpu"]), ("auto", 2, ["cuda:0", "cuda:1"]), ([1], 2, ["cuda:1"])],
+)
+def test_devices(monkeypatch: pytest.MonkeyPatch, asked: str | Sequence[int], there: int, expected: list[str]) -> None:
+    monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: there)
+    monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: False)
+    assert resolve(asked) == expected
+
+
+@pytest.mark.parametrize(("there", "text"), [(0, "no GPU"), (1, "GPU 0 only"), (3, "GPUs 0 to 2")])
+def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, there: int, text: str
+) -> None:
+    monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: there)
+    with pytest.raises(MachineError, match=f"asked for GPU 5, but this machine has {text}.*\n.*devices=cpu"):
+        resolve([0, 5] if there else [5])
+
+
+def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autolabel.plan.devices.cores", lambda: 8)
+    assert [threads_per_worker(["cpu"] * n, None) for n in (1, 3, 16)] == [8, 2, 1]
+    assert threads_per_worker(["cpu"] * 3, 5) == 5
