@@ -13,10 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "examples" / "autolabel-colors" / "src"))
+SCHEDULER = {"type": "step", "rounds": 3, "start": 0.8, "end": 0.3}
 
 
 def main(images: int = 10_000) -> None:
-    """Print milliseconds an image of listing, labelling and exporting, beside the labeler's own time, and the memory."""
+    """Print the CPU time an image of a whole run, beside the labeler's own, with the memory that it takes."""
     import autolabel_colors
     from autolabel_colors import Rectangle, save
 
