@@ -75,7 +75,7 @@ def test_what_has_no_counterpart_is_noted(row: Any, truth: Any) -> None:
         "1 image(s) of the truth file are not in the run",
         "1 image(s) of the run are not in the truth file",
         "3 image(s) were matched by the end of their path only",
-        "1 row(s) failed in the run and count with nothing found",
+        "1 image(s) failed in the run: what is missed counts",
         "1 class(es) of the truth file were not asked for",
     )
 

@@ -34,14 +34,15 @@ class Asked:
 
     sizes: Mapping[str, Size]
     phrases: frozenset[str]
-    failed: int
+    failed: frozenset[str]
+    """Images with a row that failed."""
 
 
 def gather(labels: Iterable[Labels], truth: str | Path) -> Scenes:
     """Bring the labels of a run and a COCO file together.
 
-    An image that failed counts with nothing found. Raises DataError where the file is not sound, or where run and file
-    have no image or no class in common.
+    An image that failed counts as one in which nothing was found. Raises DataError where the file is not sound, or
+    where run and file have no image or no class in common.
     """
     asked, coco = survey(labels), read_coco(truth)
     pairing = pair(asked.sizes, [image.file_name for image in coco.images])
@@ -93,13 +94,14 @@ def survey(labels: Iterable[Labels]) -> Asked:
     """Return the run's images and phrases."""
     sizes: dict[str, Size] = {}
     phrases: set[str] = set()
-    failed = 0
+    failed: set[str] = set()
     for row in labels:
         sizes[row.image.id] = row.image.size
-        failed += row.state == "failed"
+        if row.reason is not None:
+            failed.add(row.image.id)
         if len(phrases) < MOST_PHRASES:
             phrases.update(map(plain, row.prompt.phrases))
-    return Asked(sizes, frozenset(phrases), failed)
+    return Asked(sizes, frozenset(phrases), frozenset(failed))
 
 
 def plain(name: str) -> str:
@@ -132,7 +134,10 @@ def notes(asked: Asked, coco: CocoBoxes, pairing: Pairing) -> list[str]:
         (len(asked.sizes) - len(pairing.image_of), "image(s) of the run are not in the truth file"),
         (pairing.by_ending, "image(s) were matched by the end of their path only"),
         (pairing.ambiguous, "name(s) in the truth file could mean several images"),
-        (asked.failed, "row(s) failed in the run and count with nothing found"),
+        (
+            len(asked.failed.intersection(pairing.image_of.values())),
+            "image(s) failed in the run: what is missed counts",
+        ),
     )
 
 
