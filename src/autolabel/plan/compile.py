@@ -13,7 +13,7 @@ import autolabel
 from autolabel import weights
 from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
-from autolabel.errors import SpecError
+from autolabel.errors import ImageError, SpecError
 from autolabel.plan import devices, model
 from autolabel.plan.files import check_files
 from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
@@ -44,6 +44,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     check_files(spec)
     labelers = [stage.labeler.make() for stage in spec.stages]
     check_kinds(spec, labelers)
+    check_classes(spec, labelers)
     execution = executed(spec)
     inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
     rows = list(inputs.rows) if limit is None else first(inputs.rows, limit)
@@ -110,6 +111,17 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
         raise SpecError(problems)
 
 
+def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
+    """Refuse a class that no caption can ask for, such as one that is longer than the model's text."""
+    for labeler in labelers:
+        if isinstance(labeler, Detector):
+            for index, name in enumerate(spec.data.classes or ()):
+                try:
+                    labeler.passes(Prompt((name,)))
+                except ImageError as error:
+                    raise SpecError(spec.problem(("data", "classes", index), error.message)) from None
+
+
 def compile_stage(spec: Spec, index: int, labeler: Labeler, *, prompts: list[Prompt], registry: Registry) -> Stage:
     """Write out a stage: literal rounds, parameters, hashes of weights."""
     written = spec.stages[index]
@@ -152,7 +164,10 @@ def most_passes(labeler: Detector, prompts: list[Prompt], *, rounds: int, ask: s
     @cache
     def of(prompt: Prompt) -> int:
         sets = 1 if ask == "all" else max(1, min(rounds, len(prompt.phrases)))
-        return sets * labeler.passes(prompt) if prompt.phrases else 0
+        try:
+            return sets * labeler.passes(prompt) if prompt.phrases else 0
+        except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
+            return 0
 
     return sum(of(Prompt(prompt.phrases)) for prompt in prompts)
 
