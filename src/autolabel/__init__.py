@@ -1,3 +1,38 @@
-"""Label image data sets from a short spec."""
+"""Label image data sets from a short spec.
+
+The four steps, as the command line takes them::
+
+    registry = discover()
+    spec = load_spec("spec.yaml", registry=registry)
+    compiled = compile_plan(spec, registry=registry)
+    summary = generate(compiled, registry=registry)
+    for labels in read_labels(summary.results_dir): ...
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autolabel.plan.compile import compile_plan
+    from autolabel.registry import discover
+    from autolabel.run.generate import generate
+    from autolabel.run.ledger import read_labels
+    from autolabel.spec.load import load_spec
 
 __version__ = "0.1.0"
+__all__ = ["compile_plan", "discover", "generate", "load_spec", "read_labels"]
+
+_HOMES = {
+    "compile_plan": "autolabel.plan.compile",
+    "discover": "autolabel.registry",
+    "generate": "autolabel.run.generate",
+    "load_spec": "autolabel.spec.load",
+    "read_labels": "autolabel.run.ledger",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part of the API when it is first used, so that ``import autolabel`` stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
