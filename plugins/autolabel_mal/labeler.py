@@ -28,6 +28,8 @@ T = TypeVar("T")
 CUTTERS = 4
 """Threads that cut crops while a GPU works; on a CPU the network wants the cores itself."""
 
+GPU_BATCH = 8
+
 
 def _refuse_fan(arch: object) -> object:
     if isinstance(arch, str) and "fan" in arch.lower():
@@ -79,8 +81,8 @@ class Mal(Segmenter):
         """Whether all boxes are decoded at one resolution, whatever their size."""
         use_amp: bool = True
         """Whether a GPU computes in float16; without effect elsewhere."""
-        batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
-        """Crops in one forward pass."""
+        batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+        """Crops in one forward pass; 8 on a GPU and 1 on a CPU, where more are not quicker."""
 
     params: Params
 
@@ -112,6 +114,7 @@ class Mal(Segmenter):
             half=self.params.use_amp and device.startswith("cuda"),
         )
         self._counts = {"crops": 0, "forwards": 0}
+        self._batch_size = self.params.batch_size or (1 if device == "cpu" else GPU_BATCH)
         self._map: Callable[[Callable[[Job], Any], Iterable[Job]], Iterator[Any]] = map
         if device != "cpu":
             self._map = ThreadPoolExecutor(CUTTERS).map
@@ -150,7 +153,7 @@ class Mal(Segmenter):
     def _masks(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Rle]]:
         """Run batches of crops; while a GPU works on one, the one before is encoded and the next is cut."""
         running: Started | None = None
-        for chunk in _chunks(jobs, self.params.batch_size):
+        for chunk in _chunks(jobs, self._batch_size):
             crops = list(self._map(self._ensemble.cut, chunk))
             started = self._ensemble.start(chunk, crops)
             self._counts["crops"] += len(chunk)

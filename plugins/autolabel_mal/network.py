@@ -59,7 +59,8 @@ class MalNetwork(nn.Module):
     def normalise(self, crops: Tensor) -> Tensor:
         """Map crops (B, side, side, 3) of 0..255 to what ``forward`` takes, on the network's device."""
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        return (crops.to(mean.device).permute(0, 3, 1, 2).float() - mean) / std
+        planes = crops.to(mean.device).permute(0, 3, 1, 2).contiguous()
+        return planes.float().sub_(mean).div_(std)
 
 
 def build_backbone(sizes: Sizes) -> nn.Module:

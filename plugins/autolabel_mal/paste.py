@@ -16,11 +16,11 @@ from autolabel_mal.heads import stretch
 
 def probabilities(logits: Tensor, regions: Sequence[Region], side: int) -> Tensor:
     """Return (B, side, side) probabilities, zero outside each box, of logits (B, h, w)."""
-    soft = stretch(logits, (side, side)).sigmoid()
+    soft = stretch(logits, (side, side)).sigmoid_()
     profiles = [box_profiles(at, side) for at in regions]
     rows = torch.from_numpy(np.stack([profile[0] for profile in profiles])).to(soft.device)
     columns = torch.from_numpy(np.stack([profile[1] for profile in profiles])).to(soft.device)
-    return soft * rows[:, :, None] * columns[:, None, :]
+    return soft.mul_(rows[:, :, None]).mul_(columns[:, None, :])
 
 
 def cut_mask(soft: Tensor, at: Region, size: Size, threshold: float) -> Tensor:

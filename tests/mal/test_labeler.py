@@ -67,6 +67,12 @@ def test_crops_of_several_images_share_a_batch_and_answer_as_alone(make: Callabl
             assert (mask.decode() ^ other.decode()).mean() < 0.001
 
 
+def test_a_cpu_takes_one_crop_at_a_time_unless_told_otherwise(make: Callable[..., Mal]) -> None:
+    mal = make()
+    mal.segment([sample(BOXES)])
+    assert mal.counters() == {"crops": 4, "forwards": 4}
+
+
 def test_masks_lie_in_their_boxes_by_the_originals_inclusive_edge(mal: Mal) -> None:
     masks = mal.segment([sample(BOXES)])[0].masks
     assert masks is not None
@@ -148,7 +154,7 @@ def test_the_mirrored_crop_is_asked_too(make: Callable[..., Mal]) -> None:
     mal = make(flip=True, mask_thres=0.5)
     plain = make(mask_thres=0.5).segment([sample(BOXES)])[0].masks
     flipped = mal.segment([sample(BOXES)])[0].masks
-    assert mal.counters() == {"crops": 4, "forwards": 2}
+    assert mal.counters() == {"crops": 4, "forwards": 8}
     assert plain != flipped
 
 

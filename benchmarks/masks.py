@@ -1,0 +1,177 @@
+"""Make masks of the boxes of one photo beside a loop that does everything box by box, with the same weights."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image as Pillow
+from pycocotools import mask as coco
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from autolabel.images import read_pixels
+from autolabel.types import Image, Instances, Prompt, Rle, Sample
+from autolabel_mal.crop import region
+from autolabel_mal.labeler import Mal
+from autolabel_mal.network import MalNetwork
+from autolabel_mal.sizes import ARCHS, from_arch
+
+HEIGHT, WIDTH = 1080, 1920
+MARGINS = (0.6, 0.6)
+THRESHOLD = 0.1
+Boxes = npt.NDArray[np.float32]
+
+
+def photo() -> bytes:
+    """Return a JPEG of 1920 x 1080 pixels, about 0.5 MB: smooth shapes with a little grain."""
+    generator = np.random.default_rng(0)
+    coarse = Pillow.fromarray(generator.integers(0, 255, (34, 60, 3), np.uint8))
+    smooth = np.asarray(coarse.resize((WIDTH, HEIGHT), Pillow.Resampling.BICUBIC), np.float32)
+    grain = generator.normal(0, 6, (HEIGHT, WIDTH, 1))
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def some_boxes(count: int) -> Boxes:
+    """Return boxes ``x1 y1 x2 y2`` of 30 to 500 pixels, some at the photo's edges."""
+    generator = np.random.default_rng(1)
+    sides = np.exp(generator.uniform(np.log(30), np.log(500), (count, 2)))
+    corner = generator.uniform(0, 1, (count, 2)) * (np.asarray([WIDTH, HEIGHT]) - sides)
+    return np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
+
+
+def randomised(network: MalNetwork) -> MalNetwork:
+    """Return the network with random weights large enough for masks that follow the picture."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.dim() > 1 and "norm" not in name:
+                parameter.normal_(0, 0.08)
+    return network
+
+
+class Clock:
+    """Adds up the CPU seconds spent inside the network."""
+
+    def __init__(self, network: MalNetwork) -> None:
+        self.seconds = 0.0
+        self._start = 0.0
+        network.register_forward_pre_hook(self._enter)
+        network.register_forward_hook(self._leave)
+
+    def _enter(self, *_: object) -> None:
+        self._start = time.process_time()
+
+    def _leave(self, *_: object) -> None:
+        self.seconds += time.process_time() - self._start
+
+
+def whole_frames(network: MalNetwork, path: Path, boxes: Boxes) -> list[Rle]:
+    """Decode, crop, ask, fill a frame, and encode it, all for each box anew."""
+    return [one_box(network, path, box) for box in boxes]
+
+
+@torch.inference_mode()
+def one_box(network: MalNetwork, path: Path, box: npt.NDArray[np.float32]) -> Rle:
+    """Return the mask of a box by way of frames as large as the photo."""
+    side = network.sizes.crop
+    pixels = np.array(Pillow.open(path).convert("RGB"))
+    at = region(box, (HEIGHT, WIDTH), MARGINS)
+    rows, columns = (np.arange(s, s + n) for s, n in ((at.top, at.height), (at.left, at.width)))
+    piece = pixels[rows % HEIGHT][:, columns % WIDTH]
+    crop = np.asarray(Pillow.fromarray(piece).resize((side, side), Pillow.Resampling.BICUBIC))
+    frame = np.zeros((HEIGHT, WIDTH))
+    frame[int(box[1]) : int(box[3]) + 1, int(box[0]) : int(box[2]) + 1] = 1
+    padded = frame[rows % HEIGHT][:, columns % WIDTH]
+    padded[(rows < 0) | (rows >= HEIGHT)] = 0
+    padded[:, (columns < 0) | (columns >= WIDTH)] = 0
+    inside = Pillow.fromarray(padded.astype(np.uint8)).resize((side, side), Pillow.Resampling.BICUBIC)
+    logits = network(network.normalise(torch.from_numpy(crop.copy())[None]), torch.tensor([at.group]))
+    soft = bilinear(logits[:, None], side, side).sigmoid() * torch.from_numpy(np.asarray(inside, np.float32))
+    stretched = bilinear(soft, at.height, at.width)[0, 0].numpy()
+    visible = (rows >= 0) & (rows < HEIGHT), (columns >= 0) & (columns < WIDTH)
+    whole = np.zeros((HEIGHT, WIDTH), np.float32)
+    whole[np.ix_(rows[visible[0]], columns[visible[1]])] = stretched[np.ix_(*visible)]
+    encoded = coco.encode(np.asfortranarray((whole > THRESHOLD).astype(np.uint8)))
+    return Rle((HEIGHT, WIDTH), encoded["counts"].decode("ascii"))
+
+
+def bilinear(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Resize maps (B, C, h, w)."""
+    return functional.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def strategy(mal: Mal, path: Path, boxes: Boxes) -> list[Rle]:
+    """Decode once and have the strategy make all masks."""
+    where = Image(id=path.name, path=str(path), size=(HEIGHT, WIDTH))
+    instances = Instances.build(boxes, scores=np.ones(len(boxes)), labels=np.zeros(len(boxes)), rounds=-1)
+    sample = Sample(image=where, pixels=read_pixels(path), prompt=Prompt(("thing",)), instances=instances)
+    masks = mal.segment([sample])[0].masks or ()
+    return [mask for mask in masks if mask is not None]
+
+
+def measure(work: Callable[[], list[Rle]], clock: Clock) -> tuple[dict[str, float], list[Rle]]:
+    """Return CPU seconds, whole and outside the network, with the masks."""
+    clock.seconds = 0.0
+    start = time.process_time()
+    masks = work()
+    seconds = time.process_time() - start
+    return {"seconds": seconds, "outside": seconds - clock.seconds}, masks
+
+
+def least_overlap(ours: list[Rle], theirs: list[Rle]) -> float:
+    """Return the smallest IoU of masks of the same box."""
+    pairs = [(a.decode(), b.decode()) for a, b in zip(ours, theirs, strict=True)]
+    return min(float((a & b).sum() / max(1, (a | b).sum())) if (a | b).any() else 1.0 for a, b in pairs)
+
+
+def main() -> None:
+    """Print a table, then the same as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", choices=ARCHS, default="vit-deit-tiny/16", help="with random weights")
+    parser.add_argument("--boxes", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    boxes = some_boxes(arguments.boxes)
+    with tempfile.TemporaryDirectory() as folder:
+        image, weights = Path(folder) / "photo.jpg", Path(folder) / "mal.safetensors"
+        image.write_bytes(photo())
+        network = randomised(MalNetwork(from_arch(arguments.arch)))
+        save_file(network.state_dict(), weights, metadata={"crop_size": str(network.sizes.crop)})
+        mal = Mal(Mal.Params(checkpoint=str(weights), mask_thres=THRESHOLD, test_margin_rate=MARGINS))
+        mal.load("cpu")
+        shared = mal._ensemble.networks[0]
+        clock = Clock(shared)
+        ways: dict[str, Callable[[], list[Rle]]] = {
+            "box by box": lambda: whole_frames(shared, image, boxes),
+            "autolabel": lambda: strategy(mal, image, boxes),
+        }
+        for way in ways.values():  # the first call of each pays for what is imported and built
+            way()
+        runs = [{name: measure(way, clock) for name, way in ways.items()} for _ in range(arguments.repeats)]
+        size = image.stat().st_size
+    least = min(least_overlap(run["autolabel"][1], run["box by box"][1]) for run in runs)
+    result = {name: {key: median(run[name][0][key] for run in runs) for key in ("seconds", "outside")} for name in ways}
+    print(f"{WIDTH}x{HEIGHT} JPEG of {size // 1000} kB, {len(boxes)} boxes, {arguments.arch}, CPU seconds of 1 thread")
+    for name, figures in result.items():
+        each = 1000 * figures["outside"] / len(boxes)
+        print(f"{name:12} {len(boxes) / figures['seconds']:6.2f} boxes/s, {each:6.1f} ms a box outside the network")
+    faster, less = (result["box by box"][key] / result["autolabel"][key] for key in ("seconds", "outside"))
+    print(f"{faster:.2f}x as fast, {less:.1f}x less outside the network; least IoU {least:.4f}")
+    print(json.dumps({"benchmark": "masks", "arch": arguments.arch, "boxes": len(boxes), "least_iou": least, **result}))
+
+
+if __name__ == "__main__":
+    main()
