@@ -14,13 +14,14 @@ SIGNATURE = (
 )
 
 
-@numba.njit(SIGNATURE, nogil=True, fastmath=True, cache=True)
-def sample(value: Any, shapes: Any, starts: Any, places: Any, weights: Any, result: Any, first: int, last: int) -> None:
+def _sample(
+    value: Any, shapes: Any, starts: Any, places: Any, weights: Any, result: Any, first: int, last: int
+) -> None:
     """Add weighted bilinear samples of ``value`` (batch, tokens, heads, channels) to ``result`` for some queries.
 
     ``places`` are x, y in 0..1 as (batch, queries, heads, levels, points, 2), ``weights`` the same without the last
-    dimension, ``result`` zeros of (batch, queries, heads, channels), filled from query ``first`` up to but not ``last``;
-    what lies outside a map counts as zero.
+    dimension, ``result`` zeros of (batch, queries, heads, channels), of which the queries from ``first`` to before
+    ``last`` are filled; what lies outside a map counts as zero.
     """
     heads, levels, points = weights.shape[2:]
     channels = value.shape[3]
@@ -48,3 +49,14 @@ def sample(value: Any, shapes: Any, starts: Any, places: Any, weights: Any, resu
                             factor = weight * part_x * part_y
                             for c in range(channels):
                                 target[c] += factor * source[c]
+
+
+def _compile(function: Any) -> Any:
+    """Compile once a machine; once a process where no folder for the result can be written."""
+    try:
+        return numba.njit(SIGNATURE, nogil=True, fastmath=True, cache=True)(function)
+    except RuntimeError:
+        return numba.njit(SIGNATURE, nogil=True, fastmath=True)(function)
+
+
+sample = _compile(_sample)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import sys
+import types
+import typing
 import zipfile
+from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +107,47 @@ def test_a_file_replaced_later_does_not_change_what_was_read(tmp_path: Path) -> 
         state = load_state_dict(tmp_path / name)
         (tmp_path / name).write_bytes(b"\xff" * (tmp_path / name).stat().st_size)
         assert torch.equal(state["a"], TENSOR)
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], type]:
+    """Return a function that makes a class of a package that is importable while a file is written only."""
+
+    def make(path: str) -> type:
+        module, name = path.rsplit(".", 1)
+        kind = type(name, (), {"__module__": module, "__init__": lambda self: self.__dict__.update(a=1)})
+        stand = types.ModuleType(module)
+        setattr(stand, name, kind)
+        monkeypatch.setitem(sys.modules, module, stand)
+        return kind
+
+    return make
+
+
+def test_settings_of_training_tools_are_passed_over(
+    foreign: Callable[[str], type], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = [foreign(f"{tool}.Config")() for tool in ("omegaconf", "pytorch_lightning", "nvidia_tao_pytorch")]
+    defaults: defaultdict[str, Any] = defaultdict(dict, {"x": {"y": settings[0]}})
+    extra = {"hyper_parameters": settings, "cache": defaults, "kind": typing.Any, "arguments": Namespace(path=list)}
+    torch.save({"state_dict": {"a": TENSOR}, **extra}, tmp_path / "tao.pth")
+    monkeypatch.undo()
+    assert "omegaconf" not in sys.modules
+    before = torch.serialization.get_safe_globals()
+    assert torch.equal(load_state_dict(tmp_path / "tao.pth")["a"], TENSOR)
+    assert torch.serialization.get_safe_globals() == before
+
+
+def test_settings_do_not_open_the_door_to_others(foreign: Callable[[str], type], tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    content = {"state_dict": {"a": TENSOR}, "config": foreign("omegaconf.Config")(), "evil": Evil(marker)}
+    torch.save(content, tmp_path / "tao.pth")
+    with pytest.raises(WeightsError, match="refused"):
+        load_state_dict(tmp_path / "tao.pth")
+    torch.save({"state_dict": {"a": TENSOR}, "config": foreign("omegaconfig.Config")()}, tmp_path / "near.pth")
+    with pytest.raises(WeightsError, match="refused"):
+        load_state_dict(tmp_path / "near.pth")
+    assert not marker.exists()
 
 
 def zipped() -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autolabel.errors import WeightsError
 from autolabel.weights.content import weight_files
+from autolabel.weights.stand_ins import stand_ins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +29,9 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file, or of a folder's weight files, by key, on the CPU.
 
     Only these are read into memory. ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` go through torch's weights-only reader,
-    which runs no code; tensors nested under ``state_dict`` or ``model`` are taken out. Raises WeightsError that names
-    the file and the reason: not weights, truncated, encrypted, holds objects that would run code, or holds no tensors.
+    which runs no code; settings that TAO and Lightning leave in a file are passed over; tensors nested under
+    ``state_dict`` or ``model`` are taken out. Raises WeightsError that names the file and the reason: not weights,
+    truncated, encrypted, holds objects that would run code, or holds no tensors.
     """
     state: dict[str, Tensor] = {}
     for file in weight_files(path) if path.is_dir() else (path,):
@@ -80,8 +82,16 @@ def _load_safetensors(file: Path) -> dict[str, Tensor]:
 def _unpickle(file: Path) -> Any:
     import torch
 
+    mapped = zipfile.is_zipfile(file)
     try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        except pickle.UnpicklingError:
+            settings = stand_ins(file) if mapped else None
+            if settings is None:
+                raise
+            with torch.serialization.safe_globals(settings):
+                return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file}: refused: {_refusal(error)}", hint="use a safetensors file") from error
     except Exception as error:

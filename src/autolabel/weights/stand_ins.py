@@ -1,0 +1,51 @@
+"""Stand-ins for the configuration objects that training tools leave in a checkpoint beside its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+TOOLS = ("omegaconf", "pytorch_lightning", "lightning", "lightning_fabric", "mmengine", "nvidia_tao_pytorch")
+"""Packages whose objects hold settings only."""
+TYPES = ("bool", "bytes", "dict", "float", "int", "list", "object", "str", "tuple", "type")
+PLAIN = frozenset(
+    {"typing.Any", "argparse.Namespace", "pathlib.PosixPath", "pathlib.Path", "collections.defaultdict"}
+    | {f"{module}.{name}" for module in ("builtins", "__builtin__") for name in TYPES}
+)
+
+
+class Nothing:
+    """What takes a settings object's place: made from anything, it keeps nothing and does nothing."""
+
+    def __new__(cls, *_: Any) -> Nothing:
+        return object.__new__(cls)
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
+
+    def __setstate__(self, _: Any) -> None:
+        self.__dict__.clear()
+
+
+def no_entries(*_: Any) -> dict[Any, Any]:
+    """Return an empty mapping, for a mapping with a default."""
+    return {}
+
+
+def stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]] | None:
+    """Return harmless stand-ins for a pickle's foreign objects, by full name; None where one may be more than settings.
+
+    The real classes are never imported: a checkpoint of TAO or Lightning loads without those packages.
+    """
+    import torch
+
+    found: Iterable[str] = torch.serialization.get_unsafe_globals_in_checkpoint(str(file))
+    names = sorted(set(found))
+    if not names or not all(name in PLAIN or name.split(".")[0] in TOOLS for name in names):
+        return None
+    return [(no_entries if name == "collections.defaultdict" else _stand_in(), name) for name in names]
+
+
+def _stand_in() -> type[Nothing]:
+    return type("Nothing", (Nothing,), {})
