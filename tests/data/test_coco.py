@@ -217,6 +217,15 @@ def test_a_byte_order_mark_does_no_harm(read: Read) -> None:
     assert len(read(b"\xef\xbb\xbf" + json.dumps(GOOD).encode())) == 4
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_characters_across_the_borders_of_blocks(read: Read, shift: int) -> None:
+    start = b'{"info": "' + b"a" * (2**20 - 12 + shift)
+    rest = b'", "images": [], "annotations": [], "categories": []}'
+    assert len(read(start + "é".encode() + rest)) == 0
+    with pytest.raises(DataError, match=f":1:{len(start) + 1}: is not UTF-8"):
+        read(start + b"\xc3" + rest)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.json: cannot be read: No such file"):
         read_coco(tmp_path / "nowhere.json")
