@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,47 +48,52 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     execution = executed(spec)
     inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
     rows = list(inputs.rows) if limit is None else first(inputs.rows, limit)
-    batched = cut(rows, key=labelers[0].batch_key, shard_size=spec.run.shard_size)
     prompts = [row.prompt(inputs.classes) for row in rows if not row.code]
     stages = tuple(
         compile_stage(spec, index, labeler, prompts=prompts, registry=registry)
         for index, labeler in enumerate(labelers)
     )
     check_licences(spec, stages)
-    exports = tuple(chosen(choice) for choice in spec.export)
     check_exports(spec, stages)
-    results = {
-        "autolabel": autolabel.__version__,
-        "classes": inputs.classes,
-        "stages": [portable(stage) for stage in stages],
-        "batch_size": spec.run.batch_size,
-        "shard_size": spec.run.shard_size,
-        "max_pixels": spec.run.max_pixels,
-        "threads": spec.run.threads,
-    }
-    results_dir = Path(spec.results_dir) if limit is None else Path(spec.results_dir) / f"first-{limit}"
+    ordered = cut(rows, key=labelers[0].batch_key, shard_size=spec.run.shard_size)
+    results = decisive(spec, stages, inputs.classes)
     plan = Plan(
-        digest=digest([VERSION, results, batched.sha256]),
-        results=model.plain(results),
+        digest=digest([VERSION, results, ordered.sha256]),
+        results=results,
         autolabel=autolabel.__version__,
-        inputs=batched.sha256,
+        inputs=ordered.sha256,
         images=len({row.image for row in rows}),
         rows=len(rows),
         unusable=sum(bool(row.code) for row in rows),
         classes=inputs.classes,
         stages=stages,
-        shards=batched.shards,
+        shards=ordered.shards,
         batch_size=spec.run.batch_size,
         max_pixels=spec.run.max_pixels,
-        results_dir=str(results_dir),
+        results_dir=str(Path(spec.results_dir) / ("" if limit is None else f"first-{limit}")),
         execution=execution,
-        exports=exports,
+        exports=tuple(chosen(choice) for choice in spec.export),
         output=spec.output.model_dump(mode="json", exclude_none=True),
         report=spec.report,
         visualize=spec.visualize,
         notices=tuple(spec.notices),
     )
-    return Compiled(plan, batched)
+    return Compiled(plan, ordered)
+
+
+def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str]) -> dict[str, Any]:
+    """Return what changes a run's labels, besides its inputs, as plain JSON: what the digest covers."""
+    return model.plain(
+        {
+            "autolabel": autolabel.__version__,
+            "classes": classes,
+            "stages": [portable(stage) for stage in stages],
+            "batch_size": spec.run.batch_size,
+            "shard_size": spec.run.shard_size,
+            "max_pixels": spec.run.max_pixels,
+            "threads": spec.run.threads,
+        }
+    )
 
 
 def first(rows: Iterable[Input], limit: int) -> list[Input]:

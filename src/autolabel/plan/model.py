@@ -135,7 +135,8 @@ def digest(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Return a value as its JSON would be read back: lists, mappings, numbers, texts."""
-    return msgspec.json.decode(msgspec.json.encode(value))
+    read: Any = msgspec.json.decode(msgspec.json.encode(value))
+    return read
 
 
 def schema() -> dict[str, Any]:
