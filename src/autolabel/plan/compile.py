@@ -83,7 +83,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
 
 def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str]) -> dict[str, Any]:
     """Return what changes a run's labels, besides its inputs, as plain JSON: what the digest covers."""
-    return model.plain(
+    covered: dict[str, Any] = model.plain(
         {
             "autolabel": autolabel.__version__,
             "classes": classes,
@@ -94,6 +94,7 @@ def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str]) -> dic
             "threads": spec.run.threads,
         }
     )
+    return covered
 
 
 def first(rows: Iterable[Input], limit: int) -> list[Input]:
