@@ -16,20 +16,22 @@ GRABCUT_PIXELS = 2
 
 def full_boxes(asked: Sequence[Exam]) -> list[Mask]:
     """Return the boxes themselves."""
-    return [exam.box for exam in asked]
+    return [_box(exam) for exam in asked]
 
 
 def ellipses(asked: Sequence[Exam]) -> list[Mask]:
     """Return the ellipses that touch the sides of the boxes."""
-    return [_ellipse(exam.box) for exam in asked]
+    return [_ellipse(exam) for exam in asked]
 
 
-def _ellipse(box: Mask) -> Mask:
-    rows, columns = np.flatnonzero(box.any(1)), np.flatnonzero(box.any(0))
-    vertical = (np.arange(box.shape[0]) - rows.mean()) / (len(rows) / 2)
-    horizontal = (np.arange(box.shape[1]) - columns.mean()) / (len(columns) / 2)
-    found: Mask = vertical[:, None] ** 2 + horizontal[None, :] ** 2 <= 1
-    return found & box
+def _box(exam: Exam) -> Mask:
+    rows, columns = exam.centres()
+    return np.outer(np.abs(rows) <= 1, np.abs(columns) <= 1)
+
+
+def _ellipse(exam: Exam) -> Mask:
+    rows, columns = exam.centres()
+    return np.add.outer(rows**2, columns**2) <= 1
 
 
 def has_grabcut() -> bool:
@@ -43,15 +45,15 @@ def grabcuts(asked: Sequence[Exam]) -> list[Mask]:
 
 
 def _grabcut(exam: Exam) -> Mask:
-    import cv2
+    import cv2  # type: ignore[import-not-found,unused-ignore]
 
-    rows, columns = np.flatnonzero(exam.box.any(1)), np.flatnonzero(exam.box.any(0))
-    if exam.box.all() or min(len(rows), len(columns)) <= GRABCUT_PIXELS:
-        return exam.box
+    box = _box(exam)
+    if box.all() or min(box.any(0).sum(), box.any(1).sum()) <= GRABCUT_PIXELS:
+        return box
     cv2.setRNGSeed(0)
-    marks = np.where(exam.box, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    marks = np.where(box, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     pixels = np.ascontiguousarray(exam.cut(exam.picture.pixels())[:, :, ::-1])
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(pixels, marks, None, *models, GRABCUT_STEPS, cv2.GC_INIT_WITH_MASK)
-    found: Mask = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)) & exam.box
-    return found if found.any() else exam.box
+    found: Mask = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)) & box
+    return found if found.any() else box

@@ -8,6 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from autolabel_mal.refine import Field
 from autolabel_mal.sizes import Arch
 
 
@@ -57,7 +58,7 @@ class CropRecipe:
 
 @dataclass(frozen=True)
 class LossRecipe:
-    """Weights of the two losses and the parameters of the mean field."""
+    """Weights of the two losses, their course, the mean field behind the second."""
 
     decision: float
     """Probability at which the labeler will cut; the losses see logits shifted so that it counts as one half."""
@@ -67,14 +68,8 @@ class LossRecipe:
     """Step at which the CRF loss sets in."""
     crf_ramp: int
     """Steps over which it then rises to its weight."""
-    zeta: float
-    """Colour distance at which two pixels stop to pull at each other, in deviations of the crop's colours."""
-    colour_weight: float
-    """Weight of the colours' log-odds where the mean field begins; 0 is the paper's CRF."""
-    kernel: int
-    iterations: int
-    ceiling: float
-    """Highest certainty of a pixel in the mean field; the lowest is 1 - ceiling."""
+    field: Field
+    """How the mean field makes labels of probabilities and colours."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +113,13 @@ def read_recipe(path: Path) -> Recipe:
 
 def recipe_from(raw: dict[str, Any]) -> Recipe:
     """Build a recipe from plain nested mappings, as `plain(recipe)` gives them."""
-    crops = raw["crops"]
+    crops, loss = raw["crops"], raw["loss"]
     sections = {
         "model": ModelRecipe(**raw["model"]),
         "sets": {name: SetRecipe(**values) for name, values in raw["sets"].items()},
         "scenes": SceneRecipe(**raw["scenes"]),
         "crops": CropRecipe(**{**crops, "margins": tuple(crops["margins"])}),
-        "loss": LossRecipe(**raw["loss"]),
+        "loss": LossRecipe(**{**loss, "field": Field(**loss["field"])}),
         "optimiser": OptimiserRecipe(**raw["optimiser"]),
     }
     return Recipe(**{**raw, **sections})

@@ -48,8 +48,11 @@ class Batch:
     groups: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        return Batch(*(value.to(device) for value in (self.pixels, self.rows, self.columns, self.groups)))
+        """Return the batch on a device; the groups stay on the CPU, where the network asks them."""
+        pixels, rows, columns = (
+            value.to(device, non_blocking=True) for value in (self.pixels, self.rows, self.columns)
+        )
+        return Batch(pixels, rows, columns, self.groups)
 
 
 @dataclass(frozen=True, eq=False)

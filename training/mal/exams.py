@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from autolabel_mal.paste import cut_mask, inside, probabilities
 from .pictures import Picture
 
 Mask = NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 TEST_MARGINS = (0.6, 0.6)
 """TAO's and the labeler's default."""
 BATCH = 16
@@ -34,19 +36,28 @@ class Exam:
     """(height, width) of the image."""
 
     @cached_property
-    def box(self) -> Mask:
-        """The full box as a mask (h, w)."""
+    def reach(self) -> Mask:
+        """The pixels (h, w) that the labeler may give: the box with the last row and column that it touches."""
         mask = np.zeros((self.at.height, self.at.width), bool)
         mask[slice(*self.at.rows), slice(*self.at.columns)] = True
         return mask[inside(self.at, self.size)]
+
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where the centres of the window's rows and columns lie in the box: -1 and 1 are its sides."""
+        x0, y0, x1, y1 = (float(value) for value in self.picture.boxes[self.index])
+        height, width = self.reach.shape
+        rows = np.arange(height) + max(0, self.at.top) + 0.5
+        columns = np.arange(width) + max(0, self.at.left) + 0.5
+        return (2 * rows - y0 - y1) / (y1 - y0), (2 * columns - x0 - x1) / (x1 - x0)
 
     @cached_property
     def truth(self) -> Mask:
         """The part of the object's true mask that lies in the box."""
         whole = self.picture.masks[self.index].decode()
-        return self.cut(whole) & self.box
+        mask: Mask = self.cut(whole) & self.reach
+        return mask
 
-    def cut(self, whole: NDArray[np.generic]) -> NDArray[np.generic]:
+    def cut(self, whole: NDArray[Scalar]) -> NDArray[Scalar]:
         """Return the window of an array (height, width, ...) of the whole image."""
         top, left = max(0, self.at.top), max(0, self.at.left)
         return whole[top : self.at.top + self.at.height, left : self.at.left + self.at.width]
@@ -85,7 +96,7 @@ class NetworkMasks:
             crops = torch.from_numpy(np.stack([cut(exam.picture.pixels(), exam.at, side) for exam in part]))
             groups = torch.tensor([exam.at.group for exam in part])
             normal = self._network.normalise(crops)
-            soft = probabilities(self._network(normal, groups.to(normal.device)), [exam.at for exam in part], side)
+            soft = probabilities(self._network(normal, groups), [exam.at for exam in part], side)
             found += [
                 cut_mask(soft[place], exam.at, exam.size, self._threshold).cpu().numpy()
                 for place, exam in enumerate(part)
@@ -95,12 +106,14 @@ class NetworkMasks:
 
 def overlaps(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
     """Return the IoU (n,) inside the box of each mask with the truth; 1 where both are empty."""
-    return np.array([iou(mask & exam.box, exam.truth) for exam, mask in zip(asked, masks, strict=True)])
+    return np.array([iou(mask & exam.reach, exam.truth) for exam, mask in zip(asked, masks, strict=True)])
 
 
 def filled(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
     """Return the part (n,) of each box that its mask fills."""
-    return np.array([(mask & exam.box).sum() / max(1, exam.box.sum()) for exam, mask in zip(asked, masks, strict=True)])
+    return np.array(
+        [(mask & exam.reach).sum() / max(1, exam.reach.sum()) for exam, mask in zip(asked, masks, strict=True)]
+    )
 
 
 def iou(first: Mask, second: Mask) -> float:

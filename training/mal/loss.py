@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autolabel_mal.colours import colour_evidence
-from autolabel_mal.mean_field import log_odds, mean_field, standardised
+from autolabel_mal.mean_field import log_odds, standardised
+from autolabel_mal.refine import settled
 
 from .config import LossRecipe
 from .crops import Batch
 
 EPSILON = 1e-4
-SURE = 0.02
-"""Probabilities closer than this to 0 and 1 count as this far: colours can overrule any."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +50,8 @@ def crf_labels(probabilities: Tensor, batch: Batch, recipe: LossRecipe) -> Tenso
 
     It begins at the probabilities, and at what the colours of the crop say (which the paper's CRF does not ask).
     """
-    colours, inside = standardised(batch.pixels, probabilities.shape[-1]), box_masks(batch)
-    seen = torch.logit(probabilities, eps=SURE)
-    if recipe.colour_weight:
-        seen = seen + recipe.colour_weight * colour_evidence(probabilities * inside, colours)
-    settled = mean_field(
-        seen.sigmoid(),
-        colours,
-        inside,
-        zeta=recipe.zeta,
-        kernel=recipe.kernel,
-        iterations=recipe.iterations,
-        ceiling=recipe.ceiling,
-    )
-    return (settled > 0.5).float()
+    colours = standardised(batch.pixels, probabilities.shape[-1])
+    return (settled(probabilities, colours, box_masks(batch), recipe.field) > 0.5).float()
 
 
 def box_masks(batch: Batch) -> Tensor:

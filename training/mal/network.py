@@ -45,7 +45,8 @@ def recipe_sizes(recipe: ModelRecipe) -> Sizes:
 
 def _centre(network: MalNetwork, prior: float) -> None:
     """Set the last biases so that pixel vectors begin near ones, their products with the object's near `prior`."""
-    nn.init.ones_(network.mask_head.convs[-1].conv.bias)
+    last = network.mask_head.convs[-1].get_submodule("conv")
+    nn.init.ones_(last.get_parameter("bias"))
     nn.init.constant_(network.roi_head.mlp2.bias, prior / network.sizes.out)
 
 
@@ -62,12 +63,12 @@ def freeze(network: MalNetwork, stages: int) -> None:
         return
     backbone = network.backbone
     if isinstance(backbone, LiteBackbone):
-        first, rest = [backbone.body.stem], backbone.body.stages
+        modules: list[nn.Module] = [backbone.body.stem, *backbone.body.stages[:stages]]
     elif isinstance(backbone, VisionTransformer):
-        first, rest = [backbone.patch_embed], backbone.blocks
+        modules = [backbone.patch_embed, *backbone.blocks[:stages]]
     else:
         raise TypeError(f"unknown backbone {type(backbone).__name__}")
-    for module in [*first, *rest[:stages]]:
+    for module in modules:
         module.requires_grad_(False)
 
 

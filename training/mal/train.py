@@ -49,7 +49,8 @@ class Run:
         self.device = torch.device(device)
         self.log = RunLog(folder / "log.jsonl")
         student = build_network(recipe.model, prior=log_odds(recipe.loss.decision)).train()
-        self.student = student.to(self.device, memory_format=torch.channels_last)
+        self.student = student.to(self.device)
+        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.teacher = Teacher(self.student, recipe.optimiser.teacher_momentum)
         freeze(self.student, recipe.model.frozen_stages)
         self.trained = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
@@ -94,7 +95,7 @@ class Run:
                 teacher = self.teacher.network(pixels, batch.groups)
         terms = box_supervised_loss(student, teacher, batch, recipe=self.recipe.loss, step=step)
         self.optimiser.zero_grad(set_to_none=True)
-        terms.total.backward()
+        terms.total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.trained, settings.clip)
         factor = rate_factor(step, settings.steps, warmup=settings.warmup, cooldown=settings.cooldown)
         for group in self.optimiser.param_groups:
