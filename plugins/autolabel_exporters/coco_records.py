@@ -77,14 +77,17 @@ def outlines(
 ) -> tuple[Sequence[Any], list[float]]:
     """Return the segmentation of each object, unset where it has no mask, with the pixels inside it, else ``areas``."""
     areas = areas.round(3)
-    encoded: list[Any] = [msgspec.UNSET if mask is None else mask.as_coco() for mask in masks or (None,) * len(areas)]
-    present = [rle is not msgspec.UNSET for rle in encoded]
-    if any(present):
+    if masks is None:
+        return [msgspec.UNSET] * len(areas), areas.tolist()
+    encoded = [msgspec.UNSET if mask is None else {"size": mask.size, "counts": mask.counts} for mask in masks]
+    present = [rle for rle in encoded if rle is not msgspec.UNSET]
+    if present:
         from pycocotools import mask as coco
 
-        areas[present] = coco.area([rle for rle in encoded if rle is not msgspec.UNSET])
+        places = slice(None) if len(present) == len(encoded) else [rle is not msgspec.UNSET for rle in encoded]
+        areas[places] = coco.area(present)
     if form == "polygons":
-        encoded = [msgspec.UNSET if mask is None else polygons(mask) for mask in masks or (None,) * len(areas)]
+        encoded = [msgspec.UNSET if mask is None else polygons(mask) for mask in masks]
     return encoded, areas.tolist()
 
 
