@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.network import Network
 from autolabel_grounding_dino.params import GroundingDinoParams
 from autolabel_grounding_dino.similarity import Similarity, read_similarity
+
+log = logging.getLogger(__name__)
 
 SHOWN = 5
 IDLE = ("swin.layernorm.", "relative_position_index", "position_ids")
@@ -42,6 +45,9 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
     else:
         model = build(_configuration(path), state, path=path)
         proposing = deciding = Similarity()
+    wanted, found = params.num_queries, model.config.num_queries
+    if wanted is not None and wanted > found:
+        log.warning("num_queries is %s in the spec, the checkpoint has %s", wanted, found)
     _quicken(model, device)
     model.to(device)
     return Network(model, device=device, proposing=proposing, deciding=deciding, num_queries=params.num_queries)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from gd_checkpoints import photo
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 from transformers.models.grounding_dino import modeling_grounding_dino as stock
 
+from autolabel_grounding_dino import compiled
 from autolabel_grounding_dino.deformable import BagSampling, CompiledSampling, fastest_sampling
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.labeler import GroundingDino
@@ -66,6 +69,16 @@ def test_each_device_gets_its_form(device: str, form: type) -> None:
 def test_without_numba_the_torch_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autolabel_grounding_dino.deformable.find_spec", lambda name: None)
     assert isinstance(fastest_sampling("cpu"), BagSampling)
+
+
+def test_the_kernel_is_compiled_where_no_folder_for_it_can_be_written() -> None:
+    names: dict[str, Any] = {"floor": math.floor, "np": np}
+    exec(inspect.getsource(compiled._sample).replace(": Any", ""), names)
+    inputs = sampling_inputs(1, 5, [(4, 4)])
+    result = torch.zeros(1, 5, 3, 8)
+    arrays = [inputs[index].numpy() for index in (0, 1, 3, 4, 5)]
+    compiled._compile(names["_sample"])(*arrays, result.numpy(), 0, 5)
+    assert torch.allclose(result.flatten(2), CompiledSampling()(*inputs), atol=1e-6)
 
 
 @pytest.mark.parametrize("masked", [False, True])

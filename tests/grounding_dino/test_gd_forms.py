@@ -107,8 +107,8 @@ def test_a_learned_scale_and_bias_of_the_similarity_act(
             state |= {f"{head}.bias": torch.tensor([bias])} if bias is not None else {}
         return {"model": state}
 
-    plain = load(write_original(lambda state: state), text_encoder=str(text_folder), model=HEADS)
-    scaled = load(write_original(wrap), text_encoder=str(text_folder), model=HEADS)
+    how: dict[str, Any] = {"text_encoder": str(text_folder), "model": HEADS, "short_side": 64}
+    plain, scaled = load(write_original(lambda state: state), **how), load(write_original(wrap), **how)
     item = plain.prepare([plain.preprocess(photo(64, 64, "cat"))])[0]
     ids = plain.captions(photo(8, 8, "cat").prompt)[0].ids
     with torch.inference_mode():

@@ -13,6 +13,7 @@ from gd_checkpoints import detect, load, photo
 from pydantic import ValidationError
 
 from autolabel.errors import ImageError, MachineError
+from autolabel.testing import check_detector
 from autolabel.types import Instances, Prompt
 from autolabel.weights import licence_of
 from autolabel_grounding_dino.candidates import candidates, phrase_scores, to_pixels
@@ -54,6 +55,11 @@ heavy = {{"torch", "transformers", "numba", "scipy", "sklearn"}} & set(sys.modul
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_it_keeps_the_contract_of_a_detector(folder: Path) -> None:
+    samples = [photo(64, 85, "cat", "red car", seed=seed) for seed in (1, 2)]
+    check_detector(GroundingDino, {"checkpoint": str(folder)}, samples=[*samples, photo(85, 64, "dog")], floor=0.001)
 
 
 def test_every_pair_above_the_floor_comes_back_best_first(detector: GroundingDino) -> None:
@@ -161,6 +167,12 @@ def test_an_image_with_fewer_places_than_queries_is_answered(folder: Path) -> No
 def test_fewer_queries_may_be_asked_for(folder: Path) -> None:
     (found,) = detect(load(folder, num_queries=5), photo(64, 85, "cat"))
     assert 0 < len(found) <= 5
+
+
+def test_more_queries_than_the_checkpoint_has_are_warned_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (found,) = detect(load(folder, num_queries=900), photo(64, 85, "cat"))
+    assert len(found) == 30
+    assert caplog.messages == ["num_queries is 900 in the spec, the checkpoint has 30"]
 
 
 @pytest.mark.parametrize("padding", ["bucket", "fixed"])

@@ -124,6 +124,7 @@ def test_raw_outputs_of_tao_with_fixed_padding(tao: GroundingDino, tao_items: li
         check(answer, row, raw[f"logits_{row}"], raw[f"boxes_{row}"])
 
 
+@pytest.mark.soak
 def test_two_captions_in_one_batch_answer_as_tao_does_for_each_alone(
     tao: GroundingDino, tao_items: list[SeenImage]
 ) -> None:

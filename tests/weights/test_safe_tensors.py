@@ -133,9 +133,9 @@ def test_settings_of_training_tools_are_passed_over(
     torch.save({"state_dict": {"a": TENSOR}, **extra}, tmp_path / "tao.pth")
     monkeypatch.undo()
     assert "omegaconf" not in sys.modules
-    before = torch.serialization.get_safe_globals()
+    before = set(torch.serialization.get_safe_globals())
     assert torch.equal(load_state_dict(tmp_path / "tao.pth")["a"], TENSOR)
-    assert torch.serialization.get_safe_globals() == before
+    assert set(torch.serialization.get_safe_globals()) == before
 
 
 def test_settings_do_not_open_the_door_to_others(foreign: Callable[[str], type], tmp_path: Path) -> None:

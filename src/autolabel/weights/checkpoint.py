@@ -102,20 +102,28 @@ def _snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    called = f"{name}@{revision}" if revision else name
-    patterns = list(HUB_FILES)
-    try:
-        cached = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
-        files_of(cached)
-    except (LocalEntryNotFoundError, WeightsError):
-        pass  # not cached, or without its weights: fetched below
-    else:
+    if cached := _cached(name, revision):
         return cached
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        called = f"{name}@{revision}" if revision else name
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"{called!r} is neither in the local Hugging Face cache nor can it be fetched: {reason}",
             hint=f"give the folder of a downloaded copy, or use a shipped one: {', '.join(shipped())}",
         ) from error
+
+
+def _cached(name: str, revision: str | None) -> Path | None:
+    """Return the folder of a hub model in the local cache, None where it or its weights are not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    patterns = list(HUB_FILES)
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
+        files_of(folder)
+    except (LocalEntryNotFoundError, WeightsError):
+        return None
+    return folder
