@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from autolabel.data import inputs
-from autolabel.errors import BusyError, MachineError
+from autolabel.errors import BusyError
 from autolabel.executors.executor import Crash, Executor
 from autolabel.executors.inline import Inline
 from autolabel.executors.processes import Processes
@@ -128,6 +128,5 @@ def draw(store: RunStore, plan: Plan) -> str:
     rows = (inputs.decode(line) for shard in plan.shards for line in store.rows(shard))
     ledger = Ledger(store.labels, paths={row.image: row.path for row in rows})
     with publish_folder(store.root / PICTURES, name="pictures") as folder:
-        if not write_pictures(ledger, folder, max_pixels=plan.max_pixels):
-            raise MachineError("no picture could be drawn")
+        write_pictures(ledger, folder, max_pixels=plan.max_pixels)
     return str(store.root / PICTURES)

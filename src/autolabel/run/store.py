@@ -136,7 +136,8 @@ def publish_folder(path: Path, *, name: str) -> Iterator[Path]:
         try:
             yield temporary
             for file in temporary.rglob("*"):
-                sync(file)
+                if not file.is_symlink():
+                    sync(file)
             reach(f"{name}.synced")
             if path.exists():
                 shutil.rmtree(old, ignore_errors=True)
