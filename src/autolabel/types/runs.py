@@ -37,8 +37,8 @@ def expand(counts: str) -> Int64:
         return np.zeros(0, np.int64)
     if codes.max() > 63 or codes[-1] & 32:
         raise ValueError("the counts of an RLE are not a COCO string")
-    values, place = _values(codes, np.flatnonzero((codes & 32) == 0))
-    if place.max() >= LONGEST:
+    values, lengths = _values(codes, np.flatnonzero((codes & 32) == 0))
+    if lengths.max() > LONGEST:
         raise ValueError("the counts of an RLE hold a number of more than 32 bits")
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
@@ -59,7 +59,7 @@ def totals(strings: Sequence[str]) -> Int64:
     last = (codes & 32) == 0
     cut = ~last[ends - 1]
     last[ends - 1] = True
-    values, place = _values(codes, np.flatnonzero(last))
+    values, sizes = _values(codes, np.flatnonzero(last))
     counts = np.add.reduceat(last, ends - lengths, dtype=np.int64)
     firsts = np.cumsum(counts) - counts
     later = np.repeat(counts + firsts, counts) - 1 - np.arange(len(values))
@@ -67,7 +67,7 @@ def totals(strings: Sequence[str]) -> Int64:
     weights[firsts] = 1
     sums = np.add.reduceat(values * weights, firsts)
     wrong = np.maximum.reduceat(codes, ends - lengths) > 63
-    sums[wrong | cut | (np.maximum.reduceat(place, ends - lengths) >= LONGEST)] = -1
+    sums[wrong | cut | (np.maximum.reduceat(sizes, firsts) > LONGEST)] = -1
     return sums
 
 
@@ -90,14 +90,20 @@ def explain(counts: str, size: tuple[int, int]) -> str:
 
 
 def _values(codes: npt.NDArray[np.uint8], stops: Int64) -> tuple[Int64, Int64]:
-    """Return the numbers whose last characters stand at ``stops``, and the place of each character in its number."""
+    """Return the numbers whose last characters stand at ``stops``, and how many characters each has.
+
+    Characters beyond the longest that a number may have are left out.
+    """
     starts = np.concatenate([[0], stops[:-1] + 1])
-    place = np.arange(len(codes)) - np.repeat(starts, stops - starts + 1)
-    shifts = CHUNK_BITS * np.minimum(place, LONGEST)
-    values = np.add.reduceat((codes & 31).astype(np.int64) << shifts, starts)
-    negative = (codes[stops] & 16) != 0
-    values -= np.where(negative, np.int64(1) << (shifts[stops] + CHUNK_BITS), 0)
-    return values, place
+    lengths = stops - starts + 1
+    low = codes & 31
+    values = low[starts].astype(np.int64)
+    for place in range(1, min(int(lengths.max()), LONGEST)):
+        longer = np.flatnonzero(lengths > place)
+        values[longer] += low[starts[longer] + place].astype(np.int64) << (CHUNK_BITS * place)
+    negative = np.flatnonzero(codes[stops] & 16)
+    values[negative] -= np.int64(1) << (CHUNK_BITS * np.minimum(lengths[negative], LONGEST))
+    return values, lengths
 
 
 def _totals_of_some(strings: Sequence[str], chosen: npt.NDArray[np.bool_]) -> Int64:
