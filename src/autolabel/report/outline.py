@@ -16,6 +16,8 @@ Points = npt.NDArray[np.float64]
 
 CELLS = 64
 """Cells along the longer side of the mask; up to so many pixels, a cell is a pixel."""
+LOOPS = 32
+"""How many borders, parts and holes together, are drawn: the longest."""
 TOLERANCE = 0.6
 """How far, in cells, the outline may stray from the middles of the cells' sides."""
 
@@ -31,8 +33,10 @@ def outline(mask: Rle) -> str:
         return ""
     left, top, right, bottom = bounds
     step = max(1, -(-max(right - left, bottom - top) // CELLS))
-    inside = sampled(runs, mask.size[0], np.arange(left, right, step), np.arange(top, bottom, step))
-    return "".join(path(simplified(middles(loop)) * step + (left, top)) for loop in loops(inside))
+    columns, rows = centres(left, right, step), centres(top, bottom, step)
+    inside = sampled(runs, mask.size[0], columns, rows)
+    largest = sorted(loops(inside), key=len, reverse=True)[:LOOPS]
+    return "".join(path(simplified(middles(loop)) * step + (left, top)) for loop in largest)
 
 
 def bounds_of(runs: Int64, height: int) -> tuple[int, int, int, int] | None:
@@ -45,6 +49,11 @@ def bounds_of(runs: Int64, height: int) -> tuple[int, int, int, int] | None:
     wraps = bool((first // height != last // height).any())
     top, bottom = (0, height) if wraps else (int((first % height).min()), int((last % height).max()) + 1)
     return int(first[0] // height), top, int(last[-1] // height) + 1, bottom
+
+
+def centres(start: int, end: int, step: int) -> Int64:
+    """Return the pixel in the middle of each cell of ``step`` pixels, in one direction."""
+    return np.minimum(np.arange(start, end, step) + step // 2, end - 1)
 
 
 def sampled(runs: Int64, height: int, columns: Int64, rows: Int64) -> Bool:
