@@ -17,7 +17,7 @@ from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.plan import model
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.plan.devices import resolve, threads_per_worker
-from autolabel.plan.shards import boundaries, cut
+from autolabel.plan.shards import boundaries, fingerprint
 from autolabel.registry import Registry
 from autolabel.spec.load import spec_from_mapping
 
@@ -156,12 +156,12 @@ def test_shards_keep_an_image_together(captions: list[int], shard_size: int) -> 
         assert start == 0 or images[start] != images[start - 1]
 
 
-def test_what_the_rows_are_is_hashed_not_where() -> None:
+def test_what_the_rows_are_is_hashed_not_where_nor_in_which_order() -> None:
     rows = [Input(image="a", path="/x/a"), Input(image="b", path="/x/b")]
     moved = [Input(image="b", path="/y/b"), Input(image="a", path="/y/a")]
-    key = lambda size: size  # noqa: E731
-    assert cut(rows, key=key, shard_size=9).sha256 == cut(moved, key=key, shard_size=9).sha256
-    assert cut(rows[:1], key=key, shard_size=9).sha256 != cut(rows, key=key, shard_size=9).sha256
+    assert fingerprint(rows) == fingerprint(moved)
+    assert fingerprint(rows[:1]) != fingerprint(rows)
+    assert fingerprint([Input(image="a", path="", width=3)]) != fingerprint(rows[:1])
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,31 @@ def test_another_plan_is_refused_by_name_and_fresh_starts_over(registry: Registr
     assert (photos.parent / "run" / "mine.txt").read_text() == "keep me"
 
 
+def test_extend_labels_only_what_was_added(registry: Registry, photos: Path) -> None:
+    from autolabel_colors import Rectangle, save
+
+    run(registry, mapping(photos))
+    root = photos.parent / "run"
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (root / "stages").rglob("*.jsonl")}
+    old = (root / "labels.jsonl").read_text().splitlines()
+    save(photos / "!first.png", [Rectangle(1, 1, 9, 9, "green", 0.9)])
+    save(photos / "zzz.png", [Rectangle(1, 1, 9, 9, "green", 0.9)])
+    with pytest.raises(BusyError, match=r"6 rows, now 8.*\n.*--extend"):
+        run(registry, mapping(photos))
+    summary = run(registry, mapping(photos), extend=True)
+    assert summary.rows == 8
+    assert summary.found["green", 0] == 2
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
+    lines = (root / "labels.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] for line in (lines[0], lines[-1])] == ["!first.png", "zzz.png"]
+    assert lines[1:-1] == old
+    assert run(registry, mapping(photos)).rows == 8, "the extended run is resumed as it is"
+    assert (root / "labels.jsonl").read_text().splitlines() == lines
+    (photos / "0.png").unlink()
+    with pytest.raises(BusyError, match="another plan"):
+        run(registry, mapping(photos), extend=True)
+
+
 def test_an_added_export_labels_nothing_again(registry: Registry, photos: Path) -> None:
     run(registry, mapping(photos))
     shard = next((photos.parent / "run" / "stages").rglob("*.jsonl"))

@@ -139,6 +139,9 @@ def generate(
         int | None, typer.Option("--limit", min=1, help="Only the first N images, into results_dir/first-N.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: forget what earlier runs left here.")] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Take in images added since; keep what is labelled.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -150,7 +153,7 @@ def generate(
     console.notices(loaded.notices)
     compiled = compile_plan(loaded, registry=registry, limit=limit)
     with console.watching(compiled.plan, quiet=quiet) as watch:
-        summary = run(compiled, registry=registry, watch=watch, fresh=fresh)
+        summary = run(compiled, registry=registry, watch=watch, fresh=fresh, extend=extend)
     if json:
         console.print_json(summary.as_dict())
     else:

@@ -136,7 +136,8 @@ def print_status(status: Status) -> None:
         {
             "plan": status.digest[:16],
             **{name: f"{done} rows" for name, done in status.stages.items()},
-            "states": ", ".join(f"{count:,} {state}" for state, count in status.states.items()) or "nothing labelled yet",
+            "states": ", ".join(f"{count:,} {state}" for state, count in status.states.items())
+            or "nothing labelled yet",
             "finished": "yes" if status.finished else "no",
             **({"rate": f"{rate:.2f} rows a second"} if rate and not status.finished else {}),
             **({"time left": f"about {left:,.0f} s"} if left else {}),

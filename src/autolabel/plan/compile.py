@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,12 +17,12 @@ from autolabel.errors import ImageError, SpecError
 from autolabel.plan import devices, model
 from autolabel.plan.files import check_files
 from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
-from autolabel.plan.shards import Cut, cut
+from autolabel.plan.shards import Cut, Key, cut, fingerprint
 from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
 from autolabel.spec.model import Spec, StageSpec
 from autolabel.strategies import Detector, Labeler
-from autolabel.types import Prompt, Round
+from autolabel.types import Prompt, Round, Size
 
 DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
 
@@ -33,6 +33,9 @@ class Compiled:
 
     plan: Plan
     inputs: Cut
+    key: Callable[[Size], Key]
+    """The first stage's batch key, by which rows that are added later are sorted."""
+    shard_size: int
 
 
 def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
@@ -55,13 +58,14 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     )
     check_licences(spec, stages)
     check_exports(spec, stages)
-    ordered = cut(rows, key=labelers[0].batch_key, shard_size=spec.run.shard_size)
+    key, shard_size = labelers[0].batch_key, spec.run.shard_size
+    inputs_digest, ordered = fingerprint(rows), cut(rows, key=key, shard_size=shard_size)
     results = decisive(spec, stages, inputs.classes)
     plan = Plan(
-        digest=digest([VERSION, results, ordered.sha256]),
+        digest=digest([VERSION, results, inputs_digest]),
         results=results,
         autolabel=autolabel.__version__,
-        inputs=ordered.sha256,
+        inputs=inputs_digest,
         images=len({row.image for row in rows}),
         rows=len(rows),
         unusable=sum(bool(row.code) for row in rows),
@@ -78,7 +82,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         visualize=spec.visualize,
         notices=tuple(spec.notices),
     )
-    return Compiled(plan, ordered)
+    return Compiled(plan, ordered, key, shard_size)
 
 
 def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str]) -> dict[str, Any]:

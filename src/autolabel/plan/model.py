@@ -84,7 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the digest covers besides the inputs, with paths reduced to names."""
     autolabel: str
     inputs: str
-    """SHA-256 of the inputs, locations left out."""
+    """SHA-256 of the rows, whatever their order and wherever the images lie."""
     images: int
     rows: int
     unusable: int

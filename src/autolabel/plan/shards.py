@@ -17,11 +17,10 @@ Key = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Rows in the order of their shards, as lines of JSON, with the digest of what they are (not where)."""
+    """Rows in the order of their shards, as lines of JSON."""
 
     lines: list[bytes]
     shards: tuple[Shard, ...]
-    sha256: str
 
     def text(self) -> Iterator[bytes]:
         """Yield the inputs file, piece by piece."""
@@ -36,17 +35,30 @@ def cut(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -
         rows, key=lambda row: (key((row.height, row.width)) if not row.code else (), row.image, row.caption_index)
     )
     ends = boundaries([row.image for row in ordered], shard_size)
-    sha = hashlib.sha256()
-    lines = []
-    for row in ordered:
-        lines.append(encode(row))
-        sha.update(encode(replace(row, path="")) + b"\n")
+    return lay(list(map(encode, ordered)), [end - start for start, end in zip([0, *ends], ends, strict=False)])
+
+
+def lay(lines: list[bytes], counts: Iterable[int]) -> Cut:
+    """Put lines into shards of so many rows each."""
     shards, start, offset = [], 0, 0
-    for index, end in enumerate(ends):
-        size = sum(len(line) + 1 for line in lines[start:end])
-        shards.append(Shard(index, end - start, offset, size))
-        start, offset = end, offset + size
-    return Cut(lines, tuple(shards), sha.hexdigest())
+    for index, count in enumerate(counts):
+        size = sum(len(line) + 1 for line in lines[start : start + count])
+        shards.append(Shard(index, count, offset, size))
+        start, offset = start + count, offset + size
+    return Cut(lines, tuple(shards))
+
+
+def fingerprint(rows: Iterable[Input]) -> str:
+    """Return the SHA-256 of what rows are: whatever their order, and wherever the images lie."""
+    sha = hashlib.sha256()
+    for line in sorted(map(identity, rows)):
+        sha.update(line + b"\n")
+    return sha.hexdigest()
+
+
+def identity(row: Input) -> bytes:
+    """Return what a row is, without where its image lies."""
+    return encode(replace(row, path=""))
 
 
 def boundaries(images: Sequence[str], shard_size: int) -> list[int]:

@@ -8,18 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 from autolabel.data import inputs
-from autolabel.errors import BusyError
 from autolabel.executors.executor import Crash, Executor
 from autolabel.executors.inline import Inline
 from autolabel.executors.processes import Processes
-from autolabel.plan import model
 from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.run import record
 from autolabel.run.export import export
 from autolabel.run.ledger import Ledger, write_ledger
-from autolabel.run.store import INPUTS, PLAN, RunStore, publish, publish_folder
+from autolabel.run.settle import settle
+from autolabel.run.store import RunStore, publish, publish_folder
 from autolabel.run.summary import Summary, summarise
 from autolabel.run.watch import Watch
 from autolabel.run.work import StartStage
@@ -28,15 +27,23 @@ from autolabel.types import Instances, Reason
 PICTURES = "images_annotated"
 
 
-def generate(compiled: Compiled, *, registry: Registry, watch: Watch | None = None, fresh: bool = False) -> Summary:
+def generate(
+    compiled: Compiled,
+    *,
+    registry: Registry,
+    watch: Watch | None = None,
+    fresh: bool = False,
+    extend: bool = False,
+) -> Summary:
     """Label everything that has no labels yet, then write the ledger and the exports.
 
-    Raises BusyError where the results directory is in use, or holds another plan's results and ``fresh`` is not set.
+    ``fresh`` starts over; ``extend`` takes in rows that were added since, and labels only those. Raises BusyError where
+    the results directory is in use, or holds another plan's results and neither helps.
     """
-    plan, watch = compiled.plan, watch or Watch()
-    store = RunStore.at(plan)
+    watch = watch or Watch()
+    store = RunStore.at(compiled.plan)
     with store.lock():
-        settle(store, compiled, fresh=fresh)
+        plan = settle(store, compiled, fresh=fresh, extend=extend)
         for stage in plan.stages:
             run_stage(store, plan, stage, watch=watch)
         watch.writing("labels.jsonl")
@@ -50,39 +57,6 @@ def generate(compiled: Compiled, *, registry: Registry, watch: Watch | None = No
             written.append(draw(store, plan))
     max_failures = plan.execution.max_failures
     return summarise(Ledger(store.labels), results_dir=str(store.root), max_failures=max_failures, written=written)
-
-
-def settle(store: RunStore, compiled: Compiled, *, fresh: bool) -> None:
-    """Make the directory this plan's: new, resumed, or (``fresh``) started over."""
-    if fresh:
-        store.clear()
-    store.sweep()
-    there = store.read_plan()
-    if there is not None and there.digest != compiled.plan.digest:
-        raise BusyError(
-            f"{store.root} holds the results of another plan: {'; '.join(differences(there, compiled.plan))}",
-            hint="choose another results_dir, or start over with --fresh",
-        )
-    publish(store.root / INPUTS, compiled.inputs.text(), name="inputs")
-    publish(store.root / PLAN, [model.encode(compiled.plan)], name="plan")
-
-
-def differences(old: Plan, new: Plan) -> list[str]:
-    """Name what differs between two plans, most telling first."""
-    out = [
-        f"{name} was {brief(old.results.get(name))}, now {brief(value)}"
-        for name, value in new.results.items()
-        if model.digest(old.results.get(name)) != model.digest(value)
-    ]
-    if old.inputs != new.inputs:
-        out.append(f"the images or prompts differ ({old.rows} rows, now {new.rows})")
-    return out or ["its format is of another version"]
-
-
-def brief(value: Any) -> str:
-    """Return a value's JSON, cut where it is long."""
-    text = record.encode_plain(value)
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def run_stage(store: RunStore, plan: Plan, stage: Stage, *, watch: Watch) -> None:

@@ -142,11 +142,6 @@ def objects(written: Sequence[Instance]) -> Instances:
     )
 
 
-def encode_plain(value: Any) -> str:
-    """Return any plain value as JSON text."""
-    return msgspec.json.encode(value, order="sorted").decode()
-
-
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a line of ``labels.jsonl``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Row)}

@@ -1,0 +1,85 @@
+"""Make a results directory a plan's own: new, resumed, extended, or started over."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec.structs import replace
+
+from autolabel.data.inputs import Input, decode, encode
+from autolabel.errors import BusyError
+from autolabel.plan import model
+from autolabel.plan.compile import Compiled
+from autolabel.plan.model import Plan
+from autolabel.plan.shards import Cut, cut, identity, lay
+from autolabel.run.store import INPUTS, PLAN, RunStore, publish
+
+LONGEST = 120
+
+
+def settle(store: RunStore, compiled: Compiled, *, fresh: bool, extend: bool) -> Plan:
+    """Write the plan and its inputs, and return the plan to run: that of the directory's shards where there are any.
+
+    Raises BusyError, with the difference named, where the directory holds the results of another plan.
+    """
+    if fresh:
+        store.clear()
+    store.sweep()
+    there = store.read_plan()
+    plan, inputs = (compiled.plan, compiled.inputs) if there is None else adopt(store, there, compiled, extend=extend)
+    publish(store.root / INPUTS, inputs.text(), name="inputs")
+    publish(store.root / PLAN, [model.encode(plan)], name="plan")
+    return plan
+
+
+def adopt(store: RunStore, there: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Cut]:
+    """Return the new plan in the shards of the old one, rows that were added since in shards of their own."""
+    new = compiled.plan
+    if there.results != new.results:
+        refuse(store, there, new)
+    rows = {(row.image, row.caption_index): row for row in map(decode, compiled.inputs.lines)}
+    with store.inputs.open("rb") as stream:  # an extension that was cut short may have left more rows than the plan's
+        old = [decode(line) for line, _ in zip(stream, range(there.rows), strict=False)]
+    kept = [rows.pop((row.image, row.caption_index), None) for row in old]
+    changed = [row for row, now in zip(old, kept, strict=True) if now is None or identity(now) != identity(row)]
+    if changed:
+        refuse(store, there, new)
+    if rows and not extend:
+        refuse(store, there, new, hint="label what was added with --extend, or start over with --fresh")
+    return arranged(compiled, there, [row for row in kept if row is not None], list(rows.values()))
+
+
+def arranged(compiled: Compiled, there: Plan, kept: list[Input], added: list[Input]) -> tuple[Plan, Cut]:
+    """Lay the rows that were there into the shards they have, then those that were added."""
+    more = cut(added, key=compiled.key, shard_size=compiled.shard_size)
+    counts = [shard.rows for shard in (*there.shards, *more.shards)]
+    inputs = lay([*map(encode, kept), *more.lines], counts)
+    digest = model.digest([there.digest, compiled.plan.inputs]) if added else there.digest
+    return replace(compiled.plan, shards=inputs.shards, digest=digest), inputs
+
+
+def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:
+    """Raise BusyError, naming the difference."""
+    raise BusyError(
+        f"{store.root} holds the results of another plan: {'; '.join(differences(old, new))}",
+        hint=hint or "choose another results_dir, or start over with --fresh",
+    )
+
+
+def differences(old: Plan, new: Plan) -> list[str]:
+    """Name what differs between two plans, most telling first."""
+    out = [
+        f"{name} was {brief(old.results.get(name))}, now {brief(value)}"
+        for name, value in new.results.items()
+        if old.results.get(name) != value
+    ]
+    if old.inputs != new.inputs:
+        out.append(f"the images or prompts differ ({old.rows:,} rows, now {new.rows:,})")
+    return out or ["its format is of another version"]
+
+
+def brief(value: Any) -> str:
+    """Return a value's JSON, cut where it is long."""
+    text = msgspec.json.encode(value, order="sorted").decode()
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
