@@ -170,6 +170,7 @@ def tao_found(tao: GroundingDino, tao_items: list[SeenImage]) -> list[Instances]
     return list(tao.detect(tao_items, [prompt, prompt], 0.3))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("image", [0, 1])
 def test_the_closed_set_answer_of_tao_box_for_box(image: int, tao_found: list[Instances]) -> None:
     expected = read("expected_tao_closed_set.json")["results"][image]
@@ -191,6 +192,7 @@ def match(found: Instances, label: int, box: np.ndarray) -> int:
     return int(distance.argmin())
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("image", [0, 1])
 def test_more_than_a_hundred_boxes_come_back(image: int, tao_found: list[Instances]) -> None:
     top = read("expected_tao_closed_set.json")["results"][image]["top100"]
