@@ -94,7 +94,7 @@ class Recipe:
     mixes: list[MixRecipe]
     loss: LossRecipe
     optimiser: OptimiserRecipe
-    choose_on: str
+    choose_on: list[str]
     evaluate_every: int
     save_every: int
 

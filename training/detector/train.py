@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -163,7 +164,8 @@ class Run:
         self._log("dev", seconds=round(seconds, 1), **asdict(result))
 
     def _keep_best(self, result: Validation) -> None:
-        score = result.suppressed[self.recipe.choose_on]
+        chosen = self.recipe.choose_on
+        score = fmean(values[dataset] for values in (result.suppressed, result.raw) for dataset in chosen)
         if score > self.progress.best:
             self.progress.best, self.progress.best_step = score, self.progress.step
             _save(self.average, self.folder / BEST_FILE)
