@@ -14,16 +14,18 @@ from autolabel_mal.crop import UInt8, cut
 from autolabel_mal.job import Job
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.paste import cut_mask, encode, probabilities
+from autolabel_mal.refine import refine
 
 
 class Ensemble:
     """One network, or student and teacher, each asked once or also with the crop mirrored."""
 
-    def __init__(self, networks: Sequence[MalNetwork], *, device: str, flip: bool, half: bool) -> None:
+    def __init__(self, networks: Sequence[MalNetwork], *, device: str, flip: bool, refined: bool, half: bool) -> None:
         self.networks = [network.to(device) for network in networks]
         self.device = torch.device(device)
         self.side = networks[0].sizes.crop
         self.flip = flip
+        self.refined = refined
         self.half = half
 
     @property
@@ -39,8 +41,11 @@ class Ensemble:
     def start(self, jobs: Sequence[Job], crops: Sequence[UInt8]) -> Started:
         """Ask the networks for the masks of crops; on a GPU this returns before they are done."""
         groups = torch.tensor([job.region.group for job in jobs])
-        logits = self.logits(torch.from_numpy(np.stack(crops)), groups)
-        soft = probabilities(logits, [job.region for job in jobs], self.side)
+        pixels, regions = torch.from_numpy(np.stack(crops)), [job.region for job in jobs]
+        logits = self.logits(pixels, groups)
+        if self.refined:
+            logits = refine(logits, pixels, regions, [job.threshold for job in jobs])
+        soft = probabilities(logits, regions, self.side)
         masks = [
             cut_mask(soft[number], job.region, job.pixels.shape[:2], job.threshold) for number, job in enumerate(jobs)
         ]

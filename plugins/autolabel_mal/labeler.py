@@ -79,6 +79,8 @@ class Mal(Segmenter):
         """Factor inside the pixel head."""
         not_adjust_scale: bool = False
         """Whether all boxes are decoded at one resolution, whatever their size."""
+        refine: Literal["none", "mean_field"] = "none"
+        """Whether masks are refined by the colours of their crops."""
         use_amp: bool = True
         """Whether a GPU computes in float16; without effect elsewhere."""
         batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -111,6 +113,7 @@ class Mal(Segmenter):
             load_networks(locate(self.params.checkpoint), self.params),
             device=device,
             flip=self.params.flip,
+            refined=self.params.refine == "mean_field",
             half=self.params.use_amp and device.startswith("cuda"),
         )
         self._counts = {"crops": 0, "forwards": 0}

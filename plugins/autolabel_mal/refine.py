@@ -16,12 +16,15 @@ from autolabel_mal.mean_field import mean_field, standardised
 SURE = 0.02
 """Probabilities closer than this to 0 and 1 count as this far: colours can overrule any."""
 
+LEAST = 1e-4
+"""Thresholds closer than this to 0 and 1 count as this far."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """How a crop's colours are asked; the defaults were chosen on dev sets with the shipped checkpoint."""
 
-    colour_weight: float = 4.0
+    colour_weight: float = 1.0
     """Weight of the colours' log-odds where the mean field begins; 0 is the CRF of MAL's paper."""
     zeta: float = 0.4
     """Colour distance at which two pixels stop to pull at each other, in deviations of the crop's colours."""
@@ -55,12 +58,12 @@ def refine(
 ) -> Tensor:
     """Return logits (B, h, h) refined by the crops (B, side, side, 3) of 0..255 that they were made from.
 
-    A pixel at its crop's threshold (a probability, 0 < threshold < 1) is taken as undecided, before and after.
+    A pixel at its crop's threshold (a probability) is taken as undecided, before and after.
     """
     side = logits.shape[-1]
     lines = [box_profiles(at, side) for at in regions]
     rows, columns = (torch.from_numpy(np.stack(part)).to(logits) for part in zip(*lines, strict=True))
-    decisions = torch.logit(torch.tensor(thresholds).to(logits))[:, None, None]
+    decisions = torch.logit(torch.tensor(thresholds).to(logits), eps=LEAST)[:, None, None]
     colours = standardised(crops.to(logits.device), side)
     inside = rows[:, :, None] * columns[:, None, :]
     return torch.logit(settled((logits - decisions).sigmoid(), colours, inside, field or Field())) + decisions

@@ -48,7 +48,7 @@ def test_colours_overrule_a_mask_that_holds_a_corner_of_the_background() -> None
     rows = ["gggggggg", *["grrrrrrg"] * 5, "grrrgggg", "gggggggg"]
     inside = torch.zeros(1, 8, 8)
     inside[:, 1:7, 1:7] = 1
-    kept = settled(inside * 0.8, painted(*rows), inside, Field())
+    kept = settled(inside * 0.8, painted(*rows), inside, Field(colour_weight=4.0))
     wanted = torch.tensor([[[mark == "r" for mark in row] for row in rows]])
     assert ((kept > 0.5) == wanted).all()
 
@@ -65,7 +65,7 @@ def test_refined_logits_are_cut_at_the_same_threshold() -> None:
     for threshold in (0.1, 0.5):
         start = math.log(threshold / (1 - threshold))
         logits = torch.where(rows[:, None] * columns[None] > 0, start + 1.0, start - 4.0)[None]
-        found = refine(logits, torch.tensor(crop)[None], [at], [threshold])
+        found = refine(logits, torch.tensor(crop)[None], [at], [threshold], field=Field(colour_weight=4.0))
         mask = found.sigmoid()[0] > threshold
         assert ((mask & truth).sum() / (mask | truth).sum()) > 0.95
         assert ((logits.sigmoid()[0] > threshold) & ~truth).sum() > 200

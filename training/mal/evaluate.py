@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
+from autolabel_mal.refine import Field
 
 from .baselines import ellipses, full_boxes, grabcuts, has_grabcut
 from .config import read_recipe
@@ -70,12 +71,13 @@ def interval(values: NDArray[np.float64], pictures: Sequence[int]) -> tuple[floa
     return float(low), float(high)
 
 
-def roundness(asked: Sequence[Exam], make: MaskMaker) -> str:
+def roundness(method: str, asked: Sequence[Exam], make: MaskMaker) -> str:
     """Describe masks of blood cells, which have no true masks: how much of the box they fill, how near an ellipse."""
     masks = make(asked)
     near = [iou(mask, ellipse) for mask, ellipse in zip(masks, ellipses(asked), strict=True)]
     share = filled(asked, masks).mean()
-    return f"{CELLS}: {len(asked)} boxes, filled {share:.2f}, mean IoU with the inscribed ellipse {np.mean(near):.3f}"
+    figures = f"filled {share:.2f}, mean IoU with the inscribed ellipse {np.mean(near):.3f}"
+    return f"{CELLS}, {method}: {len(asked)} boxes, {figures}"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -88,6 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     if has_grabcut():
         makers["GrabCut"] = grabcuts
     makers["MAL"] = NetworkMasks(network, threshold=options.threshold)
+    makers["MAL, refined"] = NetworkMasks(network, threshold=options.threshold, field=Field())
     print(HEADER)
     rows = []
     for dataset, asked in dev_exams(read_recipe(options.recipe), options.data).items():
@@ -95,7 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
             rows.append(judge(dataset, method, asked, make))
             print(rows[-1], flush=True)
     cells = exams(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
-    print(roundness(cells, makers["MAL"]))
+    for method in ("MAL", "MAL, refined"):
+        print(roundness(method, cells, makers[method]), flush=True)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 

@@ -15,6 +15,7 @@ from autolabel.types import Size
 from autolabel_mal.crop import Region, clip, cut, region
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.paste import cut_mask, inside, probabilities
+from autolabel_mal.refine import Field, refine
 
 from .pictures import Picture
 
@@ -81,10 +82,10 @@ def _of_picture(picture: Picture, smallest_side: float) -> Iterator[Exam]:
 
 
 class NetworkMasks:
-    """Makes masks as the labeler does: crop, network, paste, threshold."""
+    """Makes masks as the labeler does: crop, network, refinement by a mean field if one is given, paste, threshold."""
 
-    def __init__(self, network: MalNetwork, *, threshold: float) -> None:
-        self._network, self._threshold = network, threshold
+    def __init__(self, network: MalNetwork, *, threshold: float, field: Field | None = None) -> None:
+        self._network, self._threshold, self._field = network, threshold, field
 
     @torch.no_grad()
     def __call__(self, asked: Sequence[Exam]) -> list[Mask]:
@@ -94,9 +95,11 @@ class NetworkMasks:
         for start in range(0, len(asked), BATCH):
             part = asked[start : start + BATCH]
             crops = torch.from_numpy(np.stack([cut(exam.picture.pixels(), exam.at, side) for exam in part]))
-            groups = torch.tensor([exam.at.group for exam in part])
-            normal = self._network.normalise(crops)
-            soft = probabilities(self._network(normal, groups), [exam.at for exam in part], side)
+            groups, regions = torch.tensor([exam.at.group for exam in part]), [exam.at for exam in part]
+            logits = self._network(self._network.normalise(crops), groups)
+            if self._field:
+                logits = refine(logits, crops, regions, [self._threshold] * len(part), field=self._field)
+            soft = probabilities(logits, regions, side)
             found += [
                 cut_mask(soft[place], exam.at, exam.size, self._threshold).cpu().numpy()
                 for place, exam in enumerate(part)
@@ -111,9 +114,8 @@ def overlaps(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64
 
 def filled(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
     """Return the part (n,) of each box that its mask fills."""
-    return np.array(
-        [(mask & exam.reach).sum() / max(1, exam.reach.sum()) for exam, mask in zip(asked, masks, strict=True)]
-    )
+    pairs = zip(asked, masks, strict=True)
+    return np.array([(mask & exam.reach).sum() / max(1, exam.reach.sum()) for exam, mask in pairs])
 
 
 def iou(first: Mask, second: Mask) -> float:

@@ -38,7 +38,7 @@ def _squared(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def spread(asked: Sequence[Exam], masks: Sequence[Mask], count: int) -> list[int]:
-    """Return the indices of `count` exams, from the lowest IoU to the highest in even steps; in order without truths."""
+    """Return the indices of `count` exams in even steps from the lowest IoU to the highest; in order without truths."""
     judged = all(exam.picture.masks for exam in asked)
     order = np.argsort(overlaps(asked, masks), kind="stable") if judged else np.arange(len(asked))
     return [int(order[place]) for place in np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int)]
