@@ -164,6 +164,38 @@ def test_status_and_export_of_a_finished_run(cli: Cli, spec: Path) -> None:
     assert "path" in err
 
 
+def test_a_person_decides_and_later_runs_keep_to_it(cli: Cli, spec: Path) -> None:
+    cli("generate", "-q", spec, "report=true")
+    run = spec.parent / "run"
+    code, out, _ = cli("report", run)
+    assert code == 0
+    assert "<!doctype html>" in (run / "report" / "index.html").read_text()[:100].lower()
+    assert "report/index.html" in out
+    rows = [json.loads(line) for line in (run / "labels.jsonl").read_text().splitlines()]
+    decisions = [
+        {
+            "image": row["image"],
+            "caption_index": 0,
+            "phrase": "red",
+            "bbox": row["instances"][0]["bbox"],
+            "verdict": verdict,
+        }
+        for row, verdict in zip(rows[:2], ("reject", "keep"), strict=True)
+    ]
+    decisions.append({"image": rows[3]["image"], "caption_index": 0, "verdict": "reject"})
+    review = spec.parent / "review.json"
+    review.write_text(json.dumps({"plan": rows[0]["plan"], "decisions": decisions}))
+    code, out, err = cli("apply-review", run, review)
+    assert code == 0, err
+    assert "3 decisions" in out
+    exported = lambda: json.loads((run / "coco" / "annotations.json").read_text())  # noqa: E731
+    assert [image["file_name"] for image in exported()["images"]] == ["0.png", "1.png", "2.png"]
+    assert len(exported()["annotations"]) == 2
+    cli("generate", "-q", spec, "--fresh", "report=true", "output.filter.min_size=1000")
+    assert [annotation["image_id"] for annotation in exported()["annotations"]] == [2], "kept by hand, filtered or not"
+    assert len((run / "labels.jsonl").read_text().splitlines()) == 4, "the ledger tells all"
+
+
 def test_init_writes_a_valid_spec_once(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     (tmp_path / "images").mkdir()

@@ -210,6 +210,30 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run: Run,
+    gt: Annotated[Path | None, typer.Option("--gt", help="A COCO file with the true boxes, to compare with.")] = None,
+) -> None:
+    """Write a finished run's report: one HTML file to look at, and to keep or reject boxes in."""
+    from autolabel.run.outputs import report_run
+
+    typer.echo(console.nearby(str(report_run(run, truth=gt))))
+
+
+@app.command(name="apply-review")
+def apply_review(
+    run: Run,
+    review: Annotated[Path, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
+) -> None:
+    """Take a person's decisions in; this and later exports never overwrite them."""
+    from autolabel.registry import discover
+    from autolabel.run.outputs import review_run
+
+    merged = review_run(run, review, registry=discover())
+    typer.echo(f"{len(merged.decisions)} decisions about {run}; its exports are written again")
+
+
+@app.command()
 def plugins(json: AsJson = False) -> None:
     """List every strategy that installed packages offer."""
     from autolabel.registry import discover

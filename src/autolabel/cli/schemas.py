@@ -11,11 +11,11 @@ from autolabel.errors import SpecError
 from autolabel.plan import model
 from autolabel.registry import discover
 from autolabel.run import record
-from autolabel.spec import schema
+from autolabel.spec.schema import spec_schema, tao_schema
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
-    "spec": lambda: schema.spec_schema(discover()),
-    "tao": schema.tao_schema,
+    "spec": lambda: spec_schema(discover()),
+    "tao": tao_schema,
     "plan": model.schema,
     "labels": record.schema,
 }

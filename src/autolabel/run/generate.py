@@ -15,16 +15,14 @@ from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.run import record
-from autolabel.run.export import export
 from autolabel.run.ledger import Ledger, write_ledger
+from autolabel.run.outputs import write_outputs
 from autolabel.run.settle import settle
-from autolabel.run.store import RunStore, publish, publish_folder
+from autolabel.run.store import RunStore, publish
 from autolabel.run.summary import Summary, summarise
 from autolabel.run.watch import Watch
 from autolabel.run.work import StartStage
 from autolabel.types import Instances, Reason
-
-PICTURES = "images_annotated"
 
 
 def generate(
@@ -35,7 +33,7 @@ def generate(
     fresh: bool = False,
     extend: bool = False,
 ) -> Summary:
-    """Label everything that has no labels yet, then write the ledger and the exports.
+    """Label everything that has no labels yet, then write the ledger and what the spec asks for besides.
 
     ``fresh`` starts over; ``extend`` takes in rows that were added since, and labels only those. Raises BusyError where
     the results directory is in use, or holds another plan's results and neither helps.
@@ -48,13 +46,7 @@ def generate(
             run_stage(store, plan, stage, watch=watch)
         watch.writing("labels.jsonl")
         write_ledger(store, plan)
-        written = [str(store.labels)]
-        for choice in plan.exports:
-            watch.writing(choice.type)
-            written += map(str, export(plan, choice, store=store, registry=registry))
-        if plan.visualize:
-            watch.writing("pictures")
-            written.append(draw(store, plan))
+        written = [str(store.labels), *map(str, write_outputs(store, plan, registry=registry, watch=watch))]
     max_failures = plan.execution.max_failures
     return summarise(Ledger(store.labels), results_dir=str(store.root), max_failures=max_failures, written=written)
 
@@ -93,14 +85,3 @@ def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, watch: W
             outcome = record.encode(replace(labels, instances=Instances.empty(), reason=reason), plan.digest)
         lines.append(outcome + b"\n")
     publish(store.shard(stage, shard.index), lines, name="shard")
-
-
-def draw(store: RunStore, plan: Plan) -> str:
-    """Write annotated pictures of every image."""
-    from autolabel.report.pictures import write_pictures
-
-    rows = (inputs.decode(line) for shard in plan.shards for line in store.rows(shard))
-    ledger = Ledger(store.labels, paths={row.image: row.path for row in rows})
-    with publish_folder(store.root / PICTURES, name="pictures") as folder:
-        write_pictures(ledger, folder, max_pixels=plan.max_pixels)
-    return str(store.root / PICTURES)

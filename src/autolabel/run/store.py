@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autolabel.errors import BusyError, MachineError
+from autolabel.errors import BusyError, DataError, MachineError
 from autolabel.plan import model
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.run.failpoints import reach
@@ -21,6 +21,7 @@ PLAN = "plan.json"
 INPUTS = "inputs.jsonl"
 STAGES = "stages"
 LABELS = "labels.jsonl"
+REVIEW = "review.json"
 LOCK = ".lock"
 TEMPORARY = ".tmp"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -41,6 +42,11 @@ class RunStore:
     def labels(self) -> Path:
         """The ledger: one line for every row."""
         return self.root / LABELS
+
+    @property
+    def review(self) -> Path:
+        """What a person decided in the report; starting over leaves it alone."""
+        return self.root / REVIEW
 
     @property
     def inputs(self) -> Path:
@@ -99,6 +105,15 @@ class RunStore:
         """Remove half-written files of runs that were interrupted."""
         for path in self.root.rglob(f"*{TEMPORARY}"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def finished(run: Path) -> tuple[RunStore, Plan]:
+    """Return the store and the plan of a finished run; raises DataError where ``run`` is none."""
+    store = RunStore(run)
+    plan = store.read_plan()
+    if plan is None or not store.labels.exists():
+        raise DataError(f"{run}: not a finished run", hint="run `autolabel generate` first")
+    return store, plan
 
 
 def publish(path: Path, pieces: Iterable[bytes], *, name: str) -> None:

@@ -1,0 +1,79 @@
+"""Write what people and trainers take away from a run: exports, pictures, the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autolabel.data import inputs
+from autolabel.plan.model import Plan
+from autolabel.registry import Registry
+from autolabel.report import review as reviews
+from autolabel.report.review import Review
+from autolabel.run.export import export
+from autolabel.run.ledger import Ledger
+from autolabel.run.select import read_decisions
+from autolabel.run.store import RunStore, finished, publish, publish_folder
+from autolabel.run.watch import Watch
+
+PICTURES = "images_annotated"
+REPORT = "report"
+
+
+def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> list[Path]:
+    """Write all that the plan asks for besides the ledger; return the paths a person may want to open."""
+    written: list[Path] = []
+    for choice in plan.exports:
+        watch.writing(choice.type)
+        written += export(plan, choice, store=store, registry=registry)
+    if plan.visualize:
+        watch.writing("pictures")
+        written.append(draw(store, plan))
+    if plan.report:
+        watch.writing("report")
+        written.append(report(store, plan))
+    return written
+
+
+def located(store: RunStore, plan: Plan) -> Ledger:
+    """Return the labels with the places of their images."""
+    rows = (inputs.decode(line) for shard in plan.shards for line in store.rows(shard))
+    return Ledger(store.labels, paths={row.image: row.path for row in rows})
+
+
+def draw(store: RunStore, plan: Plan) -> Path:
+    """Write an annotated picture of every image; return their folder."""
+    from autolabel.report.pictures import write_pictures
+
+    with publish_folder(store.root / PICTURES, name="pictures") as folder:
+        write_pictures(located(store, plan), folder, max_pixels=plan.max_pixels)
+    return store.root / PICTURES
+
+
+def report(store: RunStore, plan: Plan, *, truth: Path | None = None) -> Path:
+    """Write the HTML report; return its page."""
+    from autolabel.report.write import PAGE, write_report
+
+    with publish_folder(store.root / REPORT, name="report") as folder:
+        write_report(located(store, plan), plan, folder, truth=truth, review=read_decisions(store))
+    return store.root / REPORT / PAGE
+
+
+def report_run(run: Path, *, truth: Path | None = None) -> Path:
+    """Write, or write again, a finished run's report, compared with the COCO file ``truth`` where one is given."""
+    store, plan = finished(run)
+    with store.lock():
+        return report(store, plan, truth=truth)
+
+
+def review_run(run: Path, review: Path, *, registry: Registry) -> Review:
+    """Take a person's decisions in, write the exports and the report again; return all decisions about the run."""
+    store, plan = finished(run)
+    new = reviews.read_review(review)
+    with store.lock():
+        merged = reviews.merge(read_decisions(store) or Review(plan=plan.digest), new)
+        publish(store.review, [reviews.encode(merged)], name="review")
+        for choice in plan.exports:
+            export(plan, choice, store=store, registry=registry)
+        if plan.report or (store.root / REPORT).exists():
+            report(store, plan)
+    return merged

@@ -1,0 +1,81 @@
+"""Select what of the ledger is exported: a split of the images, without what a person or the spec leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.data.split import split_of
+from autolabel.plan.model import Plan
+from autolabel.report import review as reviews
+from autolabel.report.review import Review
+from autolabel.run.ledger import Ledger
+from autolabel.run.store import RunStore
+from autolabel.types import Labels
+
+
+def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
+    """Yield each split's name with its labels; one nameless split where the spec asks for none."""
+    review = read_decisions(store)
+    change = partial(changed, limits=plan.output.get("filter") or {}, review=review)
+    for split, belongs_to in splits(plan.output.get("split")):
+        yield split, Ledger(store.labels, keep=partial(kept, belongs_to, review), change=change)
+
+
+def read_decisions(store: RunStore) -> Review | None:
+    """Return what a person has decided about this run, None where nobody has."""
+    return reviews.read_review(store.review) if store.review.exists() else None
+
+
+def kept(belongs_to: Callable[[Labels], bool] | None, review: Review | None, labels: Labels) -> bool:
+    """Return whether a row is exported: it belongs to the split, and nobody rejected it."""
+    if belongs_to is not None and not belongs_to(labels):
+        return False
+    return review is None or not reviews.left_out(labels, review)
+
+
+def changed(labels: Labels, *, limits: Mapping[str, Any], review: Review | None) -> Labels:
+    """Return a row as a person decided, without the boxes outside the spec's limits; what was kept by hand stays."""
+    if review is not None:
+        labels = reviews.apply(labels, review)
+    if not limits:
+        return labels
+    keep = within(labels, limits)
+    if review is not None:
+        keep |= reviews.protected(labels, review)
+    return replace(labels, instances=labels.instances.take(keep))
+
+
+def splits(split: Mapping[str, Any] | None) -> Iterator[tuple[str, Callable[[Labels], bool] | None]]:
+    """Yield each split's name with what decides who belongs to it; one nameless split where there is none."""
+    if not split:
+        yield "", None
+        return
+    seed = split.get("seed", 0)
+    fractions = {name: float(share) for name, share in split.items() if name != "seed"}
+    for name in fractions:
+        yield name, partial(belongs, name, fractions, seed)
+
+
+def belongs(name: str, fractions: Mapping[str, float], seed: int, labels: Labels) -> bool:
+    """Return whether an image belongs to the split ``name``."""
+    return split_of(labels.image.id, fractions=fractions, seed=seed) == name
+
+
+def within(labels: Labels, limits: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Return which boxes keep to the limits: sides in pixels, area as a share of the image."""
+    boxes = labels.instances.boxes.astype(np.float64)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    height, width = labels.image.size
+    share = sides.prod(axis=1) / max(1, height * width)
+    keep = np.ones(len(boxes), bool)
+    keep &= sides.min(axis=1, initial=np.inf) >= limits.get("min_size", 0)
+    keep &= sides.max(axis=1, initial=0) <= limits.get("max_size", np.inf)
+    keep &= share >= limits.get("min_area", 0)
+    keep &= share <= limits.get("max_area", 1)
+    return keep
