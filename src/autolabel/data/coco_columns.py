@@ -59,7 +59,8 @@ _single = msgspec.json.Decoder(Checked)
 def read_columns(raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
     """Check the form of every annotation and return the ids."""
     count = len(raws)
-    columns = Columns(*(np.zeros(count, np.int64) for _ in range(3)), np.zeros(count, bool))
+    ids, images, categories = np.zeros((3, count), np.int64)
+    columns = Columns(ids, images, categories, np.zeros(count, bool))
     for start in range(0, count, CHUNK):
         chunk = raws[start : start + CHUNK]
         text = join(chunk)
