@@ -154,8 +154,18 @@ def play_console(block: Block, place: str, folder: Path, *, path: str) -> Block:
             raise AssertionError(
                 f"{place}: {step.command} printed\n{printed}\nand the page shows\n{step.shown}\n{hint}"
             )
-        out += [f"$ {step.command}", *(step.shown if right else tidy(printed)).splitlines()]
+        kept = not step.shown.strip() or same(step.shown, printed, numbers=True)
+        out += [f"$ {step.command}", *(step.shown.splitlines() if kept else anew(step.shown, printed))]
     return Block(**{**vars(block), "text": "\n".join(out) + "\n"})
+
+
+def anew(shown: str, printed: str) -> list[str]:
+    """Return what was printed, as far as the page shows it: a line of dots keeps standing for what it stood for."""
+    before, dots, after = shown.partition("\n...\n")
+    lines = tidy(printed).splitlines()
+    if not dots:
+        return lines
+    return [*lines[: before.count("\n") + 1], "...", *lines[len(lines) - after.rstrip().count("\n") - 1 :]]
 
 
 def run(command: str, folder: Path, *, path: str) -> tuple[int, str]:

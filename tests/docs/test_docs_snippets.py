@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from docs_pages import ROOT, blocks, pages, play, same, steps
+from docs_pages import ROOT, anew, blocks, pages, play, same, steps
 
 MARKED = [page for page in pages() if blocks(page)]
 LONG = [page for page in MARKED if any(block.verb == "soak" for block in blocks(page))]
@@ -49,3 +49,8 @@ def test_output_is_compared() -> None:
     assert same("a 1,000", "a     2.5", numbers=False)
     assert not same("a 1", "b 1", numbers=False)
     assert not same("a", "a b", numbers=False)
+
+
+def test_rewriting_keeps_what_is_left_out() -> None:
+    assert anew("a 1\n...\nd 4\ne 5\n", "a 2\nb\nc\nd 5\ne 6\n") == ["a 2", "...", "d 5", "e 6"]
+    assert anew("a 1", "a 2\nb") == ["a 2", "b"]
