@@ -51,7 +51,7 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
         classes, rows = by_caption(data.captions, Listing(listing))
     else:
         assert data.boxes is not None, "the spec's model asks for one of classes, captions, boxes"
-        classes, rows = by_box(read_coco(data.boxes), Listing(listing))
+        classes, rows = by_box(read_coco(data.boxes, masks=False), Listing(listing))
     return Inputs(measure(rows, max_pixels=max_pixels, threads=threads), classes)
 
 
