@@ -1,13 +1,15 @@
 """The errors that autolabel raises on purpose.
 
-AutolabelError              exit code
-├── SpecError               2   the spec, an override or the command line is wrong
-├── PluginError             2   an installed strategy package is broken or ambiguous
-├── MachineError            3   this machine cannot do it: device, weights, memory, disk
-│   └── WeightsError        3   a checkpoint is missing, refused or does not fit
-├── DataError               4   an input data file is wrong
-│   └── ImageError          -   one image cannot be used: recorded in its row, never ends a run
-└── BusyError               5   the results directory is in use, or belongs to another plan
+AutolabelError                exit code
+├── SpecError                 2   the spec, an override or the command line is wrong
+├── PluginError               2   an installed strategy package is broken, or two offer the same name
+│   └── UnknownStrategyError  2   no installed package offers a strategy of that name
+├── MachineError              3   this machine cannot do it: device, weights, memory, disk
+│   └── WeightsError          3   a checkpoint is missing, refused or does not fit
+├── DataError                 4   an input data file is wrong
+│   └── ImageError            -   one image cannot be used: recorded in its row, never ends a run
+├── BusyError                 5   the results directory is in use, or belongs to another plan
+└── WorkerError               70  a worker failed for a reason that is no fault of its input
 """
 
 from __future__ import annotations
@@ -76,6 +78,10 @@ class PluginError(AutolabelError):
     exit_code = 2
 
 
+class UnknownStrategyError(PluginError):
+    """No installed package offers a strategy of that kind and name."""
+
+
 class MachineError(AutolabelError):
     """This machine cannot do what was asked: no such device, too little memory or disk."""
 
@@ -104,3 +110,7 @@ class BusyError(AutolabelError):
     """The results directory is in use by another run, or holds the results of another plan."""
 
     exit_code = 5
+
+
+class WorkerError(AutolabelError):
+    """A worker raised an error that is no fault of its input; carries its traceback as text."""

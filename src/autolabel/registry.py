@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import pluggy
 
 from autolabel import hookspecs
-from autolabel.errors import PluginError
+from autolabel.errors import PluginError, UnknownStrategyError
 from autolabel.strategies import Aggregator, Exporter, Labeler, Scheduler, Strategy
 
 Kind = Literal["scheduler", "aggregator", "labeler", "exporter"]
@@ -33,10 +33,6 @@ class Entry:
     strategy: type[Strategy]
     package: str
     version: str
-
-
-class UnknownStrategyError(PluginError):
-    """No installed package offers a strategy of that kind and name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Strategy(ABC):
     class Params(BaseModel):
         """What can be set in a spec; a subclass replaces this by its own fields."""
 
-        model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+        model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     def __init__(self, params: Params) -> None:
         self.params = params

@@ -27,9 +27,7 @@ app = typer.Typer(
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[SPEC] [KEY=VALUE]...", help="The spec (unless -e names it), then overrides such as devices=cpu."
-    ),
+    typer.Argument(metavar="SPEC KEY=VALUE", help="The spec (unless -e names it), then overrides such as devices=cpu."),
 ]
 SpecOption = Annotated[str | None, typer.Option("-e", "--spec", metavar="SPEC", help="The spec file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
@@ -177,17 +175,22 @@ def status(run: Run, json: AsJson = False) -> None:
 @app.command()
 def export(
     run: Run,
-    format: Annotated[str, typer.Option("--format", "-f", help="The exporter's name.")],
-    params: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The exporter's parameters.")
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="FORMAT KEY=VALUE", help="The exporter's name, then its parameters.")
     ] = None,
+    format: Annotated[str | None, typer.Option("-f", "--format", help="The exporter's name.")] = None,
 ) -> None:
     """Write a finished run's labels in another format."""
     from autolabel.registry import discover
     from autolabel.run.export import export_run
 
-    for path in export_run(run, format, params or [], registry=discover()):
-        typer.echo(path)
+    words = list(words or [])
+    if format is None:
+        if not words or "=" in words[0]:
+            raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
+        format = words.pop(0)
+    for path in export_run(run, format, words, registry=discover()):
+        typer.echo(console.nearby(str(path)))
 
 
 @app.command()

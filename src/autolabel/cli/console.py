@@ -24,6 +24,7 @@ WIDE = 160
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 GIVEN = -1
+WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
 def print_json(value: Any) -> None:
@@ -65,21 +66,23 @@ def print_plan(plan: Plan) -> None:
     print_facts(
         {
             "images": f"{plan.images:,}" + (f" ({plan.unusable:,} unusable)" if plan.unusable else ""),
-            "rows": f"{plan.rows:,} in {len(plan.shards):,} shards, batches of {plan.batch_size}",
-            "classes": f"{len(plan.classes)}: {shortened(plan.classes)}",
+            "rows": f"{plan.rows:,} in {counted(len(plan.shards), 'shard')}, batches of {plan.batch_size}",
+            "classes": f"{len(plan.classes):,}: {shortened([printable(name) for name in plan.classes])}",
             "devices": ", ".join(plan.execution.workers),
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
             "results": nearby(plan.results_dir),
-            "writes": ", ".join(["labels.jsonl", *(f"{choice.type}/" for choice in plan.exports)]),
+            "writes": ", ".join(outputs(plan)),
             "digest": plan.digest[:16],
         }
     )
     for stage in plan.stages:
         out.print()
         out.print(Text(f"stage {stage.index}: {stage.labeler.type} -> {stage.gives}", style="bold"))
-        facts = {"licence": stage.weights.licence}
+        facts = {}
         if stage.weights.files:
-            facts["weights"] = ", ".join(f"{file.name} {file.sha256[:12]}" for file in stage.weights.files[:4])
+            heavy = [file for file in stage.weights.files if file.name.endswith(WEIGHTS)] or list(stage.weights.files)
+            facts["licence"] = stage.weights.licence
+            facts["weights"] = shortened([f"{file.name} {file.sha256[:12]}" for file in heavy])
         if stage.aggregator:
             facts |= {"aggregator": stage.aggregator.type, "ask": stage.ask}
         if stage.most_passes is not None:
@@ -92,7 +95,17 @@ def print_plan(plan: Plan) -> None:
             for round in stage.rounds:
                 nms = "aggregator's own" if round.nms_threshold is None else f"{round.nms_threshold:g}"
                 rounds.add_row(str(round.index), f"{round.conf_threshold:g}", nms)
-            out.print(rounds)
+            show(rounds)
+
+
+def outputs(plan: Plan) -> Iterator[str]:
+    """Yield what a run writes into its results directory for its user."""
+    yield "labels.jsonl"
+    yield from (f"{choice.type}/" for choice in plan.exports)
+    if plan.visualize:
+        yield "images_annotated/"
+    if plan.report:
+        yield "report/"
 
 
 def shortened(names: Sequence[str], most: int = 6) -> str:
@@ -101,26 +114,57 @@ def shortened(names: Sequence[str], most: int = 6) -> str:
 
 
 def print_summary(summary: Summary, plan: Plan) -> None:
-    """Print what was found per class and per round, and where to look."""
-    headings = ["given" if round == GIVEN else f"round {round}" for round in summary.rounds]
+    """Print what was found per class and per round, what failed, and where to look."""
+    rounds = [GIVEN] if any(round == GIVEN for _, round in summary.found) else []
+    rounds += [round.index for stage in plan.stages for round in stage.rounds]
+    headings = ["given" if round == GIVEN else f"round {round}" for round in rounds]
     found = table("class", *headings, "all", numbers=(*headings, "all"))
-    for phrase in sorted({phrase for phrase, _ in summary.found}, key=plan.classes.index):
-        counts = [summary.found[phrase, round] for round in summary.rounds]
-        found.add_row(Text(phrase), *(f"{count:,}" for count in counts), f"{sum(counts):,}")
-    missing = [name for name in plan.classes if not any(summary.found[name, round] for round in summary.rounds)]
-    for name in missing[:10]:
-        found.add_row(Text(name), *("0" for _ in headings), "0", style="yellow")
-    out.print(found)
+    counts = {name: [summary.found[name, round] for round in rounds] for name in plan.classes}
+    for name, numbers in shown_classes(counts):
+        cells = (f"{count:,}" for count in (*numbers, sum(numbers)))
+        found.add_row(Text(name), *cells, style=None if any(numbers) else "yellow")
+    show(found)
     out.print()
-    states = summary.states
-    told = ", ".join(f"{states[state]:,} {state}" for state in ("labelled", "empty", "failed"))
-    out.print(
-        f"{summary.rows:,} rows of {summary.images:,} images: {told}; {summary.boxes:,} boxes, {summary.masks:,} masks"
+    told = ", ".join(f"{summary.states[state]:,} {state}" for state in ("labelled", "empty", "failed"))
+    rows = counted(summary.rows, "row") + (
+        f" of {counted(summary.images, 'image')}" if summary.rows != summary.images else ""
     )
+    out.print(f"{rows}: {told}; {counted(summary.boxes, 'box', 'boxes')}, {counted(summary.masks, 'mask')}")
     for code, count in sorted(summary.reasons.items()):
         out.print(Text(f"  {count:,} x {code}", style="red"))
+    for image, message in summary.failures:
+        out.print(Text(f"  {printable(image)}: {printable(message)}", style="red"), soft_wrap=True)
     for path in summary.written:
         out.print(f"  {nearby(path)}", markup=False, soft_wrap=True)
+
+
+def shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterator[tuple[str, Sequence[int]]]:
+    """Yield the classes that were found, then those that were not, up to ``most``."""
+    ordered = sorted(counts.items(), key=lambda item: not any(item[1]))
+    yield from ((printable(name), numbers) for name, numbers in ordered[:most])
+    if len(ordered) > most:
+        rest = [numbers for _, numbers in ordered[most:]]
+        yield f"{len(rest):,} more", [sum(column) for column in zip(*rest, strict=True)]
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def printable(text: str) -> str:
+    """Return text whose control characters are written out, so that no name can move the cursor."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def show(made: Table) -> None:
+    """Print a table; without the padding at line ends where no terminal needs it."""
+    if out.is_terminal:
+        out.print(made)
+        return
+    with out.capture() as capture:
+        out.print(made)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
 
 
 def nearby(path: str) -> str:
@@ -151,7 +195,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     made.show_header = False
     for name, value in facts.items():
         made.add_row(Text(name, style="dim"), Text(str(value)))
-    out.print(made)
+    show(made)
 
 
 def print_plugins(registry: Registry, *, json: bool) -> None:
@@ -175,4 +219,4 @@ def print_plugins(registry: Registry, *, json: bool) -> None:
         made.add_row(
             *(Text(str(entry[key])) for key in ("kind", "name", "package", "version")), ", ".join(entry["parameters"])
         )
-    out.print(made)
+    show(made)

@@ -103,11 +103,13 @@ class Lines(Tally):
 
     def row(self, done: Done) -> None:
         """Say how far it is, now and then."""
+        if not self.states:  # loading a model takes its time: rates count from the first row
+            self.began = time.monotonic()
         super().row(done)
         self.done += 1
         if time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
-            rate = sum(self.states.values()) / (self.last - self.began)
+            rate = sum(self.states.values()) / max(self.last - self.began, 1e-6)
             left = (self.total - self.done) / rate
             self.say(
                 f"{self.done:,} of {self.total:,} rows, {self.told()}, {rate:.2f} a second, about {left:,.0f} s left"

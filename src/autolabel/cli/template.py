@@ -16,17 +16,19 @@ data:
   classes: [person, car]          # or `captions: chunks.jsonl`, or `boxes: boxes.json` (COCO) to make masks only
 
 stages:
-  - labeler: {{type: grounding_dino, checkpoint: tiny}}    # a shipped name, a file, a folder, or a hub name
+  # A hub name, a file or a folder; `tiny` is shipped, but knows blood cells, nuts and coloured shapes only.
+  - labeler: {{type: grounding_dino, checkpoint: IDEA-Research/grounding-dino-tiny}}
     # Confidence falls from round to round: cosine, exponential, step, or fixed (a list).
     scheduler: {{type: cosine, rounds: 3, start: 0.5, end: 0.3}}
     aggregator: {{type: nms, threshold: 0.5}}              # or dbscan
     ask: all                      # `missing`: stop asking for a phrase once it is found (TAO's rule)
-  # - labeler: {{type: mal, checkpoint: path/to/mal.pth}}  # masks from the boxes just found
+  # - labeler: {{type: mal, checkpoint: tiny-mal}}         # masks in the boxes just found
 
 devices: auto                     # the GPUs there are, else the CPU; or [0, 1], cpu, mps
 run: {{batch_size: 4}}
 export: [{{type: coco}}, {{type: odvg}}]
 visualize: true                   # annotated pictures
+report: true                      # one HTML file to look at, and to keep or reject boxes in
 commercial: false                 # true refuses weights whose licence forbids it, or is not known
 results_dir: runs/first
 """

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, WorkerError
 from autolabel.executors.executor import ATTEMPTS, Crash, Emit, Start
 from autolabel.executors.threads import limit_threads
 
@@ -23,10 +23,6 @@ log = logging.getLogger(__name__)
 
 EVENT, RESULT, ERROR = "event", "result", "error"
 GRACE = 5.0
-
-
-class WorkerError(AutolabelError):
-    """A worker raised an error that is no fault of its input; carries its traceback as text."""
 
 
 @dataclass(slots=True, eq=False)

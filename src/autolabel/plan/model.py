@@ -66,13 +66,12 @@ class Shard(msgspec.Struct, frozen=True, array_like=True):
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how a plan runs; changes nothing about its results, so it is no part of the digest."""
 
-    executor: Literal["inline", "processes", "ray"]
+    executor: Literal["inline", "processes"]
     workers: tuple[str, ...]
     """The device of every worker."""
     threads: int
     num_workers: int
     max_failures: float | int
-    address: str | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from autolabel.errors import DataError, SpecError
+from autolabel.errors import DataError, Problem, SpecError
 from autolabel.plan.model import Choice, Plan
 from autolabel.registry import Registry
 from autolabel.run.select import selections
@@ -16,6 +16,10 @@ from autolabel.run.shard import make
 from autolabel.run.store import RunStore, finished, publish_folder
 from autolabel.spec.scalar import resolve
 from autolabel.strategies import Exporter
+
+
+OURS = "Value error, "
+"""What pydantic puts before the messages of our own validators."""
 
 
 def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -> list[Path]:
@@ -45,12 +49,26 @@ def export_run(run: Path, name: str, params: Sequence[str], *, registry: Registr
     try:
         checked = entry.strategy.Params.model_validate(given, context={"root": Path.cwd()})
     except ValidationError as error:
-        raise SpecError(
-            "; ".join(f"{name}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        ) from error
+        raise SpecError(wrong_parameters(error, name, sorted(entry.strategy.Params.model_fields))) from None
     choice = Choice(type=name, package=entry.package, version=entry.version, params=checked.model_dump(mode="json"))
     with store.lock():
         return export(plan, choice, store=store, registry=registry)
+
+
+def wrong_parameters(error: ValidationError, name: str, known: Sequence[str]) -> list[Problem]:
+    """Return what is wrong with an exporter's parameters, with those that it takes."""
+    hint = f"{name} takes {', '.join(known)}" if known else f"{name} takes no parameters"
+    return [
+        Problem(
+            file="<command line>",
+            path=".".join(map(str, one["loc"])),
+            message="unknown parameter"
+            if one["type"] == "extra_forbidden"
+            else one["msg"].removeprefix("Value error, "),
+            hint=hint,
+        )
+        for one in error.errors()
+    ]
 
 
 def parameter(text: str) -> tuple[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import msgspec
@@ -69,14 +70,22 @@ def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn
 
 def differences(old: Plan, new: Plan) -> list[str]:
     """Name what differs between two plans, most telling first."""
-    out = [
-        f"{name} was {brief(old.results.get(name))}, now {brief(value)}"
-        for name, value in new.results.items()
-        if old.results.get(name) != value
-    ]
+    out = list(descend("", old.results, new.results))
     if old.inputs != new.inputs:
         out.append(f"the images or prompts differ ({old.rows:,} rows, now {new.rows:,})")
     return out or ["its format is of another version"]
+
+
+def descend(path: str, old: Any, new: Any) -> Iterator[str]:
+    """Name the values in which two pieces of JSON differ, by their paths."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys([*old, *new]):
+            yield from descend(f"{path}.{name}" if path else name, old.get(name), new.get(name))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from descend(f"{path}[{index}]", before, after)
+    elif old != new:
+        yield f"{path} was {brief(old)}, now {brief(new)}"
 
 
 def brief(value: Any) -> str:

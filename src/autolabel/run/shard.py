@@ -161,7 +161,7 @@ def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
     if isinstance(outcome, Instances):
         return replace(row, instances=outcome)
     reason = Reason(code=code_of(outcome), message=describe(outcome))
-    log.warning("%s: %s: %s", row.image.id, reason.code, reason.message)
+    log.info("%s: %s: %s", row.image.id, reason.code, reason.message)
     if not isinstance(outcome, AutolabelError):
         log.debug("where it was raised", exc_info=outcome)
     return replace(row, instances=Instances.empty(), reason=reason)

@@ -9,6 +9,9 @@ from typing import Any
 
 from autolabel.types import GIVEN, Labels
 
+SHOWN = 10
+"""How many failed images a summary names; the ledger has them all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
@@ -19,6 +22,8 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     found: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Boxes by (phrase, round)."""
+    failures: tuple[tuple[str, str], ...] = ()
+    """The first failed images, each with its message."""
     masks: int = 0
     images: int = 0
     rows: int = 0
@@ -29,11 +34,6 @@ class Summary:
     def boxes(self) -> int:
         """All boxes."""
         return sum(self.found.values())
-
-    @property
-    def rounds(self) -> list[int]:
-        """The rounds that found something, in order; -1 stands for given boxes."""
-        return sorted({round for _, round in self.found})
 
     @property
     def too_many_failures(self) -> bool:
@@ -53,6 +53,7 @@ class Summary:
             "rows": self.rows,
             "states": {state: self.states[state] for state in ("labelled", "empty", "failed")},
             "reasons": dict(sorted(self.reasons.items())),
+            "failures": [{"image": image, "message": message} for image, message in self.failures],
             "boxes": self.boxes,
             "masks": self.masks,
             "found": phrases,
@@ -68,6 +69,7 @@ def summarise(
     states: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     found: Counter[tuple[str, int]] = Counter()
+    failures: list[tuple[str, str]] = []
     masks = images = rows = 0
     last = None
     for row in labels:
@@ -77,6 +79,8 @@ def summarise(
         states[row.state] += 1
         if row.reason:
             reasons[row.reason.code] += 1
+            if len(failures) < SHOWN:
+                failures.append((row.image.id, f"{row.reason.code}: {row.reason.message}"))
         pairs = zip(row.instances.labels.tolist(), row.instances.rounds.tolist(), strict=True)
         found.update((row.prompt.phrases[label], round) for label, round in pairs)
         masks += sum(mask is not None for mask in row.instances.masks or ())
@@ -85,6 +89,7 @@ def summarise(
         states=states,
         reasons=reasons,
         found=found,
+        failures=tuple(failures),
         masks=masks,
         images=images,
         rows=rows,

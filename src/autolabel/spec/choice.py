@@ -10,7 +10,8 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from autolabel.registry import Entry, Kind, Registry, UnknownStrategyError
+from autolabel.errors import UnknownStrategyError
+from autolabel.registry import Entry, Kind, Registry
 from autolabel.spec.node import Loc
 from autolabel.strategies import Aggregator, Exporter, Labeler, Scheduler, Strategy
 

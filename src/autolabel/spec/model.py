@@ -160,7 +160,7 @@ class StageSpec(Section):
 class RunSpec(Section):
     """How the work is cut up and carried out."""
 
-    executor: Literal["auto", "inline", "processes", "ray"] = Field(
+    executor: Literal["auto", "inline", "processes"] = Field(
         "auto", description="where shards are labelled; auto: processes where there are several workers, else inline"
     )
     batch_size: Count = Field(4, description="images a forward pass takes together")
@@ -172,7 +172,6 @@ class RunSpec(Section):
         0.01, description="images that may fail: a share (a number with a point) or a count (a whole number)"
     )
     max_pixels: Count = Field(100_000_000, description="images with more pixels than this are not decoded")
-    seed: Whole = Field(0, description="seed of whatever is drawn at random")
 
 
 class FilterSpec(Section):

@@ -81,6 +81,14 @@ def locate(checkpoint: str) -> Path:
     return _snapshot(match["name"], match["revision"])
 
 
+def on_hub(checkpoint: str) -> bool:
+    """Return whether a validated checkpoint name is one of the hub: neither shipped nor a path."""
+    if not checkpoint or checkpoint in shipped() or looks_like_path(checkpoint) or Path(checkpoint).exists():
+        return False
+    match = HUB_NAME.fullmatch(checkpoint)
+    return match is not None and match["name"].count("/") == 1
+
+
 def _existing(path: Path) -> Path:
     if path.exists():
         return path
