@@ -26,10 +26,10 @@ from autolabel_mal.mean_field import log_odds
 RECIPE = read_recipe(Path(__file__).parents[2] / "training" / "mal.yaml").loss
 
 
-def a_batch(pixels: Tensor, inside: slice, side: int) -> Batch:
+def a_batch(pixels: Tensor, inside: slice, side: int, *, solid: bool = False) -> Batch:
     line = torch.zeros(1, side)
     line[:, inside] = 1
-    return Batch(pixels, line, line.clone(), torch.zeros(1, dtype=torch.long))
+    return Batch(pixels, line, line.clone(), torch.zeros(1, dtype=torch.long), torch.tensor([solid]))
 
 
 def test_dice_by_hand() -> None:
@@ -76,6 +76,17 @@ def test_crf_labels_follow_the_colours() -> None:
     wanted = torch.zeros(1, 16, 16)
     wanted[:, 5:11, 5:11] = 1
     torch.testing.assert_close(labels, wanted)
+
+
+def test_holes_are_filled_in_solid_objects_only() -> None:
+    pixels = torch.full((1, 16, 16, 3), 40, dtype=torch.uint8)
+    pixels[:, 4:12, 4:12] = 220
+    pixels[:, 6:10, 6:10] = 40
+    seed = torch.where(pixels[..., 0] > 100, 0.9, 0.1)
+    ring, disc = (crf_labels(seed, a_batch(pixels, slice(4, 12), 16, solid=solid), RECIPE) for solid in (False, True))
+    assert (ring[0, 7:9, 7:9] == 0).all()
+    assert (disc[0, 4:12, 4:12] == 1).all()
+    assert disc.sum() == 64
 
 
 def test_descending_both_losses_carves_the_object_where_mil_alone_keeps_the_box() -> None:

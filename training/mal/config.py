@@ -26,10 +26,14 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class SetRecipe:
-    """How one set of photos is used: its part of the samples, whether crops may be turned."""
+    """How one set of photos is used."""
 
     share: float
+    """Part of the samples of a step."""
     turn: bool
+    """Whether crops may be flipped up-down and transposed too."""
+    solid: bool
+    """Whether its objects are known to have no holes: those in the labels of the mean field are then filled."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,41 +30,46 @@ class CropShape:
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """Pixels (crop, crop, 3) uint8, rows and columns (logits,) of the box as 0 and 1, size group of the object."""
+    """Pixels (crop, crop, 3) uint8, rows and columns (logits,) of the box as 0 and 1, what is known of the object."""
 
     pixels: NDArray[np.uint8]
     rows: NDArray[np.uint8]
     columns: NDArray[np.uint8]
     group: int
+    """0, 1, 2: a small, medium, large object."""
+    solid: bool = False
+    """Whether it has no holes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Crops (B, crop, crop, 3) uint8, box rows and columns (B, logits) float32, size groups (B,) int64."""
+    """Crops (B, crop, crop, 3) uint8, box rows and columns (B, logits) float32, (B,) size groups and solid."""
 
     pixels: Tensor
     rows: Tensor
     columns: Tensor
     groups: Tensor
+    solid: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device; the groups stay on the CPU, where the network asks them."""
+        """Return the batch on a device; groups and solid stay on the CPU, where they are asked for."""
         pixels, rows, columns = (
             value.to(device, non_blocking=True) for value in (self.pixels, self.rows, self.columns)
         )
-        return Batch(pixels, rows, columns, self.groups)
+        return Batch(pixels, rows, columns, self.groups, self.solid)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One set to draw from: its objects as (picture, index of the box), its share, whether crops may be turned."""
+    """One set to draw from: its objects as (picture, index of the box), and how it is used, as ``SetRecipe`` has it."""
 
     objects: list[tuple[Picture, int]]
     share: float
     turn: bool
+    solid: bool
 
 
-def source(pictures: list[Picture], recipe: CropRecipe, *, share: float, turn: bool) -> Source:
+def source(pictures: list[Picture], recipe: CropRecipe, *, share: float, turn: bool, solid: bool) -> Source:
     """Collect the objects of pictures that are large enough. Raises ValueError where there is none."""
     objects = [
         (picture, index)
@@ -74,7 +79,7 @@ def source(pictures: list[Picture], recipe: CropRecipe, *, share: float, turn: b
     ]
     if not objects:
         raise ValueError(f"no box has sides of {recipe.smallest_side:g} px or more; lower crops.smallest_side")
-    return Source(objects, share, turn)
+    return Source(objects, share, turn, solid)
 
 
 class Sampler:
@@ -94,8 +99,8 @@ class Sampler:
         margins = (rng.uniform(*self._recipe.margins), rng.uniform(*self._recipe.margins))
         crop = cut_crop(picture.pixels(), picture.boxes[index], margins, self._shape)
         if rng.random() < self._recipe.recolour:
-            crop = Crop(recolour(crop.pixels, rng), crop.rows, crop.columns, crop.group)
-        return _turned(crop, rng, freely=chosen.turn)
+            crop = replace(crop, pixels=recolour(crop.pixels, rng))
+        return _turned(replace(crop, solid=chosen.solid), rng, freely=chosen.turn)
 
 
 def cut_crop(
@@ -119,7 +124,7 @@ def _turned(crop: Crop, rng: random.Random, *, freely: bool) -> Crop:
         pixels, rows = pixels[::-1], rows[::-1]
     if freely and rng.random() < 0.5:
         pixels, rows, columns = pixels.transpose(1, 0, 2), columns, rows
-    return Crop(pixels, rows, columns, crop.group)
+    return replace(crop, pixels=pixels, rows=rows, columns=columns)
 
 
 def collate(crops: Sequence[Crop]) -> Batch:
@@ -129,6 +134,7 @@ def collate(crops: Sequence[Crop]) -> Batch:
         torch.from_numpy(np.stack([crop.rows for crop in crops])).float(),
         torch.from_numpy(np.stack([crop.columns for crop in crops])).float(),
         torch.tensor([crop.group for crop in crops]),
+        torch.tensor([crop.solid for crop in crops]),
     )
 
 

@@ -43,7 +43,7 @@ class Exam:
         mask[slice(*self.at.rows), slice(*self.at.columns)] = True
         return mask[inside(self.at, self.size)]
 
-    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def centres(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Return where the centres of the window's rows and columns lie in the box: -1 and 1 are its sides."""
         x0, y0, x1, y1 = (float(value) for value in self.picture.boxes[self.index])
         height, width = self.reach.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
 from autolabel_mal.mean_field import log_odds, standardised
@@ -46,12 +47,20 @@ def crf_loss(probabilities: Tensor, labels: Tensor, inside: Tensor) -> Tensor:
 
 @torch.no_grad()
 def crf_labels(probabilities: Tensor, batch: Batch, recipe: LossRecipe) -> Tensor:
-    """Return (B, side, side) labels 0 and 1: where the mean field ends above one half.
+    """Return (B, side, side) labels 0 and 1: where the mean field ends above one half, holes of solid objects filled.
 
     It begins at the probabilities, and at what the colours of the crop say (which the paper's CRF does not ask).
     """
     colours = standardised(batch.pixels, probabilities.shape[-1])
-    return (settled(probabilities, colours, box_masks(batch), recipe.field) > 0.5).float()
+    labels = settled(probabilities, colours, box_masks(batch), recipe.field) > 0.5
+    for index in torch.nonzero(batch.solid).flatten().tolist():
+        labels[index] = filled(labels[index])
+    return labels.float()
+
+
+def filled(mask: Tensor) -> Tensor:
+    """Return a mask (h, w) with the background that no path joins to the edge of the crop made part of it."""
+    return torch.from_numpy(binary_fill_holes(mask.cpu().numpy())).to(mask.device)
 
 
 def box_masks(batch: Batch) -> Tensor:

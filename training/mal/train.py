@@ -156,13 +156,13 @@ def _save(content: Any, path: Path) -> None:
 def recipe_sources(recipe: Recipe, data: Path) -> list[Source]:
     """Read the boxes of the recipe's sets, and draw its scenes; no mask is handed on."""
     found = [
-        source(load_split(data, name, "train"), recipe.crops, share=chosen.share, turn=chosen.turn)
+        source(load_split(data, name, "train"), recipe.crops, share=chosen.share, turn=chosen.turn, solid=chosen.solid)
         for name, chosen in recipe.sets.items()
     ]
     if recipe.scenes.train:
         backgrounds = load_split(data, recipe.scenes.backgrounds, "train")
         scenes = make_scenes(recipe.scenes, backgrounds, count=recipe.scenes.train, seed=recipe.seed)
-        found.append(source(without_masks(scenes), recipe.crops, share=recipe.scenes.share, turn=True))
+        found.append(source(without_masks(scenes), recipe.crops, share=recipe.scenes.share, turn=True, solid=False))
     return found
 
 
@@ -175,7 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.coco:
         pictures = load_coco(options.coco, options.images or options.coco.parent)
-        sources, asked = [source(pictures, recipe.crops, share=1.0, turn=False)], {}
+        sources, asked = [source(pictures, recipe.crops, share=1.0, turn=False, solid=False)], {}
     else:
         sources, asked = recipe_sources(recipe, options.data), dev_exams(recipe, options.data)
     validator = Validator(asked, threshold=recipe.loss.decision)
