@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,13 @@ def open_checked(path: str | Path, max_pixels: int) -> Pillow.Image:
     """Open a file of an allowed format whose header is within the pixel limit; decodes nothing."""
     name = Path(path).name
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            raise ImageError("unreadable", f"{name}: not a file")  # a pipe would be waited for
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Pillow.open(os.fspath(path), formats=FORMATS)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError("missing", f"{name}: no such file") from None
     except UnidentifiedImageError:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import logging
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import pluggy
@@ -14,6 +19,10 @@ from autolabel import hookspecs
 from autolabel.errors import PluginError, UnknownStrategyError
 from autolabel.strategies import Aggregator, Exporter, Labeler, Scheduler, Strategy
 
+log = logging.getLogger(__name__)
+
+PATIENCE = 10.0
+"""Seconds after which a package that is still being imported is named."""
 Kind = Literal["scheduler", "aggregator", "labeler", "exporter"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BASES: dict[Kind, type[Strategy]] = {
@@ -90,12 +99,25 @@ def discover() -> Registry:
 def load(point: EntryPoint) -> Any:
     """Import an entry point's module; raises PluginError where that fails in whatever way, exits included."""
     try:
-        return point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
+        with watched(distribution(point)):
+            return point.load()
+    except (Exception, SystemExit) as error:
         message = f"package {distribution(point)!r} cannot be imported: {type(error).__name__}: {error}"
         raise PluginError(message, hint=f"repair or uninstall it (entry point {point.value!r})") from error
+
+
+@contextmanager
+def watched(package: str) -> Iterator[None]:
+    """Run a package's own code: what it prints goes to stderr, and it is named if it takes long."""
+    message = "package %r is still being imported after %g s"
+    timer = threading.Timer(PATIENCE, log.warning, (message, package, PATIENCE))
+    timer.daemon = True
+    timer.start()
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        timer.cancel()
 
 
 def register(registry: Registry, plugin: Any, *, package: str, version: str) -> None:
@@ -105,12 +127,15 @@ def register(registry: Registry, plugin: Any, *, package: str, version: str) -> 
     try:
         manager.register(plugin, name=package)
         manager.check_pending()
-        offered = {kind: getattr(manager.hook, f"autolabel_{kind}s")() for kind in KINDS}
-    except Exception as error:
+        with watched(package):
+            offered = {kind: [*chain(*getattr(manager.hook, f"autolabel_{kind}s")())] for kind in KINDS}
+    except (Exception, SystemExit) as error:
         known = ", ".join(f"autolabel_{kind}s" for kind in KINDS)
-        raise PluginError(f"package {package!r}: {error}", hint=f"the hooks are {known}") from error
+        raise PluginError(
+            f"package {package!r}: {type(error).__name__}: {error}", hint=f"the hooks are {known}"
+        ) from error
     for kind in KINDS:
-        for strategy in (strategy for group in offered[kind] for strategy in group):
+        for strategy in offered[kind]:
             registry.add(kind, strategy, package=package, version=version)
 
 

@@ -99,7 +99,6 @@ def test_defaults(builtins: Registry) -> None:
         "workers_per_device": 1,
         "max_failures": 0.01,
         "max_pixels": 100_000_000,
-        "seed": 0,
     }
     assert spec.stages[0].ask == "missing"
     assert spec.stages[0].scheduler is None
@@ -128,14 +127,14 @@ def test_a_spec_never_changes(builtins: Registry) -> None:
     with pytest.raises(ValidationError):
         spec.report = True  # type: ignore[misc]
     with pytest.raises(ValidationError):
-        spec.run.seed = 3  # type: ignore[misc]
+        spec.run.threads = 3  # type: ignore[misc]
 
 
 def test_problems_found_later_have_the_places_of_the_file(builtins: Registry) -> None:
-    spec = load_spec(GOOD / "whole.yaml", overrides=["run.seed=3"], registry=builtins)
+    spec = load_spec(GOOD / "whole.yaml", overrides=["run.threads=3"], registry=builtins)
     problem = spec.problem(("stages", 0, "scheduler", "start"), "is high", hint="lower it")
     assert str(problem) == f"{GOOD / 'whole.yaml'}:10:42: stages[0].scheduler.start: is high\n  hint: lower it"
-    assert str(spec.problem(("run", "seed"), "is odd")) == "<command line> run.seed=3: run.seed: is odd"
+    assert str(spec.problem(("run", "threads"), "is odd")) == "<command line> run.threads=3: run.threads: is odd"
     nearest = spec.problem(("stages", 0, "labeler", "checkpoint", "none"), "is gone")
     assert (nearest.line, nearest.path) == (9, "stages[0].labeler.checkpoint")
 

@@ -14,6 +14,7 @@ import typer
 
 import autolabel
 from autolabel.cli import console
+from autolabel.cli.terminal import LiteralFormatter, escape_json
 from autolabel.errors import AutolabelError, SpecError
 
 app = typer.Typer(
@@ -57,9 +58,9 @@ def options(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens.")] = False,
 ) -> None:
     """Label image data sets from a short spec."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(LiteralFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
     if verbose:
         for noisy in ("numba", "PIL", "urllib3", "httpx", "matplotlib"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -103,7 +104,7 @@ def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False)
         console.print_json({"valid": True, "problems": [], "notices": list(loaded.notices)})
         return
     console.notices(loaded.notices)
-    typer.echo(f"{path}: valid")
+    console.out.say(f"{path}: valid")
 
 
 @app.command()
@@ -123,7 +124,7 @@ def plan(
     if out is not None:
         out.write_bytes(model.encode(compiled.plan))
     if json:
-        typer.echo(model.encode(compiled.plan).decode(), nl=False)
+        console.out.say(escape_json(model.encode(compiled.plan).decode().rstrip()))
     else:
         console.notices(loaded.notices)
         console.print_plan(compiled.plan)
@@ -190,7 +191,7 @@ def export(
             raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
         format = words.pop(0)
     for path in export_run(run, format, words, registry=discover()):
-        typer.echo(console.nearby(str(path)))
+        console.out.say(console.nearby(str(path)))
 
 
 @app.command()
@@ -220,7 +221,7 @@ def report(
     """Write a finished run's report: one HTML file to look at, and to keep or reject boxes in."""
     from autolabel.run.outputs import report_run
 
-    typer.echo(console.nearby(str(report_run(run, truth=gt))))
+    console.out.say(console.nearby(str(report_run(run, truth=gt))))
 
 
 @app.command(name="apply-review")
@@ -233,7 +234,7 @@ def apply_review(
     from autolabel.run.outputs import review_run
 
     merged = review_run(run, review, registry=discover())
-    typer.echo(f"{len(merged.decisions)} decisions about {run}; its exports are written again")
+    console.out.say(f"{len(merged.decisions)} decisions about {run}; its exports are written again")
 
 
 @app.command()
@@ -252,7 +253,7 @@ def init(
     """Write a commented spec to start from."""
     from autolabel.cli import template
 
-    typer.echo(f"{template.write(path, replace=force)}: edit it, then run `autolabel validate {path}`")
+    console.out.say(f"{template.write(path, replace=force)}: edit it, then run `autolabel validate {path}`")
 
 
 @app.command()
@@ -295,12 +296,12 @@ def main() -> None:
     try:
         app()
     except AutolabelError as error:
-        console.err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        console.err.say(str(error))
         sys.exit(error.exit_code)
     except Stopped as stopped:
         console.err.print("interrupted; the same command resumes")
         sys.exit(stopped.exit_code)
     except Exception:
-        traceback.print_exc()
+        console.err.say(traceback.format_exc())
         console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")
         sys.exit(70)

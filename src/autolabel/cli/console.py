@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from autolabel.cli.terminal import LiteralConsole, escape_json
 
 if TYPE_CHECKING:
     from autolabel.plan.model import Plan
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from autolabel.run.watch import Watch
 
 WIDE = 160
-out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False)
+out = LiteralConsole(width=None if sys.stdout.isatty() else WIDE)
+err = LiteralConsole(stderr=True)
 GIVEN = -1
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
-    out.print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), markup=False, soft_wrap=True)
+    out.say(escape_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
 def notices(lines: Sequence[str]) -> None:
@@ -126,10 +127,9 @@ def print_summary(summary: Summary, plan: Plan) -> None:
     show(found)
     out.print()
     told = ", ".join(f"{summary.states[state]:,} {state}" for state in ("labelled", "empty", "failed"))
-    rows = counted(summary.rows, "row") + (
-        f" of {counted(summary.images, 'image')}" if summary.rows != summary.images else ""
-    )
-    out.print(f"{rows}: {told}; {counted(summary.boxes, 'box', 'boxes')}, {counted(summary.masks, 'mask')}")
+    captions = "" if summary.rows == summary.images else f" with {counted(summary.rows, 'caption')}"
+    found_all = f"{counted(summary.boxes, 'box', 'boxes')}, {counted(summary.masks, 'mask')}"
+    out.print(f"{counted(summary.images, 'image')}{captions}: {told}; {found_all}")
     for code, count in sorted(summary.reasons.items()):
         out.print(Text(f"  {count:,} x {code}", style="red"))
     for image, message in summary.failures:

@@ -12,6 +12,7 @@ from autolabel.errors import DataError, Problem
 from autolabel.types import Prompt
 
 MAX_PROBLEMS = 50
+SURROGATE = "\\ud"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,8 @@ def parse(line: str, *, number: int, file: str) -> Caption | Problem:
         row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         return problem(f"is not JSON: {error}")
+    if SURROGATE in line.lower() and not is_text(row):
+        return problem("has half of a surrogate pair (\\ud800 to \\udfff), which is no character")
     if not isinstance(row, dict):
         return problem(f"must be an object, got {type(row).__name__}")
     name, chunks, caption = row.get("file_name"), row.get("noun_chunks"), row.get("caption")
@@ -84,3 +87,12 @@ def parse(line: str, *, number: int, file: str) -> Caption | Problem:
             return problem(f"must be a phrase, got {chunk!r}", f"/noun_chunks/{index}")
     phrases = tuple(dict.fromkeys(chunk.strip() for chunk in chunks))
     return Caption(line=number, file_name=name, prompt=Prompt(phrases, caption))
+
+
+def is_text(row: Any) -> bool:
+    """Return whether all texts in a piece of JSON can be written as UTF-8."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -8,16 +8,15 @@ from pathlib import Path
 from autolabel.errors import DataError
 
 DRIVE = re.compile(r"[A-Za-z]:")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def fault_of(name: str) -> str:
     """Return what makes ``name`` unfit as a ``/``-separated path below some folder; empty where nothing does.
 
-    Absolute paths, drive letters, backslashes, control characters, and ``..`` that leads out of the folder are unfit.
+    Absolute paths, drive letters, backslashes, NUL, and ``..`` that leads out of the folder are unfit.
     """
-    if CONTROL.search(name):
-        return "has a control character"
+    if "\0" in name:
+        return "has a NUL character"
     if "\\" in name:
         return "has a backslash; folders are separated by /"
     if name.startswith(("/", "~")) or DRIVE.match(name):

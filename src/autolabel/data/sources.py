@@ -78,12 +78,28 @@ def walk(source: Source, *, follow_symlinks: bool = False) -> Iterator[Found]:
         visited.add((status.st_dev, status.st_ino))
         for entry in entries:
             name = relative + entry.name
-            outside = entry.is_symlink() and not follow_symlinks and not Path(entry.path).resolve().is_relative_to(top)
-            if entry.is_dir():
+            outside = entry.is_symlink() and not follow_symlinks and leaves(entry.path, top)
+            if is_folder(entry):
                 if not outside:
                     pending.append((entry.path, name + "/"))
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
                 yield found(source, name, entry.path, outside=outside)
+
+
+def leaves(link: str, top: Path) -> bool:
+    """Return whether a link leads out of ``top``; one that leads to itself does not, and is told when it is read."""
+    try:
+        return not Path(link).resolve().is_relative_to(top)
+    except (OSError, RuntimeError):
+        return False
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def found(source: Source, name: str, path: str, *, outside: bool) -> Found:

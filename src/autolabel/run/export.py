@@ -17,7 +17,6 @@ from autolabel.run.store import RunStore, finished, publish_folder
 from autolabel.spec.scalar import resolve
 from autolabel.strategies import Exporter
 
-
 OURS = "Value error, "
 """What pydantic puts before the messages of our own validators."""
 
