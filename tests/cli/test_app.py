@@ -70,7 +70,7 @@ def test_generate_tells_what_was_found_and_where(cli: Cli, spec: Path) -> None:
         ["class", "round", "0", "round", "1", "round", "2", "all"],
         ["red", "2", "1", "1", "4"],
     ]
-    assert "4 rows of 4 images: 4 labelled, 0 empty, 0 failed; 4 boxes, 0 masks" in out
+    assert "4 images: 4 labelled, 0 empty, 0 failed; 4 boxes, 0 masks" in out
     assert "annotations.json" in out
     assert "0-colors" in err
 
@@ -99,7 +99,7 @@ def test_overrides_beat_the_file(cli: Cli, spec: Path) -> None:
 
 def test_plan_names_everything_it_will_do(cli: Cli, spec: Path) -> None:
     _, out, _ = cli("plan", spec)
-    for word in ("4 in 1 shards", "red, blue", "cpu", "0.6", "0.4", "0.2", "at most 8", "coco/", "odvg/"):
+    for word in ("4 in 1 shard,", "red, blue", "cpu", "0.6", "0.4", "0.2", "at most 8", "coco/", "odvg/"):
         assert word in out, word
     assert not (spec.parent / "run").exists()
 

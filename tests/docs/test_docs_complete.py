@@ -88,21 +88,6 @@ def test_every_environment_variable_is_described() -> None:
     assert found <= first_column("cli.md", "## Environment variables")
 
 
-@pytest.mark.parametrize(
-    ("said", "used"),
-    [("`report: true`", r"plan\.report\b"), ("`executor: ray`", r"== \"ray\"|Ray\("), ("`run.seed`", r"run\.seed\b")],
-)
-def test_what_is_said_to_have_no_effect_has_none(said: str, used: str) -> None:
-    sources = [path for path in SOURCES if "spec" not in path.parts]
-    effect = any(re.search(used, path.read_text(encoding="utf-8")) for path in sources)
-    page = (
-        text("spec.md").split("### No effect yet")[1].split("\n### ")[0]
-        if "### No effect yet" in text("spec.md")
-        else ""
-    )
-    assert (f"* {said}" in page) != effect
-
-
 def test_every_test_that_is_named_exists() -> None:
     named = [
         found
