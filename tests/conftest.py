@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is imported
+
 import sys
 from pathlib import Path
 

@@ -131,9 +131,8 @@ def register(registry: Registry, plugin: Any, *, package: str, version: str) -> 
             offered = {kind: [*chain(*getattr(manager.hook, f"autolabel_{kind}s")())] for kind in KINDS}
     except (Exception, SystemExit) as error:
         known = ", ".join(f"autolabel_{kind}s" for kind in KINDS)
-        raise PluginError(
-            f"package {package!r}: {type(error).__name__}: {error}", hint=f"the hooks are {known}"
-        ) from error
+        said = str(error) if isinstance(error, pluggy.PluginValidationError) else f"{type(error).__name__}: {error}"
+        raise PluginError(f"package {package!r}: {said}", hint=f"the hooks are {known}") from error
     for kind in KINDS:
         for strategy in offered[kind]:
             registry.add(kind, strategy, package=package, version=version)

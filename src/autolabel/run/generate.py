@@ -17,7 +17,7 @@ from autolabel.registry import Registry
 from autolabel.run import record
 from autolabel.run.ledger import Ledger, write_ledger
 from autolabel.run.outputs import write_outputs
-from autolabel.run.settle import settle
+from autolabel.run.settle import refuse_foreign, settle
 from autolabel.run.store import RunStore, publish
 from autolabel.run.summary import Summary, summarise
 from autolabel.run.watch import Watch
@@ -40,6 +40,7 @@ def generate(
     """
     watch = watch or Watch()
     store = RunStore.at(compiled.plan)
+    refuse_foreign(store, compiled.plan)
     with store.lock():
         plan = settle(store, compiled, fresh=fresh, extend=extend)
         for stage in plan.stages:

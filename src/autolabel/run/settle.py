@@ -14,7 +14,8 @@ from autolabel.plan import model
 from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import Cut, cut, identity, lay
-from autolabel.run.store import INPUTS, PLAN, RunStore, publish
+from autolabel.run.outputs import PICTURES, REPORT
+from autolabel.run.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
 
 LONGEST = 120
 
@@ -24,14 +25,25 @@ def settle(store: RunStore, compiled: Compiled, *, fresh: bool, extend: bool) ->
 
     Raises BusyError, with the difference named, where the directory holds the results of another plan.
     """
-    if fresh:
-        store.clear()
     store.sweep()
-    there = store.read_plan()
+    there = None if fresh else store.read_plan()
+    if there is None:
+        store.clear()
     plan, inputs = (compiled.plan, compiled.inputs) if there is None else adopt(store, there, compiled, extend=extend)
     publish(store.root / INPUTS, inputs.text(), name="inputs")
     publish(store.root / PLAN, [model.encode(plan)], name="plan")
     return plan
+
+
+def refuse_foreign(store: RunStore, plan: Plan) -> None:
+    """Raise BusyError where a folder in which no run has been yet holds what this one would replace."""
+    names = [PLAN, INPUTS, STAGES, LABELS, *(choice.type for choice in plan.exports)]
+    names += [name for name, wanted in ((PICTURES, plan.visualize), (REPORT, plan.report)) if wanted]
+    if foreign := store.foreign(names):
+        raise BusyError(
+            f"{store.root} holds {', '.join(foreign)}, which no run of autolabel has written",
+            hint="choose another results_dir, or move them elsewhere",
+        )
 
 
 def adopt(store: RunStore, there: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Cut]:

@@ -23,8 +23,11 @@ STAGES = "stages"
 LABELS = "labels.jsonl"
 REVIEW = "review.json"
 LOCK = ".lock"
-TEMPORARY = ".tmp"
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+TEMPORARY = ".autolabel-tmp"
+SHARDS = "shard-*.jsonl"
+UNWRITABLE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ class RunStore:
         """
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOCK).open("a+", encoding="utf-8") as stream:
+            stream = (self.root / LOCK).open("a+", encoding="utf-8")
+        with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -90,21 +94,30 @@ class RunStore:
                 holder = stream.read().strip() or "another process"
                 hint = "wait for it, or choose another results_dir"
                 raise BusyError(f"{self.root} is in use by {holder}", hint=hint) from None
-            stream.truncate(0)
-            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            stream.flush()
+            with writing(self.root):
+                reach("lock.taken")
+                os.ftruncate(stream.fileno(), 0)
+                os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             yield
 
     def clear(self) -> None:
-        """Remove what earlier runs left, and nothing else."""
-        for name in (PLAN, INPUTS, LABELS):
+        """Remove the shards, plan, inputs, ledger that earlier runs left, and nothing else."""
+        for shard in (self.root / STAGES).glob(f"*/{SHARDS}"):
+            shard.unlink()
+        for name in (LABELS, PLAN, INPUTS):  # the plan after its shards: no other plan may find those
             (self.root / name).unlink(missing_ok=True)
-        shutil.rmtree(self.root / STAGES, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove half-written files of runs that were interrupted."""
-        for path in self.root.rglob(f"*{TEMPORARY}"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for pattern in (f"*{TEMPORARY}", f"{STAGES}/*/*{TEMPORARY}"):
+            for path in self.root.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def foreign(self, names: Iterable[str]) -> list[str]:
+        """Return which of ``names`` are here without ever a run having been: they are somebody else's."""
+        if (self.root / LOCK).exists() or (self.root / PLAN).exists():
+            return []
+        return [name for name in names if os.path.lexists(self.root / name)]
 
 
 def finished(run: Path) -> tuple[RunStore, Plan]:
@@ -163,6 +176,8 @@ def publish_folder(path: Path, *, name: str) -> Iterator[Path]:
             sync_folder(path.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
+            if old.exists() and not path.exists():
+                old.replace(path)
             raise
         shutil.rmtree(old, ignore_errors=True)
 
@@ -185,7 +200,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in FULL or isinstance(error, PermissionError):
+        if error.errno in UNWRITABLE or isinstance(error, PermissionError):
             hint = "free some space or choose another results_dir; the same command resumes"
             raise MachineError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
         raise
