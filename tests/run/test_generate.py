@@ -115,6 +115,19 @@ def test_another_plan_is_refused_by_name_and_fresh_starts_over(registry: Registr
     assert (photos.parent / "run" / "mine.txt").read_text() == "keep me"
 
 
+@pytest.mark.parametrize("name", ["coco/mine.json", "labels.jsonl", "plan.json", "stages/mine.txt"])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_others_left_in_the_directory_is_never_replaced(
+    registry: Registry, photos: Path, name: str, fresh: bool
+) -> None:
+    mine = photos.parent / "run" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"mine": true}')
+    with pytest.raises(BusyError, match="which no run of autolabel has written"):
+        run(registry, mapping(photos), fresh=fresh)
+    assert mine.read_text() == '{"mine": true}'
+
+
 def test_extend_labels_only_what_was_added(registry: Registry, photos: Path) -> None:
     from autolabel_colors import Rectangle, save
 

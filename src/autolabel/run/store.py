@@ -25,6 +25,8 @@ REVIEW = "review.json"
 LOCK = ".lock"
 TEMPORARY = ".autolabel-tmp"
 SHARDS = "shard-*.jsonl"
+OURS = b'"autolabel"'
+"""What stands in every plan of ours, of whatever version."""
 UNWRITABLE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 )
@@ -115,7 +117,8 @@ class RunStore:
 
     def foreign(self, names: Iterable[str]) -> list[str]:
         """Return which of ``names`` are here without ever a run having been: they are somebody else's."""
-        if (self.root / LOCK).exists() or (self.root / PLAN).exists():
+        plan = self.root / PLAN
+        if (self.root / LOCK).exists() or (plan.is_file() and OURS in plan.read_bytes()):
             return []
         return [name for name in names if os.path.lexists(self.root / name)]
 
