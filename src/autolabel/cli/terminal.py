@@ -37,7 +37,7 @@ class LiteralConsole(Console):
 
     def say(self, text: str) -> None:
         """Print a text literally, without breaking its lines."""
-        self.print(text, markup=False, soft_wrap=True)
+        self.print(escape(text), markup=False, soft_wrap=True)
 
 
 class LiteralFormatter(logging.Formatter):
