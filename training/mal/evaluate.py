@@ -56,10 +56,16 @@ def judge(dataset: str, method: str, asked: Sequence[Exam], make: MaskMaker) -> 
         method=method,
         boxes=len(asked),
         mean=float(values.mean()),
-        interval=interval(values, [id(exam.picture) for exam in asked]),
+        interval=interval(values, numbered(asked)),
         good=float((values > GOOD).mean()),
         filled=float(filled(asked, masks).mean()),
     )
+
+
+def numbered(asked: Sequence[Exam]) -> list[int]:
+    """Return the number of each exam's picture, counted as they come."""
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(id(exam.picture), len(numbers)) for exam in asked]
 
 
 def interval(values: NDArray[np.float64], pictures: Sequence[int]) -> tuple[float, float]:
