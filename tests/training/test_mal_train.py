@@ -80,6 +80,17 @@ def test_what_is_exported_loads_as_a_labeler_would(boxes: Path, tmp_path: Path) 
     assert json.loads((folder / "config.json").read_text())["arch"] == "efficientnet-lite0"
 
 
+def test_a_transformer_trains_and_a_checkpoint_starts_the_next_run(boxes: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=1, arch="vit-deit-tiny/16")
+    before = build_network(recipe.model, prior=0.0).state_dict()["backbone.blocks.11.norm1.weight"]
+    trained = train(recipe, boxes, tmp_path / "run")
+    assert not torch.equal(trained["backbone.blocks.11.norm1.weight"], before)
+    folder = tmp_path / "run" / "checkpoint"
+    started = build_network(replace(recipe.model, initial=str(folder)), prior=0.0)
+    (shipped,) = load_networks(folder, Mal.Params(checkpoint=str(folder)))
+    assert torch.equal(started.roi_head.mlp1.weight, shipped.roi_head.mlp1.weight)
+
+
 @pytest.mark.parametrize(
     ("arch", "first", "last"),
     [

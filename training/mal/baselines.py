@@ -31,7 +31,8 @@ def _box(exam: Exam) -> Mask:
 
 def _ellipse(exam: Exam) -> Mask:
     rows, columns = exam.centres()
-    return np.add.outer(rows**2, columns**2) <= 1
+    inside: Mask = np.add.outer(rows**2, columns**2) <= 1
+    return inside
 
 
 def has_grabcut() -> bool:
