@@ -74,7 +74,8 @@ def open_checked(path: str | Path, max_pixels: int) -> Pillow.Image:
         formats = ", ".join(FORMATS)
         raise ImageError("unsupported_format", f"{name}: not an image of a supported format ({formats})") from None
     except OSError as error:
-        raise ImageError("unreadable", f"{name}: {error.strerror or error}") from error
+        code = "corrupt_image" if error.errno is None else "unreadable"  # Pillow's own have no number
+        raise ImageError(code, f"{name}: {error.strerror or error}") from error
     except Exception as error:
         raise ImageError("corrupt_image", f"{name}: {error}") from error
     width, height = image.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import zlib
@@ -135,7 +136,10 @@ def test_what_is_no_photo_is_refused(tmp_path: Path, name: str, data: bytes, cod
 
 def test_missing_files_and_folders_have_their_codes(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
-    for name, code in (("none.png", "missing"), ("folder.png", "unreadable")):
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    codes = {"none.png": "missing"} | dict.fromkeys(("folder.png", "loop.png", "pipe.png"), "unreadable")
+    for name, code in codes.items():
         with pytest.raises(ImageError) as caught:
             read_pixels(tmp_path / name)
         assert caught.value.code == code

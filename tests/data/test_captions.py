@@ -45,6 +45,9 @@ BAD: list[tuple[str | bytes, str]] = [
     (GOOD.encode() + b"\n\xff\xfe", "is not UTF-8 text"),
     ('{"file_name": "a.jpg", "noun_chunks": ["a"]} trailing', ":1:1: is not JSON"),
     ("{'file_name': 'a.jpg'}", ":1:1: is not JSON"),
+    ('{"file_name": "\\ud800.jpg", "noun_chunks": ["a"]}', ":1:1: has half of a surrogate pair"),
+    ('{"file_name": "a.jpg", "noun_chunks": ["\\uDFFF"]}', ":1:1: has half of a surrogate pair"),
+    ('{"file_name": "a.jpg", "noun_chunks": [' + "9" * 5000 + "]}", ":1:1: is not JSON"),
 ]
 
 

@@ -36,7 +36,10 @@ def test_links_loops_and_links_that_leave(tmp_path: Path) -> None:
     (inside / "leaves.jpg").symlink_to(outside / "secret.jpg")
     (inside / "folder").symlink_to(outside)
     (inside / "dangling.jpg").symlink_to(inside / "nowhere.jpg")
-    assert ids(inside) == [("a.jpg", ""), ("b.jpg", ""), ("dangling.jpg", ""), ("leaves.jpg", "outside_root")]
+    (inside / "itself.jpg").symlink_to(inside / "itself.jpg")
+    assert ids(inside) == [
+        ("a.jpg", ""), ("b.jpg", ""), ("dangling.jpg", ""), ("itself.jpg", ""), ("leaves.jpg", "outside_root")
+    ]  # fmt: skip
     followed = ids(inside, follow_symlinks=True)
     assert ("folder/secret.jpg", "") in followed
     assert ("leaves.jpg", "") in followed
