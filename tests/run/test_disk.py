@@ -149,7 +149,8 @@ def test_a_disk_full_at_every_write(registry: Registry, photos: Path, tmp_path: 
 
 def test_a_folder_that_cannot_be_written_is_told(registry: Registry, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300), tmp_path / "loop"):
         with pytest.raises(MachineError, match="cannot be written"):
             generate(compiled(registry, photos, out), registry=registry)
     assert (tmp_path / "file").read_text() == "mine"

@@ -27,9 +27,8 @@ TEMPORARY = ".autolabel-tmp"
 SHARDS = "shard-*.jsonl"
 OURS = b'"autolabel"'
 """What stands in every plan of ours, of whatever version."""
-UNWRITABLE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
-)
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNWRITABLE = FULL | {errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +117,10 @@ class RunStore:
     def foreign(self, names: Iterable[str]) -> list[str]:
         """Return which of ``names`` are here without ever a run having been: they are somebody else's."""
         plan = self.root / PLAN
-        if (self.root / LOCK).exists() or (plan.is_file() and OURS in plan.read_bytes()):
-            return []
-        return [name for name in names if os.path.lexists(self.root / name)]
+        with writing(self.root):
+            if (self.root / LOCK).exists() or (plan.is_file() and OURS in plan.read_bytes()):
+                return []
+            return [name for name in names if os.path.lexists(self.root / name)]
 
 
 def finished(run: Path) -> tuple[RunStore, Plan]:
@@ -204,6 +204,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in UNWRITABLE or isinstance(error, PermissionError):
-            hint = "free some space or choose another results_dir; the same command resumes"
+            wanted = "free some space" if error.errno in FULL else "make it writable"
+            hint = f"{wanted} or choose another results_dir; the same command resumes"
             raise MachineError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
         raise
