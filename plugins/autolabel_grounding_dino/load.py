@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autolabel.errors import WeightsError
 from autolabel.weights import load_state_dict
 from autolabel_grounding_dino import efficientnet  # noqa: F401  (registers the shipped checkpoint's backbone)
+from autolabel_grounding_dino.attention import TablelessAttention
 from autolabel_grounding_dino.configure import configure, read_text_configuration
 from autolabel_grounding_dino.convert import is_original, to_transformers, unwrapped
 from autolabel_grounding_dino.deformable import fastest_sampling
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 SHOWN = 5
 IDLE = ("swin.layernorm.", "relative_position_index", "position_ids")
 """Parts that transformers builds and this model never runs."""
+FEED_FORWARD = ("GroundingDinoDeformableLayer", "GroundingDinoDecoderLayer", "GroundingDinoTextEnhancerLayer")
+"""Layers whose activation may overwrite its input: nothing else reads it."""
 
 
 def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path | None, device: str) -> Network:
@@ -146,10 +149,15 @@ def _similarities(
 
 
 def _quicken(model: Any, device: str) -> None:
-    """Put exact but faster forms in the place of deformable sampling and of the fusion of image and text."""
+    """Put exact but faster forms in the place of attention, of deformable sampling and of fusing image and text."""
     sampling = fastest_sampling(device)
     for module in list(model.modules()):
         if sampling is not None and type(module).__name__ == "GroundingDinoMultiscaleDeformableAttention":
             module.attn = sampling
         elif type(module).__name__ == "GroundingDinoFusionLayer":
             module.attn = ReassociatedFusion(module.attn)
+        for name, part in list(module.named_children()):
+            if type(part).__name__ == "GroundingDinoMultiheadAttention":
+                setattr(module, name, TablelessAttention(part))
+            elif type(module).__name__ in FEED_FORWARD and isinstance(part, nn.ReLU):
+                setattr(module, name, nn.ReLU(inplace=True))

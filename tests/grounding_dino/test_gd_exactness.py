@@ -17,6 +17,7 @@ from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 from transformers.models.grounding_dino import modeling_grounding_dino as stock
 
 from autolabel_grounding_dino import compiled
+from autolabel_grounding_dino.attention import TablelessAttention
 from autolabel_grounding_dino.deformable import BagSampling, CompiledSampling, fastest_sampling
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.labeler import GroundingDino
@@ -100,6 +101,28 @@ def test_fusion_is_that_of_transformers(masked: bool, tokens: int) -> None:
     for side in (0, 1):
         assert torch.allclose(result[side][0], expected[side][0], atol=2e-5)
         assert torch.allclose(unmasked[side][0], expected[side][0], atol=2e-5) is not masked
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_that_of_transformers(masked: bool) -> None:
+    torch.manual_seed(1)
+    layer = stock.GroundingDinoMultiheadAttention(GroundingDinoConfig(d_model=24), num_attention_heads=4).eval()
+    queries, tokens = torch.randn(2, 9, 24), torch.randn(2, 5, 24)
+    hidden = torch.zeros(2, 1, 1, 5)
+    hidden[0, ..., 3:] = torch.finfo(torch.float32).min
+    mask = hidden if masked else None
+    with torch.no_grad():
+        (expected,) = layer(queries, tokens, tokens, mask)
+        result, _ = TablelessAttention(layer)(queries, tokens, tokens, mask, output_attentions=True)
+        unmasked, _ = TablelessAttention(layer)(queries, tokens, tokens)
+    assert torch.allclose(result, expected, atol=1e-6)
+    assert torch.allclose(unmasked, expected, atol=1e-6) is not masked
+
+
+def test_every_attention_of_a_loaded_network_is_the_fast_one(detector: GroundingDino) -> None:
+    kinds = [type(module).__name__ for module in detector.network._model.modules()]
+    assert kinds.count("TablelessAttention") == 2 + 2 * 2
+    assert "GroundingDinoMultiheadAttention" not in kinds
 
 
 @settings(max_examples=200, deadline=None)
