@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 import warnings
@@ -21,6 +22,7 @@ from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 
 FAILPOINTS = [
+    "lock.taken",
     "inputs.written",
     "inputs.synced",
     "inputs.renamed",
@@ -37,7 +39,14 @@ FAILPOINTS = [
     "export.synced",
     "export.swapped",
     "export.renamed",
+    "pictures.synced",
+    "pictures.swapped",
+    "pictures.renamed",
+    "report.synced",
+    "report.swapped",
+    "report.renamed",
 ]
+SEEN = ("pictures", "report")
 IMAGES = 12
 
 
@@ -57,7 +66,7 @@ def disarm() -> Iterator[None]:
     failpoints.arm("")
 
 
-def compiled(registry: Registry, photos: Path, out: Path, **run: Any) -> Compiled:
+def compiled(registry: Registry, photos: Path, out: Path, *, seen: bool = False, **run: Any) -> Compiled:
     spec = {
         "version": 1,
         "data": {"images": [str(photos)], "classes": ["red", "blue"]},
@@ -67,6 +76,8 @@ def compiled(registry: Registry, photos: Path, out: Path, **run: Any) -> Compile
         "devices": "cpu",
         "run": {"shard_size": 3, "batch_size": 2, "num_workers": 1, **run},
         "export": [{"type": "coco"}, {"type": "odvg"}, {"type": "csv"}],
+        "report": seen,
+        "visualize": seen,
         "results_dir": str(out),
     }
     return compile_plan(spec_from_mapping(spec, root=photos, registry=registry), registry=registry)
@@ -111,8 +122,8 @@ def in_child(work: Callable[[], None]) -> int:
 def test_a_kill_at_any_failpoint_is_resumed_to_the_same_bytes(
     registry: Registry, photos: Path, expected: dict[str, bytes], tmp_path: Path, name: str, count: int
 ) -> None:
-    plan = compiled(registry, photos, tmp_path / "run")
-    if name == "export.swapped":  # an export is only swapped where there is an older one
+    plan = compiled(registry, photos, tmp_path / "run", seen=name.startswith(SEEN))
+    if name.endswith(".swapped"):  # a folder is only swapped where there is an older one
         generate(plan, registry=registry)
 
     def work() -> None:
@@ -120,19 +131,25 @@ def test_a_kill_at_any_failpoint_is_resumed_to_the_same_bytes(
         generate(plan, registry=registry)
 
     status = in_child(work)
-    once = name.split(".")[0] in ("inputs", "plan", "ledger")
+    once = name.split(".")[0] in ("lock", "inputs", "plan", "ledger", *SEEN)
     assert os.WIFSIGNALED(status) or (once and count == 2), "the failpoint was never reached"
     generate(plan, registry=registry)
     assert published(tmp_path / "run") == expected
     assert leftovers(tmp_path / "run") == []
 
 
+def test_every_failpoint_is_named_here() -> None:
+    sources = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
+    files = {f"{name}.renamed" for name in re.findall(r'(?:publish|publish_folder)\(.*name="(\w+)"\)', sources)}
+    assert {*re.findall(r'reach\("([\w.]+)"\)', sources), *files} - {"review.renamed"} <= set(FAILPOINTS)
+
+
 @pytest.mark.parametrize("action", ["full", "error"])
-@pytest.mark.parametrize("name", [n for n in FAILPOINTS if n.endswith((".written", ".synced"))])
+@pytest.mark.parametrize("name", [n for n in FAILPOINTS if n.endswith((".written", ".synced", ".taken"))])
 def test_a_full_disk_or_an_error_leaves_no_half_file(
     registry: Registry, photos: Path, expected: dict[str, bytes], tmp_path: Path, name: str, action: str
 ) -> None:
-    plan = compiled(registry, photos, tmp_path / "run")
+    plan = compiled(registry, photos, tmp_path / "run", seen=name.startswith(SEEN))
     failpoints.arm(f"{name}:{action}:1")
     with pytest.raises(MachineError if action == "full" else RuntimeError, match=r"cannot be written|failpoint"):
         generate(plan, registry=registry)
