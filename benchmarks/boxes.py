@@ -284,6 +284,7 @@ def main() -> None:
     parser.add_argument("--leaving", choices=("none", "half"), nargs="+", default=["none", "half"], help="a round")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-pipeline", action="store_true", help="leave transformers' pipeline out")
+    parser.add_argument("--profile", action="store_true", help="print where the time of one image of ours goes")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -305,6 +306,10 @@ def compare(checkpoint: Path, paths: Sequence[Path], arguments: argparse.Namespa
     classes = in_order(detector)
     ours(detector, paths[:1], Course(classes, 1, 1, halving=False))
     stock.look(paths[0], classes)
+    if arguments.profile:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+            ours(detector, paths[:1], Course(classes, 1, 1, halving=False))
+        print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
     load = os.getloadavg()[0]
     print(
         f"{arguments.model}, input {height}x{width}, {len(CLASSES)} classes, {len(paths)} images, batches of 1,"
