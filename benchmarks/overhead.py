@@ -63,9 +63,7 @@ def main(images: int = 10_000) -> None:
         "own_ms": 1000 * ((ended - start) / images - own),
         "memory_mb": (peak() - before) / 1024,
     }
-    print(
-        f"{images:,} images of 64x64, CPU time each: plan {result['plan_ms']:.2f} ms, run {result['run_ms']:.2f} ms,"
-    )
+    print(f"{images:,} images of 64x64, CPU time each: plan {result['plan_ms']:.2f} ms, run {result['run_ms']:.2f} ms,")
     print(f"of it decoding and the labeler {result['decode_and_labeler_ms']:.2f} ms; ours {result['own_ms']:.2f} ms")
     print(f"peak memory grew by {result['memory_mb']:.0f} MB")
     print(json.dumps(result))
