@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +26,13 @@ MAX_PIXELS = 100_000_000
 ORIENTATION = 0x0112
 PNG_END = b"IEND\xaeB`\x82"
 TAIL = 4096
+TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETDOWN, errno.EHOSTDOWN})
+"""What a disk or a file server may say once and not again."""
+PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further try to read a file."""
 SIDEWAYS = frozenset({5, 6, 7, 8})
+
+T = TypeVar("T")
 
 Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before anything is decoded
 
@@ -30,9 +40,14 @@ Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before
 def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
     """Return (height, width) of the upright image, from the header alone.
 
-    Raises ImageError with one of the codes ``missing``, ``unreadable``, ``unsupported_format``, ``too_large`` and
-    ``corrupt_image``.
+    Raises ImageError with one of the codes ``missing``, ``unreadable``, ``unsupported_format``, ``too_large``,
+    ``corrupt_image`` and ``io_error``: the disk or file server failed five times in a row.
     """
+    return patiently(partial(size_of, path, max_pixels), path)
+
+
+def size_of(path: str | Path, max_pixels: int) -> Size:
+    """Read a size, once."""
     with open_checked(path, max_pixels) as image:
         width, height = image.size
         return (width, height) if orientation(image) in SIDEWAYS else (height, width)
@@ -43,6 +58,23 @@ def read_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArra
 
     16-bit grey is scaled by 1/257, transparency laid over white. Raises ImageError as ``read_size`` does.
     """
+    return patiently(partial(pixels_of, path, max_pixels), path)
+
+
+def patiently(read: Callable[[], T], path: str | Path) -> T:
+    """Return what ``read`` returns, trying again after errors that may pass."""
+    for pause in (*PAUSES, None):
+        try:
+            return read()
+        except OSError as error:
+            if pause is None:
+                raise ImageError("io_error", f"{Path(path).name}: {error.strerror}, {len(PAUSES) + 1} times") from error
+            time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+def pixels_of(path: str | Path, max_pixels: int) -> npt.NDArray[np.uint8]:
+    """Decode, once; OSError passes through where it is one that may pass."""
     with open_checked(path, max_pixels) as image, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -54,6 +86,8 @@ def read_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArra
         except MemoryError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in TRANSIENT:
+                raise
             raise ImageError("corrupt_image", f"{Path(path).name}: cannot be decoded: {error}") from error
 
 
@@ -74,6 +108,8 @@ def open_checked(path: str | Path, max_pixels: int) -> Pillow.Image:
         formats = ", ".join(FORMATS)
         raise ImageError("unsupported_format", f"{name}: not an image of a supported format ({formats})") from None
     except OSError as error:
+        if error.errno in TRANSIENT:
+            raise
         code = "corrupt_image" if error.errno is None else "unreadable"  # Pillow's own have no number
         raise ImageError(code, f"{name}: {error.strerror or error}") from error
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from autolabel.errors import ImageError
-from autolabel.images import read_pixels, read_size
+from autolabel.images import PAUSES, read_pixels, read_size
 
 GREY16 = 30_000
 
@@ -184,3 +185,26 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_a_thousand_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     assert 200 < survive(tmp_path, 1000) < 1000
+
+
+@pytest.mark.parametrize(("failures", "code"), [(1, ""), (4, ""), (5, "io_error")])
+def test_a_disk_that_fails_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, code: str
+) -> None:
+    Image.new("RGB", (8, 6), (10, 20, 30)).save(tmp_path / "a.png")
+    opened, left, pauses = Image.open, [OSError(errno.EIO, os.strerror(errno.EIO))] * failures, []
+
+    def flaky(*words: object, **options: object) -> Image.Image:
+        if left:
+            raise left.pop()
+        return opened(*words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("autolabel.images.Pillow.open", flaky)
+    monkeypatch.setattr("autolabel.images.time.sleep", pauses.append)
+    if not code:
+        assert read_pixels(tmp_path / "a.png").shape == (6, 8, 3)
+    else:
+        with pytest.raises(ImageError, match=r"a\.png: Input/output error, 5 times") as caught:
+            read_pixels(tmp_path / "a.png")
+        assert caught.value.code == code
+    assert pauses == list(PAUSES)[:failures]
