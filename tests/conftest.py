@@ -17,7 +17,7 @@ from autolabel.registry import Registry, discover
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "autolabel-colors" / "src"
 
-settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+settings.register_profile("no deadline", deadline=None, max_examples=50)  # a busy machine is no failure
 settings.load_profile("no deadline")
 
 

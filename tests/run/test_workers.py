@@ -94,12 +94,19 @@ def test_a_batch_of_one_that_does_not_fit_is_recorded(hazards_path: str, tmp_pat
     assert summary.too_many_failures
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize(
+    ("executor", "number", "code"),
+    [
+        ("inline", signal.SIGINT, 130),
+        ("processes", signal.SIGTERM, 143),
+        pytest.param("inline", signal.SIGTERM, 143, marks=pytest.mark.soak),
+        pytest.param("processes", signal.SIGINT, 130, marks=pytest.mark.soak),
+    ],
+)
 def test_a_signal_ends_the_run_soon_without_orphans_and_it_resumes(
     hazards_path: str, tmp_path: Path, number: signal.Signals, code: int, executor: str
 ) -> None:
-    mapping = spec(tmp_path, [f"{index:02d}-slow" for index in range(40)], executor=executor)
+    mapping = spec(tmp_path, [f"{index:02d}-slow" for index in range(20)], executor=executor)
     path = tmp_path / "spec.yaml"
     path.write_text(json.dumps(mapping))
     command = [sys.executable, "-m", "autolabel", "generate", "-e", str(path)]
@@ -114,7 +121,7 @@ def test_a_signal_ends_the_run_soon_without_orphans_and_it_resumes(
     assert "the same command resumes" in errors
     assert time.monotonic() - began < 10
     assert not psutil.wait_procs(children, timeout=5)[1]
-    assert run(mapping).states["labelled"] == 40
+    assert run(mapping).states["labelled"] == 20
 
 
 def test_workers_end_when_the_driver_is_killed(hazards_path: str, tmp_path: Path) -> None:
