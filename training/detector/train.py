@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import random
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +17,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import GroundingDinoForObjectDetection
 
+from ..run_log import RunLog
+from ..schedule import rate_factor
 from .captions import CaptionWriter, answer
 from .config import OptimiserRecipe, Recipe, plain, read_recipe
 from .deformable import compile_attention
@@ -31,24 +30,9 @@ from .text import CaptionEncoder, cut_tokenizer
 from .validate import Validation, Validator
 
 DEV_SETS = ("bccd", "nuts", SCENES)
-LOWEST_RATE = 0.01
 LOG_EVERY = 50
 STATE_FILE = "state.pt"
 BEST_FILE = "best.pt"
-
-
-class RunLog:
-    """Appends one JSON object per line to a file and shows it on stderr."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def write(self, **values: Any) -> None:
-        """Write one record."""
-        line = json.dumps(values)
-        with self._path.open("a") as file:
-            file.write(line + "\n")
-        print(line, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -63,14 +47,7 @@ class Progress:
 
 def learning_rate(recipe: OptimiserRecipe, step: int) -> float:
     """Return the rate of a step: linear warmup, constant, then a cosine cooldown to a hundredth."""
-    cooldown_start = recipe.steps * (1 - recipe.cooldown)
-    if step < recipe.warmup:
-        factor = (step + 1) / recipe.warmup
-    elif step < cooldown_start:
-        factor = 1.0
-    else:
-        part = (step - cooldown_start) / max(1, recipe.steps - cooldown_start)
-        factor = LOWEST_RATE + (1 - LOWEST_RATE) * (0.5 + 0.5 * math.cos(math.pi * part))
+    factor = rate_factor(step, recipe.steps, warmup=recipe.warmup, cooldown=recipe.cooldown)
     return recipe.learning_rate * factor
 
 
