@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autolabel.run.anneal import Annealing, Asked, anneal
+from autolabel.run.anneal import Annealing, Asked, Search, anneal
 from autolabel.strategies import Aggregator, Detector
+from autolabel.testing.aggregator import crowd
 from autolabel.types import Instances, Prompt, Round
+from autolabel_aggregators.dbscan import Dbscan
+from autolabel_aggregators.nms import Nms
 
 
 class Union(Aggregator):
@@ -107,9 +111,38 @@ def test_all_keeps_looking_for_a_phrase_that_is_found() -> None:
     assert (len(found_all), len(found_missing)) == (20, 1)
 
 
-def test_stops_when_every_phrase_is_found_and_a_round_adds_nothing() -> None:
+def test_all_goes_on_beyond_a_round_that_added_nothing() -> None:
     [found], _ = run([{"a": [0.9, 0.15]}], ("a",), [0.5, 0.4, 0.1])
+    assert found.rounds.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("aggregator", [Nms, Dbscan])
+def test_all_in_rounds_keeps_what_one_round_at_the_last_threshold_keeps(
+    seed: int, aggregator: type[Aggregator]
+) -> None:
+    phrases = ("one", "two", "three")
+    candidates = replace(crowd(60, seed), masks=None, given=None)
+
+    def kept(*thresholds: float) -> list[Any]:
+        search = Search(
+            Prompt(phrases), (300, 400), Annealing(rounds(*thresholds), aggregator(aggregator.Params()), "all")
+        )
+        assert search.wants() == phrases
+        search.answer(phrases, candidates)
+        assert search.wants() is None
+        found = search.result()
+        columns = np.column_stack([found.labels, found.scores, found.boxes]).round(3)
+        return sorted(columns.tolist())
+
+    assert kept(0.8, 0.6, 0.55, 0.2) == kept(0.2)
+    assert 0 < len(kept(0.2)) < 60
+
+
+def test_missing_ends_when_every_phrase_is_found() -> None:
+    [found], detector = run([{"a": [0.9, 0.15]}], ("a",), [0.5, 0.4, 0.1], ask="missing")
     assert found.rounds.tolist() == [0]
+    assert detector.asked == [[("a",)]]
 
 
 def test_goes_on_while_a_phrase_is_missing() -> None:

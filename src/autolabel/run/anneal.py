@@ -69,8 +69,7 @@ class Search:
                 return None
             if phrases not in self.answers:
                 return phrases
-            if self.play(self.answers[phrases]) == 0 and not self.missing():
-                return None
+            self.play(self.answers[phrases])
         return None
 
     def answer(self, phrases: Phrases, found: Instances) -> None:
@@ -97,19 +96,18 @@ class Search:
         have = set(self.kept.labels.tolist())
         return tuple(phrase for label, phrase in enumerate(self.prompt.phrases) if label not in have)
 
-    def play(self, candidates: Candidates) -> int:
-        """Play one round: let new candidates in, aggregate the raw union; return how many boxes it added."""
+    def play(self, candidates: Candidates) -> None:
+        """Play one round: let new candidates in, aggregate the raw union."""
         round = self.annealing.rounds[self.round]
         new = (candidates.found.scores > round.conf_threshold) & ~candidates.entered
         candidates.entered |= new
         self.round += 1
         if not new.any():
-            return 0
+            return
         fresh = candidates.found.take(new)
         fresh = replace(fresh, rounds=np.full(len(fresh), round.index, np.int16))
         self.union = Instances.concatenate([self.union, fresh])
         self.kept = self.annealing.aggregator.aggregate(self.union, round)
-        return int((self.kept.rounds == round.index).sum())
 
 
 def usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
