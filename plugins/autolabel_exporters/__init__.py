@@ -11,6 +11,7 @@ from autolabel_exporters.kitti import Kitti
 from autolabel_exporters.label_studio import LabelStudio
 from autolabel_exporters.labelme import Labelme
 from autolabel_exporters.odvg import Odvg
+from autolabel_exporters.parquet import Parquet
 from autolabel_exporters.voc import Voc
 from autolabel_exporters.yolo import Yolo
 
@@ -18,4 +19,4 @@ from autolabel_exporters.yolo import Yolo
 @hookimpl
 def autolabel_exporters() -> list[type[Exporter]]:
     """Return the built-in exporters."""
-    return [Coco, CocoResults, Cvat, Kitti, LabelStudio, Labelme, Odvg, Voc, Yolo]
+    return [Coco, CocoResults, Cvat, Kitti, LabelStudio, Labelme, Odvg, Parquet, Voc, Yolo]

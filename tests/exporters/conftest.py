@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,20 @@ import pytest
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle
+from autolabel_exporters import autolabel_exporters
 
 Make = Callable[..., Labels]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Hand every built-in exporter to tests that take ``exporter``; one whose library is not installed is skipped."""
+    if "exporter" in metafunc.fixturenames:
+        needs = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
+        cases = [
+            pytest.param(one, id=one.name, marks=[needs] if one.name == "parquet" else [])
+            for one in autolabel_exporters()
+        ]
+        metafunc.parametrize("exporter", cases)
 
 
 def make_row(

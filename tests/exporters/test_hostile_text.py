@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from autolabel_exporters import autolabel_exporters
 from autolabel_exporters.coco import Coco
 from autolabel_exporters.cvat import Cvat
 from autolabel_exporters.file_names import FileNames
@@ -121,7 +120,6 @@ def test_images_that_differ_in_their_ending_only_share_no_file() -> None:
     assert first.startswith("a-") and second.startswith("a-")
 
 
-@pytest.mark.parametrize("exporter", autolabel_exporters(), ids=lambda exporter: exporter.name)
 def test_hostile_names_are_written_by_every_exporter(exporter: Any, row: Any, export: Any, tmp_path: Any) -> None:
     image_ids = sorted(set(NAMES) - {"\udcff.jpg", "nul\0.jpg"})
     rows = [row(name, [[1, 2, 11, 22]], caption="x" if exporter is Odvg else None) for name in image_ids]
@@ -131,7 +129,6 @@ def test_hostile_names_are_written_by_every_exporter(exporter: Any, row: Any, ex
     assert {path.name for path in tmp_path.iterdir()} == {f"{exporter.name}-0"}
 
 
-@pytest.mark.parametrize("exporter", autolabel_exporters(), ids=lambda exporter: exporter.name)
 def test_every_exporter_is_deterministic_and_writes_empty_data_sets(exporter: Any, row: Any, export: Any) -> None:
     rows = [row("a.jpg", [[1, 2, 11, 22]]), row("b.jpg"), row("c.jpg", failed=True)]
     first, second = export(exporter, rows), export(exporter, rows)

@@ -224,7 +224,7 @@ def described(weights: Weights) -> str:
 
 
 def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
-    """Refuse doubled exporters, and those that need masks where no stage gives any."""
+    """Refuse doubled exporters, those that need masks where no stage gives any, and those that cannot work here."""
     problems = []
     names = [choice.name for choice in spec.export]
     for index, choice in enumerate(spec.export):
@@ -233,6 +233,7 @@ def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
             problems.append(spec.problem(where, f"{choice.name!r} is listed twice"))
         if getattr(choice.strategy, "needs", "boxes") == "masks" and not any(s.gives == "masks" for s in stages):
             problems.append(spec.problem(where, f"{choice.name!r} needs masks, and no stage gives any"))
+        choice.make()
     if problems:
         raise SpecError(problems)
 

@@ -1,0 +1,128 @@
+"""Apache Parquet: the whole ledger as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autolabel.errors import MachineError
+from autolabel.strategies import Exporter
+from autolabel.types import Labels
+from autolabel_exporters.json_stream import encode, finite
+from autolabel_exporters.rows import Found, objects
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS, OBJECTS = 4096, 65_536
+"""What a row group holds at most, whichever is reached first: all of it is in memory until it is written."""
+
+
+class Parquet(Exporter):
+    """A row for every row of the ledger, its objects as a list, with the field names of ``labels.jsonl``."""
+
+    name = "parquet"
+
+    def __init__(self, params: Exporter.Params) -> None:
+        super().__init__(params)
+        if find_spec("pyarrow") is None:
+            raise MachineError(
+                "the parquet export needs pyarrow, which is not installed",
+                hint="pip install 'autolabel-vision[parquet]'",
+            )
+
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write ``labels.parquet``: empty and failed images are rows too; the classes are in the file's metadata.
+
+        Bytes are equal for equal labels and one version of pyarrow. Raises DataError where a number is not finite.
+        """
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+
+        path = out / "labels.parquet"
+        schema = columns().with_metadata({"autolabel.classes": encode(list(classes))})
+        with ParquetWriter(path, schema, compression="zstd") as writer:
+            for group in groups(labels):
+                writer.write_table(pyarrow.Table.from_pylist(group, schema=schema), row_group_size=ROWS)
+        return [path]
+
+
+def columns() -> pyarrow.Schema:
+    """Return the columns, as docs/formats.md lists them."""
+    import pyarrow as pa
+
+    segmentation = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
+    found = pa.struct(
+        [
+            ("bbox", pa.list_(pa.float64())),
+            ("phrase", pa.string()),
+            ("score", pa.float64()),
+            ("round", pa.int16()),
+            ("segmentation", segmentation),
+            ("given", pa.string()),
+        ]
+    )
+    return pa.schema(
+        [
+            ("image", pa.string()),
+            ("caption_index", pa.int32()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("state", pa.string()),
+            ("reason", pa.struct([("code", pa.string()), ("message", pa.string())])),
+            ("phrases", pa.list_(pa.string())),
+            ("caption", pa.string()),
+            ("instances", pa.list_(found)),
+            ("notes", pa.list_(pa.string())),
+        ]
+    )
+
+
+def groups(labels: Iterable[Labels]) -> Iterator[list[dict[str, Any]]]:
+    """Yield records of at most ROWS rows, and of OBJECTS objects or a single row."""
+    group: list[dict[str, Any]] = []
+    held = 0
+    for row in labels:
+        if len(group) == ROWS or (group and held + len(row.instances) > OBJECTS):
+            yield group
+            group, held = [], 0
+        group.append(record(row))
+        held += len(row.instances)
+    if group:
+        yield group
+
+
+def record(row: Labels) -> dict[str, Any]:
+    """Return a row as its columns hold it."""
+    height, width = row.image.size
+    return {
+        "image": row.image.id,
+        "caption_index": row.caption_index,
+        "width": width,
+        "height": height,
+        "state": row.state,
+        "reason": row.reason and {"code": row.reason.code, "message": row.reason.message},
+        "phrases": row.prompt.phrases,
+        "caption": row.prompt.caption,
+        "instances": [instance(item, row.image.id) for item in objects(row)],
+        "notes": row.notes,
+    }
+
+
+def instance(item: Found, image: str) -> dict[str, Any]:
+    """Return one object; ``given`` is JSON text, as the fields of input annotations differ from file to file."""
+    return {
+        "bbox": item.box,
+        "phrase": item.phrase,
+        "score": item.score,
+        "round": item.round,
+        "segmentation": item.mask and item.mask.as_coco(),
+        "given": None if item.given is None else text(item.given, image),
+    }
+
+
+def text(given: Mapping[str, Any], image: str) -> str:
+    """Return the fields of an input annotation as JSON."""
+    return encode(finite(dict(given), f"{image}: annotation {given.get('id')}")).decode()
