@@ -133,7 +133,19 @@ def anneal(
     *,
     batch_size: int,
 ) -> Iterator[tuple[int, Outcome[Instances]]]:
-    """Yield (position, labels or the error that image caused) for every image, in order of completion.
+    """Yield (position, labels or the error that image caused) for every image, in order of completion."""
+    for position, outcome in searched(detector, batches, annealing, batch_size=batch_size):
+        yield position, outcome.result() if isinstance(outcome, Search) else outcome
+
+
+def searched(
+    detector: Detector,
+    batches: Iterable[Sequence[Asked]],
+    annealing: Annealing,
+    *,
+    batch_size: int,
+) -> Iterator[tuple[int, Outcome[Search]]]:
+    """Yield (position, the finished search or the error that image caused) for every image, in order of completion.
 
     All ``batches`` are of one batch key. Images wait first in, first out, and
     those that are done leave: what shares a forward pass depends on the input alone, never on timing. Fewer than two
@@ -157,7 +169,7 @@ def admit(
     batch: Sequence[Asked],
     annealing: Annealing,
     waiting: deque[Waiting],
-) -> Iterator[tuple[int, Outcome[Instances]]]:
+) -> Iterator[tuple[int, Outcome[Search]]]:
     """Prepare a batch and let its images wait; yield those that have nothing to ask, or cannot be prepared."""
     prepared = salvage(detector.prepare, [asked.item for asked in batch])
     for asked, item in zip(batch, prepared, strict=True):
@@ -167,14 +179,14 @@ def admit(
         search = Search(asked.prompt, asked.size, annealing)
         phrases = search.wants()
         if phrases is None:
-            yield asked.position, search.result()
+            yield asked.position, search
         else:
             waiting.append(Waiting(asked.position, search, item, phrases))
 
 
 def forward(
     detector: Detector, turn: Sequence[Waiting], floor: float, waiting: deque[Waiting]
-) -> Iterator[tuple[int, Outcome[Instances]]]:
+) -> Iterator[tuple[int, Outcome[Search]]]:
     """Make one forward pass; yield the images that are done, let the others wait again."""
     detect: Callable[[Sequence[Waiting]], Sequence[Instances]] = lambda items: detector.detect(  # noqa: E731
         [one.item for one in items], [Prompt(one.phrases, one.search.prompt.caption) for one in items], floor
@@ -186,6 +198,6 @@ def forward(
         one.search.answer(one.phrases, found)
         phrases = one.search.wants()
         if phrases is None:
-            yield one.position, one.search.result()
+            yield one.position, one.search
         else:
             waiting.append(Waiting(one.position, one.search, one.item, phrases))
