@@ -43,6 +43,11 @@ class Entry:
     package: str
     version: str
 
+    @property
+    def file(self) -> str:
+        """The file that holds the class; empty where it was not imported from one."""
+        return getattr(sys.modules.get(self.strategy.__module__), "__file__", None) or ""
+
 
 @dataclass(frozen=True, slots=True)
 class Registry:

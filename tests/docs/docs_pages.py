@@ -23,7 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -58,6 +58,8 @@ class Step:
 
     command: str
     shown: str
+    typed: str = field(default="", compare=False)
+    """The command as the page has it, which may go over several lines."""
 
 
 def pages() -> list[Path]:
@@ -90,11 +92,11 @@ def steps(text: str) -> list[Step]:
         if line.startswith("$ "):
             found.append([line[2:]])
         elif continued:
-            found[-1][0] = f"{found[-1][0][:-1]} {line.strip()}"
+            found[-1][0] += f"\n{line}"
         else:
             assert found, f"a console block begins with a command, found {line!r}"
             found[-1].append(line)
-    return [Step(command, "\n".join(rest)) for command, *rest in found]
+    return [Step(re.sub(r"\\\n\s*", " ", typed), "\n".join(rest), typed) for typed, *rest in found]
 
 
 def same(shown: str, printed: str, *, numbers: bool) -> bool:
@@ -155,7 +157,7 @@ def play_console(block: Block, place: str, folder: Path, *, path: str) -> Block:
                 f"{place}: {step.command} printed\n{printed}\nand the page shows\n{step.shown}\n{hint}"
             )
         kept = not step.shown.strip() or same(step.shown, printed, numbers=True)
-        out += [f"$ {step.command}", *(step.shown.splitlines() if kept else anew(step.shown, printed))]
+        out += [f"$ {step.typed}", *(step.shown.splitlines() if kept else anew(step.shown, printed))]
     return Block(**{**vars(block), "text": "\n".join(out) + "\n"})
 
 

@@ -245,6 +245,27 @@ def plugins(json: AsJson = False) -> None:
     console.print_plugins(discover(), json=json)
 
 
+@app.command(name="new-plugin")
+def new_plugin_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the strategies are called in a spec.")],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", help="scheduler, aggregator, labeler or exporter; may be repeated. Default: one of each."
+        ),
+    ] = None,
+    into: Annotated[Path, typer.Option("--into", help="The folder that the package is written into.")] = Path(),
+) -> None:
+    """Write a package of strategies to start from, ready to install and test."""
+    from autolabel.cli.new_plugin import new_plugin
+    from autolabel.registry import KINDS, discover
+
+    folder, written = new_plugin(name, into, kinds=kind or KINDS, registry=discover())
+    for path in written:
+        console.out.say(str(path))
+    console.err.say(f"next: pip install -e '{folder}[test]' && pytest {folder}")
+
+
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("spec.yaml"),

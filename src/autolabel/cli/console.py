@@ -200,13 +200,14 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 def print_plugins(registry: Registry, *, json: bool) -> None:
     """List strategies with where they come from and what can be set."""
-    entries = [
+    entries: list[dict[str, Any]] = [
         {
             "kind": entry.kind,
             "name": entry.name,
             "package": entry.package,
             "version": entry.version,
             "module": entry.strategy.__module__,
+            "file": entry.file,
             "parameters": sorted(entry.strategy.Params.model_fields),
         }
         for entry in registry
@@ -214,9 +215,9 @@ def print_plugins(registry: Registry, *, json: bool) -> None:
     if json:
         print_json(entries)
         return
-    made = table("kind", "name", "package", "version", "parameters")
+    made = table("kind", "name", "package", "version", "from", "parameters")
     for entry in entries:
-        made.add_row(
-            *(Text(str(entry[key])) for key in ("kind", "name", "package", "version")), ", ".join(entry["parameters"])
-        )
+        told = [entry[key] for key in ("kind", "name", "package", "version")]
+        told += [nearby(entry["file"]), ", ".join(entry["parameters"]) or "none"]
+        made.add_row(*(Text(str(cell)) for cell in told))
     show(made)

@@ -1,0 +1,98 @@
+"""Write a package of strategies to start from: a copy of the one in ``autolabel/starter``, under another name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+
+from autolabel.errors import SpecError
+from autolabel.registry import KINDS, Registry
+
+STARTER = Path(__file__).resolve().parents[1] / "starter"
+"""A package that works as it stands, and that linters and tests see as it stands."""
+PREFIX = "autolabel-"
+SPELLING = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+LEFT_OUT = {"__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What takes the place of ``starter`` in file names and texts."""
+
+    word: str
+    """Lower case, parts joined by ``-``, without the prefix."""
+
+    @property
+    def package(self) -> str:
+        """The distribution's name."""
+        return PREFIX + self.word
+
+    @property
+    def strategy(self) -> str:
+        """The word after ``type:`` in a spec."""
+        return self.word.replace("-", "_")
+
+    def taken(self, registry: Registry) -> Iterator[str]:
+        """Yield what is installed under these names, in words."""
+        yield from (
+            f"{entry.kind} {entry.name!r} (package {entry.package!r})"
+            for entry in registry
+            if entry.name == self.strategy
+        )
+        if find_spec(f"autolabel_{self.strategy}"):
+            yield f"module 'autolabel_{self.strategy}'"
+        with suppress(PackageNotFoundError):
+            yield f"package {distribution(self.package).name!r}"
+
+    def rename(self, text: str) -> str:
+        """Return a text of the starter under the new names."""
+        camel = "".join(part.capitalize() for part in self.word.split("-"))
+        text = text.replace(f"{PREFIX}starter", self.package).replace("starter-", f"{self.word}-")
+        return text.replace("starter", self.strategy).replace("Starter", camel)
+
+
+def new_plugin(name: str, folder: Path, *, kinds: Sequence[str] = KINDS, registry: Registry) -> tuple[Path, list[Path]]:
+    """Write the package ``autolabel-NAME`` below ``folder``; return its own folder and its files.
+
+    It holds one strategy of each kind in ``kinds``, which are called NAME in a spec. Raises SpecError where a kind is
+    unknown, the name cannot be one or is taken by what is installed, or the package's folder exists.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise SpecError(f"no kind of strategy is called {unknown[0]!r}", hint=f"the kinds are {', '.join(KINDS)}")
+    names = Names(spelled(name))
+    target = folder / names.package
+    if target.exists():
+        raise SpecError(f"{target}: is there already", hint="choose another name, or another folder with --into")
+    if taken := next(names.taken(registry), None):
+        raise SpecError(f"{taken} is installed already", hint="choose another name")
+    return target, list(copied(target, names, absent=[kind for kind in KINDS if kind not in kinds]))
+
+
+def spelled(name: str) -> str:
+    """Return a name in lower case with ``-`` between its parts, without the prefix; raises SpecError if it is none."""
+    word = name.strip().lower().replace("_", "-").removeprefix(PREFIX)
+    if not SPELLING.fullmatch(word) or word == "starter":
+        raise SpecError(f"{name!r} cannot name a package", hint="letters, digits and single hyphens, such as `birds`")
+    return word
+
+
+def copied(target: Path, names: Names, *, absent: Iterable[str]) -> Iterator[Path]:
+    """Copy the starter and yield the files written; what belongs to an absent kind is left out, line by line."""
+    files_of = {f"{prefix}{kind}.py" for kind in absent for prefix in ("", "test_")}
+    marks = [mark for kind in absent for mark in (f"starter.{kind}", f"| {kind} |")]
+    for source in sorted(path for path in STARTER.rglob("*") if path.is_file()):
+        place = source.relative_to(STARTER)
+        if source.name in files_of or LEFT_OUT & set(place.parts):
+            continue
+        lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+        path = target / names.rename(str(place))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in lines if not any(mark in line for mark in marks)]
+        path.write_text(names.rename("".join(kept)), encoding="utf-8")
+        yield path
