@@ -24,6 +24,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"})
 MAX_PIXELS = 100_000_000
 ORIENTATION = 0x0112
+PNG_HEAD = 8
+"""Bytes before a PNG's first chunk."""
+PNG_TEXTS = frozenset({b"eXIf", b"iTXt", b"tEXt", b"zTXt"})
+"""Chunks that may hold an orientation."""
 PNG_END = b"IEND\xaeB`\x82"
 TAIL = 4096
 TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETDOWN, errno.EHOSTDOWN})
@@ -135,10 +139,26 @@ def check_end(path: Path) -> None:
 def orientation(image: Pillow.Image) -> int | None:
     """Return the EXIF orientation (1 to 8), or None where there is none or it cannot be read."""
     try:
-        value: Any = image.getexif().get(ORIENTATION)
+        told = Pillow.Image.getexif(image) if is_plain_png(image) else image.getexif()
+        value: Any = told.get(ORIENTATION)
     except Exception:
         return None
     return value if isinstance(value, int) and 1 <= value <= 8 else None
+
+
+def is_plain_png(image: Pillow.Image) -> bool:
+    """Return whether an image is a PNG that says nothing after its pixels: Pillow would decode those to see."""
+    stream = image.fp if image.format == "PNG" else None
+    if stream is None:
+        return False
+    place, plain, pixels = stream.tell(), True, False
+    stream.seek(PNG_HEAD)
+    while plain and len(head := stream.read(8)) == 8:
+        pixels |= head[4:] == b"IDAT"
+        plain = head[4:] != b"acTL" and not (pixels and head[4:] in PNG_TEXTS)
+        stream.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)
+    stream.seek(place)
+    return plain
 
 
 def to_rgb(image: Pillow.Image) -> npt.NDArray[np.uint8]:

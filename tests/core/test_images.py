@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from autolabel.errors import ImageError
 from autolabel.images import PAUSES, read_pixels, read_size
@@ -64,6 +65,23 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     assert pixels.dtype == np.uint8
     np.testing.assert_allclose(pixels.mean((0, 1)), mean, atol=2)
     assert read_size(path) == (6, 8)
+
+
+def test_an_orientation_may_follow_the_pixels_of_a_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    first, late, none = tmp_path / "first.png", tmp_path / "late.png", tmp_path / "none.png"
+    Image.new("RGB", (8, 6)).save(first, exif=exif)
+    Image.new("RGB", (8, 6)).save(none)
+    data = first.read_bytes()
+    start = data.index(b"eXIf") - 4
+    chunk = data[start : start + 12 + int.from_bytes(data[start : start + 4])]
+    rest = data.replace(chunk, b"")
+    late.write_bytes(rest[:-12] + chunk + rest[-12:])
+    assert [read_size(path) for path in (first, late, none)] == [(8, 6), (8, 6), (6, 8)]
+    assert read_pixels(late).shape == (8, 6, 3)
+    monkeypatch.setattr(PngImageFile, "load", lambda self: pytest.fail("pixels were decoded for a header"))
+    assert [read_size(path) for path in (first, none)] == [(8, 6), (6, 8)]
 
 
 def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:

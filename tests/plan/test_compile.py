@@ -17,7 +17,7 @@ from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.plan import model
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.plan.devices import resolve, threads_per_worker
-from autolabel.plan.shards import boundaries, fingerprint
+from autolabel.plan.shards import Fingerprint, cut
 from autolabel.registry import Registry
 from autolabel.spec.load import spec_from_mapping
 
@@ -62,7 +62,7 @@ def test_rows_are_sorted_by_key_so_that_batches_are_full(registry: Registry, pho
     rows = [decode(line) for line in out.inputs.lines]
     assert [row.image for row in rows] == ["0.png", "2.png", "4.png", "1.png", "3.png"]
     assert [shard.rows for shard in out.plan.shards] == [2, 2, 1]
-    text = b"".join(out.inputs.text())
+    text = b"".join(out.inputs.lines.text())
     for shard in out.plan.shards:
         lines = text[shard.offset : shard.offset + shard.bytes].splitlines()
         assert len(lines) == shard.rows
@@ -148,12 +148,16 @@ def test_unusable_files_are_rows_with_a_reason(registry: Registry, photos: Path)
 @given(st.lists(st.integers(1, 4), max_size=40), st.integers(1, 7))
 def test_shards_keep_an_image_together(captions: list[int], shard_size: int) -> None:
     images = [f"{index}" for index, count in enumerate(captions) for _ in range(count)]
-    ends = boundaries(images, shard_size)
-    starts = [0, *ends][: len(ends)]
-    assert (ends[-1] if ends else 0) == len(images)
-    for start, end in zip(starts, ends, strict=True):
-        assert end - start >= min(shard_size, len(images) - start)
-        assert start == 0 or images[start] != images[start - 1]
+    rows = [Input(image=image, path="", caption_index=index) for index, image in enumerate(images)]
+    out = cut(reversed(rows), key=lambda size: size, shard_size=shard_size)
+    ordered, start = [decode(line).image for line in out.lines], 0
+    assert sorted(ordered) == ordered
+    assert sorted(ordered) == sorted(images)
+    for shard in out.shards:
+        assert shard.rows >= min(shard_size, len(images) - start)
+        assert start == 0 or ordered[start] != ordered[start - 1]
+        start += shard.rows
+    assert start == len(images)
 
 
 def test_what_the_rows_are_is_hashed_not_where_nor_in_which_order() -> None:
@@ -162,6 +166,14 @@ def test_what_the_rows_are_is_hashed_not_where_nor_in_which_order() -> None:
     assert fingerprint(rows) == fingerprint(moved)
     assert fingerprint(rows[:1]) != fingerprint(rows)
     assert fingerprint([Input(image="a", path="", width=3)]) != fingerprint(rows[:1])
+    assert fingerprint([rows[0], rows[0]]) != fingerprint([rows[1], rows[1]])
+
+
+def fingerprint(rows: Sequence[Input]) -> str:
+    made = Fingerprint()
+    for row in rows:
+        made.add(row)
+    return str(made)
 
 
 @pytest.mark.parametrize(

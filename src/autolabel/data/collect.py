@@ -32,6 +32,8 @@ class Inputs:
 
     rows: Iterable[Input]
     classes: tuple[str, ...]
+    roots: dict[str, str]
+    """The folders of the images, by the first part of their ids."""
 
 
 def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
@@ -39,11 +41,13 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
 
     Rows come in no particular order. Raises DataError where a folder or file cannot be read or nothing is found.
     """
-    listing = [found for source in sources(data.images) for found in walk(source, follow_symlinks=data.follow_symlinks)]
-    if not listing:
+    roots = sources(data.images)
+    listing = chain.from_iterable(walk(source, follow_symlinks=data.follow_symlinks) for source in roots)
+    if (one := next(listing, None)) is None:
         raise DataError(
             f"no images below {', '.join(data.images)}", hint="JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF are read"
         )
+    listing = chain([one], listing)
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)
         rows: Iterator[Input] = map(row_of, listing)
@@ -52,7 +56,8 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
     else:
         assert data.boxes is not None, "the spec's model asks for one of classes, captions, boxes"
         classes, rows = by_box(read_coco(data.boxes, masks=False), Listing(listing))
-    return Inputs(measure(rows, max_pixels=max_pixels, threads=threads), classes)
+    places = {source.prefix: str(source.root) for source in roots}
+    return Inputs(measure(rows, max_pixels=max_pixels, threads=threads), classes, places)
 
 
 def row_of(found: Found) -> Input:
@@ -65,14 +70,28 @@ class Listing:
 
     def __init__(self, found: Iterable[Found]) -> None:
         self.by_name: dict[str, list[Found]] = {}
+        self.spread: set[str] = set()
+        """Base names of several files, of which longer names have been noted too."""
         for item in found:
-            parts = item.id.split("/")
-            for start in range(len(parts)):
-                self.by_name.setdefault("/".join(parts[start:]), []).append(item)
+            self.by_name.setdefault(item.id.rpartition("/")[2], []).append(item)
+
+    def find(self, name: str) -> list[Found]:
+        """Return the files whose id is ``name`` or ends with ``/name``."""
+        base = name.rpartition("/")[2]
+        alike = self.by_name.get(base, [])
+        if len(alike) == 1:
+            return [item for item in alike if f"/{item.id}".endswith(f"/{name}")]
+        if base not in self.spread:
+            self.spread.add(base)
+            for item in alike:
+                parts = item.id.split("/")
+                for start in range(len(parts) - 1):
+                    self.by_name.setdefault("/".join(parts[start:]), []).append(item)
+        return self.by_name.get(name, [])
 
     def row(self, name: str) -> Input:
         """Return the row for ``name``; a failed one where no listed file, or more than one, has that name."""
-        matches = self.by_name.get(name.removeprefix("./"), [])
+        matches = self.find(name.removeprefix("./"))
         exact = [item for item in matches if item.id == name]
         if len(matches) == 1 or exact:
             return row_of((exact or matches)[0])

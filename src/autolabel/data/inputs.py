@@ -66,8 +66,19 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+class Outline(msgspec.Struct, frozen=True):
+    """The little of a row that sorting needs."""
+
+    image: str
+    caption_index: int = 0
+    height: int = 0
+    width: int = 0
+    code: str = ""
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Input)
+_outlines = msgspec.json.Decoder(Outline)
 
 
 def encode(row: Input) -> bytes:
@@ -78,3 +89,8 @@ def encode(row: Input) -> bytes:
 def decode(line: bytes) -> Input:
     """Read a row back from its line."""
     return _decoder.decode(line)
+
+
+def outline(line: bytes) -> Outline:
+    """Read of a line what sorting needs."""
+    return _outlines.decode(line)

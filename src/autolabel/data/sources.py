@@ -70,13 +70,12 @@ def walk(source: Source, *, follow_symlinks: bool = False) -> Iterator[Found]:
         folder, relative = pending.pop()
         try:
             status = os.stat(folder)  # noqa: PTH116
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
+            raise unlisted(folder, error) from error
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
-        for entry in entries:
+        for entry in entries_of(folder):
             name = relative + entry.name
             outside = entry.is_symlink() and not follow_symlinks and leaves(entry.path, top)
             if is_folder(entry):
@@ -84,6 +83,20 @@ def walk(source: Source, *, follow_symlinks: bool = False) -> Iterator[Found]:
                     pending.append((entry.path, name + "/"))
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
                 yield found(source, name, entry.path, outside=outside)
+
+
+def entries_of(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield what a folder holds, one by one: it may hold millions."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise unlisted(folder, error) from error
+
+
+def unlisted(folder: str, error: OSError) -> DataError:
+    """Return what says that a folder cannot be listed."""
+    return DataError(f"{folder}: cannot be listed: {error.strerror}")
 
 
 def leaves(link: str, top: Path) -> bool:

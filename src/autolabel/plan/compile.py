@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 import autolabel
 from autolabel import weights
@@ -15,9 +16,10 @@ from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.errors import ImageError, SpecError
 from autolabel.plan import devices, model
+from autolabel.plan.census import Census, forwards
 from autolabel.plan.files import check_files
 from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
-from autolabel.plan.shards import Cut, Key, cut, fingerprint
+from autolabel.plan.shards import Cut, Key, cut
 from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
 from autolabel.spec.model import Spec, StageSpec
@@ -49,28 +51,28 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     check_kinds(spec, labelers)
     check_classes(spec, labelers)
     execution = executed(spec)
-    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
-    rows = list(inputs.rows) if limit is None else first(inputs.rows, limit)
-    prompts = [row.prompt(inputs.classes) for row in rows if not row.code]
-    stages = tuple(
-        compile_stage(spec, index, labeler, prompts=prompts, registry=registry)
-        for index, labeler in enumerate(labelers)
-    )
+    stages = tuple(compile_stage(spec, index, labeler, registry=registry) for index, labeler in enumerate(labelers))
     check_licences(spec, stages)
     check_exports(spec, stages)
+    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
+    census = Census(inputs.classes, [forwards(labeler, stage) for labeler, stage in zip(labelers, stages, strict=True)])
+    rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
     key, shard_size = labelers[0].batch_key, spec.run.shard_size
-    inputs_digest, ordered = fingerprint(rows), cut(rows, key=key, shard_size=shard_size)
+    ordered = cut(rows, key=key, shard_size=shard_size)
     results = decisive(spec, stages, inputs.classes)
     plan = Plan(
-        digest=digest([VERSION, results, inputs_digest]),
+        digest=digest([VERSION, results, str(census.fingerprint)]),
         results=results,
         autolabel=autolabel.__version__,
-        inputs=inputs_digest,
-        images=len({row.image for row in rows}),
-        rows=len(rows),
-        unusable=sum(bool(row.code) for row in rows),
+        inputs=str(census.fingerprint),
+        images=census.images,
+        rows=census.rows,
+        unusable=census.unusable,
         classes=inputs.classes,
-        stages=stages,
+        stages=tuple(
+            replace(stage, most_passes=count) for stage, count in zip(stages, census.most_passes(), strict=True)
+        ),
+        roots=inputs.roots,
         shards=ordered.shards,
         batch_size=spec.run.batch_size,
         max_pixels=spec.run.max_pixels,
@@ -132,7 +134,7 @@ def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
                     raise SpecError(spec.problem(("data", "classes", index), error.message)) from None
 
 
-def compile_stage(spec: Spec, index: int, labeler: Labeler, *, prompts: list[Prompt], registry: Registry) -> Stage:
+def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:
     """Write out a stage: literal rounds, parameters, hashes of weights."""
     written = spec.stages[index]
     common: dict[str, Any] = {
@@ -147,8 +149,7 @@ def compile_stage(spec: Spec, index: int, labeler: Labeler, *, prompts: list[Pro
         return Stage(**common)
     rounds = literal_rounds(written)
     aggregator = chosen(written.aggregator) if written.aggregator else default_aggregator(registry)
-    passes = most_passes(labeler, prompts, rounds=len(rounds), ask=written.ask)
-    return Stage(**common, rounds=rounds, aggregator=aggregator, most_passes=passes)
+    return Stage(**common, rounds=rounds, aggregator=aggregator)
 
 
 def literal_rounds(stage: StageSpec) -> tuple[Round, ...]:
@@ -163,23 +164,6 @@ def default_aggregator(registry: Registry) -> Choice:
     entry = registry.get("aggregator", "nms")
     params = entry.strategy.Params().model_dump(mode="json")
     return Choice(type=entry.name, package=entry.package, version=entry.version, params=params)
-
-
-def most_passes(labeler: Detector, prompts: list[Prompt], *, rounds: int, ask: str) -> int:
-    """Return the most forward passes that all rows can take.
-
-    A round that asks the same phrases reuses the candidates; with ``missing`` each new set is smaller than the last.
-    """
-
-    @cache
-    def of(prompt: Prompt) -> int:
-        sets = 1 if ask == "all" else max(1, min(rounds, len(prompt.phrases)))
-        try:
-            return sets * labeler.passes(prompt) if prompt.phrases else 0
-        except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
-            return 0
-
-    return sum(of(Prompt(prompt.phrases)) for prompt in prompts)
 
 
 def chosen(choice: spec_choice.Choice[Any]) -> Choice:

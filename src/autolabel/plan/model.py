@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from autolabel.data.names import fault_of
 from autolabel.errors import DataError
 from autolabel.types import Round
 
@@ -91,6 +92,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[str, ...]
     stages: tuple[Stage, ...]
     shards: tuple[Shard, ...]
+    roots: dict[str, str]
+    """Where the images lie: the folder by the first part of their ids, or by "" where there is one."""
     batch_size: int
     max_pixels: int
     results_dir: str
@@ -105,6 +108,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def masks(self) -> bool:
         """Whether any stage gives masks."""
         return any(stage.gives == "masks" for stage in self.stages)
+
+    def place_of(self, image: str) -> str:
+        """Return where the image of an id lies; empty for a name that is none of a file below its folder."""
+        root, name = self.roots.get(""), image
+        if root is None:
+            prefix, _, name = image.partition("/")
+            root = self.roots.get(prefix)
+        return "" if root is None or fault_of(name) else f"{root.rstrip('/')}/{name}"
 
 
 def encode(plan: Plan) -> bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby, islice
 
 from msgspec.structs import replace
 
-from autolabel.data.inputs import Input, encode
+from autolabel.data.inputs import Input, encode, outline
+from autolabel.data.spool import Spool, sort_lines
 from autolabel.plan.model import Shard
 from autolabel.types import Size
 
@@ -19,54 +22,65 @@ Key = tuple[int, ...]
 class Cut:
     """Rows in the order of their shards, as lines of JSON."""
 
-    lines: list[bytes]
+    lines: Spool
     shards: tuple[Shard, ...]
-
-    def text(self) -> Iterator[bytes]:
-        """Yield the inputs file, piece by piece."""
-        for line in self.lines:
-            yield line
-            yield b"\n"
 
 
 def cut(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -> Cut:
-    """Sort rows by (batch key, image, caption) and cut them every ``shard_size``; an image's rows stay together."""
-    ordered = sorted(
-        rows, key=lambda row: (key((row.height, row.width)) if not row.code else (), row.image, row.caption_index)
-    )
-    ends = boundaries([row.image for row in ordered], shard_size)
-    return lay(list(map(encode, ordered)), [end - start for start, end in zip([0, *ends], ends, strict=False)])
+    """Sort rows by (batch key, image, caption) and cut them every ``shard_size``; an image's rows stay together.
+
+    Memory does not grow with the number of rows.
+    """
+    known = cache(key)
+
+    def place(line: bytes) -> tuple[Key, str, int]:
+        row = outline(line)
+        return known((row.height, row.width)) if not row.code else (), row.image, row.caption_index
+
+    def shards() -> Iterator[Shard]:
+        for index, group in enumerate(images_together(sort_lines(map(encode, rows), key=place), shard_size)):
+            start, end = spool.extend(group)
+            yield Shard(index, len(group), start, end - start)
+
+    spool = Spool()
+    return Cut(spool, tuple(shards()))
 
 
-def lay(lines: list[bytes], counts: Iterable[int]) -> Cut:
+def images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[bytes]]:
+    """Cut ordered lines into lists of at least ``shard_size`` (the last may be shorter), none through an image."""
+    group: list[bytes] = []
+    for _, rows in groupby(lines, key=lambda line: outline(line).image):
+        if len(group) >= shard_size:
+            yield group
+            group = []
+        group += rows
+    if group:
+        yield group
+
+
+def lay(lines: Iterable[bytes], counts: Iterable[int]) -> Cut:
     """Put lines into shards of so many rows each."""
-    shards, start, offset = [], 0, 0
+    source, spool, shards = iter(lines), Spool(), []
     for index, count in enumerate(counts):
-        size = sum(len(line) + 1 for line in lines[start : start + count])
-        shards.append(Shard(index, count, offset, size))
-        start, offset = start + count, offset + size
-    return Cut(lines, tuple(shards))
+        start, end = spool.extend(islice(source, count))
+        shards.append(Shard(index, count, start, end - start))
+    return Cut(spool, tuple(shards))
 
 
-def fingerprint(rows: Iterable[Input]) -> str:
-    """Return the SHA-256 of what rows are: whatever their order, and wherever the images lie."""
-    sha = hashlib.sha256()
-    for line in sorted(map(identity, rows)):
-        sha.update(line + b"\n")
-    return sha.hexdigest()
+class Fingerprint:
+    """The SHA-256 sum of what rows are: whatever their order, and wherever the images lie."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def add(self, row: Input) -> None:
+        """Take a row in."""
+        self.total += int.from_bytes(hashlib.sha256(identity(row)).digest())
+
+    def __str__(self) -> str:
+        return f"{self.total % (1 << 256):064x}"
 
 
 def identity(row: Input) -> bytes:
     """Return what a row is, without where its image lies."""
     return encode(replace(row, path=""))
-
-
-def boundaries(images: Sequence[str], shard_size: int) -> list[int]:
-    """Return the ends of consecutive shards of at least ``shard_size`` rows (the last may be shorter)."""
-    ends: list[int] = []
-    start = 0
-    for index in range(1, len(images)):
-        if index - start >= shard_size and images[index] != images[index - 1]:
-            ends.append(index)
-            start = index
-    return [*ends, len(images)] if images else []

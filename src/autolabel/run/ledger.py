@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
+from autolabel.data.spool import sort_lines
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan
 from autolabel.run import record
 from autolabel.run.store import RunStore, publish
 from autolabel.types import Labels
-
-OPEN_FILES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +22,8 @@ class Ledger:
     keep: Callable[[Labels], bool] | None = None
     """Leave out the rows that this says no to."""
     change: Callable[[Labels], Labels] | None = None
-    paths: Mapping[str, str] = field(default_factory=dict)
-    """Where images lie, by id; a ledger does not say."""
+    place_of: Callable[[str], str] | None = None
+    """Tells where the image of an id lies; a ledger does not."""
 
     def __iter__(self) -> Iterator[Labels]:
         try:
@@ -40,9 +37,10 @@ class Ledger:
 
     def read(self, line: bytes) -> Labels:
         """Read one line."""
-        if not self.paths:
-            return record.decode(line)
-        return record.decode(line, self.paths.get(record.outline(line).image, ""))
+        labels = record.decode(line)
+        if self.place_of is None or labels.reason is not None:
+            return labels
+        return replace(labels, image=replace(labels.image, path=self.place_of(labels.image.id)))
 
 
 def read_labels(run: str | Path) -> Ledger:
@@ -52,30 +50,12 @@ def read_labels(run: str | Path) -> Ledger:
 
 
 def write_ledger(store: RunStore, plan: Plan) -> None:
-    """Merge the last stage's shards into the ledger."""
-    order: list[tuple[str, int, int, int, int]] = []
-    stage = plan.stages[-1]
-    for shard in plan.shards:
-        offset = 0
-        with store.shard(stage, shard.index).open("rb") as stream:
-            for line in stream:
-                row = record.outline(line)
-                order.append((row.image, row.caption_index, shard.index, offset, len(line)))
-                offset += len(line)
-    order.sort()
-    publish(store.labels, lines(store, plan, order), name="ledger")
+    """Merge the last stage's shards into the ledger, in memory that does not grow with it."""
+    lines = (line for shard in plan.shards for line in store.lines(plan.stages[-1], shard.index))
+    publish(store.labels, (line + b"\n" for line in sort_lines(lines, key=order)), name="ledger")
 
 
-def lines(store: RunStore, plan: Plan, order: list[tuple[str, int, int, int, int]]) -> Iterator[bytes]:
-    """Yield lines in order from shards that are opened as they are needed, a bounded number at a time."""
-    stage = plan.stages[-1]
-    with ExitStack() as stack:
-        streams: dict[int, BinaryIO] = {}
-        for _, _, shard, offset, length in order:
-            if shard not in streams:
-                if len(streams) == OPEN_FILES:
-                    stack.close()
-                    streams.clear()
-                streams[shard] = stack.enter_context(store.shard(stage, shard).open("rb"))
-            streams[shard].seek(offset)
-            yield streams[shard].read(length)
+def order(line: bytes) -> tuple[str, int]:
+    """Return what lines are sorted by."""
+    row = record.outline(line)
+    return row.image, row.caption_index

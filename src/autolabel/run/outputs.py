@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autolabel.data import inputs
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.report import review as reviews
@@ -36,8 +35,7 @@ def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Wat
 
 def located(store: RunStore, plan: Plan) -> Ledger:
     """Return the labels with the places of their images."""
-    rows = (inputs.decode(line) for shard in plan.shards for line in store.rows(shard))
-    return Ledger(store.labels, paths={row.image: row.path for row in rows})
+    return Ledger(store.labels, place_of=plan.place_of)
 
 
 def draw(store: RunStore, plan: Plan) -> Path:

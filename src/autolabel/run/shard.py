@@ -75,8 +75,7 @@ class Worker:
         rows = [inputs.decode(line) for line in self.store.rows(shard)]
         if self.stage.index == 0:
             return [row.labels(self.plan.classes) for row in rows]
-        previous = self.store.shard(self.plan.stages[self.stage.index - 1], shard.index)
-        lines = previous.read_bytes().splitlines()
+        lines = self.store.lines(self.plan.stages[self.stage.index - 1], shard.index)
         return [record.decode(line, row.path) for line, row in zip(lines, rows, strict=True)]
 
     def has_work(self, row: Labels) -> bool:

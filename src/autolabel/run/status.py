@@ -45,7 +45,7 @@ def read_status(run: Path) -> Status:
         left += plan.rows - sum(shard.rows for shard in done)
         if done:
             paths = [store.shard(stage, shard.index) for shard in done]
-            states = Counter(record.outline(line).state for path in paths for line in path.read_bytes().splitlines())
+            states = Counter(record.outline(line).state for shard in done for line in store.lines(stage, shard.index))
             times += [(path.stat().st_mtime, shard.rows) for path, shard in zip(paths, done, strict=True)]
     rate = speed(times)
     return Status(

@@ -61,6 +61,10 @@ class RunStore:
         """Return where a stage's shard is published."""
         return self.root / STAGES / stage.name / f"shard-{index:06d}.jsonl"
 
+    def lines(self, stage: Stage, index: int) -> list[bytes]:
+        """Return the lines of a stage's published shard."""
+        return self.shard(stage, index).read_bytes().splitlines()
+
     def missing(self, plan: Plan, stage: Stage) -> list[Shard]:
         """Return the shards that a stage still has to label: what has no file."""
         folder = self.root / STAGES / stage.name

@@ -1,0 +1,96 @@
+"""Lines that need not fit in memory: kept in order, or sorted."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+IN_MEMORY = 4 << 20
+"""Bytes of a spool that stay in memory; more go to a file in the temporary folder (TMPDIR)."""
+BLOCK = 1 << 18
+CHUNK = 32 << 20
+"""Bytes of lines that are sorted at once."""
+OVERHEAD = 64
+"""What Python adds to a line held in memory."""
+
+
+class Spool:
+    """Lines that are added once and may be walked often; in a file that goes with the process, however that ends."""
+
+    def __init__(self) -> None:
+        self.file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+        self.size = 0
+        """Bytes, a newline for every line."""
+
+    def __del__(self) -> None:
+        self.file.close()
+
+    def add(self, line: bytes) -> None:
+        """Add a line, given without its newline."""
+        self.file.seek(self.size)
+        self.file.write(line + b"\n")
+        self.size += len(line) + 1
+
+    def extend(self, lines: Iterable[bytes]) -> tuple[int, int]:
+        """Add lines; return where they start and end."""
+        start = self.size
+        self.file.seek(start)
+        source = iter(lines)
+        while some := list(islice(source, 1000)):
+            text = b"\n".join([*some, b""])
+            self.file.seek(self.size)  # ``lines`` may have read from here
+            self.file.write(text)
+            self.size += len(text)
+        return start, self.size
+
+    def text(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes between two places, piece by piece."""
+        end = self.size if end is None else end
+        while start < end:
+            self.file.seek(start)
+            piece = self.file.read(min(BLOCK, end - start))
+            start += len(piece)
+            yield piece
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the lines between two places, without their newlines."""
+        rest = b""
+        for piece in self.text(start, end):
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from whole
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.lines()
+
+
+def sort_lines(lines: Iterable[bytes], *, key: Callable[[bytes], Any], memory: int = CHUNK) -> Iterator[bytes]:
+    """Yield lines without newlines by rising ``key``, equal ones in the order they came in.
+
+    About ``memory`` bytes are sorted at a time; what is more waits on disk, sorted, and is merged.
+    """
+    spool = Spool()
+    runs: list[tuple[int, int]] = []
+    for chunk in chunks(lines, memory):
+        chunk.sort(key=key)
+        if not runs and sum(map(len, chunk)) + OVERHEAD * len(chunk) < memory:  # the only one
+            yield from chunk
+            return
+        runs.append(spool.extend(chunk))
+    yield from heapq.merge(*(spool.lines(*run) for run in runs), key=key)
+
+
+def chunks(lines: Iterable[bytes], memory: int) -> Iterator[list[bytes]]:
+    """Cut lines into lists of about so many bytes; only the last is smaller."""
+    chunk: list[bytes] = []
+    held = 0
+    for line in lines:
+        chunk.append(line)
+        held += len(line) + OVERHEAD
+        if held >= memory:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,75 @@
+"""What is counted while rows stream by: how many, what they are, how many forward passes they may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from autolabel.data.inputs import Input
+from autolabel.errors import ImageError
+from autolabel.plan.model import Stage
+from autolabel.plan.shards import Fingerprint
+from autolabel.strategies import Detector, Labeler
+from autolabel.types import Prompt
+
+REMEMBERED = 10_000
+"""Prompts whose forward passes are counted once."""
+
+Forwards = Callable[[Prompt], int]
+
+
+class Census:
+    """Counts of rows, in memory that does not grow with them."""
+
+    def __init__(self, classes: Sequence[str], forwards: Sequence[Forwards | None]) -> None:
+        self.classes = classes
+        self.forwards = forwards
+        self.passes = [0] * len(forwards)
+        self.fingerprint = Fingerprint()
+        self.images = 0
+        """How many different images the rows speak of."""
+        self.rows = 0
+        self.unusable = 0
+        """Rows that have failed already."""
+
+    def count(self, rows: Iterable[Input]) -> Iterator[Input]:
+        """Count rows while passing them on."""
+        for row in rows:
+            self.rows += 1
+            self.images += not row.caption_index
+            self.fingerprint.add(row)
+            if row.code:
+                self.unusable += 1
+            else:
+                self.ask(row.prompt(self.classes))
+            yield row
+
+    def ask(self, prompt: Prompt) -> None:
+        """Count the forward passes that each stage may make for a row."""
+        asked = Prompt(prompt.phrases)
+        for stage, forwards in enumerate(self.forwards):
+            if forwards is not None:
+                self.passes[stage] += forwards(asked)
+
+    def most_passes(self) -> list[int | None]:
+        """Return the most forward passes of each stage; None where boxes found earlier decide it."""
+        return [None if forwards is None else count for forwards, count in zip(self.forwards, self.passes, strict=True)]
+
+
+def forwards(labeler: Labeler, stage: Stage) -> Forwards | None:
+    """Return what tells the most forward passes that a prompt can take in a stage; None for a segmenter.
+
+    A round that asks the same phrases reuses the candidates; with ``missing`` each new set is smaller than the last.
+    """
+    if not isinstance(labeler, Detector):
+        return None
+
+    @lru_cache(REMEMBERED)
+    def of(prompt: Prompt) -> int:
+        sets = 1 if stage.ask == "all" else max(1, min(len(stage.rounds), len(prompt.phrases)))
+        try:
+            return sets * labeler.passes(prompt) if prompt.phrases else 0
+        except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
+            return 0
+
+    return of
