@@ -51,8 +51,8 @@ def shape(schema: Schema) -> str:
     if "x-autolabel-kind" in schema:
         kind = schema["x-autolabel-kind"]
         return f"[{kind}](#{kind}s): `{{type: ..., ...}}`"
-    if "anyOf" in schema:
-        parts = [shape(part) for part in schema["anyOf"] if part.get("type") != "null"]
+    if options := schema.get("anyOf", schema.get("oneOf")):
+        parts = [shape(part) for part in options if part.get("type") != "null"]
         return " or ".join(dict.fromkeys(parts))
     if "enum" in schema or "const" in schema:
         return ", ".join(code(value) for value in schema.get("enum", [schema.get("const")]))

@@ -20,6 +20,7 @@ HEADINGS = ("key", "value", "default", "meaning")
 NAMES = {
     "Spec": "Top level",
     "DataSpec": "`data`",
+    "ClassSpec": "`data.classes.NAME`",
     "StageSpec": "`stages[]`",
     "RunSpec": "`run`",
     "OutputSpec": "`output`",

@@ -34,6 +34,7 @@ def examples() -> list[Labels]:
         rounds=[2, -1],
         masks=[Rle((4, 6), "0000"), None],
         given=[{"id": 7, "note": [1, {"x": None}]}, {}],
+        asked=["puppy", None],
     )
     return [
         Labels(image=image, prompt=prompt, instances=found, caption_index=1, notes=("n",)),

@@ -17,9 +17,11 @@ from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.plan import model
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.plan.devices import resolve, threads_per_worker
+from autolabel.plan.model import Plan
 from autolabel.plan.shards import Fingerprint, cut
 from autolabel.registry import Registry
 from autolabel.spec.load import spec_from_mapping
+from autolabel.types.ontology import Terms
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,6 +102,42 @@ def test_the_digest_covers_results_and_nothing_else(registry: Registry, photos: 
     digests = {compiled(registry, photos, **change).plan.digest for change in different}
     assert len(digests) == len(different)
     assert base not in digests
+
+
+def test_an_ontology_is_part_of_the_plan_where_it_says_more_than_names(registry: Registry, photos: Path) -> None:
+    def of(**data: Any) -> Plan:
+        return compiled(registry, photos, data={"images": [str(photos)], **data}).plan
+
+    base = of(classes=["red", "blue"])
+    same = of(classes={"red": "red", "blue": {}})
+    assert (same.digest, same.ontology, same.classes) == (base.digest, {}, ("red", "blue"))
+    plans = [
+        of(classes={"red": ["red", "pink"], "blue": "blue"}),
+        of(classes={"red": ["pink", "red"], "blue": "blue"}),
+        of(classes=["red", "blue"], negatives=["pink"]),
+        of(classes={"red": {"negatives": ["pink"]}, "blue": {}}),
+    ]
+    assert len({base.digest, *(plan.digest for plan in plans)}) == 5
+    assert plans[0].ontology["red"] == Terms(phrases=("red", "pink"))
+    assert plans[2].ontology["blue"] == Terms(phrases=("blue",), negatives=("pink",))
+    assert model.decode(model.encode(plans[3]), file="plan.json") == plans[3]
+
+
+def test_phrases_count_towards_the_text_of_the_model(registry: Registry, photos: Path) -> None:
+    """A caption of the checkpoint holds 256 tokens; a phrase takes at least two of them."""
+
+    def of(count: int) -> Plan:
+        classes = {"cell": [f"cell {index}" for index in range(count)], "dog": "dog"}
+        stage = {"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}, "ask": "all"}
+        return compiled(registry, photos, data={"images": [str(photos)], "classes": classes}, stages=[stage]).plan
+
+    few, many = of(2), of(200)
+    assert few.stages[0].most_passes == 5
+    assert (many.stages[0].most_passes or 0) >= 10
+    with pytest.raises(SpecError, match=r"data\.classes\.dog.*tokens"):
+        classes = {"cell": "cell", "dog": ["dog", "very " * 300]}
+        stage = {"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}
+        compiled(registry, photos, data={"images": [str(photos)], "classes": classes}, stages=[stage])
 
 
 def test_a_moved_data_set_keeps_its_digest(registry: Registry, photos: Path) -> None:

@@ -13,6 +13,7 @@ from autolabel.run.anneal import Annealing, Asked, Search, anneal
 from autolabel.strategies import Aggregator, Detector
 from autolabel.testing.aggregator import crowd
 from autolabel.types import Instances, Prompt, Round
+from autolabel.types.ontology import Ontology, Terms
 from autolabel_aggregators.dbscan import Dbscan
 from autolabel_aggregators.nms import Nms
 
@@ -78,9 +79,10 @@ def run(
     ask: Any = "all",
     aggregator: Aggregator | None = None,
     batch_size: int = 2,
+    ontology: Ontology | None = None,
 ) -> tuple[list[Any], Scripted]:
     detector = Scripted()
-    annealing = Annealing(rounds(*thresholds), aggregator or Union(Union.Params()), ask)
+    annealing = Annealing(rounds(*thresholds), aggregator or Union(Union.Params()), ask, ontology or {})
     numbered = [Asked(i, Prompt(phrases), (100, 300), item) for i, item in enumerate(items)]
     batches = [numbered[i : i + batch_size] for i in range(0, len(numbered), batch_size)]
     outcomes = dict(anneal(detector, batches, annealing, batch_size=batch_size))
@@ -199,6 +201,31 @@ def test_boxes_are_cut_at_the_edges_after_aggregation_and_unusable_ones_dropped(
     [(_, found)] = anneal(Wild(), [[Asked(0, Prompt(("a",)), (100, 300), {})]], annealing, batch_size=1)
     assert isinstance(found, Instances)
     assert found.boxes.tolist() == [[0, 0, 20, 10], [290, 90, 300, 100]]
+
+
+WORDS = {"a": Terms(phrases=("a", "alpha")), "b": Terms(phrases=("beta",), negatives=("n",))}
+
+
+def test_a_class_is_found_when_any_of_its_phrases_has_a_box() -> None:
+    item = {"alpha": [0.9], "beta": [0.42]}
+    [found], detector = run([item], ("a", "b"), [0.5, 0.4, 0.3], ask="missing", ontology=WORDS)
+    assert detector.asked == [[("a", "alpha", "beta", "n")], [("beta", "n")]]
+    assert sorted(zip(found.labels.tolist(), found.rounds.tolist(), found.asked or (), strict=True)) == [
+        (0, 0, "alpha"),
+        (1, 1, "beta"),
+    ]
+
+
+def test_a_negative_drops_boxes_whatever_the_round() -> None:
+    class Rival(Scripted):
+        def answer(self, item: dict[str, list[float]], prompt: Prompt, floor: float) -> Instances:
+            labels = [prompt.phrases.index(phrase) for phrase in ("beta", "n")]
+            return Instances.build([[0, 0, 9, 9]] * 2, scores=[0.6, 0.8], labels=labels)
+
+    annealing = Annealing(rounds(0.7, 0.5), Union(Union.Params()), "all", WORDS)
+    [(_, found)] = anneal(Rival(), [[Asked(0, Prompt(("b",)), (100, 300), {})]], annealing, batch_size=1)
+    assert isinstance(found, Instances)
+    assert len(found) == 0
 
 
 def test_no_phrases_means_no_forward_pass() -> None:

@@ -71,6 +71,18 @@ def test_labels_every_image_and_tells_in_which_round(registry: Registry, photos:
     assert rows[0]["plan"] == json.loads((photos.parent / "run" / "plan.json").read_text())["digest"]
 
 
+def test_boxes_carry_the_class_and_the_phrase_that_found_them(registry: Registry, photos: Path) -> None:
+    classes = {"warm": ["red", "yellow"], "blue": {"negatives": ["cyan"]}}
+    data = {"images": [str(photos)], "classes": classes, "negatives": ["black"]}
+    summary = run(registry, mapping(photos, data=data))
+    assert dict(summary.found) == {("warm", 0): 5, ("blue", 1): 5}
+    row = json.loads((photos.parent / "run" / "labels.jsonl").read_text().splitlines()[0])
+    assert row["phrases"] == ["warm", "blue"]
+    assert {one["phrase"]: one.get("asked") for one in row["instances"]} == {"warm": "red", "blue": None}
+    annotations = json.loads((photos.parent / "run" / "coco" / "annotations.json").read_text())
+    assert [category["name"] for category in annotations["categories"]] == ["warm", "blue"]
+
+
 def test_a_second_run_labels_nothing_again_and_changes_no_byte(registry: Registry, photos: Path) -> None:
     run(registry, mapping(photos))
     root = photos.parent / "run"

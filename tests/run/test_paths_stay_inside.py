@@ -23,8 +23,8 @@ from autolabel.report.pictures import write_pictures
 from autolabel.run.generate import generate
 from autolabel.run.ledger import read_labels
 from autolabel.run.outputs import review_run
+from autolabel.spec.data import DataSpec
 from autolabel.spec.load import spec_from_mapping
-from autolabel.spec.model import DataSpec
 from autolabel.types import Image, Instances, Labels, Prompt, Rle
 from autolabel_exporters.yolo import Yolo
 

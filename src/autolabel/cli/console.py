@@ -69,6 +69,7 @@ def print_plan(plan: Plan) -> None:
             "images": f"{plan.images:,}" + (f" ({plan.unusable:,} unusable)" if plan.unusable else ""),
             "rows": f"{plan.rows:,} in {counted(len(plan.shards), 'shard')}, batches of {plan.batch_size}",
             "classes": f"{len(plan.classes):,}: {shortened([printable(name) for name in plan.classes])}",
+            **({"asked by": asked_by(plan)} if plan.ontology else {}),
             "devices": ", ".join(plan.execution.workers),
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
             "results": nearby(plan.results_dir),
@@ -97,6 +98,13 @@ def print_plan(plan: Plan) -> None:
                 nms = "aggregator's own" if round.nms_threshold is None else f"{round.nms_threshold:g}"
                 rounds.add_row(str(round.index), f"{round.conf_threshold:g}", nms)
             show(rounds)
+
+
+def asked_by(plan: Plan) -> str:
+    """Say how many phrases stand for the classes of a plan, and how many against them."""
+    for_them = {phrase for terms in plan.ontology.values() for phrase in terms.phrases}
+    against = {phrase for terms in plan.ontology.values() for phrase in terms.negatives}
+    return counted(len(for_them), "phrase") + (f", {len(against):,} negative" if against else "")
 
 
 def outputs(plan: Plan) -> Iterator[str]:

@@ -17,7 +17,7 @@ from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.sources import Found, sources, walk
 from autolabel.errors import DataError, ImageError
 from autolabel.images import read_size
-from autolabel.spec.model import DataSpec
+from autolabel.spec.data import DataSpec
 
 CHUNK = 4096
 MESSAGES = {

@@ -11,6 +11,7 @@ from autolabel.plan.model import Stage
 from autolabel.plan.shards import Fingerprint
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt
+from autolabel.types.ontology import Ontology, expand
 
 REMEMBERED = 10_000
 """Prompts whose forward passes are counted once."""
@@ -56,7 +57,7 @@ class Census:
         return [None if forwards is None else count for forwards, count in zip(self.forwards, self.passes, strict=True)]
 
 
-def forwards(labeler: Labeler, stage: Stage) -> Forwards | None:
+def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> Forwards | None:
     """Return what tells the most forward passes that a prompt can take in a stage; None for a segmenter.
 
     A round that asks the same phrases reuses the candidates; with ``missing`` each new set is smaller than the last.
@@ -68,7 +69,7 @@ def forwards(labeler: Labeler, stage: Stage) -> Forwards | None:
     def of(prompt: Prompt) -> int:
         sets = 1 if stage.ask == "all" else max(1, min(len(stage.rounds), len(prompt.phrases)))
         try:
-            return sets * labeler.passes(prompt) if prompt.phrases else 0
+            return sets * labeler.passes(Prompt(expand(prompt.phrases, ontology))) if prompt.phrases else 0
         except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
             return 0
 

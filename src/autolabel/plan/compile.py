@@ -25,6 +25,7 @@ from autolabel.spec import choice as spec_choice
 from autolabel.spec.model import Spec, StageSpec
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt, Round, Size
+from autolabel.types.ontology import Ontology, expand
 
 DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
 
@@ -55,11 +56,13 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     check_licences(spec, stages)
     check_exports(spec, stages)
     inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
-    census = Census(inputs.classes, [forwards(labeler, stage) for labeler, stage in zip(labelers, stages, strict=True)])
+    ontology = spec.data.ontology()
+    counting = [forwards(labeler, stage, ontology) for labeler, stage in zip(labelers, stages, strict=True)]
+    census = Census(inputs.classes, counting)
     rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
     key, shard_size = labelers[0].batch_key, spec.run.shard_size
     ordered = cut(rows, key=key, shard_size=shard_size)
-    results = decisive(spec, stages, inputs.classes)
+    results = decisive(spec, stages, inputs.classes, ontology)
     plan = Plan(
         digest=digest([VERSION, results, str(census.fingerprint)]),
         results=results,
@@ -83,16 +86,18 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         report=spec.report,
         visualize=spec.visualize,
         notices=tuple(spec.notices),
+        ontology=ontology,
     )
     return Compiled(plan, ordered, key, shard_size)
 
 
-def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str]) -> dict[str, Any]:
+def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str], ontology: Ontology) -> dict[str, Any]:
     """Return what changes a run's labels, besides its inputs, as plain JSON: what the digest covers."""
     covered: dict[str, Any] = model.plain(
         {
             "autolabel": autolabel.__version__,
             "classes": classes,
+            **({"ontology": ontology} if ontology else {}),
             "stages": [portable(stage) for stage in stages],
             "batch_size": spec.run.batch_size,
             "shard_size": spec.run.shard_size,
@@ -124,14 +129,17 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
 
 
 def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
-    """Refuse a class that no caption can ask for, such as one that is longer than the model's text."""
+    """Refuse a phrase that no caption can ask for, such as one that is longer than the model's text."""
+    ontology, classes = spec.data.ontology(), spec.data.classes or ()
     for labeler in labelers:
         if isinstance(labeler, Detector):
-            for index, name in enumerate(spec.data.classes or ()):
+            for index, name in enumerate(classes):
                 try:
-                    labeler.passes(Prompt((name,)))
+                    for phrase in expand((name,), ontology):
+                        labeler.passes(Prompt((phrase,)))
                 except ImageError as error:
-                    raise SpecError(spec.problem(("data", "classes", index), error.message)) from None
+                    where = ("data", "classes", name if isinstance(classes, dict) else index)
+                    raise SpecError(spec.problem(where, error.message)) from None
 
 
 def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:

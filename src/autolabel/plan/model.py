@@ -11,6 +11,7 @@ import msgspec
 from autolabel.data.names import fault_of
 from autolabel.errors import DataError
 from autolabel.types import Round
+from autolabel.types.ontology import Terms
 
 VERSION = 1
 
@@ -103,6 +104,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     report: bool
     visualize: bool
     notices: tuple[str, ...] = ()
+    ontology: dict[str, Terms] = {}
+    """What detectors are asked on behalf of a class; a class that is not in it is asked by its name."""
 
     @property
     def masks(self) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from autolabel.run.salvage import Outcome, salvage
 from autolabel.strategies import Aggregator, Detector
 from autolabel.types import Instances, Prompt, Round, Size, boxes
+from autolabel.types.ontology import Ontology, expand, fold
 
 Phrases = tuple[str, ...]
 
@@ -34,6 +35,7 @@ class Annealing:
     rounds: Sequence[Round]
     aggregator: Aggregator
     ask: Literal["missing", "all"]
+    ontology: Ontology = field(default_factory=dict)
 
     @property
     def floor(self) -> float:
@@ -43,7 +45,7 @@ class Annealing:
 
 @dataclass(slots=True)
 class Candidates:
-    """The detector's answer to one set of phrases, and which of it has entered already."""
+    """The detector's answer to one set of classes, and which of it has entered already."""
 
     found: Instances
     entered: npt.NDArray[np.bool_]
@@ -73,15 +75,21 @@ class Search:
         return None
 
     def answer(self, phrases: Phrases, found: Instances) -> None:
-        """Take in the candidates above the floor for ``phrases``; labels index ``phrases``.
+        """Take in the candidates above the floor for ``phrases``; labels index what ``asks`` makes of these.
 
         Those that are not finite, or have no area inside the image, are dropped.
         """
         found = found.take(usable(found, self.size))
+        if self.annealing.ontology:
+            found = fold(found, phrases, self.annealing.ontology)
         index = {phrase: label for label, phrase in enumerate(self.prompt.phrases)}
         to_prompt = np.array([index[phrase] for phrase in phrases], np.int32)
         renamed = replace(found, labels=to_prompt[found.labels]) if len(found) else found
         self.answers[phrases] = Candidates(renamed, np.zeros(len(found), bool))
+
+    def asks(self, phrases: Phrases) -> Prompt:
+        """Return the prompt by which the detector is asked for ``phrases``: the ontology's words for them."""
+        return Prompt(expand(phrases, self.annealing.ontology), self.prompt.caption)
 
     def result(self) -> Instances:
         """Return what is kept, cut at the image's edges: only here, so that overlaps are those of whole boxes."""
@@ -189,7 +197,7 @@ def forward(
 ) -> Iterator[tuple[int, Outcome[Search]]]:
     """Make one forward pass; yield the images that are done, let the others wait again."""
     detect: Callable[[Sequence[Waiting]], Sequence[Instances]] = lambda items: detector.detect(  # noqa: E731
-        [one.item for one in items], [Prompt(one.phrases, one.search.prompt.caption) for one in items], floor
+        [one.item for one in items], [one.search.asks(one.phrases) for one in items], floor
     )
     for one, found in zip(turn, salvage(detect, turn), strict=True):
         if isinstance(found, Exception):

@@ -22,7 +22,10 @@ class Segmentation(msgspec.Struct, frozen=True):
 
 
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One object: ``bbox`` is x1 y1 x2 y2 in pixels of the upright image, ``label`` an index into ``phrases``."""
+    """One object: ``bbox`` is x1 y1 x2 y2 in pixels of the upright image, ``label`` an index into ``phrases``.
+
+    ``asked`` is the phrase that found it, where that is another than the class's name.
+    """
 
     bbox: tuple[float, float, float, float]
     phrase: str
@@ -31,6 +34,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     round: int
     segmentation: Segmentation | None = None
     given: dict[str, Any] | None = None
+    asked: str | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -95,6 +99,7 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     scores = np.round(found.scores.astype(np.float64), SCORE_DECIMALS).tolist()
     masks = found.masks or (None,) * len(found)
     given = found.given or (None,) * len(found)
+    asked = found.asked or (None,) * len(found)
     return [
         Instance(
             bbox=tuple(box),
@@ -104,9 +109,10 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
             round=found_in,
             segmentation=Segmentation(mask.size, mask.counts) if mask else None,
             given=dict(fields) if fields is not None else None,
+            asked=phrase,
         )
-        for box, label, score, found_in, mask, fields in zip(
-            boxes, found.labels.tolist(), scores, found.rounds.tolist(), masks, given, strict=True
+        for box, label, score, found_in, mask, fields, phrase in zip(
+            boxes, found.labels.tolist(), scores, found.rounds.tolist(), masks, given, asked, strict=True
         )
     ]
 
@@ -139,6 +145,7 @@ def objects(written: Sequence[Instance]) -> Instances:
         rounds=[item.round for item in written],
         masks=masks if any(masks) else None,
         given=[item.given or {} for item in written] if any(item.given is not None for item in written) else None,
+        asked=[item.asked for item in written] if any(item.asked is not None for item in written) else None,
     )
 
 

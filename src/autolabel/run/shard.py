@@ -47,7 +47,7 @@ class Worker:
         if stage.aggregator is not None:
             aggregator = make(stage.aggregator, "aggregator", registry)
             assert isinstance(aggregator, Aggregator)
-            annealing = Annealing(stage.rounds, aggregator, stage.ask)
+            annealing = Annealing(stage.rounds, aggregator, stage.ask, plan.ontology)
         labeler.load(device)
         return cls(plan, stage, RunStore.at(plan), labeler, annealing)
 

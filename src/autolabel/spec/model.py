@@ -3,145 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     StrictBool,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
-from pydantic.config import JsonDict
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from autolabel.errors import Problem
-from autolabel.paths import SpecPath
 from autolabel.spec.choice import AggregatorChoice, ExporterChoice, LabelerChoice, SchedulerChoice
+from autolabel.spec.data import DataSpec
 from autolabel.spec.node import Loc, Node, Place, problem
-
-T = TypeVar("T")
-_MOST = 200
-
-
-class Section(BaseModel):
-    """A mapping of a spec: its keys are known, its values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    """Return the values; raise at each that was there before."""
-    first: dict[T, int] = {}
-    doubled = [(index, value) for index, value in enumerate(values) if first.setdefault(value, index) != index]
-    details = [
-        InitErrorDetails(
-            type=PydanticCustomError("said", "{said}", {"said": f"is the same as entry {first[value]}"}),
-            loc=(index,),
-            input=value,
-        )
-        for index, value in doubled[:_MOST]
-    ]
-    if details:
-        raise ValidationError.from_exception_data("distinct", details)
-    return values
+from autolabel.spec.section import UNIQUE, Location, Section, distinct, wanted
 
 
 def _distinct_gpus(value: str | tuple[int, ...]) -> str | tuple[int, ...]:
-    return value if isinstance(value, str) else _distinct(value)
-
-
-def _several(value: object) -> object:
-    if not isinstance(value, (str, list, tuple)):
-        raise PydanticCustomError("wanted", "{wanted}", {"wanted": "a folder or a list of folders"})
-    return [value] if isinstance(value, str) else value
+    return value if isinstance(value, str) else distinct(value)
 
 
 def _several_devices(value: object) -> object:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _wanted(text: str) -> WrapValidator:
-    """Replace whatever a union complains of by one sentence."""
-
-    def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-        try:
-            return handler(value)
-        except ValidationError:
-            raise PydanticCustomError("wanted", "{wanted}", {"wanted": text}) from None
-
-    return WrapValidator(check)
-
-
-_UNIQUE: JsonDict = {"uniqueItems": True}
-_ONE_SOURCE: JsonDict = {
-    "oneOf": [
-        {
-            "required": [one],
-            "properties": {
-                key: {"not": {"type": "null"}} if key == one else {"type": "null"}
-                for key in ("classes", "captions", "boxes")
-            },
-        }
-        for one in ("classes", "captions", "boxes")
-    ]
-}
-
 Whole = Annotated[int, Field(strict=True, ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Pixels = Annotated[float, Field(strict=True, ge=0)]
-Location = Annotated[SpecPath, Field(min_length=1)]
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1), Field(json_schema_extra={"pattern": r"\S"})
-]
-Names = Annotated[tuple[Name, ...], Field(min_length=1, json_schema_extra=_UNIQUE), AfterValidator(_distinct)]
-Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, json_schema_extra=_UNIQUE)]
-Folders = Annotated[
-    tuple[Location, ...],
-    Field(min_length=1),
-    AfterValidator(_distinct),
-    BeforeValidator(_several, json_schema_input_type=Annotated[str, Field(min_length=1)] | Texts),
-]
 Kind = Literal["auto", "cpu", "mps"]
 Gpus = Annotated[tuple[Whole, ...], Field(min_length=1)]
-Numbers = Annotated[list[Whole], Field(min_length=1, json_schema_extra=_UNIQUE)]
+Numbers = Annotated[list[Whole], Field(min_length=1, json_schema_extra=UNIQUE)]
 Devices = Annotated[
     Kind | Gpus,
-    _wanted("'auto', 'cpu', 'mps' or GPU numbers such as [0, 1]"),
+    wanted("'auto', 'cpu', 'mps' or GPU numbers such as [0, 1]"),
     AfterValidator(_distinct_gpus),
     BeforeValidator(_several_devices, json_schema_input_type=Kind | Whole | Numbers),
 ]
-Failures = Annotated[Whole | Share, _wanted("a share between 0.0 and 1.0, or a whole number of images")]
-
-
-class DataSpec(Section):
-    """What is labelled, and what is asked of it: exactly one of classes, captions, boxes."""
-
-    model_config = ConfigDict(json_schema_extra=_ONE_SOURCE)
-
-    images: Folders = Field(description="folder of images, or a list of folders, searched with their subfolders")
-    classes: Names | None = Field(None, description="names that every image is asked for")
-    captions: Location | None = Field(
-        None, description="JSONL file: file_name, caption and noun_chunks of an image a line"
-    )
-    boxes: Location | None = Field(None, description="COCO file of given boxes; images holds its file names")
-    follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        given = [key for key in ("classes", "captions", "boxes") if getattr(self, key) is not None]
-        if len(given) != 1:
-            text = f"found {' and '.join(given) or 'none of them'}, wanted exactly one of classes, captions, boxes"
-            raise PydanticCustomError("said", "{said}", {"said": text})
-        return self
+Failures = Annotated[Whole | Share, wanted("a share between 0.0 and 1.0, or a whole number of images")]
 
 
 class StageSpec(Section):

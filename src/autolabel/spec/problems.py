@@ -201,7 +201,8 @@ def _models(model: type[BaseModel], loc: Loc, root: Node, registry: Registry | N
         if isinstance(part, str):
             owners = [owner for mark in marks for owner in _owners(mark, node, registry)]
             fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
-            marks = [mark for field in fields for mark in (field.annotation, *field.metadata)]
+            inner = [mark for field in fields for mark in (field.annotation, *field.metadata)]
+            marks = inner or marks  # a name of the user's own leads to what every entry is
         node = child
     return [owner for mark in marks for owner in _owners(mark, node, registry)]
 

@@ -15,6 +15,7 @@ from autolabel.spec.problems import by_place, problems
 from autolabel.spec.tao_table import NATIVE, ROWS, TYPES, UNSUPPORTED, Row, tao_model
 
 MISSING = "???"
+NOT_GIVEN = (MISSING, None, "")
 _OWN_TEXT_ENCODER = "bert-base-uncased"
 
 _HOMES: dict[str, dict[Loc, Loc]] = {
@@ -47,7 +48,7 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
         message = f"{asked.value} is not supported here"
         raise SpecError(problem(root, ("autolabel_type",), message, hint=f"{supported} are"))
     given = _given(root)
-    kind = str(asked.value) if asked is not None and asked.value != MISSING else "mal"
+    kind = str(asked.value) if asked is not None and asked.value not in NOT_GIVEN else "mal"
     wrong = _shape(given) + (_missing(root, given, kind) if kind in TYPES else [])
     if given.child("autolabel_type") is None and given.child("mal") is None:
         wrong = [_absent(root, ("autolabel_type",), hint="autolabel_type: grounding_dino")]
@@ -60,7 +61,7 @@ def _given(node: Node) -> Node:
     """Drop what counts as not given: ``???``, null, and empty text."""
     if not isinstance(node.value, dict):
         return node
-    kept = {key: _given(child) for key, child in node.value.items() if child.value not in (MISSING, None, "")}
+    kept = {key: _given(child) for key, child in node.value.items() if child.value not in NOT_GIVEN}
     return Node(kept, node.place)
 
 

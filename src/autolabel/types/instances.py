@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from autolabel.types.prompt import Prompt
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Int16 = npt.NDArray[np.int16]
+T = TypeVar("T")
 
 GIVEN = -1
 """The round of a box that was given, not found."""
@@ -41,6 +42,8 @@ class Instances:
     """N masks of the whole image; an entry is None where an object has no mask."""
     given: tuple[Mapping[str, Any], ...] | None = None
     """N mappings: id, category and extra fields of the annotation a box came from, kept to the output."""
+    asked: tuple[str | None, ...] | None = None
+    """N phrases by which a class was asked when the box was found; an entry is None where that is the class's name."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -52,6 +55,7 @@ class Instances:
             "rounds": self.rounds,
             "masks": self.masks,
             "given": self.given,
+            "asked": self.asked,
         }
         for name, column in columns.items():
             if column is not None and len(column) != n:
@@ -70,6 +74,7 @@ class Instances:
         rounds: npt.ArrayLike | int = 0,
         masks: Sequence[Rle | None] | None = None,
         given: Sequence[Mapping[str, Any]] | None = None,
+        asked: Sequence[str | None] | None = None,
     ) -> Instances:
         """Convert anything array-like to the right dtypes; a scalar ``rounds`` counts for every box."""
         array = np.asarray(boxes, np.float32).reshape(-1, 4)
@@ -80,6 +85,7 @@ class Instances:
             rounds=np.broadcast_to(np.asarray(rounds, np.int16), (len(array),)).copy(),
             masks=None if masks is None else tuple(masks),
             given=None if given is None else tuple(given),
+            asked=None if asked is None else tuple(asked),
         )
 
     @classmethod
@@ -96,26 +102,38 @@ class Instances:
             scores=self.scores[chosen],
             labels=self.labels[chosen],
             rounds=self.rounds[chosen],
-            masks=None if self.masks is None else tuple(self.masks[i] for i in chosen),
-            given=None if self.given is None else tuple(self.given[i] for i in chosen),
+            masks=picked(self.masks, chosen),
+            given=picked(self.given, chosen),
+            asked=picked(self.asked, chosen),
         )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Instances]) -> Instances:
-        """Join objects of one image; masks and given fields are kept where any part has them."""
+        """Join objects of one image; an optional column is kept where any part has it."""
         parts = [part for part in parts if len(part)]
         if len(parts) <= 1:
             return parts[0] if parts else cls.empty()
-        masked = any(part.masks is not None for part in parts)
-        given = any(part.given is not None for part in parts)
         return cls(
             boxes=np.concatenate([part.boxes for part in parts]),
             scores=np.concatenate([part.scores for part in parts]),
             labels=np.concatenate([part.labels for part in parts]),
             rounds=np.concatenate([part.rounds for part in parts]),
-            masks=tuple(m for part in parts for m in (part.masks or (None,) * len(part))) if masked else None,
-            given=tuple(g for part in parts for g in (part.given or ({},) * len(part))) if given else None,
+            masks=joined([(part.masks, len(part)) for part in parts], None),
+            given=joined([(part.given, len(part)) for part in parts], {}),
+            asked=joined([(part.asked, len(part)) for part in parts], None),
         )
+
+
+def picked(column: tuple[T, ...] | None, chosen: npt.NDArray[np.intp]) -> tuple[T, ...] | None:
+    """Return the entries of an optional column at ``chosen``."""
+    return None if column is None else tuple(column[i] for i in chosen)
+
+
+def joined(columns: Sequence[tuple[tuple[T, ...] | None, int]], absent: T) -> tuple[T, ...] | None:
+    """Join optional columns, each with its length; ``absent`` fills those that are not there, unless none is."""
+    if all(column is None for column, _ in columns):
+        return None
+    return tuple(entry for column, length in columns for entry in (column or (absent,) * length))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,0 +1,157 @@
+"""The ``data`` section: images, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.config import JsonDict
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from autolabel.spec.node import short
+from autolabel.spec.section import Location, Name, Names, Section, Texts, distinct, said
+from autolabel.types.ontology import Terms
+
+_SOURCES = ("classes", "captions", "boxes")
+_BESIDE = {"classes": "negatives"}
+
+
+def _only(source: str) -> JsonDict:
+    """Return a schema that allows one source alone, and ``negatives`` beside classes only."""
+    absent: JsonDict = {
+        key: {"type": "null"} for key in (*_SOURCES, "negatives") if key not in (source, _BESIDE.get(source))
+    }
+    return {"required": [source], "properties": {**absent, source: {"not": {"type": "null"}}}}
+
+
+def _several(value: object) -> object:
+    if not isinstance(value, (str, list, tuple)):
+        raise PydanticCustomError("wanted", "{wanted}", {"wanted": "a folder or a list of folders"})
+    return [value] if isinstance(value, str) else value
+
+
+Folders = Annotated[
+    tuple[Location, ...],
+    Field(min_length=1),
+    AfterValidator(distinct),
+    BeforeValidator(_several, json_schema_input_type=Annotated[str, Field(min_length=1)] | Texts),
+]
+
+
+class ClassSpec(Section):
+    """What is asked on behalf of a class."""
+
+    phrases: Names | None = Field(None, description="phrases that the class is asked by; its name without them")
+    negatives: Names | None = Field(
+        None, description="phrases that are asked too: a box of the class that fits one better is dropped"
+    )
+
+
+def _spread(value: object) -> object:
+    """A phrase, or a list of them, is short for the mapping."""
+    if isinstance(value, str):
+        return {"phrases": [value]}
+    if not isinstance(value, (dict, list, tuple, ClassSpec)):
+        raise PydanticCustomError("wanted", "{wanted}", {"wanted": "a phrase, a list of phrases, or a mapping"})
+    return {"phrases": value} if isinstance(value, (list, tuple)) else value
+
+
+def _all_there(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """Refuse names that are one once the spaces around them are gone."""
+    names = handler(value)
+    if isinstance(value, dict) and len(names) < len(value):
+        raise PydanticCustomError("said", "{said}", {"said": "two names differ only in the spaces around them"})
+    return names
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, (dict, list, tuple)):
+        text = "a list of names, or a mapping of names to phrases"
+        raise PydanticCustomError("wanted", "{wanted}", {"wanted": text})
+    return value
+
+
+def _form(value: object) -> str:
+    return "terms" if isinstance(value, dict) else "names"
+
+
+ClassTerms = Annotated[ClassSpec, BeforeValidator(_spread, json_schema_input_type=Name | Names | ClassSpec)]
+ByName = Annotated[
+    dict[Name, ClassTerms],
+    Field(min_length=1, json_schema_extra={"additionalProperties": False}),
+    WrapValidator(_all_there),
+]
+Classes = Annotated[
+    Annotated[Names, Tag("names")] | Annotated[ByName, Tag("terms")], Discriminator(_form), BeforeValidator(_listed)
+]
+
+
+class DataSpec(Section):
+    """What is labelled, and what is asked of it: exactly one of classes, captions, boxes."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_only(source) for source in _SOURCES]})
+
+    images: Folders = Field(description="folder of images, or a list of folders, searched with their subfolders")
+    classes: Classes | None = Field(
+        None, description="names that every image is asked for, or the phrases by which each name is asked"
+    )
+    negatives: Names | None = Field(
+        None, description="phrases that are asked with the classes: a box that fits one better is dropped"
+    )
+    captions: Location | None = Field(
+        None, description="JSONL file: file_name, caption and noun_chunks of an image a line"
+    )
+    boxes: Location | None = Field(None, description="COCO file of given boxes; images holds its file names")
+    follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [key for key in _SOURCES if getattr(self, key) is not None]
+        if len(given) != 1:
+            text = f"found {' and '.join(given) or 'none of them'}, wanted exactly one of classes, captions, boxes"
+            raise PydanticCustomError("said", "{said}", {"said": text})
+        return self
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        if details := list(_ambiguous(self)):
+            raise ValidationError.from_exception_data("data", details)
+        return self
+
+    def ontology(self) -> dict[str, Terms]:
+        """Return the phrases and negatives of each class; nothing where all are asked by their names alone."""
+        written = self.classes if isinstance(self.classes, dict) else {name: ClassSpec() for name in self.classes or ()}
+        terms = {
+            name: Terms(
+                phrases=one.phrases or (name,),
+                negatives=tuple(dict.fromkeys([*(one.negatives or ()), *(self.negatives or ())])),
+            )
+            for name, one in written.items()
+        }
+        return terms if any(one != Terms(phrases=(name,)) for name, one in terms.items()) else {}
+
+
+def _ambiguous(data: DataSpec) -> Iterator[InitErrorDetails]:
+    """Yield what is wrong with phrases that would stand for two classes, or for a class and against it."""
+    if data.negatives and data.classes is None:
+        yield said(("negatives",), "goes with classes, and there are none", data.negatives)
+    owners: dict[str, str] = {}
+    for name, terms in data.ontology().items():
+        for phrase in terms.phrases:
+            if (owner := owners.setdefault(phrase, name)) != name:
+                yield said(("classes", name), f"{short(phrase)} stands for {short(owner)} already", phrase)
+            if phrase in terms.negatives:
+                yield said(("classes", name), f"{short(phrase)} would stand for the class and against it", phrase)

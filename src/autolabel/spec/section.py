@@ -1,0 +1,66 @@
+"""What every mapping of a spec is, and the shapes of value that several have."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.config import JsonDict
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from autolabel.paths import SpecPath
+from autolabel.spec.node import Loc
+
+T = TypeVar("T")
+_MOST = 200
+
+
+class Section(BaseModel):
+    """A mapping of a spec: its keys are known, its values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Return the values; raise at each that was there before."""
+    first: dict[T, int] = {}
+    doubled = [(index, value) for index, value in enumerate(values) if first.setdefault(value, index) != index]
+    details = [said((index,), f"is the same as entry {first[value]}", value) for index, value in doubled[:_MOST]]
+    if details:
+        raise ValidationError.from_exception_data("distinct", details)
+    return values
+
+
+def wanted(text: str) -> WrapValidator:
+    """Replace whatever a union complains of by one sentence."""
+
+    def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("wanted", "{wanted}", {"wanted": text}) from None
+
+    return WrapValidator(check)
+
+
+def said(loc: Loc, text: str, value: object) -> InitErrorDetails:
+    """Return the complaint ``text`` about the value at ``loc``."""
+    return InitErrorDetails(type=PydanticCustomError("said", "{said}", {"said": text}), loc=loc, input=value)
+
+
+UNIQUE: JsonDict = {"uniqueItems": True}
+Location = Annotated[SpecPath, Field(min_length=1)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1), Field(json_schema_extra={"pattern": r"\S"})
+]
+Names = Annotated[tuple[Name, ...], Field(min_length=1, json_schema_extra=UNIQUE), AfterValidator(distinct)]
+Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, json_schema_extra=UNIQUE)]

@@ -1,0 +1,91 @@
+"""By which phrases a class is asked, and which speak against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types.instances import Instances, Int32
+from autolabel.types.neighbours import Neighbours
+
+SAME = 0.5
+"""The IoU from which a negative's box and a class's are held to be one object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a detector is asked on behalf of one class."""
+
+    phrases: tuple[str, ...]
+    """Any of them stands for the class."""
+    negatives: tuple[str, ...] = ()
+    """A box of the class that one of these fits better is dropped."""
+
+
+Ontology = Mapping[str, Terms]
+"""Terms by class; a class without an entry is asked by its own name."""
+
+
+def terms_of(name: str, ontology: Ontology) -> Terms:
+    """Return a class's terms."""
+    return ontology.get(name) or Terms(phrases=(name,))
+
+
+def expand(classes: Sequence[str], ontology: Ontology) -> tuple[str, ...]:
+    """Return the distinct phrases that ask for ``classes``, class by class, then their negatives."""
+    terms = [terms_of(name, ontology) for name in classes]
+    phrases = [phrase for one in terms for phrase in one.phrases]
+    return tuple(dict.fromkeys([*phrases, *(phrase for one in terms for phrase in one.negatives)]))
+
+
+def fold(found: Instances, classes: Sequence[str], ontology: Ontology) -> Instances:
+    """Turn the answer to ``expand(classes, ontology)`` into one to ``classes``, whose order labels then follow.
+
+    A box is dropped where one with an IoU of at least 0.5 scores more under a negative of its class. Of equal boxes
+    that several phrases of a class have found, the one of the highest score is left, of equals the first. ``asked`` is
+    the phrase that found a box, None where it is the class's name. Order is kept; no instances, none.
+    """
+    asked = expand(classes, ontology)
+    owner = {phrase: label for label, name in enumerate(classes) for phrase in terms_of(name, ontology).phrases}
+    labels = np.array([owner.get(phrase, -1) for phrase in asked], np.int32)[found.labels]
+    against = np.zeros((len(classes), len(asked)), np.bool_)
+    for label, name in enumerate(classes):
+        against[label] = np.isin(asked, terms_of(name, ontology).negatives)
+    kept = found.take(keep := (labels >= 0) & ~contradicted(found, labels, against))
+    named = replace(
+        kept,
+        labels=labels[keep],
+        asked=tuple(
+            phrase if (phrase := asked[i]) != classes[label] else None
+            for i, label in zip(kept.labels.tolist(), labels[keep].tolist(), strict=True)
+        ),
+    )
+    return named.take(best_of_equals(named))
+
+
+def contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which of N boxes lose to a better one that overlaps them and whose phrase is against their class.
+
+    ``labels`` (N,) are classes, -1 for none; ``against`` is (classes, phrases).
+    """
+    lost = np.zeros(len(found), np.bool_)
+    if not against.any() or not len(found):
+        return lost
+    near = Neighbours(found.boxes, SAME)
+    waiting = np.flatnonzero((labels >= 0) & against[labels].any(axis=1))
+    while len(waiting):
+        answered, i, j, _ = near.search(waiting)
+        lost[i[against[labels[i], found.labels[j]] & (found.scores[j] > found.scores[i])]] = True
+        waiting = waiting[answered:]
+    return lost
+
+
+def best_of_equals(found: Instances) -> npt.NDArray[np.intp]:
+    """Return the indices of the best of every set of equal boxes of one label, ascending."""
+    order = np.argsort(-found.scores, kind="stable")
+    rows = np.column_stack([found.labels, found.boxes])[order]
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return np.sort(order[first])
