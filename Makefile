@@ -1,10 +1,11 @@
 # Two commands do all the set-up: `make quickstart` and `make test`.
 PYTHON ?= python3.11
 VENV   ?= .venv
+BCCD   ?= ../shared/data/bccd
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test lint soak bench docs schema train-detector train-mal clean
+.PHONY: quickstart test lint soak bench docs annealing schema train-detector train-mal clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/autolabel generate -e specs/quickstart.yaml
@@ -28,7 +29,15 @@ docs: $(VENV)/.installed-dev
 	$(PIP) install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.plots.schedules
+	$(BIN)/python -m docs.plots.annealing
 	$(BIN)/mkdocs build --strict
+
+# The figures of docs/annealing.md; BCCD's dev photos are not in this repository.
+annealing: $(VENV)/.installed-dev
+	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python benchmarks/annealing.py --photos $(BCCD)/images --truth $(BCCD)/dev.json --write
+	$(BIN)/python -m docs.plots.annealing
+	$(BIN)/python -m docs.generate
 
 schema: $(VENV)/.installed
 	$(BIN)/autolabel schema --write schema

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.generate import border, commands, errors, example, schedules, spec, tao
+from docs.generate import annealing, border, commands, errors, example, schedules, spec, tao
 
 DOCS = Path(__file__).resolve().parents[1]
 COMMAND = "python -m docs.generate"
@@ -21,6 +21,10 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "thresholds": schedules.thresholds,
     "exit-codes": errors.exit_codes,
     "error-tree": errors.tree,
+    "annealing-measured": annealing.measured,
+    "annealing-ends": annealing.ends,
+    "annealing-equal": annealing.equal,
+    "annealing-rounds": annealing.rounds,
     "tao-mapped": tao.mapped,
     "tao-unused": tao.unused,
     "hooks": border.hooks,

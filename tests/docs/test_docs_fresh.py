@@ -5,9 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
+from pathlib import Path
+from typing import Any
 
+import pytest
 from docs import generate
 from docs.generate import MARKS, SECTIONS, schedules
+from docs.plots import annealing
 from docs.plots.schedules import TARGET
 
 
@@ -29,8 +33,18 @@ def test_every_part_is_on_one_page() -> None:
     assert sorted(used) == sorted(SECTIONS)
 
 
-def test_the_picture_shows_the_numbers_of_the_code() -> None:
-    described = re.search(r"<dc:description>(.*?)</dc:description>", TARGET.read_text(encoding="utf-8"), re.DOTALL)
+def carried(picture: Path) -> Any:
+    """The numbers that a picture was drawn from."""
+    described = re.search(r"<dc:description>(.*?)</dc:description>", picture.read_text(encoding="utf-8"), re.DOTALL)
     assert described is not None
-    drawn = json.loads(html.unescape(described[1]))
-    assert drawn == schedules.levels(), "run `python -m docs.plots.schedules`"
+    return json.loads(html.unescape(described[1]))
+
+
+def test_the_picture_shows_the_numbers_of_the_code() -> None:
+    assert carried(TARGET) == schedules.levels(), "run `python -m docs.plots.schedules`"
+
+
+@pytest.mark.parametrize("name", annealing.PICTURES)
+def test_the_pictures_of_annealing_show_the_last_measurement(name: str) -> None:
+    picture = annealing.FOLDER / f"{name}.svg"
+    assert carried(picture) == json.loads(annealing.described()), "run `python -m docs.plots.annealing`"
