@@ -32,6 +32,10 @@ Words = Annotated[
 ]
 SpecOption = Annotated[str | None, typer.Option("-e", "--spec", metavar="SPEC", help="The spec file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Thresholds = Annotated[
+    Path | None,
+    typer.Option("--thresholds", help="A file of least scores by class, in place of those of the run's spec."),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A results directory.")]
 
 
@@ -180,6 +184,7 @@ def export(
         list[str] | None, typer.Argument(metavar="FORMAT KEY=VALUE", help="The exporter's name, then its parameters.")
     ] = None,
     format: Annotated[str | None, typer.Option("-f", "--format", help="The exporter's name.")] = None,
+    thresholds: Thresholds = None,
 ) -> None:
     """Write a finished run's labels in another format."""
     from autolabel.registry import discover
@@ -190,7 +195,7 @@ def export(
         if not words or "=" in words[0]:
             raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
         format = words.pop(0)
-    for path in export_run(run, format, words, registry=discover()):
+    for path in export_run(run, format, words, registry=discover(), thresholds=thresholds):
         console.out.say(console.nearby(str(path)))
 
 
@@ -199,18 +204,49 @@ def evaluate(
     run: Run,
     gt: Annotated[Path, typer.Option("--gt", help="A COCO file with the true boxes or masks.")],
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
+    thresholds: Thresholds = None,
     json: AsJson = False,
 ) -> None:
     """Measure a run's labels against the truth."""
     from autolabel.evaluate import evaluate as measure
     from autolabel.evaluate.table import render
     from autolabel.run.ledger import read_labels
+    from autolabel.run.select import sure_labels
 
-    result = measure(read_labels(run), gt, iou=iou)
+    labels = read_labels(run) if thresholds is None else sure_labels(run, thresholds)
+    result = measure(labels, gt, iou=iou)
     if json:
         console.print_json(result.as_dict())
     else:
         console.out.print(render(result))
+
+
+@app.command()
+def calibrate(
+    run: Run,
+    gt: Annotated[Path, typer.Option("--gt", help="A COCO file with every true box of some images, drawn at random.")],
+    precision: Annotated[
+        float, typer.Option("--precision", min=0, max=1, help="The share of right boxes to promise.")
+    ] = 0.9,
+    confidence: Annotated[
+        float, typer.Option("--confidence", min=0, max=1, help="How sure the promise of each class shall be.")
+    ] = 0.95,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
+    out: Annotated[Path, typer.Option("--out", help="The file to write; it is replaced.")] = Path("thresholds.yaml"),
+    json: AsJson = False,
+) -> None:
+    """Choose score thresholds that promise a precision, from images that a person has checked."""
+    from autolabel.evaluate.table import render_calibration
+    from autolabel.run.calibrate import calibrate_run
+
+    result = calibrate_run(run, gt, precision=precision, confidence=confidence, iou=iou, out=out)
+    if json:
+        console.print_json({**result.as_dict(), "written": str(out)})
+    else:
+        console.out.print(render_calibration(result))
+        console.out.say(console.nearby(str(out)))
+    if not result.complete:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""An evaluation as tables on a terminal."""
+"""An evaluation, or a calibration, as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from autolabel.evaluate.calibration import Calibration, ClassThreshold
 from autolabel.evaluate.evaluation import Evaluation
 from autolabel.evaluate.matching import ClassCount
 from autolabel.evaluate.precision import Precision
@@ -104,6 +105,28 @@ def overlap(evaluation: Evaluation) -> Table:
     if (one := evaluation.overlap) is not None:
         made.add_row(str(one.pairs), *map(share, (one.mean, one.small, one.medium, one.large)))
     return made
+
+
+def render_calibration(result: Calibration) -> RenderableType:
+    """Return what `autolabel calibrate` prints; names are shown literally."""
+    title = f"Precision {result.precision:g} with {result.confidence:g} confidence, IoU {result.iou:g}"
+    made = table(title, "class", "threshold", "kept", "of", "right", "of checked", "precision", "to do")
+    for one in result.classes:
+        threshold = "-" if one.threshold is None else f"{one.threshold:.4f}"
+        counts = map(str, (one.kept, one.boxes, one.right, one.checked))
+        made.add_row(Text(one.name), threshold, *counts, share(one.precision), to_do(one))
+    return Group(Text(f"{result.images} checked images"), made, *(Text(f"note: {note}") for note in result.notes))
+
+
+def to_do(one: ClassThreshold) -> str:
+    """Say what keeps a class from a threshold."""
+    if one.threshold is not None:
+        return ""
+    if not one.boxes:
+        return "nothing was found of it"
+    if one.more_images is None:
+        return "no: more checks would not help"
+    return f"check about {one.more_images:,} more images ({one.more_boxes:,} boxes)"
 
 
 def share(value: float | None) -> str:

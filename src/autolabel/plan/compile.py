@@ -23,6 +23,7 @@ from autolabel.plan.shards import Cut, Key, cut
 from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
 from autolabel.spec.model import Spec, StageSpec
+from autolabel.spec.thresholds import thresholds_of
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt, Round, Size
 from autolabel.types.ontology import Ontology, expand
@@ -59,6 +60,9 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     ontology = spec.data.ontology()
     counting = [forwards(labeler, stage, ontology) for labeler, stage in zip(labelers, stages, strict=True)]
     census = Census(inputs.classes, counting)
+    output = spec.output.model_dump(mode="json", exclude_none=True)
+    if spec.output.thresholds is not None:
+        output["thresholds"] = thresholds_of(spec, classes=inputs.classes)
     rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
     key, shard_size = labelers[0].batch_key, spec.run.shard_size
     ordered = cut(rows, key=key, shard_size=shard_size)
@@ -82,7 +86,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         results_dir=str(Path(spec.results_dir) / ("" if limit is None else f"first-{limit}")),
         execution=execution,
         exports=tuple(chosen(choice) for choice in spec.export),
-        output=spec.output.model_dump(mode="json", exclude_none=True),
+        output=output,
         report=spec.report,
         visualize=spec.visualize,
         notices=tuple(spec.notices),

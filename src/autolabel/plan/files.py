@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autolabel import weights
 from autolabel.errors import Problem, SpecError, WeightsError
 from autolabel.spec.model import Spec
+from autolabel.spec.thresholds import thresholds_of
 
 
 def check_files(spec: Spec) -> None:
-    """Raise SpecError with every file or folder of the spec that is missing; opens none, imports no model library."""
-    problems = [*missing_data(spec), *missing_weights(spec)]
+    """Raise SpecError with every file or folder of the spec that is missing, and what is wrong in its thresholds.
+
+    Opens no image and no weights, imports no model library.
+    """
+    problems = [*missing_data(spec), *missing_weights(spec), *wrong_thresholds(spec)]
     if problems:
         raise SpecError(problems)
 
@@ -37,3 +41,12 @@ def missing_weights(spec: Spec) -> Iterator[Problem]:
             stage.labeler.make().files()
         except WeightsError as error:
             yield spec.problem(("stages", index, "labeler", "checkpoint"), error.message, hint=error.hint)
+
+
+def wrong_thresholds(spec: Spec) -> Sequence[Problem]:
+    """Return what is wrong in the thresholds; their names are compared where the spec itself lists the classes."""
+    try:
+        thresholds_of(spec, classes=spec.data.classes)
+    except SpecError as error:
+        return error.problems
+    return ()

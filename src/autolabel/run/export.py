@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from autolabel.errors import DataError, Problem, SpecError
@@ -15,6 +16,7 @@ from autolabel.run.select import selections
 from autolabel.run.shard import make
 from autolabel.run.store import RunStore, finished, publish_folder
 from autolabel.spec.scalar import resolve
+from autolabel.spec.thresholds import read_thresholds
 from autolabel.strategies import Exporter
 
 OURS = "Value error, "
@@ -35,12 +37,18 @@ def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -
     return written
 
 
-def export_run(run: Path, name: str, params: Sequence[str], *, registry: Registry) -> list[Path]:
+def export_run(
+    run: Path, name: str, params: Sequence[str], *, registry: Registry, thresholds: Path | None = None
+) -> list[Path]:
     """Write a finished run's labels with one exporter; ``params`` are ``key=value`` with YAML values.
 
-    Raises SpecError for parameters that the exporter does not take, DataError where ``run`` is not a finished run.
+    ``thresholds`` is a file that takes the place of the thresholds of the run's spec. Raises SpecError for parameters
+    that the exporter does not take and for thresholds that are wrong, DataError where ``run`` is not a finished run.
     """
     store, plan = finished(run)
+    if thresholds is not None:
+        stated = read_thresholds(thresholds, classes=plan.classes)
+        plan = msgspec.structs.replace(plan, output={**plan.output, "thresholds": stated})
     entry = registry.get("exporter", name)
     if getattr(entry.strategy, "needs", "boxes") == "masks" and not plan.masks:
         raise DataError(f"{run}: {name!r} needs masks, and this run has none")

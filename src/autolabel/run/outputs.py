@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from autolabel.plan.model import Plan
@@ -10,7 +11,7 @@ from autolabel.report import review as reviews
 from autolabel.report.review import Review
 from autolabel.run.export import export
 from autolabel.run.ledger import Ledger
-from autolabel.run.select import read_decisions
+from autolabel.run.select import read_decisions, sure
 from autolabel.run.store import RunStore, finished, publish, publish_folder
 from autolabel.run.watch import Watch
 
@@ -34,8 +35,10 @@ def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Wat
 
 
 def located(store: RunStore, plan: Plan) -> Ledger:
-    """Return the labels with the places of their images."""
-    return Ledger(store.labels, place_of=plan.place_of)
+    """Return the labels that score enough, with the places of their images."""
+    thresholds = plan.output.get("thresholds")
+    change = partial(sure, thresholds=thresholds, review=read_decisions(store)) if thresholds else None
+    return Ledger(store.labels, change=change, place_of=plan.place_of)
 
 
 def draw(store: RunStore, plan: Plan) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,24 @@ from autolabel.plan.model import Plan
 from autolabel.report import review as reviews
 from autolabel.report.review import Review
 from autolabel.run.ledger import Ledger
-from autolabel.run.store import RunStore
+from autolabel.run.store import RunStore, finished
+from autolabel.spec.thresholds import read_thresholds
 from autolabel.types import Labels
 
 
 def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
     """Yield each split's name with its labels; one nameless split where the spec asks for none."""
     review = read_decisions(store)
-    change = partial(changed, limits=plan.output.get("filter") or {}, review=review)
+    change = partial(changed, output=plan.output, review=review)
     for split, belongs_to in splits(plan.output.get("split")):
         yield split, Ledger(store.labels, keep=partial(kept, belongs_to, review), change=change)
+
+
+def sure_labels(run: Path, thresholds: Path) -> Ledger:
+    """Return the labels of a finished run that reach the thresholds of a file."""
+    store, plan = finished(run)
+    least = read_thresholds(thresholds, classes=plan.classes)
+    return Ledger(store.labels, change=partial(sure, thresholds=least, review=None))
 
 
 def read_decisions(store: RunStore) -> Review | None:
@@ -39,13 +48,22 @@ def kept(belongs_to: Callable[[Labels], bool] | None, review: Review | None, lab
     return review is None or not reviews.left_out(labels, review)
 
 
-def changed(labels: Labels, *, limits: Mapping[str, Any], review: Review | None) -> Labels:
-    """Return a row as a person decided, without the boxes outside the spec's limits; what was kept by hand stays."""
+def changed(labels: Labels, *, output: Mapping[str, Any], review: Review | None) -> Labels:
+    """Return a row as a person decided, without the boxes that the spec leaves out; what was kept by hand stays."""
     if review is not None:
         labels = reviews.apply(labels, review)
-    if not limits:
+    limits, thresholds = output.get("filter") or {}, output.get("thresholds") or {}
+    if not limits and not thresholds:
         return labels
-    keep = within(labels, limits)
+    keep = within(labels, limits) & above(labels, thresholds)
+    if review is not None:
+        keep |= reviews.protected(labels, review)
+    return replace(labels, instances=labels.instances.take(keep))
+
+
+def sure(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None) -> Labels:
+    """Return a row as the models said, without the boxes that score too little; what was kept by hand stays."""
+    keep = above(labels, thresholds)
     if review is not None:
         keep |= reviews.protected(labels, review)
     return replace(labels, instances=labels.instances.take(keep))
@@ -79,3 +97,10 @@ def within(labels: Labels, limits: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     keep &= share >= limits.get("min_area", 0)
     keep &= share <= limits.get("max_area", 1)
     return keep
+
+
+def above(labels: Labels, thresholds: Mapping[str, float]) -> npt.NDArray[np.bool_]:
+    """Return which boxes score at least what is asked of their class; one without threshold passes."""
+    least = np.array([thresholds.get(phrase, 0) for phrase in labels.prompt.phrases], np.float32)
+    found = labels.instances
+    return found.scores >= least[found.labels] if len(found) else np.ones(0, bool)

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
     PrivateAttr,
     StrictBool,
+    Tag,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -19,7 +21,7 @@ from autolabel.errors import Problem
 from autolabel.spec.choice import AggregatorChoice, ExporterChoice, LabelerChoice, SchedulerChoice
 from autolabel.spec.data import DataSpec
 from autolabel.spec.node import Loc, Node, Place, problem
-from autolabel.spec.section import UNIQUE, Location, Section, distinct, wanted
+from autolabel.spec.section import UNIQUE, Location, Name, Section, distinct, wanted
 
 
 def _distinct_gpus(value: str | tuple[int, ...]) -> str | tuple[int, ...]:
@@ -42,6 +44,10 @@ Devices = Annotated[
     wanted("'auto', 'cpu', 'mps' or GPU numbers such as [0, 1]"),
     AfterValidator(_distinct_gpus),
     BeforeValidator(_several_devices, json_schema_input_type=Kind | Whole | Numbers),
+]
+Thresholds = Annotated[
+    Annotated[dict[Name, Share], Tag("scores")] | Annotated[Location, Tag("file")],
+    Discriminator(lambda value: "file" if isinstance(value, str) else "scores"),
 ]
 Failures = Annotated[Whole | Share, wanted("a share between 0.0 and 1.0, or a whole number of images")]
 
@@ -114,6 +120,9 @@ class SplitSpec(Section):
 class OutputSpec(Section):
     """What every export leaves out, and how it is split."""
 
+    thresholds: Thresholds | None = Field(
+        None, description="least scores by class, or a file of them as `autolabel calibrate` writes it"
+    )
     filter: FilterSpec | None = Field(None, description="boxes that are left out, by size")
     split: SplitSpec | None = Field(None, description="subsets: train, val, test")
 

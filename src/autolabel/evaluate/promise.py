@@ -1,0 +1,121 @@
+"""The loosest of several score thresholds whose precision can be promised from a sample of checked images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+STARTS = 5
+"""The chance of a broken promise is shared out evenly over so many thresholds."""
+MOST_TIMES = 1000.0
+"""Nobody is asked to check more than so many times what was checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tally:
+    """What the checked images say at T thresholds, the strictest first; all (T,) float64."""
+
+    found: Float64
+    """Boxes at or above the threshold."""
+    right: Float64
+    """Those that are right."""
+    images: Float64
+    """Images with such a box."""
+    spread: Float64
+    """Sum over images of (right - wanted precision * found) squared: large where mistakes come together."""
+    crowd: Float64
+    """How many such boxes the image of a typical one has."""
+
+    def times(self, factor: float) -> Tally:
+        """Return what ``factor`` times as many images of the same kind would say."""
+        more = {name: getattr(self, name) * factor for name in ("found", "right", "images", "spread")}
+        return replace(self, **more)
+
+
+def tally(right: Int64, found: Int64, *, precision: float) -> Tally:
+    """Sum up (T, images) counts of right and of all boxes at T thresholds."""
+    total = found.sum(axis=1).astype(np.float64)
+    return Tally(
+        found=total,
+        right=right.sum(axis=1).astype(np.float64),
+        images=(found > 0).sum(axis=1).astype(np.float64),
+        spread=((right - precision * found) ** 2).sum(axis=1),
+        crowd=(found**2).sum(axis=1) / np.maximum(total, 1),
+    )
+
+
+def chances(checked: Tally, *, precision: float, risk: float) -> Float64:
+    """Return how likely a record at least as good is where the precision is no better than ``precision``, (T,).
+
+    Clopper and Pearson's test, on the effective number of boxes: boxes of one image may be wrong together, so their
+    number is divided by the design effect between images and corrected for the degrees of freedom (Korn and Graubard,
+    Survey Methodology 24, 1998). The design effect is taken against the wanted precision, never below 1, and counts
+    one more image in which everything is wrong, so that a few faultless images cannot promise much. 1 where fewer
+    than two images have a box.
+    """
+    from scipy.special import betainc, stdtrit
+
+    wrong_image = (precision * checked.crowd) ** 2
+    variance = precision * (1 - precision) * np.maximum(checked.found + checked.crowd, 1e-9)
+    effect = np.maximum(1, (checked.spread + wrong_image) / variance)
+    freedom = np.maximum(checked.images - 1, 1)
+    few = np.minimum(1, (stdtrit(1e9, 1 - risk) / stdtrit(freedom, 1 - risk)) ** 2)
+    boxes = checked.found / effect * few
+    right = checked.right / np.maximum(checked.found, 1) * boxes
+    tail = betainc(np.maximum(right, 1e-9), boxes - right + 1, precision)
+    out: Float64 = np.where((right > 0) & (checked.images >= 2), tail, 1.0)
+    return out
+
+
+def starts(count: int) -> list[bool]:
+    """Return which of ``count`` thresholds are given a share of the risk: the loosest, and others evenly above it."""
+    places = {count - 1 - round(number * count / STARTS) for number in range(STARTS)}
+    return [place in places for place in range(count)]
+
+
+def loosest(checked: Tally, *, precision: float, confidence: float) -> int | None:
+    """Return the place of the loosest threshold that keeps ``precision`` with ``confidence``; None where none does.
+
+    Thresholds are tested from strict to loose. The risk of a false promise is shared out over a few of them, and a
+    threshold that passes hands its share on to the next, one that fails loses it (the fallback procedure of Wiens and
+    Dmitrienko, 2005, as Learn then Test uses it), so that over all thresholds the risk is at most 1 - confidence.
+    """
+    risk = 1 - confidence
+    found = chances(checked, precision=precision, risk=risk / STARTS)
+    granted = starts(len(found))
+    at_hand, best = 0.0, None
+    for place, chance in enumerate(found.tolist()):
+        at_hand += risk / sum(granted) if granted[place] else 0.0
+        if chance <= at_hand:
+            best = place
+        else:
+            at_hand = 0.0
+    return best
+
+
+def more_times(checked: Tally, *, precision: float, confidence: float) -> float | None:
+    """Return how many times as many images would do, if they are like those checked; None where no number would."""
+    for factor in np.geomspace(1, MOST_TIMES, 200).tolist():
+        if loosest(checked.times(factor), precision=precision, confidence=confidence) is not None:
+            return float(factor)
+    return None
+
+
+def faultless(*, precision: float, confidence: float) -> int:
+    """Return how many images with one right box each would do where nothing was checked so far."""
+    count = max(2, int(math.log(1 - confidence) / math.log(precision)))
+    while loosest(singles(count, precision), precision=precision, confidence=confidence) is None:
+        count += 1
+    return count
+
+
+def singles(count: int, precision: float) -> Tally:
+    """Return the record of ``count`` images with one right box each, at one threshold."""
+    ones = np.ones((1, count), np.int64)
+    return tally(ones, ones, precision=precision)

@@ -1,0 +1,59 @@
+"""Choose score thresholds for a finished run, and write them where a spec or an export can name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from autolabel.evaluate.calibration import Calibration, calibrate
+from autolabel.run.ledger import Ledger
+from autolabel.run.select import changed
+from autolabel.run.store import finished, publish
+
+
+def calibrate_run(run: Path, truth: Path, *, precision: float, confidence: float, iou: float, out: Path) -> Calibration:
+    """Choose thresholds for what a run exports, boxes outside its size limits left out, and write them to ``out``.
+
+    Raises DataError where ``run`` is not a finished run or the two share nothing.
+    """
+    store, plan = finished(run)
+    limits = {"filter": plan.output.get("filter")}
+    labels = Ledger(store.labels, change=partial(changed, output=limits, review=None))
+    result = calibrate(labels, truth, classes=plan.classes, precision=precision, confidence=confidence, iou=iou)
+    title = f"of run {run.resolve().name} (plan {plan.digest[:16]}), from {truth.name}"
+    publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")
+    return result
+
+
+def lines(result: Calibration, title: str) -> Iterator[str]:
+    """Yield a thresholds file: a line for each class that was found, a comment where nothing can be promised."""
+    yield f"# score thresholds {one_line(title)}: {result.images} checked images, IoU {result.iou:g}"
+    yield f"# of the boxes kept, {result.precision:g} or more are right; confidence {result.confidence:g} a class"
+    if not result.thresholds:
+        yield "{}"
+    for one in result.classes:
+        if one.threshold is not None:
+            yield f"{quoted(one.name)}: {one.threshold}"
+        elif one.boxes:
+            yield f"# {quoted(one.name)}: no threshold can be promised, all of it is kept"
+
+
+def quoted(name: str) -> str:
+    """Return a text as YAML in double quotes, whatever is in it."""
+    return '"' + "".join(character if plain(character) else escaped(character) for character in name) + '"'
+
+
+def one_line(text: str) -> str:
+    """Return a text for a comment: without what could end the line."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def plain(character: str) -> bool:
+    """Return whether a character may stand in double quotes as it is."""
+    return character.isprintable() and character not in '"\\'
+
+
+def escaped(character: str) -> str:
+    """Return a character as one of YAML's escapes."""
+    return f"\\U{ord(character):08x}" if not character.isascii() or not character.isprintable() else f"\\{character}"

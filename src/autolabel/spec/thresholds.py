@@ -1,0 +1,68 @@
+"""The least scores that boxes of a class must have to be exported: as a spec or a file of their own states them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from pydantic import RootModel, ValidationError
+
+from autolabel.errors import SpecError
+from autolabel.spec import document
+from autolabel.spec.model import Share, Spec
+from autolabel.spec.node import Loc, problem
+from autolabel.spec.problems import near, problems
+from autolabel.spec.section import Name
+
+WHERE: Loc = ("output", "thresholds")
+UNKNOWN = "is no class of this run"
+
+
+class Thresholds(RootModel[dict[Name, Share]]):
+    """A mapping from class name to least score."""
+
+
+def read_thresholds(path: str | Path, *, classes: Collection[str] | None = None) -> dict[str, float]:
+    """Return the thresholds of a YAML file, such as ``autolabel calibrate`` writes.
+
+    Raises SpecError with places in the file where it is no mapping of names to numbers from 0 to 1, or where it names
+    what is none of ``classes`` (None: any name will do).
+    """
+    root = document.read(path)
+    try:
+        thresholds = Thresholds.model_validate(root.plain()).root
+    except ValidationError as error:
+        raise SpecError(problems(error, root, Thresholds)) from None
+    if unknown := strangers(thresholds, classes):
+        raise SpecError([problem(root, (name,), UNKNOWN, hint=nearest(name, classes)) for name in unknown])
+    return thresholds
+
+
+def thresholds_of(spec: Spec, *, classes: Collection[str] | None) -> dict[str, float]:
+    """Return the thresholds that a spec states, or those of the file that it names; nothing where it does neither.
+
+    Raises SpecError where the file is missing or wrong, or where a name is none of ``classes`` (None: not known yet).
+    """
+    stated = spec.output.thresholds
+    if isinstance(stated, str):
+        if not Path(stated).is_file():
+            hint = "`autolabel calibrate` writes one"
+            raise SpecError(spec.problem(WHERE, f"no such file: {stated}", hint=hint))
+        return read_thresholds(stated, classes=classes)
+    thresholds = dict(stated or {})
+    if unknown := strangers(thresholds, classes):
+        raise SpecError(
+            [spec.problem((*WHERE, name), UNKNOWN, hint=near(name, tuple(classes or ()))) for name in unknown]
+        )
+    return thresholds
+
+
+def strangers(names: Iterable[str], classes: Collection[str] | None) -> list[str]:
+    """Return the names that are none of ``classes``."""
+    known = frozenset(classes or ())
+    return [] if classes is None else [name for name in names if name not in known]
+
+
+def nearest(name: str, classes: Collection[str] | None) -> str:
+    """Return a hint with the class that was probably meant, or with all of them where they are few."""
+    return near(name, tuple(classes or ()))
