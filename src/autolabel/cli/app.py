@@ -13,7 +13,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import autolabel
-from autolabel.cli import console
+from autolabel.cli import console, explain
+from autolabel.cli.options import AsJson, Run, SpecOption, Thresholds, Words
 from autolabel.cli.terminal import LiteralFormatter, escape_json
 from autolabel.errors import AutolabelError, SpecError
 
@@ -25,18 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="SPEC KEY=VALUE", help="The spec (unless -e names it), then overrides such as devices=cpu."),
-]
-SpecOption = Annotated[str | None, typer.Option("-e", "--spec", metavar="SPEC", help="The spec file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Thresholds = Annotated[
-    Path | None,
-    typer.Option("--thresholds", help="A file of least scores by class, in place of those of the run's spec."),
-]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A results directory.")]
 
 
 class Stopped(BaseException):
@@ -271,6 +260,9 @@ def apply_review(
 
     merged = review_run(run, review, registry=discover())
     console.out.say(f"{len(merged.decisions)} decisions about {run}; its exports are written again")
+
+
+app.command()(explain.explain)
 
 
 @app.command()

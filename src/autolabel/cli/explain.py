@@ -1,0 +1,146 @@
+"""``autolabel explain``: how the boxes of one image came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autolabel.cli import console
+from autolabel.cli.options import AsJson, Run
+from autolabel.errors import DataError
+
+if TYPE_CHECKING:
+    from autolabel.run.explanation import BoxOrigin, Candidate, Explanation, Unfound
+
+AGREES = 0.05
+"""Pixels that a derived box may be off without a word: what batches and threads change in a model's answers."""
+RESCORED, ROUNDING = 1e-3, 1e-3
+SHOWN = 5
+
+
+def explain(
+    run: Run,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image's name, or the end of it that no other has.")],
+    box: Annotated[int | None, typer.Option("--box", min=0, help="Only this one, counted from 0.")] = None,
+    caption: Annotated[int | None, typer.Option("--caption", min=0, help="Only this caption, counted from 0.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Where the detector runs: cpu, cuda:0, mps.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Tell how each box of an image came about, and why a phrase has none; the detector searches it once more."""
+    from autolabel.registry import discover
+    from autolabel.run.explain import explain_run
+
+    told = explain_run(run, image, registry=discover(), device=device)
+    rows = [one for one in told if caption is None or one.caption_index == caption]
+    if not rows:
+        raise DataError(f"{told[0].image} has no caption {caption}", hint=f"there are {len(told)}, counted from 0")
+    if box is not None and all(box >= len(one.boxes) for one in rows):
+        raise DataError(f"{rows[0].image} has no box {box}", hint=f"there are {len(rows[0].boxes)}, counted from 0")
+    if json:
+        console.print_json([chosen(one, box) for one in rows])
+        return
+    for one in rows:
+        for line in lines(one, box):
+            console.out.say(line)
+
+
+def chosen(told: Explanation, box: int | None) -> dict[str, object]:
+    """Return an explanation as plain JSON, with one box or all."""
+    values = told.as_dict()
+    if box is not None:
+        values |= {"boxes": values["boxes"][box : box + 1], "unfound": []}
+    return values
+
+
+def lines(told: Explanation, box: int | None) -> Iterator[str]:
+    """Yield an explanation for people."""
+    named = console.printable(told.image)
+    yield f"{named}: {told.width}x{told.height}, {told.state}, {console.counted(len(told.boxes), 'box', 'boxes')}"
+    if told.caption is not None:
+        yield f"  caption {told.caption_index}: {console.printable(told.caption)}"
+    yield f"  asked for: {console.printable(', '.join(told.phrases)) or 'nothing'}"
+    if told.reason is not None:
+        yield f"  failed: {console.printable(told.reason)}"
+    elif told.labeler is not None:
+        yield f"  searched once more with {told.labeler}: {agreement(told)}"
+    for one in told.boxes[slice(None) if box is None else slice(box, box + 1)]:
+        yield ""
+        yield from box_lines(one, told)
+    if box is None and told.unfound:
+        yield ""
+        yield from map(unfound_line, told.unfound)
+
+
+def agreement(told: Explanation) -> str:
+    """Tell how well the boxes derived anew agree with the labels."""
+    lost = sum(one.off == float("inf") for one in told.boxes)
+    if lost:
+        return f"{lost} of {len(told.boxes)} boxes do not come out again: have weights, versions or the image changed?"
+    if not told.boxes:
+        return "no box comes out, as in the labels"
+    return "every box comes out again" + (f", at most {told.off:.2g} px off" if told.off >= ROUNDING else "")
+
+
+def box_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
+    """Yield what is known of one box."""
+    yield f"box {one.index}: {described(one)}"
+    if one.given is not None or one.threshold is None:
+        number = (one.given or {}).get("id")
+        yield "  given by the input" + (f": annotation {number}" if number is not None else "")
+    else:
+        yield f"  round {one.round}, where a score had to be above {one.threshold:g}"
+    if one.sources:
+        yield from source_lines(one, told)
+    if one.displaced:
+        yield f"  kept by {told.aggregator} in place of {console.counted(len(one.displaced), 'candidate')}:"
+        yield from listed(one.displaced)
+    if one.mask is not None:
+        files = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in one.mask.weights.items())
+        yield f"  mask by {one.mask.labeler}" + (f" with {files}" if files else "")
+    if one.verdict is not None:
+        yield f"  a person said: {one.verdict}"
+    if one.off > AGREES:
+        yield "  no such box comes out again" if one.derived is None else f"  comes out {one.off:.2g} px off"
+
+
+def source_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
+    """Yield what a box is made of."""
+    if len(one.sources) > 1:
+        yield f"  made by {told.aggregator} of {len(one.sources)} candidates:"
+        yield from listed(one.sources)
+    elif abs(one.sources[0].score - one.score) > RESCORED:
+        yield f"  where the detector put it; {told.aggregator} changed its score from {one.sources[0].score:.3f}"
+    else:
+        yield "  as the detector gave it"
+
+
+def listed(found: Sequence[Candidate]) -> Iterator[str]:
+    """Yield the first candidates, a line each."""
+    for one in found[:SHOWN]:
+        entered = "" if one.round is None else f", round {one.round}"
+        yield f"    {described(one)}{entered}"
+    if len(found) > SHOWN:
+        yield f"    and {len(found) - SHOWN} more"
+
+
+def described(one: BoxOrigin | Candidate) -> str:
+    """Return a phrase, its score and its place."""
+    place = " ".join(f"{value:.1f}" for value in one.bbox)
+    return f"{console.printable(one.phrase)} {one.score:.3f} at {place}"
+
+
+def unfound_line(one: Unfound) -> str:
+    """Tell why a phrase has no box."""
+    name = console.printable(one.phrase)
+    if one.best is None:
+        return f"no {name}: the detector has no candidate for it"
+    best = f"no {name}: the best candidate scores {one.best.score:.3f} at " + " ".join(
+        f"{v:.1f}" for v in one.best.bbox
+    )
+    if one.best.round is None:
+        return f"{best}; the lowest threshold is {one.threshold:g}"
+    if one.displaced_by is None:
+        return f"{best}, enough for round {one.best.round}, but the aggregator dropped it"
+    return f"{best}, enough for round {one.best.round}, but box {one.displaced_by} stands in its place"

@@ -1,0 +1,232 @@
+"""Explain the boxes of one image: search it once more and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+
+from autolabel.executors.threads import limit_threads
+from autolabel.plan.model import Plan, Stage
+from autolabel.registry import Registry
+from autolabel.report.review import verdicts
+from autolabel.run.anneal import Annealing, Search, searched
+from autolabel.run.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
+from autolabel.run.image_rows import inputs_of, labels_of
+from autolabel.run.lineage import Lineage, trace
+from autolabel.run.record import BOX_DECIMALS, SCORE_DECIMALS
+from autolabel.run.select import read_decisions
+from autolabel.run.shard import Worker
+from autolabel.run.store import RunStore, finished
+from autolabel.strategies import Detector
+from autolabel.types import Instances, Labels
+
+DECIMALS = 7
+SAME_BOX = 1.0
+"""How far, in pixels, a recorded box may lie from a derived one to be taken for it."""
+
+
+class Curious(Annealing):
+    """An annealing that also wants to see what scores too little to enter."""
+
+    @property
+    def floor(self) -> float:
+        """Ask for every candidate."""
+        return 0.0
+
+
+def explain_run(run: Path, image: str, *, registry: Registry, device: str | None = None) -> list[Explanation]:
+    """Explain the rows of one image of a finished run, one a caption; the detector searches it once more on ``device``.
+
+    ``image`` is an id, or the end of the only one that ends so; ``device`` is one of the run's own by default. Raises
+    DataError where run or image are not there, ImageError where the image can no longer be read, MachineError or
+    WeightsError where the detector cannot be loaded.
+    """
+    store, plan = finished(run)
+    rows = labels_of(store, image)
+    worker = None
+    if any(row.reason is None for row in rows):
+        worker = loaded(plan, device=device or plan.execution.workers[0], registry=registry)
+    return explain_rows(rows, store=store, plan=plan, worker=worker)
+
+
+def explain_rows(rows: Sequence[Labels], *, store: RunStore, plan: Plan, worker: Worker | None) -> list[Explanation]:
+    """Explain the rows of one image; without ``worker`` its boxes were given, or no row has any."""
+    before = inputs_of(store, rows[0].image.id, classes=plan.classes)
+    review = read_decisions(store)
+    told: list[Explanation] = []
+    for row, asked in zip(rows, before, strict=True):
+        search = None if worker is None or row.reason is not None else search_again(asked, worker)
+        said = verdicts(row, review) if review else [None] * len(row.instances)
+        told.append(Retrace(plan=plan, row=row, search=search, verdicts=said).explanation())
+    return told
+
+
+def loaded(plan: Plan, *, device: str, registry: Registry) -> Worker | None:
+    """Load the stage that found the boxes; None where they were given."""
+    stage = detecting(plan)
+    if stage is None:
+        return None
+    limit_threads(plan.execution.threads)
+    return Worker.load(plan, stage, device=device, registry=registry)
+
+
+def detecting(plan: Plan) -> Stage | None:
+    """Return the stage that found the boxes; None where they were given."""
+    return next((stage for stage in plan.stages if stage.rounds), None)
+
+
+def search_again(row: Labels, worker: Worker) -> Search:
+    """Search an image as the run did, but for its neighbours in the batch; raises what makes that fail."""
+    assert isinstance(worker.labeler, Detector) and worker.annealing is not None, "a stage with rounds has a detector"
+    annealing = Curious(**{field.name: getattr(worker.annealing, field.name) for field in fields(Annealing)})
+    _, item = worker.load_row(0, row)
+    if isinstance(item, Exception):
+        raise item
+    batch = [worker.asked([row], 0, item)]
+    ((_, outcome),) = searched(worker.labeler, [batch], annealing, batch_size=1)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Retrace:
+    """A row of the labels beside the search that gave it, made once more."""
+
+    plan: Plan
+    row: Labels
+    search: Search | None
+    """None where boxes were given, or the row failed."""
+    verdicts: Sequence[str | None]
+
+    def explanation(self) -> Explanation:
+        """Return all that can be said."""
+        row, (height, width) = self.row, self.row.image.size
+        stage = detecting(self.plan) if self.search is not None else None
+        return Explanation(
+            image=row.image.id,
+            caption_index=row.caption_index,
+            caption=row.prompt.caption,
+            width=width,
+            height=height,
+            state=row.state,
+            reason=row.reason.message if row.reason else None,
+            phrases=row.prompt.phrases,
+            labeler=stage.labeler.type if stage else None,
+            aggregator=stage.aggregator.type if stage and stage.aggregator else None,
+            boxes=tuple(self.box(index) for index in range(len(row.instances))),
+            unfound=tuple(self.unfound()),
+        )
+
+    @cached_property
+    def kept(self) -> Instances:
+        """The boxes that the search gives, cut at the image's edges."""
+        return self.search.result() if self.search is not None else Instances.empty()
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Where those come from."""
+        search = self.search
+        if search is None or not len(search.union):
+            return Lineage(sources=(), displaced={})
+        last = search.annealing.rounds[int(search.union.rounds.max())]
+        return trace(partial(search.annealing.aggregator.aggregate, round=last), search.union, search.kept)
+
+    @cached_property
+    def derived(self) -> list[int | None]:
+        """For each box of the labels the kept box that it is; each is one at most."""
+        found, out, free = self.row.instances, list[int | None](), np.ones(len(self.kept), bool)
+        for box, label in zip(found.boxes, found.labels, strict=True):
+            away = np.abs(self.kept.boxes - box).max(axis=1, initial=0)
+            away[~free | (self.kept.labels != label)] = np.inf
+            nearest = int(away.argmin()) if len(away) else -1
+            taken = nearest if nearest >= 0 and away[nearest] <= SAME_BOX else None
+            if taken is not None:
+                free[taken] = False
+            out.append(taken)
+        return out
+
+    def box(self, index: int) -> BoxOrigin:
+        """Explain one box of the labels."""
+        found, kept = self.row.instances, self.derived[index]
+        round = int(found.rounds[index])
+        thresholds = {round.index: round.conf_threshold for stage in self.plan.stages for round in stage.rounds}
+        return BoxOrigin(
+            index=index,
+            bbox=corners(found, index, decimals=BOX_DECIMALS),
+            phrase=self.row.prompt.phrases[found.labels[index]],
+            score=rounded(found.scores[index], SCORE_DECIMALS),
+            round=round,
+            threshold=thresholds.get(round),
+            given=found.given[index] or None if found.given else None,
+            derived=None if kept is None else corners(self.kept, kept),
+            sources=self.entered(self.lineage.sources[kept] if kept is not None else ()),
+            displaced=self.entered(self.lineage.displaced_by(kept) if kept is not None else ()),
+            mask=self.mask(index),
+            verdict=self.verdicts[index],
+        )
+
+    def mask(self, index: int) -> MaskOrigin | None:
+        """Tell which labeler made a box's mask."""
+        masks = self.row.instances.masks
+        stage = next((stage for stage in reversed(self.plan.stages) if stage.gives == "masks"), None)
+        if stage is None or masks is None or masks[index] is None:
+            return None
+        return MaskOrigin(labeler=stage.labeler.type, weights={file.name: file.sha256 for file in stage.weights.files})
+
+    def entered(self, indices: Sequence[int]) -> tuple[Candidate, ...]:
+        """Return candidates of the union, best first."""
+        if self.search is None or not indices:
+            return ()
+        union = self.search.union
+        ranked = sorted(indices, key=lambda index: -float(union.scores[index]))
+        return tuple(self.candidate(union, index, round=int(union.rounds[index])) for index in ranked)
+
+    def candidate(self, found: Instances, index: int, *, round: int | None) -> Candidate:
+        """Return one candidate; labels index the row's phrases."""
+        phrase = self.row.prompt.phrases[found.labels[index]]
+        return Candidate(
+            bbox=corners(found, index), phrase=phrase, score=rounded(found.scores[index], DECIMALS), round=round
+        )
+
+    def unfound(self) -> Iterator[Unfound]:
+        """Yield the phrases that have no box, with their best candidates."""
+        if self.search is None:
+            return
+        have = set(self.row.instances.labels.tolist())
+        lowest = min(round.conf_threshold for round in self.search.annealing.rounds)
+        for label, phrase in enumerate(self.row.prompt.phrases):
+            if label not in have:
+                best, by = self.best(label)
+                yield Unfound(phrase=phrase, threshold=lowest, best=best, displaced_by=by)
+
+    def best(self, label: int) -> tuple[Candidate | None, int | None]:
+        """Return a phrase's candidate of the highest score, and the box that stands in its place if it entered."""
+        assert self.search is not None
+        union = self.search.union
+        if len(own := np.flatnonzero(union.labels == label)):
+            index = int(own[union.scores[own].argmax()])
+            return self.candidate(union, index, round=int(union.rounds[index])), self.in_place_of(index)
+        answers = [answer.found.take(answer.found.labels == label) for answer in self.search.answers.values()]
+        found = Instances.concatenate(answers)
+        return (self.candidate(found, int(found.scores.argmax()), round=None), None) if len(found) else (None, None)
+
+    def in_place_of(self, candidate: int) -> int | None:
+        """Return the box of the labels that a candidate was merged into, or dropped in favour of."""
+        merged = (box for box, part in enumerate(self.lineage.sources) if candidate in part)
+        kept = next(merged, self.lineage.displaced.get(candidate))
+        return self.derived.index(kept) if kept is not None and kept in self.derived else None
+
+
+def corners(found: Instances, index: int, *, decimals: int = DECIMALS) -> Box:
+    """Return one box as plain numbers."""
+    return tuple(rounded(value, decimals) for value in found.boxes[index])
+
+
+def rounded(value: np.float32, decimals: int) -> float:
+    """Return a number as JSON shall have it."""
+    return round(float(value), decimals)

@@ -1,0 +1,105 @@
+"""What can be said of how the boxes of one image came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from autolabel.types import GIVEN
+
+Box = tuple[float, ...]
+"""``x1 y1 x2 y2`` in pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One answer of the detector; it may reach beyond the image."""
+
+    bbox: Box
+    phrase: str
+    score: float
+    round: int | None
+    """The round in which it entered, None where it never did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskOrigin:
+    """The labeler that made a box's mask."""
+
+    labeler: str
+    weights: dict[str, str]
+    """SHA-256 by name of file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxOrigin:
+    """One box of the labels, and where it comes from."""
+
+    index: int
+    """Its place in the row's ``instances``, from 0."""
+    bbox: Box
+    phrase: str
+    score: float
+    round: int
+    threshold: float | None
+    """What a score had to be above in that round; None where the box was given."""
+    given: Mapping[str, Any] | None
+    """The fields of the input annotation that it came from."""
+    derived: Box | None
+    """The box as it is derived from its sources, cut at the image's edges; None where nothing like it is."""
+    sources: tuple[Candidate, ...]
+    """The candidates that it is made of: one where it was kept as it was found."""
+    displaced: tuple[Candidate, ...]
+    """Candidates that were dropped in favour of this box."""
+    mask: MaskOrigin | None
+    verdict: str | None
+    """What a person said of it: keep or reject."""
+
+    @property
+    def off(self) -> float:
+        """How far, in pixels, the derived box lies from this one; infinite where there is none, 0 for a given box."""
+        if self.derived is None:
+            return 0.0 if self.round == GIVEN else float("inf")
+        return max(abs(a - b) for a, b in zip(self.bbox, self.derived, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfound:
+    """A phrase that was asked and has no box."""
+
+    phrase: str
+    threshold: float
+    """The lowest threshold of all rounds."""
+    best: Candidate | None
+    """The candidate of the highest score, however low; None where there is none."""
+    displaced_by: int | None
+    """The box that stands in the place of ``best``, where it scored enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One row of the labels, explained."""
+
+    image: str
+    caption_index: int
+    caption: str | None
+    width: int
+    height: int
+    state: str
+    reason: str | None
+    phrases: tuple[str, ...]
+    labeler: str | None
+    """The detector that searched the image once more; None where boxes were given, or the image failed."""
+    aggregator: str | None
+    boxes: tuple[BoxOrigin, ...]
+    unfound: tuple[Unfound, ...]
+
+    @property
+    def off(self) -> float:
+        """The farthest that any box lies from what is derived, in pixels."""
+        return max((box.off for box in self.boxes), default=0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return asdict(self)
