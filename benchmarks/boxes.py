@@ -26,7 +26,8 @@ from autolabel.run.anneal import Annealing, Asked, anneal
 from autolabel.strategies import Detector
 from autolabel.types import Image, Instances, Prompt, Round, Sample, Size
 from autolabel_aggregators.nms import Nms
-from autolabel_grounding_dino.labeler import GroundingDino, SeenImage
+from autolabel_grounding_dino.grounded import SeenImage
+from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.pixels import Shaping
 from autolabel_grounding_dino.tokenizer import BERT_BASE
 

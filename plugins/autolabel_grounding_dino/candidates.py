@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -22,17 +23,24 @@ def candidates(
     the mean (TAO) or the maximum (IDEA-Research) over its tokens' sigmoids. Boxes may reach beyond the image's edges;
     those that are not finite, or have no area, are dropped.
     """
-    scores = phrase_scores(logits, caption, score=score)
-    corners = to_pixels(boxes, size)
+    return above(phrase_scores(logits, caption, score=score), to_pixels(boxes, size), caption.labels, floor=floor)
+
+
+def above(scores: Floats, corners: Floats, owners: Sequence[Sequence[int]], *, floor: float) -> Instances:
+    """Return every pair of a box and a phrase that scores above ``floor``, best first.
+
+    ``scores`` are (boxes, phrases), ``corners`` (boxes, 4) as x1, y1, x2, y2; ``owners`` has for each of these phrases
+    the labels that it stands for. Boxes without area are dropped.
+    """
     whole = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
-    queries, spans = np.nonzero((scores > floor) & whole[:, None])
-    order = np.argsort(-scores[queries, spans], kind="stable")
-    queries, spans = queries[order], spans[order]
-    owners = [np.asarray(owner) for owner in caption.labels]
-    times = np.asarray([len(owner) for owner in owners])[spans]
-    labels = np.concatenate([owners[span] for span in spans]) if len(spans) else spans
+    rows, columns = np.nonzero((scores > floor) & whole[:, None])
+    order = np.argsort(-scores[rows, columns], kind="stable")
+    rows, columns = rows[order], columns[order]
+    groups = [np.asarray(owner) for owner in owners]
+    times = np.asarray([len(group) for group in groups], np.intp)[columns]
+    labels = np.concatenate([groups[column] for column in columns]) if len(columns) else columns
     return Instances.build(
-        np.repeat(corners[queries], times, axis=0), scores=np.repeat(scores[queries, spans], times), labels=labels
+        np.repeat(corners[rows], times, axis=0), scores=np.repeat(scores[rows, columns], times), labels=labels
     )
 
 

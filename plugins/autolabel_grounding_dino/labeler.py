@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from autolabel.errors import MachineError, WeightsError
-from autolabel.strategies import Detector
-from autolabel.types import Instances, Prompt, Sample, Size
-from autolabel.weights import Licence, files_of, licence_of, locate
-from autolabel_grounding_dino.candidates import candidates
-from autolabel_grounding_dino.caption import Caption, build_captions
+from autolabel_grounding_dino.grounded import GroundedDetector
 from autolabel_grounding_dino.params import GroundingDinoParams
-from autolabel_grounding_dino.pixels import Shaping, read_shaping, resize
-from autolabel_grounding_dino.text_folder import find_text_folder
-from autolabel_grounding_dino.tokenizer import PhraseTokenizer
 
 if TYPE_CHECKING:
-    from autolabel_grounding_dino.features import ImageFeatures
     from autolabel_grounding_dino.network import Network
 
-REMEMBERED = 4096
-"""Prompts whose captions are kept."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ResizedImage:
-    """Pixels as the network's size wants them, with the size that boxes refer to."""
-
-    pixels: npt.NDArray[np.uint8]
-    """(height, width, 3) uint8, resized, not padded."""
-    size: Size
-    """(height, width) of the upright image."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SeenImage:
-    """An image's vision features on the device, which every round and caption shares."""
-
-    features: ImageFeatures
-    size: Size
-
-
-class GroundingDino(Detector):
-    """Finds the objects that phrases name, with a Grounding DINO checkpoint of any origin.
-
-    Vision features are computed once an image in ``prepare``; ``detect`` runs only what depends on the phrases.
-    """
+class GroundingDino(GroundedDetector):
+    """Finds the objects that phrases name, with a Grounding DINO checkpoint of any origin."""
 
     name = "grounding_dino"
 
@@ -62,155 +22,8 @@ class GroundingDino(Detector):
 
     params: GroundingDinoParams
 
-    def __init__(self, params: GroundingDinoParams) -> None:
-        super().__init__(params)
-        self._network: Network | None = None
-        self._device = "cpu"
-        self._captions: dict[tuple[str, ...], tuple[Caption, ...]] = {}
-
-    @cached_property
-    def _path(self) -> Path:
-        return locate(self.params.checkpoint)
-
-    @cached_property
-    def _text_folder(self) -> Path:
-        return find_text_folder(self._path, self.params.text_encoder)
-
-    @cached_property
-    def _tokenizer(self) -> PhraseTokenizer:
-        return PhraseTokenizer(self._text_folder)
-
-    @cached_property
-    def shaping(self) -> Shaping:
-        """Return how pixels are resized, padded and normalised: the checkpoint's way, then what the spec sets."""
-        params = self.params
-        own = read_shaping(self._path)
-        sides = {"short_side": params.short_side, "long_side": params.long_side}
-        chosen = {name: side for name, side in sides.items() if side is not None}
-        return replace(
-            own,
-            **chosen,
-            exact=None if chosen else own.exact,
-            mean=params.image_mean or own.mean,
-            std=params.image_std or own.std,
-            padding=params.padding,
-        )
-
-    def files(self) -> Sequence[Path]:
-        """Return the checkpoint's files and, where it carries none, those of the text encoder."""
-        own = files_of(self._path)
-        others = (*self._tokenizer.files, self._text_folder / "config.json")
-        return (*own, *(file for file in others if file not in own and file.is_file()))
-
-    def licence(self) -> Licence:
-        """Return the checkpoint's licence, as far as the files beside it state it."""
-        return licence_of(self._path)
-
-    def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the padded (height, width) of an image of ``size`` as the network sees it."""
-        return self.shaping.canvas(size)
-
-    def passes(self, prompt: Prompt) -> int:
-        """Return the number of captions that the prompt's phrases are dealt over.
-
-        Raises ImageError where a phrase is empty or too long for a caption of its own.
-        """
-        return len(self.captions(prompt))
-
-    def captions(self, prompt: Prompt) -> tuple[Caption, ...]:
-        """Return the captions that ask for every phrase of a prompt once."""
-        known = self._captions.get(prompt.phrases)
-        if known is None:
-            known = build_captions(prompt.phrases, self._tokenizer, limit=self.params.max_text_len)
-            if len(self._captions) >= REMEMBERED:
-                self._captions.clear()
-            self._captions[prompt.phrases] = known
-        return known
-
-    def load(self, device: str) -> None:
-        """Read the checkpoint onto ``device``; raises WeightsError where it is missing, refused or does not fit."""
+    def read_network(self, path: Path, device: str) -> Network:
+        """Return the network of a file or folder in any of the four forms that users have."""
         from autolabel_grounding_dino.load import load_network
 
-        network = load_network(self._path, self.params, text_folder=self._text_folder, device=device)
-        if self._tokenizer.size > network.text.vocabulary:
-            raise WeightsError(
-                f"{self._path}: knows {network.text.vocabulary} words, the tokenizer of {self._text_folder} has"
-                f" {self._tokenizer.size}",
-                hint="set text_encoder to the tokenizer that it was trained with",
-            )
-        self._network = network
-        self._device = device
-
-    def preprocess(self, sample: Sample) -> ResizedImage:
-        """Resize a sample's pixels; needs no model."""
-        size = sample.pixels.shape[:2]
-        return ResizedImage(resize(sample.pixels, self.shaping.resized(size)), size)
-
-    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage]:
-        """Normalise, pad and run the vision tower once over images of one batch key."""
-        import torch
-
-        from autolabel_grounding_dino.tensors import to_tensor
-
-        if not batch:
-            return []
-        with torch.inference_mode():
-            pixels, valid = to_tensor(
-                [image.pixels for image in batch], self._canvas(batch), self.shaping, self._device
-            )
-            features = self.network.vision.encode(pixels, valid)
-        return [SeenImage(features.item(index), image.size) for index, image in enumerate(batch)]
-
-    def _canvas(self, batch: Sequence[ResizedImage]) -> Size:
-        canvases = [self.shaping.canvas(image.size) for image in batch]
-        return max(height for height, _ in canvases), max(width for _, width in canvases)
-
-    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
-        """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes.
-
-        Several captions of one prompt are asked one after the other; images with different captions share a batch.
-        """
-        captions = [self.captions(prompt) for prompt in prompts]
-        found: list[list[Instances]] = [[] for _ in prepared]
-        for turn in range(max(map(len, captions), default=0)):
-            asked = defaultdict(list)
-            for index, (image, own) in enumerate(zip(prepared, captions, strict=True)):
-                if turn < len(own):
-                    asked[image.features.shapes].append(index)
-            for group in asked.values():
-                parts = self._ask([prepared[i] for i in group], [captions[i][turn] for i in group], floor)
-                for index, part in zip(group, parts, strict=True):
-                    found[index].append(part)
-        return [Instances.concatenate(parts) for parts in found]
-
-    def _ask(self, images: Sequence[SeenImage], captions: Sequence[Caption], floor: float) -> list[Instances]:
-        import torch
-
-        from autolabel_grounding_dino.features import ImageFeatures
-
-        with torch.inference_mode():
-            joined = ImageFeatures.join([image.features for image in images])
-            answer = self.network.ask(joined, [caption.ids for caption in captions])
-            rows = zip(answer.logits.cpu().numpy(), answer.boxes.cpu().numpy(), captions, images, strict=True)
-        return [
-            candidates(logits, boxes, caption, size=image.size, score=self.params.score, floor=floor)
-            for logits, boxes, caption, image in rows
-        ]
-
-    @property
-    def network(self) -> Network:
-        """Return the loaded network; raises MachineError before ``load``."""
-        if self._network is None:
-            raise MachineError("the detector is not loaded: call load(device) first")
-        return self._network
-
-    def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, captions that the text tower read, pairs of both asked."""
-        if self._network is None:
-            return {}
-        network = self._network
-        return {
-            "vision_passes": network.vision.passes,
-            "text_passes": network.text.passes,
-            "forward_passes": network.passes,
-        }
+        return load_network(path, self.params, text_folder=self.text_folder, device=device)

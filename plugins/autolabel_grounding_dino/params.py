@@ -50,7 +50,7 @@ class ModelParams(BaseModel):
         return self
 
 
-class GroundingDinoParams(Strategy.Params):
+class GroundedParams(Strategy.Params):
     """The checkpoint and how it is asked."""
 
     checkpoint: CheckpointPath
@@ -73,6 +73,11 @@ class GroundingDinoParams(Strategy.Params):
     """Most tokens of one caption; a longer list of phrases is dealt over several captions."""
     num_queries: Count | None = None
     """Most boxes of one caption; the checkpoint's own unless given."""
+
+
+class GroundingDinoParams(GroundedParams):
+    """What TAO's files need besides."""
+
     backbone: str | None = None
     """TAO's name of the backbone, such as ``swin_tiny_224_1k``; compared with the file only."""
     model: ModelParams = ModelParams()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,29 +85,37 @@ def resize(pixels: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def read_shaping(checkpoint: Path) -> Shaping:
-    """Return how a Hugging Face folder's processor shapes pixels; the originals' way where there is none."""
+def read_shaping(checkpoint: Path, default: Shaping = Shaping()) -> Shaping:
+    """Return how a Hugging Face folder's processor shapes pixels; ``default`` counts where it says nothing."""
     for name in ("processor_config.json", "preprocessor_config.json"):
         file = checkpoint / name
         if checkpoint.is_dir() and file.is_file():
             try:
                 content = json.loads(file.read_text("utf-8"))
-                return _shaping(content.get("image_processor") or content)
+                return _shaping(content.get("image_processor") or content, default)
             except (ValueError, TypeError, AttributeError, KeyError) as error:
                 raise WeightsError(f"{file}: not an image processor's configuration: {error}") from error
-    return Shaping()
+    return default
 
 
-def _shaping(content: dict[str, Any]) -> Shaping:
+def _shaping(content: dict[str, Any], default: Shaping) -> Shaping:
     size = content.get("size") or {}
-    mean, std = content.get("image_mean") or IMAGENET_MEAN, content.get("image_std") or IMAGENET_STD
+    if isinstance(size, int):
+        size = {"height": size, "width": size}
+    told = "shortest_edge" in size or "longest_edge" in size
     exact = (int(size["height"]), int(size["width"])) if "height" in size and "width" in size else None
-    return Shaping(
-        short_side=int(size.get("shortest_edge") or SHORT_SIDE),
-        long_side=int(size.get("longest_edge") or LONG_SIDE),
-        exact=exact,
-        mean=_triple(mean),
-        std=_triple(std),
+    mean, std = _triple(content.get("image_mean") or default.mean), _triple(content.get("image_std") or default.std)
+    if not content.get("do_normalize", True):
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    # Means may refer to 0..255: what counts is (pixel * factor - mean) / std.
+    factor = 255 * float(content.get("rescale_factor") or 1 / 255) if content.get("do_rescale", True) else 255
+    return replace(
+        default,
+        short_side=int(size.get("shortest_edge") or default.short_side),
+        long_side=int(size.get("longest_edge") or default.long_side),
+        exact=exact or (None if told else default.exact),
+        mean=_triple([value / factor for value in mean]),
+        std=_triple([value / factor for value in std]),
     )
 
 

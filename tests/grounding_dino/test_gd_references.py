@@ -15,7 +15,8 @@ from PIL import Image as Pillow
 
 from autolabel.types import Image, Instances, Prompt, Sample
 from autolabel_grounding_dino.features import ImageFeatures
-from autolabel_grounding_dino.labeler import GroundingDino, SeenImage
+from autolabel_grounding_dino.grounded import SeenImage
+from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.network import Answer
 
 GDINO = SHARED / "gdino"

@@ -1,0 +1,15 @@
+"""Labelers from transformers: OWLv2, MM-Grounding-DINO, OmDet-Turbo, SAM, SAM 2, SAM 3."""
+
+from __future__ import annotations
+
+from autolabel.hookspecs import hookimpl
+from autolabel.strategies import Labeler
+
+
+@hookimpl
+def autolabel_labelers() -> list[type[Labeler]]:
+    """Offer the detectors and segmenters."""
+    from autolabel_transformers.mm_grounding_dino import MmGroundingDino
+    from autolabel_transformers.owlv2 import Owlv2
+
+    return [MmGroundingDino, Owlv2]

@@ -1,0 +1,79 @@
+"""Split phrases into the word pieces of CLIP's vocabulary, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+
+from autolabel.errors import WeightsError
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
+"""What stands alone before pieces are merged (openai/CLIP, simple_tokenizer.py)."""
+
+
+class ClipTokenizer:
+    """A folder's CLIP tokenizer: from tokenizer.json, else from vocab.json and merges.txt."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = _read(folder)
+        self.start, self.end = (self._mark(word, folder) for word in (START, END))
+
+    def _mark(self, word: str, folder: Path) -> int:
+        token: int | None = self._tokenizer.token_to_id(word)
+        if token is None:
+            raise WeightsError(f"{folder}: its tokenizer does not know {word}: it is not one of CLIP")
+        return token
+
+    def words(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a text, lower-cased; empty where nothing is left of it.
+
+        The marks of a text's start and end are left out wherever they stand: a phrase cannot end another.
+        """
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        return tuple(token for token in encoded.ids if token not in (self.start, self.end))
+
+    def sentence(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a text between the marks of start and end."""
+        return (self.start, *self.words(text), self.end)
+
+
+def _read(folder: Path) -> Tokenizer:
+    whole, vocabulary, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
+    try:
+        if whole.is_file():
+            tokenizer = Tokenizer.from_file(str(whole))
+        elif vocabulary.is_file() and merges.is_file():
+            tokenizer = _assemble(vocabulary, merges)
+        else:
+            raise WeightsError(
+                f"{folder}: no tokenizer in this folder", hint="expected tokenizer.json, or vocab.json and merges.txt"
+            )
+    except WeightsError:
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise WeightsError(f"{folder}: not a tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _assemble(vocabulary: Path, merges: Path) -> Tokenizer:
+    """Return CLIP's tokenizer as transformers puts it together from these two files."""
+    model = BPE.from_file(
+        str(vocabulary), str(merges), unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>"
+    )
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.add_special_tokens([START, END])
+    return tokenizer

@@ -1,0 +1,51 @@
+"""What the labelers here have in common: a Hugging Face folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from autolabel.errors import WeightsError
+from autolabel.strategies import Labeler
+from autolabel.weights import CheckpointPath, Licence, files_of, licence_of, locate
+from autolabel_grounding_dino.configuration import check_kind, read_configuration
+
+
+class FolderParams(Labeler.Params):
+    """Where the weights are."""
+
+    checkpoint: CheckpointPath
+    """A Hugging Face folder, or a name on the hub: ``org/name``, better ``org/name@revision``."""
+
+
+class FolderLabeler(Labeler):
+    """A labeler whose model is a folder as transformers writes it."""
+
+    kinds: ClassVar[tuple[str, ...]]
+    """The ``model_type`` that config.json may say."""
+
+    params: FolderParams
+
+    @cached_property
+    def folder(self) -> Path:
+        """Return the checked folder; raises WeightsError where it is missing or of another kind of model."""
+        path = locate(self.params.checkpoint)
+        if not path.is_dir():
+            raise WeightsError(f"{path}: a single file", hint="give the folder with its config.json")
+        check_kind(path, read_configuration(path), self.kinds)
+        return path
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Return the content of config.json."""
+        return read_configuration(self.folder)
+
+    def files(self) -> Sequence[Path]:
+        """Return the folder's weights, configuration, and tokenizer."""
+        return files_of(self.folder)
+
+    def licence(self) -> Licence:
+        """Return the licence that the folder states."""
+        return licence_of(self.folder)

@@ -1,0 +1,42 @@
+"""The detector that a spec names ``mm_grounding_dino``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autolabel_grounding_dino.configuration import check_kind, read_configuration
+from autolabel_grounding_dino.grounded import GroundedDetector
+from autolabel_grounding_dino.params import GroundedParams
+
+if TYPE_CHECKING:
+    from autolabel_grounding_dino.network import Network
+
+KIND = "mm-grounding-dino"
+
+
+class MmGroundingDino(GroundedDetector):
+    """Finds the objects that phrases name, with MM-Grounding-DINO (arXiv 2401.02361).
+
+    It is Grounding DINO but for the heads that compare boxes with words, so everything else, the faster kernels
+    included, is shared with that detector.
+    """
+
+    name = "mm_grounding_dino"
+
+    class Params(GroundedParams):
+        """See ``GroundedParams``."""
+
+    params: Params
+
+    def files(self) -> Sequence[Path]:
+        """Return the folder's files; raises WeightsError where it is not an MM-Grounding-DINO's."""
+        check_kind(self.path, read_configuration(self.path), (KIND,))
+        return super().files()
+
+    def read_network(self, path: Path, device: str) -> Network:
+        """Return the network of a Hugging Face folder."""
+        from autolabel_transformers.mm_network import load_mm_network
+
+        return load_mm_network(path, self.params, device=device)

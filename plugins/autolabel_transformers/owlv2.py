@@ -1,0 +1,151 @@
+"""The detector that a spec names ``owlv2``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator
+
+from autolabel.errors import MachineError
+from autolabel.strategies import Detector
+from autolabel.types import Instances, Prompt, Sample, Size
+from autolabel_grounding_dino.candidates import above
+from autolabel_grounding_dino.pixels import Shaping, read_shaping
+from autolabel_transformers.clip_tokenizer import ClipTokenizer
+from autolabel_transformers.folder import FolderLabeler, FolderParams
+from autolabel_transformers.owlv2_pixels import square
+from autolabel_transformers.phrases import Ids, sentences
+
+if TYPE_CHECKING:
+    from autolabel_transformers.owlv2_network import Owlv2Network, Patches
+
+LONGEST = 16
+"""Tokens that the text encoder reads, where config.json does not say."""
+SHAPING = Shaping(exact=(960, 960), mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+"""What transformers' processor does unless the folder says otherwise (CLIP's means)."""
+
+
+def _has_place(template: str) -> str:
+    if template.count("{}") != 1:
+        raise ValueError(f"a template must have one place {{}} for the phrase, got {template!r}")
+    return template
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SquareImage:
+    """Pixels as the network's size wants them, with the size that boxes refer to."""
+
+    pixels: npt.NDArray[np.float32]
+    """(side, side, 3) in 0..1."""
+    size: Size
+    """(height, width) of the upright image."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenImage:
+    """An image's patches on the device, which every round shares, and their boxes."""
+
+    patches: Patches
+    corners: npt.NDArray[np.float32]
+    """(patches, 4) x1, y1, x2, y2 in pixels."""
+
+
+class Owlv2(FolderLabeler, Detector):
+    """Finds the objects that phrases name, with OWLv2 (arXiv 2306.09683).
+
+    Every patch of the image proposes one box, whatever is asked; a phrase only scores them. So the image is seen once,
+    any number of phrases fits one pass, and a phrase's scores do not depend on the others.
+    """
+
+    name = "owlv2"
+    kinds = ("owlv2",)
+
+    class Params(FolderParams):
+        """The checkpoint and how it is asked."""
+
+        template: Annotated[str, AfterValidator(_has_place)] = "a photo of a {}"
+        """The sentence that a phrase is asked in; ``"{}"`` asks the phrase alone."""
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._network: Owlv2Network | None = None
+
+    @cached_property
+    def shaping(self) -> Shaping:
+        """Return the side that images are squeezed to, with the means of colours."""
+        return read_shaping(self.folder, SHAPING)
+
+    @cached_property
+    def tokenizer(self) -> ClipTokenizer:
+        """Return the folder's tokenizer."""
+        return ClipTokenizer(self.folder)
+
+    @property
+    def side(self) -> int:
+        """Return the side of the square that the network sees."""
+        return (self.shaping.exact or SHAPING.canvas((1, 1)))[0]
+
+    def sentences(self, prompt: Prompt) -> Mapping[Ids, tuple[int, ...]]:
+        """Return what is asked for a prompt, with the labels that each sentence stands for."""
+        limit = int((self.configuration.get("text_config") or {}).get("max_position_embeddings", LONGEST))
+        return sentences(prompt.phrases, self.tokenizer, limit=limit, template=self.params.template)
+
+    def batch_key(self, size: Size) -> tuple[int, ...]:
+        """Return one key for all images: all are squares of one size."""
+        return ()
+
+    def passes(self, prompt: Prompt) -> int:
+        """Return 1, or 0 where nothing is asked; raises ImageError where a phrase is empty or too long."""
+        return min(1, len(self.sentences(prompt)))
+
+    def load(self, device: str) -> None:
+        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+        from autolabel_transformers.owlv2_network import load_owlv2
+
+        self._network = load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device)
+
+    @property
+    def network(self) -> Owlv2Network:
+        """Return the loaded network; raises MachineError before ``load``."""
+        if self._network is None:
+            raise MachineError("the detector is not loaded: call load(device) first")
+        return self._network
+
+    def preprocess(self, sample: Sample) -> SquareImage:
+        """Pad and squeeze a sample's pixels; needs no model."""
+        height, width = sample.pixels.shape[:2]
+        return SquareImage(square(sample.pixels, self.side), (height, width))
+
+    def prepare(self, batch: Sequence[SquareImage]) -> Sequence[SeenImage]:
+        """Run the vision tower once over a batch."""
+        if not batch:
+            return []
+        seen = self.network.see(np.stack([image.pixels for image in batch]))
+        # The boxes' unit is the padded square's side.
+        return [
+            SeenImage(patches, corners * np.float32(max(image.size)))
+            for (patches, corners), image in zip(seen, batch, strict=True)
+        ]
+
+    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes."""
+        return [
+            self._ask(image, self.sentences(prompt), floor) for image, prompt in zip(prepared, prompts, strict=True)
+        ]
+
+    def _ask(self, image: SeenImage, asked: Mapping[Ids, tuple[int, ...]], floor: float) -> Instances:
+        if not asked:
+            return Instances.empty()
+        scores = self.network.ask(image.patches, list(asked))
+        return above(scores, image.corners, list(asked.values()), floor=floor)
+
+    def counters(self) -> dict[str, int]:
+        """Return counts: images that the vision tower saw, sentences read, questions put to an image."""
+        return dict(self._network.counts) if self._network else {}

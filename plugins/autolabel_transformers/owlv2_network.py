@@ -1,0 +1,96 @@
+"""OWLv2 in two steps that can be repeated apart: see an image, score its patches by sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from autolabel.errors import WeightsError
+from autolabel.weights import load_state_dict
+from autolabel_grounding_dino.pixels import Shaping
+from autolabel_grounding_dino.pretrained import Architecture, build
+from autolabel_transformers.phrases import Ids
+
+Floats = npt.NDArray[np.float32]
+OWLV2 = Architecture(title="an OWLv2", configuration="Owlv2Config", model="Owlv2ForObjectDetection")
+REMEMBERED = 4096
+"""Sentences whose features are kept."""
+SMALLEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patches:
+    """What one image's P patches are compared with sentences by."""
+
+    features: Tensor
+    """(P, width), of length 1."""
+    shift: Tensor
+    """(P, 1)."""
+    scale: Tensor
+    """(P, 1)."""
+
+
+class Owlv2Network:
+    """transformers' OWLv2, its towers called one by one."""
+
+    def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
+        self._model, self._device = model, device
+        self._mean, self._std = (torch.tensor(values, device=device) for values in (shaping.mean, shaping.std))
+        self._read = lru_cache(REMEMBERED)(self._read_anew)
+        self.counts = {"vision_passes": 0, "text_passes": 0, "forward_passes": 0}
+
+    @torch.inference_mode()
+    def see(self, images: Floats) -> list[tuple[Patches, Floats]]:
+        """Return the patches of each of B images (B, side, side, 3) in 0..1, with their boxes (P, 4).
+
+        Boxes are x1, y1, x2, y2 in parts of the side.
+        """
+        pixels = (torch.from_numpy(images).to(self._device) - self._mean) / self._std
+        grid = self._model.image_embedder(pixels.permute(0, 3, 1, 2))[0]
+        features = grid.flatten(1, 2)
+        self.counts["vision_passes"] += len(images)
+        head = self._model.class_head
+        alike = _unit(head.dense0(features))
+        shift, scale = head.logit_shift(features), head.elu(head.logit_scale(features)) + 1
+        boxes = self._model.box_predictor(features, grid)
+        centre, half = boxes[..., :2], boxes[..., 2:] / 2
+        corners = torch.cat([centre - half, centre + half], -1).float().cpu().numpy()
+        return [(Patches(*parts), corners[index]) for index, parts in enumerate(zip(alike, shift, scale, strict=True))]
+
+    @torch.inference_mode()
+    def ask(self, patches: Patches, asked: Sequence[Ids]) -> Floats:
+        """Return the scores (P, sentences) of an image's patches."""
+        self.counts["forward_passes"] += 1
+        read = torch.stack([self._read(ids) for ids in asked])
+        logits = (patches.features @ read.T + patches.shift) * patches.scale
+        scores: Floats = logits.sigmoid().float().cpu().numpy()
+        return scores
+
+    def _read_anew(self, ids: Ids) -> Tensor:
+        """Return one sentence's features (width,), of length 1; read alone, so that nothing else tells on them."""
+        self.counts["text_passes"] += 1
+        output = self._model.owlv2.get_text_features(torch.tensor([ids], device=self._device))
+        features: Tensor = output.pooler_output[0]
+        return _unit(features / features.norm())
+
+
+def _unit(features: Tensor) -> Tensor:
+    lengths: Tensor = features.norm(dim=-1, keepdim=True)
+    return features / (lengths + SMALLEST)
+
+
+def load_owlv2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> Owlv2Network:
+    """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
+    model = build(OWLV2, fields, load_state_dict(folder), path=folder)
+    side = model.config.vision_config.image_size
+    if shaping.exact != (side, side):
+        raise WeightsError(f"{folder}: the network wants squares of {side} pixels, its processor makes {shaping.exact}")
+    return Owlv2Network(model.to(device), shaping=shaping, device=device)

@@ -1,0 +1,154 @@
+"""Small Hugging Face folders with random weights in which every tensor matters, and what asks them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autolabel.strategies import Detector, Labeler
+from autolabel.types import Image, Instances, Prompt, Sample
+from autolabel_grounding_dino.tokenizer import BERT_BASE
+
+SWIN: dict[str, Any] = {
+    "model_type": "swin",
+    "embed_dim": 16,
+    "depths": [1, 1, 2, 1],
+    "num_heads": [1, 2, 4, 4],
+    "window_size": 4,
+    "image_size": 64,
+    "out_features": ["stage2", "stage3", "stage4"],
+}
+WORDS = ("a", "photo", "of", "the", "car", "cat", "dog", "red", "old", "boat", "hat", "detect", "cargo", "truck")
+
+
+def clip_files(folder: Path) -> int:
+    """Write a small CLIP vocabulary, in which WORDS are one piece each; return its size."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    letters = list(bytes_to_unicode().values())
+    pieces, merges = [*letters, *(letter + "</w>" for letter in letters)], []
+    for word in WORDS:
+        parts = [*word[:-1], word[-1] + "</w>"]
+        while len(parts) > 1:
+            merges.append(f"{parts[0]} {parts[1]}")
+            parts[:2] = [parts[0] + parts[1]]
+            pieces.append(parts[0])
+    unique = [*dict.fromkeys(pieces), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({piece: index for index, piece in enumerate(unique)}))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *dict.fromkeys(merges)]))
+    return len(unique)
+
+
+def write(model: Any, folder: Path, *, seed: int = 5) -> None:
+    """Fill a model with random numbers of a sensible size and save it."""
+    torch.manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        small = parameter.ndim < 2 or "embed" in name or "position" in name
+        torch.nn.init.normal_(parameter, std=0.2 if small else 1.2 / parameter[0].numel() ** 0.5)
+        if "norm" in name and name.endswith("weight"):
+            parameter.data += 1
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+        elif name.endswith("running_mean"):
+            buffer.normal_()
+    model.save_pretrained(folder)
+
+
+def processor(folder: Path, **settings: Any) -> None:
+    """Write what the folder's image processor does."""
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+def owlv2_folder(folder: Path) -> Path:
+    from transformers import Owlv2Config, Owlv2ForObjectDetection
+
+    words = clip_files(folder)
+    config = Owlv2Config(
+        text_config={
+            "vocab_size": words,
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "bos_token_id": words - 2,
+            "eos_token_id": words - 1,
+        },
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 48,
+            "patch_size": 8,
+        },
+        projection_dim=16,
+    )
+    write(Owlv2ForObjectDetection(config), folder)
+    processor(folder, size={"height": 48, "width": 48})
+    return folder
+
+
+def mm_folder(folder: Path) -> Path:
+    from transformers import MMGroundingDinoConfig, MMGroundingDinoForObjectDetection
+
+    config = MMGroundingDinoConfig(
+        backbone_config=SWIN,
+        text_config={
+            "model_type": "bert",
+            "vocab_size": 30522,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        d_model=64,
+        num_queries=30,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_ffn_dim=96,
+        decoder_ffn_dim=48,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_n_points=2,
+        decoder_n_points=3,
+        decoder_bbox_embed_share=False,
+        decoder_cls_embed_share=False,
+    )
+    write(MMGroundingDinoForObjectDetection(config), folder)
+    processor(folder, size={"shortest_edge": 64, "longest_edge": 100})
+    shutil.copy(BERT_BASE / "vocab.txt", folder / "vocab.txt")
+    return folder
+
+
+def photo(height: int, width: int, *phrases: str, seed: int = 0) -> Sample:
+    """Return a sample of smooth random pixels."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    pixels = np.kron(coarse, np.ones((-(-height // 8), -(-width // 8), 1), np.uint8))[:height, :width]
+    image = Image(id=f"{seed}.png", path=f"{seed}.png", size=(height, width))
+    return Sample(image=image, pixels=pixels, prompt=Prompt(phrases), instances=Instances.empty())
+
+
+def loaded(labeler: type[Labeler], folder: Path, **params: Any) -> Any:
+    """Return a labeler loaded on the CPU."""
+    made = labeler(labeler.Params.model_validate({"checkpoint": str(folder), **params}))
+    made.load("cpu")
+    return made
+
+
+def detect(detector: Detector, *samples: Sample, floor: float = 0.0) -> list[Instances]:
+    """Return what a detector finds in samples of one batch key, in one batch."""
+    items = detector.prepare([detector.preprocess(sample) for sample in samples])
+    return list(detector.detect(items, [sample.prompt for sample in samples], floor))
+
+
+def rows(boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return (N, 6) in an order of its own: label, score, box."""
+    table = np.column_stack([labels, scores, boxes]).astype(np.float64)
+    return table[np.lexsort((table[:, 2].round(2), table[:, 1].round(4), table[:, 0]))]
