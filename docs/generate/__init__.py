@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.generate import annealing, border, commands, errors, example, schedules, spec, tao
+from docs.generate import annealing, api, border, commands, errors, example, schedules, spec, tao
 
 DOCS = Path(__file__).resolve().parents[1]
 COMMAND = "python -m docs.generate"
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "annealing-rounds": annealing.rounds,
     "tao-mapped": tao.mapped,
     "tao-unused": tao.unused,
+    "api": api.functions,
     "hooks": border.hooks,
     "methods": border.methods,
     "checks": border.checks,

@@ -5,6 +5,7 @@ A comment on the line above a fenced block says what is done with it. All blocks
 ``<!-- run -->``             a console block: commands after ``$``, then what they print. A python block: is executed.
 ``<!-- run: exits 2 -->``    the block's last command ends with that exit code; without this it is 0.
 ``<!-- run: numbers vary -->``  only the words are compared, neither numbers nor hashes.
+``<!-- run: needs pandas -->``  the block is left out where that library is not installed; its warnings are its own.
 ``<!-- file: NAME -->``      the block is written to NAME.
 ``<!-- soak ... -->``        as ``run``, but only in the long form of the tests.
 
@@ -24,9 +25,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from warnings import catch_warnings
 
 from autolabel.cli import app
 
@@ -135,7 +138,10 @@ def play_block(block: Block, page: Path, folder: Path, names: dict[str, Any], *,
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(block.text, encoding="utf-8")
     elif block.language == "python":
-        with inside(folder):
+        needed = re.search(r"needs (\w+)", block.about)
+        if needed and find_spec(needed[1]) is None:
+            return block
+        with inside(folder), catch_warnings(action="ignore" if needed else None):
             exec(compile(block.text, place, "exec"), names)
     else:
         return play_console(block, place, folder, path=path)

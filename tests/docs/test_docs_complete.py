@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from docs.generate import api
 from docs_pages import ROOT, pages
 
+import autolabel
 from autolabel import hookspecs
 from autolabel.cli.app import app
 from autolabel.errors import SpecError
@@ -36,6 +38,10 @@ def test_every_hook_is_described() -> None:
     hooks = [name for name in vars(hookspecs) if name.startswith("autolabel_")]
     assert len(hooks) == 4
     assert all(f"`{name}(" in text("plugins.md") for name in hooks)
+
+
+def test_every_function_of_the_python_api_is_described() -> None:
+    assert sorted(api.STEPS) == sorted(autolabel.__all__)
 
 
 def test_every_command_and_option_is_described() -> None:

@@ -69,8 +69,7 @@ def spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str
 
 def load(words: list[str] | None, option: str | None) -> Any:
     """Read the spec that a command line names, with its overrides; return it with the registry."""
-    from autolabel.registry import discover
-    from autolabel.spec.load import load_spec
+    from autolabel import discover, load_spec
 
     path, overrides = spec_and_overrides(words, option)
     registry = discover()
@@ -109,8 +108,8 @@ def plan(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
 ) -> None:
     """Show what a spec would do: rounds, devices, batches, forward passes, files."""
+    from autolabel import compile_plan
     from autolabel.plan import model
-    from autolabel.plan.compile import compile_plan
 
     loaded, registry = load(words, spec)
     compiled = compile_plan(loaded, registry=registry, limit=limit)
@@ -138,8 +137,8 @@ def generate(
     json: AsJson = False,
 ) -> None:
     """Label the images of a spec; the same command resumes after an interruption."""
-    from autolabel.plan.compile import compile_plan
-    from autolabel.run.generate import generate as run
+    from autolabel import compile_plan
+    from autolabel import generate as run
 
     loaded, registry = load(words, spec)
     console.notices(loaded.notices)
@@ -176,7 +175,7 @@ def export(
     thresholds: Thresholds = None,
 ) -> None:
     """Write a finished run's labels in another format."""
-    from autolabel.registry import discover
+    from autolabel import discover
     from autolabel.run.export import export_run
 
     words = list(words or [])
@@ -197,9 +196,9 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Measure a run's labels against the truth."""
+    from autolabel import read_labels
     from autolabel.evaluate import evaluate as measure
     from autolabel.evaluate.table import render
-    from autolabel.run.ledger import read_labels
     from autolabel.run.select import sure_labels
 
     labels = read_labels(run) if thresholds is None else sure_labels(run, thresholds)
@@ -255,7 +254,7 @@ def apply_review(
     review: Annotated[Path, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
 ) -> None:
     """Take a person's decisions in; this and later exports never overwrite them."""
-    from autolabel.registry import discover
+    from autolabel import discover
     from autolabel.run.outputs import review_run
 
     merged = review_run(run, review, registry=discover())
@@ -268,7 +267,7 @@ app.command()(explain.explain)
 @app.command()
 def plugins(json: AsJson = False) -> None:
     """List every strategy that installed packages offer."""
-    from autolabel.registry import discover
+    from autolabel import discover
 
     console.print_plugins(discover(), json=json)
 
@@ -285,8 +284,9 @@ def new_plugin_command(
     into: Annotated[Path, typer.Option("--into", help="The folder that the package is written into.")] = Path(),
 ) -> None:
     """Write a package of strategies to start from, ready to install and test."""
+    from autolabel import discover
     from autolabel.cli.new_plugin import new_plugin
-    from autolabel.registry import KINDS, discover
+    from autolabel.registry import KINDS
 
     folder, written = new_plugin(name, into, kinds=kind or KINDS, registry=discover())
     for path in written:

@@ -1,0 +1,23 @@
+"""The reference of the Python API: what ``import autolabel`` offers."""
+
+from __future__ import annotations
+
+import inspect
+
+import autolabel
+from docs.generate.border import spaced
+from docs.generate.markdown import plain
+
+STEPS = ("discover", "load_spec", "compile_plan", "generate", "read_labels")
+"""All of them, in the order in which they are called."""
+
+
+def functions() -> str:
+    """Return each function with its signature and what its docstring says."""
+    return "\n\n".join(described(name) for name in STEPS)
+
+
+def described(name: str) -> str:
+    """Return one function's entry."""
+    function = getattr(autolabel, name)
+    return f"#### `{name}`\n\n```python\n{name}{spaced(function)}\n```\n\n{plain(inspect.getdoc(function))}"
