@@ -106,6 +106,12 @@ def test_every_test_that_is_named_exists() -> None:
         assert f"def {function}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{function}"
 
 
+def test_every_bug_of_a_peer_names_a_test_of_ours() -> None:
+    rows = [line for line in text("bugs.md").splitlines() if line.startswith("| ") and not line.startswith("| bug |")]
+    assert len(rows) >= 45
+    assert all(re.search(r"`tests/[\w/]+\.py::\w+`[^|]*\|$", row) for row in rows)
+
+
 def test_files_of_the_repository_that_are_named_exist() -> None:
     folders = r"(?:specs|examples|schema|training|checkpoints|benchmarks|src|plugins)"
     for page in (*DOCS.glob("*.md"), ROOT / "README.md"):
