@@ -1,14 +1,22 @@
-"""Multi-scale deformable sampling without ``grid_sample``: compiled on a CPU, a weighted sum of rows elsewhere."""
+"""Multi-scale deformable attention without ``grid_sample``: by numba or Triton, else a weighted sum of rows."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-3
+"""How far a kernel may be off on a GPU, whose products may be rounded, before another is used."""
 
 
 class BagSampling(nn.Module):
@@ -65,43 +73,135 @@ def _gather(table: Tensor, shapes: Tensor, starts: Tensor, places: Tensor, weigh
     )
 
 
-class CompiledSampling(nn.Module):
-    """The same on a CPU in float32, compiled by numba, with torch's number of threads; equal for any number of them."""
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""The heart of deformable attention.
 
-    def __init__(self) -> None:
+From value (batch, tokens, heads, channels), the levels' shapes (levels, 2) as height, width and first tokens (levels,),
+references (batch, queries, levels, 2 or 4) as points x, y or boxes x, y, width, height in 0..1, and what the queries'
+projections give (batch, queries, heads * levels * points * 3), offsets before logits, both float32, it makes
+(batch, queries, heads, channels).
+"""
+
+
+class FusedAttention(nn.Module):
+    """Stand-in for transformers' ``GroundingDinoMultiscaleDeformableAttention``: same weights, same result.
+
+    Offsets and weights come out of one product, in float32 under autocast too; the kernel does the rest.
+    """
+
+    def __init__(self, stock: Any, kernel: Kernel) -> None:
         super().__init__()
-        from autolabel_grounding_dino.compiled import sample
-
-        self._sample: Any = sample
-        self._pool: ThreadPoolExecutor | None = None
+        self._kernel, self._heads = kernel, stock.n_heads
+        self.value_proj, self.output_proj = stock.value_proj, stock.output_proj
+        drawing = (stock.sampling_offsets, stock.attention_weights)
+        self.drawn_weight = nn.Parameter(torch.cat([part.weight for part in drawing]), requires_grad=False)
+        self.drawn_bias = nn.Parameter(torch.cat([part.bias for part in drawing]), requires_grad=False)
 
     def forward(
         self,
-        value: Tensor,
-        value_spatial_shapes: Tensor,
-        value_spatial_shapes_list: list[tuple[int, int]],
-        level_start_index: Tensor,
-        sampling_locations: Tensor,
-        attention_weights: Tensor,
-        im2col_step: int,
-    ) -> Tensor:
-        """Return (batch, queries, heads * channels), as ``BagSampling`` does."""
-        batch, queries, heads = sampling_locations.shape[:3]
-        result = value.new_zeros(batch, queries, heads, value.shape[3])
-        tensors = (value, value_spatial_shapes, level_start_index, sampling_locations, attention_weights, result)
-        arrays = [tensor.contiguous().numpy() for tensor in tensors]
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        position_embeddings: Tensor | None = None,
+        reference_points: Tensor | None = None,
+        spatial_shapes: Tensor | None = None,
+        spatial_shapes_list: list[tuple[int, int]] | None = None,
+        level_start_index: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, None]:
+        """Return what queries (batch, Q, width) take from places (batch, S, width); weights are not kept.
+
+        ``attention_mask`` (batch, S) is True where a place is valid; for the others see ``Kernel``.
+        """
+        assert encoder_hidden_states is not None and reference_points is not None
+        assert spatial_shapes is not None and level_start_index is not None
+        queries = hidden_states if position_embeddings is None else hidden_states + position_embeddings
+        with torch.autocast(queries.device.type, enabled=False):
+            drawn = functional.linear(queries.float(), self.drawn_weight, self.drawn_bias)
+        value = self.value_proj(encoder_hidden_states)
+        if attention_mask is not None and not (value.device.type == "cpu" and bool(attention_mask.all())):
+            value = value.masked_fill(~attention_mask[..., None], 0.0)
+        value = torch.unflatten(value, -1, (self._heads, -1))
+        result = self._kernel(value, spatial_shapes, level_start_index, reference_points.float(), drawn)
+        return self.output_proj(result.flatten(2)), None
+
+
+class NumbaKernel:
+    """The kernel on a CPU, with torch's number of threads; equal bits for any number of them."""
+
+    def __init__(self) -> None:
+        from autolabel_grounding_dino.compiled import attend
+
+        self._attend: Any = attend
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __call__(self, value: Tensor, shapes: Tensor, starts: Tensor, references: Tensor, drawn: Tensor) -> Tensor:
+        """Return (batch, queries, heads, channels) in float32."""
+        result = torch.zeros(*drawn.shape[:2], *value.shape[2:])
+        tensors = (value.float(), shapes, starts, references, drawn, result)
+        arrays, queries = [tensor.contiguous().numpy() for tensor in tensors], drawn.shape[1]
         threads = min(torch.get_num_threads(), queries)
         if threads == 1:
-            self._sample(*arrays, 0, queries)
-            return result.flatten(2)
+            self._attend(*arrays, 0, queries)
+            return result
         self._pool = self._pool or ThreadPoolExecutor(threads, thread_name_prefix="sampling")
         edges = [queries * part // threads for part in range(threads + 1)]
-        list(self._pool.map(lambda first, last: self._sample(*arrays, first, last), edges[:-1], edges[1:]))
-        return result.flatten(2)
+        list(self._pool.map(lambda first, last: self._attend(*arrays, first, last), edges[:-1], edges[1:]))
+        return result
 
 
-def fastest_sampling(device: str) -> nn.Module | None:
-    """Return the quickest exact stand-in on a device, or None where transformers' own is to stay."""
+def quickened(stock: Any, device: str) -> Any:
+    """Return the quickest exact form of a deformable attention module on a device; transformers' own on mps."""
+    kernel = fastest_kernel(device)
+    if kernel is not None:
+        return FusedAttention(stock, kernel)
+    if not device.startswith("mps"):
+        stock.attn = BagSampling()
+    return stock
+
+
+def fastest_kernel(device: str) -> Kernel | None:
+    """Return the kernel that works on a device, or None: numba's on a CPU, Triton's on a GPU that passes a trial."""
     if device == "cpu" and find_spec("numba") is not None:
-        return CompiledSampling()
-    return None if device.startswith("mps") else BagSampling()
+        return numba_kernel()
+    if device.startswith("cuda") and find_spec("triton") is not None:
+        return triton_kernel(device)
+    return None
+
+
+@cache
+def numba_kernel() -> NumbaKernel:
+    """Return the process's kernel, with its threads."""
+    return NumbaKernel()
+
+
+@cache
+def triton_kernel(device: str) -> Kernel | None:
+    """Return Triton's kernel where it compiles on ``device`` and agrees with torch, else None and a warning."""
+    try:
+        from autolabel_grounding_dino.triton_kernel import attend
+
+        apart = disagreement(attend, device)
+    except Exception as error:  # compilers fail in many ways, and there is another form
+        log.warning("Triton's kernel does not run on %s, torch's is used: %s", device, str(error).splitlines()[:1])
+        return None
+    if apart > TOLERANCE:
+        log.warning("Triton's kernel is %.1e off on %s, torch's is used", apart, device)
+        return None
+    return attend
+
+
+def disagreement(kernel: Kernel, device: str) -> float:
+    """Return the largest difference of a kernel from ``BagSampling`` on a small made-up case."""
+    generator = torch.Generator().manual_seed(0)
+    spatial = torch.tensor([[5, 7], [3, 2]], device=device)
+    starts = torch.tensor([0, 35], device=device)
+    value = torch.randn(2, 41, 4, 8, generator=generator).to(device)
+    references = torch.rand(2, 37, 2, 2, generator=generator).to(device)
+    drawn = torch.randn(2, 37, 4 * 2 * 3 * 3, generator=generator).to(device) * 2
+    offsets, logits = torch.split(drawn, [4 * 2 * 3 * 2, 4 * 2 * 3], -1)
+    places = references[:, :, None, :, None] + offsets.view(2, 37, 4, 2, 3, 2) / spatial.flip(-1)[:, None]
+    weights = logits.view(2, 37, 4, 6).softmax(-1).view(2, 37, 4, 2, 3)
+    expected = BagSampling()(value, spatial, [(5, 7), (3, 2)], starts, places, weights, 64)
+    return float((kernel(value, spatial, starts, references, drawn).flatten(2) - expected).abs().max())

@@ -158,7 +158,7 @@ class GroundedDetector(Detector):
             pixels, valid = to_tensor(
                 [image.pixels for image in batch], self._canvas(batch), self.shaping, self._device
             )
-            features = self.network.vision.encode(pixels, valid)
+            features = self.network.see(pixels, valid)
         return [SeenImage(features.item(index), image.size) for index, image in enumerate(batch)]
 
     def _canvas(self, batch: Sequence[ResizedImage]) -> Size:

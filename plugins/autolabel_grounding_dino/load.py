@@ -16,10 +16,11 @@ from autolabel_grounding_dino.attention import TablelessAttention
 from autolabel_grounding_dino.configuration import read_configuration
 from autolabel_grounding_dino.configure import configure, read_text_configuration
 from autolabel_grounding_dino.convert import is_original, to_transformers, unwrapped
-from autolabel_grounding_dino.deformable import fastest_sampling
+from autolabel_grounding_dino.deformable import quickened
+from autolabel_grounding_dino.feed_forward import FeedForward
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.network import Network
-from autolabel_grounding_dino.params import GroundingDinoParams
+from autolabel_grounding_dino.params import GroundedParams, GroundingDinoParams
 from autolabel_grounding_dino.pretrained import Architecture, build
 from autolabel_grounding_dino.similarity import Similarity, read_similarity
 
@@ -28,12 +29,16 @@ log = logging.getLogger(__name__)
 GROUNDING_DINO = Architecture(
     title="a Grounding DINO", configuration="GroundingDinoConfig", model="GroundingDinoForObjectDetection"
 )
-FEED_FORWARD = ("GroundingDinoDeformableLayer", "GroundingDinoDecoderLayer", "GroundingDinoTextEnhancerLayer")
-"""Layers whose activation may overwrite its input: nothing else reads it."""
+FEED_FORWARD = {
+    "GroundingDinoDeformableLayer": "activation_fn",
+    "GroundingDinoDecoderLayer": "activation_fn",
+    "GroundingDinoTextEnhancerLayer": "activation",
+}
+"""Layers that end in two linear ones, with the name of the activation between them."""
 
 
 def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path | None, device: str) -> Network:
-    """Return the network of a checkpoint file or folder on ``device``, in float32.
+    """Return the network of a checkpoint file or folder on ``device``, its weights in float32.
 
     ``text_folder`` holds the text encoder's configuration, for files that carry none. Raises WeightsError where the
     tensors do not fit, naming the first of them.
@@ -47,22 +52,23 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
     else:
         model = build(GROUNDING_DINO, _configuration(path), state, path=path)
         proposing = deciding = Similarity()
-    return assemble(model, device=device, proposing=proposing, deciding=deciding, num_queries=params.num_queries)
+    return assemble(model, params, device=device, proposing=proposing, deciding=deciding)
 
 
 def assemble(
-    model: Any, *, device: str, proposing: Similarity, deciding: Similarity, num_queries: int | None
+    model: Any, params: GroundedParams, *, device: str, proposing: Similarity, deciding: Similarity
 ) -> Network:
     """Return the network around transformers' model, moved to ``device``, with faster parts in exact places.
 
     Warns where more boxes are wanted than the model has.
     """
-    found = model.config.num_queries
-    if num_queries is not None and num_queries > found:
-        log.warning("num_queries is %s in the spec, the checkpoint has %s", num_queries, found)
+    wanted, found = params.num_queries, model.config.num_queries
+    if wanted is not None and wanted > found:
+        log.warning("num_queries is %s in the spec, the checkpoint has %s", wanted, found)
     _quicken(model, device)
     model.to(device)
-    return Network(model, device=device, proposing=proposing, deciding=deciding, num_queries=num_queries)
+    half = params.precision == "bfloat16"
+    return Network(model, device=device, proposing=proposing, deciding=deciding, num_queries=wanted, half=half)
 
 
 def _configuration(path: Path) -> dict[str, Any]:
@@ -93,19 +99,20 @@ def _similarities(
 
 
 def _quicken(model: Any, device: str) -> None:
-    """Put exact but faster forms in the place of attention, of deformable sampling and of fusing image and text."""
-    sampling = fastest_sampling(device)
+    """Put exact but faster forms in the place of attentions, feed-forward layers, and of fusing image and text."""
     for module in list(model.modules()):
         kind = _kind(module)
-        if sampling is not None and kind == "GroundingDinoMultiscaleDeformableAttention":
-            module.attn = sampling
-        elif kind == "GroundingDinoFusionLayer":
+        if kind == "GroundingDinoFusionLayer":
             module.attn = ReassociatedFusion(module.attn)
+        elif kind in FEED_FORWARD and isinstance(getattr(module, FEED_FORWARD[kind]), nn.ReLU):
+            module.fc1 = FeedForward(module.fc1, module.fc2)
+            module.fc2 = nn.Identity()
+            setattr(module, FEED_FORWARD[kind], nn.Identity())
         for name, part in list(module.named_children()):
             if _kind(part) == "GroundingDinoMultiheadAttention":
                 setattr(module, name, TablelessAttention(part))
-            elif kind in FEED_FORWARD and isinstance(part, nn.ReLU):
-                setattr(module, name, nn.ReLU(inplace=True))
+            elif _kind(part) == "GroundingDinoMultiscaleDeformableAttention":
+                setattr(module, name, quickened(part, device))
 
 
 def _kind(module: nn.Module) -> str:

@@ -39,21 +39,34 @@ class Network:
         proposing: Similarity,
         deciding: Similarity,
         num_queries: int | None = None,
+        half: bool = False,
     ) -> None:
         self._head, self._model = model, model.model
         self._proposing, self._deciding = proposing, deciding
         self._queries = min(num_queries or model.config.num_queries, model.config.num_queries)
         self.vision = VisionEncoder(self._model)
         self.text = TextEncoder(self._model.text_backbone, self._model.text_projection, device=device)
+        self._device, self._half = torch.device(device).type, half
         self.passes = 0
+
+    def see(self, pixels: Tensor, valid: Tensor) -> ImageFeatures:
+        """Return the features of images; see ``VisionEncoder.encode``."""
+        with self._precision():
+            return self.vision.encode(pixels, valid)
+
+    def _precision(self) -> torch.autocast:
+        """Return the context of the wide products: bfloat16 where asked for; ranks and boxes stay in float32."""
+        return torch.autocast(self._device, torch.bfloat16, enabled=self._half)
 
     def ask(self, images: ImageFeatures, captions: Sequence[tuple[int, ...]]) -> Answer:
         """Return what one caption an image, as token ids, finds: each answer as if it were alone."""
         text = self.text.batch(captions)
         self.passes += len(captions)
-        seen, read = self._encode(images, text)
+        with self._precision():
+            seen, read = self._encode(images, text)
         references = self._propose(images, seen, read, text)
-        queries, references = self._decode(images, text, seen=seen, read=read, references=references)
+        with self._precision():
+            queries, references = self._decode(images, text, seen=seen, read=read, references=references)
         logits = self._deciding(queries, read).masked_fill(~text.valid[:, None], -torch.inf)
         boxes = (self._head.bbox_embed[-1](queries) + _logit(references)).sigmoid()
         return Answer(logits.float(), boxes.float())
@@ -74,7 +87,7 @@ class Network:
             text_position_ids=text.positions,
             return_dict=True,
         )
-        return output.last_hidden_state_vision, output.last_hidden_state_text
+        return output.last_hidden_state_vision.float(), output.last_hidden_state_text.float()
 
     def _propose(self, images: ImageFeatures, seen: Tensor, read: Tensor, text: TextBatch) -> Tensor:
         """Return the boxes (B, Q, 4) of the places that match some token best."""
@@ -93,6 +106,7 @@ class Network:
         hidden = self._model.query_position_embeddings.weight[: references.shape[1]].expand(len(seen), -1, -1)
         ratios = torch.cat([images.ratios, images.ratios], -1)[:, None]
         padding = torch.zeros_like(text.valid, dtype=seen.dtype).masked_fill(~text.valid, torch.finfo(seen.dtype).min)
+        shapes, starts = _tensor(images), _starts(images)
         last = len(decoder.layers) - 1
         for number, layer in enumerate(decoder.layers):
             placed = references[:, :, None] * ratios
@@ -100,17 +114,17 @@ class Network:
                 hidden_states=hidden,
                 position_embeddings=decoder.reference_points_head(_sine_code(placed[:, :, 0], hidden.shape[-1] // 2)),
                 reference_points=placed,
-                spatial_shapes=_tensor(images),
+                spatial_shapes=shapes,
                 spatial_shapes_list=list(images.shapes),
-                level_start_index=_starts(images),
+                level_start_index=starts,
                 vision_encoder_hidden_states=seen,
                 vision_encoder_attention_mask=images.valid,
                 text_encoder_hidden_states=read,
                 text_encoder_attention_mask=padding[:, None, None],
             )[0]
             if number < last:
-                references = (decoder.bbox_embed[number](hidden) + _logit(references)).sigmoid()
-        return decoder.layer_norm(hidden), references
+                references = (decoder.bbox_embed[number](hidden).float() + _logit(references)).sigmoid()
+        return decoder.layer_norm(hidden).float(), references
 
 
 def _tensor(images: ImageFeatures) -> Tensor:

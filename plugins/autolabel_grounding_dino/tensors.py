@@ -26,7 +26,12 @@ def to_tensor(
     std = torch.tensor(shaping.std, device=device)[:, None, None]
     for row, image in enumerate(images):
         height, width = image.shape[:2]
-        colours = torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)
+        colours = _moved(torch.from_numpy(np.array(image)), device).permute(2, 0, 1)
         pixels[row, :, :height, :width] = (colours.float() / 255 - mean) / std
         valid[row, :height, :width] = True
     return pixels, valid
+
+
+def _moved(tensor: Tensor, device: str) -> Tensor:
+    """Return a tensor on the device; a GPU copies it from pinned memory while it computes."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)

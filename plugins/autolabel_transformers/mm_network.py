@@ -30,10 +30,10 @@ def load_mm_network(path: Path, params: GroundedParams, *, device: str) -> Netwo
     model = build(MM_GROUNDING_DINO, fields, load_state_dict(path), path=path)
     return assemble(
         model,
+        params,
         device=device,
         proposing=_similarity(model.model.encoder_output_class_embed, model.config.d_model),
         deciding=_similarity(model.class_embed[-1], model.config.d_model),
-        num_queries=params.num_queries,
     )
 
 

@@ -18,7 +18,8 @@ from transformers.models.grounding_dino import modeling_grounding_dino as stock
 
 from autolabel_grounding_dino import compiled
 from autolabel_grounding_dino.attention import TablelessAttention
-from autolabel_grounding_dino.deformable import BagSampling, CompiledSampling, fastest_sampling
+from autolabel_grounding_dino.deformable import BagSampling, FusedAttention, NumbaKernel, quickened
+from autolabel_grounding_dino.feed_forward import ROWS, FeedForward
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.network import _sine_code
@@ -40,46 +41,108 @@ def sampling_inputs(batch: int, queries: int, shapes: list[tuple[int, int]]) -> 
     return value, spatial, shapes, starts, places, weights, 64
 
 
-@pytest.mark.parametrize("form", [BagSampling, CompiledSampling])
 @pytest.mark.parametrize("shapes", [[(7, 5), (4, 3), (1, 1)], [(1, 9)], [(13, 8), (6, 4)]])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_sampling_is_that_of_transformers(form: type, shapes: list[tuple[int, int]], batch: int) -> None:
+def test_sampling_is_that_of_transformers(shapes: list[tuple[int, int]], batch: int) -> None:
     inputs = sampling_inputs(batch, 11, shapes)
     expected = stock.MultiScaleDeformableAttention()(*inputs)
-    assert torch.allclose(form()(*inputs), expected, atol=1e-5)
+    assert torch.allclose(BagSampling()(*inputs), expected, atol=1e-5)
 
 
-def test_compiled_sampling_is_equal_for_any_number_of_threads() -> None:
-    inputs = sampling_inputs(2, 23, [(9, 9), (4, 4)])
-    before = torch.get_num_threads()
+def deformable(shapes: list[tuple[int, int]], *, boxes: bool, masked: bool) -> tuple[Any, dict[str, Any]]:
+    """Return a random attention module of transformers with arguments that reach beyond the maps."""
+    torch.manual_seed(len(shapes))
+    config = GroundingDinoConfig(d_model=24, num_feature_levels=len(shapes))
+    module = stock.GroundingDinoMultiscaleDeformableAttention(config, num_heads=3, n_points=2).eval()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    spatial = torch.tensor(shapes)
+    count = int(spatial.prod(1).sum())
+    places = torch.randn(2, count, 24)
+    arguments = {
+        "hidden_states": torch.randn(2, 11, 24),
+        "position_embeddings": torch.randn(2, 11, 24),
+        "encoder_hidden_states": places,
+        "attention_mask": torch.rand(2, count) < 0.6 if masked else torch.ones(2, count, dtype=torch.bool),
+        "reference_points": torch.rand(2, 11, len(shapes), 4 if boxes else 2) * 1.2 - 0.1,
+        "spatial_shapes": spatial,
+        "spatial_shapes_list": shapes,
+        "level_start_index": torch.cat([spatial.new_zeros(1), spatial.prod(1).cumsum(0)[:-1]]),
+    }
+    return module, arguments
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("boxes", [False, True])
+@pytest.mark.parametrize("shapes", [[(7, 5), (4, 3), (1, 1)], [(1, 9)], [(13, 8), (6, 4)]])
+def test_compiled_attention_is_that_of_transformers(shapes: list[tuple[int, int]], boxes: bool, masked: bool) -> None:
+    module, arguments = deformable(shapes, boxes=boxes, masked=masked)
+    with torch.no_grad():
+        expected, _ = module(**arguments)
+        result, _ = FusedAttention(module, NumbaKernel())(**arguments)
+        still, _ = FusedAttention(module, NumbaKernel())(**arguments | {"position_embeddings": None})
+    assert torch.allclose(result, expected, atol=2e-5)
+    assert not torch.allclose(still, expected, atol=1e-2)
+
+
+def test_compiled_attention_is_equal_for_any_number_of_threads() -> None:
+    module, arguments = deformable([(9, 9), (4, 4)], boxes=True, masked=False)
+    form, before = FusedAttention(module, NumbaKernel()), torch.get_num_threads()
     results = []
     try:
         for threads in (1, 2, 5, 40):
             torch.set_num_threads(threads)
-            results.append(CompiledSampling()(*inputs))
+            with torch.no_grad():
+                results.append(form(**arguments)[0])
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(result, results[0]) for result in results)
 
 
-@pytest.mark.parametrize(("device", "form"), [("cpu", CompiledSampling), ("cuda:0", BagSampling), ("mps", type(None))])
-def test_each_device_gets_its_form(device: str, form: type) -> None:
-    assert type(fastest_sampling(device)) is form
+@pytest.mark.parametrize("device", ["cpu", "cuda:0", "mps"])
+def test_each_device_gets_its_form(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autolabel_grounding_dino.deformable.triton_kernel", lambda device: None)
+    module, _ = deformable([(2, 2)], boxes=False, masked=False)
+    own = type(module.attn)
+    form = quickened(module, device)
+    wanted = {"cpu": FusedAttention, "cuda:0": type(module), "mps": type(module)}[device]
+    assert type(form) is wanted
+    assert type(module.attn) is (BagSampling if device == "cuda:0" else own)
 
 
 def test_without_numba_the_torch_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autolabel_grounding_dino.deformable.find_spec", lambda name: None)
-    assert isinstance(fastest_sampling("cpu"), BagSampling)
+    module, _ = deformable([(2, 2)], boxes=False, masked=False)
+    assert isinstance(quickened(module, "cpu").attn, BagSampling)
 
 
 def test_the_kernel_is_compiled_where_no_folder_for_it_can_be_written() -> None:
-    names: dict[str, Any] = {"floor": math.floor, "np": np}
-    exec(inspect.getsource(compiled._sample).replace(": Any", ""), names)
-    inputs = sampling_inputs(1, 5, [(4, 4)])
-    result = torch.zeros(1, 5, 3, 8)
-    arrays = [inputs[index].numpy() for index in (0, 1, 3, 4, 5)]
-    compiled._compile(names["_sample"])(*arrays, result.numpy(), 0, 5)
-    assert torch.allclose(result.flatten(2), CompiledSampling()(*inputs), atol=1e-6)
+    names: dict[str, Any] = {"exp": math.exp, "floor": math.floor, "np": np}
+    exec(inspect.getsource(compiled._attend).replace(": Any", ""), names)
+    value, shapes, _, starts, places, *_ = sampling_inputs(1, 5, [(4, 4)])
+    drawn, references = torch.randn(1, 5, 3 * 2 * 3), places[:, :, 0, :, 0].contiguous()
+    results = [torch.zeros(1, 5, 3, 8) for _ in range(2)]
+    for kernel, result in zip((compiled._compile(names["_attend"]), compiled.attend), results, strict=True):
+        kernel(*(tensor.numpy() for tensor in (value, shapes, starts, references, drawn, result)), 0, 5)
+    assert torch.allclose(*results, atol=1e-6)
+    assert results[0].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("rows", [1, ROWS, ROWS + 1, 2 * ROWS + 7])
+def test_feed_forward_in_parts_is_that_of_the_whole(rows: int) -> None:
+    widen, narrow = torch.nn.Linear(8, 32), torch.nn.Linear(32, 8)
+    hidden = torch.randn(2, rows, 8)
+    with torch.no_grad():
+        expected = narrow(widen(hidden).relu())
+        result = FeedForward(widen, narrow)(hidden)
+    assert result.shape == expected.shape
+    assert torch.allclose(result, expected, atol=1e-6)
+
+
+def test_every_layer_of_a_loaded_network_has_its_quick_parts(detector: GroundingDino) -> None:
+    kinds = [type(module).__name__ for module in detector.network._model.modules()]
+    assert kinds.count("FusedAttention") == 2 + 2
+    assert kinds.count("FeedForward") == 2 + 2 + 2
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -160,3 +223,21 @@ def test_the_network_answers_as_transformers_forward_does(detector: GroundingDin
     assert torch.allclose(answer.boxes, expected.pred_boxes, atol=5e-5)
     assert answer.logits[0].std() > 0.5
     assert answer.boxes.std() > 0.05
+
+
+def test_bfloat16_moves_answers_a_little(folder: Path) -> None:
+    answers = []
+    for precision in ("float32", "bfloat16"):
+        detector = GroundingDino(
+            GroundingDino.Params.model_validate({"checkpoint": str(folder), "precision": precision})
+        )
+        detector.load("cpu")
+        pixels = torch.randn(2, 3, 72, 96, generator=torch.Generator().manual_seed(3))
+        captions = [detector.captions(photo(8, 8, "cat", "dog").prompt)[0].ids] * 2
+        with torch.inference_mode():
+            features = detector.network.see(pixels, torch.ones(2, 72, 96, dtype=torch.bool))
+            answers.append(detector.network.ask(features, captions))
+    exact, half = answers
+    assert half.logits.dtype == half.boxes.dtype == torch.float32
+    apart = (exact.boxes - half.boxes).abs()
+    assert 0 < apart.median() < 0.02
