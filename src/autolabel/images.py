@@ -148,7 +148,7 @@ def orientation(image: Pillow.Image) -> int | None:
 
 def is_plain_png(image: Pillow.Image) -> bool:
     """Return whether an image is a PNG that says nothing after its pixels: Pillow would decode those to see."""
-    stream = image.fp if image.format == "PNG" else None
+    stream: Any = getattr(image, "fp", None) if image.format == "PNG" else None
     if stream is None:
         return False
     place, plain, pixels = stream.tell(), True, False
