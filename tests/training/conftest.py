@@ -18,12 +18,15 @@ sys.path.insert(0, str(ROOT))
 from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 from training.detector.captions import CaptionWriter  # noqa: E402
-from training.detector.config import Recipe, plain, read_recipe, recipe_from  # noqa: E402
-from training.detector.features import CHANNELS, SCENES, STRIDES, FeatureCache  # noqa: E402
+from training.detector.config import Recipe  # noqa: E402
+from training.detector.data import Data  # noqa: E402
+from training.detector.features import CACHED_STRIDE, FROZEN_STAGES, MAPS_FILE, SCENES, FeatureCache  # noqa: E402
+from training.detector.model import freeze  # noqa: E402
 from training.detector.train import Ingredients  # noqa: E402
+from training.recipe import build, plain, read  # noqa: E402
 from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection  # noqa: E402
 
-from autolabel_grounding_dino.efficientnet import EfficientNetLite0Config  # noqa: E402
+from autolabel_grounding_dino.efficientnet import STAGE_CHANNELS, EfficientNetLite0Config  # noqa: E402
 
 SIZE = 64
 NAMES = ("red blood cell", "white blood cell", "platelet")
@@ -37,12 +40,12 @@ def one_thread() -> None:
 @pytest.fixture
 def recipe() -> Recipe:
     """The shipped recipe cut down to one real set, tiny pictures and two steps."""
-    raw = plain(read_recipe(ROOT / "training" / "detector.yaml"))
-    raw |= {"image_size": SIZE, "evaluate_every": 2, "save_every": 2}
+    raw = plain(read(Recipe, ROOT / "training" / "detector.yaml"))
+    raw |= {"image_size": SIZE, "evaluate_every": 2, "save_every_seconds": 600}
     raw["sets"] = {"bccd": {"views": 2, "turn": True}}
     raw["mixes"] = [{"start": 0, "shares": {"bccd": 0.5, SCENES: 0.5}}]
     raw["optimiser"] |= {"steps": 2, "batch": 2, "warmup": 1, "cooldown": 0.0}
-    return recipe_from(raw)
+    return build(Recipe, raw)
 
 
 @pytest.fixture
@@ -75,15 +78,14 @@ def tiny_model() -> Callable[[], GroundingDinoForObjectDetection]:
             disable_custom_kernels=True,
         )
         model = GroundingDinoForObjectDetection(config).eval()
-        model.model.text_backbone.requires_grad_(False)
-        model.model.backbone.conv_encoder.model.requires_grad_(False)
+        freeze(model)
         return model
 
     return build
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path) -> Data:
     """A COCO folder with two grey photos per split."""
     folder = tmp_path / "data" / "bccd"
     (folder / "images").mkdir(parents=True)
@@ -95,7 +97,7 @@ def data(tmp_path: Path) -> Path:
         boxes = [{"image_id": number, "category_id": 1, "bbox": [8, 8, 30, 20], "iscrowd": 0} for number in (1, 2)]
         coco = {"images": images, "annotations": boxes, "categories": categories}
         (folder / f"{split}.json").write_text(json.dumps(coco))
-    return tmp_path / "data"
+    return Data(tmp_path / "data")
 
 
 @pytest.fixture
@@ -104,9 +106,8 @@ def cache(tmp_path: Path) -> FeatureCache:
     folder = tmp_path / "features"
     folder.mkdir()
     generator = np.random.default_rng(0)
-    for channels, stride in zip(CHANNELS, STRIDES, strict=True):
-        shape = (4, channels, SIZE // stride, SIZE // stride)
-        np.save(folder / f"stride{stride}.npy", generator.standard_normal(shape).astype(np.float16))
+    shape = (4, STAGE_CHANNELS[FROZEN_STAGES], SIZE // CACHED_STRIDE, SIZE // CACHED_STRIDE)
+    np.save(folder / MAPS_FILE, generator.standard_normal(shape).astype(np.float16))
     described = {"bccd": list(NAMES), SCENES: ["red star", "blue star", "red star"]}
     boxes = [[0.1, 0.1, 0.4, 0.5], [0.5, 0.5, 0.9, 0.9], [0.2, 0.6, 0.3, 0.7]]
     samples = [
@@ -121,7 +122,7 @@ def cache(tmp_path: Path) -> FeatureCache:
 @pytest.fixture
 def ingredients(
     recipe: Recipe,
-    data: Path,
+    data: Data,
     cache: FeatureCache,
     tokenizer: Tokenizer,
     tiny_model: Callable[[], GroundingDinoForObjectDetection],

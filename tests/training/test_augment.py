@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from training.detector.augment import plain_view, random_view
-from training.detector.data import Photo, load_photos
+from training.detector.data import Data, Photo
 
 BOX = (30, 20, 70, 50)
 
@@ -40,4 +40,4 @@ def test_random_views_keep_the_box_on_the_bright_card(photo: Photo, seed: int) -
 
 def test_test_files_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="split must be one of train, dev, not test"):
-        load_photos(tmp_path, "bccd", "test")
+        Data(tmp_path).photos("bccd", "test")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from training.mal.config import LossRecipe, read_recipe
+from training.mal.config import LossRecipe, Recipe
 from training.mal.crops import Batch
 from training.mal.loss import (
     box_masks,
@@ -20,10 +20,11 @@ from training.mal.loss import (
     dice,
     mil_loss,
 )
+from training.recipe import read
 
 from autolabel_mal.mean_field import log_odds
 
-RECIPE = read_recipe(Path(__file__).parents[2] / "training" / "mal.yaml").loss
+RECIPE = read(Recipe, Path(__file__).parents[2] / "training" / "mal.yaml").loss
 
 
 def a_batch(pixels: Tensor, inside: slice, side: int, *, solid: bool = False) -> Batch:

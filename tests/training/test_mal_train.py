@@ -11,16 +11,17 @@ import pytest
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
-from training.mal.config import ModelRecipe, Recipe, plain, read_recipe, recipe_from
+from training.mal.config import ModelRecipe, Recipe
 from training.mal.network import build_network, build_optimiser, freeze
 from training.mal.train import main
+from training.recipe import build, plain, read
 
 from autolabel.weights import licence_of
 from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = read_recipe(ROOT / "training" / "mal.yaml")
+SHIPPED = read(Recipe, ROOT / "training" / "mal.yaml")
 
 
 def tiny_recipe(*, steps: int, arch: str = "efficientnet-lite0") -> Recipe:
@@ -65,7 +66,7 @@ def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(boxes: Path, tmp_pat
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert any(not torch.equal(whole[name], half[name]) for name in whole)
     events = [json.loads(line)["event"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
-    assert events == ["recipe", "step", "exported", "resumed", "recipe", "step", "exported"]
+    assert events == ["recipe", "step", "exported", "recipe", "resumed", "step", "exported"]
 
 
 def test_what_is_exported_loads_as_a_labeler_would(boxes: Path, tmp_path: Path) -> None:
@@ -135,6 +136,6 @@ def test_imagenet_weights_are_for_the_small_backbone() -> None:
 
 
 def test_the_recipe_survives_json_and_names_what_it_does_not_know() -> None:
-    assert recipe_from(json.loads(json.dumps(plain(SHIPPED)))) == SHIPPED
-    with pytest.raises(TypeError, match="learning_speed"):
-        recipe_from(plain(SHIPPED) | {"optimiser": plain(SHIPPED)["optimiser"] | {"learning_speed": 1}})
+    assert build(Recipe, json.loads(json.dumps(plain(SHIPPED)))) == SHIPPED
+    with pytest.raises(ValueError, match="learning_speed"):
+        build(Recipe, plain(SHIPPED) | {"optimiser": plain(SHIPPED)["optimiser"] | {"learning_speed": 1}})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from training.detector.boxes import suppress
-from training.detector.evaluate import phrase_spans
+from training.detector.checkpoint import phrase_spans
 from training.detector.metric import (
     Answers,
     OperatingPoint,
     average_precision,
     best_point,
-    bootstrap_interval,
+    bootstrap_intervals,
+    bootstrap_mean,
     judge,
     mean_average_precision,
 )
@@ -50,8 +51,18 @@ def test_the_best_point_leaves_out_the_low_miss() -> None:
 def test_the_interval_holds_the_value() -> None:
     right = {"cell": judge(_answers([LEFT], [0.5], [LEFT]), 0.5)}
     wrong = {"cell": judge(_answers([NOWHERE], [0.4], [LEFT]), 0.5)}
-    low, high = bootstrap_interval([right, wrong] * 5, draws=200, seed=0)
+    intervals = bootstrap_intervals([right, wrong] * 5, draws=200, seed=0)
+    assert intervals.keys() == {"mean", "cell"}
+    low, high = intervals["cell"]
     assert 0 < low < 0.5 < high < 1
+
+
+def test_the_interval_of_a_mean() -> None:
+    mean, (low, high) = bootstrap_mean([0, 4] * 50, draws=500, seed=0)
+    assert mean == 2
+    # The standard error of 100 draws with deviation 2 is 0.2.
+    assert low == pytest.approx(2 - 1.96 * 0.2, abs=0.1)
+    assert high == pytest.approx(2 + 1.96 * 0.2, abs=0.1)
 
 
 def test_suppression_keeps_the_best_first() -> None:

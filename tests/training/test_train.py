@@ -6,50 +6,73 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tokenizers import Tokenizer
 from training.detector.config import Recipe
+from training.detector.features import frozen_part
+from training.detector.loss import detection_loss
 from training.detector.model import CachedDetector
 from training.detector.text import CaptionEncoder
-from training.detector.train import Ingredients, Run, learning_rate
+from training.detector.train import DetectorRun, Ingredients, train
+from training.loop import STATE_FILE
+from training.run_log import RunLog
+from training.schedule import rate_factor
 from transformers import AutoTokenizer, GroundingDinoForObjectDetection
+from transformers.models.grounding_dino import modeling_grounding_dino
 
 
 def _with_steps(recipe: Recipe, steps: int) -> Recipe:
     return replace(recipe, optimiser=replace(recipe.optimiser, steps=steps))
 
 
-def _trained(run: Run) -> dict[str, torch.Tensor]:
-    run.train()
-    return {name: parameter.detach().clone() for name, parameter in run.parameters.items()}
+def _trained(recipe: Recipe, parts: Ingredients, folder: Path) -> DetectorRun:
+    folder.mkdir(exist_ok=True)
+    run = DetectorRun(recipe, parts)
+    train(run, folder, RunLog(folder))
+    return run
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(folder / STATE_FILE, weights_only=True)
+    return state
 
 
 def test_an_interrupted_run_ends_where_a_whole_one_does(
     recipe: Recipe, ingredients: Callable[[], Ingredients], tmp_path: Path
 ) -> None:
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "parts").mkdir()
-    whole = Run(_with_steps(recipe, 4), ingredients(), tmp_path / "whole")
-    expected = _trained(whole)
-    before = _trained(Run(_with_steps(recipe, 2), ingredients(), tmp_path / "parts"))
-    resumed = Run(_with_steps(recipe, 4), ingredients(), tmp_path / "parts")
-    assert resumed.progress.step == 2
-    after = _trained(resumed)
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-    for name, value in expected.items():
-        assert torch.equal(value, after[name]), name
-    for name, value in whole.average.items():
-        assert torch.equal(value, resumed.average[name]), name
+    _trained(_with_steps(recipe, 4), ingredients(), tmp_path / "whole")
+    _trained(_with_steps(recipe, 2), ingredients(), tmp_path / "parts")
+    before = _state(tmp_path / "parts")
+    assert before["progress"]["step"] == 2
+    _trained(_with_steps(recipe, 4), ingredients(), tmp_path / "parts")
+    whole, after = _state(tmp_path / "whole"), _state(tmp_path / "parts")
+    for kind in ("parameters", "average"):
+        for name, value in whole[kind].items():
+            assert torch.equal(value, after[kind][name]), name
+        assert any(not torch.equal(value, after[kind][name]) for name, value in before[kind].items())
+
+
+def test_what_learns_and_what_stays(recipe: Recipe, ingredients: Callable[[], Ingredients], tmp_path: Path) -> None:
+    parts = ingredients()
+    before = {name: value.clone() for name, value in parts.model.state_dict().items()}
+    run = _trained(recipe, parts, tmp_path / "run")
+    after = run.detector.model.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    tower = "model.backbone.conv_encoder.model.features."
+    assert tower + "stages.2.0.expand.convolution.weight" in changed
+    assert "model.text_projection.weight" in changed
+    assert not any(name.startswith((tower + "stem", tower + "stages.1.", "model.text_backbone.")) for name in changed)
+    rates = {group["base"] for group in run.optimiser.param_groups}
+    assert rates == {recipe.optimiser.learning_rate, recipe.optimiser.learning_rate * 0.1}
 
 
 def test_the_log_and_the_exported_checkpoint(
     recipe: Recipe, ingredients: Callable[[], Ingredients], tmp_path: Path
 ) -> None:
-    run = Run(recipe, ingredients(), tmp_path)
-    run.train()
-    run.finish()
+    run = _trained(recipe, ingredients(), tmp_path)
     events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert events == ["step", "dev", "exported"]
     model, report = GroundingDinoForObjectDetection.from_pretrained(
@@ -57,8 +80,8 @@ def test_the_log_and_the_exported_checkpoint(
     )
     assert not any(report.values())
     for name, parameter in model.named_parameters():
-        if name in run.parameters:
-            assert torch.equal(parameter, run.parameters[name].half().float()), name
+        if name in run.average:
+            assert torch.equal(parameter, run.average[name].half().float()), name
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")
     assert tokenizer("red blood cell .")["input_ids"] == [101, 2417, 2668, 3526, 1012, 102]
 
@@ -73,17 +96,36 @@ def test_cached_features_change_nothing(
     captions = [encoder.encode(["platelet", "red blood cell"]), encoder.encode(["fig"])]
     text = tokenizer.encode("platelet . red blood cell .").ids
     with torch.no_grad():
-        features = model.model.backbone.conv_encoder.model(pixels).feature_maps
+        features = frozen_part(model.model.backbone.conv_encoder.model.features, pixels)
         whole = model(pixel_values=pixels[:1], input_ids=torch.tensor([text]))
-        cached = CachedDetector(model)([level.clone() for level in features], captions)
+        cached = CachedDetector(model)(features, captions)
     assert captions[0].ids == text
     torch.testing.assert_close(cached.layer_boxes[-1][0], whole.pred_boxes[0], atol=1e-4, rtol=0)
     torch.testing.assert_close(cached.layer_logits[-1][0], whole.logits[0, :, : len(text)], atol=1e-3, rtol=0)
 
 
-def test_the_rate_warms_up_stays_and_cools_down(recipe: Recipe) -> None:
-    settings = replace(recipe.optimiser, steps=100, warmup=10, cooldown=0.4, learning_rate=1.0)
-    rates = [learning_rate(settings, step) for step in range(101)]
+def test_the_loss_is_the_same_through_bfloat16(
+    recipe: Recipe, ingredients: Callable[[], Ingredients], tmp_path: Path
+) -> None:
+    """What a GPU runs: half precision in the network, full precision in the loss, about the same value."""
+    run = DetectorRun(recipe, ingredients())
+    whole = run.detector.model
+    for module in whole.modules():
+        if isinstance(module, modeling_grounding_dino.GroundingDinoMultiscaleDeformableAttention):
+            module.attn = modeling_grounding_dino.MultiScaleDeformableAttention()
+    (batch,) = run.batches(range(1))
+    full = detection_loss(run.detector(batch.features, batch.captions), batch.targets, recipe.loss)
+    with torch.autocast("cpu", torch.bfloat16):
+        predictions = run.detector(batch.features, batch.captions)
+    half = detection_loss(predictions, batch.targets, recipe.loss)
+    assert predictions.layer_logits[0].dtype == predictions.dense_boxes.dtype == torch.float32
+    assert half.total.item() == pytest.approx(full.total.item(), rel=0.05)
+    half.total.backward()
+    assert all(torch.isfinite(each.grad).all() for each in run.parameters.values() if each.grad is not None)
+
+
+def test_the_rate_warms_up_stays_and_cools_down() -> None:
+    rates = [rate_factor(step, 100, warmup=10, cooldown=0.4) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:61] == [1.0] * 52
     assert rates[60:] == sorted(rates[60:], reverse=True)

@@ -10,6 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 from training.detector.captions import CaptionWriter, answer
 from training.detector.config import Recipe
+from training.detector.data import Data
 from training.detector.features import SCENES, Sample
 from training.detector.text import write_tokenizer
 
@@ -19,7 +20,7 @@ SCENE = Sample(SCENES, "train", BOXES, ("red star", "blue star", "red star"))
 
 
 @pytest.fixture
-def writer(recipe: Recipe, data: Path) -> CaptionWriter:
+def writer(recipe: Recipe, data: Data) -> CaptionWriter:
     return CaptionWriter(recipe, data)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from .data import Photo
 
-CROP_SCALE = (0.5, 1.0)
+CROP_SCALE = (0.65, 1.0)
 KEPT_PART = 0.4
 CROP_TRIES = 10
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from .config import Recipe
-from .data import category_names
+from .data import Data
 from .features import SCENES, Sample
 from .scenes import near_misses
 
@@ -32,8 +31,8 @@ class Target:
 class CaptionWriter:
     """Draws captions from the names of every set of the recipe."""
 
-    def __init__(self, recipe: Recipe, data: Path) -> None:
-        self._names = {dataset: category_names(data, dataset) for dataset in recipe.sets}
+    def __init__(self, recipe: Recipe, data: Data) -> None:
+        self._names = {dataset: data.names(dataset) for dataset in recipe.sets}
         self._all_names = sorted({name for names in self._names.values() for name in names})
 
     def for_training(self, sample: Sample, rng: random.Random) -> list[str]:
@@ -67,7 +66,7 @@ class CaptionWriter:
         return names
 
     def _foreign(self, known: list[str], count: int, rng: random.Random) -> list[str]:
-        return [name for name in rng.sample(self._all_names, count) if name not in known]
+        return [name for name in rng.sample(self._all_names, min(count, len(self._all_names))) if name not in known]
 
 
 def answer(sample: Sample, phrases: list[str]) -> Target:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from pydantic.dataclasses import dataclass
 
-from ruamel.yaml import YAML
+from ..recipe import STRICT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class ModelRecipe:
     """Sizes of the detector and its initial scale."""
 
@@ -30,7 +26,7 @@ class ModelRecipe:
     prior_bias: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SetRecipe:
     """How one set of photos is used: cached views per photo, and whether views may be turned."""
 
@@ -38,7 +34,7 @@ class SetRecipe:
     turn: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SceneRecipe:
     """How many scenes are generated, on the photos of which set, with how many shapes at most."""
 
@@ -48,7 +44,7 @@ class SceneRecipe:
     most_shapes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class MixRecipe:
     """What part of the samples each set gives from step `start` on."""
 
@@ -56,7 +52,7 @@ class MixRecipe:
     shares: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class LossRecipe:
     """Weights of the loss terms and the width of the dense class targets in box sides."""
 
@@ -66,21 +62,25 @@ class LossRecipe:
     giou_weight: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class OptimiserRecipe:
-    """Steps, learning rate and its course: warm up, stay constant, cool down over the last part."""
+    """Steps, learning rate and its course: warm up, stay constant, cool down over the last part.
+
+    `image_tower_rate` is the part of the learning rate that the image tower gets.
+    """
 
     batch: int
     steps: int
     warmup: int
     cooldown: float
     learning_rate: float
+    image_tower_rate: float
     weight_decay: float
     clip: float
     ema: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """Everything that decides what a training run computes."""
 
@@ -88,46 +88,28 @@ class Recipe:
     threads: int
     cache_workers: int
     image_size: int
-    model: ModelRecipe
     sets: dict[str, SetRecipe]
-    scenes: SceneRecipe
     mixes: list[MixRecipe]
     loss: LossRecipe
     optimiser: OptimiserRecipe
+    evaluate_on: list[str]
+    """Sets whose dev pictures are judged during the run."""
     choose_on: list[str]
+    """Those of them whose mean AP, with and without NMS, decides which weights are kept."""
     evaluate_every: int
-    save_every: int
+    save_every_seconds: float
+    model: ModelRecipe | None = None
+    """Sizes of a fresh detector."""
+    start: str | None = None
+    """The checkpoint directory to go on from; then `model` is left out."""
+    scenes: SceneRecipe | None = None
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.start is None):
+            raise ValueError(
+                "a recipe has either `model`, for a fresh detector, or `start`, a checkpoint to go on from"
+            )
 
     def shares(self, step: int) -> dict[str, float]:
         """Return the shares of the last mix that has started."""
         return [mix.shares for mix in self.mixes if mix.start <= step][-1]
-
-    def features_digest(self) -> str:
-        """Return a short hash of what decides the cached features (mixes do not)."""
-        views = {name: (recipe.views, recipe.turn) for name, recipe in self.sets.items()}
-        scenes = (self.scenes.backgrounds, self.scenes.train, self.scenes.dev, self.scenes.most_shapes)
-        text = json.dumps([self.seed, self.image_size, views, scenes], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from YAML; an unknown or missing key raises TypeError and names it."""
-    return recipe_from(YAML(typ="safe").load(path))
-
-
-def recipe_from(raw: dict[str, Any]) -> Recipe:
-    """Build a recipe from plain nested mappings, as `asdict(recipe)` gives them."""
-    sections = {
-        "model": ModelRecipe(**raw["model"]),
-        "sets": {name: SetRecipe(**values) for name, values in raw["sets"].items()},
-        "scenes": SceneRecipe(**raw["scenes"]),
-        "mixes": [MixRecipe(**mix) for mix in raw["mixes"]],
-        "loss": LossRecipe(**raw["loss"]),
-        "optimiser": OptimiserRecipe(**raw["optimiser"]),
-    }
-    return Recipe(**{**raw, **sections})
-
-
-def plain(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as nested mappings that JSON can hold."""
-    return asdict(recipe)

@@ -1,169 +1,148 @@
-"""Evaluate a checkpoint directory on photos with transformers' own classes: AP at IoU 0.5, with and without NMS."""
+"""Evaluate a checkpoint directory on dev pictures: AP at IoU 0.5 with and without NMS, and what it finds where
+nothing is.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
-from transformers import AutoTokenizer, GroundingDinoForObjectDetection
 
-import autolabel_grounding_dino.efficientnet  # noqa: F401  (registers the backbone)
-
-from .augment import read_pixels
-from .boxes import corners
-from .captions import DEV_NEAR_MISSES
-from .config import Recipe, read_recipe
-from .data import category_names, load_photos
+from ..recipe import read
+from .checkpoint import Checkpoint
+from .config import Recipe
+from .data import Data
 from .features import SCENES
-from .metric import Answers, Judged, OperatingPoint, best_point, bootstrap_interval, judge, mean_average_precision
-from .scenes import draw_scene, near_misses
+from .metric import (
+    Answers,
+    Judged,
+    OperatingPoint,
+    best_point,
+    bootstrap_intervals,
+    bootstrap_mean,
+    judge,
+    mean_average_precision,
+)
+from .pictures import ABSENT, Picture, dev_pictures
 from .validate import NMS, NO_NMS, PHRASE, join
 
-Floats = NDArray[np.float32]
-
 BOOTSTRAP_DRAWS = 1000
-SEPARATOR = " . "
-DELIMITERS = (101, 102, 1012)  # [CLS], [SEP] and "."
+SETS = ("bccd", "nuts", "openimages5", "fruits", SCENES, ABSENT)
+
+Interval = tuple[float, float]
+PictureAnswers = dict[str, Answers]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Pixels (height, width, 3), boxes (n, 4) x0, y0, x1, y1 in 0..1 with names, and the phrases to ask for."""
+class FalseAlarms:
+    """Detections of phrases that a picture does not show, at or above a score, with NMS."""
 
-    pixels: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    names: tuple[str, ...]
-    phrases: list[str]
+    threshold: float
+    pictures: int
+    """Pictures that were asked for something they do not show."""
+    per_picture: float
+    """Mean count over those pictures."""
+    interval: Interval
 
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one set: mean AP with NMS and its 95 % interval over images, without NMS, AP per phrase, and
-    the score threshold of the highest F1.
-    """
+    """Figures of one set; intervals are 95 % bootstrap intervals over pictures. None where there is no true box."""
 
     dataset: str
     images: int
     boxes: int
     map50: float
-    interval: tuple[float, float]
+    interval: Interval
     map50_raw: float
+    """As the model answers, without NMS."""
+    interval_raw: Interval
     classes: dict[str, float]
-    best_point: OperatingPoint
+    class_intervals: dict[str, Interval]
+    best_point: OperatingPoint | None
+    """Score threshold of the highest F1."""
+    false_alarms: FalseAlarms | None
 
 
-class Checkpoint:
-    """A checkpoint directory, loaded in float32, with the pixel pipeline of its processor configuration."""
-
-    def __init__(self, folder: Path) -> None:
-        self._model = GroundingDinoForObjectDetection.from_pretrained(folder, dtype=torch.float32).eval()
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._pixels = json.loads((folder / "processor_config.json").read_text())["image_processor"]
-
-    @torch.no_grad()
-    def detect(self, pixels: NDArray[np.uint8], phrases: Sequence[str]) -> tuple[Floats, Floats]:
-        """Return boxes (queries, 4) x0, y0, x1, y1 in 0..1 and scores (queries, phrases): means of token scores."""
-        text = self._tokenizer(SEPARATOR.join(phrases) + " .", return_tensors="pt")
-        output = self._model(pixel_values=self._prepare(pixels), **text)
-        tokens = output.logits[0].sigmoid()
-        spans = phrase_spans(text["input_ids"][0].tolist())
-        scores = torch.stack([tokens[:, span].mean(-1) for span in spans], 1)
-        return corners(output.pred_boxes[0]).numpy(), scores.numpy()
-
-    def _prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
-        size = (self._pixels["size"]["width"], self._pixels["size"]["height"])
-        image = Image.fromarray(pixels).resize(size, Image.Resampling(self._pixels["resample"]))
-        values = np.asarray(image, np.float32) * self._pixels["rescale_factor"]
-        values = (values - np.float32(self._pixels["image_mean"])) / np.float32(self._pixels["image_std"])
-        return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)[None]
+def evaluate(checkpoint: Checkpoint, dataset: str, pictures: Iterator[Picture], *, threshold: float) -> Result:
+    """Ask for every phrase of every picture and judge the answers; false alarms count from `threshold`."""
+    answers = [answers_of(checkpoint, picture) for picture in pictures]
+    return figures(dataset, answers, threshold=threshold)
 
 
-def phrase_spans(ids: Sequence[int]) -> list[list[int]]:
-    """Return the token positions between delimiters, one list per phrase."""
-    spans: list[list[int]] = [[]]
-    for position, token in enumerate(ids):
-        if token in DELIMITERS:
-            spans.append([])
-        else:
-            spans[-1].append(position)
-    return [span for span in spans if span]
+def answers_of(checkpoint: Checkpoint, picture: Picture) -> PictureAnswers:
+    """Return the detections of every phrase asked, beside the true boxes of that phrase."""
+    boxes, scores = checkpoint.detect(picture.pixels, picture.phrases)
+    truths = {
+        phrase: picture.boxes[[name == phrase for name in picture.names]].reshape(-1, 4) for phrase in picture.phrases
+    }
+    return {phrase: Answers(boxes, scores[:, column], truths[phrase]) for column, phrase in enumerate(picture.phrases)}
 
 
-def evaluate(checkpoint: Checkpoint, dataset: str, pictures: Iterator[Picture]) -> Result:
-    """Ask for every phrase of every picture and judge the answers."""
-    suppressed: list[dict[str, Judged]] = []
-    raw: list[dict[str, Judged]] = []
-    boxes = 0
-    for picture in pictures:
-        answers = _answers(checkpoint, picture, pooled=dataset == SCENES)
-        suppressed.append({name: join([judge(each, NMS) for each in parts]) for name, parts in answers.items()})
-        raw.append({name: join([judge(each, NO_NMS) for each in parts]) for name, parts in answers.items()})
-        boxes += len(picture.boxes)
-    values = mean_average_precision(suppressed)
+def figures(dataset: str, answers: Sequence[PictureAnswers], *, threshold: float) -> Result:
+    """Return the figures of a set."""
+    suppressed, raw = ([_judged(each, nms) for each in answers] for nms in (NMS, NO_NMS))
+    pooled, pooled_raw = suppressed, raw
+    if dataset == SCENES:
+        pooled, pooled_raw = ([{PHRASE: join(list(image.values()))} for image in images] for images in (pooled, raw))
+    values = mean_average_precision(pooled)
+    intervals = bootstrap_intervals(pooled, draws=BOOTSTRAP_DRAWS, seed=0)
+    boxes = sum(judged.truths for image in pooled for judged in image.values())
     return Result(
         dataset=dataset,
-        images=len(suppressed),
+        images=len(answers),
         boxes=boxes,
         map50=values.pop("mean"),
-        interval=bootstrap_interval(suppressed, draws=BOOTSTRAP_DRAWS, seed=0),
-        map50_raw=mean_average_precision(raw)["mean"],
+        interval=intervals.pop("mean"),
+        map50_raw=mean_average_precision(pooled_raw)["mean"],
+        interval_raw=bootstrap_intervals(pooled_raw, draws=BOOTSTRAP_DRAWS, seed=0)["mean"],
         classes=values,
-        best_point=best_point(suppressed),
+        class_intervals=intervals,
+        best_point=best_point(pooled) if boxes else None,
+        false_alarms=_false_alarms(suppressed, threshold),
     )
 
 
-def photo_pictures(data: Path, dataset: str) -> Iterator[Picture]:
-    """Yield the dev photos of a set, each asked for every class name of the set."""
-    names = category_names(data, dataset)
-    for photo in load_photos(data, dataset, "dev"):
-        pixels = read_pixels(photo.path)
-        unit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
-        yield Picture(pixels, photo.boxes / unit, photo.names, names)
+def _judged(answers: PictureAnswers, nms: float) -> dict[str, Judged]:
+    return {phrase: judge(each, nms) for phrase, each in answers.items()}
 
 
-def scene_pictures(recipe: Recipe, data: Path, count: int) -> Iterator[Picture]:
-    """Yield fresh scenes on dev backgrounds, asked for their phrases and four near misses."""
-    rng = random.Random(f"{recipe.seed}-evaluate")
-    backgrounds = load_photos(data, recipe.scenes.backgrounds, "dev")
-    for _ in range(count):
-        background = read_pixels(rng.choice(backgrounds).path)
-        scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=recipe.scenes.most_shapes)
-        present = sorted(set(scene.phrases))
-        phrases = present + near_misses(present, rng=rng, count=DEV_NEAR_MISSES)
-        rng.shuffle(phrases)
-        yield Picture(scene.pixels, scene.boxes / np.float32(recipe.image_size), scene.phrases, phrases)
-
-
-def _answers(checkpoint: Checkpoint, picture: Picture, *, pooled: bool) -> dict[str, list[Answers]]:
-    boxes, scores = checkpoint.detect(picture.pixels, picture.phrases)
-    found: dict[str, list[Answers]] = {}
-    for column, phrase in enumerate(picture.phrases):
-        truth = picture.boxes[[name == phrase for name in picture.names]].reshape(-1, 4)
-        found.setdefault(PHRASE if pooled else phrase, []).append(Answers(boxes, scores[:, column], truth))
-    return found
+def _false_alarms(images: Sequence[dict[str, Judged]], threshold: float) -> FalseAlarms | None:
+    absent = [[judged for judged in image.values() if not judged.truths] for image in images]
+    counts = [sum(int((judged.scores >= threshold).sum()) for judged in image) for image in absent if image]
+    if not counts:
+        return None
+    mean, interval = bootstrap_mean(counts, draws=BOOTSTRAP_DRAWS, seed=0)
+    return FalseAlarms(threshold, len(counts), mean, interval)
 
 
 def report(result: Result) -> str:
-    """Return one line of figures."""
-    low, high = result.interval
-    classes = ", ".join(f"{name} {value:.3f}" for name, value in result.classes.items())
-    point = result.best_point
-    return (
-        f"{result.dataset}: mAP50 {result.map50:.3f} [{low:.3f}, {high:.3f}] with NMS {NMS}, "
-        f"{result.map50_raw:.3f} without; {classes}; "
-        f"best F1 at score {point.threshold:.2f}: precision {point.precision:.2f}, recall {point.recall:.2f}; "
-        f"{result.images} images, {result.boxes} boxes"
-    )
+    """Return the figures of a set in a few lines."""
+    lines = [f"{result.dataset}: {result.images} images, {result.boxes} boxes"]
+    if point := result.best_point:
+        classes = ", ".join(
+            f"{name} {value:.3f} {_interval(result.class_intervals[name])}" for name, value in result.classes.items()
+        )
+        lines += [
+            f"mAP50 {result.map50:.3f} {_interval(result.interval)} with NMS {NMS}: {classes}",
+            f"mAP50 {result.map50_raw:.3f} {_interval(result.interval_raw)} as the model answers",
+            f"best F1 at score {point.threshold:.2f}: precision {point.precision:.2f}, recall {point.recall:.2f}",
+        ]
+    if alarms := result.false_alarms:
+        lines.append(
+            f"phrases not shown, score >= {alarms.threshold:g}: {alarms.per_picture:.2f} "
+            f"{_interval(alarms.interval)} detections a picture, over {alarms.pictures} pictures"
+        )
+    return "\n  ".join(lines)
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -171,21 +150,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/tiny"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--sets", nargs="+", default=["bccd", "nuts", "openimages5", "fruits", SCENES])
+    parser.add_argument("--coco", type=Path, help="your COCO file, for the set `own`")
+    parser.add_argument("--images", type=Path, help="folder of its photos (default: the file's folder)")
+    parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--recipe", type=Path, default=Path("training/detector.yaml"), help="how scenes are drawn")
     parser.add_argument("--scenes", type=int, default=60, help="number of generated scenes")
+    parser.add_argument("--threshold", type=float, default=0.3, help="score from which false alarms are counted")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    checkpoint = Checkpoint(options.checkpoint)
+    checkpoint, recipe = Checkpoint(options.checkpoint), read(Recipe, options.recipe)
+    data = Data(options.data, options.coco, options.images)
     results = []
     for dataset in options.sets:
-        if dataset == SCENES:
-            pictures = scene_pictures(read_recipe(options.recipe), options.data, options.scenes)
-        else:
-            pictures = photo_pictures(options.data, dataset)
-        results.append(evaluate(checkpoint, dataset, pictures))
+        pictures = dev_pictures(recipe, data, dataset, scenes=options.scenes)
+        results.append(evaluate(checkpoint, dataset, pictures, threshold=options.threshold))
         print(report(results[-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")

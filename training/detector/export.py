@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import GroundingDinoForObjectDetection
 
-from .features import PIXEL_MEAN, PIXEL_SCALE
+from .features import INDEX_FILE, PIXEL_MEAN, PIXEL_SCALE
 from .text import write_tokenizer
 
 TEXT_PREFIX = "model.text_backbone."
@@ -31,7 +31,7 @@ def export(model: GroundingDinoForObjectDetection, tokenizer: Tokenizer, *, imag
     for name, tensors in shards.items():
         save_file(tensors, folder / name, metadata={"format": "pt"})
         (folder / name).chmod(0o644)
-    _write_json(folder / "model.safetensors.index.json", _index(shards))
+    _write_json(folder / INDEX_FILE, _index(shards))
     _write_config(model, folder)
     _write_json(folder / "processor_config.json", _processor(image_size))
     _write_json(folder / "tokenizer_config.json", _tokenizer())

@@ -1,7 +1,8 @@
-"""A cache on disk of frozen backbone features for every view that training and its dev checks can draw."""
+"""A cache on disk of what the frozen first stages make of every view that training and its dev checks can draw."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import random
@@ -15,20 +16,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
-from autolabel_grounding_dino.efficientnet import EfficientNetLite0, load_imagenet_weights
+from autolabel_grounding_dino.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
 
+from ..recipe import plain
 from .augment import View, plain_view, random_view, read_pixels
 from .config import Recipe
-from .data import Photo, load_photos
+from .data import Data, Photo
 from .pretrained import image_weights
 from .scenes import draw_scene
 
 SCENES = "scenes"
 STAGES = (3, 5, 7)
 STRIDES = (8, 16, 32)
-CHANNELS = (40, 112, 320)
+FROZEN_STAGES = 2  # the stem and these stages keep their ImageNet weights; their output is what is cached
+CACHED_STRIDE = 4
+MAPS_FILE = f"stride{CACHED_STRIDE}.npy"
+INDEX_FILE = "model.safetensors.index.json"
+IMAGE_NETWORK = "model.backbone.conv_encoder.model.features."
 PIXEL_MEAN = 127.0
 PIXEL_SCALE = 128.0
 
@@ -54,7 +61,7 @@ class Sample:
 
 
 class FeatureCache:
-    """Cached views: `samples[i]` describes view i, `features(rows)` gives its maps."""
+    """Cached views: `samples[i]` describes view i, `features(rows)` gives its map."""
 
     def __init__(self, folder: Path) -> None:
         records = json.loads((folder / "samples.json").read_text())
@@ -67,11 +74,11 @@ class FeatureCache:
             )
             for record in records
         ]
-        self._maps = [np.load(folder / f"stride{stride}.npy", mmap_mode="r") for stride in STRIDES]
+        self._maps = np.load(folder / MAPS_FILE, mmap_mode="r")
 
-    def features(self, rows: Sequence[int]) -> list[Tensor]:
-        """Return one float32 map (len(rows), channels, side, side) per stride."""
-        return [torch.from_numpy(np.stack([level[row] for row in rows])).float() for level in self._maps]
+    def features(self, rows: Sequence[int]) -> Tensor:
+        """Return float32 maps (len(rows), channels, side, side) of stride 4."""
+        return torch.from_numpy(np.stack([self._maps[row] for row in rows])).float()
 
     def rows(self, dataset: str, split: str) -> list[int]:
         """Return the rows of one split that show at least one box."""
@@ -82,26 +89,69 @@ class FeatureCache:
         ]
 
 
-def frozen_backbone() -> EfficientNetLite0:
-    """Return the ImageNet backbone in float32 with weights rounded to the float16 that ships."""
+def image_network(start: str | None) -> EfficientNetLite0:
+    """Return the image network of the checkpoint directory `start`, or with ImageNet weights, in float32.
+
+    ImageNet weights are rounded to the float16 that ships.
+    """
     network = EfficientNetLite0()
-    load_imagenet_weights(network, image_weights())
+    if start is None:
+        load_imagenet_weights(network, image_weights())
+    else:
+        network.load_state_dict(load_tensors(Path(start), IMAGE_NETWORK))
     return network.half().float().eval().requires_grad_(False)
 
 
-def build_cache(recipe: Recipe, data: Path, cache: Path) -> FeatureCache:
+def load_tensors(folder: Path, prefix: str) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint directory whose names start with `prefix`, under the rest of their names."""
+    places = json.loads((folder / INDEX_FILE).read_text())["weight_map"]
+    found = {}
+    for shard in sorted({shard for name, shard in places.items() if name.startswith(prefix)}):
+        tensors = load_file(folder / shard)
+        found |= {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return found
+
+
+def frozen_part(network: EfficientNetLite0, pixels: Tensor) -> Tensor:
+    """Map normalised pixels (batch, 3, side, side) to what the stem and the frozen stages make of them."""
+    result: Tensor = network.stem(pixels)
+    for stage in network.stages[:FROZEN_STAGES]:
+        result = stage(result)
+    return result
+
+
+def trained_part(network: EfficientNetLite0, features: Tensor) -> list[Tensor]:
+    """Map the output of the frozen part to the maps of strides 8, 16 and 32 that the detector reads."""
+    result, levels = features, []
+    for number, stage in enumerate(network.stages[FROZEN_STAGES:], start=FROZEN_STAGES + 1):
+        result = stage(result)
+        if number in STAGES:
+            levels.append(result)
+    return levels
+
+
+def build_cache(recipe: Recipe, data: Data, cache: Path) -> FeatureCache:
     """Return the cache of this recipe under the folder `cache`, computed first where it is missing."""
-    folder = cache / recipe.features_digest()
+    folder = cache / _digest(recipe, data)
     if not (folder / "samples.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         _fill(recipe, list(_jobs(recipe, data)), folder)
     return FeatureCache(folder)
 
 
+def _digest(recipe: Recipe, data: Data) -> str:
+    """Return a short hash of what decides the cached features (mixes do not)."""
+    views = {name: (each.views, each.turn) for name, each in recipe.sets.items()}
+    scenes = None if recipe.scenes is None else plain(recipe.scenes)
+    place = [CACHED_STRIDE, recipe.start, data.own_digest()]
+    text = json.dumps([place, recipe.seed, recipe.image_size, views, scenes], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def make_view(recipe: Recipe, job: Job, seed: int) -> View:
     """Draw the view of a job; the same seed gives the same view."""
     rng = random.Random(seed)
-    if job.dataset == SCENES:
+    if job.dataset == SCENES and recipe.scenes is not None:
         background = read_pixels(job.photo.path)
         scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=recipe.scenes.most_shapes)
         return View(scene.pixels, scene.boxes / np.float32(recipe.image_size), scene.phrases)
@@ -110,24 +160,25 @@ def make_view(recipe: Recipe, job: Job, seed: int) -> View:
     return random_view(job.photo, recipe.image_size, rng=rng, turn=recipe.sets[job.dataset].turn)
 
 
-def _jobs(recipe: Recipe, data: Path) -> Iterator[Job]:
+def _jobs(recipe: Recipe, data: Data) -> Iterator[Job]:
     for dataset, chosen in recipe.sets.items():
-        for photo, variant in product(load_photos(data, dataset, "train"), range(chosen.views)):
+        for photo, variant in product(data.photos(dataset, "train"), range(chosen.views)):
             yield Job(dataset, "train", photo, variant)
-        for photo in load_photos(data, dataset, "dev"):
+        for photo in data.photos(dataset, "dev"):
             yield Job(dataset, "dev", photo, 0)
+    if recipe.scenes is None:
+        return
     rng = random.Random(recipe.seed)
     for split, count in (("train", recipe.scenes.train), ("dev", recipe.scenes.dev)):
-        backgrounds = load_photos(data, recipe.scenes.backgrounds, split)
+        backgrounds = data.photos(recipe.scenes.backgrounds, split)
         for variant in range(count):
             yield Job(SCENES, split, rng.choice(backgrounds), variant)
 
 
 def _fill(recipe: Recipe, jobs: list[Job], folder: Path) -> None:
-    for stride, channels in zip(STRIDES, CHANNELS, strict=True):
-        side = recipe.image_size // stride
-        shape = (len(jobs), channels, side, side)
-        np.lib.format.open_memmap(folder / f"stride{stride}.npy", "w+", np.float16, shape).flush()
+    side = recipe.image_size // CACHED_STRIDE
+    shape = (len(jobs), STAGE_CHANNELS[FROZEN_STAGES], side, side)
+    np.lib.format.open_memmap(folder / MAPS_FILE, "w+", np.float16, shape).flush()
     parts = [range(start, len(jobs), recipe.cache_workers) for start in range(recipe.cache_workers)]
     tasks = [(recipe, jobs, folder, part) for part in parts]
     with multiprocessing.get_context("spawn").Pool(recipe.cache_workers) as pool:
@@ -139,15 +190,13 @@ def _fill(recipe: Recipe, jobs: list[Job], folder: Path) -> None:
 @torch.no_grad()
 def _fill_part(recipe: Recipe, jobs: list[Job], folder: Path, rows: range) -> list[tuple[int, dict[str, object]]]:
     torch.set_num_threads(1)
-    network = frozen_backbone().to(memory_format=torch.channels_last)
-    maps = [np.load(folder / f"stride{stride}.npy", mmap_mode="r+") for stride in STRIDES]
+    network = image_network(recipe.start).to(memory_format=torch.channels_last)
+    maps = np.load(folder / MAPS_FILE, mmap_mode="r+")
     records: list[tuple[int, dict[str, object]]] = []
     started = time.monotonic()
     for row in rows:
         view = make_view(recipe, jobs[row], seed=recipe.seed * 1_000_003 + row)
-        features = network(normalise(view.pixels))
-        for level, stage in zip(maps, STAGES, strict=True):
-            level[row] = features[stage][0].numpy()
+        maps[row] = frozen_part(network, normalise(view.pixels))[0].numpy()
         job = jobs[row]
         records.append(
             (row, {"dataset": job.dataset, "split": job.split, "boxes": view.boxes.tolist(), "names": view.names})
@@ -155,8 +204,7 @@ def _fill_part(recipe: Recipe, jobs: list[Job], folder: Path, rows: range) -> li
         if len(records) % 500 == 0:
             pace = (time.monotonic() - started) / len(records)
             print(f"cached {len(records)} of {len(rows)} views, {pace * 1000:.0f} ms each", file=sys.stderr, flush=True)
-    for level in maps:
-        level.flush()
+    maps.flush()
     return records
 
 

@@ -35,7 +35,9 @@ class LossTerms:
 
 def detection_loss(predictions: Predictions, targets: Sequence[Target], recipe: LossRecipe) -> LossTerms:
     """Return the loss of a batch, per box of the batch. Every picture has a caption of its own."""
-    phrase_maps = [phrase_tokens(spans, predictions.token_mask.shape[1]) for spans in predictions.spans]
+    device = predictions.token_mask.device
+    targets = [Target(target.phrases.to(device), target.boxes.to(device)) for target in targets]
+    phrase_maps = [phrase_tokens(spans, predictions.token_mask.shape[1]).to(device) for spans in predictions.spans]
     boxes = max(1, sum(len(target.boxes) for target in targets))
     dense_class, dense_l1, dense_giou = _dense_terms(predictions, targets, phrase_maps, recipe.sigma)
     dense_class = dense_class / boxes
@@ -78,7 +80,7 @@ def dense_assignment(target: Target, centres: Tensor, levels: Tensor, sigma: flo
     the nearest place of every box gets 1.
     """
     side = target.boxes[:, 2:].prod(1).sqrt()
-    smallest, largest = torch.tensor(SMALLEST_SIDE)[levels], torch.tensor(LARGEST_SIDE)[levels]
+    smallest, largest = (levels.new_tensor(sides, dtype=side.dtype)[levels] for sides in (SMALLEST_SIDE, LARGEST_SIDE))
     fits = (side >= smallest[:, None]) & (side < largest[:, None])
     offset = (centres[:, None] - target.boxes[None, :, :2]) / target.boxes[None, :, 2:].clamp(min=SMALLEST_TARGET_SIDE)
     closeness = torch.exp(-offset.square().sum(-1) / (2 * sigma**2)) * fits
@@ -106,7 +108,8 @@ def _dense_terms(
     predictions: Predictions, targets: Sequence[Target], phrase_maps: list[Tensor], sigma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the summed class loss and the mean box losses of the encoder, weighted by closeness."""
-    centres, levels = places_of(predictions.dense_logits.shape[1])
+    places = places_of(predictions.dense_logits.shape[1])
+    centres, levels = (each.to(predictions.dense_logits.device) for each in places)
     class_targets = torch.zeros_like(predictions.dense_logits)
     found, wanted, weights = [], [], []
     for row, target in enumerate(targets):
@@ -152,7 +155,7 @@ def match(logits: Tensor, boxes: Tensor, target: Target, phrase_map: Tensor) -> 
     pairs = (len(boxes), len(target.boxes), 4)
     _, giou = paired_giou(boxes[:, None].expand(pairs), target.boxes[None].expand(pairs))
     cost = 2 * class_cost + 5 * torch.cdist(boxes, target.boxes, p=1) - 2 * giou
-    query, box = linear_sum_assignment(torch.nan_to_num(cost, nan=IMPOSSIBLE_COST).numpy())
+    query, box = linear_sum_assignment(torch.nan_to_num(cost, nan=IMPOSSIBLE_COST).cpu().numpy())
     return torch.from_numpy(query), torch.from_numpy(box)
 
 

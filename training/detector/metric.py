@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,12 +97,27 @@ def best_point(images: Sequence[dict[str, Judged]]) -> OperatingPoint:
     return OperatingPoint(float(scores[order][best]), float(precision[best]), float(recall[best]))
 
 
-def bootstrap_interval(images: Sequence[dict[str, Judged]], *, draws: int, seed: int) -> tuple[float, float]:
-    """Return the 95 % interval of the mean AP over images drawn with replacement."""
+def bootstrap_intervals(
+    images: Sequence[dict[str, Judged]], *, draws: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % intervals of the AP per phrase and of their `mean`, over images drawn with replacement."""
     generator = np.random.default_rng(seed)
-    means = []
+    drawn: dict[str, list[float]] = defaultdict(list)
     for _ in range(draws):
         chosen = generator.integers(0, len(images), len(images))
-        means.append(mean_average_precision([images[number] for number in chosen])["mean"])
-    low, high = np.nanpercentile(means, INTERVAL)
+        for name, value in mean_average_precision([images[number] for number in chosen]).items():
+            drawn[name].append(value)
+    return {name: _interval(values) for name, values in drawn.items()}
+
+
+def bootstrap_mean(counts: Sequence[int], *, draws: int, seed: int) -> tuple[float, tuple[float, float]]:
+    """Return the mean of counts, one an image, and its 95 % interval over images drawn with replacement."""
+    values = np.asarray(counts, float)
+    chosen = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    return float(values.mean()), _interval(values[chosen].mean(1).tolist())
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    known = [value for value in values if not np.isnan(value)]
+    low, high = np.percentile(known, INTERVAL) if known else (float("nan"), float("nan"))
     return float(low), float(high)

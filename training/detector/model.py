@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -13,7 +14,7 @@ from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 from autolabel_grounding_dino.efficientnet import EfficientNetLite0Config
 
 from .config import ModelRecipe
-from .features import STAGES, frozen_backbone
+from .features import FROZEN_STAGES, STAGES, image_network, trained_part
 from .text import Caption, text_config, text_weights
 
 LONGEST_CAPTION = 256
@@ -25,8 +26,8 @@ class Predictions:
 
     layer_logits and layer_boxes hold one (batch, queries, tokens) and (batch, queries, 4) per decoder layer;
     dense_logits is (batch, places, tokens) and dense_boxes (batch, places, 4), one place per encoder cell.
-    Boxes are centre x, y, width, height in 0..1; token_mask (batch, tokens) is False on padding; spans name
-    the token positions of each phrase of each caption.
+    All are float32. Boxes are centre x, y, width, height in 0..1; token_mask (batch, tokens) is False on padding; spans
+    name the token positions of each phrase of each caption.
     """
 
     layer_logits: list[Tensor]
@@ -64,17 +65,31 @@ def build_config(recipe: ModelRecipe) -> GroundingDinoConfig:
 
 
 def build_model(recipe: ModelRecipe) -> GroundingDinoForObjectDetection:
-    """Return the detector with pretrained frozen towers and a fresh rest, drawn from torch's generator."""
+    """Return the detector with pretrained towers and a fresh rest, drawn from torch's generator."""
     model = GroundingDinoForObjectDetection(build_config(recipe)).eval()
     missing, unexpected = model.model.text_backbone.load_state_dict(text_weights(recipe.vocabulary), strict=False)
     if unexpected or any("position_ids" not in key for key in missing):
         raise ValueError(f"text weights do not fit: missing {missing}, unexpected {unexpected}")
     image_tower = model.model.backbone.conv_encoder.model
-    image_tower.features.load_state_dict(frozen_backbone().state_dict())
-    image_tower.requires_grad_(False)
-    model.model.text_backbone.requires_grad_(False)
+    image_tower.features.load_state_dict(image_network(None).state_dict())
     _set_initial_scale(model, recipe)
+    freeze(model)
     return model
+
+
+def load_model(folder: Path) -> GroundingDinoForObjectDetection:
+    """Return the detector of a checkpoint directory in float32, to go on training it."""
+    model = GroundingDinoForObjectDetection.from_pretrained(folder, dtype=torch.float32).eval()
+    freeze(model)
+    return model
+
+
+def freeze(model: GroundingDinoForObjectDetection) -> None:
+    """Let everything learn but the text tower and the first stages of the image tower."""
+    network = model.model.backbone.conv_encoder.model.features
+    network.requires_grad_(False)
+    network.stages[FROZEN_STAGES:].requires_grad_(True)
+    model.model.text_backbone.requires_grad_(False)
 
 
 @torch.no_grad()
@@ -95,17 +110,22 @@ def _set_initial_scale(model: GroundingDinoForObjectDetection, recipe: ModelReci
         layer.encoder_attn_text.value.weight.div_(recipe.text_scale)
 
 
+def in_image_tower(name: str) -> bool:
+    """Return whether a parameter of this name belongs to the image tower."""
+    return name.startswith("model.backbone.")
+
+
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return every parameter that is trained, once, under its first name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 class CachedDetector:
-    """The detector with both frozen towers replaced by cached features; shares the weights of `model`."""
+    """The detector with what is frozen replaced by cached features; shares the weights of `model`."""
 
     def __init__(self, model: GroundingDinoForObjectDetection) -> None:
         self.model = model
-        self._image = _ImageTap(model.model.backbone.position_embedding)
+        self._image = _ImageTap(model.model.backbone)
         self._text = _TextTap()
         self._towers = (model.model.backbone, model.model.text_backbone)
         model.model.backbone, model.model.text_backbone = self._image, self._text
@@ -118,24 +138,24 @@ class CachedDetector:
             head.max_text_len = LONGEST_CAPTION
         return self.model
 
-    def __call__(self, features: list[Tensor], captions: Sequence[Caption]) -> Predictions:
-        """Run the trained part on maps (batch, channels, side, side) per stride and one caption per picture."""
-        ids, text = _pad(captions)
+    def __call__(self, features: Tensor, captions: Sequence[Caption]) -> Predictions:
+        """Run the trained part on cached maps (batch, channels, side, side) and one caption per picture."""
+        ids, text = (value.to(features.device) for value in _pad(captions))
         self._image.features, self._text.features = features, text
         for head in self._class_heads:
             head.max_text_len = ids.shape[1]
         mask = ids > 0
         output = self.model(
-            pixel_values=torch.empty(len(captions), 3, 1, 1),
+            pixel_values=features.new_empty(len(captions), 3, 1, 1),
             input_ids=ids,
             attention_mask=mask.long(),
         )
         logits, boxes = self._layers(output, mask)
         return Predictions(
-            layer_logits=logits,
-            layer_boxes=boxes,
-            dense_logits=output.enc_outputs_class,
-            dense_boxes=output.enc_outputs_coord_logits.sigmoid(),
+            layer_logits=[each.float() for each in logits],
+            layer_boxes=[each.float() for each in boxes],
+            dense_logits=output.enc_outputs_class.float(),
+            dense_boxes=output.enc_outputs_coord_logits.float().sigmoid(),
             token_mask=mask,
             spans=[caption.spans for caption in captions],
         )
@@ -148,21 +168,23 @@ class CachedDetector:
         for layer, states in enumerate(hidden.unbind(1)):
             logits.append(self.model.class_embed[layer](states, output.encoder_last_hidden_state_text, mask))
             reference = torch.special.logit(references[layer], eps=1e-5)
-            boxes.append((self.model.bbox_embed[layer](states) + reference).sigmoid())
+            boxes.append((self.model.bbox_embed[layer](states).float() + reference.float()).sigmoid())
         return logits, boxes
 
 
 class _ImageTap(nn.Module):
-    """Hands out cached maps, whole-picture masks and position embeddings in the place of the image tower."""
+    """Goes on from cached maps, in the place of the image tower; masks are of whole pictures."""
 
-    def __init__(self, position_embedding: nn.Module) -> None:
+    def __init__(self, tower: nn.Module) -> None:
         super().__init__()
-        self.position_embedding = position_embedding
-        self.features: list[Tensor] = []
+        self.position_embedding = tower.position_embedding
+        self.network = tower.conv_encoder.model.features
+        self.features = torch.empty(0)
         self._positions: dict[tuple[int, ...], Tensor] = {}
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-        masked = [(level, torch.ones_like(level[:, 0], dtype=torch.bool)) for level in self.features]
+        levels = trained_part(self.network, self.features.contiguous(memory_format=torch.channels_last))
+        masked = [(level, torch.ones_like(level[:, 0], dtype=torch.bool)) for level in levels]
         return masked, [self._position(level, mask) for level, mask in masked]
 
     def _position(self, level: Tensor, mask: Tensor) -> Tensor:

@@ -32,8 +32,17 @@ class Validation:
 class Validator:
     """Runs the detector over the dev views of the chosen sets."""
 
-    def __init__(self, cache: FeatureCache, writer: CaptionWriter, encoder: CaptionEncoder, sets: list[str]) -> None:
+    def __init__(
+        self,
+        cache: FeatureCache,
+        writer: CaptionWriter,
+        encoder: CaptionEncoder,
+        sets: list[str],
+        *,
+        device: torch.device,
+    ) -> None:
         self._cache, self._writer, self._encoder, self._sets = cache, writer, encoder, sets
+        self._device = device
 
     @torch.no_grad()
     def __call__(self, detector: CachedDetector) -> Validation:
@@ -54,7 +63,7 @@ class Validator:
             chosen = rows[start : start + BATCH]
             phrases = [self._writer.for_dev(self._cache.samples[row], row) for row in chosen]
             captions = [self._encoder.encode(asked) for asked in phrases]
-            predictions = detector(self._cache.features(chosen), captions)
+            predictions = detector(self._cache.features(chosen).to(self._device), captions)
             for place, row in enumerate(chosen):
                 found.append(_image_answers(predictions, place, phrases[place], self._cache.samples[row]))
         return found
@@ -63,8 +72,8 @@ class Validator:
 def _image_answers(
     predictions: Predictions, place: int, phrases: list[str], sample: Sample
 ) -> dict[str, list[Answers]]:
-    scores = predictions.layer_logits[-1][place].sigmoid()
-    boxes = corners(predictions.layer_boxes[-1][place]).numpy()
+    scores = predictions.layer_logits[-1][place].sigmoid().cpu()
+    boxes = corners(predictions.layer_boxes[-1][place]).cpu().numpy()
     found: dict[str, list[Answers]] = {}
     for phrase, span in zip(phrases, predictions.spans[place], strict=True):
         truth = sample.boxes[[name == phrase for name in sample.names]].reshape(-1, 4)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import field
 
-from ruamel.yaml import YAML
+from pydantic.dataclasses import dataclass
 
 from autolabel_mal.refine import Field
 from autolabel_mal.sizes import Arch
 
+from ..recipe import STRICT
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=STRICT)
 class ModelRecipe:
     """The network, where its weights start, and how much of its backbone keeps them."""
 
@@ -24,7 +24,7 @@ class ModelRecipe:
     """The stem and this many stages (EfficientNet) or blocks (transformer) keep their weights; -1: none is frozen."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SetRecipe:
     """How one set of photos is used."""
 
@@ -36,7 +36,7 @@ class SetRecipe:
     """Whether its objects are known to have no holes: those in the labels of the mean field are then filled."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SceneRecipe:
     """How many scenes are generated, on the photos of which set, their side in pixels, their part of the samples."""
 
@@ -48,7 +48,7 @@ class SceneRecipe:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class CropRecipe:
     """Which boxes are cropped, and how."""
 
@@ -60,7 +60,7 @@ class CropRecipe:
     """Part of the crops whose colours are changed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class LossRecipe:
     """Weights of the two losses, their course, the mean field behind the second."""
 
@@ -76,7 +76,7 @@ class LossRecipe:
     """How the mean field makes labels of probabilities and colours."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class OptimiserRecipe:
     """Steps, learning rate and its course: warm up, stay constant, cool down over the last part."""
 
@@ -92,7 +92,7 @@ class OptimiserRecipe:
     teacher_momentum: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """Everything that decides what a training run computes."""
 
@@ -101,34 +101,10 @@ class Recipe:
     workers: int
     """Threads that cut crops ahead of the training loop; 0: the loop cuts them itself."""
     model: ModelRecipe
-    sets: dict[str, SetRecipe]
-    scenes: SceneRecipe
     crops: CropRecipe
     loss: LossRecipe
     optimiser: OptimiserRecipe
     evaluate_every: int
     save_every_seconds: float
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from YAML; an unknown or missing key raises TypeError and names it."""
-    return recipe_from(YAML(typ="safe").load(path))
-
-
-def recipe_from(raw: dict[str, Any]) -> Recipe:
-    """Build a recipe from plain nested mappings, as `plain(recipe)` gives them."""
-    crops, loss = raw["crops"], raw["loss"]
-    sections = {
-        "model": ModelRecipe(**raw["model"]),
-        "sets": {name: SetRecipe(**values) for name, values in raw["sets"].items()},
-        "scenes": SceneRecipe(**raw["scenes"]),
-        "crops": CropRecipe(**{**crops, "margins": tuple(crops["margins"])}),
-        "loss": LossRecipe(**{**loss, "field": Field(**loss["field"])}),
-        "optimiser": OptimiserRecipe(**raw["optimiser"]),
-    }
-    return Recipe(**{**raw, **sections})
-
-
-def plain(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as nested mappings that JSON can hold."""
-    return asdict(recipe)
+    sets: dict[str, SetRecipe] = field(default_factory=dict)
+    scenes: SceneRecipe | None = None

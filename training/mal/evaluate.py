@@ -16,8 +16,9 @@ from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
 from autolabel_mal.refine import Field
 
+from ..recipe import read
 from .baselines import ellipses, full_boxes, grabcuts, has_grabcut
-from .config import read_recipe
+from .config import Recipe
 from .exams import Exam, MaskMaker, NetworkMasks, exams, filled, iou, overlaps
 from .pictures import load_split
 from .validate import LEAST_SIDE, dev_exams
@@ -99,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     makers["MAL, refined"] = NetworkMasks(network, threshold=options.threshold, field=Field())
     print(HEADER)
     rows = []
-    for dataset, asked in dev_exams(read_recipe(options.recipe), options.data).items():
+    for dataset, asked in dev_exams(read(Recipe, options.recipe), options.data).items():
         for method, make in makers.items():
             rows.append(judge(dataset, method, asked, make))
             print(rows[-1], flush=True)

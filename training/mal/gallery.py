@@ -15,7 +15,8 @@ from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
 from autolabel_mal.refine import Field
 
-from .config import read_recipe
+from ..recipe import read
+from .config import Recipe
 from .exams import Exam, Mask, NetworkMasks, exams, overlaps
 from .pictures import load_split
 from .validate import LEAST_SIDE, dev_exams
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     checkpoint = options.checkpoint.resolve()
     network = load_networks(checkpoint, Mal.Params(checkpoint=str(checkpoint)))[0]
-    sets = dev_exams(read_recipe(options.recipe), options.data)
+    sets = dev_exams(read(Recipe, options.recipe), options.data)
     sets[CELLS] = exams(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
     make = NetworkMasks(network, threshold=THRESHOLD, field=Field() if options.refine else None)
     Image.fromarray(draw(sets, make, options.columns, options.rows)).save(options.out)

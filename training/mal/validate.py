@@ -52,7 +52,7 @@ def dev_exams(recipe: Recipe, data: Path) -> dict[str, list[Exam]]:
         for name in MASKED_SETS
         if name in recipe.sets and (data / name / "dev.json").exists()
     }
-    if recipe.scenes.dev:
+    if recipe.scenes is not None and recipe.scenes.dev:
         backgrounds = load_split(data, recipe.scenes.backgrounds, "dev")
         scenes = make_scenes(recipe.scenes, backgrounds, count=recipe.scenes.dev, seed=recipe.seed + DEV_SEED)
         found[SCENES] = exams(scenes, smallest_side=LEAST_SIDE)

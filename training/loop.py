@@ -1,0 +1,149 @@
+"""The loop of both trainings: steps, dev checks, saved states, the best weights, a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .run_log import RunLog
+
+LOG_EVERY = 50
+STATE_FILE = "state.pt"
+BEST_FILE = "best.pt"
+
+Batch = TypeVar("Batch")
+
+
+@dataclass
+class Progress:
+    """What a run has done so far: finished steps, processor seconds of all its parts, best dev score and its step."""
+
+    step: int = 0
+    cpu_seconds: float = 0.0
+    best: float = -1.0
+    best_step: int = 0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many steps there are, the samples of each, and how often dev is checked and the state saved."""
+
+    steps: int
+    samples: int
+    evaluate_every: int
+    save_every_seconds: float
+
+
+@dataclass(frozen=True)
+class DevCheck:
+    """The score that decides which weights are kept, and the figures for the log."""
+
+    score: float
+    figures: dict[str, Any]
+
+
+class Trainee(Protocol[Batch]):
+    """What a loop trains. `state` and `load_state` carry all that later steps depend on."""
+
+    def batches(self, steps: range) -> Iterator[Batch]:
+        """Yield the batch of every step; a step's batch depends on the seed and the step alone."""
+
+    def learn(self, batch: Batch, step: int) -> dict[str, float]:
+        """Do one step and return its figures for the log."""
+
+    def check_dev(self) -> DevCheck | None:
+        """Judge the averaged weights; None where there is nothing to judge by."""
+
+    def averaged(self) -> dict[str, Tensor]:
+        """Return the averaged weights, the ones that are kept."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a later run needs to go on."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+
+
+class Loop(Generic[Batch]):
+    """Trains in a folder: continues from its saved state if there is one."""
+
+    def __init__(self, trainee: Trainee[Batch], pace: Pace, folder: Path, log: RunLog) -> None:
+        self._trainee, self._pace, self._folder, self._log = trainee, pace, folder, log
+        self.progress = Progress()
+        if (folder / STATE_FILE).exists():
+            state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
+            self.progress = Progress(**state.pop("progress"))
+            trainee.load_state(state)
+            log.write(event="resumed", **asdict(self.progress))
+
+    def run(self) -> None:
+        """Do the remaining steps, with dev checks and saved states on the way."""
+        clock = time.process_time() - self.progress.cpu_seconds
+        saved = time.monotonic()
+        for batch in self._trainee.batches(range(self.progress.step, self._pace.steps)):
+            parts = self._trainee.learn(batch, self.progress.step)
+            self.progress.step += 1
+            self.progress.cpu_seconds = time.process_time() - clock
+            last = self.progress.step == self._pace.steps
+            if self.progress.step % LOG_EVERY == 0 or last:
+                self._log_step(parts)
+            if self.progress.step % self._pace.evaluate_every == 0 or last:
+                self._check_dev()
+            if time.monotonic() - saved > self._pace.save_every_seconds or last:
+                save(self._trainee.state() | {"progress": asdict(self.progress)}, self._folder / STATE_FILE)
+                saved = time.monotonic()
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """Return the averaged weights that were best on dev, or the last ones where there was nothing to judge by."""
+        best = self._folder / BEST_FILE
+        if not best.exists():
+            return self._trainee.averaged()
+        kept: dict[str, Tensor] = torch.load(best, weights_only=True, map_location="cpu")
+        return kept
+
+    def _check_dev(self) -> None:
+        started = time.process_time()
+        check = self._trainee.check_dev()
+        if check is None:
+            return
+        if check.score > self.progress.best:
+            self.progress.best, self.progress.best_step = check.score, self.progress.step
+            save(self._trainee.averaged(), self._folder / BEST_FILE)
+        self._write("dev", seconds=round(time.process_time() - started, 1), **check.figures)
+
+    def _log_step(self, parts: dict[str, float]) -> None:
+        minutes = round(self.progress.cpu_seconds / 60, 2)
+        self._write("step", cpu_minutes=minutes, **{name: round(value, 4) for name, value in parts.items()})
+
+    def _write(self, event: str, **values: Any) -> None:
+        step = self.progress.step
+        self._log.write(event=event, step=step, samples=step * self._pace.samples, **values)
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, *, clip: float, factor: float) -> float:
+    """Take one step at `factor` of each group's `base` rate and return the gradient's norm.
+
+    The gradient is clipped to the norm `clip`; one that is not finite is passed over.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    learning = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(learning, clip)
+    for group in optimiser.param_groups:
+        group["lr"] = group["base"] * factor
+    if torch.isfinite(norm):
+        optimiser.step()
+    return float(norm)
+
+
+def save(content: Any, path: Path) -> None:
+    """Write beside the target first, so that an interruption leaves the old file whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(content, partial)
+    partial.replace(path)

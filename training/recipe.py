@@ -1,0 +1,30 @@
+"""Recipes: YAML read into frozen records. Unknown keys, missing keys and wrong values are named."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter
+from ruamel.yaml import YAML
+
+STRICT = ConfigDict(extra="forbid")
+"""The configuration of every record: a key it does not know is an error."""
+
+R = TypeVar("R")
+
+
+def read(kind: type[R], path: Path) -> R:
+    """Read a recipe from YAML; ValueError (pydantic's) names each key that does not fit."""
+    return build(kind, YAML(typ="safe").load(path))
+
+
+def build(kind: type[R], raw: dict[str, Any]) -> R:
+    """Build a recipe from plain nested mappings, as `plain` gives them."""
+    return TypeAdapter(kind).validate_python(raw)
+
+
+def plain(recipe: Any) -> dict[str, Any]:
+    """Return a recipe as nested mappings that JSON can hold."""
+    return asdict(recipe)
