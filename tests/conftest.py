@@ -7,6 +7,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is imported
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import settings
 from autolabel.registry import Registry, discover
 
 ROOT = Path(__file__).resolve().parents[1]
+HAZARDS = Path(__file__).parent / "hazards"
 EXAMPLE = ROOT / "docs" / "examples" / "autolabel-colors" / "src"
 
 settings.register_profile("no deadline", deadline=None, max_examples=50)  # a busy machine is no failure
@@ -37,3 +39,18 @@ def example_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def registry(example_path: str) -> Registry:
     """The built-in strategies and those of the example package."""
     return discover()
+
+
+@pytest.fixture(scope="module")
+def hazards_path(example_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Make the hazardous package look installed, here and in processes started with this as PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("hazards")
+    info = folder / "autolabel_hazards-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: autolabel-hazards\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[autolabel]\nhazards = autolabel_hazards\n")
+    paths = [str(folder), str(HAZARDS)]
+    sys.path[:0] = paths
+    yield os.pathsep.join([*paths, example_path])
+    for path in paths:
+        sys.path.remove(path)

@@ -91,7 +91,7 @@ def test_a_run_full_of_commands_shows_none(
     }
     compiled = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
     console.print_plan(compiled.plan)
-    with console.watching(compiled.plan, quiet=False) as watch:
+    with console.watching(quiet=False) as watch:
         summary = generate(compiled, registry=registry, watch=watch)
     assert summary.states["failed"] >= 10 and summary.boxes
     console.print_summary(summary, compiled.plan)

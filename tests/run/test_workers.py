@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,6 @@ from autolabel.run.generate import generate
 from autolabel.run.ledger import read_labels
 from autolabel.run.summary import Summary
 from autolabel.spec.load import spec_from_mapping
-
-HAZARDS = Path(__file__).parent / "hazards"
-
-
-@pytest.fixture
-def hazards_path(example_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Make the hazardous package look installed."""
-    folder = tmp_path_factory.mktemp("hazards")
-    info = folder / "autolabel_hazards-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: autolabel-hazards\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[autolabel]\nhazards = autolabel_hazards\n")
-    paths = [str(folder), str(HAZARDS)]
-    sys.path[:0] = paths
-    yield os.pathsep.join([*paths, example_path])
-    for path in paths:
-        sys.path.remove(path)
 
 
 def spec(folder: Path, names: list[str], **run: Any) -> dict[str, Any]:

@@ -8,15 +8,19 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 import autolabel
 from autolabel.cli import console, explain
-from autolabel.cli.options import AsJson, Run, SpecOption, Thresholds, Words
+from autolabel.cli.options import AsJson, Quiet, Run, SpecOption, Thresholds, Words
 from autolabel.cli.terminal import LiteralFormatter, escape_json
 from autolabel.errors import AutolabelError, SpecError
+
+if TYPE_CHECKING:
+    from autolabel.plan.model import Plan
+    from autolabel.run.summary import Summary
 
 app = typer.Typer(
     name="autolabel",
@@ -133,24 +137,55 @@ def generate(
     extend: Annotated[
         bool, typer.Option("--extend", help="Take in images added since; keep what is labelled.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Label the I-th of N slices only; `merge` writes the rest."),
+    ] = None,
+    quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
     """Label the images of a spec; the same command resumes after an interruption."""
     from autolabel import compile_plan
     from autolabel import generate as run
+    from autolabel.run.generate import generate_slice
+    from autolabel.run.slices import Slice
 
+    part = None if shard is None else Slice.parse(shard)
+    if part is not None and fresh:
+        raise SpecError(
+            "--fresh with --shard would remove what other slices have labelled", hint="empty results_dir first"
+        )
     loaded, registry = load(words, spec)
     console.notices(loaded.notices)
     compiled = compile_plan(loaded, registry=registry, limit=limit)
-    with console.watching(compiled.plan, quiet=quiet) as watch:
+    with console.watching(quiet=quiet) as watch:
+        if part is not None:
+            shards = generate_slice(compiled, part, watch=watch, extend=extend)
+            console.print_slice(part, shards, compiled.plan, json=json)
+            return
         summary = run(compiled, registry=registry, watch=watch, fresh=fresh, extend=extend)
+    conclude(summary, compiled.plan, json=json)
+
+
+def conclude(summary: Summary, plan: Plan, *, json: bool) -> None:
+    """Print what a run came to; leave with 1 where too many images failed."""
     if json:
         console.print_json(summary.as_dict())
     else:
-        console.print_summary(summary, compiled.plan)
+        console.print_summary(summary, plan)
     if summary.too_many_failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def merge(run: Run, quiet: Quiet = False, json: AsJson = False) -> None:
+    """Write labels, exports and report of a run that was labelled in slices."""
+    from autolabel.registry import discover
+    from autolabel.run.generate import merge as finish
+
+    with console.watching(quiet=quiet) as watch:
+        summary, plan = finish(run, registry=discover(), watch=watch)
+    conclude(summary, plan, json=json)
 
 
 @app.command()

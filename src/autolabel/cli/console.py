@@ -15,8 +15,9 @@ from rich.text import Text
 from autolabel.cli.terminal import LiteralConsole, escape_json
 
 if TYPE_CHECKING:
-    from autolabel.plan.model import Plan
+    from autolabel.plan.model import Plan, Shard
     from autolabel.registry import Registry
+    from autolabel.run.slices import Slice
     from autolabel.run.status import Status
     from autolabel.run.summary import Summary
     from autolabel.run.watch import Watch
@@ -40,7 +41,7 @@ def notices(lines: Sequence[str]) -> None:
 
 
 @contextmanager
-def watching(plan: Plan, *, quiet: bool) -> Iterator[Watch]:
+def watching(*, quiet: bool) -> Iterator[Watch]:
     """Show progress while the block runs: a bar on a terminal, else a line now and then; nothing where ``quiet``."""
     from autolabel.cli.progress import Bars, Lines
     from autolabel.run.watch import Watch
@@ -70,7 +71,7 @@ def print_plan(plan: Plan) -> None:
             "rows": f"{plan.rows:,} in {counted(len(plan.shards), 'shard')}, batches of {plan.batch_size}",
             "classes": f"{len(plan.classes):,}: {shortened([printable(name) for name in plan.classes])}",
             **({"asked by": asked_by(plan)} if plan.ontology else {}),
-            "devices": ", ".join(plan.execution.workers),
+            "devices": plan.execution.places,
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
             "results": nearby(plan.results_dir),
             "writes": ", ".join(outputs(plan)),
@@ -144,6 +145,16 @@ def print_summary(summary: Summary, plan: Plan) -> None:
         out.print(Text(f"  {printable(image)}: {printable(message)}", style="red"), soft_wrap=True)
     for path in summary.written:
         out.print(f"  {nearby(path)}", markup=False, soft_wrap=True)
+
+
+def print_slice(part: Slice, shards: Sequence[Shard], plan: Plan, *, json: bool) -> None:
+    """Print what a slice has labelled, and what is to follow."""
+    rows = sum(shard.rows for shard in shards)
+    if json:
+        print_json({"slice": str(part), "shards": len(shards), "rows": rows, "results_dir": plan.results_dir})
+        return
+    out.print(f"slice {part}: {counted(len(shards), 'shard')} with {counted(rows, 'row')} labelled")
+    out.say(f"when all {part.count} slices are done: autolabel merge {nearby(plan.results_dir)}")
 
 
 def shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterator[tuple[str, Sequence[int]]]:

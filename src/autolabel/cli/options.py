@@ -17,4 +17,5 @@ Thresholds = Annotated[
     Path | None,
     typer.Option("--thresholds", help="A file of least scores by class, in place of those of the run's spec."),
 ]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A results directory.")]

@@ -99,7 +99,7 @@ class Lines(Tally):
         super().stage_started(plan, stage, rows=rows, left=left)
         self.name, self.total, self.done = stage.name, rows, rows - left
         self.last = self.began = time.monotonic()
-        self.say(f"{left:,} of {rows:,} rows to label on {', '.join(plan.execution.workers)}")
+        self.say(f"{left:,} of {rows:,} rows to label on {plan.execution.places}")
 
     def row(self, done: Done) -> None:
         """Say how far it is, now and then."""

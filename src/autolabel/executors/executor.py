@@ -11,9 +11,6 @@ Work = Callable[[Any], Any]
 Start = Callable[[str, Emit], Work]
 """Called once in each worker with its device; returns what labels one task. Must pickle."""
 
-ATTEMPTS = 3
-"""How many workers a task may kill before it is given up."""
-
 
 @dataclass(frozen=True, slots=True)
 class Crash:
@@ -25,9 +22,7 @@ class Crash:
 class Executor(Protocol):
     """Runs tasks somewhere; knows nothing of labels."""
 
-    def map(
-        self, tasks: Sequence[Any], start: Start, *, devices: Sequence[str], threads: int, emit: Emit
-    ) -> Iterator[tuple[Any, Any]]:
+    def map(self, tasks: Sequence[Any], start: Start, *, emit: Emit) -> Iterator[tuple[Any, Any]]:
         """Yield (task, result or Crash) in order of completion.
 
         ``emit`` receives what workers report while they work. An exception that a task raises ends the map and is

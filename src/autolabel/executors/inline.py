@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from autolabel.executors.executor import Emit, Start
 from autolabel.executors.threads import limit_threads
 
 
+@dataclass(frozen=True, slots=True)
 class Inline:
     """One worker, which is this process."""
 
-    def map(
-        self, tasks: Sequence[Any], start: Start, *, devices: Sequence[str], threads: int, emit: Emit
-    ) -> Iterator[tuple[Any, Any]]:
-        """Yield (task, result) in order, on the first device."""
+    device: str
+    threads: int
+
+    def map(self, tasks: Sequence[Any], start: Start, *, emit: Emit) -> Iterator[tuple[Any, Any]]:
+        """Yield (task, result) in order."""
         if not tasks:
             return
-        limit_threads(threads)
-        work = start(devices[0], emit)
+        limit_threads(self.threads)
+        work = start(self.device, emit)
         for task in tasks:
             yield task, work(task)

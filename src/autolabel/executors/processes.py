@@ -2,145 +2,126 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
-import traceback
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from autolabel.errors import AutolabelError, WorkerError
-from autolabel.executors.executor import ATTEMPTS, Crash, Emit, Start
+from autolabel.executors.driver import Worker, drive
+from autolabel.executors.executor import Emit, Start
+from autolabel.executors.messages import Death, Event, Message, Ready, Result, failure
 from autolabel.executors.threads import limit_threads
 
-log = logging.getLogger(__name__)
-
-EVENT, RESULT, ERROR = "event", "result", "error"
 GRACE = 5.0
 
 
-@dataclass(slots=True, eq=False)
-class Worker:
-    """A process with the driver's end of its pipe and the task that it has in hand."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class Local(Worker):
+    """A process with the driver's end of its pipe."""
 
     process: SpawnProcess
     pipe: Connection
-    device: str
-    task: Any = None
-    busy: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class Processes:
-    """A pool that hands the next task to whoever is free, and replaces workers that die."""
+    """A process for every device that is named; a device that is named twice has two."""
 
-    def map(
-        self, tasks: Sequence[Any], start: Start, *, devices: Sequence[str], threads: int, emit: Emit
-    ) -> Iterator[tuple[Any, Any]]:
+    devices: Sequence[str]
+    threads: int
+
+    def map(self, tasks: Sequence[Any], start: Start, *, emit: Emit) -> Iterator[tuple[Any, Any]]:
         """Yield (task, result or Crash) in order of completion."""
-        todo = deque(tasks)
-        deaths: Counter[Any] = Counter()
-        workers = [spawn(start, device, threads) for device in devices[: len(tasks)]]
-        try:
-            while todo or any(worker.busy for worker in workers):
-                for worker in workers:
-                    if todo and not worker.busy:
-                        give(worker, todo.popleft())
-                ready = wait([worker.pipe for worker in workers if worker.busy])
-                for worker in [worker for worker in workers if worker.pipe in ready]:
-                    message = receive(worker)
-                    if message is None:
-                        yield from bury(worker, todo, deaths)
-                        if todo:
-                            workers[workers.index(worker)] = spawn(start, worker.device, threads)
-                        else:
-                            workers.remove(worker)
-                    elif message[0] == EVENT:
-                        emit(message[1])
-                    elif message[0] == ERROR:
-                        raise message[1]
-                    else:
-                        worker.busy = False
-                        yield worker.task, message[1]
-        finally:
-            stop(workers)
+        return drive(Spawned(self.devices, self.threads, start), tasks, emit=emit)
 
 
-def spawn(start: Start, device: str, threads: int) -> Worker:
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """Processes of this machine and the pipes to them."""
+
+    devices: Sequence[str]
+    threads: int
+    start: Start
+
+    def hire(self, there: Sequence[Local], wanted: int) -> Sequence[Local]:
+        """Start a process on every device that lacks one."""
+        lacking = Counter(self.devices)
+        lacking.subtract(worker.device for worker in there)
+        return [spawn(self.start, device, self.threads) for device in [*lacking.elements()][:wanted]]
+
+    def give(self, worker: Local, task: Any) -> None:
+        """Send a task."""
+        send(worker.pipe, task)
+
+    def listen(self, workers: Sequence[Local]) -> Sequence[tuple[Local, Message]]:
+        """Wait for the next message of anyone."""
+        ready = wait([worker.pipe for worker in workers])
+        return [(worker, receive(worker)) for worker in workers if worker.pipe in ready]
+
+    def stop(self, workers: Sequence[Local]) -> None:
+        """End all processes: those that wait see their pipe close, the others are killed."""
+        for worker in workers:
+            worker.pipe.close()
+            if worker.busy or not worker.ready:
+                worker.process.kill()
+        for worker in workers:
+            worker.process.join(GRACE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+def spawn(start: Start, device: str, threads: int) -> Local:
     """Start a worker."""
     context = get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=serve, args=(there, start, device, threads), name=f"autolabel {device}")
+    process = context.Process(target=serve, args=(there, device, threads), name=f"autolabel {device}")
     process.start()
     there.close()
-    return Worker(process, here, device)
+    send(
+        here, start
+    )  # not with the process's arguments: those are read, and numpy imported, before threads are limited
+    return Local(device, process=process, pipe=here)
 
 
-def give(worker: Worker, task: Any) -> None:
-    """Hand a task over; a worker that is dead already is noticed when it is waited for."""
-    worker.task, worker.busy = task, True
+def send(pipe: Connection, message: Any) -> None:
+    """Send to a worker; where it is dead, listening to it tells."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        pipe.send(message)
+
+
+def receive(worker: Local) -> Message:
+    """Return a worker's next message, Death where there is none to come."""
     try:
-        worker.pipe.send(task)
-    except (BrokenPipeError, ConnectionResetError):
-        log.debug("worker %s died while idle", worker.process.name)
-
-
-def receive(worker: Worker) -> tuple[str, Any] | None:
-    """Return a worker's next message, None where it is dead."""
-    try:
-        message: tuple[str, Any] = worker.pipe.recv()
+        message: Message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
-        return None
+        worker.process.join()
+        return Death(f"worker on {worker.device} died (exit code {worker.process.exitcode})")
     return message
 
 
-def bury(worker: Worker, todo: deque[Any], deaths: Counter[Any]) -> Iterator[tuple[Any, Crash]]:
-    """Put a dead worker's task back in front, or give it up when it has killed too many."""
-    worker.process.join()
-    worker.busy = False
-    deaths[worker.task] += 1
-    message = f"worker on {worker.device} died (exit code {worker.process.exitcode})"
-    log.warning("%s; task %s, death %d of %d", message, worker.task, deaths[worker.task], ATTEMPTS)
-    if deaths[worker.task] >= ATTEMPTS:
-        yield worker.task, Crash(message)
-    else:
-        todo.appendleft(worker.task)
-
-
-def stop(workers: Sequence[Worker]) -> None:
-    """End all workers: idle ones see their pipe close, busy ones are killed."""
-    for worker in workers:
-        worker.pipe.close()
-        if worker.busy:
-            worker.process.kill()
-    for worker in workers:
-        worker.process.join(GRACE)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-
-
-def serve(pipe: Connection, start: Start, device: str, threads: int) -> None:
-    """Be a worker: take tasks until the pipe closes."""
+def serve(pipe: Connection, device: str, threads: int) -> None:
+    """Be a worker: take what to start with, then tasks until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=die_with_parent, daemon=True).start()
     limit_threads(threads)
     try:
-        work = start(device, lambda event: pipe.send((EVENT, event)))
+        work = pipe.recv()(device, lambda event: pipe.send(Event((event,))))
+        pipe.send(Ready())
         while True:
-            pipe.send((RESULT, work(pipe.recv())))
+            pipe.send(Result(work(pipe.recv())))
     except EOFError:
         return
-    except AutolabelError as error:
-        pipe.send((ERROR, error))
     except Exception as error:
-        pipe.send((ERROR, WorkerError(f"a worker on {device} failed: {error}\n{traceback.format_exc()}")))
+        pipe.send(failure(error, device))
 
 
 def die_with_parent() -> None:

@@ -18,7 +18,7 @@ from autolabel.errors import ImageError, SpecError
 from autolabel.plan import devices, model
 from autolabel.plan.census import Census, forwards
 from autolabel.plan.files import check_files
-from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
+from autolabel.plan.model import VERSION, Choice, Cluster, Execution, Plan, Stage, WeightFile, Weights, digest
 from autolabel.plan.shards import Cut, Key, cut
 from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
@@ -236,17 +236,41 @@ def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
 
 def executed(spec: Spec) -> Execution:
     """Decide where the plan runs."""
-    names = devices.resolve(spec.devices)
-    workers = tuple(name for name in names for _ in range(spec.run.workers_per_device))
-    executor = spec.run.executor
+    run, cluster = spec.run, None
+    if run.executor == "ray":
+        cluster = asked_of_ray(spec)
+        workers: tuple[str, ...] = ()
+        threads = run.threads or max(1, int(cluster.num_cpus))
+    else:
+        workers = tuple(name for name in devices.resolve(spec.devices) for _ in range(run.workers_per_device))
+        threads = devices.threads_per_worker(workers, run.threads)
+    executor = run.executor
     if executor == "auto":
         executor = "inline" if len(workers) == 1 else "processes"
     return Execution(
         executor=executor,
         workers=workers,
-        threads=devices.threads_per_worker(workers, spec.run.threads),
-        num_workers=spec.run.num_workers,
-        max_failures=spec.run.max_failures,
+        cluster=cluster,
+        threads=threads,
+        num_workers=run.num_workers,
+        max_failures=run.max_failures,
+    )
+
+
+def asked_of_ray(spec: Spec) -> Cluster:
+    """Decide what each worker on a Ray cluster is to have; of GPU numbers only the count matters there."""
+    asked, ray = spec.devices, spec.run.ray
+    share = spec.run.workers_per_device
+    if asked == "mps" or (asked == "cpu" and ray.num_gpus):
+        found = "mps" if asked == "mps" else "cpu, and run.ray.num_gpus asks for GPUs"
+        raise SpecError(spec.problem(("devices",), f"found {found}; on a Ray cluster wanted auto, cpu or GPU numbers"))
+    workers = None if isinstance(asked, str) else len(asked) * share
+    return Cluster(
+        address=ray.address,
+        workers=ray.workers or workers,
+        num_cpus=float(spec.run.threads or 1) if ray.num_cpus is None else ray.num_cpus,
+        num_gpus=0.0 if asked == "cpu" else 1 / share if ray.num_gpus is None else ray.num_gpus,
+        fall_back=asked == "auto" and ray.num_gpus is None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,15 +66,38 @@ class Shard(msgspec.Struct, frozen=True, array_like=True):
     bytes: int
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """What workers on a Ray cluster are asked for."""
+
+    address: str
+    workers: int | None
+    """How many; None: as many as there is room for, at any time."""
+    num_cpus: float
+    num_gpus: float
+    """Of each worker, as ``num_cpus``."""
+    fall_back: bool
+    """Do without a GPU where the cluster has none."""
+
+
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how a plan runs; changes nothing about its results, so it is no part of the digest."""
 
-    executor: Literal["inline", "processes"]
+    executor: Literal["inline", "processes", "ray"]
     workers: tuple[str, ...]
-    """The device of every worker."""
+    """The device of every worker; none where the cluster decides."""
+    cluster: Cluster | None = None
     threads: int
     num_workers: int
     max_failures: float | int
+
+    @property
+    def places(self) -> str:
+        """Where the workers are, for people."""
+        if self.cluster is None:
+            counts = Counter(self.workers)
+            return ", ".join(f"{count} x {device}" if count > 1 else device for device, count in counts.items())
+        workers = "all that fit" if self.cluster.workers is None else self.cluster.workers
+        return f"the Ray cluster {self.cluster.address} (workers: {workers})"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from autolabel.data import inputs
+from autolabel.errors import DataError
 from autolabel.executors.executor import Crash, Executor
 from autolabel.executors.inline import Inline
 from autolabel.executors.processes import Processes
+from autolabel.executors.ray import Ray
 from autolabel.plan.compile import Compiled
-from autolabel.plan.model import Plan, Shard, Stage
+from autolabel.plan.model import Execution, Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.run import record
 from autolabel.run.ledger import Ledger, write_ledger
 from autolabel.run.outputs import write_outputs
 from autolabel.run.settle import refuse_foreign, settle
+from autolabel.run.slices import Slice, alone, check_complete, entered
 from autolabel.run.store import RunStore, publish
 from autolabel.run.summary import Summary, summarise
 from autolabel.run.watch import Watch
@@ -41,21 +46,59 @@ def generate(
     watch = watch or Watch()
     store = RunStore.at(compiled.plan)
     refuse_foreign(store, compiled.plan)
-    with store.lock():
+    with alone(store):
         plan = settle(store, compiled, fresh=fresh, extend=extend)
         for stage in plan.stages:
-            run_stage(store, plan, stage, watch=watch)
-        watch.writing("labels.jsonl")
-        write_ledger(store, plan)
-        written = [str(store.labels), *map(str, write_outputs(store, plan, registry=registry, watch=watch))]
+            run_stage(store, plan, stage, plan.shards, watch=watch)
+        return finish(store, plan, registry=registry, watch=watch)
+
+
+def generate_slice(
+    compiled: Compiled, part: Slice, *, watch: Watch | None = None, extend: bool = False
+) -> Sequence[Shard]:
+    """Label one slice's shards, through all stages, beside others that label theirs; return them.
+
+    ``merge`` does the rest when all slices are done. Raises BusyError where the slice runs already, or the directory
+    belongs to another run or plan.
+    """
+    watch = watch or Watch()
+    store = RunStore.at(compiled.plan)
+    refuse_foreign(store, compiled.plan)
+    with entered(store, part, partial(settle, store, compiled, fresh=False, extend=extend)) as plan:
+        for stage in plan.stages:
+            run_stage(store, plan, stage, part.of(plan), watch=watch)
+    return part.of(plan)
+
+
+def merge(run: Path, *, registry: Registry, watch: Watch | None = None) -> tuple[Summary, Plan]:
+    """Write the ledger and all that the spec asks for besides, once all slices are done; return the plan as well.
+
+    Raises DataError, naming them, where shards are missing; BusyError where a slice still runs.
+    """
+    store = RunStore(run)
+    plan = store.read_plan()
+    if plan is None:
+        raise DataError(f"{run}: no plan.json here", hint="run `autolabel generate SPEC --shard i/n` first")
+    with alone(store):
+        check_complete(store, plan)
+        return finish(store, plan, registry=registry, watch=watch or Watch()), plan
+
+
+def finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> Summary:
+    """Write the ledger, exports, pictures and report of a run whose shards are all there."""
+    watch.writing("labels.jsonl")
+    write_ledger(store, plan)
+    written = [str(store.labels), *map(str, write_outputs(store, plan, registry=registry, watch=watch))]
     max_failures = plan.execution.max_failures
     return summarise(Ledger(store.labels), results_dir=str(store.root), max_failures=max_failures, written=written)
 
 
-def run_stage(store: RunStore, plan: Plan, stage: Stage, *, watch: Watch) -> None:
-    """Label the shards of a stage that have no file."""
-    missing = store.missing(plan, stage)
-    watch.stage_started(plan, stage, rows=plan.rows, left=sum(shard.rows for shard in missing))
+def run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard], *, watch: Watch) -> None:
+    """Label those shards of a stage that have no file."""
+    mine = {shard.index for shard in shards}
+    missing = [shard for shard in store.missing(plan, stage) if shard.index in mine]
+    rows, left = (sum(shard.rows for shard in some) for some in (shards, missing))
+    watch.stage_started(plan, stage, rows=rows, left=left)
     crashed = run_tasks(plan, stage, [(shard.index, None) for shard in missing], watch=watch)
     for (index, _), crash in crashed:
         if isinstance(crash, Crash):
@@ -65,13 +108,18 @@ def run_stage(store: RunStore, plan: Plan, stage: Stage, *, watch: Watch) -> Non
 
 def run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, watch: Watch) -> list[tuple[Any, Any]]:
     """Run tasks on the plan's workers and return what each came to."""
-    executor: Executor = Inline() if plan.execution.executor == "inline" else Processes()
     start = StartStage(plan.results_dir, stage.index)
-    execution = plan.execution
-    with closing(
-        executor.map(tasks, start, devices=execution.workers, threads=execution.threads, emit=watch.row)  # type: ignore[type-var]
-    ) as results:
+    with closing(executor(plan.execution).map(tasks, start, emit=watch.row)) as results:  # type: ignore[type-var]
         return list(results)
+
+
+def executor(execution: Execution) -> Executor:
+    """Return what runs tasks as the plan says."""
+    if execution.executor == "inline":
+        return Inline(execution.workers[0], execution.threads)
+    if execution.cluster is not None:
+        return Ray(execution.cluster, execution.threads)
+    return Processes(execution.workers, execution.threads)
 
 
 def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, watch: Watch) -> None:

@@ -20,12 +20,14 @@ from autolabel.run.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
 LONGEST = 120
 
 
-def settle(store: RunStore, compiled: Compiled, *, fresh: bool, extend: bool) -> Plan:
+def settle(store: RunStore, compiled: Compiled, *, fresh: bool, extend: bool, alone: bool = True) -> Plan:
     """Write the plan and its inputs, and return the plan to run: that of the directory's shards where there are any.
 
-    Raises BusyError, with the difference named, where the directory holds the results of another plan.
+    Files that others are writing stay where this run is not ``alone``. Raises BusyError, with the difference named,
+    where the directory holds the results of another plan.
     """
-    store.sweep()
+    if alone:
+        store.sweep()
     there = None if fresh else store.read_plan()
     if there is None:
         store.clear()

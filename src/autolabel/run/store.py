@@ -83,14 +83,14 @@ class RunStore:
             return stream.read(shard.bytes).splitlines()
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the directory; raises BusyError, naming the holder, where another run has it.
+    def lock(self, name: str = LOCK) -> Iterator[None]:
+        """Hold the directory, or a part of it by name; raises BusyError, naming the holder, where another run has it.
 
         The lock ends with the process that holds it, however that ends.
         """
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            stream = (self.root / LOCK).open("a+", encoding="utf-8")
+            stream = (self.root / name).open("a+", encoding="utf-8")
         with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,6 +36,8 @@ Whole = Annotated[int, Field(strict=True, ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Pixels = Annotated[float, Field(strict=True, ge=0)]
+Amount = Annotated[float, Field(strict=True, ge=0)]
+Address = Annotated[str, Field(pattern=r"^(auto|local|[^/:\s]+:\d+)$"), wanted("auto, local or host:port")]
 Kind = Literal["auto", "cpu", "mps"]
 Gpus = Annotated[tuple[Whole, ...], Field(min_length=1)]
 Numbers = Annotated[list[Whole], Field(min_length=1, json_schema_extra=UNIQUE)]
@@ -65,10 +67,26 @@ class StageSpec(Section):
     )
 
 
+class RaySpec(Section):
+    """What is asked of a Ray cluster; counts where run.executor is ray."""
+
+    address: Address = Field(
+        "auto", description="host:port of the cluster's head; auto: the one this machine is in; local: one made here"
+    )
+    workers: Count | None = Field(
+        None,
+        description="workers; null: as many as there is room for, more as machines join (with GPU numbers: one each)",
+    )
+    num_cpus: Amount | None = Field(None, description="CPUs of each worker; null: run.threads, or else 1")
+    num_gpus: Amount | None = Field(
+        None, description="GPUs of each worker, such as 0.5; null: by devices, workers_per_device workers to each"
+    )
+
+
 class RunSpec(Section):
     """How the work is cut up and carried out."""
 
-    executor: Literal["auto", "inline", "processes"] = Field(
+    executor: Literal["auto", "inline", "processes", "ray"] = Field(
         "auto", description="where shards are labelled; auto: processes where there are several workers, else inline"
     )
     batch_size: Count = Field(4, description="images a forward pass takes together")
@@ -80,6 +98,7 @@ class RunSpec(Section):
         0.01, description="images that may fail: a share (a number with a point) or a count (a whole number)"
     )
     max_pixels: Count = Field(100_000_000, description="images with more pixels than this are not decoded")
+    ray: RaySpec = Field(default_factory=RaySpec, description="what is asked of a Ray cluster")
 
 
 class FilterSpec(Section):

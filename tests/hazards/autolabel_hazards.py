@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from autolabel.hookspecs import hookimpl
-from autolabel.strategies import Detector, Labeler
-from autolabel.types import Instances, Prompt, Sample
+from autolabel.strategies import Detector, Labeler, Segmenter
+from autolabel.types import Instances, Prompt, Rle, Sample
 
 
 class OutOfMemoryError(RuntimeError):
@@ -50,7 +53,26 @@ class Hazard(Detector):
         return [Instances.build([[1, 1, 5, 5]], scores=[0.9], labels=[0]) for _ in prepared]
 
 
+class Filled(Segmenter):
+    """Gives every box a mask that fills it."""
+
+    name = "filled"
+
+    def load(self, device: str) -> None:
+        """Nothing to load."""
+
+    def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
+        """Fill the boxes."""
+        return [replace(sample.instances, masks=tuple(fill(sample))) for sample in batch]
+
+
+def fill(sample: Sample) -> Iterator[Rle]:
+    """Yield a mask a box."""
+    for x1, y1, x2, y2 in sample.instances.boxes.round().astype(int).tolist():
+        yield Rle.from_crop(np.ones((y2 - y1, x2 - x1), bool), left=x1, top=y1, size=sample.image.size)
+
+
 @hookimpl
 def autolabel_labelers() -> list[type[Labeler]]:
-    """Offer the hazard."""
-    return [Hazard]
+    """Offer the hazard, and what fills boxes."""
+    return [Hazard, Filled]

@@ -1,0 +1,118 @@
+"""Deal tasks to workers that may die: what all executors share whose workers are not this process."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from autolabel.errors import WorkerError
+from autolabel.executors.executor import Crash, Emit
+from autolabel.executors.messages import Death, Event, Failure, Message, Ready, Result
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How many workers a task may kill before it is given up."""
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A worker as the driver sees it: where it is, whether it has started, what it has in hand."""
+
+    device: str
+    ready: bool = False
+    busy: bool = False
+    task: Any = None
+
+
+W = TypeVar("W", bound=Worker)
+
+
+class Crew(Protocol[W]):
+    """Starts workers somewhere and carries messages; knows nothing of who does what."""
+
+    def hire(self, there: Sequence[W], wanted: int) -> Sequence[W]:
+        """Start workers where there is room beside those that are there, at most ``wanted``."""
+        ...
+
+    def give(self, worker: W, task: Any) -> None:
+        """Hand a task to a worker that is ready; one that is dead says so when it is listened to."""
+        ...
+
+    def listen(self, workers: Sequence[W]) -> Sequence[tuple[W, Message]]:
+        """Wait until workers have something to say, or for a moment; return who said what."""
+        ...
+
+    def stop(self, workers: Sequence[W]) -> None:
+        """End all workers at once."""
+        ...
+
+
+def drive(crew: Crew[W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[Any, Any]]:
+    """Yield (task, result or Crash) in order of completion, whoever dies meanwhile.
+
+    The next task goes to whoever is free. A task whose worker died is dealt again, before all others, and given up as
+    Crash when it has killed ``ATTEMPTS`` workers. Raises what a task raised, and WorkerError where workers only die
+    before they have started.
+    """
+    todo = deque(tasks)
+    deaths: Counter[Any] = Counter()
+    stillborn = 0
+    workers: list[W] = []
+    try:
+        while todo or any(worker.busy for worker in workers):
+            waiting = sum(not worker.busy for worker in workers)
+            workers += crew.hire(workers, max(0, len(todo) - waiting))
+            deal(crew, workers, todo)
+            for worker, message in crew.listen(workers):
+                match message:
+                    case Ready():
+                        worker.ready, stillborn = True, 0
+                    case Event(contents):
+                        for content in contents:
+                            emit(content)
+                    case Result(content):
+                        worker.busy, stillborn = False, 0
+                        yield worker.task, content
+                    case Failure(error):
+                        raise error
+                    case Death(cause):
+                        workers.remove(worker)
+                        if worker.busy:
+                            yield from put_back(worker, cause, todo, deaths)
+                        elif not worker.ready:
+                            stillborn += 1
+                            check_start(worker, cause, stillborn, most=ATTEMPTS + len(workers))
+    finally:
+        crew.stop(workers)
+
+
+def deal(crew: Crew[W], workers: Sequence[W], todo: deque[Any]) -> None:
+    """Give a task to everyone who is free."""
+    for worker in workers:
+        if todo and worker.ready and not worker.busy:
+            worker.task, worker.busy = todo.popleft(), True
+            crew.give(worker, worker.task)
+
+
+def put_back(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any]) -> Iterator[tuple[Any, Crash]]:
+    """Put a dead worker's task back in front, or give it up when it has killed too many."""
+    deaths[worker.task] += 1
+    log.warning("%s; task %s, death %d of %d", cause, worker.task, deaths[worker.task], ATTEMPTS)
+    if deaths[worker.task] >= ATTEMPTS:
+        yield worker.task, Crash(cause)
+    else:
+        todo.appendleft(worker.task)
+
+
+def check_start(worker: Worker, cause: str, stillborn: int, *, most: int) -> None:
+    """Raise WorkerError where so many workers died in a row before they had started that none ever will."""
+    log.warning("%s before it had started", cause)
+    if stillborn >= most:
+        raise WorkerError(
+            f"{stillborn} workers died while they started; the last: {cause}",
+            hint="a process that is killed (-9) often had too little memory; try fewer workers",
+        )

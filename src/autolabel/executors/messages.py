@@ -1,0 +1,53 @@
+"""What a worker tells the driver."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from autolabel.errors import AutolabelError, WorkerError
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has started and waits for a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What is to be passed on while a task is worked on."""
+
+    contents: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The task is done."""
+
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The task, or the start, raised: the run ends."""
+
+    error: AutolabelError
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The worker is gone, and says nothing more."""
+
+    cause: str
+
+
+Message = Ready | Event | Result | Failure | Death
+
+
+def failure(error: BaseException, device: str) -> Failure:
+    """Return an error in a form that travels; one that nobody foresaw with its traceback as text."""
+    if isinstance(error, AutolabelError):
+        return Failure(error)
+    trace = "".join(traceback.format_exception(error))
+    return Failure(WorkerError(f"a worker on {device} failed: {error}\n{trace}"))

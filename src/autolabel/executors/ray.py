@@ -1,0 +1,224 @@
+"""Run tasks in actors on a Ray cluster, whose machines may come and go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from autolabel.errors import MachineError
+from autolabel.executors.driver import Worker, drive
+from autolabel.executors.executor import Emit, Start, Work
+from autolabel.executors.messages import Death, Event, Message, Ready, Result, failure
+from autolabel.executors.threads import limit_threads
+from autolabel.plan.model import Cluster
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.0
+"""Seconds after which the driver looks round for new room while nobody says anything."""
+PAUSE = 0.5
+"""Seconds between what an actor says while it works."""
+CROWDED = 60.0
+"""Seconds without any worker after which the driver says that the cluster has no room."""
+KNOCK = 10.0
+"""Seconds to wait for a cluster's head to answer."""
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Remote(Worker):
+    """An actor, and the stream of what it says about the call it is in."""
+
+    actor: Any
+    stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ray:
+    """Actors, each with the CPUs and GPUs that the plan asks for."""
+
+    cluster: Cluster
+    threads: int
+
+    def map(self, tasks: Sequence[Any], start: Start, *, emit: Emit) -> Iterator[tuple[Any, Any]]:
+        """Yield (task, result or Crash) in order of completion. Raises MachineError where there is no cluster."""
+        if not tasks:
+            return
+        with connected(self.cluster.address) as ray:
+            yield from drive(Actors(ray, self.cluster, self.threads, start), tasks, emit=emit)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Yield Ray, connected to a cluster: to that of the process where it is in one already."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError:
+        raise MachineError("Ray is not installed", hint="pip install 'autolabel-vision[ray]'") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    with kept_signals():
+        try:
+            knock(address)
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        except (OSError, ray.exceptions.RayError) as error:
+            hint = "start one with `ray start --head`, or say run.ray.address=local"
+            raise MachineError(f"no Ray cluster at {address!r}: {brief(error)}", hint=hint) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def knock(address: str) -> None:
+    """Raise OSError where nobody listens at ``host:port``: Ray itself would go on asking for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=KNOCK).close()
+
+
+@contextmanager
+def kept_signals() -> Iterator[None]:
+    """Put the handler of SIGTERM back, which Ray replaces by its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@dataclass(slots=True)
+class Actors:
+    """Actors on the machines that the cluster has at any time."""
+
+    ray: Any
+    cluster: Cluster
+    threads: int
+    start: Start
+    num_gpus: float = field(init=False)
+    kind: Any = field(init=False)
+    room: int = 0
+    looked: float = float("-inf")
+    heard: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.num_gpus = self.cluster.num_gpus
+        if self.cluster.fall_back and not self.ray.cluster_resources().get("GPU"):
+            log.warning("devices: auto finds no GPU in the Ray cluster; taking CPUs")
+            self.num_gpus = 0.0
+        asked = {"num_cpus": self.cluster.num_cpus, "num_gpus": self.num_gpus}
+        self.kind = self.ray.remote(**asked, max_restarts=0)(Actor)
+
+    def hire(self, there: Sequence[Remote], wanted: int) -> Sequence[Remote]:
+        """Ask for actors as far as there is room now; Ray places them."""
+        if wanted and time.monotonic() - self.looked > PATIENCE:
+            self.room, self.looked = self.cluster.workers or self.places(), time.monotonic()
+        return [self.actor() for _ in range(min(wanted, self.room - len(there)))]
+
+    def places(self) -> int:
+        """Return how many workers fit on the machines that are alive; at least one, so that a cluster may grow."""
+        asked = {"CPU": self.cluster.num_cpus, "GPU": self.num_gpus}
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        return max(1, sum(fitting(node, asked) for node in nodes))
+
+    def actor(self) -> Remote:
+        """Ask for an actor, and have it start."""
+        device = "cuda:0" if self.num_gpus else "cpu"  # Ray shows an actor its own GPUs only
+        actor = self.kind.remote(device, self.threads)
+        return Remote(device, actor=actor, stream=actor.begin.options(num_returns="streaming").remote(self.start))
+
+    def give(self, worker: Remote, task: Any) -> None:
+        """Call the actor; the call's stream tells the rest."""
+        worker.stream = worker.actor.take.options(num_returns="streaming").remote(task)
+
+    def listen(self, workers: Sequence[Remote]) -> Sequence[tuple[Remote, Message]]:
+        """Wait for the next message of anyone who is in a call."""
+        streams = {worker.stream: worker for worker in workers if worker.busy or not worker.ready}
+        ready, _ = self.ray.wait(list(streams), timeout=PATIENCE)
+        self.complain(workers)
+        return [(streams[stream], self.next(streams[stream])) for stream in ready]
+
+    def next(self, worker: Remote) -> Message:
+        """Return an actor's next message, Death where there is none to come."""
+        try:
+            message: Message = self.ray.get(next(worker.stream))
+        except self.ray.exceptions.RayError as error:
+            log.info("%s", error)
+            return Death(f"worker on {worker.device} died")
+        return message
+
+    def complain(self, workers: Sequence[Remote]) -> None:
+        """Say so now and then where no worker has found room."""
+        if any(worker.ready for worker in workers):
+            self.heard = time.monotonic()
+        elif time.monotonic() - self.heard > CROWDED:
+            self.heard = time.monotonic()
+            asked = f"{self.cluster.num_cpus:g} CPUs and {self.num_gpus:g} GPUs"
+            log.warning("no worker has started for %d s: the Ray cluster has to find %s for one", CROWDED, asked)
+
+    def stop(self, workers: Sequence[Remote]) -> None:
+        """Kill all actors."""
+        for worker in workers:
+            self.ray.kill(worker.actor)
+
+
+class Actor:
+    """A worker on the cluster: its calls are streams of messages, the last of them tells how the call ended."""
+
+    def __init__(self, device: str, threads: int) -> None:
+        limit_threads(threads)
+        self.device = device
+        self.events: SimpleQueue[Any] = SimpleQueue()
+        self.thread = ThreadPoolExecutor(1)
+        self.work: Work | None = None
+
+    def begin(self, start: Start) -> Iterator[Message]:
+        """Start; end with Ready."""
+
+        def begun() -> Message:
+            self.work = start(self.device, self.events.put)
+            return Ready()
+
+        yield from self.said(begun)
+
+    def take(self, task: Any) -> Iterator[Message]:
+        """Work on a task; end with its Result."""
+        assert self.work is not None, "an actor begins before it takes tasks"
+        work = self.work
+        yield from self.said(lambda: Result(work(task)))
+
+    def said(self, call: Callable[[], Message]) -> Iterator[Message]:
+        """Yield what is emitted while a call runs, then what it returns."""
+        running = self.thread.submit(call)
+        while not running.done():
+            wait([running], timeout=PAUSE)
+            if not self.events.empty():
+                yield Event(tuple(self.events.get() for _ in range(self.events.qsize())))
+        error = running.exception()
+        yield running.result() if error is None else failure(error, self.device)
+
+
+def fitting(there: dict[str, float], asked: dict[str, float]) -> int:
+    """Return how often what is asked fits into what is there."""
+    return min((int(there.get(name, 0.0) / amount + 1e-6) for name, amount in asked.items() if amount), default=1)
+
+
+def brief(error: Exception) -> str:
+    """Return the first line of an error."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

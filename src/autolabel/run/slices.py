@@ -1,0 +1,131 @@
+"""Runs in slices: several commands that share a results directory, each with its own shards and lock."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from autolabel.errors import BusyError, DataError, SpecError
+from autolabel.plan.model import Plan, Shard
+from autolabel.run.store import LOCK, RunStore
+
+LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")
+PATIENCE = 120.0
+"""Seconds that a slice waits for others to write the plan."""
+PAUSE = 0.1
+SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slice:
+    """One of ``count`` slices, counted from 1: every ``count``-th shard."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Slice:
+        """Read ``2/8``; raises SpecError where it is none."""
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        if not 1 <= part.index <= part.count:
+            hint = "--shard 1/8 to --shard 8/8 make a whole run: a Slurm array needs --array=1-8"
+            raise SpecError(f"--shard {text}: wanted i/n with i from 1 to n", hint=hint)
+        return part
+
+    def __str__(self) -> str:
+        """Return ``2/8``."""
+        return f"{self.index}/{self.count}"
+
+    @property
+    def lock(self) -> str:
+        """The name of this slice's lock."""
+        return f"{LOCK}-{self.index}-of-{self.count}"
+
+    def of(self, plan: Plan) -> Sequence[Shard]:
+        """Return this slice's shards."""
+        return plan.shards[self.index - 1 :: self.count]
+
+
+@contextmanager
+def alone(store: RunStore) -> Iterator[None]:
+    """Hold the whole directory; raises BusyError where another run, or any slice, has it."""
+    with store.lock():
+        if others := running(store):
+            names = ", ".join(map(str, others[:SHOWN]))
+            raise BusyError(f"{store.root} is in use by slice {names}", hint="wait for it, or end it")
+        yield
+
+
+@contextmanager
+def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterator[Plan]:
+    """Hold a slice, and first of all the whole directory while ``settle`` writes its plan; yield the plan.
+
+    ``settle`` is told whether this slice is ``alone``. Raises BusyError where that slice runs already, slices of
+    another count do, or a whole run keeps the directory.
+    """
+    with ExitStack() as held:
+        with patiently(store):
+            held.enter_context(store.lock(part.lock))
+            others = [other for other in running(store) if other != part]
+            if strangers := [other for other in others if other.count != part.count]:
+                raise BusyError(f"{store.root} is in use by slice {strangers[0]}, and {part} is cut another way")
+            plan = settle(alone=not others)
+        yield plan
+
+
+@contextmanager
+def patiently(store: RunStore) -> Iterator[None]:
+    """Hold the directory, after a while if need be."""
+    end = time.monotonic() + PATIENCE
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(store.lock())
+                break
+            except BusyError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(PAUSE)
+        yield
+
+
+def seen(store: RunStore) -> list[Slice]:
+    """Return the slices that ever ran here."""
+    names = (entry.name for entry in store.root.iterdir())
+    return sorted(Slice(int(found[1]), int(found[2])) for found in map(LOCKS.fullmatch, names) if found)
+
+
+def running(store: RunStore) -> list[Slice]:
+    """Return the slices that run now."""
+    return [part for part in seen(store) if held(store, part)]
+
+
+def held(store: RunStore, part: Slice) -> bool:
+    """Return whether somebody has a slice's lock."""
+    try:
+        with store.lock(part.lock):
+            return False
+    except BusyError:
+        return True
+
+
+def check_complete(store: RunStore, plan: Plan) -> None:
+    """Raise DataError, naming them, where shards are missing."""
+    missing = store.missing(plan, plan.stages[-1])
+    if not missing:
+        return
+    counts = {part.count for part in seen(store)}
+    hint = "`autolabel generate SPEC` labels what is missing"
+    names = [f"shard {shard.index}" for shard in missing]
+    if len(counts) == 1:
+        [count] = counts
+        parts = Counter(Slice(shard.index % count + 1, count) for shard in missing)
+        names = [f"{number} of slice {part}" for part, number in sorted(parts.items())]
+        hint = f"`autolabel generate SPEC --shard {min(parts)}` labels what is missing of the first"
+    told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    raise DataError(f"{store.root}: {len(missing)} of {len(plan.shards)} shards are missing: {told}", hint=hint)

@@ -1,0 +1,196 @@
+"""A Ray cluster of two nodes on loopback, whose actors and nodes are killed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from autolabel.errors import MachineError
+from autolabel.plan.compile import compile_plan
+from autolabel.plan.model import Execution
+from autolabel.registry import discover
+from autolabel.run.generate import generate
+from autolabel.run.ledger import read_labels
+from autolabel.run.summary import Summary
+from autolabel.run.watch import Watch
+from autolabel.run.work import Done
+from autolabel.spec.load import spec_from_mapping
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.timeout(240)
+
+CPUS = 2
+STORE = 80 * 2**20
+
+
+class Loopback:
+    """A head and one more node, both on this machine."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster()
+        self.add(include_dashboard=False)
+        self.other: Any = None
+        self.join()
+
+    def add(self, **options: Any) -> Any:
+        """Add a node; Ray gives up after 30 s, which is too soon on a busy machine."""
+        for tries in (1, 2, 3):
+            try:
+                return self.cluster.add_node(num_cpus=CPUS, object_store_memory=STORE, wait=False, **options)
+            except Exception as error:
+                if tries == 3 or "timed out during startup" not in str(error):
+                    raise
+        return None
+
+    def join(self) -> None:
+        """Let the second node join, where it is not there."""
+        if self.other is None:
+            self.other = self.add()
+
+    def leave(self) -> None:
+        """Kill the second node."""
+        self.cluster.remove_node(self.other, allow_graceful=False)
+        self.other = None
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+
+def actors() -> list[psutil.Process]:
+    """Return the processes of our actors."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "Actor" in process.name() or any("ray::Actor" in word for word in process.cmdline()[:1]):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def loopback(hazards_path: str) -> Iterator[Loopback]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", hazards_path)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        made = Loopback()
+        yield made
+        made.cluster.shutdown()
+
+
+def spec(folder: Path, names: list[str], *, loopback: Loopback | None = None, **run: Any) -> dict[str, Any]:
+    from autolabel_colors import Rectangle, save
+
+    for name in names:
+        save(folder / "photos" / f"{name}.png", [Rectangle(1, 1, 5, 5, "red")])
+    ray = {} if loopback is None else {"executor": "ray", "ray": {"address": loopback.address}}
+    return {
+        "version": 1,
+        "data": {"images": [str(folder / "photos")], "classes": ["red"]},
+        "stages": [{"labeler": {"type": "hazard"}}],
+        "devices": "cpu",
+        "run": {"shard_size": 2, "batch_size": 2, "num_workers": 1, **ray, **run},
+        "results_dir": str(folder / ("run" if loopback is None else "ray")),
+    }
+
+
+def run(mapping: dict[str, Any], watch: Watch | None = None) -> Summary:
+    registry = discover()
+    loaded = spec_from_mapping(mapping, root=Path.cwd(), registry=registry)
+    return generate(compile_plan(loaded, registry=registry), registry=registry, watch=watch)
+
+
+def published(out: Path) -> dict[str, bytes]:
+    files = (path for name in ("coco", "odvg") for path in (out / name).rglob("*") if path.is_file())
+    return {str(path.relative_to(out)): path.read_bytes() for path in [out / "labels.jsonl", *files]}
+
+
+class Killer(Watch):
+    """Kills an actor and a node when so many rows are labelled; lets the node join before, where it is not there."""
+
+    def __init__(self, loopback: Loopback, *, actor: int, node: int) -> None:
+        self.loopback, self.rows, self.actor, self.node = loopback, 0, actor, node
+        self.killed: list[str] = []
+        self.most = 0
+
+    def row(self, done: Done) -> None:
+        self.rows += 1
+        self.most = max(self.most, len(actors()))
+        if "node" not in self.killed:
+            self.loopback.join()
+        if self.rows >= self.actor and "actor" not in self.killed:
+            random.Random(self.rows).choice(actors()).kill()
+            self.killed.append("actor")
+        if self.rows >= self.node and self.most > CPUS and "node" not in self.killed:
+            self.loopback.leave()
+            self.killed.append("node")
+
+
+def kill_run(loopback: Loopback, folder: Path, names: list[str], seed: int) -> Summary:
+    """Kill an actor and a node during a run: its bytes are those of an undisturbed one."""
+    draw = random.Random(seed)
+    killer = Killer(loopback, actor=draw.randrange(1, 12), node=draw.randrange(1, 12))
+    summary = run(spec(folder, names, loopback=loopback), killer)
+    assert sorted(killer.killed) == ["actor", "node"]
+    assert killer.most > CPUS, "the node that joined got work"
+    run(spec(folder, names))
+    assert published(folder / "ray") == published(folder / "run")
+    return summary
+
+
+SLOW = [f"{index:02d}-slow" for index in range(24)]
+
+
+def test_an_actor_and_a_node_killed_lose_and_double_nothing(loopback: Loopback, tmp_path: Path) -> None:
+    loopback.join()
+    assert dict(kill_run(loopback, tmp_path, SLOW, 1).states) == {"labelled": len(SLOW)}
+
+
+def test_a_node_joins_and_an_image_that_kills_its_actors_is_recorded(loopback: Loopback, tmp_path: Path) -> None:
+    assert loopback.other is None, "the test before has killed it"
+    names = [*SLOW, "01-poison", "02-raise"]
+    killer = Killer(loopback, actor=3, node=12)
+    summary = run(spec(tmp_path, names, loopback=loopback), killer)
+    assert sorted(killer.killed) == ["actor", "node"]
+    assert killer.most > CPUS
+    assert dict(summary.reasons) == {"worker_crash": 1, "labeler_error": 1}
+    rows = list(read_labels(tmp_path / "ray"))
+    assert [row.image.id for row in rows] == sorted(f"{name}.png" for name in names)
+    [failed] = [row for row in rows if row.reason and row.reason.code == "worker_crash"]
+    assert failed.image.id == "01-poison.png"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_twenty_runs_with_an_actor_and_a_node_killed(loopback: Loopback, tmp_path: Path, seed: int) -> None:
+    if seed % 2:
+        loopback.join()
+    kill_run(loopback, tmp_path, SLOW, seed)
+
+
+def test_no_cluster_is_told_with_what_to_do(hazards_path: str, tmp_path: Path) -> None:
+    mapping = spec(tmp_path, ["a"], executor="ray", ray={"address": "127.0.0.1:1"})
+    with pytest.raises(MachineError, match=r"no Ray cluster at '127.0.0.1:1'.*\n.*ray start --head"):
+        run(mapping)
+
+
+def test_requests_follow_from_devices(hazards_path: str, tmp_path: Path) -> None:
+    def asked(devices: Any, **changes: Any) -> Execution:
+        mapping = spec(tmp_path, ["a"], executor="ray", **changes) | {"devices": devices}
+        registry = discover()
+        return compile_plan(
+            spec_from_mapping(mapping, root=tmp_path, registry=registry), registry=registry
+        ).plan.execution
+
+    found = asked([0, 1, 2], workers_per_device=2, threads=3)
+    assert found.cluster is not None
+    assert (found.cluster.workers, found.cluster.num_gpus, found.cluster.num_cpus, found.threads) == (6, 0.5, 3, 3)
