@@ -24,6 +24,18 @@ def test_phrases_are_distinct_and_in_order(tmp_path: Path) -> None:
     assert (caption.line, caption.file_name, caption.prompt.caption) == (2, "a.jpg", "a cat")
 
 
+def test_a_caption_without_phrases_is_split(tmp_path: Path) -> None:
+    lines = [
+        '{"file_name": "a.jpg", "caption": "a cat on a mat"}',
+        '{"file_name": "b.jpg", "caption": "a cat on a mat", "noun_chunks": ["mat"]}',
+        '{"file_name": "c.jpg", "caption": "a cat on a mat", "noun_chunks": []}',
+        '{"file_name": "d.jpg", "caption": "", "noun_chunks": null}',
+    ]
+    captions = read_captions(write(tmp_path, "\n".join(lines)))
+    assert [caption.prompt.phrases for caption in captions] == [("cat", "mat"), ("mat",), (), ()]
+    assert captions[0].prompt.caption == "a cat on a mat"
+
+
 BAD: list[tuple[str | bytes, str]] = [
     ("", "holds no captions"),
     ("   \n\n", "holds no captions"),

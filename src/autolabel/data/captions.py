@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autolabel.data.splitter import split
 from autolabel.errors import DataError, Problem
 from autolabel.types import Prompt
 
@@ -27,7 +28,8 @@ class Caption:
 def read_captions(path: str | Path) -> list[Caption]:
     """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines, TAO's ``noun_chunk_path``; blank ones are skipped.
 
-    Phrases keep their order; repeated ones count once. Raises DataError with every fault's line.
+    Phrases keep their order; repeated ones count once. A caption without ``noun_chunks`` is split into phrases here.
+    Raises DataError with every fault's line.
     """
     problems: list[Problem] = []
     captions: list[Caption] = []
@@ -43,7 +45,7 @@ def read_captions(path: str | Path) -> list[Caption]:
         raise DataError(problems)
     if not captions:
         raise DataError(
-            Problem(file=str(path), message="holds no captions", hint='one {"file_name", "noun_chunks"} a line')
+            Problem(file=str(path), message="holds no captions", hint='one {"file_name", "caption"} a line')
         )
     return captions
 
@@ -80,6 +82,8 @@ def parse(line: str, *, number: int, file: str) -> Caption | Problem:
         return problem(f"must be the name of an image, got {name!r}", "/file_name")
     if caption is not None and not isinstance(caption, str):
         return problem(f"must be text, got {caption!r}", "/caption")
+    if chunks is None and caption is not None:
+        return Caption(line=number, file_name=name, prompt=Prompt(split(caption), caption))
     if not isinstance(chunks, list):
         return problem(f"must be a list of phrases, got {chunks!r}", "/noun_chunks")
     for index, chunk in enumerate(chunks):

@@ -112,7 +112,7 @@ class DataSpec(Section):
         None, description="phrases that are asked with the classes: a box that fits one better is dropped"
     )
     captions: Location | None = Field(
-        None, description="JSONL file: file_name, caption and noun_chunks of an image a line"
+        None, description="JSONL file: an image a line, with file_name, caption, and the phrases in it as noun_chunks"
     )
     boxes: Location | None = Field(None, description="COCO file of given boxes; images holds its file names")
     follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
