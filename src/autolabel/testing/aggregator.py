@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from autolabel.strategies import Aggregator
 from autolabel.testing.instances import check_bounds, check_instances, difference
@@ -24,8 +25,9 @@ def check_aggregator(strategy: type[Aggregator], params: Mapping[str, Any]) -> N
     subject = Subject(strategy, params)
     subject.check(Aggregator)
     for index, count in enumerate(SIZES):
+        instances = crowd(count, index)
         for threshold in (None, 0.5):
-            check_crowd(subject, crowd(count, index), Round(index=2, conf_threshold=0.1, nms_threshold=threshold))
+            check_crowd(subject, instances, Round(index=2, conf_threshold=0.1, nms_threshold=threshold))
     check_off(subject)
     empty = subject.make().aggregate(Instances.empty(), Round(index=0, conf_threshold=0.5))
     subject.require(isinstance(empty, Instances) and len(empty) == 0, "no instances must give no instances")
@@ -44,9 +46,17 @@ def crowd(count: int, seed: int) -> Instances:
         scores=np.round(random.uniform(0, 1, count), 1),
         labels=random.integers(0, len(PHRASES), count),
         rounds=random.integers(-1, 3, count),
-        masks=[Rle(SIZE, f"mask {i}") for i in range(count)],
+        masks=[mask_of(box, mark) for mark, box in enumerate(boxes)],
         given=[{"id": i} for i in range(count)],
     )
+
+
+def mask_of(box: npt.NDArray[np.float64], mark: int) -> Rle:
+    """Return a box as a mask that lacks one pixel, ``mark``, so that no two masks are equal."""
+    left, top, right, bottom = np.clip(box.round().astype(int), 0, [SIZE[1], SIZE[0]] * 2).tolist()
+    crop = np.ones((bottom - top, right - left), np.bool_)
+    crop.flat[mark % crop.size] = False
+    return Rle.from_crop(crop, left=left, top=top, size=SIZE)
 
 
 def check_crowd(subject: Subject[Aggregator], instances: Instances, round: Round) -> None:
