@@ -118,7 +118,7 @@ def tidy(text: str) -> str:
 
 def play(page: Path, folder: Path, *, path: str, soak: bool = False) -> None:
     """Do what a page says in ``folder``, which looks like the root of a clone; raise where it shows something else."""
-    for name in ("examples", "specs", "docs", "checkpoints"):
+    for name in ("examples", "specs", "docs", "checkpoints", "training"):
         (folder / name).symlink_to(ROOT / name)
     names: dict[str, Any] = {"__name__": "__main__"}
     chosen = [block for block in blocks(page) if soak or block.verb != "soak"]
