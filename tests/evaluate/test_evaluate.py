@@ -51,6 +51,25 @@ def test_rounds_tell_what_annealing_added(row: Any, truth: Any) -> None:
     ]
 
 
+def test_the_matrix_accounts_for_every_true_and_every_found_box(row: Any, truth: Any) -> None:
+    rows = [row("a.jpg", [A, B, C, [0, 60, 20, 90]], labels=[0, 0, 1, 1])]
+    result = evaluate(rows, truth({"a.jpg": [("cat", A), ("dog", B), ("dog", C), ("cat", [150, 0, 160, 9])]}))
+    assert result.matrix([0, 1]) == [[1, 0, 1], [1, 1, 0], [0, 1, 0]]
+    assert result.matrix([1]) == [[1, 1], [1, 0]]
+    assert result.frequent(2) == [0, 1] and result.frequent(1) == [0]
+    assert sum(map(sum, result.matrix([0, 1]))) == result.total.true + result.total.found - 2 - 1
+
+
+def test_the_curve_falls_where_a_wrong_box_is_surer(row: Any, truth: Any) -> None:
+    rows = [row("a.jpg", [A, [0, 60, 20, 90], B], scores=[0.9, 0.8, 0.7])]
+    result = evaluate(rows, truth({"a.jpg": [("cat", A), ("cat", B), ("cat", C)]}, ["cat", "dog"]))
+    cat, dog = result.boxes.curves
+    assert dog is None and cat is not None and len(cat) == 101
+    reached = [round(step / 100, 2) for step, value in enumerate(cat) if value > 0]
+    assert cat[33] == pytest.approx(1) and cat[34] == pytest.approx(2 / 3) and max(reached) == 0.66
+    assert np.mean(cat) == pytest.approx(result.boxes.ap50_by_class[0])
+
+
 def test_the_overlap_asked_for_decides(row: Any, truth: Any) -> None:
     file = truth({"a.jpg": [("cat", [0, 0, 10, 10])]})
     rows = [row("a.jpg", [[0, 0, 10, 6]])]

@@ -37,6 +37,7 @@ def make_plan(
         digest=digest,
         results={},
         autolabel="1.2.3",
+        roots={},
         inputs="c" * 64,
         images=3,
         rows=3,

@@ -8,7 +8,7 @@ import pytest
 from page_rows import make_row
 
 from autolabel.errors import DataError
-from autolabel.report.truth import Names, TrueBox, match, read_truth
+from autolabel.report.truth import TrueBox, match, read_truth
 
 
 def write(path: Path, names: list[str]) -> Path:
@@ -38,14 +38,11 @@ def test_a_broken_file_is_refused(tmp_path: Path) -> None:
         read_truth(tmp_path / "gt.json", [])
 
 
-def test_names_match_by_path_not_by_base_name_alone() -> None:
-    names = Names(["left/a.jpg", "right/a.jpg", "right/b.jpg"])
-    assert names.find("left/a.jpg") == "left/a.jpg"
-    assert names.find("./right/a.jpg") == "right/a.jpg"
-    assert names.find("a.jpg") is None
-    assert names.find("b.jpg") == "right/b.jpg"
-    assert names.find("photos/left/a.jpg") == "left/a.jpg"
-    assert names.find("left/c.jpg") is None
+def test_names_that_are_known_already_are_not_guessed(tmp_path: Path) -> None:
+    path = write(tmp_path / "gt.json", ["a.jpg", "other.jpg"])
+    known = {"a.jpg": "y/a.jpg", "other.jpg": "x/b.jpg"}
+    assert read_truth(path, ["x/a.jpg", "y/a.jpg"], image_of=known) == {"y/a.jpg": [TrueBox((10, 20, 40, 60), "cell")]}
+    assert read_truth(path, ["x/a.jpg", "y/a.jpg"]) == {}
 
 
 def test_the_surest_box_of_the_class_takes_a_true_box() -> None:

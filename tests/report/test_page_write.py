@@ -17,6 +17,7 @@ from page_rows import PAYLOADS, PHRASES, draw_picture, make_plan, make_row
 from PIL import Image as Pillow
 
 from autolabel.errors import DataError
+from autolabel.evaluate import evaluate
 from autolabel.report import gallery, sample, thumbnail
 from autolabel.report.markup import content_hash
 from autolabel.report.review import Decision, Review
@@ -337,3 +338,26 @@ def test_a_million_rows(tmp_path: Path) -> None:
     assert out.stat().st_size < LIMIT
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
     assert "1,000,000" in out.read_text(encoding="utf-8")
+
+
+def test_the_comparison_with_the_truth_is_drawn_where_there_is_one(tmp_path: Path) -> None:
+    name = "<b>cell</b> & co"
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 160, "height": 120}],
+        "categories": [{"id": 1, "name": name}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 50, 60]}],
+    }
+    (tmp_path / "gt.json").write_text(json.dumps(coco))
+    rows = [make_row("a.jpg", [[10, 20, 60, 80], [70, 30, 90, 90]], phrases=(name,), rounds=[0, 1], scores=[0.9, 0.4])]
+    evaluation = evaluate(rows, tmp_path / "gt.json")
+    out = write_report(rows, make_plan(), tmp_path, truth=tmp_path / "gt.json", evaluation=evaluation)
+    text = out.read_text(encoding="utf-8")
+    section = text[text.index('<section id="truth"') : text.index('<section id="gallery"')]
+    assert 'aria-label="Boxes by round. round 0: 1 right, 0 wrong, round 1: 0 right, 1 wrong"' in section
+    assert 'aria-label="Recall after each round. round 0: 100.0%, round 1: 100.0%"' in section
+    assert "<td>1</td><td>2</td><td>1</td><td>0.500</td><td>1.000</td><td>0.667</td>" in section
+    assert section.count("<polyline") == 2 and "Precision over recall of boxes" in section
+    assert "<b>cell" not in text and "&lt;b&gt;cell&lt;/b&gt; &amp; co" in section
+    assert '<a href="#truth">' in text
+    bare = write_report(rows, make_plan(), tmp_path).read_text(encoding="utf-8")
+    assert 'href="#truth"' not in bare and 'id="truth"' not in bare

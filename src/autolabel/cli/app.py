@@ -228,20 +228,26 @@ def evaluate(
     gt: Annotated[Path, typer.Option("--gt", help="A COCO file with the true boxes or masks.")],
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
     thresholds: Thresholds = None,
+    plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Write plots as PNG files too.")] = None,
     json: AsJson = False,
 ) -> None:
     """Measure a run's labels against the truth."""
     from autolabel import read_labels
     from autolabel.evaluate import evaluate as measure
+    from autolabel.evaluate.plots import check_plots, write_plots
     from autolabel.evaluate.table import render
     from autolabel.run.select import sure_labels
 
+    if plots is not None:
+        check_plots()
     labels = read_labels(run) if thresholds is None else sure_labels(run, thresholds)
     result = measure(labels, gt, iou=iou)
     if json:
         console.print_json(result.as_dict())
     else:
         console.out.print(render(result))
+    for path in write_plots(result, plots) if plots is not None else ():
+        console.err.say(f"wrote {console.nearby(str(path))}")
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,31 @@ class Evaluation:
     """None unless every true object has a mask, and something found has one."""
     overlap: MaskOverlap | None
     notes: tuple[str, ...]
+    image_of: Mapping[str, str]
+    """Images of the run by the names that the truth file gives them."""
+
+    def matrix(self, shown: Sequence[int]) -> list[list[int]]:
+        """Return (K + 1, K + 1) counts of the K classes at ``shown``: rows are true classes, columns what was found.
+
+        The last row is what was found where nothing of these classes is, the last column what was missed.
+        """
+        place = {self.classes[number].name: index for index, number in enumerate(shown)}
+        counts = [[0] * (len(shown) + 1) for _ in range(len(shown) + 1)]
+        for one in self.confusions:
+            if one.true in place and one.found in place:
+                counts[place[one.true]][place[one.found]] = one.count
+        for index, number in enumerate(shown):
+            counts[index][index] = self.classes[number].right
+        for index, number in enumerate(shown):
+            counts[index][-1] = self.classes[number].true - sum(counts[index])
+            counts[-1][index] = self.classes[number].found - sum(row[index] for row in counts)
+        return counts
+
+    def frequent(self, most: int) -> list[int]:
+        """Return the places of the ``most`` classes with the most true and found objects, in the order of classes."""
+        weights = {number: one.true + one.found for number, one in enumerate(self.classes)}
+        ranked = sorted((number for number in weights if weights[number]), key=lambda number: -weights[number])
+        return sorted(ranked[:most])
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON; precision by class is beside the counts of the class."""
@@ -53,7 +78,8 @@ class Evaluation:
         values["total"] |= ratios(self.total)
         for kind in ("boxes", "masks"):
             if values[kind] is not None:
-                del values[kind]["ap_by_class"], values[kind]["ap50_by_class"]
+                del values[kind]["ap_by_class"], values[kind]["ap50_by_class"], values[kind]["curves"]
+        del values["image_of"]
         return values
 
 
@@ -85,6 +111,7 @@ def evaluate(labels: Iterable[Labels], truth: str | Path, *, iou: float = 0.5) -
         masks=average_precision(scenes, classes, "segm") if masked(scenes) else None,
         overlap=mask_overlap(scenes, matches, threshold=iou),
         notes=shared.notes,
+        image_of=shared.image_of,
     )
 
 

@@ -34,6 +34,8 @@ class Precision:
     ar_large: float | None
     ap_by_class: tuple[float | None, ...]
     ap50_by_class: tuple[float | None, ...]
+    curves: tuple[tuple[float, ...] | None, ...]
+    """For each class the best precision at recalls of 0, 0.01 ... 1 or more, at an overlap of 0.5."""
 
 
 def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) -> Precision:
@@ -58,6 +60,7 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kin
         **dict(zip(("ar100", "ar_small", "ar_medium", "ar_large"), stats[8:], strict=True)),
         ap_by_class=tuple(mean(table[:, :, number]) for number in range(len(classes))),
         ap50_by_class=tuple(mean(table[:1, :, number]) for number in range(len(classes))),
+        curves=tuple(curve(table[0, :, number]) for number in range(len(classes))),
     )
 
 
@@ -78,6 +81,11 @@ def mean(values: Any) -> float | None:
     """Return the mean of the measured values."""
     kept = values[values > -1]
     return float(np.mean(kept)) if kept.size else None
+
+
+def curve(values: Any) -> tuple[float, ...] | None:
+    """Return the precisions of one class, None where no true object is of it."""
+    return tuple(values.tolist()) if (values > -1).all() else None
 
 
 def dataset(annotations: list[dict[str, Any]], scenes: Sequence[Scene], classes: Sequence[str]) -> Any:

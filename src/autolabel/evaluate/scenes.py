@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 
 from autolabel.data.coco import CocoBoxes, CocoImage, read_coco
+from autolabel.data.pairing import Pairing, pair
 from autolabel.errors import DataError
-from autolabel.evaluate.pairing import Pairing, pair
 from autolabel.evaluate.scene import Scene, truth_of, with_found
 from autolabel.types import Labels, Size
 
@@ -26,6 +26,8 @@ class Scenes:
     """Names as the truth file has them: those that the run was asked for."""
     notes: tuple[str, ...]
     """What was left out, or needs care."""
+    image_of: Mapping[str, str]
+    """Images of the run by the names that the truth file gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def gather(labels: Iterable[Labels], truth: str | Path) -> Scenes:
         scenes=tuple(complete(labels, true, numbers)),
         classes=classes,
         notes=(*notes(asked, coco, pairing), *omissions(coco, pairing, len(true), len(classes))),
+        image_of=pairing.image_of,
     )
 
 

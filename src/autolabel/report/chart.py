@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from autolabel.report.markup import Html, element
 
@@ -10,6 +11,16 @@ WIDTH, HEIGHT = 420, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 18, 40
 HUES = 10
 """How many colours the style sheet has, ``hue-0`` to ``hue-9``; ``hue-other`` is for the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line through (x, y) points in 0..1, with one place of its own."""
+
+    name: str
+    hue: str
+    points: Sequence[tuple[float, float]]
+    mark: tuple[float, float] | None
 
 
 def svg(*children: str, width: float, height: float, label: str, class_: str) -> Html:
@@ -110,6 +121,61 @@ def bar(parts: Sequence[tuple[str, float]], *, label: str) -> Html:
     return element(
         "svg", *pieces, viewBox="0 0 100 6", preserveAspectRatio="none", role="img", aria_label=label, class_="bar"
     )
+
+
+def curves(lines: Sequence[Curve], *, label: str) -> Html:
+    """Draw lines in a square from 0 to 1, each in its own colour, with their names below."""
+    side, rows = 300.0, -(-len(lines) // 2)
+
+    def across(value: float) -> float:
+        return LEFT + side * value
+
+    def down(value: float) -> float:
+        return TOP + side * (1 - value)
+
+    pieces = []
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        pieces += [
+            element("line", x1=LEFT, x2=LEFT + side, y1=number(down(tick)), y2=number(down(tick)), class_="grid"),
+            element("line", x1=number(across(tick)), x2=number(across(tick)), y1=TOP, y2=TOP + side, class_="grid"),
+            words(LEFT - 6, down(tick) + 4, percent(tick), class_="tick end"),
+            words(across(tick), TOP + side + 15, percent(tick), class_="tick"),
+        ]
+    for index, line in enumerate(lines):
+        hue = line.hue
+        path = " ".join(f"{number(across(x))},{number(down(y))}" for x, y in line.points)
+        pieces.append(element("polyline", points=path, class_=f"curve {hue}"))
+        if line.mark is not None:
+            x, y = line.mark
+            pieces.append(element("circle", cx=number(across(x)), cy=number(down(y)), r=4, class_=f"dot {hue}"))
+        left, top = LEFT + side / 2 * (index % 2), TOP + side + 36 + 17 * (index // 2)
+        pieces.append(element("rect", x=number(left), y=number(top - 8), width=9, height=9, class_=hue))
+        pieces.append(words(left + 15, top, line.name, class_="start"))
+    return svg(*pieces, width=LEFT + side + 16, height=TOP + side + 30 + 17 * rows, label=label, class_="curves")
+
+
+def matrix(counts: Sequence[Sequence[int]], *, rows: Sequence[str], columns: Sequence[str], label: str) -> Html:
+    """Draw a table of counts whose cells are shaded by their share of the row."""
+    left, cell, head = 112.0, 52.0, 92.0
+    pieces = []
+    for place, name in enumerate(rows):
+        pieces.append(words(left - 8, head + cell * (place + 0.5) + 4, name, class_="end"))
+    for place, name in enumerate(columns):
+        x, y = left + cell * (place + 0.5), head - 8
+        turned = f"rotate(-40 {number(x)} {number(y)})"
+        pieces.append(element("text", name, x=number(x), y=number(y), transform=turned, class_="start"))
+    for row, line in enumerate(counts):
+        for column, count in enumerate(line):
+            share = count / max(1, sum(line))
+            x, y = left + cell * column, head + cell * row
+            shade = number(0.05 + 0.6 * share)
+            pieces.append(
+                element("rect", x=number(x + 1), y=number(y + 1), width=cell - 2, height=cell - 2, fill_opacity=shade)
+            )
+            if count:
+                pieces.append(words(x + cell / 2, y + cell / 2 + 4, thousands(count), class_="value"))
+    width, height = left + cell * len(columns) + 60, head + cell * len(rows) + 4
+    return svg(*pieces, width=width, height=height, label=label, class_="matrix")
 
 
 def axis(ticks: Sequence[float], *, ceiling: float, form: object) -> list[Html]:

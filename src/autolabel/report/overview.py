@@ -102,7 +102,12 @@ def round_names(plan: Plan, rounds: Sequence[int]) -> list[tuple[str, str]]:
     """Return two lines for each round: its number, and its threshold where the plan has one."""
     literal = next((stage.rounds for stage in reversed(plan.stages) if stage.rounds), ())
     limits = {round.index: f"≥ {round.conf_threshold:.2f}" for round in literal}
-    return [("given", "") if round == GIVEN else (f"round {round}", limits.get(round, "")) for round in rounds]
+    return [(round_name(round), limits.get(round, "")) for round in rounds]
+
+
+def round_name(round: int) -> str:
+    """Return what a round is called."""
+    return "given" if round == GIVEN else f"round {round}"
 
 
 def asked_rounds(tally: Tally, plan: Plan) -> list[int]:

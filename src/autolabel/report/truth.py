@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from autolabel.data.coco import Annotation, read_coco
+from autolabel.data.pairing import pair
 from autolabel.types import Instances
 from autolabel.types.boxes import iou
 
@@ -26,17 +27,21 @@ class TrueBox:
     phrase: str
 
 
-def read_truth(path: str | Path, images: Iterable[str]) -> dict[str, list[TrueBox]]:
+def read_truth(
+    path: str | Path, images: Collection[str], *, image_of: Mapping[str, str] | None = None
+) -> dict[str, list[TrueBox]]:
     """Return the true boxes of those of ``images`` (ids) that the COCO file lists, crowds and empty boxes left out.
 
-    A file name means the image of that id, else the only one whose id ends with it or that ends with the id. Raises
-    DataError where the file is not sound.
+    ``image_of`` says which image each file name means, as far as that is known already. Raises DataError where the file
+    is not sound.
     """
     coco = read_coco(path, masks=False)
-    names = Names(images)
+    if image_of is None:
+        image_of = pair(images, [image.file_name for image in coco.images]).image_of
     out: dict[str, list[TrueBox]] = {}
     for image, given in coco.by_image():
-        if found := names.find(image.file_name):
+        found = image_of.get(image.file_name)
+        if found is not None and found in images:
             boxes = [TrueBox(corners(one), coco.categories[one.category_id]) for one in given if counts(one)]
             out.setdefault(found, []).extend(boxes)
     return out
@@ -51,32 +56,6 @@ def corners(annotation: Annotation) -> Box:
     """Return an annotation's ``x1 y1 x2 y2``."""
     x, y, width, height = annotation.bbox
     return x, y, x + width, y + height
-
-
-class Names:
-    """Finds images by the names that another program gave them."""
-
-    def __init__(self, images: Iterable[str]) -> None:
-        self.images = frozenset(images)
-        self.endings: dict[str, set[str]] = {}
-        for image in self.images:
-            for ending in endings(image):
-                self.endings.setdefault(ending, set()).add(image)
-
-    def find(self, name: str) -> str | None:
-        """Return the image that a name means, None where there is none or more than one."""
-        name = name.removeprefix("./")
-        if name in self.images:
-            return name
-        if matches := self.endings.get(name):
-            return next(iter(matches)) if len(matches) == 1 else None
-        return next((ending for ending in endings(name) if ending in self.images), None)
-
-
-def endings(name: str) -> list[str]:
-    """Return a path, then the path without its first folder, and so on."""
-    parts = name.split("/")
-    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def match(found: Instances, phrases: Sequence[str], true: Sequence[TrueBox]) -> list[int]:

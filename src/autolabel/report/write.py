@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 from autolabel.plan.model import Plan
 from autolabel.report import overview
+from autolabel.report.comparison import comparison
 from autolabel.report.gallery import Truth, gallery
 from autolabel.report.markup import Html, content_hash, embed, escape, join
 from autolabel.report.provenance import provenance
@@ -18,21 +20,30 @@ from autolabel.report.tally import Tally
 from autolabel.report.truth import read_truth
 from autolabel.types import Labels
 
+if TYPE_CHECKING:
+    from autolabel.evaluate import Evaluation
+
 PAGE = "index.html"
 MOST_CHOICES = 500
 """Classes that the page's filter lists."""
 
 
 def write_report(
-    labels: Iterable[Labels], plan: Plan, out: Path, *, truth: str | Path | None = None, review: Review | None = None
+    labels: Iterable[Labels],
+    plan: Plan,
+    out: Path,
+    *,
+    truth: str | Path | None = None,
+    evaluation: Evaluation | None = None,
+    review: Review | None = None,
 ) -> Path:
     """Write ``out/index.html`` and return its path.
 
     ``labels`` are walked twice, sorted by (image id, caption index), with ``image.path`` set where a picture is to be
-    shown. ``truth`` is a COCO file to compare with, ``review`` what a person has decided before. Memory and the page
-    (below 15 MB) do not grow with the run: counts are of all rows, the gallery shows a sample. Equal labels, pictures
-    and versions give equal bytes. Raises DataError where ``truth`` is not sound, ValueError where ``labels`` can be
-    walked only once.
+    shown. ``truth`` is a COCO file to compare with, ``evaluation`` what comes of that for the whole run, ``review``
+    what a person has decided before. Memory and the page (below 15 MB) do not grow with the run: counts are of all
+    rows, the gallery shows a sample. Equal labels, pictures and versions give equal bytes. Raises DataError where
+    ``truth`` is not sound, ValueError where ``labels`` can be walked only once.
     """
     if iter(labels) is labels:
         raise ValueError("labels must be an iterable that can be walked twice, not an iterator")
@@ -40,8 +51,10 @@ def write_report(
     picked = list(pick(labels, sampler.chosen() | sampler.failures()))
     rows = [row for row in picked if row.reason is None]
     failed = [row for row in picked if row.reason is not None]
-    known = None if truth is None else read_truth(truth, (row.image.id for row in rows))
-    page = compose(tally, plan, rows, failed, truth=known, review=review)
+    known = None
+    if truth is not None:
+        known = read_truth(truth, {row.image.id for row in rows}, image_of=evaluation.image_of if evaluation else None)
+    page = compose(tally, plan, rows, failed, truth=known, evaluation=evaluation, review=review)
     out.mkdir(parents=True, exist_ok=True)
     path = out / PAGE
     path.write_bytes(page.encode("utf-8", "replace"))
@@ -68,7 +81,14 @@ def pick(labels: Iterable[Labels], places: frozenset[int]) -> Iterator[Labels]:
 
 
 def compose(
-    tally: Tally, plan: Plan, rows: list[Labels], failed: list[Labels], *, truth: Truth | None, review: Review | None
+    tally: Tally,
+    plan: Plan,
+    rows: list[Labels],
+    failed: list[Labels],
+    *,
+    truth: Truth | None,
+    evaluation: Evaluation | None,
+    review: Review | None,
 ) -> str:
     """Fill the page's template."""
     style, script, template = resource("style.css"), resource("script.js"), resource("template.html")
@@ -88,6 +108,8 @@ def compose(
         covered_by_round=overview.covered_by_round(tally, plan),
         round_table=overview.round_table(tally, plan, colours),
         histograms=overview.histograms(tally, plan, colours),
+        truth_link=Html('<a href="#truth">Truth</a>' if evaluation else ""),
+        truth=comparison(evaluation, colours),
         sample=escape(sample_note(tally, len(shown))),
         failures=overview.failures(tally, failed),
         provenance=provenance(plan),

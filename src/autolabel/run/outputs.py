@@ -52,10 +52,13 @@ def draw(store: RunStore, plan: Plan) -> Path:
 
 def report(store: RunStore, plan: Plan, *, truth: Path | None = None) -> Path:
     """Write the HTML report; return its page."""
+    from autolabel.evaluate import evaluate
     from autolabel.report.write import PAGE, write_report
 
+    labels, review = located(store, plan), read_decisions(store)
+    evaluation = None if truth is None else evaluate(labels, truth)
     with publish_folder(store.root / REPORT, name="report") as folder:
-        write_report(located(store, plan), plan, folder, truth=truth, review=read_decisions(store))
+        write_report(labels, plan, folder, truth=truth, evaluation=evaluation, review=review)
     return store.root / REPORT / PAGE
 
 
