@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import time
@@ -63,6 +64,27 @@ def read_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArra
     16-bit grey is scaled by 1/257, transparency laid over white. Raises ImageError as ``read_size`` does.
     """
     return patiently(partial(pixels_of, path, max_pixels), path)
+
+
+def content_hash(path: str | Path) -> str:
+    """Return the SHA-256 of an image file's bytes, in hex; decodes nothing.
+
+    Raises ImageError ``unreadable`` where there is no file to read, or ``io_error``.
+    """
+    return patiently(partial(hash_of, path), path)
+
+
+def hash_of(path: str | Path) -> str:
+    """Hash a file, once; OSError passes through where it is one that may pass."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            with Path(path).open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        if error.errno in TRANSIENT:
+            raise
+        raise ImageError("unreadable", f"{Path(path).name}: {error.strerror}") from error
+    raise ImageError("unreadable", f"{Path(path).name}: not a file")
 
 
 def patiently(read: Callable[[], T], path: str | Path) -> T:

@@ -114,16 +114,17 @@ def plan(
     """Show what a spec would do: rounds, devices, batches, forward passes, files."""
     from autolabel import compile_plan
     from autolabel.plan import model
+    from autolabel.run.forecast import foretold
 
     loaded, registry = load(words, spec)
-    compiled = compile_plan(loaded, registry=registry, limit=limit)
+    made = foretold(compile_plan(loaded, registry=registry, limit=limit), registry=registry)
     if out is not None:
-        out.write_bytes(model.encode(compiled.plan))
+        out.write_bytes(model.encode(made))
     if json:
-        console.out.say(escape_json(model.encode(compiled.plan).decode().rstrip()))
+        console.out.say(escape_json(model.encode(made).decode().rstrip()))
     else:
         console.notices(loaded.notices)
-        console.print_plan(compiled.plan)
+        console.print_plan(made)
 
 
 @app.command()

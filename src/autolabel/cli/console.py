@@ -15,7 +15,7 @@ from rich.text import Text
 from autolabel.cli.terminal import LiteralConsole, escape_json
 
 if TYPE_CHECKING:
-    from autolabel.plan.model import Plan, Shard
+    from autolabel.plan.model import Forecast, Plan, Shard
     from autolabel.registry import Registry
     from autolabel.run.slices import Slice
     from autolabel.run.status import Status
@@ -75,6 +75,7 @@ def print_plan(plan: Plan) -> None:
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
             "results": nearby(plan.results_dir),
             "writes": ", ".join(outputs(plan)),
+            **({"candidates": saved(plan.forecast)} if plan.forecast else {}),
             "digest": plan.digest[:16],
         }
     )
@@ -99,6 +100,13 @@ def print_plan(plan: Plan) -> None:
                 nms = "aggregator's own" if round.nms_threshold is None else f"{round.nms_threshold:g}"
                 rounds.add_row(str(round.index), f"{round.conf_threshold:g}", nms)
             show(rounds)
+
+
+def saved(forecast: Forecast) -> str:
+    """Say what kept candidates save."""
+    passes = counted(forecast.passes, "forward pass", "forward passes")
+    left = f"at most {passes}, up to {forecast.bytes / 1e6:,.1f} MB to keep" if forecast.passes else passes
+    return f"{forecast.answered:,} of {counted(forecast.rows, 'row')} answered before, {left}"
 
 
 def asked_by(plan: Plan) -> str:

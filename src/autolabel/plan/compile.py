@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from autolabel.errors import ImageError, SpecError
 from autolabel.plan import devices, model
 from autolabel.plan.census import Census, forwards
 from autolabel.plan.files import check_files
+from autolabel.plan.identity import portable
 from autolabel.plan.model import VERSION, Choice, Cluster, Execution, Plan, Stage, WeightFile, Weights, digest
 from autolabel.plan.shards import Cut, Key, cut
 from autolabel.registry import Registry
@@ -254,6 +255,7 @@ def executed(spec: Spec) -> Execution:
         threads=threads,
         num_workers=run.num_workers,
         max_failures=run.max_failures,
+        candidates=run.candidates,
     )
 
 
@@ -272,30 +274,3 @@ def asked_of_ray(spec: Spec) -> Cluster:
         num_gpus=0.0 if asked == "cpu" else 1 / share if ray.num_gpus is None else ray.num_gpus,
         fall_back=asked == "auto" and ray.num_gpus is None,
     )
-
-
-def portable(stage: Stage) -> dict[str, Any]:
-    """Return what determines a stage's answers; files are named by their hashes, folders left out."""
-    return {
-        "labeler": reduced(stage.labeler),
-        "aggregator": stage.aggregator and reduced(stage.aggregator),
-        "rounds": stage.rounds,
-        "ask": stage.ask,
-        "weights": [file.sha256 for file in stage.weights.files],
-    }
-
-
-def reduced(choice: Choice) -> dict[str, Any]:
-    """Return a strategy's name, version and parameters, absolute paths reduced to their last part."""
-    return {
-        "type": choice.type,
-        "package": choice.package,
-        "version": choice.version,
-        "params": dict(without_folders(choice.params)),
-    }
-
-
-def without_folders(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield parameters, absolute paths reduced to their last part."""
-    for name, value in params.items():
-        yield name, Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

@@ -89,6 +89,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     num_workers: int
     max_failures: float | int
+    candidates: str | None = None
+    """Folder of what detectors have answered; None keeps nothing."""
 
     @property
     def places(self) -> str:
@@ -98,6 +100,19 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
             return ", ".join(f"{count} x {device}" if count > 1 else device for device, count in counts.items())
         workers = "all that fit" if self.cluster.workers is None else self.cluster.workers
         return f"the Ray cluster {self.cluster.address} (workers: {workers})"
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What kept candidates save a run."""
+
+    rows: int
+    """Rows that a detector is to search."""
+    answered: int
+    """Those for which everything that is asked has been answered before."""
+    passes: int
+    """Forward passes that are left, at most."""
+    bytes: int
+    """About what the run would write into the folder of candidates."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +145,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
     ontology: dict[str, Terms] = {}
     """What detectors are asked on behalf of a class; a class that is not in it is asked by its name."""
+    forecast: Forecast | None = None
+    """Only in what ``autolabel plan`` prints, where candidates are kept: it needs the images' bytes."""
 
     @property
     def masks(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +16,6 @@ from autolabel.types import Instances, Prompt, Round, Size, boxes
 from autolabel.types.ontology import Ontology, expand, fold
 
 Phrases = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """An image that is to be searched: its place in the shard, what is asked, the preprocessed item."""
-
-    position: int
-    prompt: Prompt
-    size: Size
-    item: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +31,18 @@ class Annealing:
     def floor(self) -> float:
         """The lowest threshold of all rounds: candidates below it are never needed."""
         return min(round.conf_threshold for round in self.rounds)
+
+
+class Memory(Protocol):
+    """What was asked about one image before."""
+
+    def recall(self, prompt: Prompt) -> Instances | None:
+        """Return the candidates for a prompt, None where they are not known."""
+        ...
+
+    def keep(self, prompt: Prompt, found: Instances) -> None:
+        """Take in what the detector answered."""
+        ...
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Search:
     union: Instances = field(default_factory=Instances.empty)
     kept: Instances = field(default_factory=Instances.empty)
     answers: dict[Phrases, Candidates] = field(default_factory=dict)
+    memory: Memory | None = None
 
     def wants(self) -> Phrases | None:
         """Run every round that needs no new forward pass; return the phrases the next one needs, None when done."""
@@ -70,11 +73,20 @@ class Search:
             if not phrases:
                 return None
             if phrases not in self.answers:
-                return phrases
+                known = self.memory.recall(self.asks(phrases)) if self.memory else None
+                if known is None:
+                    return phrases
+                self.take(phrases, known)
             self.play(self.answers[phrases])
         return None
 
     def answer(self, phrases: Phrases, found: Instances) -> None:
+        """Take in, and have remembered, what the detector answered; see ``take``."""
+        if self.memory:
+            self.memory.keep(self.asks(phrases), found)
+        self.take(phrases, found)
+
+    def take(self, phrases: Phrases, found: Instances) -> None:
         """Take in the candidates above the floor for ``phrases``; labels index what ``asks`` makes of these.
 
         Those that are not finite, or have no area inside the image, are dropped.
@@ -122,6 +134,18 @@ def usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
     """Return which of N candidates have finite numbers and some area inside the image."""
     finite = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
     return finite & (boxes.areas(boxes.clip(np.where(finite[:, None], found.boxes, 0), size)) > 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """An image that is to be searched: its place in the shard, what is asked, the preprocessed item."""
+
+    position: int
+    prompt: Prompt
+    size: Size
+    item: Any
+    search: Search | None = None
+    """How far it was searched from memory; None where there was nothing to recall."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,7 +208,7 @@ def admit(
         if isinstance(item, Exception):
             yield asked.position, item
             continue
-        search = Search(asked.prompt, asked.size, annealing)
+        search = asked.search or Search(asked.prompt, asked.size, annealing)
         phrases = search.wants()
         if phrases is None:
             yield asked.position, search

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 from autolabel.data import inputs
 from autolabel.data.prefetch import prefetch
 from autolabel.errors import AutolabelError, ImageError
-from autolabel.images import read_pixels
+from autolabel.images import content_hash, read_pixels
 from autolabel.plan.model import Choice, Plan, Shard, Stage
 from autolabel.registry import Kind, Registry
 from autolabel.run import record
-from autolabel.run.anneal import Annealing, Asked, anneal
+from autolabel.run.anneal import Annealing, Asked, Search, anneal
+from autolabel.run.candidates import CandidateStore, ImageMemory
 from autolabel.run.failpoints import reach
 from autolabel.run.salvage import Outcome, out_of_memory, salvage
 from autolabel.run.store import RunStore, publish
@@ -28,19 +29,30 @@ Progress = Callable[[Labels], None]
 Loaded = tuple[int, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Worker:
-    """A stage's labeler, loaded on one device, with everything it needs to label shards."""
+    """A stage's labeler on one device, with everything it needs to label shards."""
 
     plan: Plan
     stage: Stage
     store: RunStore
     labeler: Labeler
     annealing: Annealing | None
+    device: str
+    candidates: CandidateStore | None = None
+    """What detectors have answered before; None where nothing is kept."""
+    loaded: bool = False
 
     @classmethod
     def load(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
         """Make the strategies that a stage chose, and load the labeler's weights onto ``device``."""
+        worker = cls.make(plan, stage, device=device, registry=registry)
+        worker.wake()
+        return worker
+
+    @classmethod
+    def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
+        """Make the strategies that a stage chose; the weights are loaded when they are first needed."""
         labeler = make(stage.labeler, "labeler", registry)
         assert isinstance(labeler, Labeler)
         annealing = None
@@ -48,8 +60,13 @@ class Worker:
             aggregator = make(stage.aggregator, "aggregator", registry)
             assert isinstance(aggregator, Aggregator)
             annealing = Annealing(stage.rounds, aggregator, stage.ask, plan.ontology)
-        labeler.load(device)
-        return cls(plan, stage, RunStore.at(plan), labeler, annealing)
+        return cls(plan, stage, RunStore.at(plan), labeler, annealing, device, CandidateStore.of(plan, stage))
+
+    def wake(self) -> None:
+        """Load the labeler's weights, unless they are."""
+        if not self.loaded:
+            self.labeler.load(self.device)
+            self.loaded = True
 
     def label(self, shard: Shard, *, progress: Progress) -> None:
         """Label a shard and publish its file."""
@@ -68,6 +85,8 @@ class Worker:
             done[position] = concluded(rows[position], outcome)
             progress(done[position])
             reach("row.labelled")
+        if self.candidates is not None:
+            self.candidates.flush()
         return [record.encode(row, self.plan.digest) for row in done]
 
     def before(self, shard: Shard) -> list[Labels]:
@@ -89,7 +108,37 @@ class Worker:
             yield from self.same_key(rows, list(group))
 
     def same_key(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what became of rows that may share batches."""
+        """Yield what became of rows that may share batches; those that memory answers are neither read nor asked."""
+        searches = dict(self.recalled(rows, positions))
+        answered = {position for position, search in searches.items() if search.wants() is None}
+        for position in positions:
+            if position in answered:
+                yield position, searches[position].result()
+        yield from self.asking(rows, [one for one in positions if one not in answered], searches)
+
+    def recalled(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Search]]:
+        """Yield rows with a search that begins from memory; none where nothing is kept, or the image cannot be read."""
+        if self.candidates is None or self.annealing is None:
+            return
+        threads = self.plan.execution.num_workers
+        hashes = prefetch(lambda one: content_of(rows[one]), positions, threads=threads, ahead=2 * threads)
+        for position, content in zip(positions, hashes, strict=True):
+            if content:
+                yield position, self.search(rows[position], content)
+
+    def search(self, row: Labels, content: str) -> Search:
+        """Return the search of a row that remembers what the image of this content was asked before."""
+        assert self.candidates is not None and self.annealing is not None
+        memory = ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
+        return Search(row.prompt, row.image.size, self.annealing, memory=memory)
+
+    def asking(
+        self, rows: Sequence[Labels], positions: Sequence[int], searches: Mapping[int, Search]
+    ) -> Iterator[tuple[int, Outcome[Instances]]]:
+        """Yield what became of rows that the labeler has to be asked about."""
+        if not positions:
+            return
+        self.wake()
         size = self.plan.batch_size
         failed: list[tuple[int, Exception]] = []
         loaded = prefetch(
@@ -101,7 +150,7 @@ class Worker:
         batches = chunks(succeeded(loaded, failed), size)
         if isinstance(self.labeler, Detector):
             assert self.annealing is not None, "a detector's stage has rounds"
-            asked = ([self.asked(rows, position, item) for position, item in batch] for batch in batches)
+            asked = ([self.asked(rows, one, item, searches.get(one)) for one, item in batch] for batch in batches)
             yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
         else:
             assert isinstance(self.labeler, Segmenter)
@@ -111,9 +160,9 @@ class Worker:
         yield from failed
 
     @staticmethod
-    def asked(rows: Sequence[Labels], position: int, item: Any) -> Asked:
+    def asked(rows: Sequence[Labels], position: int, item: Any, search: Search | None = None) -> Asked:
         """Return what annealing needs of a loaded row."""
-        return Asked(position, rows[position].prompt, rows[position].image.size, item)
+        return Asked(position, rows[position].prompt, rows[position].image.size, item, search)
 
     def load_row(self, position: int, row: Labels) -> Loaded:
         """Decode an image and preprocess it; an error takes the place of the result."""
@@ -126,6 +175,14 @@ class Worker:
             return position, self.labeler.preprocess(sample) if isinstance(self.labeler, Detector) else sample
         except Exception as error:
             return position, error
+
+
+def content_of(row: Labels) -> str:
+    """Return the hash of a row's image, empty where it cannot be read: decoding will say why."""
+    try:
+        return content_hash(row.image.path)
+    except ImageError:
+        return ""
 
 
 def make(choice: Choice, kind: Kind, registry: Registry) -> Strategy:

@@ -45,10 +45,10 @@ class StartStage:
     stage: int
 
     def __call__(self, device: str, emit: Emit) -> Any:
-        """Load the stage's labeler and return what labels a task."""
+        """Make the stage's labeler and return what labels a task; weights are loaded when a task first needs them."""
         plan = RunStore(Path(self.root)).read_plan()
         assert plan is not None, "the driver writes the plan before it starts workers"
-        worker = Worker.load(plan, plan.stages[self.stage], device=device, registry=discover())
+        worker = Worker.make(plan, plan.stages[self.stage], device=device, registry=discover())
 
         def work(task: Task) -> bytes | None:
             shard, row = task

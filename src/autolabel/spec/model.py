@@ -99,6 +99,9 @@ class RunSpec(Section):
     )
     max_pixels: Count = Field(100_000_000, description="images with more pixels than this are not decoded")
     ray: RaySpec = Field(default_factory=RaySpec, description="what is asked of a Ray cluster")
+    candidates: Location | None = Field(
+        None, description="folder in which detectors' answers are kept for this and other runs; null keeps none"
+    )
 
 
 class FilterSpec(Section):

@@ -1,0 +1,40 @@
+"""What of a plan decides its results: named by content, wherever files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autolabel.plan.model import Choice, Stage
+
+
+def portable(stage: Stage) -> dict[str, Any]:
+    """Return what determines a stage's labels; files are named by their hashes, folders left out."""
+    return {
+        **answering(stage),
+        "aggregator": stage.aggregator and reduced(stage.aggregator),
+        "rounds": stage.rounds,
+        "ask": stage.ask,
+    }
+
+
+def answering(stage: Stage) -> dict[str, Any]:
+    """Return what determines the labeler's answer to one image and prompt: itself and its weights."""
+    return {"labeler": reduced(stage.labeler), "weights": [file.sha256 for file in stage.weights.files]}
+
+
+def reduced(choice: Choice) -> dict[str, Any]:
+    """Return a strategy's name, version and parameters, absolute paths reduced to their last part."""
+    return {
+        "type": choice.type,
+        "package": choice.package,
+        "version": choice.version,
+        "params": dict(without_folders(choice.params)),
+    }
+
+
+def without_folders(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield parameters, absolute paths reduced to their last part."""
+    for name, value in params.items():
+        yield name, Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

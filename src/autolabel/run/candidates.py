@@ -1,0 +1,185 @@
+"""What a detector has answered, kept in a folder that runs share: another threshold then costs no forward pass."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.plan.identity import answering
+from autolabel.plan.model import Plan, Stage, digest
+from autolabel.run import answers
+from autolabel.run.store import TEMPORARY, publish
+from autolabel.types import Instances, Prompt, Size
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".candidates"
+HEAD = struct.Struct("<8sII")
+MAGIC = b"autolab1"
+"""Begins every file, with the version of its form; then the number of entries and the checksum of their index."""
+ENTRY = np.dtype(
+    [("high", "<u8"), ("low", "<u8"), ("floor", "<f8"), ("offset", "<u8"), ("length", "<u4"), ("check", "<u4")]
+)
+FOUND = np.dtype([*ENTRY.descr, ("file", "<u4")])
+DAY = 86_400
+KEY = 16
+"""Bytes of an entry's key."""
+
+
+@dataclass(slots=True, eq=False)
+class CandidateStore:
+    """The answers of one detector, with these weights and parameters, whatever run asked for them.
+
+    A file holds what one shard of one run has asked: it appears whole, is never changed, and is named by its content.
+    A file or an entry that is damaged is as good as not there, and said once.
+    """
+
+    folder: Path
+    files: list[Path] = field(default_factory=list)
+    index: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, FOUND))
+    """All entries, sorted by ``high``."""
+    fresh: list[tuple[bytes, float, bytes]] = field(default_factory=list)
+    """Key, floor and packed answer of what was asked since the last ``flush``."""
+
+    @classmethod
+    def open(cls, folder: Path) -> CandidateStore:
+        """Read which answers a folder holds; none where it is not there."""
+        store = cls(folder)
+        store.files = sorted(path for path in tidied(folder) if path.name.endswith(SUFFIX))
+        parts = [read_index(path, number) for number, path in enumerate(store.files)]
+        store.index = np.concatenate([store.index, *parts])
+        store.index = store.index[np.argsort(store.index["high"], kind="stable")]
+        return store
+
+    @classmethod
+    def of(cls, plan: Plan, stage: Stage) -> CandidateStore | None:
+        """Open the store that a plan names for the detector of a stage; None where it names none."""
+        folder = plan.execution.candidates
+        if folder is None or not stage.rounds:
+            return None
+        return cls.open(Path(folder) / digest(answering(stage))[:32])
+
+    @property
+    def count(self) -> int:
+        """How many answers were on disk when the store was opened."""
+        return len(self.index)
+
+    @property
+    def size(self) -> int:
+        """Bytes of those answers."""
+        return int(self.index["length"].sum()) + len(self.index) * ENTRY.itemsize
+
+    def recall(self, key: bytes, floor: float) -> Instances | None:
+        """Return the candidates above ``floor`` that were kept under a key; None where nobody has asked so low."""
+        high, low = struct.unpack("<QQ", key)
+        column, wanted = self.index["high"], np.uint64(high)
+        for entry in self.index[np.searchsorted(column, wanted) : np.searchsorted(column, wanted, side="right")]:
+            if entry["low"] == low and entry["floor"] <= floor:
+                found = self.load(entry)
+                if found is not None:
+                    return found.take(found.scores > floor)
+        return None
+
+    def load(self, entry: np.void) -> Instances | None:
+        """Read one answer; None, with a warning, where it is damaged."""
+        path = self.files[int(entry["file"])]
+        try:
+            with path.open("rb") as stream:
+                stream.seek(int(entry["offset"]))
+                packed = stream.read(int(entry["length"]))
+            if zlib.crc32(packed) == entry["check"]:
+                return answers.unpack(packed)
+            fault = "its checksum is wrong"
+        except (OSError, ValueError) as error:
+            fault = str(error)
+        log.warning("%s: an answer cannot be used (%s); the detector is asked again", path, fault)
+        return None
+
+    def keep(self, key: bytes, found: Instances, floor: float) -> None:
+        """Take an answer in; it is on disk after the next ``flush``."""
+        self.fresh.append((key, floor, answers.pack(found)))
+
+    def flush(self) -> None:
+        """Publish what was taken in as one file; nothing where that is nothing."""
+        if not self.fresh:
+            return
+        index, offset = b"", HEAD.size + len(self.fresh) * ENTRY.itemsize
+        for key, floor, packed in self.fresh:
+            place = (*struct.unpack("<QQ", key), floor, offset, len(packed), zlib.crc32(packed))
+            index += np.array([place], ENTRY).tobytes()
+            offset += len(packed)
+        head = HEAD.pack(MAGIC, len(self.fresh), zlib.crc32(index))
+        pieces = [head, index, *(packed for _, _, packed in self.fresh)]
+        name = hashlib.blake2b(b"".join(pieces), digest_size=KEY).hexdigest()
+        publish(self.folder / f"{name}{SUFFIX}", pieces, name="candidates")
+        self.fresh.clear()
+
+
+def read_index(path: Path, number: int) -> npt.NDArray[np.void]:
+    """Return the entries of a file, which are to bear its ``number``; none, with a warning, where it is damaged."""
+    out = np.zeros(0, FOUND)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD.size)
+            magic, count, check = HEAD.unpack(head) if len(head) == HEAD.size else (b"", 0, 0)
+            if magic != MAGIC:
+                raise ValueError("no file of candidates")
+            index = stream.read(count * ENTRY.itemsize)
+        if zlib.crc32(index) != check or len(index) != count * ENTRY.itemsize:
+            raise ValueError("the checksum of its index is wrong")
+    except (OSError, ValueError) as error:
+        log.warning("%s: cannot be used (%s); what it held is asked again", path, error)
+        return out
+    entries = np.frombuffer(index, ENTRY)
+    out = np.zeros(count, FOUND)
+    for name in ENTRY.names or ():
+        out[name] = entries[name]
+    out["file"] = number
+    return out
+
+
+def tidied(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder, without what runs left half-written and nobody can be writing any more."""
+    if not folder.is_dir():
+        return
+    for entry in os.scandir(folder):
+        if not entry.name.endswith(TEMPORARY):
+            yield Path(entry.path)
+        elif time.time() - entry.stat().st_mtime > DAY:
+            Path(entry.path).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageMemory:
+    """What the store knows of one image, as the search of that image sees it."""
+
+    store: CandidateStore
+    image: str
+    """Hash of the image file's bytes."""
+    size: Size
+    """(height, width) of the upright image."""
+    floor: float
+
+    def recall(self, prompt: Prompt) -> Instances | None:
+        """Return the candidates above the floor for a prompt, None where they have to be asked for."""
+        return self.store.recall(self.key(prompt), self.floor)
+
+    def keep(self, prompt: Prompt, found: Instances) -> None:
+        """Take in what the detector answered to a prompt."""
+        self.store.keep(self.key(prompt), found, self.floor)
+
+    def key(self, prompt: Prompt) -> bytes:
+        """Return what the answer to a prompt is kept under."""
+        asked = msgspec.json.encode([self.image, self.size, prompt.phrases, prompt.caption])
+        return hashlib.blake2b(asked, digest_size=KEY).digest()
