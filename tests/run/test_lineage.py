@@ -14,6 +14,8 @@ from autolabel.types import Instances, Round
 from autolabel.types.boxes import iou
 from autolabel_aggregators.dbscan import Dbscan, clusters
 from autolabel_aggregators.nms import Nms
+from autolabel_aggregators.soft_nms import SoftNms
+from autolabel_aggregators.wbf import Wbf
 
 ROUND = Round(index=2, conf_threshold=0.1)
 
@@ -39,6 +41,8 @@ def traced(aggregator: Any, union: Instances) -> Any:
         (Dbscan, {"eps": 0.5}),
         (Dbscan, {"eps": 0.6, "across_labels": True}),
         (Dbscan, {"eps": 0.4, "min_samples": 2}),
+        (SoftNms, {}),
+        (Wbf, {}),
     ],
 )
 @pytest.mark.parametrize(("count", "seed"), [(1, 0), (9, 1), (40, 2)])

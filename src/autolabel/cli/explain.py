@@ -107,28 +107,40 @@ def box_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
 
 def source_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
     """Yield what a box is made of."""
-    if len(one.sources) > 1:
-        yield f"  made by {told.aggregator} of {len(one.sources)} candidates:"
+    own = next((source for source in one.sources if in_place(source, one, told)), None)
+    others = [source for source in one.sources if source is not own]
+    if own is None:
+        yield f"  made by {told.aggregator} of {console.counted(len(one.sources), 'candidate')}:"
         yield from listed(one.sources)
-    elif abs(one.sources[0].score - one.score) > RESCORED:
-        yield f"  where the detector put it; {told.aggregator} changed its score from {one.sources[0].score:.3f}"
+    elif abs(own.score - one.score) > RESCORED:
+        yield f"  where the detector put it; {told.aggregator} changed its score from {own.score:.3f}"
+        yield from listed(others, "because of ")
     else:
-        yield "  as the detector gave it"
+        yield "  as the detector gave it" + (f"; {told.aggregator} kept it because of:" if others else "")
+        yield from listed(others)
 
 
-def listed(found: Sequence[Candidate]) -> Iterator[str]:
+def in_place(source: Candidate, one: BoxOrigin, told: Explanation) -> bool:
+    """Tell whether a box lies where one of its sources does, cut at the image's edges."""
+    limits = (told.width, told.height) * 2
+    cut = [min(max(value, 0), limit) for value, limit in zip(source.bbox, limits, strict=True)]
+    return source.phrase == one.phrase and all(abs(a - b) < RESCORED for a, b in zip(cut, one.bbox, strict=True))
+
+
+def listed(found: Sequence[Candidate], why: str = "") -> Iterator[str]:
     """Yield the first candidates, a line each."""
     for one in found[:SHOWN]:
         entered = "" if one.round is None else f", round {one.round}"
-        yield f"    {described(one)}{entered}"
+        yield f"    {why}{described(one)}{entered}"
     if len(found) > SHOWN:
         yield f"    and {len(found) - SHOWN} more"
 
 
 def described(one: BoxOrigin | Candidate) -> str:
-    """Return a phrase, its score and its place."""
+    """Return a phrase, its score and its place, with the words that found it where those are others."""
     place = " ".join(f"{value:.1f}" for value in one.bbox)
-    return f"{console.printable(one.phrase)} {one.score:.3f} at {place}"
+    asked = f" (asked as {console.printable(one.asked)})" if one.asked is not None else ""
+    return f"{console.printable(one.phrase)}{asked} {one.score:.3f} at {place}"
 
 
 def unfound_line(one: Unfound) -> str:

@@ -22,7 +22,7 @@ from autolabel.run.select import read_decisions
 from autolabel.run.shard import Worker
 from autolabel.run.store import RunStore, finished
 from autolabel.strategies import Detector
-from autolabel.types import Instances, Labels
+from autolabel.types import Instances, Labels, Round
 
 DECIMALS = 7
 SAME_BOX = 1.0
@@ -118,6 +118,7 @@ class Retrace:
             phrases=row.prompt.phrases,
             labeler=stage.labeler.type if stage else None,
             aggregator=stage.aggregator.type if stage and stage.aggregator else None,
+            last_round=self.last.index if self.last else None,
             boxes=tuple(self.box(index) for index in range(len(row.instances))),
             unfound=tuple(self.unfound()),
         )
@@ -127,14 +128,20 @@ class Retrace:
         """The boxes that the search gives, cut at the image's edges."""
         return self.search.result() if self.search is not None else Instances.empty()
 
+    @property
+    def last(self) -> Round | None:
+        """The last round in which anything entered, and so the last one whose union was aggregated."""
+        if self.search is None or not len(self.search.union):
+            return None
+        return self.search.annealing.rounds[int(self.search.union.rounds.max())]
+
     @cached_property
     def lineage(self) -> Lineage:
         """Where those come from."""
         search = self.search
-        if search is None or not len(search.union):
+        if search is None or self.last is None:
             return Lineage(sources=(), displaced={})
-        last = search.annealing.rounds[int(search.union.rounds.max())]
-        return trace(partial(search.annealing.aggregator.aggregate, round=last), search.union, search.kept)
+        return trace(partial(search.annealing.aggregator.aggregate, round=self.last), search.union, search.kept)
 
     @cached_property
     def derived(self) -> list[int | None]:
@@ -161,6 +168,7 @@ class Retrace:
             phrase=self.row.prompt.phrases[found.labels[index]],
             score=rounded(found.scores[index], SCORE_DECIMALS),
             round=round,
+            asked=found.asked[index] if found.asked else None,
             threshold=thresholds.get(round),
             given=found.given[index] or None if found.given else None,
             derived=None if kept is None else corners(self.kept, kept),
@@ -189,9 +197,8 @@ class Retrace:
     def candidate(self, found: Instances, index: int, *, round: int | None) -> Candidate:
         """Return one candidate; labels index the row's phrases."""
         phrase = self.row.prompt.phrases[found.labels[index]]
-        return Candidate(
-            bbox=corners(found, index), phrase=phrase, score=rounded(found.scores[index], DECIMALS), round=round
-        )
+        score, asked = rounded(found.scores[index], DECIMALS), found.asked[index] if found.asked else None
+        return Candidate(bbox=corners(found, index), phrase=phrase, score=score, round=round, asked=asked)
 
     def unfound(self) -> Iterator[Unfound]:
         """Yield the phrases that have no box, with their best candidates."""

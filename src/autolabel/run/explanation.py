@@ -21,6 +21,8 @@ class Candidate:
     score: float
     round: int | None
     """The round in which it entered, None where it never did."""
+    asked: str | None
+    """The phrase that found it where its class was asked by other words, None where by its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,8 @@ class BoxOrigin:
     phrase: str
     score: float
     round: int
+    asked: str | None
+    """The phrase that found it where its class was asked by other words, None where by its name."""
     threshold: float | None
     """What a score had to be above in that round; None where the box was given."""
     given: Mapping[str, Any] | None
@@ -92,6 +96,8 @@ class Explanation:
     labeler: str | None
     """The detector that searched the image once more; None where boxes were given, or the image failed."""
     aggregator: str | None
+    last_round: int | None
+    """The last round in which anything entered: the aggregator, asked in it, gives each box from its sources alone."""
     boxes: tuple[BoxOrigin, ...]
     unfound: tuple[Unfound, ...]
 
