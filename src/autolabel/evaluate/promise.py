@@ -101,10 +101,17 @@ def loosest(checked: Tally, *, precision: float, confidence: float) -> int | Non
 
 def more_times(checked: Tally, *, precision: float, confidence: float) -> float | None:
     """Return how many times as many images would do, if they are like those checked; None where no number would."""
-    for factor in np.geomspace(1, MOST_TIMES, 200).tolist():
-        if loosest(checked.times(factor), precision=precision, confidence=confidence) is not None:
-            return float(factor)
-    return None
+
+    def enough(factor: float) -> bool:
+        return loosest(checked.times(factor), precision=precision, confidence=confidence) is not None
+
+    too_few, plenty = 1.0, MOST_TIMES
+    if not enough(plenty):
+        return None
+    while plenty / too_few > 1.01:
+        middle = math.sqrt(too_few * plenty)
+        too_few, plenty = (too_few, middle) if enough(middle) else (middle, plenty)
+    return plenty
 
 
 def faultless(*, precision: float, confidence: float) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from autolabel.errors import DataError
 from autolabel.run import record
-from autolabel.run.store import RunStore
+from autolabel.run.store import LOCK, RunStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,9 @@ class Status:
     states: dict[str, int]
     finished: bool
     rows_per_second: float | None
+    """Of the last stage begun, by the shards published last; None before two are there."""
     seconds_left: float | None
+    """At the speed of each stage, that of the one before where a stage has none; None where nothing tells."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -37,17 +39,20 @@ def read_status(run: Path) -> Status:
     if plan is None:
         raise DataError(f"{run}: no plan.json here", hint="name the results_dir of a run that has started")
     stages, states, left = {}, Counter[str](), 0
-    times: list[tuple[float, int]] = []
+    seconds: list[float | None] = []
+    rate = None
     for stage in plan.stages:
         missing = {shard.index for shard in store.missing(plan, stage)}
         done = [shard for shard in plan.shards if shard.index not in missing]
         stages[stage.name] = f"{sum(shard.rows for shard in done):,} of {plan.rows:,}"
-        left += plan.rows - sum(shard.rows for shard in done)
+        todo = plan.rows - sum(shard.rows for shard in done)
+        left += todo
         if done:
-            paths = [store.shard(stage, shard.index) for shard in done]
             states = Counter(record.outline(line).state for shard in done for line in store.lines(stage, shard.index))
-            times += [(path.stat().st_mtime, shard.rows) for path, shard in zip(paths, done, strict=True)]
-    rate = speed(times)
+            times = [(store.shard(stage, shard.index).stat().st_mtime, shard.rows) for shard in done]
+            rate = speed(times, since=begun(store))
+        if todo:
+            seconds.append(todo / rate if rate else None)
     return Status(
         digest=plan.digest,
         rows=plan.rows,
@@ -55,13 +60,23 @@ def read_status(run: Path) -> Status:
         states=dict(sorted(states.items())),
         finished=store.labels.exists() and not left,
         rows_per_second=rate,
-        seconds_left=left / rate if rate else None,
+        seconds_left=None if None in seconds else sum(filter(None, seconds)),
     )
 
 
-def speed(times: list[tuple[float, int]], latest: int = 20) -> float | None:
-    """Return rows a second over the shards published last; None before two of them are there."""
-    times = sorted(times)[-latest:]
+def begun(store: RunStore) -> float:
+    """Return when the latest run here began: the time between two runs is nobody's speed."""
+    lock = store.root / LOCK
+    return lock.stat().st_mtime if lock.exists() else 0.0
+
+
+def speed(times: list[tuple[float, int]], *, since: float, latest: int = 20) -> float | None:
+    """Return rows a second over the shards published last; None before two of them are there.
+
+    Where fewer than two are of the latest run, those of earlier ones count as well.
+    """
+    recent = [one for one in times if one[0] >= since]
+    times = sorted(recent if len(recent) >= 2 else times)[-latest:]
     if len(times) < 2 or times[-1][0] <= times[0][0]:
         return None
     return sum(rows for _, rows in times[1:]) / (times[-1][0] - times[0][0])

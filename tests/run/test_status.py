@@ -1,0 +1,94 @@
+"""How far a run is, told while it runs, after it was interrupted and when it is finished."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autolabel.cli import console
+from autolabel.plan.compile import Compiled, compile_plan
+from autolabel.registry import Registry
+from autolabel.run.generate import generate
+from autolabel.run.status import Status, read_status, speed
+from autolabel.run.watch import Watch
+from autolabel.run.work import Done
+from autolabel.spec.load import spec_from_mapping
+
+NOW = 2_000_000_000.0
+
+
+@pytest.fixture
+def plan(registry: Registry, tmp_path: Path) -> Compiled:
+    """Eight images in four shards, the fourth image broken."""
+    from autolabel_colors import Rectangle, save
+
+    for index in range(8):
+        save(tmp_path / "photos" / f"{index}.png", [Rectangle(2, 3, 20, 20, "red", 0.9)][: index % 3])
+    (tmp_path / "photos" / "3.png").write_bytes((tmp_path / "photos" / "3.png").read_bytes()[:60])
+    spec: dict[str, Any] = {
+        "version": 1,
+        "data": {"images": [str(tmp_path / "photos")], "classes": ["red"]},
+        "stages": [{"labeler": {"type": "colors"}}],
+        "devices": "cpu",
+        "run": {"shard_size": 2, "num_workers": 1},
+        "export": [],
+        "results_dir": str(tmp_path / "run"),
+    }
+    return compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
+
+
+def shards(plan: Compiled) -> list[Path]:
+    return sorted((Path(plan.plan.results_dir) / "stages" / "0-colors").iterdir())
+
+
+class Onlooker(Watch):
+    """Reads the status whenever a row is done."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.seen: list[Status] = []
+
+    def row(self, done: Done) -> None:
+        self.seen.append(read_status(self.run))
+
+
+def test_it_is_told_while_the_run_goes_on_and_disturbs_nothing(registry: Registry, plan: Compiled) -> None:
+    run = Path(plan.plan.results_dir)
+    onlooker = Onlooker(run)
+    generate(plan, registry=registry, watch=onlooker)
+    told = [status.stages["0-colors"] for status in onlooker.seen]
+    assert told == [f"{done} of 8" for done in (0, 0, 2, 2, 4, 4, 6, 6)]
+    assert not any(status.finished for status in onlooker.seen)
+    assert onlooker.seen[-1].seconds_left is not None and onlooker.seen[0].seconds_left is None
+    after = read_status(run)
+    assert (after.finished, after.seconds_left, after.stages) == (True, 0, {"0-colors": "8 of 8"})
+    assert after.states == {"empty": 2, "failed": 1, "labelled": 5}
+
+
+def test_rate_and_time_left_are_those_of_the_shards_and_a_pause_between_two_runs_does_not_count(
+    registry: Registry, plan: Compiled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate(plan, registry=registry)
+    run = Path(plan.plan.results_dir)
+    (run / "labels.jsonl").unlink()
+    shards(plan)[3].unlink()
+    for path, seconds in zip(shards(plan), (0, 10, 14), strict=True):
+        os.utime(path, (NOW + seconds, NOW + seconds))
+    os.utime(run / ".lock", (NOW - 1, NOW - 1))
+    status = read_status(run)
+    assert status.rows_per_second == pytest.approx(4 / 14) and status.seconds_left == pytest.approx(7)
+    console.print_status(status)
+    told = capsys.readouterr().out
+    assert "6 of 8 rows" in told and "1 failed" in told and "0.29 rows a second" in told and "about 7 s" in told
+    os.utime(run / ".lock", (NOW + 5, NOW + 5))
+    assert read_status(run).rows_per_second == pytest.approx(2 / 4), "resumed after 5 s"
+
+
+def test_one_shard_tells_no_speed() -> None:
+    assert speed([(1.0, 5)], since=0) is None
+    assert speed([], since=0) is None
+    assert speed([(1.0, 5), (1.0, 5)], since=0) is None, "published at the same time"
+    assert speed([(1.0, 5), (3.0, 5)], since=2) == pytest.approx(2.5), "of an earlier run, as long as there is no other"
