@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +15,7 @@ from autolabel.strategies import Segmenter
 from autolabel.types import Instances, Rle, Sample, Size
 from autolabel.weights import CheckpointPath, Licence, files_of, locate
 from autolabel_mal.crop import clip, region
+from autolabel_mal.crowd import given_region, is_crowd
 from autolabel_mal.description import licence
 from autolabel_mal.job import Job
 from autolabel_mal.sizes import ARCHS, Arch
@@ -23,7 +23,6 @@ from autolabel_mal.sizes import ARCHS, Arch
 if TYPE_CHECKING:
     from autolabel_mal.ensemble import Ensemble, Started
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 CUTTERS = 4
 """Threads that cut crops while a GPU works; on a CPU the network wants the cores itself."""
@@ -136,8 +135,8 @@ class Mal(Segmenter):
         jobs = []
         for number, sample in enumerate(batch):
             for index in range(len(sample.instances)):
-                if _is_crowd(sample, index):
-                    masks[number][index] = _given_region(sample, index)
+                if is_crowd(sample, index):
+                    masks[number][index] = given_region(sample, index)
                 elif job := self._job(sample, number, index):
                     jobs.append(job)
         for job, mask in self._masks(jobs):
@@ -166,24 +165,6 @@ class Mal(Segmenter):
             running = started
         if running is not None:
             yield from running.finish()
-
-
-def _is_crowd(sample: Sample, index: int) -> bool:
-    given = sample.instances.given
-    return given is not None and given[index].get("iscrowd") == 1
-
-
-def _given_region(sample: Sample, index: int) -> Rle | None:
-    given = sample.instances.given
-    region_of_crowd = given[index].get("segmentation") if given is not None else None
-    if region_of_crowd is None:
-        return None
-    height, width = sample.pixels.shape[:2]
-    try:
-        return Rle.from_coco(region_of_crowd, (height, width))
-    except ValueError as error:
-        logger.warning("%s: the region of a crowd is left out: %s", sample.image.id, error)
-        return None
 
 
 def _chunks(items: Iterable[T], count: int) -> Iterator[list[T]]:

@@ -10,6 +10,10 @@ from autolabel.strategies import Labeler
 def autolabel_labelers() -> list[type[Labeler]]:
     """Offer the detectors and segmenters."""
     from autolabel_transformers.mm_grounding_dino import MmGroundingDino
+    from autolabel_transformers.omdet_turbo import OmdetTurbo
     from autolabel_transformers.owlv2 import Owlv2
+    from autolabel_transformers.sam import Sam
+    from autolabel_transformers.sam2 import Sam2
+    from autolabel_transformers.sam3 import Sam3
 
-    return [MmGroundingDino, Owlv2]
+    return [MmGroundingDino, OmdetTurbo, Owlv2, Sam, Sam2, Sam3]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -12,14 +11,13 @@ import numpy.typing as npt
 from pydantic import AfterValidator
 
 from autolabel.errors import MachineError
-from autolabel.strategies import Detector
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_grounding_dino.candidates import above
-from autolabel_grounding_dino.pixels import Shaping, read_shaping
-from autolabel_transformers.clip_tokenizer import ClipTokenizer
-from autolabel_transformers.folder import FolderLabeler, FolderParams
+from autolabel_grounding_dino.pixels import Shaping
+from autolabel_transformers.folder import FolderParams
 from autolabel_transformers.owlv2_pixels import square
-from autolabel_transformers.phrases import Ids, sentences
+from autolabel_transformers.phrase_detector import PhraseDetector
+from autolabel_transformers.phrases import Ids
 
 if TYPE_CHECKING:
     from autolabel_transformers.owlv2_network import Owlv2Network, Patches
@@ -55,7 +53,7 @@ class SeenImage:
     """(patches, 4) x1, y1, x2, y2 in pixels."""
 
 
-class Owlv2(FolderLabeler, Detector):
+class Owlv2(PhraseDetector):
     """Finds the objects that phrases name, with OWLv2 (arXiv 2306.09683).
 
     Every patch of the image proposes one box, whatever is asked; a phrase only scores them. So the image is seen once,
@@ -64,6 +62,8 @@ class Owlv2(FolderLabeler, Detector):
 
     name = "owlv2"
     kinds = ("owlv2",)
+    longest = 16
+    shaping_default = SHAPING
 
     class Params(FolderParams):
         """The checkpoint and how it is asked."""
@@ -77,29 +77,15 @@ class Owlv2(FolderLabeler, Detector):
         super().__init__(params)
         self._network: Owlv2Network | None = None
 
-    @cached_property
-    def shaping(self) -> Shaping:
-        """Return the side that images are squeezed to, with the means of colours."""
-        return read_shaping(self.folder, SHAPING)
-
-    @cached_property
-    def tokenizer(self) -> ClipTokenizer:
-        """Return the folder's tokenizer."""
-        return ClipTokenizer(self.folder)
-
     @property
     def side(self) -> int:
         """Return the side of the square that the network sees."""
         return (self.shaping.exact or SHAPING.canvas((1, 1)))[0]
 
-    def sentences(self, prompt: Prompt) -> Mapping[Ids, tuple[int, ...]]:
-        """Return what is asked for a prompt, with the labels that each sentence stands for."""
-        limit = int((self.configuration.get("text_config") or {}).get("max_position_embeddings", LONGEST))
-        return sentences(prompt.phrases, self.tokenizer, limit=limit, template=self.params.template)
-
-    def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return one key for all images: all are squares of one size."""
-        return ()
+    @property
+    def template(self) -> str:
+        """Return the sentence that a phrase is asked in."""
+        return self.params.template
 
     def passes(self, prompt: Prompt) -> int:
         """Return 1, or 0 where nothing is asked; raises ImageError where a phrase is empty or too long."""

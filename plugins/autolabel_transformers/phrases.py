@@ -11,7 +11,7 @@ Ids = tuple[int, ...]
 
 
 def sentences(
-    phrases: Sequence[str], tokenizer: ClipTokenizer, *, limit: int, template: str = "{}"
+    phrases: Sequence[str], *, tokenizer: ClipTokenizer, limit: int, template: str = "{}"
 ) -> Mapping[Ids, tuple[int, ...]]:
     """Return the phrases' sentences of at most ``limit`` tokens, sorted, with the labels that each stands for.
 

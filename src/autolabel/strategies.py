@@ -79,7 +79,7 @@ class Detector(Labeler):
     """A labeler from prompts to boxes, or to boxes and masks (``gives = "masks"``)."""
 
     needs = "prompts"
-    gives = "boxes"
+    gives: ClassVar[Literal["boxes", "masks"]] = "boxes"
 
     def preprocess(self, sample: Sample) -> Any:
         """Turn a sample into what ``prepare`` takes; runs in decode threads, before ``load``, without the model."""

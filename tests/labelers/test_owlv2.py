@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tiny_models import detect, loaded, photo, rows
+from tiny_models import detect, loaded, photo, same
 from transformers import CLIPTokenizer, Owlv2ForObjectDetection
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 from transformers.models.owlv2.processing_owlv2 import Owlv2Processor
@@ -55,12 +55,7 @@ def test_it_equals_transformers_post_processing(owlv2: Path, detector: Owlv2, he
     for index, box in enumerate(all_pairs.boxes.tolist()):  # best first
         best.setdefault(tuple(box), index)
     found = all_pairs.take([index for index in best.values() if all_pairs.scores[index] > floor])
-    ours = rows(found.boxes, found.scores, found.labels)
-    theirs = rows(expected["boxes"].numpy(), expected["scores"].numpy(), expected["labels"].numpy())
-    assert ours.shape == theirs.shape
-    assert np.array_equal(ours[:, 0], theirs[:, 0])
-    assert np.allclose(ours[:, 1], theirs[:, 1], atol=2e-5)
-    assert np.allclose(ours[:, 2:], theirs[:, 2:], atol=2e-3)
+    assert same(found, *(expected[part].numpy() for part in ("boxes", "scores", "labels")))
 
 
 @pytest.mark.parametrize("size", [(300, 200), (37, 48), (48, 48), (5, 90), (1, 7), (400, 401)])

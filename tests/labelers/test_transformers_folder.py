@@ -38,15 +38,16 @@ def test_they_are_offered_under_their_names(registry: Registry) -> None:
         assert (entry.strategy, entry.package) == (labeler, "autolabel-vision")
 
 
-def test_discovery_and_planning_import_no_torch(owlv2: Path, mm: Path) -> None:
+def test_discovery_and_planning_import_no_torch(owlv2: Path, mm: Path, omdet: Path, sam: Path, sam3: Path) -> None:
+    folders = {"mm_grounding_dino": mm, "omdet_turbo": omdet, "owlv2": owlv2, "sam": sam, "sam3": sam3}
     script = f"""
 import sys
 import autolabel_transformers
 from autolabel.types import Prompt
 found = {{labeler.name: labeler for labeler in autolabel_transformers.autolabel_labelers()}}
-for name, folder in {{"owlv2": {str(owlv2)!r}, "mm_grounding_dino": {str(mm)!r}}}.items():
+for name, folder in { {name: str(folder) for name, folder in folders.items()}!r}.items():
     detector = found[name](found[name].Params(checkpoint=folder))
-    assert detector.passes(Prompt(("cat", "dog"))) == 1
+    assert name == "sam" or detector.passes(Prompt(("cat", "dog"))) == (2 if name == "sam3" else 1)
     assert detector.batch_key((480, 640)) == detector.batch_key((480, 640))
     assert detector.files() and detector.licence().name == "unknown"
 heavy = {{"torch", "transformers", "numba", "scipy", "sklearn"}} & set(sys.modules)

@@ -148,7 +148,154 @@ def detect(detector: Detector, *samples: Sample, floor: float = 0.0) -> list[Ins
     return list(detector.detect(items, [sample.prompt for sample in samples], floor))
 
 
-def rows(boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Return (N, 6) in an order of its own: label, score, box."""
-    table = np.column_stack([labels, scores, boxes]).astype(np.float64)
-    return table[np.lexsort((table[:, 2].round(2), table[:, 1].round(4), table[:, 0]))]
+def same(found: Instances, boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any]) -> bool:
+    """Return whether what was found is what transformers gives, in any order: scores to 2e-5, boxes to 0.005 pixels."""
+    tolerance = np.array([0.5, 2e-5, *[5e-3] * 4])
+    ours = np.column_stack([found.labels, found.scores, found.boxes]).astype(np.float64) / tolerance
+    theirs = np.column_stack([labels, scores, boxes]).astype(np.float64) / tolerance
+    if len(ours) != len(theirs):
+        return False
+    close = np.abs(ours[:, None] - theirs).max(axis=2) < 1
+    return bool(close.any(axis=0).all() and close.any(axis=1).all())
+
+
+def sam_folder(folder: Path) -> Path:
+    from transformers import SamConfig, SamModel
+
+    config = SamConfig(
+        vision_config={
+            "hidden_size": 32,
+            "output_channels": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 8,
+            "window_size": 3,
+            "global_attn_indexes": [1],
+            "num_pos_feats": 16,
+            "mlp_dim": 48,
+        },
+        prompt_encoder_config={"hidden_size": 32, "image_size": 64, "patch_size": 8, "mask_input_channels": 4},
+        mask_decoder_config={
+            "hidden_size": 32,
+            "mlp_dim": 48,
+            "num_attention_heads": 2,
+            "iou_head_hidden_dim": 32,
+        },
+    )
+    write(SamModel(config), folder)
+    processor(folder, size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})
+    return folder
+
+
+def sam2_folder(folder: Path) -> Path:
+    from transformers import Sam2Config, Sam2Model
+
+    config = Sam2Config(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": 8,
+                "image_size": [64, 64],
+                "blocks_per_stage": [1, 1, 2, 1],
+                "embed_dim_per_stage": [8, 16, 32, 64],
+                "num_attention_heads_per_stage": [1, 1, 2, 2],
+                "window_size_per_stage": [4, 4, 2, 2],
+                "global_attention_blocks": [3],
+                "window_positional_embedding_background_size": [3, 3],
+            },
+            "backbone_channel_list": [64, 32, 16, 8],
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+            "fpn_hidden_size": 32,
+        },
+        prompt_encoder_config={"hidden_size": 32, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
+        mask_decoder_config={
+            "hidden_size": 32,
+            "mlp_dim": 48,
+            "num_attention_heads": 2,
+            "iou_head_hidden_dim": 32,
+        },
+    )
+    write(Sam2Model(config), folder)
+    processor(folder, size={"height": 64, "width": 64})
+    return folder
+
+
+def clip_text(words: int, longest: int) -> dict[str, Any]:
+    """Return the configuration of a small CLIP text encoder for a vocabulary of ``clip_files``."""
+    return {
+        "model_type": "clip_text_model",
+        "vocab_size": words,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "projection_dim": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": longest,
+        "bos_token_id": words - 2,
+        "eos_token_id": words - 1,
+        "pad_token_id": words - 1,
+    }
+
+
+def omdet_folder(folder: Path) -> Path:
+    from transformers import OmDetTurboConfig, OmDetTurboForObjectDetection
+
+    config = OmDetTurboConfig(
+        text_config=clip_text(clip_files(folder), 24),
+        backbone_config=SWIN,
+        apply_layernorm_after_vision_backbone=False,
+        image_size=64,
+        text_projection_in_dim=16,
+        text_projection_out_dim=16,
+        task_encoder_hidden_dim=32,
+        class_embed_dim=16,
+        num_queries=30,
+        encoder_hidden_dim=32,
+        vision_features_channels=[32, 32, 32],
+        encoder_in_channels=[32, 64, 128],
+        encoder_attention_heads=2,
+        encoder_dim_feedforward=48,
+        decoder_hidden_dim=32,
+        decoder_num_heads=2,
+        decoder_num_layers=2,
+        decoder_dim_feedforward=48,
+        decoder_num_points=2,
+    )
+    write(OmDetTurboForObjectDetection(config), folder)
+    means = {"image_mean": [123.675, 116.28, 103.53], "image_std": [58.395, 57.12, 57.375], "do_rescale": False}
+    processor(folder, size={"height": 64, "width": 64}, **means)
+    return folder
+
+
+def sam3_folder(folder: Path) -> Path:
+    from transformers import Sam3Config, Sam3Model
+
+    small = {"hidden_size": 32, "num_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    config = Sam3Config(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam3_vit_model",
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": 56,
+                "patch_size": 14,
+                "window_size": 2,
+                "global_attn_indexes": [1],
+                "pretrain_image_size": 28,
+            },
+            "fpn_hidden_size": 32,
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+        },
+        text_config=clip_text(clip_files(folder), 32),
+        geometry_encoder_config=small,
+        detr_encoder_config=small,
+        detr_decoder_config={**small, "num_queries": 12},
+        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
+    )
+    write(Sam3Model(config), folder)
+    half = [0.5, 0.5, 0.5]
+    processor(folder, size={"height": 56, "width": 56}, image_mean=half, image_std=half)
+    return folder

@@ -1,0 +1,96 @@
+"""OmDet-Turbo in three steps that can be repeated apart: see an image, read texts, ask one about the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from autolabel.errors import WeightsError
+from autolabel.weights import load_state_dict
+from autolabel_grounding_dino.pixels import Shaping
+from autolabel_grounding_dino.pretrained import Architecture, build
+from autolabel_grounding_dino.tensors import to_tensor
+from autolabel_transformers.phrases import Ids
+
+Floats = npt.NDArray[np.float32]
+Pyramid = tuple[Tensor, ...]
+"""One image's feature maps (1, channels, height, width), level by level."""
+OMDET_TURBO = Architecture(
+    title="an OmDet-Turbo", configuration="OmDetTurboConfig", model="OmDetTurboForObjectDetection"
+)
+REMEMBERED = 4096
+"""Texts whose features are kept."""
+
+
+class OmdetNetwork:
+    """transformers' OmDet-Turbo, its parts called one by one."""
+
+    def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
+        self._model, self._shaping, self._device = model, shaping, device
+        self._class = lru_cache(REMEMBERED)(self._read_class)
+        self._task = lru_cache(REMEMBERED)(self._read_task)
+        self.counts = {"vision_passes": 0, "text_passes": 0, "forward_passes": 0}
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Pyramid]:
+        """Return the feature maps of images of the network's size, (height, width, 3) uint8."""
+        height, width = images[0].shape[:2]
+        pixels, _ = to_tensor(images, (height, width), self._shaping, self._device)
+        levels = self._model.encoder(self._model.vision_backbone(pixels)).extracted_states
+        self.counts["vision_passes"] += len(images)
+        return [tuple(level[index : index + 1] for level in levels) for index in range(len(images))]
+
+    @torch.inference_mode()
+    def ask(self, images: Sequence[Pyramid], asked: Sequence[tuple[Ids, Sequence[Ids]]]) -> list[tuple[Floats, Floats]]:
+        """Return for each image its scores (Q, classes) and boxes (Q, 4): centre x, y, width, height in 0..1.
+
+        ``asked`` has for each image a task with its classes, everywhere equally many.
+        """
+        self.counts["forward_passes"] += len(images)
+        levels = [torch.cat(level) for level in zip(*images, strict=True)]
+        classes = torch.stack([torch.stack([self._class(ids) for ids in own]) for _, own in asked], 1)
+        tasks, valid = _padded([self._task(task) for task, _ in asked])
+        output = self._model.decoder(levels, classes, tasks, valid)
+        scores = output.decoder_classes[-1].sigmoid().float().cpu().numpy()
+        boxes = output.decoder_coords[-1].float().cpu().numpy()
+        return list(zip(scores, boxes, strict=True))
+
+    def _read_class(self, ids: Ids) -> Tensor:
+        """Return a class's features (width,); every text is read alone, so that nothing else tells on it."""
+        self.counts["text_passes"] += 1
+        features: Tensor = self._model.language_backbone(self._row(ids), encode_type="class")[0]
+        return features
+
+    def _read_task(self, ids: Ids) -> Tensor:
+        """Return a task's features (tokens, width)."""
+        self.counts["text_passes"] += 1
+        row = self._row(ids)
+        features: Tensor = self._model.language_backbone(row, mask=torch.ones_like(row), encode_type="task")[0]
+        return features[:, 0]
+
+    def _row(self, ids: Ids) -> Tensor:
+        return torch.tensor([ids], device=self._device)
+
+
+def _padded(tasks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return tasks as one batch (longest, B, width), with where they are real, (B, longest) int64."""
+    features = torch.nn.utils.rnn.pad_sequence(list(tasks))
+    lengths = torch.tensor([len(task) for task in tasks], device=features.device)
+    return features, (torch.arange(len(features), device=features.device) < lengths[:, None]).long()
+
+
+def load_omdet(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> OmdetNetwork:
+    """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
+    backbone = fields.get("backbone_config") or {}
+    if backbone.get("model_type", "timm_backbone") == "timm_backbone" and find_spec("timm") is None:
+        raise WeightsError(f"{folder}: its backbone is timm's", hint="pip install timm (which brings torchvision)")
+    model = build(OMDET_TURBO, fields, load_state_dict(folder), path=folder)
+    return OmdetNetwork(model.to(device), shaping=shaping, device=device)

@@ -1,0 +1,185 @@
+"""The detector that a spec names ``omdet_turbo``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import StringConstraints
+
+from autolabel.errors import ImageError, MachineError
+from autolabel.types import Instances, Prompt, Sample, Size
+from autolabel_grounding_dino.candidates import above, to_pixels
+from autolabel_grounding_dino.grounded import ResizedImage
+from autolabel_grounding_dino.pixels import Shaping, resize
+from autolabel_transformers.folder import FolderParams
+from autolabel_transformers.phrase_detector import REMEMBERED, PhraseDetector
+from autolabel_transformers.phrases import Ids
+
+if TYPE_CHECKING:
+    from autolabel_transformers.omdet_network import OmdetNetwork, Pyramid
+
+Floats = npt.NDArray[np.float32]
+SHAPING = Shaping(exact=(640, 640))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One task with its classes: what one forward pass is asked."""
+
+    task: Ids
+    classes: tuple[Ids, ...]
+    owners: tuple[tuple[int, ...], ...]
+    """For each class the labels that it stands for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenImage:
+    """An image's vision features on the device, which every round and question shares."""
+
+    pyramid: Pyramid
+    size: Size
+
+
+class OmdetTurbo(PhraseDetector):
+    """Finds the objects that phrases name, with OmDet-Turbo (arXiv 2403.06892).
+
+    The network reads every phrase by itself and, besides, a task that lists them: "Detect cat, dog.". A list whose
+    task would exceed the text encoder's length is dealt over several passes, none of it is cut off.
+    """
+
+    name = "omdet_turbo"
+    kinds = ("omdet-turbo",)
+    longest = 77
+    shaping_default = SHAPING
+
+    class Params(FolderParams):
+        """The checkpoint and how it is asked."""
+
+        task: Annotated[str, StringConstraints(min_length=1)] | None = None
+        """What the network is told to do, in place of "Detect" and the list of phrases; then all share one pass."""
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._network: OmdetNetwork | None = None
+        self._questions = lru_cache(REMEMBERED)(self._ask_anew)
+
+    def questions(self, prompt: Prompt) -> tuple[Question, ...]:
+        """Return what asks for every phrase of a prompt once; none for no phrases.
+
+        Raises ImageError where a phrase is empty, or too long for a task of its own.
+        """
+        return self._questions(prompt.phrases)
+
+    def _ask_anew(self, phrases: tuple[str, ...]) -> tuple[Question, ...]:
+        prompt = Prompt(phrases)
+        asked = self.sentences(prompt)
+        if self.params.task is not None:
+            return (self._question(asked, prompt, self.params.task),) if asked else ()
+        hands = self._deal(asked, prompt)
+        return tuple(self._question({ids: asked[ids] for ids in hand}, prompt, None) for hand in hands)
+
+    def _deal(self, asked: Mapping[Ids, tuple[int, ...]], prompt: Prompt) -> Iterable[list[Ids]]:
+        """Yield runs of sentences whose task fits."""
+        hand: list[Ids] = []
+        for ids in asked:
+            if hand and len(self._task([*hand, ids], asked, prompt)) > self.limit:
+                yield hand
+                hand = []
+            hand.append(ids)
+            if len(self._task(hand, asked, prompt)) > self.limit:
+                phrase = prompt.phrases[asked[ids][0]]
+                raise ImageError(
+                    "phrase_too_long", f"the phrase {phrase[:60]!r} does not fit a task of {self.limit} tokens"
+                )
+        if hand:
+            yield hand
+
+    def _task(self, hand: Sequence[Ids], asked: Mapping[Ids, tuple[int, ...]], prompt: Prompt) -> Ids:
+        names = ", ".join(prompt.phrases[asked[ids][0]] for ids in hand)
+        return self.tokenizer.sentence(f"Detect {names}.")
+
+    def _question(self, asked: Mapping[Ids, tuple[int, ...]], prompt: Prompt, task: str | None) -> Question:
+        read = self._task(list(asked), asked, prompt) if task is None else self.tokenizer.sentence(task)
+        if len(read) > self.limit:
+            raise ImageError("phrase_too_long", f"the task has {len(read)} tokens, at most {self.limit} can be read")
+        return Question(read, tuple(asked), tuple(asked.values()))
+
+    def passes(self, prompt: Prompt) -> int:
+        """Return the number of tasks that a prompt's phrases are dealt over."""
+        return len(self.questions(prompt))
+
+    def load(self, device: str) -> None:
+        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+        from autolabel_transformers.omdet_network import load_omdet
+
+        self._network = load_omdet(self.folder, self.configuration, shaping=self.shaping, device=device)
+
+    @property
+    def network(self) -> OmdetNetwork:
+        """Return the loaded network; raises MachineError before ``load``."""
+        if self._network is None:
+            raise MachineError("the detector is not loaded: call load(device) first")
+        return self._network
+
+    def preprocess(self, sample: Sample) -> ResizedImage:
+        """Squeeze a sample's pixels; needs no model."""
+        height, width = sample.pixels.shape[:2]
+        return ResizedImage(resize(sample.pixels, self.shaping.resized((height, width))), (height, width))
+
+    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage]:
+        """Run the vision tower and its encoder once over a batch."""
+        if not batch:
+            return []
+        seen = self.network.see([image.pixels for image in batch])
+        return [SeenImage(pyramid, image.size) for pyramid, image in zip(seen, batch, strict=True)]
+
+    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        """Return the (box, phrase) pairs above ``floor`` for each image, same order; no phrases, no boxes.
+
+        Of each question the best pairs count, as many as the network has boxes (transformers' rule).
+        """
+        questions = [self.questions(prompt) for prompt in prompts]
+        found: list[list[Instances]] = [[] for _ in prepared]
+        for turn in range(max(map(len, questions), default=0)):
+            # Padding with empty classes would change which boxes are proposed: equal numbers share a pass.
+            groups = defaultdict(list)
+            for index, own in enumerate(questions):
+                if turn < len(own):
+                    groups[len(own[turn].classes)].append(index)
+            for group in groups.values():
+                asked = [questions[index][turn] for index in group]
+                for index, part in zip(group, self._ask([prepared[i] for i in group], asked, floor), strict=True):
+                    found[index].append(part)
+        return [Instances.concatenate(parts) for parts in found]
+
+    def _ask(self, images: Sequence[SeenImage], asked: Sequence[Question], floor: float) -> list[Instances]:
+        answers = self.network.ask(
+            [image.pyramid for image in images], [(question.task, question.classes) for question in asked]
+        )
+        return [
+            _best(scores, boxes, question, size=image.size, floor=floor)
+            for (scores, boxes), question, image in zip(answers, asked, images, strict=True)
+        ]
+
+    def counters(self) -> dict[str, int]:
+        """Return counts: images that the vision tower saw, texts read, questions put to an image."""
+        return dict(self._network.counts) if self._network else {}
+
+
+def _best(scores: Floats, boxes: Floats, question: Question, *, size: Size, floor: float) -> Instances:
+    """Return those of the pairs that score best, as many as there are boxes, which are above ``floor``.
+
+    ``scores`` are (boxes, classes), ``boxes`` (boxes, 4) as centre x, y, width, height in 0..1.
+    """
+    surplus = scores.size - len(boxes)
+    if surplus > 0:
+        scores = np.where(scores >= np.partition(scores, surplus, axis=None)[surplus], scores, -1)
+    return above(scores, to_pixels(boxes, size), question.owners, floor=floor)

@@ -1,0 +1,33 @@
+"""The segmenter that a spec names ``sam``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autolabel_grounding_dino.pixels import Shaping, read_shaping
+from autolabel_transformers.box_segmenter import BoxSegmenter, BoxSegmenterParams
+
+if TYPE_CHECKING:
+    from autolabel_transformers.sam_network import SamNetwork
+
+SHAPING = Shaping(long_side=1024)
+"""What transformers' processor does unless the folder says otherwise."""
+
+
+class Sam(BoxSegmenter):
+    """Turns boxes into masks with Segment Anything (arXiv 2304.02643)."""
+
+    name = "sam"
+    kinds = ("sam",)
+
+    class Params(BoxSegmenterParams):
+        """See ``BoxSegmenterParams``."""
+
+    params: Params
+
+    def read_network(self, device: str) -> SamNetwork:
+        """Return the network of the folder on ``device``."""
+        from autolabel_transformers.sam_network import load_sam
+
+        shaping = read_shaping(self.folder, SHAPING)
+        return load_sam(self.folder, self.configuration, shaping=shaping, device=device)

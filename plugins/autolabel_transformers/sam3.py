@@ -1,0 +1,132 @@
+"""The detector that a spec names ``sam3``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from autolabel.errors import MachineError
+from autolabel.types import Instances, Prompt, Rle, Sample, Size
+from autolabel_grounding_dino.grounded import ResizedImage
+from autolabel_grounding_dino.pixels import Shaping, resize
+from autolabel_transformers.folder import FolderParams
+from autolabel_transformers.phrase_detector import PhraseDetector
+from autolabel_transformers.phrases import Ids
+
+if TYPE_CHECKING:
+    from autolabel_transformers.sam3_network import Answer, Maps, Sam3Network
+
+SHAPING = Shaping(exact=(1008, 1008), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenImage:
+    """An image's vision features on the device, which every round and phrase shares."""
+
+    maps: Maps
+    size: Size
+
+
+class Sam3(PhraseDetector):
+    """Finds the objects that phrases name, with their masks, with SAM 3 (arXiv 2511.16719).
+
+    The network is asked one phrase at a time; the vision tower runs once an image for all of them.
+    """
+
+    name = "sam3"
+    gives = "masks"
+    kinds = ("sam3", "sam3_video")
+    longest = 32
+    shaping_default = SHAPING
+
+    class Params(FolderParams):
+        """The checkpoint and how its masks are cut."""
+
+        mask_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+        """Probability above which a pixel is inside."""
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._network: Sam3Network | None = None
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Return the image model's part of config.json; that of a folder for video is its detector's."""
+        content = super().configuration
+        return content.get("detector_config") or content
+
+    def passes(self, prompt: Prompt) -> int:
+        """Return the number of different phrases; raises ImageError where one is empty or too long."""
+        return len(self.sentences(prompt))
+
+    def load(self, device: str) -> None:
+        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+        from autolabel_transformers.sam3_network import load_sam3
+
+        self._network = load_sam3(self.folder, self.configuration, shaping=self.shaping, device=device)
+
+    @property
+    def network(self) -> Sam3Network:
+        """Return the loaded network; raises MachineError before ``load``."""
+        if self._network is None:
+            raise MachineError("the detector is not loaded: call load(device) first")
+        return self._network
+
+    def preprocess(self, sample: Sample) -> ResizedImage:
+        """Squeeze a sample's pixels; needs no model."""
+        height, width = sample.pixels.shape[:2]
+        return ResizedImage(resize(sample.pixels, self.shaping.resized((height, width))), (height, width))
+
+    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage]:
+        """Run the vision tower once over a batch."""
+        if not batch:
+            return []
+        seen = self.network.see([image.pixels for image in batch])
+        return [SeenImage(maps, image.size) for maps, image in zip(seen, batch, strict=True)]
+
+    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        """Return every object above ``floor`` with its mask for each image, same order, phrase by phrase.
+
+        Images with different phrases share a pass.
+        """
+        asked = [list(self.sentences(prompt).items()) for prompt in prompts]
+        found: list[list[Instances]] = [[] for _ in prepared]
+        for turn in range(max(map(len, asked), default=0)):
+            group = [index for index, own in enumerate(asked) if turn < len(own)]
+            answers = self.network.ask([prepared[i].maps for i in group], [asked[i][turn][0] for i in group])
+            for index, answer in zip(group, answers, strict=True):
+                found[index].append(self._objects(answer, asked[index][turn], prepared[index].size, floor))
+        return [_joined(parts) for parts in found]
+
+    def _objects(self, answer: Answer, asked: tuple[Ids, tuple[int, ...]], size: Size, floor: float) -> Instances:
+        """Return what scores above ``floor``, best first, once for each label of the sentence."""
+        height, width = size
+        corners = answer.boxes * np.array([width, height, width, height], np.float32)
+        whole = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+        rows = np.flatnonzero((answer.scores > floor) & whole)
+        rows = rows[np.argsort(-answer.scores[rows], kind="stable")]
+        cut = self.network.cut(answer, rows.tolist(), size, threshold=self.params.mask_threshold)
+        masks = [Rle.encode(mask) for mask in cut]
+        owners = asked[1]
+        return Instances.build(
+            np.tile(corners[rows], (len(owners), 1)),
+            scores=np.tile(answer.scores[rows], len(owners)),
+            labels=np.repeat(owners, len(rows)),
+            masks=masks * len(owners),
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Return counts: images that the vision tower saw, phrases read, phrases put to an image."""
+        return dict(self._network.counts) if self._network else {}
+
+
+def _joined(parts: Sequence[Instances]) -> Instances:
+    joined = Instances.concatenate(parts)
+    return joined if len(joined) else replace(joined, masks=())

@@ -1,0 +1,158 @@
+"""SAM and SAM 2 in two steps: see an image, cut its boxes' masks out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from autolabel.errors import WeightsError
+from autolabel.types import Size
+from autolabel.weights import load_state_dict
+from autolabel_grounding_dino.pixels import Shaping, resize
+from autolabel_grounding_dino.pretrained import Architecture, build
+from autolabel_grounding_dino.tensors import to_tensor
+
+SAM = Architecture(title="a SAM", configuration="SamConfig", model="SamModel")
+SAM2 = Architecture(title="a SAM 2", configuration="Sam2Config", model="Sam2Model")
+PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config", "initializer_range")
+"""What of a configuration concerns images; the rest of a video model's is about its memory."""
+Pixels = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenImage:
+    """An image's features on the device."""
+
+    features: Any
+    """What transformers' model takes as ``image_embeddings`` for a batch of one."""
+    size: Size
+    """(height, width) of the upright image."""
+    inner: Size
+    """(height, width) that it was resized to."""
+
+
+class SamNetwork(ABC):
+    """transformers' model, its vision tower called apart from its mask decoder."""
+
+    def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
+        self._model, self._shaping, self._device = model, shaping, device
+        self.side = int(model.config.prompt_encoder_config.image_size)
+        self.counts = {"vision_passes": 0, "boxes": 0, "forward_passes": 0}
+
+    @abstractmethod
+    def inner(self, size: Size) -> Size:
+        """Return (height, width) that an image of ``size`` is resized to, within a square of ``side``."""
+
+    @abstractmethod
+    def item(self, features: Any, index: int) -> Any:
+        """Return one image's features of a batch's, as a batch of one."""
+
+    @abstractmethod
+    def enlarge(self, masks: Tensor, seen: SeenImage) -> Tensor:
+        """Return logits (1, 1, height, width) of the whole image from the decoder's (1, 1, h, w)."""
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[Pixels]) -> list[SeenImage]:
+        """Return the features of images (height, width, 3) uint8; the vision tower runs once over all of them."""
+        if not images:
+            return []
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        inners = [self.inner(size) for size in sizes]
+        resized = [resize(image, inner) for image, inner in zip(images, inners, strict=True)]
+        pixels, _ = to_tensor(resized, (self.side, self.side), self._shaping, self._device)
+        features = self._model.get_image_embeddings(pixels)
+        self.counts["vision_passes"] += len(images)
+        return [
+            SeenImage(self.item(features, index), *pair) for index, pair in enumerate(zip(sizes, inners, strict=True))
+        ]
+
+    @torch.inference_mode()
+    def cut(self, seen: SeenImage, boxes: npt.NDArray[np.float32], *, best: bool, chunk: int) -> Iterator[Bools]:
+        """Yield the mask (height, width) of each of N boxes (N, 4), ``chunk`` of them decoded together."""
+        (height, width), (inner_height, inner_width) = seen.size, seen.inner
+        across, down = inner_width / width, inner_height / height
+        placed = torch.from_numpy(boxes * np.array([across, down, across, down])).float().to(self._device)
+        for part in torch.split(placed, chunk):
+            output = self._model(image_embeddings=seen.features, input_boxes=part[None], multimask_output=best)
+            self.counts["boxes"] += len(part)
+            self.counts["forward_passes"] += 1
+            choice = output.iou_scores[0].argmax(-1)
+            for masks, index in zip(output.pred_masks[0], choice, strict=True):
+                yield self._whole(masks[index], seen)
+
+    def _whole(self, mask: Tensor, seen: SeenImage) -> Bools:
+        inside: Bools = (self.enlarge(mask[None, None].float(), seen)[0, 0] > 0).cpu().numpy()
+        return inside
+
+
+def _stretch(masks: Tensor, size: Size) -> Tensor:
+    return functional.interpolate(masks, size, mode="bilinear", align_corners=False)
+
+
+class Sam1Network(SamNetwork):
+    """SAM: the longer side fits the square, the rest is padding."""
+
+    def inner(self, size: Size) -> Size:
+        """Return the size with the longer side as long as the square's (rounded as in Meta's code)."""
+        scale = self.side / max(size)
+        return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+
+    def item(self, features: Any, index: int) -> Any:
+        """Return one image's map."""
+        return features[index : index + 1]
+
+    def enlarge(self, masks: Tensor, seen: SeenImage) -> Tensor:
+        """Stretch to the square, cut the padding off, stretch to the image."""
+        square = _stretch(masks, (self.side, self.side))
+        return _stretch(square[..., : seen.inner[0], : seen.inner[1]], seen.size)
+
+
+class Sam2Network(SamNetwork):
+    """SAM 2: the image is squeezed into the square."""
+
+    def inner(self, size: Size) -> Size:
+        """Return the square."""
+        return self.side, self.side
+
+    def item(self, features: Any, index: int) -> Any:
+        """Return one image's maps of all levels."""
+        return [level[index : index + 1] for level in features]
+
+    def enlarge(self, masks: Tensor, seen: SeenImage) -> Tensor:
+        """Stretch to the image."""
+        return _stretch(masks, seen.size)
+
+
+def load_sam(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> SamNetwork:
+    """Return the network of a SAM folder on ``device``, in float32; raises WeightsError where it does not fit."""
+    network = Sam1Network(_model(SAM, folder, fields).to(device), shaping=shaping, device=device)
+    if shaping.long_side != network.side:
+        raise WeightsError(
+            f"{folder}: the network wants squares of {network.side} pixels, its processor makes {shaping.long_side}"
+        )
+    return network
+
+
+def load_sam2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> SamNetwork:
+    """Return the network of a SAM 2 folder, for images or video, without its memory; raises WeightsError likewise."""
+    network = Sam2Network(_model(SAM2, folder, fields).to(device), shaping=shaping, device=device)
+    if shaping.exact != (network.side, network.side):
+        raise WeightsError(
+            f"{folder}: the network wants squares of {network.side} pixels, its processor makes {shaping.exact}"
+        )
+    return network
+
+
+def _model(architecture: Architecture, folder: Path, fields: Mapping[str, Any]) -> Any:
+    own = {key: value for key, value in fields.items() if key in PARTS}
+    return build(architecture, own, load_state_dict(folder), path=folder)
