@@ -250,3 +250,13 @@ print("HEAVY", sorted({HEAVY!r} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False)
     assert done.stdout.endswith("HEAVY []\n"), done.stdout + done.stderr
+
+
+def test_plugins_lists_each_strategy_on_a_line_with_where_it_comes_from(cli: Cli) -> None:
+    listed = json.loads(cli("plugins", "--json")[1])
+    _, out, _ = cli("plugins")
+    assert len(out.splitlines()) == len(listed) + 1 > 15
+    for entry, line in zip(listed, out.splitlines()[1:], strict=True):
+        assert Path(entry["file"]).is_file()
+        assert line.split()[:4] == [entry["kind"], entry["name"], entry["package"], entry["version"]]
+        assert Path(entry["file"]).name in line and ", ".join(entry["parameters"]) in line

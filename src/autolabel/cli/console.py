@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from autolabel.run.watch import Watch
 
 WIDE = 160
+UNBOUNDED = 10_000
+"""Of a table that other programs take line by line."""
 out = LiteralConsole(width=None if sys.stdout.isatty() else WIDE)
 err = LiteralConsole(stderr=True)
 GIVEN = -1
@@ -184,13 +186,14 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
-def show(made: Table) -> None:
-    """Print a table; without the padding at line ends where no terminal needs it."""
+def show(made: Table, *, width: int = WIDE) -> None:
+    """Print a table; where no terminal needs it, without the padding at line ends, and up to ``width`` wide."""
     if out.is_terminal:
         out.print(made)
         return
-    with out.capture() as capture:
-        out.print(made)
+    wide = LiteralConsole(width=width)
+    with wide.capture() as capture:
+        wide.print(made)
     sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
 
 
@@ -247,4 +250,4 @@ def print_plugins(registry: Registry, *, json: bool) -> None:
         told = [entry[key] for key in ("kind", "name", "package", "version")]
         told += [nearby(entry["file"]), ", ".join(entry["parameters"]) or "none"]
         made.add_row(*(Text(str(cell)) for cell in told))
-    show(made)
+    show(made, width=UNBOUNDED)
