@@ -8,20 +8,24 @@ from typing import Any
 
 from autolabel.plan.model import Choice, Stage
 
+AFTERWARDS = frozenset({"aggregator", "rounds", "ask"})
+"""What decides over a labeler's answers; all else in a stage decides what they are."""
+
 
 def portable(stage: Stage) -> dict[str, Any]:
     """Return what determines a stage's labels; files are named by their hashes, folders left out."""
     return {
-        **answering(stage),
+        "labeler": reduced(stage.labeler),
         "aggregator": stage.aggregator and reduced(stage.aggregator),
         "rounds": stage.rounds,
         "ask": stage.ask,
+        "weights": [file.sha256 for file in stage.weights.files],
     }
 
 
 def answering(stage: Stage) -> dict[str, Any]:
-    """Return what determines the labeler's answer to one image and prompt: itself and its weights."""
-    return {"labeler": reduced(stage.labeler), "weights": [file.sha256 for file in stage.weights.files]}
+    """Return what determines the answer to one image and prompt: the labeler and its weights."""
+    return {name: value for name, value in portable(stage).items() if name not in AFTERWARDS}
 
 
 def reduced(choice: Choice) -> dict[str, Any]:
