@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "autolabel-colors" / "src"
 SIZES = ((64, 64), (64, 96), (96, 64))
+SHARD, TARGET, GPUS, RATE = 64, 100_000_000, 64, 10.0
+"""What is projected: so many images on so many GPUs that each label so many a second (taken, not measured)."""
 LINKS = 1000
 """File systems allow a file so many names."""
 Phase = dict[str, float]
@@ -26,7 +28,8 @@ def main(images: int = 20_000, *, workers: int = 2, folder: Path | None = None) 
         place = Path(name)
         make_images(place / "photos", images)
         spec = write_spec(place, workers)
-        env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(make_package(place / "site")), str(EXAMPLE)]))
+        path = [str(make_package(place / "site")), str(EXAMPLE), os.environ.get("PYTHONPATH", "")]
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, path)))
         run = str(place / "run")
         commands = {
             "plan": ["plan", str(spec), "--out", str(place / "plan.json"), "--json"],
@@ -37,16 +40,44 @@ def main(images: int = 20_000, *, workers: int = 2, folder: Path | None = None) 
             "odvg": ["export", run, "odvg"],
             "report": ["report", run],
         }
-        phases = {name: measure(words, env) for name, words in commands.items()}
+        phases = {}
+        for name, words in commands.items():
+            phases[name] = phase = measure(words, env)
+            told = f"{phase['seconds']:8.1f} s, {phase['cpu']:8.1f} s of CPU, peak {phase['mb']:6.0f} MB"
+            print(f"{name:>9}: {told}", flush=True)
         sizes = {
             "ledger_mb": size(place / "run" / "labels.jsonl"),
             "inputs_mb": size(place / "run" / "inputs.jsonl"),
             "plan_mb": size(place / "run" / "plan.json"),
         }
-    for name, phase in phases.items():
-        print(f"{name:>9}: {phase['seconds']:8.1f} s, {phase['cpu']:8.1f} s of CPU, peak {phase['mb']:6.0f} MB")
     print(json.dumps({"benchmark": "scale", "images": images, "workers": workers, "phases": phases, **sizes}))
+    show(phases, sizes, images)
     return phases
+
+
+def show(phases: dict[str, Phase], sizes: dict[str, float], images: int) -> None:
+    """Print, as tables for docs/scale.md, what a million images cost, and what TARGET would need."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from _projection import Rates, project
+
+    print(f"\n| of {images:,} images, for a million | seconds of CPU | peak of the driver |\n|---|---|---|")
+    for name, phase in phases.items():
+        print(f"| {name} | {phase['cpu'] / images * 1e6:,.0f} | {phase['mb']:,.0f} MB |")
+    each = {name: phase["cpu"] / images for name, phase in phases.items()}
+    shards = -(-images // SHARD)
+    rates = Rates(
+        plan=each["plan"],
+        coco=each["coco"],
+        report=each["report"],
+        input_bytes=sizes["inputs_mb"] * 1e6 / images,
+        ledger_bytes=sizes["ledger_mb"] * 1e6 / images,
+        plan_bytes=sizes["plan_mb"] * 1e6 / shards,
+        driver_mb=max(phase["mb"] for phase in phases.values()),
+    )
+    print(f"\n| {TARGET:,} images | shards of 64 | shards of 1,024 |\n|---|---|---|")
+    small, large = (project(rates, images=TARGET, gpus=GPUS, per_second=RATE, shard_size=size) for size in (64, 1024))
+    for (name, one), other in zip(small.items(), large.values(), strict=True):
+        print(f"| {name} | {one} | {other} |")
 
 
 def make_images(folder: Path, images: int) -> None:
@@ -68,9 +99,7 @@ def write_spec(place: Path, workers: int) -> Path:
     spec = {
         "version": 1,
         "data": {"images": [str(place / "photos")], "classes": ["red", "blue"]},
-        "stages": [
-            {"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 3, "start": 0.8, "end": 0.3}}
-        ],
+        "stages": [{"labeler": {"type": "colors"}}],
         "devices": "cpu",
         "run": {"workers_per_device": workers, "threads": 1, "num_workers": 1, "batch_size": 8},
         "export": [],

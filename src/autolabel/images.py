@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
+import io
 import os
 import stat
 import time
@@ -11,14 +11,15 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
-from autolabel.errors import ImageError
+from autolabel.errors import ImageError, MachineError
+from autolabel.storage import PAUSES, TRANSIENT, Remote, at
 from autolabel.types import Size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
@@ -31,13 +32,11 @@ PNG_TEXTS = frozenset({b"eXIf", b"iTXt", b"tEXt", b"zTXt"})
 """Chunks that may hold an orientation."""
 PNG_END = b"IEND\xaeB`\x82"
 TAIL = 4096
-TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETDOWN, errno.EHOSTDOWN})
-"""What a disk or a file server may say once and not again."""
-PAUSES = (0.1, 0.2, 0.4, 0.8)
-"""Seconds before each further try to read a file."""
 SIDEWAYS = frozenset({5, 6, 7, 8})
 
 T = TypeVar("T")
+Source = str | BinaryIO
+"""What Pillow opens: the path of a local file, or the bytes of a remote one."""
 
 Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before anything is decoded
 
@@ -53,7 +52,7 @@ def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
 
 def size_of(path: str | Path, max_pixels: int) -> Size:
     """Read a size, once."""
-    with open_checked(path, max_pixels) as image:
+    with open_checked(path, partial(from_start, path), max_pixels)[0] as image:
         width, height = image.size
         return (width, height) if orientation(image) in SIDEWAYS else (height, width)
 
@@ -77,14 +76,15 @@ def content_hash(path: str | Path) -> str:
 def hash_of(path: str | Path) -> str:
     """Hash a file, once; OSError passes through where it is one that may pass."""
     try:
-        if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-            with Path(path).open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+        source = whole(path)
+        if not isinstance(source, str):
+            return hashlib.sha256(source.read()).hexdigest()
+        with Path(source).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         if error.errno in TRANSIENT:
             raise
         raise ImageError("unreadable", f"{Path(path).name}: {error.strerror}") from error
-    raise ImageError("unreadable", f"{Path(path).name}: not a file")
 
 
 def patiently(read: Callable[[], T], path: str | Path) -> T:
@@ -92,6 +92,8 @@ def patiently(read: Callable[[], T], path: str | Path) -> T:
     for pause in (*PAUSES, None):
         try:
             return read()
+        except MachineError as error:  # a store has been asked often enough
+            raise ImageError("io_error", error.message) from error
         except OSError as error:
             if pause is None:
                 raise ImageError("io_error", f"{Path(path).name}: {error.strerror}, {len(PAUSES) + 1} times") from error
@@ -101,12 +103,13 @@ def patiently(read: Callable[[], T], path: str | Path) -> T:
 
 def pixels_of(path: str | Path, max_pixels: int) -> npt.NDArray[np.uint8]:
     """Decode, once; OSError passes through where it is one that may pass."""
-    with open_checked(path, max_pixels) as image, warnings.catch_warnings():
+    image, source = open_checked(path, partial(whole, path), max_pixels)
+    with image, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             image.load()
             if image.format == "PNG":
-                check_end(Path(path))
+                check_end(source)
             upright = ImageOps.exif_transpose(image) if orientation(image) not in (None, 1) else image
             return to_rgb(upright)
         except MemoryError:
@@ -117,16 +120,34 @@ def pixels_of(path: str | Path, max_pixels: int) -> npt.NDArray[np.uint8]:
             raise ImageError("corrupt_image", f"{Path(path).name}: cannot be decoded: {error}") from error
 
 
-def open_checked(path: str | Path, max_pixels: int) -> Pillow.Image:
-    """Open a file of an allowed format whose header is within the pixel limit; decodes nothing."""
+def from_start(path: str | Path) -> Source:
+    """Return what reads a file from its start, no further than it is read."""
+    place = at(path)
+    return place.open() if isinstance(place, Remote) else local(place)
+
+
+def whole(path: str | Path) -> Source:
+    """Return what reads a file as a whole: one request for a remote one."""
+    place = at(path)
+    return io.BytesIO(place.read_bytes()) if isinstance(place, Remote) else local(place)
+
+
+def local(path: Path) -> str:
+    """Return the path of a file; raises ImageError where it is something else: a pipe would be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ImageError("unreadable", f"{path.name}: not a file")
+    return str(path)
+
+
+def open_checked(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tuple[Pillow.Image, Source]:
+    """Open what ``find`` returns, of an allowed format and with a header within the pixel limit; decodes nothing."""
     name = Path(path).name
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-            raise ImageError("unreadable", f"{name}: not a file")  # a pipe would be waited for
+        source = find()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Pillow.open(os.fspath(path), formats=FORMATS)
-    except ImageError:
+            image = Pillow.open(source, formats=FORMATS)
+    except (ImageError, MachineError):
         raise
     except FileNotFoundError:
         raise ImageError("missing", f"{name}: no such file") from None
@@ -144,13 +165,13 @@ def open_checked(path: str | Path, max_pixels: int) -> Pillow.Image:
     if width * height > max_pixels or not width * height:
         image.close()
         raise ImageError("too_large", f"{name}: {width}x{height} pixels, at most {max_pixels} are read")
-    return image
+    return image, source
 
 
-def check_end(path: Path) -> None:
+def check_end(source: Source) -> None:
     """Raise OSError where a PNG has no end: Pillow is content once it has all pixels."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - TAIL))
+    with Path(source).open("rb") if isinstance(source, str) else source as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
         if PNG_END in stream.read():
             return
         stream.seek(0)
@@ -163,6 +184,8 @@ def orientation(image: Pillow.Image) -> int | None:
     try:
         told = Pillow.Image.getexif(image) if is_plain_png(image) else image.getexif()
         value: Any = told.get(ORIENTATION)
+    except MachineError:
+        raise
     except Exception:
         return None
     return value if isinstance(value, int) and 1 <= value <= 8 else None

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from autolabel.storage import is_url
 
 
 class CommandLineText(str):
@@ -16,10 +20,25 @@ class CommandLineText(str):
 
 
 def locate(value: object, info: ValidationInfo) -> object:
-    """Make a path absolute against ``info.context["root"]``; URLs, and anything that is no string, pass unchanged."""
-    if not isinstance(value, str) or not value or "://" in value:
+    """Make a path absolute against ``info.context["root"]``; what is no string passes unchanged.
+
+    A URL is absolute. One with a password in it is refused: it would be written into plans and reports.
+    """
+    if not isinstance(value, str) or not value:
         return value
+    if is_url(value):
+        return checked_url(value)
     return os.path.normpath(spec_root(value, info).joinpath(Path(value).expanduser()))
+
+
+def checked_url(url: str) -> str:
+    """Return a URL without a final slash; raise where it holds a password, or chains several."""
+    if "@" in urlsplit(url).netloc and ":" in urlsplit(url).netloc.rpartition("@")[0]:
+        said = "the URL holds a password, which would be written into the plan; leave it to the environment"
+        raise PydanticCustomError("said", "{said}", {"said": said})
+    if "::" in url:
+        raise PydanticCustomError("said", "{said}", {"said": f"found {url!r}, wanted one URL without '::'"})
+    return url.rstrip("/")
 
 
 def spec_root(value: str, info: ValidationInfo) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from autolabel.cli import app
 
 Cli = Callable[..., tuple[int, str, str]]
-HEAVY = {"torch", "transformers", "sklearn", "scipy", "numba", "pycocotools", "jsonschema", "ray"}
+HEAVY = {"torch", "transformers", "sklearn", "scipy", "numba", "pycocotools", "jsonschema", "ray", "fsspec"}
 
 
 @pytest.fixture

@@ -111,4 +111,4 @@ def test_rows_survive_their_line() -> None:
 
 def test_chunks_keep_every_row() -> None:
     rows = [Input(image=str(i), path="") for i in range(10_000)]
-    assert [row for chunk in chunks(iter(rows)) for row in chunk] == rows
+    assert [row for chunk in chunks(iter(rows), 4096) for row in chunk] == rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from autolabel.data import spool as module
 from autolabel.data.spool import Spool, sort_lines
+from autolabel.errors import MachineError
 
 Lines = st.lists(st.binary(max_size=12).map(lambda text: text.replace(b"\n", b"_")), max_size=60)
 
@@ -42,3 +44,12 @@ def test_a_spool_that_takes_lines_out_of_itself(monkeypatch: pytest.MonkeyPatch)
     spool.extend([b"%d" % number for number in range(3000)])
     start, end = spool.extend(spool.lines(0, spool.size))
     assert list(spool.lines(start, end)) == list(spool.lines(0, start))
+
+
+def test_a_full_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IN_MEMORY", 1)
+    spool = Spool()
+    spool.file.close()
+    spool.file = Path("/dev/full").open("r+b", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
+    with pytest.raises(MachineError, match=r"cannot be written: No space left on device\n  hint: .*TMPDIR.*resumes"):
+        spool.add(b"line")

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from autolabel.data.inputs import decode
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
+from autolabel.run import record
 from autolabel.run.generate import generate
+from autolabel.run.ledger import read_labels, write_ledger
+from autolabel.run.outputs import write_outputs
+from autolabel.run.store import RunStore
 from autolabel.run.watch import Watch
 from autolabel.run.work import Done
 from autolabel.spec.load import spec_from_mapping
+from autolabel.types import Instances
 
 MIB = 1 << 20
 
@@ -43,25 +51,36 @@ class Scales(Watch):
         self.sizes.append(self.weight())
 
 
-def weigh(registry: Registry, folder: Path, images: int) -> tuple[int, int]:
-    """Label that many links to one picture; return the growth after warm-up and that before the first image."""
+def link_pictures(folder: Path, images: int) -> None:
+    """Make that many links to a picture, a thousand in each folder: file systems allow a file so many."""
     from autolabel_colors import save
 
     for index in range(images):
-        inside = folder / "photos" / f"{index // 1000:04d}"
-        if index % 1000 == 0:  # file systems allow a file so many links
+        inside = folder / f"{index // 1000:04d}"
+        if index % 1000 == 0:
             first = save(inside / f"{index:07d}.png", [(1, 2, 9, 9, "red")], size=(16, 16))
         else:
             os.link(first, inside / f"{index:07d}.png")
-    spec: dict[str, Any] = {
+
+
+def mapping(folder: Path, **changes: Any) -> dict[str, Any]:
+    return {
         "version": 1,
         "data": {"images": [str(folder / "photos")], "classes": ["red"]},
         "stages": [{"labeler": {"type": "colors"}}],
         "devices": "cpu",
         "run": {"executor": "inline", "num_workers": 1, "shard_size": 256},
-        "report": False,
+        "export": [{"type": "coco"}],
+        "report": True,
         "results_dir": str(folder / "run"),
+        **changes,
     }
+
+
+def weigh(registry: Registry, folder: Path, images: int) -> tuple[int, int]:
+    """Label that many links to one picture; return the growth after warm-up and that before the first image."""
+    link_pictures(folder / "photos", images)
+    spec = mapping(folder, report=False)
     scales = Scales(warm=min(1000, images // 2))
     before = scales.weight()
     compiled = compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry)
@@ -73,6 +92,42 @@ def weigh(registry: Registry, folder: Path, images: int) -> tuple[int, int]:
 def test_two_thousand_images(registry: Registry, tmp_path: Path) -> None:
     growth, _ = weigh(registry, tmp_path, 2000)
     assert growth < 20 * MIB
+
+
+def test_twenty_thousand_images_are_planned_exported_reported(registry: Registry, tmp_path: Path) -> None:
+    """What the driver does besides labeling; the labels are made here."""
+    photos, images = tmp_path / "photos", 20_000
+    link_pictures(photos, images)
+    scales = Scales(warm=0)
+    before = scales.weight()
+    compiled = compile_plan(spec_from_mapping(mapping(tmp_path), root=tmp_path, registry=registry), registry=registry)
+    plan, store = compiled.plan, RunStore.at(compiled.plan)
+    scales.writing("plan")
+    [stage], found = plan.stages, Instances.build([[1, 2, 9, 9]], scores=[0.9], labels=[0])
+    rows = iter(compiled.inputs.lines)
+    for shard in plan.shards:
+        labels = (replace(decode(row).labels(plan.classes), instances=found) for row in islice(rows, shard.rows))
+        lines = (record.encode(row, plan.digest) + b"\n" for row in labels)
+        path = store.shard(stage, shard.index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(lines))
+    write_ledger(store, plan)
+    scales.writing("ledger")
+    written = write_outputs(store, plan, registry=registry, watch=scales)
+    scales.writing("report")
+    assert [path.name for path in written] == ["annotations.json", "index.html"]
+    assert sum(1 for _ in read_labels(tmp_path / "run")) == images
+    assert max(scales.sizes) - before < 60 * MIB
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_a_million_images(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import scale
+
+    with capsys.disabled():
+        phases = scale.main(1_000_000)
+    assert max(phase["mb"] for phase in phases.values()) < 1000
 
 
 @pytest.mark.soak

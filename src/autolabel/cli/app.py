@@ -17,6 +17,7 @@ from autolabel.cli import console, explain
 from autolabel.cli.options import AsJson, Quiet, Run, SpecOption, Thresholds, Words
 from autolabel.cli.terminal import LiteralFormatter, escape_json
 from autolabel.errors import AutolabelError, SpecError
+from autolabel.storage import at
 
 if TYPE_CHECKING:
     from autolabel.plan.model import Plan
@@ -185,7 +186,7 @@ def merge(run: Run, quiet: Quiet = False, json: AsJson = False) -> None:
     from autolabel.run.generate import merge as finish
 
     with console.watching(quiet=quiet) as watch:
-        summary, plan = finish(run, registry=discover(), watch=watch)
+        summary, plan = finish(at(run), registry=discover(), watch=watch)
     conclude(summary, plan, json=json)
 
 
@@ -194,7 +195,7 @@ def status(run: Run, json: AsJson = False) -> None:
     """Tell how far a run is, while it runs or after."""
     from autolabel.run.status import read_status
 
-    found = read_status(run)
+    found = read_status(at(run))
     if json:
         console.print_json(found.as_dict())
     else:
@@ -219,14 +220,14 @@ def export(
         if not words or "=" in words[0]:
             raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
         format = words.pop(0)
-    for path in export_run(run, format, words, registry=discover(), thresholds=thresholds):
+    for path in export_run(at(run), format, words, registry=discover(), thresholds=thresholds):
         console.out.say(console.nearby(str(path)))
 
 
 @app.command()
 def evaluate(
     run: Run,
-    gt: Annotated[Path, typer.Option("--gt", help="A COCO file with the true boxes or masks.")],
+    gt: Annotated[str, typer.Option("--gt", metavar="FILE", help="A COCO file with the true boxes or masks.")],
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
     thresholds: Thresholds = None,
     plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Write plots as PNG files too.")] = None,
@@ -241,8 +242,8 @@ def evaluate(
 
     if plots is not None:
         check_plots()
-    labels = read_labels(run) if thresholds is None else sure_labels(run, thresholds)
-    result = measure(labels, gt, iou=iou)
+    labels = read_labels(run) if thresholds is None else sure_labels(at(run), thresholds)
+    result = measure(labels, at(gt), iou=iou)
     if json:
         console.print_json(result.as_dict())
     else:
@@ -254,7 +255,10 @@ def evaluate(
 @app.command()
 def calibrate(
     run: Run,
-    gt: Annotated[Path, typer.Option("--gt", help="A COCO file with every true box of some images, drawn at random.")],
+    gt: Annotated[
+        str,
+        typer.Option("--gt", metavar="FILE", help="A COCO file with every true box of some images, drawn at random."),
+    ],
     precision: Annotated[
         float, typer.Option("--precision", min=0, max=1, help="The share of right boxes to promise.")
     ] = 0.9,
@@ -269,7 +273,7 @@ def calibrate(
     from autolabel.evaluate.table import render_calibration
     from autolabel.run.calibrate import calibrate_run
 
-    result = calibrate_run(run, gt, precision=precision, confidence=confidence, iou=iou, out=out)
+    result = calibrate_run(at(run), at(gt), precision=precision, confidence=confidence, iou=iou, out=out)
     if json:
         console.print_json({**result.as_dict(), "written": str(out)})
     else:
@@ -282,24 +286,26 @@ def calibrate(
 @app.command()
 def report(
     run: Run,
-    gt: Annotated[Path | None, typer.Option("--gt", help="A COCO file with the true boxes, to compare with.")] = None,
+    gt: Annotated[
+        str | None, typer.Option("--gt", metavar="FILE", help="A COCO file with the true boxes, to compare with.")
+    ] = None,
 ) -> None:
     """Write a finished run's report: one HTML file to look at, and to keep or reject boxes in."""
     from autolabel.run.outputs import report_run
 
-    console.out.say(console.nearby(str(report_run(run, truth=gt))))
+    console.out.say(console.nearby(str(report_run(at(run), truth=None if gt is None else at(gt)))))
 
 
 @app.command(name="apply-review")
 def apply_review(
     run: Run,
-    review: Annotated[Path, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
+    review: Annotated[str, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
 ) -> None:
     """Take a person's decisions in; this and later exports never overwrite them."""
     from autolabel import discover
     from autolabel.run.outputs import review_run
 
-    merged = review_run(run, review, registry=discover())
+    merged = review_run(at(run), at(review), registry=discover())
     console.out.say(f"{len(merged.decisions)} decisions about {run}; its exports are written again")
 
 

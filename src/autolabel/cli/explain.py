@@ -10,6 +10,7 @@ import typer
 from autolabel.cli import console
 from autolabel.cli.options import AsJson, Run
 from autolabel.errors import DataError
+from autolabel.storage import at
 
 if TYPE_CHECKING:
     from autolabel.run.explanation import BoxOrigin, Candidate, Explanation, Unfound
@@ -32,7 +33,7 @@ def explain(
     from autolabel.registry import discover
     from autolabel.run.explain import explain_run
 
-    told = explain_run(run, image, registry=discover(), device=device)
+    told = explain_run(at(run), image, registry=discover(), device=device)
     rows = [one for one in told if caption is None or one.caption_index == caption]
     if not rows:
         raise DataError(f"{told[0].image} has no caption {caption}", hint=f"there are {len(told)}, counted from 0")

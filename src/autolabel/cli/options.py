@@ -18,4 +18,4 @@ Thresholds = Annotated[
     typer.Option("--thresholds", help="A file of least scores by class, in place of those of the run's spec."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A results directory.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A results directory, or its URL.")]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autolabel.data.splitter import split
 from autolabel.errors import DataError, Problem
+from autolabel.storage import Location, at
 from autolabel.types import Prompt
 
 MAX_PROBLEMS = 50
@@ -25,7 +26,7 @@ class Caption:
     prompt: Prompt
 
 
-def read_captions(path: str | Path) -> list[Caption]:
+def read_captions(path: str | Location) -> list[Caption]:
     """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines, TAO's ``noun_chunk_path``; blank ones are skipped.
 
     Phrases keep their order; repeated ones count once. A caption without ``noun_chunks`` is split into phrases here.
@@ -33,7 +34,7 @@ def read_captions(path: str | Path) -> list[Caption]:
     """
     problems: list[Problem] = []
     captions: list[Caption] = []
-    for number, line in lines(Path(path)):
+    for number, line in lines(at(path)):
         outcome = parse(line, number=number, file=str(path))
         if isinstance(outcome, Problem):
             problems.append(outcome)
@@ -50,10 +51,10 @@ def read_captions(path: str | Path) -> list[Caption]:
     return captions
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Location) -> Iterator[tuple[int, str]]:
     """Yield the numbered lines of a UTF-8 text file that are not blank."""
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as stream:
+        with io.TextIOWrapper(path.open("rb"), encoding="utf-8-sig", newline="\n") as stream:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     yield number, line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -17,6 +16,7 @@ from autolabel.data.coco_faults import Faults
 from autolabel.data.coco_lists import read_categories, read_images
 from autolabel.data.coco_masks import check_masks
 from autolabel.errors import DataError, Problem
+from autolabel.storage import Location, at
 
 __all__ = ["Annotation", "CocoBoxes", "CocoImage", "read_coco"]
 
@@ -59,7 +59,7 @@ class CocoBoxes:
             raise DataError(problem) from error
 
 
-def read_coco(path: str | Path, *, masks: bool = True) -> CocoBoxes:
+def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
     """Read a COCO file of boxes, with or without segmentations.
 
     The file is mapped, every entry is checked, and only ids stay in memory: about 0.1 kB an annotation besides the
@@ -70,7 +70,7 @@ def read_coco(path: str | Path, *, masks: bool = True) -> CocoBoxes:
     A file with videos (YouTube-VIS) is refused by name. A box without area, or outside its image, is not a fault:
     see ``Annotation.note``.
     """
-    document = read_document(Path(path))
+    document = read_document(at(path))
     faults = Faults(str(path))
     images = read_images(entries(document.images), faults)
     categories = read_categories(entries(document.categories), faults)

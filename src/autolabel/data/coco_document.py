@@ -11,6 +11,7 @@ import msgspec
 
 from autolabel.data.coco_faults import Faults, quote_not_finite, translate
 from autolabel.errors import DataError, Problem
+from autolabel.storage import Location, Remote
 
 BLOCK = 1 << 20
 BOM = codecs.BOM_UTF8
@@ -27,7 +28,7 @@ class Document(msgspec.Struct, gc=False):
     videos: msgspec.Raw = msgspec.Raw()
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Location) -> Document:
     """Map a file into memory and cut it up; raises DataError where it is not a COCO file at all."""
     data = _map(path)
     _check_text(data, str(path))
@@ -38,15 +39,21 @@ def read_document(path: Path) -> Document:
     return _check_sections(document, str(path))
 
 
-def _map(path: Path) -> memoryview:
+def _map(path: Location) -> memoryview:
     try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise DataError(Problem(file=str(path), message="is empty", hint=EXPECTED))
-            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        view = memoryview(path.read_bytes()) if isinstance(path, Remote) else _map_here(path)
     except OSError as error:
         raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror or error}")) from error
+    if not len(view):
+        raise DataError(Problem(file=str(path), message="is empty", hint=EXPECTED))
     return view[len(BOM) :] if view[: len(BOM)] == BOM else view
+
+
+def _map_here(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        if not file.read(1):  # nothing can be mapped
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _check_text(data: memoryview, file: str) -> None:

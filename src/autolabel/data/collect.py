@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -20,8 +20,10 @@ from autolabel.images import read_size
 from autolabel.spec.data import DataSpec
 
 CHUNK = 4096
+TASK = 16
+"""Headers that a thread reads at a time: handing them over one by one takes as long as reading them."""
 MESSAGES = {
-    "bad_name": "the file's name is not valid UTF-8; rename it",
+    "bad_name": "the file's name is not valid UTF-8, or no path below its folder; rename it",
     "outside_root": "a link that leaves the folder; set data.follow_symlinks to follow it",
 }
 
@@ -62,7 +64,8 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
 
 def row_of(found: Found) -> Input:
     """Make the row of a listed file."""
-    return Input(image=found.id, path=found.path, code=found.code, message=MESSAGES.get(found.code, ""))
+    message = MESSAGES.get(found.code, "")
+    return Input(image=found.id, path=found.path, bytes=found.bytes, code=found.code, message=message)
 
 
 class Listing:
@@ -144,16 +147,20 @@ def measure(rows: Iterable[Input], *, max_pixels: int, threads: int) -> Iterator
             return row
         try:
             height, width = read_size(row.path, max_pixels=max_pixels)
-            return replace(row, height=height, width=width, bytes=Path(row.path).stat().st_size)
+            return replace(row, height=height, width=width, bytes=row.bytes or os.stat(row.path).st_size)  # noqa: PTH116
         except ImageError as error:
-            return replace(row, code=error.code, message=error.message)
+            return replace(row, bytes=0, code=error.code, message=error.message)
+
+    def some(rows: list[Input]) -> list[Input]:
+        return list(map(one, rows))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        yield from chain.from_iterable(pool.map(one, chunk) for chunk in chunks(rows))
+        for chunk in chunks(rows, CHUNK):
+            yield from chain.from_iterable(pool.map(some, chunks(chunk, TASK)))
 
 
-def chunks(rows: Iterable[Input]) -> Iterator[list[Input]]:
+def chunks(rows: Iterable[Input], size: int) -> Iterator[list[Input]]:
     """Cut rows into lists, so that a million of them never wait in the pool's queue at once."""
     source = iter(rows)
-    while chunk := list(islice(source, CHUNK)):
+    while chunk := list(islice(source, size)):
         yield chunk

@@ -8,15 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autolabel.data.names import fault_of
 from autolabel.errors import DataError
 from autolabel.images import SUFFIXES
+from autolabel.storage import Location, Remote, at, resolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A root folder with the prefix that its images' ids carry (empty where there is one root)."""
 
-    root: Path
+    root: Location
     prefix: str
 
     def identify(self, relative: str) -> str:
@@ -30,6 +32,8 @@ class Found:
 
     id: str
     path: str
+    bytes: int = 0
+    """Its size, where the listing says."""
     code: str = ""
 
 
@@ -38,12 +42,12 @@ def sources(roots: Sequence[str]) -> list[Source]:
 
     Raises DataError where a root is not a folder, or is named twice.
     """
-    folders = [Path(root) for root in roots]
+    folders = [at(root) for root in roots]
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder of images")
-    real = Counter(folder.resolve() for folder in folders)
-    doubled = [str(folder) for folder in folders if real[folder.resolve()] > 1]
+    real = Counter(map(resolved, folders))
+    doubled = [str(folder) for folder in folders if real[resolved(folder)] > 1]
     if doubled:
         raise DataError(f"a folder of images is named twice: {', '.join(doubled)}")
     if len(folders) == 1:
@@ -51,7 +55,7 @@ def sources(roots: Sequence[str]) -> list[Source]:
     seen: Counter[str] = Counter()
     out = []
     for folder in folders:
-        name = folder.resolve().name or "root"
+        name = resolved(folder).name or "root"
         seen[name] += 1
         out.append(Source(root=folder, prefix=name if seen[name] == 1 else f"{name}-{seen[name]}"))
     return out
@@ -61,11 +65,30 @@ def walk(source: Source, *, follow_symlinks: bool = False) -> Iterator[Found]:
     """Yield every file below a root whose suffix is an image's, in no particular order.
 
     Links are followed where they stay below the root, or everywhere with ``follow_symlinks``; a folder that was
-    walked before is not walked again, so loops end. Unreadable folders raise DataError.
+    walked before is not walked again, so loops end. Unreadable folders raise DataError. A store has no links; a key
+    that is no path below its folder, such as ``a/../b.png``, is a ``bad_name``.
     """
-    top = source.root.resolve()
+    if isinstance(source.root, Remote):
+        return listed(source, source.root)
+    return walk_here(source, source.root, follow_symlinks=follow_symlinks)
+
+
+def listed(source: Source, root: Remote) -> Iterator[Found]:
+    """Yield the images of a remote folder."""
+    for entry in root.files():
+        if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
+            unfit = bool(fault_of(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/"))
+            if unfit:
+                yield Found(id=source.identify(entry.name), path="", code="bad_name")
+            else:
+                yield Found(id=source.identify(entry.name), path=str(root / entry.name), bytes=entry.size)
+
+
+def walk_here(source: Source, root: Path, *, follow_symlinks: bool) -> Iterator[Found]:
+    """Yield the images of a folder of this machine."""
+    top = root.resolve()
     visited: set[tuple[int, int]] = set()
-    pending = [(os.fspath(source.root), "")]
+    pending = [(os.fspath(root), "")]
     while pending:
         folder, relative = pending.pop()
         try:

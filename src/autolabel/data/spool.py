@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import Any
+
+from autolabel.errors import MachineError
 
 IN_MEMORY = 4 << 20
 """Bytes of a spool that stay in memory; more go to a file in the temporary folder (TMPDIR)."""
@@ -30,19 +33,16 @@ class Spool:
 
     def add(self, line: bytes) -> None:
         """Add a line, given without its newline."""
-        self.file.seek(self.size)
-        self.file.write(line + b"\n")
-        self.size += len(line) + 1
+        self.extend([line])
 
     def extend(self, lines: Iterable[bytes]) -> tuple[int, int]:
         """Add lines; return where they start and end."""
-        start = self.size
-        self.file.seek(start)
-        source = iter(lines)
+        start, source = self.size, iter(lines)
         while some := list(islice(source, 1000)):
             text = b"\n".join([*some, b""])
-            self.file.seek(self.size)  # ``lines`` may have read from here
-            self.file.write(text)
+            with on_disk():
+                self.file.seek(self.size)  # ``lines`` may have read from here
+                self.file.write(text)
             self.size += len(text)
         return start, self.size
 
@@ -50,8 +50,9 @@ class Spool:
         """Yield the bytes between two places, piece by piece."""
         end = self.size if end is None else end
         while start < end:
-            self.file.seek(start)
-            piece = self.file.read(min(BLOCK, end - start))
+            with on_disk():
+                self.file.seek(start)
+                piece = self.file.read(min(BLOCK, end - start))
             start += len(piece)
             yield piece
 
@@ -64,6 +65,16 @@ class Spool:
 
     def __iter__(self) -> Iterator[bytes]:
         return self.lines()
+
+
+@contextmanager
+def on_disk() -> Iterator[None]:
+    """Turn a full or failing temporary folder into MachineError."""
+    try:
+        yield
+    except OSError as error:
+        hint = "free some space there, or name another folder in TMPDIR; the same command resumes"
+        raise MachineError(f"{gettempdir()}: cannot be written: {error.strerror}", hint=hint) from error
 
 
 def sort_lines(lines: Iterable[bytes], *, key: Callable[[bytes], Any], memory: int = CHUNK) -> Iterator[bytes]:

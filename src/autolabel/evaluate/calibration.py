@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from autolabel.evaluate.matching import IGNORED, match
 from autolabel.evaluate.promise import Tally, tally
 from autolabel.evaluate.scene import Scene
 from autolabel.evaluate.scenes import gather, plain
+from autolabel.storage import Location
 from autolabel.types import Labels
 
 Int64 = npt.NDArray[np.int64]
@@ -78,7 +78,7 @@ class Calibration:
 
 def calibrate(
     labels: Iterable[Labels],
-    truth: str | Path,
+    truth: str | Location,
     *,
     classes: Sequence[str],
     precision: float,

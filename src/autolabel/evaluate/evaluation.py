@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from autolabel.errors import DataError
@@ -21,6 +20,7 @@ from autolabel.evaluate.overlap import MaskOverlap, mask_overlap
 from autolabel.evaluate.precision import Precision, average_precision
 from autolabel.evaluate.scene import Scene
 from autolabel.evaluate.scenes import gather
+from autolabel.storage import Location
 from autolabel.types import Labels
 
 
@@ -88,7 +88,7 @@ def ratios(counts: ClassCount) -> dict[str, float | None]:
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
 
 
-def evaluate(labels: Iterable[Labels], truth: str | Path, *, iou: float = 0.5) -> Evaluation:
+def evaluate(labels: Iterable[Labels], truth: str | Location, *, iou: float = 0.5) -> Evaluation:
     """Measure the labels of a run against a COCO file.
 
     ``labels`` are walked twice, in the order of their images. Images are matched by path, classes by name; what has no

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from autolabel.data.coco import CocoBoxes, CocoImage, read_coco
 from autolabel.data.pairing import Pairing, pair
 from autolabel.errors import DataError
 from autolabel.evaluate.scene import Scene, truth_of, with_found
+from autolabel.storage import Location
 from autolabel.types import Labels, Size
 
 MOST_PHRASES = 100_000
@@ -40,7 +40,7 @@ class Asked:
     """Images with a row that failed."""
 
 
-def gather(labels: Iterable[Labels], truth: str | Path) -> Scenes:
+def gather(labels: Iterable[Labels], truth: str | Location) -> Scenes:
     """Bring the labels of a run and a COCO file together.
 
     An image that failed counts as one in which nothing was found. Raises DataError where the file is not sound, or

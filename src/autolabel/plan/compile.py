@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -25,6 +24,7 @@ from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
 from autolabel.spec.model import Spec, StageSpec
 from autolabel.spec.thresholds import thresholds_of
+from autolabel.storage import at
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt, Round, Size
 from autolabel.types.ontology import Ontology, expand
@@ -84,7 +84,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         shards=ordered.shards,
         batch_size=spec.run.batch_size,
         max_pixels=spec.run.max_pixels,
-        results_dir=str(Path(spec.results_dir) / ("" if limit is None else f"first-{limit}")),
+        results_dir=str(at(spec.results_dir) / ("" if limit is None else f"first-{limit}")),
         execution=execution,
         exports=tuple(chosen(choice) for choice in spec.export),
         output=output,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from autolabel import weights
 from autolabel.errors import Problem, SpecError, WeightsError
 from autolabel.spec.model import Spec
 from autolabel.spec.thresholds import thresholds_of
+from autolabel.storage import at, is_url
 
 
 def check_files(spec: Spec) -> None:
@@ -24,12 +24,14 @@ def check_files(spec: Spec) -> None:
 def missing_data(spec: Spec) -> Iterator[Problem]:
     """Yield a problem for every folder of images or data file that is not there."""
     for index, folder in enumerate(spec.data.images):
-        if not Path(folder).is_dir():
+        if not at(folder).is_dir():
             yield spec.problem(("data", "images", index), f"no such folder: {folder}")
     for key in ("captions", "boxes"):
         path = getattr(spec.data, key)
-        if path is not None and not Path(path).is_file():
+        if path is not None and not at(path).is_file():
             yield spec.problem(("data", key), f"no such file: {path}")
+    if spec.run.candidates is not None and is_url(spec.run.candidates):
+        yield spec.problem(("run", "candidates"), f"found {spec.run.candidates}, wanted a folder of this machine")
 
 
 def missing_weights(spec: Spec) -> Iterator[Problem]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from autolabel.data.names import fault_of
 from autolabel.errors import DataError
+from autolabel.storage import Location
 from autolabel.types import Round
 from autolabel.types.ontology import Terms
 
@@ -177,7 +177,7 @@ def decode(text: bytes, *, file: str) -> Plan:
         ) from error
 
 
-def read(path: Path) -> Plan:
+def read(path: Location) -> Plan:
     """Read a plan file."""
     return decode(path.read_bytes(), file=str(path))
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from autolabel.errors import DataError, Problem
+from autolabel.storage import Location, at
 from autolabel.types import GIVEN, Instances, Labels, Size
 from autolabel.types.boxes import Float32, areas, clip, iou
 
@@ -88,12 +88,12 @@ def row_of(labels: Labels) -> tuple[str, int]:
     return labels.image.id, labels.caption_index
 
 
-def read_review(path: str | Path) -> Review:
+def read_review(path: str | Location) -> Review:
     """Read a review as it is written, ``forget`` included.
 
     Raises DataError with a JSON pointer for everything that is wrong: not JSON, unknown or doubled fields, wrong types.
     """
-    file = Path(path)
+    file = at(path)
     try:
         text = file.read_bytes()
     except OSError as error:

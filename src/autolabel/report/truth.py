@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from autolabel.data.coco import Annotation, read_coco
 from autolabel.data.pairing import pair
+from autolabel.storage import Location
 from autolabel.types import Instances
 from autolabel.types.boxes import iou
 
@@ -28,7 +28,7 @@ class TrueBox:
 
 
 def read_truth(
-    path: str | Path, images: Collection[str], *, image_of: Mapping[str, str] | None = None
+    path: str | Location, images: Collection[str], *, image_of: Mapping[str, str] | None = None
 ) -> dict[str, list[TrueBox]]:
     """Return the true boxes of those of ``images`` (ids) that the COCO file lists, crowds and empty boxes left out.
 

@@ -18,6 +18,7 @@ from autolabel.report.review import Review
 from autolabel.report.sample import Sampler
 from autolabel.report.tally import Tally
 from autolabel.report.truth import read_truth
+from autolabel.storage import Location
 from autolabel.types import Labels
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def write_report(
     plan: Plan,
     out: Path,
     *,
-    truth: str | Path | None = None,
+    truth: str | Location | None = None,
     evaluation: Evaluation | None = None,
     review: Review | None = None,
 ) -> Path:

@@ -10,9 +10,12 @@ from autolabel.evaluate.calibration import Calibration, calibrate
 from autolabel.run.ledger import Ledger
 from autolabel.run.select import changed
 from autolabel.run.store import finished, publish
+from autolabel.storage import Location, resolved
 
 
-def calibrate_run(run: Path, truth: Path, *, precision: float, confidence: float, iou: float, out: Path) -> Calibration:
+def calibrate_run(
+    run: Location, truth: Location, *, precision: float, confidence: float, iou: float, out: Path
+) -> Calibration:
     """Choose thresholds for what a run exports, boxes outside its size limits left out, and write them to ``out``.
 
     Raises DataError where ``run`` is not a finished run or the two share nothing.
@@ -21,7 +24,7 @@ def calibrate_run(run: Path, truth: Path, *, precision: float, confidence: float
     limits = {"filter": plan.output.get("filter")}
     labels = Ledger(store.labels, change=partial(changed, output=limits, review=None))
     result = calibrate(labels, truth, classes=plan.classes, precision=precision, confidence=confidence, iou=iou)
-    title = f"of run {run.resolve().name} (plan {plan.digest[:16]}), from {truth.name}"
+    title = f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {truth.name}"
     publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")
     return result
 

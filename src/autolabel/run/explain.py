@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from autolabel.run.record import BOX_DECIMALS, SCORE_DECIMALS
 from autolabel.run.select import read_decisions
 from autolabel.run.shard import Worker
 from autolabel.run.store import RunStore, finished
+from autolabel.storage import Location
 from autolabel.strategies import Detector
 from autolabel.types import Instances, Labels, Round
 
@@ -38,7 +38,7 @@ class Curious(Annealing):
         return 0.0
 
 
-def explain_run(run: Path, image: str, *, registry: Registry, device: str | None = None) -> list[Explanation]:
+def explain_run(run: Location, image: str, *, registry: Registry, device: str | None = None) -> list[Explanation]:
     """Explain the rows of one image of a finished run, one a caption; the detector searches it once more on ``device``.
 
     ``image`` is an id, or the end of the only one that ends so; ``device`` is one of the run's own by default. Raises

@@ -17,18 +17,19 @@ from autolabel.run.shard import make
 from autolabel.run.store import RunStore, finished, publish_folder
 from autolabel.spec.scalar import resolve
 from autolabel.spec.thresholds import read_thresholds
+from autolabel.storage import Location
 from autolabel.strategies import Exporter
 
 OURS = "Value error, "
 """What pydantic puts before the messages of our own validators."""
 
 
-def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -> list[Path]:
+def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -> list[Location]:
     """Write one exporter's files below ``results_dir/<its name>``, a folder a split where the spec asks for splits."""
     exporter = make(choice, "exporter", registry)
     assert isinstance(exporter, Exporter)
     target = store.root / choice.type
-    written: list[Path] = []
+    written: list[Location] = []
     with publish_folder(target, name="export") as folder:
         for split, ledger in selections(store, plan):
             out = folder / split
@@ -38,8 +39,8 @@ def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -
 
 
 def export_run(
-    run: Path, name: str, params: Sequence[str], *, registry: Registry, thresholds: Path | None = None
-) -> list[Path]:
+    run: Location, name: str, params: Sequence[str], *, registry: Registry, thresholds: Path | None = None
+) -> list[Location]:
     """Write a finished run's labels with one exporter; ``params`` are ``key=value`` with YAML values.
 
     ``thresholds`` is a file that takes the place of the thresholds of the run's spec. Raises SpecError for parameters

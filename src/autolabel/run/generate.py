@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from autolabel.data import inputs
@@ -27,6 +26,7 @@ from autolabel.run.store import RunStore, publish
 from autolabel.run.summary import Summary, summarise
 from autolabel.run.watch import Watch
 from autolabel.run.work import StartStage
+from autolabel.storage import Location
 from autolabel.types import Instances, Reason
 
 
@@ -70,7 +70,7 @@ def generate_slice(
     return part.of(plan)
 
 
-def merge(run: Path, *, registry: Registry, watch: Watch | None = None) -> tuple[Summary, Plan]:
+def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> tuple[Summary, Plan]:
     """Write the ledger and all that the spec asks for besides, once all slices are done; return the plan as well.
 
     Raises DataError, naming them, where shards are missing; BusyError where a slice still runs.

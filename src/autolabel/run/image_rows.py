@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 
 import msgspec
 
@@ -11,6 +10,7 @@ from autolabel.data import inputs
 from autolabel.errors import DataError
 from autolabel.run import record
 from autolabel.run.store import RunStore
+from autolabel.storage import Location
 from autolabel.types import Labels
 
 SHOWN = 3
@@ -31,7 +31,7 @@ def inputs_of(store: RunStore, image: str, *, classes: tuple[str, ...]) -> list[
     return sorted(rows, key=lambda row: row.caption_index)
 
 
-def lines_of(path: Path, image: str) -> list[bytes]:
+def lines_of(path: Location, image: str) -> list[bytes]:
     """Return the lines of a file that speak of an image, whose id they all begin with."""
     start = b'{"image":' + msgspec.json.encode(image) + b","
     with path.open("rb") as stream:

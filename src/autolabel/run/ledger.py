@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from autolabel.data.spool import sort_lines
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan
 from autolabel.run import record
 from autolabel.run.store import RunStore, publish
+from autolabel.storage import Location, at
 from autolabel.types import Labels
 
 
@@ -18,7 +18,7 @@ from autolabel.types import Labels
 class Ledger:
     """The labels of a run, read one by one; may be walked more than once."""
 
-    path: Path
+    path: Location
     keep: Callable[[Labels], bool] | None = None
     """Leave out the rows that this says no to."""
     change: Callable[[Labels], Labels] | None = None
@@ -43,9 +43,9 @@ class Ledger:
         return replace(labels, image=replace(labels.image, path=self.place_of(labels.image.id)))
 
 
-def read_labels(run: str | Path) -> Ledger:
+def read_labels(run: str | Location) -> Ledger:
     """Return the labels of a results directory, or of a ``labels.jsonl``."""
-    path = Path(run)
+    path = at(run)
     return Ledger(RunStore(path).labels if path.is_dir() else path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
@@ -14,14 +13,15 @@ from autolabel.run.ledger import Ledger
 from autolabel.run.select import read_decisions, sure
 from autolabel.run.store import RunStore, finished, publish, publish_folder
 from autolabel.run.watch import Watch
+from autolabel.storage import Location
 
 PICTURES = "images_annotated"
 REPORT = "report"
 
 
-def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> list[Path]:
+def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> list[Location]:
     """Write all that the plan asks for besides the ledger; return the paths a person may want to open."""
-    written: list[Path] = []
+    written: list[Location] = []
     for choice in plan.exports:
         watch.writing(choice.type)
         written += export(plan, choice, store=store, registry=registry)
@@ -41,7 +41,7 @@ def located(store: RunStore, plan: Plan) -> Ledger:
     return Ledger(store.labels, change=change, place_of=plan.place_of)
 
 
-def draw(store: RunStore, plan: Plan) -> Path:
+def draw(store: RunStore, plan: Plan) -> Location:
     """Write an annotated picture of every image; return their folder."""
     from autolabel.report.pictures import write_pictures
 
@@ -50,7 +50,7 @@ def draw(store: RunStore, plan: Plan) -> Path:
     return store.root / PICTURES
 
 
-def report(store: RunStore, plan: Plan, *, truth: Path | None = None) -> Path:
+def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Location:
     """Write the HTML report; return its page."""
     from autolabel.evaluate import evaluate
     from autolabel.report.write import PAGE, write_report
@@ -62,14 +62,14 @@ def report(store: RunStore, plan: Plan, *, truth: Path | None = None) -> Path:
     return store.root / REPORT / PAGE
 
 
-def report_run(run: Path, *, truth: Path | None = None) -> Path:
+def report_run(run: Location, *, truth: Location | None = None) -> Location:
     """Write, or write again, a finished run's report, compared with the COCO file ``truth`` where one is given."""
     store, plan = finished(run)
     with store.lock():
         return report(store, plan, truth=truth)
 
 
-def review_run(run: Path, review: Path, *, registry: Registry) -> Review:
+def review_run(run: Location, review: Location, *, registry: Registry) -> Review:
     """Take a person's decisions in, write the exports and the report again; return all decisions about the run."""
     store, plan = finished(run)
     new = reviews.read_review(review)

@@ -18,6 +18,7 @@ from autolabel.report.review import Review
 from autolabel.run.ledger import Ledger
 from autolabel.run.store import RunStore, finished
 from autolabel.spec.thresholds import read_thresholds
+from autolabel.storage import Location
 from autolabel.types import Labels
 
 
@@ -29,7 +30,7 @@ def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
         yield split, Ledger(store.labels, keep=partial(kept, belongs_to, review), change=change)
 
 
-def sure_labels(run: Path, thresholds: Path) -> Ledger:
+def sure_labels(run: Location, thresholds: Path) -> Ledger:
     """Return the labels of a finished run that reach the thresholds of a file."""
     store, plan = finished(run)
     least = read_thresholds(thresholds, classes=plan.classes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from autolabel.errors import BusyError, DataError, SpecError
 from autolabel.plan.model import Plan, Shard
 from autolabel.run.store import LOCK, RunStore
+from autolabel.storage import entries
 
 LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")
 PATIENCE = 120.0
@@ -96,7 +97,7 @@ def patiently(store: RunStore) -> Iterator[None]:
 
 def seen(store: RunStore) -> list[Slice]:
     """Return the slices that ever ran here."""
-    names = (entry.name for entry in store.root.iterdir())
+    names = (entry.name for entry in entries(store.root))
     return sorted(Slice(int(found[1]), int(found[2])) for found in map(LOCKS.fullmatch, names) if found)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from autolabel.errors import DataError
 from autolabel.run import record
+from autolabel.run.lock import taken
 from autolabel.run.store import LOCK, RunStore
+from autolabel.storage import Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Status:
         return asdict(self)
 
 
-def read_status(run: Path) -> Status:
+def read_status(run: Location) -> Status:
     """Read how far a run is; raises DataError where ``run`` holds no plan."""
     store = RunStore(run)
     plan = store.read_plan()
@@ -42,14 +43,14 @@ def read_status(run: Path) -> Status:
     seconds: list[float | None] = []
     rate = None
     for stage in plan.stages:
-        missing = {shard.index for shard in store.missing(plan, stage)}
-        done = [shard for shard in plan.shards if shard.index not in missing]
+        there = store.published(stage)
+        done = [shard for shard in plan.shards if store.shard(stage, shard.index).name in there]
         stages[stage.name] = f"{sum(shard.rows for shard in done):,} of {plan.rows:,}"
         todo = plan.rows - sum(shard.rows for shard in done)
         left += todo
         if done:
             states = Counter(record.outline(line).state for shard in done for line in store.lines(stage, shard.index))
-            times = [(store.shard(stage, shard.index).stat().st_mtime, shard.rows) for shard in done]
+            times = [(there[store.shard(stage, shard.index).name].modified, shard.rows) for shard in done]
             rate = speed(times, since=begun(store))
         if todo:
             seconds.append(todo / rate if rate else None)
@@ -66,8 +67,7 @@ def read_status(run: Path) -> Status:
 
 def begun(store: RunStore) -> float:
     """Return when the latest run here began: the time between two runs is nobody's speed."""
-    lock = store.root / LOCK
-    return lock.stat().st_mtime if lock.exists() else 0.0
+    return taken(store.root / LOCK)
 
 
 def speed(times: list[tuple[float, int]], *, since: float, latest: int = 20) -> float | None:

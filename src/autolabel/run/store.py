@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import shutil
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
-from autolabel.errors import BusyError, DataError, MachineError
+from autolabel.errors import DataError
 from autolabel.plan import model
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.run.failpoints import reach
+from autolabel.run.lock import hold, lease
+from autolabel.run.writing import writing
+from autolabel.storage import Entry, Location, Remote, at, entries, read_part
 
 PLAN = "plan.json"
 INPUTS = "inputs.jsonl"
@@ -27,37 +29,35 @@ TEMPORARY = ".autolabel-tmp"
 SHARDS = "shard-*.jsonl"
 OURS = b'"autolabel"'
 """What stands in every plan of ours, of whatever version."""
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-UNWRITABLE = FULL | {errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 @dataclass(frozen=True, slots=True)
 class RunStore:
     """One results directory."""
 
-    root: Path
+    root: Location
 
     @classmethod
     def at(cls, plan: Plan) -> RunStore:
         """Return the store that a plan writes to."""
-        return cls(Path(plan.results_dir))
+        return cls(at(plan.results_dir))
 
     @property
-    def labels(self) -> Path:
+    def labels(self) -> Location:
         """The ledger: one line for every row."""
         return self.root / LABELS
 
     @property
-    def review(self) -> Path:
+    def review(self) -> Location:
         """What a person decided in the report; starting over leaves it alone."""
         return self.root / REVIEW
 
     @property
-    def inputs(self) -> Path:
+    def inputs(self) -> Location:
         """The rows that the plan labels, in the order of its shards."""
         return self.root / INPUTS
 
-    def shard(self, stage: Stage, index: int) -> Path:
+    def shard(self, stage: Stage, index: int) -> Location:
         """Return where a stage's shard is published."""
         return self.root / STAGES / stage.name / f"shard-{index:06d}.jsonl"
 
@@ -67,9 +67,12 @@ class RunStore:
 
     def missing(self, plan: Plan, stage: Stage) -> list[Shard]:
         """Return the shards that a stage still has to label: what has no file."""
-        folder = self.root / STAGES / stage.name
-        there = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+        there = self.published(stage).keys()
         return [shard for shard in plan.shards if self.shard(stage, shard.index).name not in there]
+
+    def published(self, stage: Stage) -> dict[str, Entry]:
+        """Return the files of a stage's folder by name."""
+        return {entry.name: entry for entry in entries(self.root / STAGES / stage.name)}
 
     def read_plan(self) -> Plan | None:
         """Return the plan whose results lie here, None where there is none."""
@@ -78,42 +81,36 @@ class RunStore:
 
     def rows(self, shard: Shard) -> list[bytes]:
         """Return the input lines of a shard."""
-        with self.inputs.open("rb") as stream:
-            stream.seek(shard.offset)
-            return stream.read(shard.bytes).splitlines()
+        return read_part(self.inputs, shard.offset, shard.offset + shard.bytes).splitlines()
 
     @contextmanager
     def lock(self, name: str = LOCK) -> Iterator[None]:
         """Hold the directory, or a part of it by name; raises BusyError, naming the holder, where another run has it.
 
-        The lock ends with the process that holds it, however that ends.
+        The lock ends with the process that holds it, however that ends; in a store, a lease ends some time after.
         """
-        with writing(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            stream = (self.root / name).open("a+", encoding="utf-8")
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.seek(0)
-                holder = stream.read().strip() or "another process"
-                hint = "wait for it, or choose another results_dir"
-                raise BusyError(f"{self.root} is in use by {holder}", hint=hint) from None
-            with writing(self.root):
-                reach("lock.taken")
-                os.ftruncate(stream.fileno(), 0)
-                os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        with hold(self.root / name) if isinstance(self.root, Path) else lease(self.root / name):
             yield
 
     def clear(self) -> None:
         """Remove the shards, plan, inputs, ledger that earlier runs left, and nothing else."""
-        for shard in (self.root / STAGES).glob(f"*/{SHARDS}"):
+        for shard in list(self.shards()):
             shard.unlink()
         for name in (LABELS, PLAN, INPUTS):  # the plan after its shards: no other plan may find those
             (self.root / name).unlink(missing_ok=True)
 
+    def shards(self) -> Iterator[Location]:
+        """Yield every published shard of every stage, whatever plan it belongs to."""
+        if isinstance(self.root, Path):
+            yield from (self.root / STAGES).glob(f"*/{SHARDS}")
+            return
+        folder = self.root / STAGES
+        yield from (folder / entry.name for entry in folder.files() if fnmatch(entry.name, f"*/{SHARDS}"))
+
     def sweep(self) -> None:
-        """Remove half-written files of runs that were interrupted."""
+        """Remove half-written files of runs that were interrupted; a store never shows any."""
+        if not isinstance(self.root, Path):
+            return
         for pattern in (f"*{TEMPORARY}", f"{STAGES}/*/*{TEMPORARY}"):
             for path in self.root.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -124,10 +121,15 @@ class RunStore:
         with writing(self.root):
             if (self.root / LOCK).exists() or (plan.is_file() and OURS in plan.read_bytes()):
                 return []
-            return [name for name in names if os.path.lexists(self.root / name)]
+            return [name for name in names if there(self.root / name)]
 
 
-def finished(run: Path) -> tuple[RunStore, Plan]:
+def there(place: Location) -> bool:
+    """Return whether anything has that name, a link that leads nowhere too."""
+    return os.path.lexists(place) if isinstance(place, Path) else place.exists()
+
+
+def finished(run: Location) -> tuple[RunStore, Plan]:
     """Return the store and the plan of a finished run; raises DataError where ``run`` is none."""
     store = RunStore(run)
     plan = store.read_plan()
@@ -136,11 +138,15 @@ def finished(run: Path) -> tuple[RunStore, Plan]:
     return store, plan
 
 
-def publish(path: Path, pieces: Iterable[bytes], *, name: str) -> None:
+def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:
     """Write a file whole: temporary name, fsync, rename, fsync of the folder. ``name`` is its failpoints' prefix.
 
-    Raises MachineError where the disk is full or cannot be written; the temporary file is removed.
+    In a store it is put as one object, made in the temporary folder of this machine before. Raises MachineError where
+    the disk is full or cannot be written; the temporary file is removed.
     """
+    if isinstance(path, Remote):
+        put(path, pieces, name=name)
+        return
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,9 +166,48 @@ def publish(path: Path, pieces: Iterable[bytes], *, name: str) -> None:
             raise
 
 
+def put(target: Remote, pieces: Iterable[bytes], *, name: str) -> None:
+    """Put an object, whole."""
+    with NamedTemporaryFile(suffix=TEMPORARY) as stream:
+        with writing(Path(stream.name)):
+            for piece in pieces:
+                stream.write(piece)
+            stream.flush()
+        reach(f"{name}.written")
+        target.upload(Path(stream.name))
+        reach(f"{name}.renamed")
+
+
 @contextmanager
-def publish_folder(path: Path, *, name: str) -> Iterator[Path]:
+def publish_folder(path: Location, *, name: str) -> Iterator[Path]:
     """Yield a temporary folder that takes the place of ``path`` and whatever is there, once the block ends well."""
+    with replace_remote(path, name=name) if isinstance(path, Remote) else replace_here(path, name=name) as folder:
+        yield folder
+
+
+@contextmanager
+def replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
+    """Put every file of a local folder, then delete what was there besides: one object after the other.
+
+    A link becomes the file that it leads to.
+    """
+    with TemporaryDirectory(suffix=TEMPORARY) as temporary:
+        folder = Path(temporary)
+        with writing(folder):
+            yield folder
+        reach(f"{name}.synced")
+        names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+        before = {entry.name for entry in path.files()}
+        path.upload_folder(folder, names)
+        reach(f"{name}.swapped")
+        for left in sorted(before.difference(names)):
+            (path / left).unlink(missing_ok=True)
+        reach(f"{name}.renamed")
+
+
+@contextmanager
+def replace_here(path: Path, *, name: str) -> Iterator[Path]:
+    """Replace a folder of this machine by renaming."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     old = path.with_name(f"{path.name}.old{TEMPORARY}")
     with writing(path):
@@ -199,16 +244,3 @@ def sync(path: Path) -> None:
 
 
 sync_folder = sync
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into MachineError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in UNWRITABLE or isinstance(error, PermissionError):
-            wanted = "free some space" if error.errno in FULL else "make it writable"
-            hint = f"{wanted} or choose another results_dir; the same command resumes"
-            raise MachineError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
-        raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autolabel.executors.executor import Emit
 from autolabel.registry import discover
 from autolabel.run.shard import Worker
 from autolabel.run.store import RunStore
+from autolabel.storage import at
 from autolabel.types import Labels
 
 Task = tuple[int, int | None]
@@ -46,7 +46,7 @@ class StartStage:
 
     def __call__(self, device: str, emit: Emit) -> Any:
         """Make the stage's labeler and return what labels a task; weights are loaded when a task first needs them."""
-        plan = RunStore(Path(self.root)).read_plan()
+        plan = RunStore(at(self.root)).read_plan()
         assert plan is not None, "the driver writes the plan before it starts workers"
         worker = Worker.make(plan, plan.stages[self.stage], device=device, registry=discover())
 

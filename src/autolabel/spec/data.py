@@ -104,7 +104,9 @@ class DataSpec(Section):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [_only(source) for source in _SOURCES]})
 
-    images: Folders = Field(description="folder of images, or a list of folders, searched with their subfolders")
+    images: Folders = Field(
+        description="folder of images or its URL, or a list of them, searched with their subfolders"
+    )
     classes: Classes | None = Field(
         None, description="names that every image is asked for, or the phrases by which each name is asked"
     )

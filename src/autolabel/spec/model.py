@@ -166,7 +166,7 @@ class Spec(Section):
     commercial: StrictBool = Field(
         False, description="refuse weights whose licence forbids commercial use, or is not known"
     )
-    results_dir: Location = Field(description="folder that the results are written to")
+    results_dir: Location = Field(description="folder, or URL of one, that the results are written to")
 
     _source: Node = PrivateAttr(default_factory=lambda: Node({}, Place("<spec>")))
     _notices: tuple[str, ...] = PrivateAttr(())

@@ -1,0 +1,119 @@
+"""One driver in a results directory at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from autolabel.errors import AutolabelError, BusyError
+from autolabel.run.failpoints import reach
+from autolabel.run.writing import writing
+from autolabel.storage import Location, Remote
+
+LASTS = 120.0
+"""Seconds after which a lease that nobody renewed has ended."""
+RENEWED = 20.0
+"""Seconds between renewals."""
+HINT = "wait for it, or choose another results_dir"
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def hold(file: Path) -> Iterator[None]:
+    """Lock a file of this machine; raises BusyError, naming the holder, where another process has it.
+
+    The lock ends with the process that holds it, however that ends.
+    """
+    with writing(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stream = file.open("a+", encoding="utf-8")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise BusyError(f"{file.parent} is in use by {holder}", hint=HINT) from None
+        with writing(file.parent):
+            reach("lock.taken")
+            os.ftruncate(stream.fileno(), 0)
+            os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        yield
+
+
+@contextmanager
+def lease(target: Remote) -> Iterator[None]:
+    """Hold an object of a store that names this process, and renew it; raises BusyError where another has renewed it.
+
+    A holder that is gone is followed at once on its own machine, elsewhere when LASTS seconds have passed.
+    """
+    begun = time.time()
+    claim(target, begun)
+    ended = threading.Event()
+    renewing = threading.Thread(target=renew, args=(target, begun, ended), name="lease", daemon=True)
+    renewing.start()
+    try:
+        reach("lock.taken")
+        yield
+    finally:
+        ended.set()
+        renewing.join()
+        try:
+            target.write_bytes(written(begun, renewed=0))
+        except AutolabelError as error:
+            log.warning("the lease could not be given back, and ends by itself: %s", error.message)
+
+
+def claim(target: Remote, now: float) -> None:
+    """Write the lease; where there is one already, only if it has ended."""
+    try:
+        target.create(written(now, renewed=now))
+    except FileExistsError:
+        there = json.loads(target.read_bytes() or b"{}")
+        left = seconds_left(there)
+        if left > 0:
+            folder, holder = str(target).rpartition("/")[0], f"process {there['process']} on {there['host']}"
+            hint = f"{HINT}; if it is gone, the same command goes on in {left:.0f} s"
+            raise BusyError(f"{folder} is in use by {holder}", hint=hint) from None
+        target.write_bytes(written(now, renewed=now))
+
+
+def seconds_left(there: dict[str, Any]) -> float:
+    """Return how long a lease still counts: none of a process of this machine that is gone."""
+    if there.get("host") == socket.gethostname() and not Path(f"/proc/{there.get('process')}").exists():
+        return 0.0
+    return float(there.get("renewed", 0)) + LASTS - time.time()
+
+
+def renew(target: Remote, begun: float, ended: threading.Event) -> None:
+    """Renew a lease until it is given back."""
+    while not ended.wait(RENEWED):
+        try:
+            target.write_bytes(written(begun, renewed=time.time()))
+        except AutolabelError as error:
+            log.warning("the lease could not be renewed: %s", error.message)
+
+
+def written(begun: float, *, renewed: float) -> bytes:
+    """Return the lease of this process; renewed at 0 it is one that was given back."""
+    lease = {"process": os.getpid(), "host": socket.gethostname(), "begun": begun, "renewed": renewed}
+    return json.dumps(lease).encode()
+
+
+def taken(place: Location) -> float:
+    """Return when a lock was last taken, in seconds; 0 where it never was."""
+    if not place.exists():
+        return 0.0
+    if isinstance(place, Path):
+        return place.stat().st_mtime
+    return float(json.loads(place.read_bytes() or b"{}").get("begun", 0))

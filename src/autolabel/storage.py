@@ -1,0 +1,283 @@
+"""Files and folders, on this machine or at a URL that fsspec reads."""
+
+from __future__ import annotations
+
+import errno
+import io
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
+
+from autolabel.errors import MachineError
+
+TRANSIENT = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETDOWN, errno.EHOSTDOWN, errno.EBUSY}
+    | {getattr(errno, "EREMOTEIO", errno.EIO)}
+)
+"""What a disk, a file server or an object store may say once and not again."""
+PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further try."""
+HINT = "check the address, the credentials and the network; the same command goes on from here"
+LEAST, MOST = 1 << 16, 1 << 23
+"""Bytes of the first and of the largest request of a file that is read from its start."""
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file below a folder: its ``/``-separated path from there, its bytes, when it was written (0: not known)."""
+
+    name: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file or folder at a URL, with the few methods of pathlib's Path that a run needs.
+
+    Credentials and endpoints are those that fsspec and the store's own library find in their environment and files.
+    Every method raises MachineError where the store cannot be reached or refuses, FileNotFoundError where there is no
+    such file. What may pass is tried five times.
+    """
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str | PurePath) -> Remote:
+        below = name.as_posix() if isinstance(name, PurePath) else name
+        return Remote(f"{self.url}/{below}") if below not in ("", ".") else self
+
+    @property
+    def name(self) -> str:
+        """The last part of the URL."""
+        return self.url.rpartition("/")[2]
+
+    def exists(self) -> bool:
+        """Return whether there is such a file, or any file below."""
+        return bool(self._ask("exists"))
+
+    def is_file(self) -> bool:
+        """Return whether there is such a file."""
+        return bool(self._ask("isfile"))
+
+    def is_dir(self) -> bool:
+        """Return whether there is any file below."""
+        return bool(self._ask("isdir"))
+
+    def read_bytes(self) -> bytes:
+        """Return a file's bytes, in one request."""
+        return bytes(self._ask("cat_file"))
+
+    def read_part(self, start: int, end: int) -> bytes:
+        """Return the bytes between two places, fewer where the file ends before; one request."""
+        try:
+            return bytes(self._ask("cat_file", start=start, end=end)) if end > start else b""
+        except MachineError as error:
+            if "range" in error.message.lower() and isinstance(error.__cause__, OSError):
+                return b""  # what S3 says of a range that starts beyond the end
+            raise
+
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
+        """Return the file as a stream that can seek; requests grow while it is read in order."""
+        return io.BufferedReader(Pieces(self), LEAST)
+
+    def files(self) -> Iterator[Entry]:
+        """Yield every file below, a folder at a time, in no particular order; none where there is no such folder."""
+        pending, seen = [""], set()
+        while pending:
+            below = pending.pop()
+            for kind, entry in (self / below)._listed():
+                name = f"{below}/{entry.name}" if below else entry.name
+                if kind == "file":
+                    yield Entry(name, entry.size, entry.modified)
+                elif name not in seen:
+                    seen.add(name)
+                    pending.append(name)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the files of this folder alone; none where there is no such folder."""
+        return (entry for kind, entry in self._listed() if kind == "file")
+
+    def _listed(self) -> Iterator[tuple[str, Entry]]:
+        system, top = self._system()
+        try:
+            found = self._call(partial(system.ls, top, detail=True))
+        except FileNotFoundError:
+            return
+        for facts in found:
+            path = facts["name"].rstrip("/")
+            if path.lstrip("/") != top.lstrip("/"):  # a store may list a mark of the folder itself
+                yield facts["type"], Entry(path.rpartition("/")[2], int(facts.get("size") or 0), modified(facts))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Put a whole file: it is there with all its bytes, or as it was before."""
+        self._ask("pipe_file", data)
+
+    def create(self, data: bytes) -> None:
+        """Put a whole file where there is none; raises FileExistsError where there is one."""
+        self._ask("pipe_file", data, mode="create")
+
+    def upload(self, file: Path) -> None:
+        """Put a local file, whole."""
+        system, path = self._system()
+        self._call(partial(system.put_file, str(file), path))
+
+    def upload_folder(self, folder: Path, names: list[str]) -> None:
+        """Put the files of a local folder, several at a time, each whole."""
+        system, path = self._system()
+        targets = [f"{path}/{name}" for name in names]
+        self._call(partial(system.put, [str(folder / name) for name in names], targets))
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Delete a file."""
+        try:
+            self._ask("rm_file")
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def _ask(self, method: str, *values: Any, **words: Any) -> Any:
+        system, path = self._system()
+        return self._call(partial(getattr(system, method), path, *values, **words))
+
+    def _system(self) -> tuple[Any, str]:
+        """Return fsspec's file system with the path in it; listings are never remembered."""
+        import fsspec
+
+        try:
+            system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        except ImportError as error:
+            hint = "pip install 'autolabel-vision[s3]'" if self.url.startswith("s3") else "install what it names"
+            raise MachineError(f"{self.url}: {error}", hint=hint) from error
+        except ValueError as error:
+            raise MachineError(f"{self.url}: {error}") from error
+        return system, path.rstrip("/")
+
+    def _call(self, work: Callable[[], T]) -> T:
+        for pause in (*PAUSES, None):
+            try:
+                return work()
+            except (FileNotFoundError, FileExistsError):
+                raise
+            except Exception as error:
+                if pause is None or not isinstance(error, OSError) or error.errno not in TRANSIENT:
+                    said = " ".join(str(error).split()) or type(error).__name__
+                    raise MachineError(f"{self.url}: {said}", hint=HINT) from error
+                time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+
+Location: TypeAlias = Path | Remote
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL, such as ``s3://bucket/photos``, rather than a path."""
+    return URL.match(text) is not None
+
+
+def at(text: str | Path | Remote) -> Location:
+    """Return the file or folder that a text names: a Remote for a URL, else a Path."""
+    if isinstance(text, str):
+        return Remote(text.rstrip("/")) if is_url(text) else Path(text)
+    return text
+
+
+def resolved(place: Location) -> Location:
+    """Return a place with links followed; a store has none."""
+    return place if isinstance(place, Remote) else place.resolve()
+
+
+def read_part(place: Location, start: int, end: int) -> bytes:
+    """Return the bytes of a file between two places."""
+    if isinstance(place, Remote):
+        return place.read_part(start, end)
+    with place.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(end - start)
+
+
+def entries(folder: Location) -> Iterator[Entry]:
+    """Yield the files of a folder, none where there is no such folder."""
+    if isinstance(folder, Remote):
+        yield from folder.entries()
+    elif folder.is_dir():
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):  # a temporary file, renamed in the meantime
+                status = path.stat()
+                yield Entry(path.name, status.st_size, status.st_mtime)
+
+
+class Pieces(io.RawIOBase):
+    """A remote file, fetched in pieces: small ones first, for headers; larger ones while it is read in order."""
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
+        self.place = 0
+        self.start = 0
+        self.piece = b""
+        self.next = LEAST
+        self.end: int | None = None
+        """The file's size, once it is known."""
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return that it can seek."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place of the next byte."""
+        return self.place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move; relative to the end costs a request where the size is not known."""
+        if whence == io.SEEK_END and self.end is None:
+            self.end = int(self.remote._ask("size"))
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.end or 0}[whence]
+        self.place = max(0, origin + offset)
+        return self.place
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer as far as the piece at hand goes."""
+        if not self.start <= self.place < self.start + len(self.piece):
+            self.fetch()
+        offset = self.place - self.start
+        found = self.piece[offset : offset + len(buffer)]
+        buffer[: len(found)] = found
+        self.place += len(found)
+        return len(found)
+
+    def fetch(self) -> None:
+        """Fetch the piece that starts at the place; empty beyond the end."""
+        in_order = self.place == self.start + len(self.piece)
+        self.next = min(self.next * 4, MOST) if in_order and self.piece else LEAST
+        beyond = self.end is not None and self.place >= self.end
+        self.piece = b"" if beyond else self.remote.read_part(self.place, self.place + self.next)
+        self.start = self.place
+        if len(self.piece) < self.next and (self.piece or not self.place):
+            self.end = self.start + len(self.piece)
+
+
+def modified(facts: Mapping[str, Any]) -> float:
+    """Return when a file was written, in seconds; file systems call it by different names."""
+    for name in ("LastModified", "mtime", "updated", "last_modified", "created"):
+        value = facts.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return 0.0
