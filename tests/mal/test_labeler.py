@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from autolabel.registry import discover
+from autolabel.testing import check_segmenter
 from autolabel.types import Image, Instances, Prompt, Rle, Sample
 from autolabel_mal.labeler import Mal
 from autolabel_mal.network import MalNetwork
@@ -47,6 +48,10 @@ BOXES = [(10.0, 10.0, 40.0, 50.0), (0.0, 0.0, 90.0, 70.0), (50.5, 20.2, 60.1, 33
 
 def test_it_is_found_by_name() -> None:
     assert discover().get("labeler", "mal").strategy is Mal
+
+
+def test_it_keeps_the_contract_of_a_segmenter(checkpoint: Path) -> None:
+    check_segmenter(Mal, {"checkpoint": str(checkpoint), "mask_thres": 0.5, "batch_size": 3})
 
 
 def test_crops_of_several_images_share_a_batch_and_answer_as_alone(make: Callable[..., Mal]) -> None:
