@@ -47,4 +47,4 @@ def numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
 def _events(folder: Path) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder))
