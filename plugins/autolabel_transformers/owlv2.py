@@ -80,7 +80,7 @@ class Owlv2(PhraseDetector):
     @property
     def side(self) -> int:
         """Return the side of the square that the network sees."""
-        return (self.shaping.exact or SHAPING.canvas((1, 1)))[0]
+        return self.shaping.resized((1, 1))[0]
 
     @property
     def template(self) -> str:

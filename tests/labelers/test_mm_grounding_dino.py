@@ -61,6 +61,7 @@ def ids_of(folder: Path) -> Callable[[str], int]:
     return lambda word: int(tokenizer.convert_tokens_to_ids(word))
 
 
+@pytest.mark.soak  # the code is Grounding DINO's but for its loading, and that one's contract is checked
 def test_it_keeps_the_contract_of_a_detector(mm: Path) -> None:
     samples = [photo(64, 85, "cat", "red car", seed=1), photo(64, 85, "dog", seed=2), photo(85, 64, "dog")]
     check_detector(MmGroundingDino, {"checkpoint": str(mm)}, samples=samples, floor=0.001)

@@ -56,7 +56,9 @@ def reference(
     return dict(zip(("boxes", "scores", "labels"), parts, strict=True))
 
 
-@pytest.mark.parametrize("size", [(60, 97), (120, 50), (64, 64)])
+@pytest.mark.parametrize(
+    "size", [(60, 97), pytest.param((120, 50), marks=pytest.mark.soak), pytest.param((64, 64), marks=pytest.mark.soak)]
+)
 def test_it_equals_transformers_post_processing(
     omdet: Path, detector: OmdetTurbo, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:

@@ -44,7 +44,10 @@ def reference(folder: Path, height: int, width: int, floor: float) -> dict[str, 
     return found  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("height", "width"), [(60, 97), (120, 50), (20, 20)])
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [(60, 97), pytest.param(120, 50, marks=pytest.mark.soak), pytest.param(20, 20, marks=pytest.mark.soak)],
+)
 def test_it_equals_transformers_post_processing(owlv2: Path, detector: Owlv2, height: int, width: int) -> None:
     (all_pairs,) = detect(detector, photo(height, width, *PHRASES))
     assert len(all_pairs) == 36 * len(PHRASES)

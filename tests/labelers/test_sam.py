@@ -87,7 +87,9 @@ def decoded(found: Instances) -> Masks:
 
 @FAMILY
 @pytest.mark.parametrize("mask", ["single", "best"])
-@pytest.mark.parametrize("size", [(90, 120), (131, 70), (64, 64)])
+@pytest.mark.parametrize(
+    "size", [pytest.param((90, 120), marks=pytest.mark.soak), (131, 70), pytest.param((64, 64), marks=pytest.mark.soak)]
+)
 def test_masks_equal_transformers_own(kind: type[BoxSegmenter], folder: Path, mask: str, size: tuple[int, int]) -> None:
     inside = np.minimum(BOXES, [size[1], size[0]] * 2).tolist()
     sample = boxed(*size, inside)
@@ -100,7 +102,9 @@ def test_masks_equal_transformers_own(kind: type[BoxSegmenter], folder: Path, ma
     assert segmenter.counters() == {"vision_passes": 1, "boxes": 3, "forward_passes": 2}
 
 
-@FAMILY
+@pytest.mark.parametrize(
+    "kind", [Sam, pytest.param(Sam2, marks=pytest.mark.soak)], ids=["sam", "sam2"]
+)  # they differ in three small methods
 def test_they_keep_the_contract_of_a_segmenter(kind: type[BoxSegmenter], folder: Path) -> None:
     check_segmenter(kind, {"checkpoint": str(folder)})
 

@@ -43,7 +43,7 @@ def reference(folder: Path, size: tuple[int, int], phrase: str, floor: float) ->
     return found  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("size", [(60, 97), (120, 50)])
+@pytest.mark.parametrize("size", [(60, 97), pytest.param((120, 50), marks=pytest.mark.soak)])
 def test_boxes_and_masks_equal_transformers_own(sam3: Path, detector: Sam3, size: tuple[int, int]) -> None:
     (everything,) = detect(detector, photo(*size, *PHRASES), floor=0.0)
     assert len(everything) == 12 * len(PHRASES)
@@ -63,8 +63,8 @@ def test_boxes_and_masks_equal_transformers_own(sam3: Path, detector: Sam3, size
 
 
 def test_it_keeps_the_contract_of_a_detector(sam3: Path) -> None:
-    samples = [photo(64, 85, "cat", "red car"), photo(50, 20, "dog", seed=2), photo(64, 85, *PHRASES, seed=3)]
-    check_detector(Sam3, {"checkpoint": str(sam3)}, samples=samples, floor=0.05)
+    samples = [photo(24, 35, "cat", "red car"), photo(20, 20, "dog", seed=2)]
+    check_detector(Sam3, {"checkpoint": str(sam3)}, samples=samples, floor=0.02)
 
 
 def test_vision_and_text_are_computed_once(sam3: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 from tiny_models import photo
 from typer.testing import CliRunner
@@ -51,6 +52,7 @@ def test_owlv2_finds_boxes_and_sam2_cuts_them_out(owlv2: Path, sam2: Path, tmp_p
     assert hashed[1] == ["config.json", "model.safetensors", "preprocessor_config.json"]
 
 
+@pytest.mark.soak
 def test_sam3_finds_boxes_with_masks(sam3: Path, tmp_path: Path) -> None:
     check(generate(tmp_path, SPEC.format(detector="sam3", checkpoint=sam3, masks="", high=0.2, low=0.01)))
 

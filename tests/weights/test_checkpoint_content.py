@@ -93,6 +93,8 @@ def test_a_missing_file_has_no_digest(tmp_path: Path) -> None:
         ("license: 'MIT'", Licence("mit", True)),
         ("license: cc-by-nc-4.0", Licence("cc-by-nc-4.0", False)),
         ("license: other", Licence("other", None)),
+        ("license: other\nlicense_name: SAM-license", Licence("sam-license", None)),
+        ("license: mit\nlicense_name: sam-license", Licence("mit", True)),
         ("tags: [x]", UNKNOWN),
     ],
 )

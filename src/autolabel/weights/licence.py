@@ -22,6 +22,8 @@ COMMERCIAL = {
 NON_COMMERCIAL = re.compile(r"(^|-)(nc|noncommercial|non-commercial)(-|$)|non-?commercial", re.IGNORECASE)
 FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 LICENCE_LINE = re.compile(r"^license:\s*[\"']?([^\s\"'#]+)", re.MULTILINE | re.IGNORECASE)
+NAME_LINE = re.compile(r"^license_name:\s*[\"']?([^\s\"'#]+)", re.MULTILINE | re.IGNORECASE)
+"""What a card calls a licence of its own, beside ``license: other``."""
 # What the first lines of a licence text say, with its SPDX name; the first match counts.
 TITLES = (
     (re.compile(r"non-?commercial", re.IGNORECASE), "other-noncommercial"),
@@ -68,7 +70,8 @@ def _of_card(card: Path) -> str:
         return ""
     front = FRONT_MATTER.match(card.read_text("utf-8", errors="replace"))
     line = LICENCE_LINE.search(front[1]) if front else None
-    return line[1] if line else ""
+    own = NAME_LINE.search(front[1]) if front and line and line[1].lower() == "other" else None
+    return (own or line)[1] if line else ""
 
 
 def _of_text(folder: Path) -> str:
