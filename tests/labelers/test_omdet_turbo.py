@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,14 +31,18 @@ def detector(omdet: Path) -> OmdetTurbo:
 
 
 def reference(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], phrases: tuple[str, ...], floor: float
+    folder: Path,
+    model: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    phrases: tuple[str, ...],
+    floor: float,
 ) -> dict[str, torch.Tensor]:
     """Return what transformers finds in the photo of this size, before suppression: that is the aggregator's part."""
     image = DetrImageProcessorPil.from_pretrained(folder)(photo(*size).pixels, do_pad=False, return_tensors="pt")
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     padded = {"padding": "max_length", "truncation": True, "max_length": 24, "return_tensors": "pt"}
     task, classes = tokenizer([f"Detect {', '.join(phrases)}."], **padded), tokenizer(list(phrases), **padded)
-    model = OmDetTurboForObjectDetection.from_pretrained(folder).eval()
     with torch.inference_mode():
         outputs = model(
             pixel_values=image["pixel_values"],
@@ -63,9 +68,10 @@ def test_it_equals_transformers_post_processing(
     omdet: Path, detector: OmdetTurbo, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     asked = sorted(PHRASES, key=detector.tokenizer.sentence)  # the order in which the task lists them
+    model = OmDetTurboForObjectDetection.from_pretrained(omdet).eval()
     for floor in (0.0, 0.2):
         (found,) = detect(detector, photo(*size, *asked), floor=floor)
-        expected = reference(omdet, monkeypatch, size, tuple(asked), floor)
+        expected = reference(omdet, model, monkeypatch, size, tuple(asked), floor)
         assert 3 < len(found) <= 30
         cut = replace(found, boxes=boxes.clip(found.boxes, size))
         assert same(cut, *(expected[part].numpy() for part in ("boxes", "scores", "labels")))

@@ -30,27 +30,30 @@ def detector(sam3: Path) -> Sam3:
     return made
 
 
-def reference(folder: Path, size: tuple[int, int], phrase: str, floor: float) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def model(sam3: Path) -> Any:
+    return Sam3Model.from_pretrained(sam3).eval()
+
+
+def reference(folder: Path, model: Any, size: tuple[int, int], phrase: str, floor: float) -> dict[str, Any]:
     """Return what transformers finds of one phrase in the photo of this size."""
     square = np.asarray(Picture.fromarray(photo(*size).pixels).resize((56, 56), Picture.Resampling.BILINEAR))
     text = CLIPTokenizer.from_pretrained(folder)(phrase, padding="max_length", max_length=32, return_tensors="pt")
     with torch.inference_mode():
-        output = Sam3Model.from_pretrained(folder).eval()(
-            pixel_values=torch.from_numpy((square / 255 - 0.5) / 0.5).float().permute(2, 0, 1)[None], **text
-        )
+        output = model(pixel_values=torch.from_numpy((square / 255 - 0.5) / 0.5).float().permute(2, 0, 1)[None], **text)
     theirs = own_module("sam3.image_processing_sam3").Sam3ImageProcessor
     (found,) = theirs.post_process_instance_segmentation(None, output, threshold=floor, target_sizes=[size])
     return found  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("size", [(60, 97), pytest.param((120, 50), marks=pytest.mark.soak)])
-def test_boxes_and_masks_equal_transformers_own(sam3: Path, detector: Sam3, size: tuple[int, int]) -> None:
+def test_boxes_and_masks_equal_transformers_own(sam3: Path, model: Any, detector: Sam3, size: tuple[int, int]) -> None:
     (everything,) = detect(detector, photo(*size, *PHRASES), floor=0.0)
     assert len(everything) == 12 * len(PHRASES)
     floor = float(np.median(everything.scores))
     (found,) = detect(detector, photo(*size, *PHRASES), floor=floor)
     for label, phrase in enumerate(PHRASES):
-        expected = reference(sam3, size, phrase, floor)
+        expected = reference(sam3, model, size, phrase, floor)
         own = found.take(found.labels == label)
         order = np.argsort(-expected["scores"].numpy(), kind="stable")
         assert len(own) == len(order)
