@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -211,7 +212,9 @@ def test_an_image_that_changed_its_size_since_it_was_planned_fails_as_ever(
 
 def damage(path: Path, how: str) -> None:
     text = path.read_bytes()
-    if how == "entry":
+    if how == "count":
+        path.write_bytes(text[: HEAD.size - 5] + b"\xff" + text[HEAD.size - 4 :])
+    elif how == "entry":
         path.write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
     elif how == "index":
         path.write_bytes(text[: HEAD.size + 3] + bytes([text[HEAD.size + 3] ^ 1]) + text[HEAD.size + 4 :])
@@ -223,7 +226,7 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(b"not a file of candidates, whatever its name says")
 
 
-@pytest.mark.parametrize("how", ["entry", "index", "cut", "empty", "foreign"])
+@pytest.mark.parametrize("how", ["entry", "index", "count", "cut", "empty", "foreign"])
 def test_what_is_damaged_is_asked_again_and_said(
     registry: Registry, photos: Path, work: Work, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -266,6 +269,19 @@ def test_a_full_disk_is_told_and_the_run_resumed(registry: Registry, photos: Pat
     failpoints.arm("")
     assert not list((photos.parent / "kept").rglob(f"*{TEMPORARY}"))
     assert labels(registry, plan) == fresh(registry, photos)
+
+
+def test_the_folder_may_be_a_url(registry: Registry, photos: Path, work: Work) -> None:
+    system = fsspec.filesystem("memory")
+    run = {"candidates": "memory://bucket/kept"}
+    try:
+        first = labels(registry, compiled(registry, photos, "first", run=run))
+        assert len(system.find("/bucket/kept")) == 3
+        work.since()
+        assert labels(registry, compiled(registry, photos, "second", run=run)) == first
+        assert work.since() == NOTHING
+    finally:
+        system.store.clear()
 
 
 def test_what_was_left_half_written_long_ago_goes(tmp_path: Path) -> None:

@@ -249,7 +249,5 @@ def test_what_cannot_be_reached_is_told(registry: Registry, photos: Path) -> Non
     ):
         with pytest.raises(SpecError, match=told):
             run(registry, mapping(url, RUN))
-    with pytest.raises(SpecError, match=r"run.candidates: found memory://x, wanted a folder of this machine"):
-        run(registry, mapping(photos, RUN, run={"candidates": "memory://x"}))
     with pytest.raises(MachineError, match="Protocol not known: nowhere"):
         run(registry, mapping("nowhere://bucket", RUN))

@@ -8,7 +8,7 @@ from autolabel import weights
 from autolabel.errors import Problem, SpecError, WeightsError
 from autolabel.spec.model import Spec
 from autolabel.spec.thresholds import thresholds_of
-from autolabel.storage import at, is_url
+from autolabel.storage import at
 
 
 def check_files(spec: Spec) -> None:
@@ -30,8 +30,6 @@ def missing_data(spec: Spec) -> Iterator[Problem]:
         path = getattr(spec.data, key)
         if path is not None and not at(path).is_file():
             yield spec.problem(("data", key), f"no such file: {path}")
-    if spec.run.candidates is not None and is_url(spec.run.candidates):
-        yield spec.problem(("run", "candidates"), f"found {spec.run.candidates}, wanted a folder of this machine")
 
 
 def missing_weights(spec: Spec) -> Iterator[Problem]:

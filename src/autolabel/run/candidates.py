@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import struct
 import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,6 +18,7 @@ from autolabel.plan.identity import answering
 from autolabel.plan.model import Plan, Stage, digest
 from autolabel.run import answers
 from autolabel.run.store import TEMPORARY, publish
+from autolabel.storage import Entry, Location, at, entries, read_part
 from autolabel.types import Instances, Prompt, Size
 
 log = logging.getLogger(__name__)
@@ -45,19 +44,20 @@ class CandidateStore:
     A file or an entry that is damaged is as good as not there, and said once.
     """
 
-    folder: Path
-    files: list[Path] = field(default_factory=list)
+    folder: Location
+    files: list[Location] = field(default_factory=list)
     index: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, FOUND))
     """All entries, sorted by ``high``."""
     fresh: list[tuple[bytes, float, bytes]] = field(default_factory=list)
     """Key, floor and packed answer of what was asked since the last ``flush``."""
 
     @classmethod
-    def open(cls, folder: Path) -> CandidateStore:
+    def open(cls, folder: Location) -> CandidateStore:
         """Read which answers a folder holds; none where it is not there."""
         store = cls(folder)
-        store.files = sorted(path for path in tidied(folder) if path.name.endswith(SUFFIX))
-        parts = [read_index(path, number) for number, path in enumerate(store.files)]
+        there = sorted(tidied(folder), key=lambda entry: entry.name)
+        store.files = [folder / entry.name for entry in there]
+        parts = [read_index(path, number, there[number].size) for number, path in enumerate(store.files)]
         store.index = np.concatenate([store.index, *parts])
         store.index = store.index[np.argsort(store.index["high"], kind="stable")]
         return store
@@ -68,7 +68,7 @@ class CandidateStore:
         folder = plan.execution.candidates
         if folder is None or not stage.rounds:
             return None
-        return cls.open(Path(folder) / digest(answering(stage))[:32])
+        return cls.open(at(folder) / digest(answering(stage))[:32])
 
     @property
     def count(self) -> int:
@@ -95,9 +95,8 @@ class CandidateStore:
         """Read one answer; None, with a warning, where it is damaged."""
         path = self.files[int(entry["file"])]
         try:
-            with path.open("rb") as stream:
-                stream.seek(int(entry["offset"]))
-                packed = stream.read(int(entry["length"]))
+            start = int(entry["offset"])
+            packed = read_part(path, start, start + int(entry["length"]))
             if zlib.crc32(packed) == entry["check"]:
                 return answers.unpack(packed)
             fault = "its checksum is wrong"
@@ -126,18 +125,20 @@ class CandidateStore:
         self.fresh.clear()
 
 
-def read_index(path: Path, number: int) -> npt.NDArray[np.void]:
-    """Return the entries of a file, which are to bear its ``number``; none, with a warning, where it is damaged."""
+def read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
+    """Return the entries of a file of ``size`` bytes, which are to bear its ``number``.
+
+    None, with a warning, where it is damaged.
+    """
     out = np.zeros(0, FOUND)
     try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD.size)
-            magic, count, check = HEAD.unpack(head) if len(head) == HEAD.size else (b"", 0, 0)
-            if magic != MAGIC:
-                raise ValueError("no file of candidates")
-            index = stream.read(count * ENTRY.itemsize)
-        if zlib.crc32(index) != check or len(index) != count * ENTRY.itemsize:
-            raise ValueError("the checksum of its index is wrong")
+        head = read_part(path, 0, HEAD.size)
+        magic, count, check = HEAD.unpack(head) if len(head) == HEAD.size else (b"", 0, 0)
+        if magic != MAGIC:
+            raise ValueError("no file of candidates")
+        end = HEAD.size + count * ENTRY.itemsize
+        if end > size or zlib.crc32(index := read_part(path, HEAD.size, end)) != check:
+            raise ValueError("its index is cut short, or has the wrong checksum")
     except (OSError, ValueError) as error:
         log.warning("%s: cannot be used (%s); what it held is asked again", path, error)
         return out
@@ -149,15 +150,13 @@ def read_index(path: Path, number: int) -> npt.NDArray[np.void]:
     return out
 
 
-def tidied(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder, without what runs left half-written and nobody can be writing any more."""
-    if not folder.is_dir():
-        return
-    for entry in os.scandir(folder):
-        if not entry.name.endswith(TEMPORARY):
-            yield Path(entry.path)
-        elif time.time() - entry.stat().st_mtime > DAY:
-            Path(entry.path).unlink(missing_ok=True)
+def tidied(folder: Location) -> Iterator[Entry]:
+    """Yield the candidates' files of a folder; remove what was left half-written and nobody can be writing any more."""
+    for entry in entries(folder):
+        if entry.name.endswith(SUFFIX):
+            yield entry
+        elif entry.name.endswith(TEMPORARY) and time.time() - entry.modified > DAY:
+            (folder / entry.name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
