@@ -312,6 +312,8 @@ def test_plan_foretells_in_words_and_as_json(
     assert "0 of 7 rows answered before, at most 7 forward passes, up to 0.0 MB to keep" in told("run.candidates=kept")
     assert CliRunner().invoke(app, ["generate", "-q", "spec.json", "run.candidates=kept"]).exit_code == 0
     assert work.since()["asked"] == 7
+    again = CliRunner().invoke(app, ["generate", "spec.json", "run.candidates=kept", "results_dir=again"])
+    assert "boxes, 7 rows from kept candidates" in again.stderr
     assert "7 of 7 rows answered before, 0 forward passes" in told(
         "run.candidates=kept", "stages[0].aggregator.type=nms"
     )

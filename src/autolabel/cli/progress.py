@@ -30,22 +30,24 @@ class Tally(Watch):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.states: Counter[str] = Counter()
-        self.boxes = 0
+        self.boxes = self.recalled = 0
 
     def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
         """Start counting anew."""
         self.states.clear()
-        self.boxes = 0
+        self.boxes = self.recalled = 0
 
     def row(self, done: Done) -> None:
         """Count a row."""
         self.states[done.state] += 1
         self.boxes += len(done.rounds)
+        self.recalled += done.recalled
 
     def told(self) -> str:
         """Say what was counted."""
         failed = self.states["failed"]
-        return f"{self.boxes:,} boxes" + (f", {failed:,} failed" if failed else "")
+        kept = f", {self.recalled:,} rows from kept candidates" if self.recalled else ""
+        return f"{self.boxes:,} boxes" + (f", {failed:,} failed" if failed else "") + kept
 
 
 class Bars(Tally):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -25,7 +25,8 @@ from autolabel.types import Instances, Labels, Reason, Sample
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[Labels], None]
+Progress = Callable[[Labels, bool], None]
+"""Told of every row that is done, and whether kept candidates answered all that it asks."""
 Loaded = tuple[int, Any]
 
 
@@ -42,6 +43,8 @@ class Worker:
     candidates: CandidateStore | None = None
     """What detectors have answered before; None where nothing is kept."""
     loaded: bool = False
+    recalled: set[int] = field(default_factory=set)
+    """Which of the rows at hand were answered from what was kept."""
 
     @classmethod
     def load(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
@@ -77,13 +80,14 @@ class Worker:
     def lines(self, rows: Sequence[Labels], *, progress: Progress) -> list[bytes]:
         """Label rows and return their lines, in the same order."""
         done = list(rows)
+        self.recalled.clear()
         usable = [position for position, row in enumerate(rows) if self.has_work(row)]
         for row in rows:
             if not self.has_work(row):
-                progress(row)
+                progress(row, False)
         for position, outcome in self.outcomes(rows, usable):
             done[position] = concluded(rows[position], outcome)
-            progress(done[position])
+            progress(done[position], position in self.recalled)
             reach("row.labelled")
         if self.candidates is not None:
             self.candidates.flush()
@@ -109,14 +113,14 @@ class Worker:
 
     def same_key(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
         """Yield what became of rows that may share batches; those that memory answers are neither read nor asked."""
-        searches = dict(self.recalled(rows, positions))
-        answered = {position for position, search in searches.items() if search.wants() is None}
+        searches = dict(self.remembered(rows, positions))
+        self.recalled.update(position for position, search in searches.items() if search.wants() is None)
         for position in positions:
-            if position in answered:
+            if position in self.recalled:
                 yield position, searches[position].result()
-        yield from self.asking(rows, [one for one in positions if one not in answered], searches)
+        yield from self.asking(rows, [one for one in positions if one not in self.recalled], searches)
 
-    def recalled(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Search]]:
+    def remembered(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Search]]:
         """Yield rows with a search that begins from memory; none where nothing is kept, or the image cannot be read."""
         if self.candidates is None or self.annealing is None:
             return

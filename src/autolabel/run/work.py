@@ -24,9 +24,11 @@ class Done:
     code: str
     rounds: tuple[tuple[str, int], ...]
     """(phrase, round) of every box."""
+    recalled: bool = False
+    """Whether kept candidates answered all that the row asks."""
 
 
-def done(row: Labels) -> Done:
+def done(row: Labels, recalled: bool) -> Done:
     """Summarise a row."""
     found = row.instances
     pairs = zip(found.labels.tolist(), found.rounds.tolist(), strict=True)
@@ -34,6 +36,7 @@ def done(row: Labels) -> Done:
         row.state,
         row.reason.code if row.reason else "",
         tuple((row.prompt.phrases[label], round) for label, round in pairs),
+        recalled,
     )
 
 
@@ -50,12 +53,15 @@ class StartStage:
         assert plan is not None, "the driver writes the plan before it starts workers"
         worker = Worker.make(plan, plan.stages[self.stage], device=device, registry=discover())
 
+        def tell(row: Labels, recalled: bool) -> None:
+            emit(done(row, recalled))
+
         def work(task: Task) -> bytes | None:
             shard, row = task
             if row is None:
-                worker.label(plan.shards[shard], progress=lambda labels: emit(done(labels)))
+                worker.label(plan.shards[shard], progress=tell)
                 return None
             rows = worker.before(plan.shards[shard])[row : row + 1]
-            return worker.lines(rows, progress=lambda labels: emit(done(labels)))[0]
+            return worker.lines(rows, progress=tell)[0]
 
         return work
