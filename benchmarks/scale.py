@@ -23,7 +23,7 @@ Phase = dict[str, float]
 
 
 def main(images: int = 20_000, *, workers: int = 2, folder: Path | None = None) -> dict[str, Phase]:
-    """Print seconds and the driver's peak memory of every phase; return them by name."""
+    """Print seconds and the driver's peak memory (MiB) of every phase; return them by name."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name)
         make_images(place / "photos", images)
@@ -43,7 +43,7 @@ def main(images: int = 20_000, *, workers: int = 2, folder: Path | None = None) 
         phases = {}
         for name, words in commands.items():
             phases[name] = phase = measure(words, env)
-            told = f"{phase['seconds']:8.1f} s, {phase['cpu']:8.1f} s of CPU, peak {phase['mb']:6.0f} MB"
+            told = f"{phase['seconds']:8.1f} s, {phase['cpu']:8.1f} s of CPU, peak {phase['mb']:6.0f} MiB"
             print(f"{name:>9}: {told}", flush=True)
         sizes = {
             "ledger_mb": size(place / "run" / "labels.jsonl"),
@@ -62,7 +62,7 @@ def show(phases: dict[str, Phase], sizes: dict[str, float], images: int) -> None
 
     print(f"\n| of {images:,} images, for a million | seconds of CPU | peak of the driver |\n|---|---|---|")
     for name, phase in phases.items():
-        print(f"| {name} | {phase['cpu'] / images * 1e6:,.0f} | {phase['mb']:,.0f} MB |")
+        print(f"| {name} | {phase['cpu'] / images * 1e6:,.0f} | {phase['mb']:,.0f} MiB |")
     each = {name: phase["cpu"] / images for name, phase in phases.items()}
     shards = -(-images // SHARD)
     rates = Rates(
@@ -120,7 +120,7 @@ def make_package(site: Path) -> Path:
 
 
 def measure(words: Sequence[str], env: dict[str, str]) -> Phase:
-    """Run a command and return its seconds, CPU seconds with its workers', and its own peak memory in MB."""
+    """Run a command and return its seconds, CPU seconds with its workers', and its own peak memory in MiB."""
     start, peak = time.perf_counter(), 0
     child = subprocess.Popen([sys.executable, "-m", "autolabel", *words], env=env, stdout=subprocess.DEVNULL)
     while True:

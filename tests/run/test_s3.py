@@ -63,7 +63,7 @@ class Bucket:
     def autolabel(self, *words: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
         environment = {**self.environment, "AUTOLABEL_FAILPOINT": failpoint}
         command = [sys.executable, "-m", "autolabel", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,7 @@ def test_a_run_that_is_killed_goes_on_to_the_bytes_of_a_local_one(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_a_run_that_is_killed_anywhere_goes_on(
     bucket: Bucket, photos: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_run_that_is_killed_anywhere_goes_on(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_every_command_takes_the_url_of_a_run(
     bucket: Bucket, photos: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
@@ -185,6 +187,7 @@ def test_every_command_takes_the_url_of_a_run(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_what_a_store_refuses_is_told(bucket: Bucket, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(json.dumps(mapping("s3://elsewhere/photos", "s3://bucket/run")))
