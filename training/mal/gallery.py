@@ -19,7 +19,7 @@ from ..recipe import read
 from .config import Recipe
 from .exams import Exam, Mask, NetworkMasks, exams, overlaps
 from .pictures import load_split
-from .validate import LEAST_SIDE, dev_exams
+from .validate import LEAST_SIDE, MASKED_SETS, SCENES, dev_exams
 
 CELLS = "bccd"
 SIDE = 128
@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/tiny-mal"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--recipe", type=Path, default=Path("training/mal.yaml"), help="how scenes are drawn")
+    parser.add_argument("--sets", nargs="+", default=[*MASKED_SETS, SCENES, CELLS])
     parser.add_argument("--refine", action="store_true", help="refine the masks by the colours of their crops")
     parser.add_argument("--cells", type=int, default=40, help="blood cells among which some are shown")
     parser.add_argument("--columns", type=int, default=6)
@@ -72,8 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     checkpoint = options.checkpoint.resolve()
     network = load_networks(checkpoint, Mal.Params(checkpoint=str(checkpoint)))[0]
-    sets = dev_exams(read(Recipe, options.recipe), options.data)
-    sets[CELLS] = exams(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
+    found = dev_exams(read(Recipe, options.recipe), options.data)
+    found[CELLS] = exams(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
+    sets = {name: asked for name, asked in found.items() if name in options.sets}
     make = NetworkMasks(network, threshold=THRESHOLD, field=Field() if options.refine else None)
     Image.fromarray(draw(sets, make, options.columns, options.rows)).save(options.out)
 
