@@ -23,6 +23,7 @@ class Coco(Exporter):
     """Boxes and masks with scores, each image once; ``iscrowd`` is 0 unless an input annotation said otherwise."""
 
     name = "coco"
+    loses = ("captions",)
 
     class Params(Exporter.Params):
         """``path`` is relative to the export's folder; masks are written as compressed RLE or as polygons."""

@@ -22,6 +22,7 @@ class Cvat(Exporter):
     """Boxes, or masks where there are any, with the score as an attribute named ``score``."""
 
     name = "cvat"
+    loses = ("boxes of objects with a mask", "rounds", "captions", "fields of input annotations")
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``annotations.xml``."""

@@ -23,6 +23,14 @@ class Kitti(Exporter):
     """Boxes under names without spaces; no masks."""
 
     name = "kitti"
+    loses = (
+        "masks",
+        "scores unless scores=true",
+        "spaces in names",
+        "rounds",
+        "captions",
+        "fields of input annotations",
+    )
 
     class Params(Exporter.Params):
         """``scores`` adds them as a 16th field, as KITTI's result files have it; label files for training have 15."""

@@ -22,6 +22,7 @@ class LabelStudio(Exporter):
     """Boxes in percent, masks as brush strokes, each with its score; a task has the score of its least sure object."""
 
     name = "label_studio"
+    loses = ("boxes of objects with a mask", "rounds", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
         """``image_prefix`` leads to the images: a URL, or Label Studio's path of local files; the quoted id follows."""

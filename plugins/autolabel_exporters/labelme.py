@@ -26,6 +26,7 @@ class Labelme(Exporter):
     """Boxes as rectangles, masks as mask shapes, with scores; the folders mirror those of the images."""
 
     name = "labelme"
+    loses = ("boxes of objects with a mask", "rounds", "captions", "fields of input annotations")
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``labels/*.json``: copied over the images, each lies beside its own."""

@@ -17,6 +17,7 @@ class Odvg(Exporter):
     """A line for every row: detection form without a caption, grounding form with one."""
 
     name = "odvg"
+    loses = ("masks", "rounds", "fields of input annotations")
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``annotations.jsonl``, ``labelmap.json``, and ``empty.jsonl`` where captions found nothing.

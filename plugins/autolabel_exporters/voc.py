@@ -18,6 +18,7 @@ class Voc(Exporter):
     """Boxes in whole pixels; no masks."""
 
     name = "voc"
+    loses = ("masks", "fractions of a pixel", "rounds", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
         """``origin`` 1 counts pixels from 1, as VOC's own kit does; 0 writes edges from 0, as labelImg does."""

@@ -23,6 +23,7 @@ class Yolo(Exporter):
     """Class index with a box (or polygon) in shares of the image; no scores."""
 
     name = "yolo"
+    loses = ("masks unless segmentation=true", "scores", "rounds", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
         """``segmentation`` writes polygons; ``images`` is the folder of the images, if links to them are wanted."""

@@ -131,6 +131,8 @@ class Exporter(Strategy):
     """Writes a run's labels as files."""
 
     needs: ClassVar[Literal["boxes", "masks"]] = "boxes"
+    loses: ClassVar[Sequence[str]] = ()
+    """What of the labels its files cannot carry, in words: ``autolabel export`` says so."""
 
     @abstractmethod
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:

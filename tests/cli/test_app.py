@@ -159,6 +159,8 @@ def test_status_and_export_of_a_finished_run(cli: Cli, spec: Path) -> None:
     code, out, _ = cli("export", spec.parent / "run", "-f", "csv")
     assert code == 0
     assert Path(out.strip()).read_text().count("red") == 4
+    code, _, err = cli("export", spec.parent / "run", "-f", "voc")
+    assert code == 0 and "note: voc does not carry: masks, fractions of a pixel" in err
     code, _, err = cli("export", spec.parent / "run", "-f", "coco", "path=../evil.json")
     assert code == 2
     assert "path" in err

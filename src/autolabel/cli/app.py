@@ -220,8 +220,11 @@ def export(
         if not words or "=" in words[0]:
             raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
         format = words.pop(0)
-    for path in export_run(at(run), format, words, registry=discover(), thresholds=thresholds):
+    registry = discover()
+    for path in export_run(at(run), format, words, registry=registry, thresholds=thresholds):
         console.out.say(console.nearby(str(path)))
+    if loses := getattr(registry.get("exporter", format).strategy, "loses", ()):
+        console.notices([f"{format} does not carry: {', '.join(loses)}"])
 
 
 @app.command()
