@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -64,7 +65,8 @@ def test_commands_modules_and_targets_exist() -> None:
             assert {word for word in words[2:] if word.startswith("--")} <= options, (place, words)
         elif words[:2] == ["python", "-m"]:
             module = ROOT / words[2].replace(".", "/")
-            assert module.with_suffix(".py").exists() or module.is_dir(), (place, words)
+            installed = "." not in words[2] and find_spec(words[2])
+            assert installed or module.with_suffix(".py").exists() or module.is_dir(), (place, words)
         elif words[0] == "make":
             assert words[1] in targets, (place, words)
         seen.add(words[0])
