@@ -54,7 +54,7 @@ def broken(resamples: int, *, together: float, base: float, slope: float, checke
 
 
 @pytest.mark.parametrize(
-    ("together", "base", "slope", "made"), [(0.0, 0.65, 0.4, 25), (0.3, 0.75, 0.3, 30), (0.95, 0.895, 0.0, 0)]
+    ("together", "base", "slope", "made"), [(0.0, 0.65, 0.4, 25), (0.3, 0.75, 0.3, 20), (0.95, 0.895, 0.0, 0)]
 )
 def test_the_promise_holds_in_95_of_100_resamples(together: float, base: float, slope: float, made: int) -> None:
     promises, failed = broken(100, together=together, base=base, slope=slope)
@@ -81,9 +81,9 @@ def test_boxes_that_count_one_by_one_would_break_it() -> None:
 
 
 def test_with_one_box_an_image_it_is_clopper_and_pearsons() -> None:
-    """29 faultless trials are what 0.9 takes at 95 %: 0.9 ** 29 = 0.047; the degrees of freedom take a few more."""
-    assert 0.9**29 < 0.05 < 0.9**28
-    assert 29 <= faultless(precision=0.9, confidence=0.95) <= 33
+    """36 faultless trials are what 0.9 takes with half of 5 %; the degrees of freedom take a few more."""
+    assert 0.9**36 < 0.025 < 0.9**35
+    assert 36 <= faultless(precision=0.9, confidence=0.95) <= 42
     assert loosest(singles(20, 0.9), precision=0.9, confidence=0.95) is None
 
 
@@ -140,7 +140,7 @@ def test_the_threshold_parts_right_from_wrong(tmp_path: Path) -> None:
 def test_too_few_checks_say_how_many_more(tmp_path: Path) -> None:
     rows, truth = run_and_truth(tmp_path, 10, 0, unchecked=90)
     [cat] = calibrate(rows, truth, classes=("cat", "dog"), precision=0.9).classes
-    assert cat.threshold is None and cat.more_images is not None and 19 <= cat.more_images <= 30
+    assert cat.threshold is None and cat.more_images is not None and 26 <= cat.more_images <= 40
     assert cat.more_boxes == cat.more_images
     rows, truth = run_and_truth(tmp_path, 10 + cat.more_images, 0, unchecked=50)
     assert calibrate(rows, truth, classes=("cat", "dog"), precision=0.9).complete, "the number that was told is enough"

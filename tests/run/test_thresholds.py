@@ -167,7 +167,7 @@ def test_wrong_thresholds_in_a_spec_are_told_by_validate_with_their_place(
 def test_calibrate_writes_a_file_that_the_run_then_keeps_to(registry: Registry, spec: Spec, tmp_path: Path) -> None:
     run(registry, spec)
     out = tmp_path / "thresholds.yaml"
-    truth = truth_of(spec, tmp_path, images=36)
+    truth = truth_of(spec, tmp_path, images=40)
     result = calibrate_run(Path(spec["results_dir"]), truth, precision=0.9, confidence=0.95, iou=0.5, out=out)
     assert result.thresholds == {"red": 0.9}
     assert read_thresholds(out, classes=["red", "blue", "green"]) == {"red": 0.9}
@@ -178,7 +178,7 @@ def test_calibrate_writes_a_file_that_the_run_then_keeps_to(registry: Registry, 
 
 def test_what_the_size_filter_drops_is_not_calibrated(registry: Registry, spec: Spec, tmp_path: Path) -> None:
     run(registry, spec, filter={"max_size": 20})
-    truth = truth_of(spec, tmp_path, images=36)
+    truth = truth_of(spec, tmp_path, images=40)
     result = calibrate_run(
         Path(spec["results_dir"]), truth, precision=0.9, confidence=0.95, iou=0.5, out=tmp_path / "out.yaml"
     )
@@ -209,7 +209,7 @@ def test_the_commands_work_together(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run(registry, spec)
-    truth = truth_of(spec, tmp_path, images=36)
+    truth = truth_of(spec, tmp_path, images=40)
     done = cli("calibrate", "run", "--gt", truth, "--precision", 0.9, "--json")
     answer = json.loads(done.output)
     assert done.exit_code == 1, "blue cannot be promised"

@@ -13,6 +13,8 @@ Int64 = npt.NDArray[np.int64]
 
 STARTS = 5
 """The chance of a broken promise is shared out evenly over so many thresholds."""
+SPENT = 0.5
+"""The part of the risk that the tests may spend; the rest is for the effective number being an estimate itself."""
 MOST_TIMES = 1000.0
 """Nobody is asked to check more than so many times what was checked."""
 
@@ -86,7 +88,7 @@ def loosest(checked: Tally, *, precision: float, confidence: float) -> int | Non
     threshold that passes hands its share on to the next, one that fails loses it (the fallback procedure of Wiens and
     Dmitrienko, 2005, as Learn then Test uses it), so that over all thresholds the risk is at most 1 - confidence.
     """
-    risk = 1 - confidence
+    risk = (1 - confidence) * SPENT
     found = chances(checked, precision=precision, risk=risk / STARTS)
     granted = starts(len(found))
     at_hand, best = 0.0, None
@@ -116,7 +118,7 @@ def more_times(checked: Tally, *, precision: float, confidence: float) -> float 
 
 def faultless(*, precision: float, confidence: float) -> int:
     """Return how many images with one right box each would do where nothing was checked so far."""
-    count = max(2, int(math.log(1 - confidence) / math.log(precision)))
+    count = max(2, int(math.log((1 - confidence) * SPENT) / math.log(precision)))
     while loosest(singles(count, precision), precision=precision, confidence=confidence) is None:
         count += 1
     return count
