@@ -35,7 +35,7 @@ class Loopback:
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster()
-        self.add(include_dashboard=False)
+        self.add(include_dashboard=False, no_monitor=True)
         self.other: Any = None
         self.join()
 
@@ -43,7 +43,9 @@ class Loopback:
         """Add a node; Ray gives up after 30 s, which is too soon on a busy machine."""
         for tries in (1, 2, 3):
             try:
-                return self.cluster.add_node(num_cpus=CPUS, object_store_memory=STORE, wait=False, **options)
+                return self.cluster.add_node(
+                    num_cpus=CPUS, object_store_memory=STORE, include_log_monitor=False, wait=False, **options
+                )
             except Exception as error:
                 if tries == 3 or "timed out during startup" not in str(error):
                     raise
@@ -81,6 +83,8 @@ def loopback(hazards_path: str) -> Iterator[Loopback]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", hazards_path)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_enable_worker_prestart", "0")
+        patch.setenv("RAY_prestart_worker_first_driver", "0")
         made = Loopback()
         yield made
         made.cluster.shutdown()

@@ -124,7 +124,7 @@ def plan(
     if json:
         console.out.say(escape_json(model.encode(made).decode().rstrip()))
     else:
-        console.notices(loaded.notices)
+        console.notices(made.notices)
         console.print_plan(made)
 
 
@@ -158,15 +158,17 @@ def generate(
             "--fresh with --shard would remove what other slices have labelled", hint="empty results_dir first"
         )
     loaded, registry = load(words, spec)
-    console.notices(loaded.notices)
     compiled = compile_plan(loaded, registry=registry, limit=limit)
+    console.notices(compiled.plan.notices)
     with console.watching(quiet=quiet) as watch:
-        if part is not None:
+        if part is None:
+            summary = run(compiled, registry=registry, watch=watch, fresh=fresh, extend=extend)
+        else:
             shards = generate_slice(compiled, part, watch=watch, extend=extend)
-            console.print_slice(part, shards, compiled.plan, json=json)
-            return
-        summary = run(compiled, registry=registry, watch=watch, fresh=fresh, extend=extend)
-    conclude(summary, compiled.plan, json=json)
+    if part is None:
+        conclude(summary, compiled.plan, json=json)
+    else:
+        console.print_slice(part, shards, compiled.plan, json=json)
 
 
 def conclude(summary: Summary, plan: Plan, *, json: bool) -> None:

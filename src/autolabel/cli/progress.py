@@ -31,14 +31,18 @@ class Tally(Watch):
         self.console = console
         self.states: Counter[str] = Counter()
         self.boxes = self.recalled = 0
+        self.began = time.monotonic()
 
     def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
         """Start counting anew."""
         self.states.clear()
         self.boxes = self.recalled = 0
+        self.began = time.monotonic()
 
     def row(self, done: Done) -> None:
         """Count a row."""
+        if not self.states:  # loading a model takes its time: rates count from the first row
+            self.began = time.monotonic()
         self.states[done.state] += 1
         self.boxes += len(done.rounds)
         self.recalled += done.recalled
@@ -48,6 +52,11 @@ class Tally(Watch):
         failed = self.states["failed"]
         kept = f", {self.recalled:,} rows from kept candidates" if self.recalled else ""
         return f"{self.boxes:,} boxes" + (f", {failed:,} failed" if failed else "") + kept
+
+    @property
+    def rate(self) -> float:
+        """Rows a second since the first one, by all workers together."""
+        return sum(self.states.values()) / max(time.monotonic() - self.began, 1e-3)
 
 
 class Bars(Tally):
@@ -84,7 +93,7 @@ class Bars(Tally):
         """Move the bar on."""
         super().row(done)
         assert self.task is not None, "a stage starts before its rows"
-        self.progress.update(self.task, advance=1, told=self.told())
+        self.progress.update(self.task, advance=1, told=f"{self.told()}, {self.rate:.2f} a second")
 
 
 class Lines(Tally):
@@ -94,28 +103,24 @@ class Lines(Tally):
         super().__init__(console)
         self.name = ""
         self.total = self.done = 0
-        self.last = self.began = time.monotonic()
+        self.last = time.monotonic()
 
     def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
         """Say what is to do."""
         super().stage_started(plan, stage, rows=rows, left=left)
         self.name, self.total, self.done = stage.name, rows, rows - left
-        self.last = self.began = time.monotonic()
+        self.last = time.monotonic()
         self.say(f"{left:,} of {rows:,} rows to label on {plan.execution.places}")
 
     def row(self, done: Done) -> None:
         """Say how far it is, now and then."""
-        if not self.states:  # loading a model takes its time: rates count from the first row
-            self.began = time.monotonic()
         super().row(done)
         self.done += 1
         if time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
-            rate = sum(self.states.values()) / max(self.last - self.began, 1e-6)
-            left = (self.total - self.done) / rate
-            self.say(
-                f"{self.done:,} of {self.total:,} rows, {self.told()}, {rate:.2f} a second, about {left:,.0f} s left"
-            )
+            left = (self.total - self.done) / self.rate
+            told = f"{self.told()}, {self.rate:.2f} a second, about {left:,.0f} s left"
+            self.say(f"{self.done:,} of {self.total:,} rows, {told}")
 
     def stage_finished(self, stage: Stage) -> None:
         """Say what was found."""

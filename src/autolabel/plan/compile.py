@@ -90,7 +90,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         output=output,
         report=spec.report,
         visualize=spec.visualize,
-        notices=tuple(spec.notices),
+        notices=(*spec.notices, *devices.fallback(spec.devices, execution.workers)),
         ontology=ontology,
     )
     return Compiled(plan, ordered, key, shard_size)

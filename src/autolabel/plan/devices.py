@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autolabel.errors import MachineError
-
-log = logging.getLogger(__name__)
 
 Devices = str | Sequence[int]
 
@@ -28,16 +25,19 @@ def resolve(asked: Devices) -> list[str]:
         raise MachineError("no Apple GPU (mps) is there", hint="say devices=cpu, or devices=auto to take what there is")
     count = cuda_count()
     if asked == "auto":
-        fallback = "mps" if mps_there() else "cpu"
-        if not count:
-            log.info("devices: auto finds no GPU that CUDA can use; taking %s", fallback)
-        return [f"cuda:{index}" for index in range(count)] or [fallback]
+        return [f"cuda:{index}" for index in range(count)] or ["mps" if mps_there() else "cpu"]
     missing = [index for index in asked if int(index) >= count]
     if missing:
         there = f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0 only" if count else "no GPU that CUDA can use"
         message = f"asked for GPU {', '.join(map(str, missing))}, but this machine has {there}"
         raise MachineError(message, hint="say devices=cpu, or devices=auto to take what there is")
     return [f"cuda:{index}" for index in asked]
+
+
+def fallback(asked: Devices, taken: Sequence[str]) -> Iterator[str]:
+    """Yield a notice where ``auto`` found no GPU and took what there is."""
+    if asked == "auto" and "cpu" in taken:
+        yield "devices: auto finds no GPU, and takes the CPU"
 
 
 def cuda_count() -> int:

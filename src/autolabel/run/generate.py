@@ -24,8 +24,8 @@ from autolabel.run.settle import refuse_foreign, settle
 from autolabel.run.slices import Slice, alone, check_complete, entered
 from autolabel.run.store import RunStore, publish
 from autolabel.run.summary import Summary, summarise
-from autolabel.run.watch import Watch
-from autolabel.run.work import StartStage
+from autolabel.run.watch import Once, Watch
+from autolabel.run.work import StartStage, done
 from autolabel.storage import Location
 from autolabel.types import Instances, Reason
 
@@ -99,17 +99,18 @@ def run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard]
     missing = [shard for shard in store.missing(plan, stage) if shard.index in mine]
     rows, left = (sum(shard.rows for shard in some) for some in (shards, missing))
     watch.stage_started(plan, stage, rows=rows, left=left)
-    crashed = run_tasks(plan, stage, [(shard.index, None) for shard in missing], watch=watch)
+    tell = Once(watch.row)
+    crashed = run_tasks(plan, stage, [(shard.index, None) for shard in missing], tell=tell)
     for (index, _), crash in crashed:
         if isinstance(crash, Crash):
-            isolate(store, plan, stage, plan.shards[index], watch=watch)
+            isolate(store, plan, stage, plan.shards[index], tell=tell)
     watch.stage_finished(stage)
 
 
-def run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, watch: Watch) -> list[tuple[Any, Any]]:
+def run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, tell: Once) -> list[tuple[Any, Any]]:
     """Run tasks on the plan's workers and return what each came to."""
-    start = StartStage(plan.results_dir, stage.index)
-    with closing(executor(plan.execution).map(tasks, start, emit=watch.row)) as results:  # type: ignore[type-var]
+    start = StartStage(plan.results_dir, stage.index, logs=plan.execution.executor != "inline")
+    with closing(executor(plan.execution).map(tasks, start, emit=tell)) as results:  # type: ignore[type-var]
         return list(results)
 
 
@@ -122,15 +123,17 @@ def executor(execution: Execution) -> Executor:
     return Processes(execution.workers, execution.threads)
 
 
-def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, watch: Watch) -> None:
+def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, tell: Once) -> None:
     """Label a shard that kills its workers row by row; the row that does it is recorded as failed."""
-    outcomes = dict(run_tasks(plan, stage, [(shard.index, row) for row in range(shard.rows)], watch=watch))
+    outcomes = dict(run_tasks(plan, stage, [(shard.index, row) for row in range(shard.rows)], tell=tell))
     lines = []
     for row, text in enumerate(store.rows(shard)):
         outcome = outcomes[shard.index, row]
         if isinstance(outcome, Crash):
             labels = inputs.decode(text).labels(plan.classes)
             reason = Reason(code="worker_crash", message=outcome.message)
-            outcome = record.encode(replace(labels, instances=Instances.empty(), reason=reason), plan.digest)
+            failed = replace(labels, instances=Instances.empty(), reason=reason)
+            tell(done(failed, shard=shard.index, row=row))
+            outcome = record.encode(failed, plan.digest)
         lines.append(outcome + b"\n")
     publish(store.shard(stage, shard.index), lines, name="shard")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -25,8 +26,9 @@ from autolabel.types import Instances, Labels, Reason, Sample
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[Labels, bool], None]
-"""Told of every row that is done, and whether kept candidates answered all that it asks."""
+Progress = Callable[[int, Labels, bool], None]
+"""Told of every row that is done: its position, its labels, whether kept candidates answered all that it asks."""
+
 Loaded = tuple[int, Any]
 
 
@@ -68,8 +70,10 @@ class Worker:
     def wake(self) -> None:
         """Load the labeler's weights, unless they are."""
         if not self.loaded:
+            began = time.monotonic()
             self.labeler.load(self.device)
             self.loaded = True
+            log.info("%s is loaded on %s after %.1f s", self.stage.name, self.device, time.monotonic() - began)
 
     def label(self, shard: Shard, *, progress: Progress) -> None:
         """Label a shard and publish its file."""
@@ -82,12 +86,12 @@ class Worker:
         done = list(rows)
         self.recalled.clear()
         usable = [position for position, row in enumerate(rows) if self.has_work(row)]
-        for row in rows:
+        for position, row in enumerate(rows):
             if not self.has_work(row):
-                progress(row, False)
+                progress(position, row, False)
         for position, outcome in self.outcomes(rows, usable):
             done[position] = concluded(rows[position], outcome)
-            progress(done[position], position in self.recalled)
+            progress(position, done[position], position in self.recalled)
             reach("row.labelled")
         if self.candidates is not None:
             self.candidates.flush()

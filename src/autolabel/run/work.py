@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import socket
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import autolabel
+from autolabel.errors import MachineError
 from autolabel.executors.executor import Emit
+from autolabel.plan.model import Plan
 from autolabel.registry import discover
+from autolabel.run.logs import keep_log
 from autolabel.run.shard import Worker
 from autolabel.run.store import RunStore
 from autolabel.storage import at
 from autolabel.types import Labels
+
+log = logging.getLogger(__name__)
 
 Task = tuple[int, int | None]
 """(shard, None) labels and publishes a shard; (shard, row) labels one row of it and returns its line."""
@@ -18,8 +28,10 @@ Task = tuple[int, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One row as progress shows it."""
+    """One row as progress shows it: the ``row``-th of its shard."""
 
+    shard: int
+    row: int
     state: str
     code: str
     rounds: tuple[tuple[str, int], ...]
@@ -28,14 +40,16 @@ class Done:
     """Whether kept candidates answered all that the row asks."""
 
 
-def done(row: Labels, recalled: bool) -> Done:
+def done(labels: Labels, recalled: bool = False, *, shard: int, row: int) -> Done:
     """Summarise a row."""
-    found = row.instances
+    found = labels.instances
     pairs = zip(found.labels.tolist(), found.rounds.tolist(), strict=True)
     return Done(
-        row.state,
-        row.reason.code if row.reason else "",
-        tuple((row.prompt.phrases[label], round) for label, round in pairs),
+        shard,
+        row,
+        labels.state,
+        labels.reason.code if labels.reason else "",
+        tuple((labels.prompt.phrases[label], round) for label, round in pairs),
         recalled,
     )
 
@@ -46,22 +60,40 @@ class StartStage:
 
     root: str
     stage: int
+    logs: bool
+    """Whether the worker is a process of its own, with a log of its own."""
 
     def __call__(self, device: str, emit: Emit) -> Any:
         """Make the stage's labeler and return what labels a task; weights are loaded when a task first needs them."""
-        plan = RunStore(at(self.root)).read_plan()
-        assert plan is not None, "the driver writes the plan before it starts workers"
+        root = at(self.root)
+        if self.logs and isinstance(root, Path):
+            keep_log(root)
+        plan = plan_of(RunStore(root))
         worker = Worker.make(plan, plan.stages[self.stage], device=device, registry=discover())
 
-        def tell(row: Labels, recalled: bool) -> None:
-            emit(done(row, recalled))
-
         def work(task: Task) -> bytes | None:
-            shard, row = task
-            if row is None:
-                worker.label(plan.shards[shard], progress=tell)
-                return None
-            rows = worker.before(plan.shards[shard])[row : row + 1]
-            return worker.lines(rows, progress=tell)[0]
+            index, only = task
+            shard, began = plan.shards[index], time.monotonic()
+
+            def tell(row: int, labels: Labels, recalled: bool) -> None:
+                emit(done(labels, recalled, shard=index, row=row if only is None else only))
+
+            if only is not None:
+                return worker.lines(worker.before(shard)[only : only + 1], progress=tell)[0]
+            worker.label(shard, progress=tell)
+            log.info("shard %d: %d rows in %.1f s", index, shard.rows, time.monotonic() - began)
+            return None
 
         return work
+
+
+def plan_of(store: RunStore) -> Plan:
+    """Read the plan; raises MachineError where this machine does not see it, or has another autolabel."""
+    plan = store.read_plan()
+    if plan is None:
+        hint = "results_dir, images and weights must be on storage that all machines see"
+        raise MachineError(f"{socket.gethostname()} sees no plan in {store.root}", hint=hint)
+    if plan.autolabel != autolabel.__version__:
+        told = f"{socket.gethostname()} has autolabel {autolabel.__version__}, the plan is of {plan.autolabel}"
+        raise MachineError(told, hint="install the same version on all machines")
+    return plan
