@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,24 @@ CPUS = 2
 STORE = 80 * 2**20
 
 
+PORTS = ("metrics_agent_port", "runtime_env_agent_port", "dashboard_agent_listen_port", "metrics_export_port")
+"""Ports that a node waits 15 s for its own helpers to choose, unless it is told them."""
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_raylet_start_wait_time_s": "150",
+    "RAY_agent_register_timeout_ms": "150000",
+}
+"""A start with few processes, which may take its time on a busy machine."""
+
+
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("", 0))
+        return int(tried.getsockname()[1])
+
+
 class Loopback:
     """A head and one more node, both on this machine."""
 
@@ -40,16 +59,10 @@ class Loopback:
         self.join()
 
     def add(self, **options: Any) -> Any:
-        """Add a node; Ray gives up after 30 s, which is too soon on a busy machine."""
-        for tries in (1, 2, 3):
-            try:
-                return self.cluster.add_node(
-                    num_cpus=CPUS, object_store_memory=STORE, include_log_monitor=False, wait=False, **options
-                )
-            except Exception as error:
-                if tries == 3 or "timed out during startup" not in str(error):
-                    raise
-        return None
+        """Add a node."""
+        ports = {name: free_port() for name in PORTS}
+        given = {"num_cpus": CPUS, "object_store_memory": STORE, "include_log_monitor": False, **ports, **options}
+        return self.cluster.add_node(wait=False, **given)
 
     def join(self) -> None:
         """Let the second node join, where it is not there."""
@@ -82,9 +95,8 @@ def actors() -> list[psutil.Process]:
 def loopback(hazards_path: str) -> Iterator[Loopback]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", hazards_path)
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_enable_worker_prestart", "0")
-        patch.setenv("RAY_prestart_worker_first_driver", "0")
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
         made = Loopback()
         yield made
         made.cluster.shutdown()
