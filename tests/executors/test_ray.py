@@ -13,7 +13,6 @@ import pytest
 
 from autolabel.errors import MachineError
 from autolabel.plan.compile import compile_plan
-from autolabel.plan.model import Execution
 from autolabel.registry import discover
 from autolabel.run.generate import generate
 from autolabel.run.ledger import read_labels
@@ -35,10 +34,8 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
-    "RAY_raylet_start_wait_time_s": "150",
-    "RAY_agent_register_timeout_ms": "150000",
 }
-"""A start with few processes, which may take its time on a busy machine."""
+"""A start with few processes."""
 
 
 def free_port() -> int:
@@ -59,10 +56,16 @@ class Loopback:
         self.join()
 
     def add(self, **options: Any) -> Any:
-        """Add a node."""
-        ports = {name: free_port() for name in PORTS}
-        given = {"num_cpus": CPUS, "object_store_memory": STORE, "include_log_monitor": False, **ports, **options}
-        return self.cluster.add_node(wait=False, **given)
+        """Add a node; a machine that is busy may take more than the 15 s that Ray gives a node to start."""
+        for tries in range(4):
+            ports = {name: free_port() for name in PORTS}
+            given = {"num_cpus": CPUS, "object_store_memory": STORE, "include_log_monitor": False, **ports, **options}
+            try:
+                return self.cluster.add_node(wait=False, **given)
+            except Exception as error:
+                if tries == 3 or "timed out during startup" not in str(error):
+                    raise
+        return None
 
     def join(self) -> None:
         """Let the second node join, where it is not there."""
@@ -196,16 +199,3 @@ def test_no_cluster_is_told_with_what_to_do(hazards_path: str, tmp_path: Path) -
     mapping = spec(tmp_path, ["a"], executor="ray", ray={"address": "127.0.0.1:1"})
     with pytest.raises(MachineError, match=r"no Ray cluster at '127.0.0.1:1'.*\n.*ray start --head"):
         run(mapping)
-
-
-def test_requests_follow_from_devices(hazards_path: str, tmp_path: Path) -> None:
-    def asked(devices: Any, **changes: Any) -> Execution:
-        mapping = spec(tmp_path, ["a"], executor="ray", **changes) | {"devices": devices}
-        registry = discover()
-        return compile_plan(
-            spec_from_mapping(mapping, root=tmp_path, registry=registry), registry=registry
-        ).plan.execution
-
-    found = asked([0, 1, 2], workers_per_device=2, threads=3)
-    assert found.cluster is not None
-    assert (found.cluster.workers, found.cluster.num_gpus, found.cluster.num_cpus, found.threads) == (6, 0.5, 3, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from autolabel.data.inputs import Input, decode
 from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.plan import model
 from autolabel.plan.compile import Compiled, compile_plan
-from autolabel.plan.devices import resolve, threads_per_worker
+from autolabel.plan.devices import cuda_count, resolve, threads_per_worker
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import Fingerprint, cut
 from autolabel.registry import Registry
@@ -231,6 +232,92 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(
     monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: there)
     with pytest.raises(MachineError, match=f"asked for GPU 5, but this machine has {text}.*\n.*devices=cpu"):
         resolve([0, 5] if there else [5])
+
+
+def test_auto_says_that_it_takes_the_cpu(registry: Registry, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: False)
+    monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 0)
+    assert compiled(registry, photos, devices="auto").plan.notices == ("devices: auto finds no GPU, and takes the CPU",)
+    assert compiled(registry, photos, devices="cpu").plan.notices == ()
+    monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 1)
+    plan = compiled(registry, photos, devices="auto").plan
+    assert (plan.execution.workers, plan.notices) == (("cuda:0",), ())
+
+
+@pytest.mark.parametrize(
+    ("tao", "cuda", "expected"), [("1,2", None, "1,2"), ("1,2", "0", "0"), (None, "0", "0"), (None, None, None)]
+)
+def test_taos_variable_counts_where_cudas_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, tao: str | None, cuda: str | None, expected: str | None
+) -> None:
+    for name, value in (("TAO_VISIBLE_DEVICES", tao), ("CUDA_VISIBLE_DEVICES", cuda)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    cuda_count()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == expected
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_mps_is_taken_where_it_is_there_and_refused_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 0)
+    monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: True)
+    assert (resolve("mps"), resolve("auto")) == (["mps"], ["mps"])
+    monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: False)
+    with pytest.raises(MachineError, match=r"no Apple GPU.*\n.*devices=auto"):
+        resolve("mps")
+
+
+@pytest.mark.parametrize(
+    ("devices", "run", "workers", "executor"),
+    [
+        ("cpu", {}, ("cpu",), "inline"),
+        ("cpu", {"workers_per_device": 2}, ("cpu", "cpu"), "processes"),
+        ([1, 0], {}, ("cuda:1", "cuda:0"), "processes"),
+        ([1], {"workers_per_device": 2}, ("cuda:1", "cuda:1"), "processes"),
+        ([1], {"executor": "processes"}, ("cuda:1",), "processes"),
+    ],
+)
+def test_workers_follow_from_devices(
+    registry: Registry,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    devices: Any,
+    run: dict[str, Any],
+    workers: tuple[str, ...],
+    executor: str,
+) -> None:
+    monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 2)
+    monkeypatch.setattr("autolabel.plan.devices.cores", lambda: 8)
+    execution = compiled(registry, photos, devices=devices, run=run).plan.execution
+    assert (execution.workers, execution.executor, execution.threads) == (workers, executor, 8 // len(workers))
+
+
+@pytest.mark.parametrize(
+    ("devices", "run", "expected"),
+    [
+        ("auto", {}, (None, 1.0, 1.0, True)),
+        ("auto", {"workers_per_device": 2}, (None, 1.0, 0.5, True)),
+        ("cpu", {"threads": 3}, (None, 3.0, 0.0, False)),
+        ([0, 1, 2], {}, (3, 1.0, 1.0, False)),
+        ([0, 1, 2], {"workers_per_device": 2, "ray": {"num_cpus": 4.0}}, (6, 4.0, 0.5, False)),
+        ("auto", {"ray": {"workers": 5, "num_gpus": 0.25}}, (5, 1.0, 0.25, False)),
+    ],
+)
+def test_what_ray_is_asked_for_follows_from_devices(
+    registry: Registry, photos: Path, devices: Any, run: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    execution = compiled(registry, photos, devices=devices, run={"executor": "ray", **run}).plan.execution
+    asked = execution.cluster
+    assert asked is not None
+    assert (asked.workers, asked.num_cpus, asked.num_gpus, asked.fall_back) == expected
+    assert execution.workers == ()
+
+
+@pytest.mark.parametrize(("devices", "ray"), [("mps", {}), ("cpu", {"num_gpus": 1.0})])
+def test_what_no_cluster_has_is_refused(registry: Registry, photos: Path, devices: str, ray: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"devices: found .* on a Ray cluster wanted auto, cpu or GPU numbers"):
+        compiled(registry, photos, devices=devices, run={"executor": "ray", "ray": ray})
 
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
