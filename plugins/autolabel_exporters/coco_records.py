@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.types import Image, Labels, Rle
+from autolabel.types.polygons import keyhole, parts
 from autolabel_exporters.json_stream import finite
 from autolabel_exporters.numbering import Numbering, given_of
-from autolabel_exporters.rings import keyhole, parts
 from autolabel_exporters.rows import SCALES, by_image, rounded
 
 Segmentation = Literal["rle", "polygons"]

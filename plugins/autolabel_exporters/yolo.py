@@ -13,9 +13,9 @@ from autolabel.errors import DataError
 from autolabel.paths import SpecPath
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
+from autolabel.types.polygons import joined, parts
 from autolabel_exporters.file_names import split_ending
 from autolabel_exporters.per_image import survey, walk, write_text
-from autolabel_exporters.rings import joined, parts
 from autolabel_exporters.rows import Found
 
 

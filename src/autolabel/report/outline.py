@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import numpy.typing as npt
 
 from autolabel.types import Rle
+from autolabel.types.polygons import rings
 from autolabel.types.runs import expand
 
 Bool = npt.NDArray[np.bool_]
@@ -64,48 +63,22 @@ def sampled(runs: Int64, height: int, columns: Int64, rows: Int64) -> Bool:
 
 
 def loops(inside: Bool) -> list[Points]:
-    """Return the closed borders of an (H, W) grid as (N, 2) corners ``x y``; holes are loops of their own."""
-    after: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-    for start, end in borders(np.pad(inside, 1)):
-        for a, b in zip(start.tolist(), end.tolist(), strict=True):
-            after[a[0], a[1]].append((b[0], b[1]))
-    out = []
-    while after:
-        start_corner = next(iter(after))
-        corners, corner = [start_corner], step_from(after, start_corner)
-        while corner != start_corner:
-            corners.append(corner)
-            corner = step_from(after, corner)
-        out.append(np.asarray(corners, np.float64))
-    return out
+    """Return the closed borders of an (H, W) grid as (N, 2) corners ``x y``, one for every side of a cell on them."""
+    return [stepped(ring).astype(np.float64) for ring in rings(inside)]
 
 
-def borders(padded: Bool) -> list[tuple[Int64, Int64]]:
-    """Return the sides of cells that have the outside beyond them, clockwise: (starts, ends), each (N, 2) ``x y``."""
-    out = []
-    for shift, axis, start, end in (
-        (1, 0, (0, 0), (1, 0)),
-        (-1, 1, (1, 0), (1, 1)),
-        (-1, 0, (1, 1), (0, 1)),
-        (1, 1, (0, 1), (0, 0)),
-    ):
-        cells = np.argwhere(padded & ~np.roll(padded, shift, axis))[:, ::-1] - 1
-        out.append((cells + start, cells + end))
-    return out
+def stepped(ring: Int64) -> Int64:
+    """Return a closed ring of straight edges with all the corners that lie on these, one unit apart."""
+    edges = np.roll(ring, -1, axis=0) - ring
+    lengths = np.abs(edges).sum(axis=1)
+    steps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    corners: Int64 = np.repeat(ring, lengths, axis=0) + np.repeat(np.sign(edges), lengths, axis=0) * steps[:, None]
+    return corners
 
 
 def middles(loop: Points) -> Points:
     """Return the middles of a closed loop's sides: those of a slanting staircase lie on a line."""
     return (loop + np.roll(loop, -1, axis=0)) / 2
-
-
-def step_from(after: dict[tuple[int, int], list[tuple[int, int]]], corner: tuple[int, int]) -> tuple[int, int]:
-    """Use up one border that leaves a corner and return where it leads."""
-    ends = after[corner]
-    end = ends.pop()
-    if not ends:
-        del after[corner]
-    return end
 
 
 def simplified(loop: Points) -> Points:

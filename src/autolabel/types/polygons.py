@@ -25,14 +25,18 @@ def parts(mask: npt.NDArray[np.bool_]) -> list[Part]:
 
     Filled by the even-odd rule at pixel centres, the rings give the mask back exactly.
     """
-    inside = np.pad(mask, 1)
-    rings = trace(*corners(inside))
-    outers = [ring for ring in rings if starts_inside(inside, ring)]
+    inside, found = np.pad(mask, 1), rings(mask)
+    outers = [ring for ring in found if starts_inside(inside, ring)]
     holes: list[list[Points]] = [[] for _ in outers]
-    for ring in rings:
+    for ring in found:
         if not starts_inside(inside, ring):
             holes[parent(outers, ring)].append(ring)
     return [Part(outer, tuple(own)) for outer, own in zip(outers, holes, strict=True)]
+
+
+def rings(mask: npt.NDArray[np.bool_]) -> list[Points]:
+    """Return the borders of an (H, W) mask, those of parts and of holes alike, from top to bottom."""
+    return trace(*corners(np.pad(mask, 1)))
 
 
 def keyhole(part: Part) -> Points:
@@ -78,7 +82,7 @@ def trace(points: Points, by_column: npt.NDArray[np.intp]) -> list[Points]:
     along_column[by_column] = by_column[np.arange(len(points)) ^ 1]
     down = along_column.tolist()
     waiting = [True] * len(points)
-    rings = []
+    found = []
     for start in range(len(points)):
         ring, place = [], start
         while waiting[place]:
@@ -87,8 +91,8 @@ def trace(points: Points, by_column: npt.NDArray[np.intp]) -> list[Points]:
             ring += [place, other]
             place = down[other]
         if ring:
-            rings.append(points[ring])
-    return rings
+            found.append(points[ring])
+    return found
 
 
 def starts_inside(inside: npt.NDArray[np.bool_], ring: Points) -> bool:

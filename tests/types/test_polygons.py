@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
-from autolabel_exporters.rings import Points, joined, keyhole, parts
+from autolabel.types.polygons import Points, joined, keyhole, parts
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -52,8 +50,10 @@ def test_pycocotools_fills_keyholes_alike(mask: npt.NDArray[np.bool_]) -> None:
         assert np.array_equal(by_pycocotools([keyhole(part) for part in found], mask.shape), mask)
 
 
-def test_a_hole_belongs_to_the_part_around_it(shapes: Any) -> None:
-    mask = shapes["hole"] | shapes["parts"]
+def test_a_hole_belongs_to_the_part_around_it() -> None:
+    mask = np.zeros((60, 80), bool)
+    mask[30:50, 10:40] = mask[5:15, 40:50] = mask[8:12, 60:70] = True
+    mask[36:42, 20:30] = False
     mask[38:40, 23:27] = True
     found = parts(mask)
     assert [len(part.holes) for part in found] == [0, 0, 1, 0]
