@@ -12,7 +12,7 @@ SHARD_BYTES = 150
 """What one shard takes in the memory of whoever has read the plan: a struct of four numbers, and its place."""
 
 SORTING = 3
-"""How many times CHUNK sorting takes, beside the rest: seen while a million rows were planned."""
+"""How many times CHUNK sorting takes, beside the rest: seen when a million rows were planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
