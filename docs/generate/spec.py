@@ -22,6 +22,8 @@ NAMES = {
     "DataSpec": "`data`",
     "ClassSpec": "`data.classes.NAME`",
     "StageSpec": "`stages[]`",
+    "CombineSpec": "`stages[].combine`",
+    "TilesSpec": "`stages[].tiles`",
     "RunSpec": "`run`",
     "OutputSpec": "`output`",
     "FilterSpec": "`output.filter`",

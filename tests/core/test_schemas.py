@@ -35,6 +35,7 @@ def examples() -> list[Labels]:
         masks=[Rle((4, 6), "0000"), None],
         given=[{"id": 7, "note": [1, {"x": None}]}, {}],
         asked=["puppy", None],
+        sources=[("one", "two"), ()],
     )
     return [
         Labels(image=image, prompt=prompt, instances=found, caption_index=1, notes=("n",)),

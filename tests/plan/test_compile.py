@@ -141,6 +141,32 @@ def test_phrases_count_towards_the_text_of_the_model(registry: Registry, photos:
         compiled(registry, photos, data={"images": [str(photos)], "classes": classes}, stages=[stage])
 
 
+def test_members_and_tiles_are_part_of_the_plan(registry: Registry, photos: Path) -> None:
+    def of(**stage: Any) -> Plan:
+        return compiled(registry, photos, stages=[stage]).plan
+
+    several = {"labelers": [{"type": "colors"}, {"type": "colors", "min_side": 9}]}
+    one, two = of(labeler={"type": "colors"}), of(**several)
+    plans = [
+        one,
+        two,
+        of(**several, combine={"type": "vote"}),
+        of(**several, combine={"iou": 0.6}),
+        of(labeler={"type": "colors"}, tiles={}),
+        of(labeler={"type": "colors"}, tiles={"size": 100}),
+    ]
+    assert len({plan.digest for plan in plans}) == len(plans)
+    assert [member.params["min_side"] for member in two.stages[0].members] == [3, 9]
+    assert (one.stages[0].most_passes, two.stages[0].most_passes, plans[4].stages[0].most_passes) == (5, 10, None)
+    assert model.decode(model.encode(plans[2]), file="plan.json") == plans[2]
+    assert model.decode(model.encode(plans[4]), file="plan.json") == plans[4]
+    mal = {"type": "mal", "checkpoint": "tiny-mal"}
+    with pytest.raises(SpecError, match=r"stages\[0\]\.labelers\[1\]: 'mal' takes boxes"):
+        of(labelers=[{"type": "colors"}, mal])
+    with pytest.raises(SpecError, match=r"stages\[1\]\.tiles: 'mal' takes boxes"):
+        compiled(registry, photos, stages=[{"labeler": {"type": "colors"}}, {"labeler": mal, "tiles": {}}])
+
+
 def test_a_moved_data_set_keeps_its_digest(registry: Registry, photos: Path) -> None:
     before = compiled(registry, photos).plan.digest
     moved = photos.rename(photos.parent / "moved")

@@ -83,6 +83,39 @@ def test_boxes_carry_the_class_and_the_phrase_that_found_them(registry: Registry
     assert [category["name"] for category in annotations["categories"]] == ["warm", "blue"]
 
 
+def test_several_labelers_vote(registry: Registry, photos: Path) -> None:
+    """The second sees nothing below 25 pixels, so that only blue has two supporters."""
+    stage = {
+        "labelers": [{"type": "colors"}, {"type": "colors", "min_side": 20}],
+        "combine": {"type": "vote", "votes": 2},
+        "scheduler": {"type": "fixed", "rounds": [{"conf_threshold": 0.6}, {"conf_threshold": 0.4}]},
+        "ask": "all",
+    }
+    summary = run(registry, mapping(photos, stages=[stage]))
+    assert dict(summary.found) == {("blue", 1): 5}
+    root = photos.parent / "run"
+    row = json.loads((root / "labels.jsonl").read_text().splitlines()[0])
+    assert [one["sources"] for one in row["instances"]] == [["colors", "colors-2"]]
+    assert (root / "stages" / "0-consensus").is_dir()
+    both = mapping(photos, stages=[{**stage, "combine": {}}], results_dir=str(photos.parent / "union"))
+    assert dict(run(registry, both).found) == {("red", 0): 5, ("blue", 1): 5}
+    row = json.loads((photos.parent / "union" / "labels.jsonl").read_text().splitlines()[0])
+    assert {one["phrase"]: one["sources"] for one in row["instances"]} == {
+        "red": ["colors"],
+        "blue": ["colors", "colors-2"],
+    }
+
+
+def test_tiles_of_an_image_give_its_boxes(registry: Registry, photos: Path) -> None:
+    """Tiles overlap by 24 pixels; red is 18 wide at most, and blue, 30 tall, is seen in the whole image."""
+    stage = {**mapping(photos)["stages"][0], "tiles": {"size": 48, "overlap": 0.5}}
+    summary = run(registry, mapping(photos, stages=[stage], results_dir=str(photos.parent / "tiled")))
+    assert summary.states == run(registry, mapping(photos)).states
+    texts = [(photos.parent / name / "labels.jsonl").read_text() for name in ("tiled", "run")]
+    rows = [[json.loads(line)["instances"] for line in text.splitlines()] for text in texts]
+    assert rows[0] == rows[1]
+
+
 def test_a_second_run_labels_nothing_again_and_changes_no_byte(registry: Registry, photos: Path) -> None:
     run(registry, mapping(photos))
     root = photos.parent / "run"

@@ -15,7 +15,7 @@ from rich.text import Text
 from autolabel.cli.terminal import LiteralConsole, escape_json
 
 if TYPE_CHECKING:
-    from autolabel.plan.model import Forecast, Plan, Shard
+    from autolabel.plan.model import Forecast, Plan, Shard, Stage
     from autolabel.registry import Registry
     from autolabel.run.slices import Slice
     from autolabel.run.status import Status
@@ -84,7 +84,7 @@ def print_plan(plan: Plan) -> None:
     for stage in plan.stages:
         out.print()
         out.print(Text(f"stage {stage.index}: {stage.labeler.type} -> {stage.gives}", style="bold"))
-        facts = {}
+        facts = composition(stage)
         if stage.weights.files:
             heavy = [file for file in stage.weights.files if file.name.endswith(WEIGHTS)] or list(stage.weights.files)
             facts["licence"] = stage.weights.licence
@@ -109,6 +109,18 @@ def saved(forecast: Forecast) -> str:
     passes = counted(forecast.passes, "forward pass", "forward passes")
     left = f"at most {passes}, up to {forecast.bytes / 1e6:,.1f} MB to keep" if forecast.passes else passes
     return f"{forecast.answered:,} of {counted(forecast.rows, 'row')} answered before, {left}"
+
+
+def composition(stage: Stage) -> dict[str, str]:
+    """Say which labelers a stage asks, and what they look at, where that is not one that sees images whole."""
+    facts = {}
+    if stage.members and stage.vote:
+        facts["labelers"] = ", ".join(member.type for member in stage.members)
+        facts["votes"] = f"{stage.vote.votes} of {len(stage.members)}, at an IoU of {stage.vote.iou:g}"
+    if stage.tiles:
+        besides = ", and the whole image" if stage.tiles.whole else ""
+        facts["tiles"] = f"{stage.tiles.size}x{stage.tiles.size}, overlap {stage.tiles.overlap:g}{besides}"
+    return facts
 
 
 def asked_by(plan: Plan) -> str:

@@ -58,11 +58,13 @@ class Census:
 
 
 def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> Forwards | None:
-    """Return what tells the most forward passes that a prompt can take in a stage; None for a segmenter.
+    """Return what tells the most forward passes that a prompt can take in a stage.
+
+    None for a segmenter, and for tiles, whose number depends on the image.
 
     A round that asks the same phrases reuses the candidates; with ``missing`` each new set is smaller than the last.
     """
-    if not isinstance(labeler, Detector):
+    if not isinstance(labeler, Detector) or stage.tiles is not None:
         return None
 
     @lru_cache(REMEMBERED)

@@ -13,6 +13,7 @@ import autolabel
 from autolabel import weights
 from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
+from autolabel.detectors import Consensus
 from autolabel.errors import ImageError, SpecError
 from autolabel.plan import devices, model
 from autolabel.plan.census import Census, forwards
@@ -22,13 +23,16 @@ from autolabel.plan.model import VERSION, Choice, Cluster, Execution, Plan, Stag
 from autolabel.plan.shards import Cut, Key, cut
 from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
-from autolabel.spec.model import Spec, StageSpec
+from autolabel.spec.model import Spec
+from autolabel.spec.stage import StageSpec
 from autolabel.spec.thresholds import thresholds_of
 from autolabel.storage import at
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt, Round, Size
 from autolabel.types.ontology import Ontology, expand
 
+TOGETHER = Choice(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
+"""What stands for several labelers of a stage."""
 DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
 
 
@@ -50,7 +54,8 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
     """
     check_files(spec)
-    labelers = [stage.labeler.make() for stage in spec.stages]
+    check_members(spec)
+    labelers = [stage.make() for stage in spec.stages]
     check_kinds(spec, labelers)
     check_classes(spec, labelers)
     execution = executed(spec)
@@ -133,6 +138,22 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
         raise SpecError(problems)
 
 
+def check_members(spec: Spec) -> None:
+    """Refuse several labelers in a stage unless all are detectors that give the same, and tiles for a segmenter."""
+    problems = []
+    for index, stage in enumerate(spec.stages):
+        for member, choice in enumerate(stage.choices):
+            where = ("stages", index, "labelers", member) if stage.labelers else ("stages", index, "tiles")
+            if not issubclass(choice.strategy, Detector):
+                if stage.labelers or stage.tiles:
+                    problems.append(spec.problem(where, f"{choice.name!r} takes boxes: it stands alone, without tiles"))
+            elif choice.strategy.gives != stage.choices[0].strategy.gives:
+                said = f"{choice.name!r} gives {choice.strategy.gives}, {stage.choices[0].name!r} does not"
+                problems.append(spec.problem(where, said))
+    if problems:
+        raise SpecError(problems)
+
+
 def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
     """Refuse a phrase that no caption can ask for, such as one that is longer than the model's text."""
     ontology, classes = spec.data.ontology(), spec.data.classes or ()
@@ -150,10 +171,11 @@ def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
 def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:
     """Write out a stage: literal rounds, parameters, hashes of weights."""
     written = spec.stages[index]
+    choice = chosen(written.choices[0]) if len(written.choices) == 1 else TOGETHER
     common: dict[str, Any] = {
         "index": index,
-        "name": f"{index}-{labeler.name}",
-        "labeler": chosen(written.labeler),
+        "name": f"{index}-{choice.type}",
+        "labeler": choice,
         "weights": weights_of(labeler),
         "gives": labeler.gives,
         "ask": written.ask,
@@ -162,7 +184,15 @@ def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registr
         return Stage(**common)
     rounds = literal_rounds(written)
     aggregator = chosen(written.aggregator) if written.aggregator else default_aggregator(registry)
-    return Stage(**common, rounds=rounds, aggregator=aggregator)
+    several = len(written.choices) > 1
+    return Stage(
+        **common,
+        rounds=rounds,
+        aggregator=aggregator,
+        members=tuple(chosen(choice) for choice in written.choices) if several else (),
+        vote=written.combine.vote() if several else None,
+        tiles=written.tiles.tiles() if written.tiles else None,
+    )
 
 
 def literal_rounds(stage: StageSpec) -> tuple[Round, ...]:

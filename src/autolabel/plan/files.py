@@ -35,12 +35,14 @@ def missing_data(spec: Spec) -> Iterator[Problem]:
 def missing_weights(spec: Spec) -> Iterator[Problem]:
     """Yield a problem for every stage whose weights are not there."""
     for index, stage in enumerate(spec.stages):
-        if weights.on_hub(getattr(stage.labeler.params, "checkpoint", "")):
-            continue  # may be downloaded when the plan is compiled
-        try:
-            stage.labeler.make().files()
-        except WeightsError as error:
-            yield spec.problem(("stages", index, "labeler", "checkpoint"), error.message, hint=error.hint)
+        for member, choice in enumerate(stage.choices):
+            if weights.on_hub(getattr(choice.params, "checkpoint", "")):
+                continue  # may be downloaded when the plan is compiled
+            try:
+                choice.make().files()
+            except WeightsError as error:
+                key = ("labelers", member) if stage.labelers else ("labeler",)
+                yield spec.problem(("stages", index, *key, "checkpoint"), error.message, hint=error.hint)
 
 
 def wrong_thresholds(spec: Spec) -> Sequence[Problem]:

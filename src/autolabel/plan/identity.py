@@ -8,7 +8,7 @@ from typing import Any
 
 from autolabel.plan.model import Choice, Stage
 
-AFTERWARDS = frozenset({"aggregator", "rounds", "ask"})
+AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote"})
 """What decides over a labeler's answers; all else in a stage decides what they are."""
 
 
@@ -20,6 +20,8 @@ def portable(stage: Stage) -> dict[str, Any]:
         "rounds": stage.rounds,
         "ask": stage.ask,
         "weights": [file.sha256 for file in stage.weights.files],
+        **({"members": [reduced(member) for member in stage.members], "vote": stage.vote} if stage.members else {}),
+        **({"tiles": stage.tiles} if stage.tiles else {}),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from autolabel.data.names import fault_of
+from autolabel.detectors import Tiles, Vote
 from autolabel.errors import DataError
 from autolabel.storage import Location
 from autolabel.types import Round
@@ -43,7 +44,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """One labeler with its literal rounds; a segmenter has neither rounds nor aggregator."""
+    """One labeler, or several, with literal rounds; a segmenter has neither rounds nor aggregator."""
 
     index: int
     name: str
@@ -54,7 +55,13 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     aggregator: Choice | None = None
     ask: Literal["missing", "all"] = "missing"
     most_passes: int | None = None
-    """Upper bound of forward passes over the whole run; None where boxes found earlier decide it."""
+    """Upper bound of forward passes over the whole run; None where boxes found earlier, or tiles, decide it."""
+    members: tuple[Choice, ...] = ()
+    """The detectors that are asked the same, where there are several; ``labeler`` stands for all of them."""
+    vote: Vote | None = None
+    """How many of the members must support a box; None where there is one."""
+    tiles: Tiles | None = None
+    """How images are cut for the detector; None where they are seen whole."""
 
 
 class Shard(msgspec.Struct, frozen=True, array_like=True):

@@ -54,6 +54,12 @@ def versions() -> Iterator[str]:
 def stage_card(stage: Stage) -> Html:
     """Return one stage: labeler, aggregator, rounds, weights."""
     facts: list[tuple[str, str]] = [("Labeler", strategy(stage.labeler)), ("Gives", stage.gives)]
+    facts += [("Member", strategy(member)) for member in stage.members]
+    if stage.vote:
+        facts += [("Votes", f"{stage.vote.votes} of {len(stage.members)}, at an IoU of {stage.vote.iou:g}")]
+    if stage.tiles:
+        besides = ", and the whole image" if stage.tiles.whole else ""
+        facts += [("Tiles", f"{stage.tiles.size}x{stage.tiles.size}, overlap {stage.tiles.overlap:g}{besides}")]
     if stage.aggregator:
         facts += [("Aggregator", strategy(stage.aggregator)), ("Asks", asks(stage))]
     facts += [("Licence of the weights", licence(stage.weights))]

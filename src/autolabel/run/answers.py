@@ -19,6 +19,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     scores: bytes
     labels: bytes
     masks: tuple[tuple[tuple[int, int], str] | None, ...] | None = None
+    sources: tuple[tuple[str, ...], ...] | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(Answer)
@@ -32,6 +33,7 @@ def pack(found: Instances) -> bytes:
         found.scores.astype("<f4").tobytes(),
         found.labels.astype("<i4").tobytes(),
         None if masks is None else tuple(None if mask is None else (mask.size, mask.counts) for mask in masks),
+        found.sources,
     )
     return zlib.compress(msgspec.msgpack.encode(answer), LEVEL)
 
@@ -48,4 +50,5 @@ def unpack(packed: bytes) -> Instances:
         scores=np.frombuffer(answer.scores, "<f4"),
         labels=np.frombuffer(answer.labels, "<i4"),
         masks=None if masks is None else [None if mask is None else Rle(*mask) for mask in masks],
+        sources=answer.sources,
     )

@@ -24,7 +24,8 @@ class Segmentation(msgspec.Struct, frozen=True):
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: ``bbox`` is x1 y1 x2 y2 in pixels of the upright image, ``label`` an index into ``phrases``.
 
-    ``asked`` is the phrase that found it, where that is another than the class's name.
+    ``asked`` is the phrase that found it, where that is another than the class's name; ``sources`` the labelers that
+    support it, where several were asked.
     """
 
     bbox: tuple[float, float, float, float]
@@ -35,6 +36,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     segmentation: Segmentation | None = None
     given: dict[str, Any] | None = None
     asked: str | None = None
+    sources: tuple[str, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -100,6 +102,7 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     masks = found.masks or (None,) * len(found)
     given = found.given or (None,) * len(found)
     asked = found.asked or (None,) * len(found)
+    sources = found.sources or ((),) * len(found)
     return [
         Instance(
             bbox=tuple(box),
@@ -110,9 +113,10 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
             segmentation=Segmentation(mask.size, mask.counts) if mask else None,
             given=dict(fields) if fields is not None else None,
             asked=phrase,
+            sources=names,
         )
-        for box, label, score, found_in, mask, fields, phrase in zip(
-            boxes, found.labels.tolist(), scores, found.rounds.tolist(), masks, given, asked, strict=True
+        for box, label, score, found_in, mask, fields, phrase, names in zip(
+            boxes, found.labels.tolist(), scores, found.rounds.tolist(), masks, given, asked, sources, strict=True
         )
     ]
 
@@ -146,6 +150,7 @@ def objects(written: Sequence[Instance]) -> Instances:
         masks=masks if any(masks) else None,
         given=[item.given or {} for item in written] if any(item.given is not None for item in written) else None,
         asked=[item.asked for item in written] if any(item.asked is not None for item in written) else None,
+        sources=[item.sources for item in written] if any(item.sources for item in written) else None,
     )
 
 

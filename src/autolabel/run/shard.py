@@ -11,6 +11,7 @@ from typing import Any
 
 from autolabel.data import inputs
 from autolabel.data.prefetch import prefetch
+from autolabel.detectors import Voting, composed
 from autolabel.errors import AutolabelError, ImageError
 from autolabel.images import content_hash, read_pixels
 from autolabel.plan.model import Choice, Plan, Shard, Stage
@@ -58,12 +59,13 @@ class Worker:
     @classmethod
     def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
         """Make the strategies that a stage chose; the weights are loaded when they are first needed."""
-        labeler = make(stage.labeler, "labeler", registry)
-        assert isinstance(labeler, Labeler)
+        labeler = labeler_of(stage, registry)
         annealing = None
         if stage.aggregator is not None:
             aggregator = make(stage.aggregator, "aggregator", registry)
             assert isinstance(aggregator, Aggregator)
+            if stage.vote is not None:
+                aggregator = Voting(aggregator, stage.vote)
             annealing = Annealing(stage.rounds, aggregator, stage.ask, plan.ontology)
         return cls(plan, stage, RunStore.at(plan), labeler, annealing, device, CandidateStore.of(plan, stage))
 
@@ -191,6 +193,12 @@ def content_of(row: Labels) -> str:
         return content_hash(row.image.path)
     except ImageError:
         return ""
+
+
+def labeler_of(stage: Stage, registry: Registry) -> Labeler:
+    """Make the labeler of a stage, of several members where it has them."""
+    members = [make(choice, "labeler", registry) for choice in stage.members or (stage.labeler,)]
+    return composed([member for member in members if isinstance(member, Labeler)], stage.tiles)
 
 
 def make(choice: Choice, kind: Kind, registry: Registry) -> Strategy:

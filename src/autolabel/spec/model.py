@@ -18,10 +18,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from autolabel.errors import Problem
-from autolabel.spec.choice import AggregatorChoice, ExporterChoice, LabelerChoice, SchedulerChoice
+from autolabel.spec.choice import ExporterChoice
 from autolabel.spec.data import DataSpec
 from autolabel.spec.node import Loc, Node, Place, problem
-from autolabel.spec.section import UNIQUE, Location, Name, Section, distinct, wanted
+from autolabel.spec.section import UNIQUE, Count, Location, Name, Section, distinct, wanted
+from autolabel.spec.stage import StageSpec
 
 
 def _distinct_gpus(value: str | tuple[int, ...]) -> str | tuple[int, ...]:
@@ -33,7 +34,6 @@ def _several_devices(value: object) -> object:
 
 
 Whole = Annotated[int, Field(strict=True, ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Pixels = Annotated[float, Field(strict=True, ge=0)]
 Amount = Annotated[float, Field(strict=True, ge=0)]
@@ -52,19 +52,6 @@ Thresholds = Annotated[
     Discriminator(lambda value: "file" if isinstance(value, str) else "scores"),
 ]
 Failures = Annotated[Whole | Share, wanted("a share between 0.0 and 1.0, or a whole number of images")]
-
-
-class StageSpec(Section):
-    """One labeler, with the rounds in which a detector is asked."""
-
-    labeler: LabelerChoice = Field(description="what finds boxes, or turns boxes into masks")
-    scheduler: SchedulerChoice | None = Field(None, description="thresholds of the rounds; one round at 0.5 without it")
-    aggregator: AggregatorChoice | None = Field(
-        None, description="merges the boxes of all rounds; nms at 0.7 without it"
-    )
-    ask: Literal["missing", "all"] = Field(
-        "missing", description="what later rounds ask: the phrases without a box so far, or all phrases"
-    )
 
 
 class RaySpec(Section):

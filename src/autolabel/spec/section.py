@@ -57,6 +57,7 @@ def said(loc: Loc, text: str, value: object) -> InitErrorDetails:
     return InitErrorDetails(type=PydanticCustomError("said", "{said}", {"said": text}), loc=loc, input=value)
 
 
+Count = Annotated[int, Field(strict=True, ge=1)]
 UNIQUE: JsonDict = {"uniqueItems": True}
 Location = Annotated[SpecPath, Field(min_length=1)]
 Name = Annotated[

@@ -44,6 +44,8 @@ class Instances:
     """N mappings: id, category and extra fields of the annotation a box came from, kept to the output."""
     asked: tuple[str | None, ...] | None = None
     """N phrases by which a class was asked when the box was found; an entry is None where that is the class's name."""
+    sources: tuple[tuple[str, ...], ...] | None = None
+    """N lists of the labelers that support a box, where several were asked."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -56,6 +58,7 @@ class Instances:
             "masks": self.masks,
             "given": self.given,
             "asked": self.asked,
+            "sources": self.sources,
         }
         for name, column in columns.items():
             if column is not None and len(column) != n:
@@ -75,6 +78,7 @@ class Instances:
         masks: Sequence[Rle | None] | None = None,
         given: Sequence[Mapping[str, Any]] | None = None,
         asked: Sequence[str | None] | None = None,
+        sources: Sequence[tuple[str, ...]] | None = None,
     ) -> Instances:
         """Convert anything array-like to the right dtypes; a scalar ``rounds`` counts for every box."""
         array = np.asarray(boxes, np.float32).reshape(-1, 4)
@@ -86,6 +90,7 @@ class Instances:
             masks=None if masks is None else tuple(masks),
             given=None if given is None else tuple(given),
             asked=None if asked is None else tuple(asked),
+            sources=None if sources is None else tuple(sources),
         )
 
     @classmethod
@@ -105,6 +110,7 @@ class Instances:
             masks=picked(self.masks, chosen),
             given=picked(self.given, chosen),
             asked=picked(self.asked, chosen),
+            sources=picked(self.sources, chosen),
         )
 
     @classmethod
@@ -121,6 +127,7 @@ class Instances:
             masks=joined([(part.masks, len(part)) for part in parts], None),
             given=joined([(part.given, len(part)) for part in parts], {}),
             asked=joined([(part.asked, len(part)) for part in parts], None),
+            sources=joined([(part.sources, len(part)) for part in parts], ()),
         )
 
 

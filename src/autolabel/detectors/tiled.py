@@ -1,0 +1,179 @@
+"""A detector that looks at a large image tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.strategies import Detector, Strategy
+from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
+from autolabel.weights import Licence
+
+TOUCH = 0.01
+"""How near to a tile's edge, as a share of its side, a box counts as cut by it."""
+LEAST = 2.0
+"""How near in pixels at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """How an image is cut."""
+
+    size: int
+    """Side of a tile in pixels."""
+    overlap: float
+    """What neighbours share at least, as a share of the side."""
+    whole: bool
+    """Whether the detector looks at the whole image besides."""
+    batch: int
+    """How many tiles are looked at together."""
+
+
+class Region(NamedTuple):
+    """A part of an image: half-open pixel bounds."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> Size:
+        """(height, width)."""
+        return self.bottom - self.top, self.right - self.left
+
+
+class Tiled(Detector):
+    """Asks another detector about every tile of an image, and joins what it answers; nothing is merged here.
+
+    At any time it holds the pixels of the images of a batch, and what the detector makes of a few tiles: vision
+    features are not kept from one question to the next.
+    """
+
+    name = "tiled"
+
+    def __init__(self, detector: Detector, tiles: Tiles) -> None:
+        super().__init__(Strategy.Params())
+        self.detector = detector
+        self.tiles = tiles
+        self.gives = detector.gives  # type: ignore[misc]  # a class says it once for all; this one says what that says
+
+    def load(self, device: str) -> None:
+        """Load the detector."""
+        self.detector.load(device)
+
+    def batch_key(self, size: Size) -> tuple[int, ...]:
+        """Return the same key for all: images are looked at one by one."""
+        return ()
+
+    def files(self) -> Sequence[Path]:
+        """Return the detector's files."""
+        return self.detector.files()
+
+    def licence(self) -> Licence:
+        """Return the licence of the detector's weights."""
+        return self.detector.licence()
+
+    def prepare(self, batch: Sequence[Sample]) -> Sequence[Sample]:
+        """Return the samples as they are: features of all tiles would not fit in memory."""
+        return batch
+
+    def detect(self, prepared: Sequence[Sample], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        """Return what the detector finds in the tiles of each image, in pixels of the image, tile by tile."""
+        return [self.search(sample, prompt, floor) for sample, prompt in zip(prepared, prompts, strict=True)]
+
+    def search(self, sample: Sample, prompt: Prompt, floor: float) -> Instances:
+        """Return what is found in the tiles of one image, without the boxes that are ``cut_off``."""
+        size = sample.image.size
+        parts = []
+        for batch in self.batches(regions(size, self.tiles)):
+            items = self.detector.prepare([self.detector.preprocess(crop(sample, region)) for region in batch])
+            answers = self.detector.detect(items, [prompt] * len(batch), floor)
+            for region, found in zip(batch, answers, strict=True):
+                moved = shifted(found, region, size)
+                parts.append(moved.take(~cut_off(moved, region, size, self.tiles)))
+        return Instances.concatenate(parts)
+
+    def batches(self, all_of_them: Sequence[Region]) -> Iterator[Sequence[Region]]:
+        """Yield regions of one batch key, a few at a time."""
+        for _, group in groupby(all_of_them, key=lambda region: self.detector.batch_key(region.size)):
+            alike = list(group)
+            for start in range(0, len(alike), self.tiles.batch):
+                yield alike[start : start + self.tiles.batch]
+
+    def passes(self, prompt: Prompt) -> int:
+        """Return the forward passes of one tile: how many tiles there are depends on the image."""
+        return self.detector.passes(prompt)
+
+    def counters(self) -> dict[str, int]:
+        """Return what the detector counts."""
+        return self.detector.counters()
+
+
+def regions(size: Size, tiles: Tiles) -> list[Region]:
+    """Return the tiles of an image of ``size``, row by row, and then, where it is asked for, the whole.
+
+    Neighbours overlap by ``tiles.overlap`` of a side or more; the outer ones end at the image's edges. An image that
+    fits in one tile is one region.
+    """
+    height, width = size
+    rows, columns = starts(height, tiles), starts(width, tiles)
+    side = tiles.size
+    cut = [Region(x, y, min(x + side, width), min(y + side, height)) for y in rows for x in columns]
+    return [*cut, Region(0, 0, width, height)] if tiles.whole and len(cut) > 1 else cut
+
+
+def starts(length: int, tiles: Tiles) -> list[int]:
+    """Return where tiles begin along a side of ``length`` pixels, evenly spread."""
+    room = max(length - tiles.size, 0)
+    step = max(tiles.size * (1 - tiles.overlap), 1)
+    count = int(np.ceil(room / step)) + 1
+    return [int(place) for place in np.linspace(0, room, count)]
+
+
+def crop(sample: Sample, region: Region) -> Sample:
+    """Return a region of a sample as a sample of its own; its pixels are a view."""
+    image = Image(id=sample.image.id, path=sample.image.path, size=region.size)
+    pixels = sample.pixels[region.top : region.bottom, region.left : region.right]
+    return Sample(image=image, pixels=pixels, prompt=sample.prompt, instances=Instances.empty())
+
+
+def shifted(found: Instances, region: Region, size: Size) -> Instances:
+    """Return what was found in a region, in pixels of its image of ``size``."""
+    corner = np.array([region.left, region.top] * 2, np.float32)
+    masks = None if found.masks is None else tuple(pasted(mask, region, size) for mask in found.masks)
+    return replace(found, boxes=found.boxes + corner, masks=masks)
+
+
+def pasted(mask: Rle | None, region: Region, size: Size) -> Rle | None:
+    """Return a region's mask as one of the whole image."""
+    if mask is None or region.size == size:
+        return mask
+    return Rle.from_crop(mask.decode(), left=region.left, top=region.top, size=size)
+
+
+def cut_off(found: Instances, region: Region, size: Size, tiles: Tiles) -> npt.NDArray[np.bool_]:
+    """Return which of N boxes a region's edge cuts, so that another region sees more of their objects.
+
+    A box that reaches an edge of the region inside the image is cut by it. It is left out if it is no longer, across
+    that edge, than what neighbours share, since one of them sees it whole; and however long it is where the whole image
+    is looked at, too.
+    """
+    height, width = size
+    x1, y1, x2, y2 = found.boxes.T
+    near_x, near_y = (max(TOUCH * side, LEAST) for side in (region.size[1], region.size[0]))
+    across_x = ((x1 <= region.left + near_x) & (region.left > 0)) | (
+        (x2 >= region.right - near_x) & (region.right < width)
+    )
+    across_y = ((y1 <= region.top + near_y) & (region.top > 0)) | (
+        (y2 >= region.bottom - near_y) & (region.bottom < height)
+    )
+    shared = np.inf if tiles.whole else tiles.overlap * tiles.size
+    cut: npt.NDArray[np.bool_] = (across_x & (x2 - x1 <= shared)) | (across_y & (y2 - y1 <= shared))
+    return cut

@@ -1,0 +1,90 @@
+"""A stage: what labels, and how its answers are put together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, JsonValue, StrictBool, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from autolabel.detectors import Tiles, Vote, composed
+from autolabel.spec.choice import AggregatorChoice, LabelerChoice, SchedulerChoice
+from autolabel.spec.section import Count, Section, said
+from autolabel.strategies import Labeler
+
+Overlap = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Ratio = Annotated[float, Field(strict=True, gt=0, le=1)]
+
+
+class CombineSpec(Section):
+    """How the boxes of several labelers are put together, after the aggregator has merged them."""
+
+    type: Literal["union", "vote"] = Field(
+        "union", description="union: keep what any labeler has found; vote: what enough of them have"
+    )
+    votes: Annotated[int, Field(strict=True, ge=2)] = Field(2, description="labelers that must support a box: for vote")
+    iou: Ratio = Field(0.5, description="overlap from which a labeler's box of the same label supports another one")
+
+    def vote(self) -> Vote:
+        """Return the rule; a union is a vote that one labeler decides."""
+        return Vote(iou=self.iou, votes=self.votes if self.type == "vote" else 1)
+
+
+class TilesSpec(Section):
+    """How large images are cut, so that small objects are seen at their full size."""
+
+    size: Annotated[int, Field(strict=True, ge=32)] = Field(640, description="side of a tile in pixels")
+    overlap: Overlap = Field(0.2, description="what neighbours share at least, as a share of the side")
+    whole: StrictBool = Field(True, description="look at the whole image too, for what no tile holds")
+    batch: Count = Field(4, description="tiles that a forward pass takes together")
+
+    def tiles(self) -> Tiles:
+        """Return the same for a detector."""
+        return Tiles(size=self.size, overlap=self.overlap, whole=self.whole, batch=self.batch)
+
+
+_ONE: list[JsonValue] = [
+    {"required": [one], "properties": {one: {"not": {"type": "null"}}, other: {"type": "null"}}}
+    for one, other in (("labeler", "labelers"), ("labelers", "labeler"))
+]
+
+
+class StageSpec(Section):
+    """One labeler, or several that are asked the same, with the rounds in which a detector is asked."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _ONE})
+
+    labeler: LabelerChoice | None = Field(None, description="what finds boxes, or turns boxes into masks")
+    labelers: Annotated[tuple[LabelerChoice, ...], Field(min_length=2)] | None = Field(
+        None, description="several detectors, instead of one labeler"
+    )
+    combine: CombineSpec = Field(default_factory=CombineSpec, description="how the boxes of several are put together")
+    tiles: TilesSpec | None = Field(None, description="cut large images into tiles; without it they are seen whole")
+    scheduler: SchedulerChoice | None = Field(None, description="thresholds of the rounds; one round at 0.5 without it")
+    aggregator: AggregatorChoice | None = Field(
+        None, description="merges the boxes of all rounds; nms at 0.7 without it"
+    )
+    ask: Literal["missing", "all"] = Field(
+        "missing", description="what later rounds ask: the phrases without a box so far, or all phrases"
+    )
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        given = [key for key in ("labeler", "labelers") if getattr(self, key) is not None]
+        if len(given) != 1:
+            text = f"found {' and '.join(given) or 'neither'}, wanted either labeler or labelers"
+            raise PydanticCustomError("said", "{said}", {"said": text})
+        if self.combine.type == "vote" and self.combine.votes > len(self.choices):
+            text = f"{self.combine.votes} votes are wanted of {len(self.choices)} labelers"
+            raise ValidationError.from_exception_data("stage", [said(("combine",), text, self.combine)])
+        return self
+
+    @property
+    def choices(self) -> tuple[LabelerChoice, ...]:
+        """The labelers that are chosen, one or several."""
+        return self.labelers or ((self.labeler,) if self.labeler is not None else ())
+
+    def make(self) -> Labeler:
+        """Return the stage's labeler, made of all that are chosen; these, and one that is tiled, must be detectors."""
+        members = [choice.make() for choice in self.choices]
+        return composed(members, self.tiles.tiles() if self.tiles else None)
