@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,8 @@ class Killer(Watch):
         self.most = max(self.most, len(actors()))
         if "node" not in self.killed:
             self.loopback.join()
+        if self.most <= CPUS:
+            time.sleep(0.5)  # the node's workers take their time to start
         if self.rows >= self.actor and "actor" not in self.killed:
             random.Random(self.rows).choice(actors()).kill()
             self.killed.append("actor")

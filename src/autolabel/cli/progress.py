@@ -55,8 +55,8 @@ class Tally(Watch):
 
     @property
     def rate(self) -> float:
-        """Rows a second since the first one, by all workers together."""
-        return sum(self.states.values()) / max(time.monotonic() - self.began, 1e-3)
+        """Rows a second after the first one, by all workers together; 0 before the second."""
+        return (sum(self.states.values()) - 1) / max(time.monotonic() - self.began, 1e-3)
 
 
 class Bars(Tally):
@@ -93,7 +93,8 @@ class Bars(Tally):
         """Move the bar on."""
         super().row(done)
         assert self.task is not None, "a stage starts before its rows"
-        self.progress.update(self.task, advance=1, told=f"{self.told()}, {self.rate:.2f} a second")
+        rate = f", {self.rate:.2f} a second" if self.rate else ""
+        self.progress.update(self.task, advance=1, told=self.told() + rate)
 
 
 class Lines(Tally):
@@ -118,9 +119,10 @@ class Lines(Tally):
         self.done += 1
         if time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
-            left = (self.total - self.done) / self.rate
-            told = f"{self.told()}, {self.rate:.2f} a second, about {left:,.0f} s left"
-            self.say(f"{self.done:,} of {self.total:,} rows, {told}")
+            told = f"{self.done:,} of {self.total:,} rows, {self.told()}"
+            if rate := self.rate:
+                told += f", {rate:.2f} a second, about {(self.total - self.done) / rate:,.0f} s left"
+            self.say(told)
 
     def stage_finished(self, stage: Stage) -> None:
         """Say what was found."""
