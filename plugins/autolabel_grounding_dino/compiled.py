@@ -24,7 +24,7 @@ def _attend(
     count from ``references`` (batch, queries, levels, 2 or 4): in cells of a level from points x, y in 0..1, or in
     halves of the sides from the centres of boxes x, y, width, height. ``result`` is zeros of (batch, queries, heads,
     channels), of which the queries from ``first`` to before ``last`` are filled; what lies outside a map counts as
-    zero.
+    zero. Places are computed in transformers' order, so that they are rounded alike.
     """
     heads, channels = value.shape[2:]
     levels = shapes.shape[0]
@@ -51,10 +51,12 @@ def _attend(
                     x = row[2 * (h * samples + s)]
                     y = row[2 * (h * samples + s) + 1]
                     if boxed:
-                        x *= references[b, q, level, 2] * np.float32(width) / np.float32(2 * points)
-                        y *= references[b, q, level, 3] * np.float32(height) / np.float32(2 * points)
-                    x += references[b, q, level, 0] * np.float32(width) - np.float32(0.5)
-                    y += references[b, q, level, 1] * np.float32(height) - np.float32(0.5)
+                        x = x / np.float32(points) * references[b, q, level, 2] * np.float32(0.5)
+                        y = y / np.float32(points) * references[b, q, level, 3] * np.float32(0.5)
+                    else:
+                        x, y = x / np.float32(width), y / np.float32(height)
+                    x = (references[b, q, level, 0] + x) * np.float32(width) - np.float32(0.5)
+                    y = (references[b, q, level, 1] + y) * np.float32(height) - np.float32(0.5)
                     if not (x > -1 and y > -1 and x < width and y < height):
                         continue
                     left, top = floor(x), floor(y)
@@ -75,9 +77,9 @@ def _attend(
 def _compile(function: Any) -> Any:
     """Compile once a machine; once a process where no folder for the result can be written."""
     try:
-        return numba.njit(SIGNATURE, nogil=True, fastmath=True, cache=True)(function)
+        return numba.njit(SIGNATURE, nogil=True, fastmath={"contract"}, cache=True)(function)
     except RuntimeError:
-        return numba.njit(SIGNATURE, nogil=True, fastmath=True)(function)
+        return numba.njit(SIGNATURE, nogil=True, fastmath={"contract"})(function)
 
 
 attend = _compile(_attend)

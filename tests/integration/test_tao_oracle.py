@@ -39,8 +39,17 @@ grounding_dino:
 """
 
 
+TIED = "astronaut.png"
+"""Two of its proposals are 9e-6 apart: TAO's float32 puts them in one order, exact arithmetic in the other."""
+
+
 @pytest.mark.skipif(not ORACLES.is_dir(), reason="the oracles are not here")
-def test_tao_spec_gives_tao_answer(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kernel", ["torch", "fastest"])
+def test_tao_spec_gives_tao_answer(
+    kernel: str, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kernel == "torch":  # rounds as the original does, so that the tie goes the same way
+        monkeypatch.setattr("autolabel_grounding_dino.deformable.fastest_kernel", lambda device: None)
     expected = json.loads((ORACLES / "gdino" / "expected_tao_closed_set.json").read_text())
     (tmp_path / "images").mkdir()
     for result in expected["results"]:
@@ -60,7 +69,9 @@ def test_tao_spec_gives_tao_answer(registry: Registry, tmp_path: Path) -> None:
     spec = load_spec(tmp_path / "text2box.yaml", overrides=overrides, registry=registry)
     generate(compile_plan(spec, registry=registry), registry=registry)
     found = {labels.image.id: labels for labels in read_labels(tmp_path / "run")}
-    for result in expected["results"]:
+    compared = [result for result in expected["results"] if kernel == "torch" or result["image"] != TIED]
+    assert compared
+    for result in compared:
         instances, top = found[result["image"]].instances, result["top100"]
         chosen = instances.take(instances.scores > result["conf_threshold"])
         chosen = chosen.take(np.argsort(-chosen.scores, kind="stable"))
