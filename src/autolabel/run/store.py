@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from secrets import token_hex
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from autolabel.errors import DataError
@@ -147,7 +148,7 @@ def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:
     if isinstance(path, Remote):
         put(path, pieces, name=name)
         return
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{token_hex(4)}{TEMPORARY}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -208,7 +209,7 @@ def replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
 @contextmanager
 def replace_here(path: Path, *, name: str) -> Iterator[Path]:
     """Replace a folder of this machine by renaming."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{token_hex(4)}{TEMPORARY}")
     old = path.with_name(f"{path.name}.old{TEMPORARY}")
     with writing(path):
         shutil.rmtree(temporary, ignore_errors=True)

@@ -64,7 +64,11 @@ class StartStage:
     """Whether the worker is a process of its own, with a log of its own."""
 
     def __call__(self, device: str, emit: Emit) -> Any:
-        """Make the stage's labeler and return what labels a task; weights are loaded when a task first needs them."""
+        """Make the stage's labeler and return what labels a task.
+
+        Weights are loaded first, so that a worker that cannot bear them dies without a task in hand; only where kept
+        candidates may answer everything are they loaded when a task needs them.
+        """
         root = at(self.root)
         if self.logs and isinstance(root, Path):
             keep_log(root)
