@@ -1,0 +1,74 @@
+"""Commands about what is installed: ``plugins``, ``new-plugin``, ``init``, ``schema``, ``doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autolabel.cli import console
+from autolabel.cli.options import AsJson
+
+
+def plugins(json: AsJson = False) -> None:
+    """List every strategy that installed packages offer."""
+    from autolabel import discover
+
+    console.print_plugins(discover(), json=json)
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the strategies are called in a spec.")],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", help="scheduler, aggregator, labeler or exporter; may be repeated. Default: one of each."
+        ),
+    ] = None,
+    into: Annotated[Path, typer.Option("--into", help="The folder that the package is written into.")] = Path(),
+) -> None:
+    """Write a package of strategies to start from, ready to install and test."""
+    from autolabel import discover
+    from autolabel.cli import new_plugin as writer
+    from autolabel.registry import KINDS
+
+    folder, written = writer.new_plugin(name, into, kinds=kind or KINDS, registry=discover())
+    for path in written:
+        console.out.say(str(path))
+    console.err.say(f"next: pip install -e '{folder}[test]' && pytest {folder}")
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("spec.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a commented spec to start from."""
+    from autolabel.cli import template
+
+    console.out.say(f"{template.write(path, replace=force)}: edit it, then run `autolabel validate {path}`")
+
+
+def schema(
+    write: Annotated[Path | None, typer.Option("--write", help="Write all schemas into this folder.")] = None,
+    name: Annotated[str, typer.Argument(help="spec, tao, plan or labels.")] = "spec",
+) -> None:
+    """Print a JSON Schema, or write all of them."""
+    from autolabel.cli.schemas import render, write_all
+
+    if write is not None:
+        for path in write_all(write):
+            typer.echo(path)
+    else:
+        typer.echo(render(name), nl=False)
+
+
+def doctor(json: AsJson = False) -> None:
+    """Show versions, devices and checkpoints: what to send with a question."""
+    from autolabel.cli.doctor import examine
+
+    found = examine()
+    if json:
+        console.print_json(found)
+    else:
+        console.print_facts(found)

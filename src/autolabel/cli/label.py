@@ -1,0 +1,142 @@
+"""Commands from a spec to labels: ``validate``, ``plan``, ``generate``, ``merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autolabel.cli import console
+from autolabel.cli.options import AsJson, Quiet, Run, SpecOption, Words
+from autolabel.cli.terminal import escape_json
+from autolabel.errors import SpecError
+from autolabel.storage import at
+
+if TYPE_CHECKING:
+    from autolabel.plan.model import Plan
+    from autolabel.run.summary import Summary
+
+
+def spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
+    """Tell the spec from the overrides; raises SpecError where no spec is named."""
+    words = list(words or [])
+    if option is None and (not words or ("=" in words[0] and not Path(words[0]).exists())):
+        raise SpecError("no spec is named", hint="autolabel generate -e spec.yaml; `autolabel init` writes one")
+    return (option, words) if option is not None else (words[0], words[1:])
+
+
+def load(words: list[str] | None, option: str | None) -> Any:
+    """Read the spec that a command line names, with its overrides; return it with the registry."""
+    from autolabel import discover, load_spec
+
+    path, overrides = spec_and_overrides(words, option)
+    registry = discover()
+    return load_spec(path, overrides=overrides, registry=registry), registry
+
+
+def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False) -> None:
+    """Check a spec: every problem with its place."""
+    from autolabel.plan.files import check_files
+
+    path, _ = spec_and_overrides(words, spec)
+    try:
+        loaded, _ = load(words, spec)
+        check_files(loaded)
+    except SpecError as error:
+        if not json:
+            raise
+        console.print_json(
+            {"valid": False, "problems": [problem.as_dict() for problem in error.problems], "message": str(error)}
+        )
+        raise typer.Exit(error.exit_code) from None
+    if json:
+        console.print_json({"valid": True, "problems": [], "notices": list(loaded.notices)})
+        return
+    console.notices(loaded.notices)
+    console.out.say(f"{path}: valid")
+
+
+def plan(
+    words: Words = None,
+    spec: SpecOption = None,
+    json: AsJson = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the plan to a file as well.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
+) -> None:
+    """Show what a spec would do: rounds, devices, batches, forward passes, files."""
+    from autolabel import compile_plan
+    from autolabel.plan import model
+    from autolabel.run.forecast import foretold
+
+    loaded, registry = load(words, spec)
+    made = foretold(compile_plan(loaded, registry=registry, limit=limit), registry=registry)
+    if out is not None:
+        out.write_bytes(model.encode(made))
+    if json:
+        console.out.say(escape_json(model.encode(made).decode().rstrip()))
+    else:
+        console.notices(made.notices)
+        console.print_plan(made)
+
+
+def generate(
+    words: Words = None,
+    spec: SpecOption = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N images, into results_dir/first-N.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: forget what earlier runs left here.")] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Take in images added since; keep what is labelled.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Label the I-th of N slices only; `merge` writes the rest."),
+    ] = None,
+    quiet: Quiet = False,
+    json: AsJson = False,
+) -> None:
+    """Label the images of a spec; the same command resumes after an interruption."""
+    from autolabel import compile_plan
+    from autolabel import generate as run
+    from autolabel.run.generate import generate_slice
+    from autolabel.run.slices import Slice
+
+    part = None if shard is None else Slice.parse(shard)
+    if part is not None and fresh:
+        raise SpecError(
+            "--fresh with --shard would remove what other slices have labelled", hint="empty results_dir first"
+        )
+    loaded, registry = load(words, spec)
+    compiled = compile_plan(loaded, registry=registry, limit=limit)
+    console.notices(compiled.plan.notices)
+    with console.watching(quiet=quiet) as watch:
+        if part is None:
+            summary = run(compiled, registry=registry, watch=watch, fresh=fresh, extend=extend)
+        else:
+            shards = generate_slice(compiled, part, watch=watch, extend=extend)
+    if part is None:
+        conclude(summary, compiled.plan, json=json)
+    else:
+        console.print_slice(part, shards, compiled.plan, json=json)
+
+
+def conclude(summary: Summary, plan: Plan, *, json: bool) -> None:
+    """Print what a run came to; leave with 1 where too many images failed."""
+    if json:
+        console.print_json(summary.as_dict())
+    else:
+        console.print_summary(summary, plan)
+    if summary.too_many_failures:
+        raise typer.Exit(1)
+
+
+def merge(run: Run, quiet: Quiet = False, json: AsJson = False) -> None:
+    """Write labels, exports and report of a run that was labelled in slices."""
+    from autolabel.registry import discover
+    from autolabel.run.generate import merge as finish
+
+    with console.watching(quiet=quiet) as watch:
+        summary, plan = finish(at(run), registry=discover(), watch=watch)
+    conclude(summary, plan, json=json)

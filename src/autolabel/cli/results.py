@@ -1,0 +1,129 @@
+"""Commands about a run: ``status``, ``export``, ``evaluate``, ``calibrate``, ``report``, ``apply-review``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autolabel.cli import console
+from autolabel.cli.options import AsJson, Run, Thresholds
+from autolabel.errors import SpecError
+from autolabel.storage import at
+
+
+def status(run: Run, json: AsJson = False) -> None:
+    """Tell how far a run is, while it runs or after."""
+    from autolabel.run.status import read_status
+
+    found = read_status(at(run))
+    if json:
+        console.print_json(found.as_dict())
+    else:
+        console.print_status(found)
+
+
+def export(
+    run: Run,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="FORMAT KEY=VALUE", help="The exporter's name, then its parameters.")
+    ] = None,
+    format: Annotated[str | None, typer.Option("-f", "--format", help="The exporter's name.")] = None,
+    thresholds: Thresholds = None,
+) -> None:
+    """Write a finished run's labels in another format."""
+    from autolabel import discover
+    from autolabel.run.export import export_run
+
+    words = list(words or [])
+    if format is None:
+        if not words or "=" in words[0]:
+            raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
+        format = words.pop(0)
+    registry = discover()
+    for path in export_run(at(run), format, words, registry=registry, thresholds=thresholds):
+        console.out.say(console.nearby(str(path)))
+    if loses := getattr(registry.get("exporter", format).strategy, "loses", ()):
+        console.notices([f"{format} does not carry: {', '.join(loses)}"])
+
+
+def evaluate(
+    run: Run,
+    gt: Annotated[str, typer.Option("--gt", metavar="FILE", help="A COCO file with the true boxes or masks.")],
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
+    thresholds: Thresholds = None,
+    plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Write plots as PNG files too.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Measure a run's labels against the truth."""
+    from autolabel import read_labels
+    from autolabel.evaluate import evaluate as measure
+    from autolabel.evaluate.plots import check_plots, write_plots
+    from autolabel.evaluate.table import render
+    from autolabel.run.select import sure_labels
+
+    if plots is not None:
+        check_plots()
+    labels = read_labels(run) if thresholds is None else sure_labels(at(run), thresholds)
+    result = measure(labels, at(gt), iou=iou)
+    if json:
+        console.print_json(result.as_dict())
+    else:
+        console.out.print(render(result))
+    for path in write_plots(result, plots) if plots is not None else ():
+        console.err.say(f"wrote {console.nearby(str(path))}")
+
+
+def calibrate(
+    run: Run,
+    gt: Annotated[
+        str,
+        typer.Option("--gt", metavar="FILE", help="A COCO file with every true box of some images, drawn at random."),
+    ],
+    precision: Annotated[
+        float, typer.Option("--precision", min=0, max=1, help="The share of right boxes to promise.")
+    ] = 0.9,
+    confidence: Annotated[
+        float, typer.Option("--confidence", min=0, max=1, help="How sure the promise of each class shall be.")
+    ] = 0.95,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
+    out: Annotated[Path, typer.Option("--out", help="The file to write; it is replaced.")] = Path("thresholds.yaml"),
+    json: AsJson = False,
+) -> None:
+    """Choose score thresholds that promise a precision, from images that a person has checked."""
+    from autolabel.evaluate.table import render_calibration
+    from autolabel.run.calibrate import calibrate_run
+
+    result = calibrate_run(at(run), at(gt), precision=precision, confidence=confidence, iou=iou, out=out)
+    if json:
+        console.print_json({**result.as_dict(), "written": str(out)})
+    else:
+        console.out.print(render_calibration(result))
+        console.out.say(console.nearby(str(out)))
+    if not result.complete:
+        raise typer.Exit(1)
+
+
+def report(
+    run: Run,
+    gt: Annotated[
+        str | None, typer.Option("--gt", metavar="FILE", help="A COCO file with the true boxes, to compare with.")
+    ] = None,
+) -> None:
+    """Write a finished run's report: one HTML file to look at, and to keep or reject boxes in."""
+    from autolabel.run.outputs import report_run
+
+    console.out.say(console.nearby(str(report_run(at(run), truth=None if gt is None else at(gt)))))
+
+
+def apply_review(
+    run: Run,
+    review: Annotated[str, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
+) -> None:
+    """Take a person's decisions in; this and later exports never overwrite them."""
+    from autolabel import discover
+    from autolabel.run.outputs import review_run
+
+    merged = review_run(at(run), at(review), registry=discover())
+    console.out.say(f"{len(merged.decisions)} decisions about {run}; its exports are written again")
