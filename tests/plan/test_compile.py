@@ -265,6 +265,14 @@ def test_auto_says_that_it_takes_the_cpu(registry: Registry, photos: Path, monke
     monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 0)
     assert compiled(registry, photos, devices="auto").plan.notices == ("devices: auto finds no GPU, and takes the CPU",)
     assert compiled(registry, photos, devices="cpu").plan.notices == ()
+    mapping = {
+        "version": 1,
+        "data": {"images": [str(photos)], "classes": ["red"]},
+        "stages": [{"labeler": {"type": "colors"}}],
+        "results_dir": str(photos.parent / "silent"),
+    }
+    silent = compile_plan(spec_from_mapping(mapping, root=photos, registry=registry), registry=registry)
+    assert silent.plan.notices == ()
     monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 1)
     plan = compiled(registry, photos, devices="auto").plan
     assert (plan.execution.workers, plan.notices) == (("cuda:0",), ())

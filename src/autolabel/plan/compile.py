@@ -73,6 +73,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     key, shard_size = labelers[0].batch_key, spec.run.shard_size
     ordered = cut(rows, key=key, shard_size=shard_size)
     results = decisive(spec, stages, inputs.classes, ontology)
+    asked = spec.devices if "devices" in spec.model_fields_set else None
     plan = Plan(
         digest=digest([VERSION, results, str(census.fingerprint)]),
         results=results,
@@ -95,7 +96,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         output=output,
         report=spec.report,
         visualize=spec.visualize,
-        notices=(*spec.notices, *devices.fallback(spec.devices, execution.workers)),
+        notices=(*spec.notices, *devices.fallback(asked, execution.workers)),
         ontology=ontology,
     )
     return Compiled(plan, ordered, key, shard_size)

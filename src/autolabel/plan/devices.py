@@ -34,8 +34,8 @@ def resolve(asked: Devices) -> list[str]:
     return [f"cuda:{index}" for index in asked]
 
 
-def fallback(asked: Devices, taken: Sequence[str]) -> Iterator[str]:
-    """Yield a notice where ``auto`` found no GPU and took what there is."""
+def fallback(asked: Devices | None, taken: Sequence[str]) -> Iterator[str]:
+    """Yield a notice where ``auto``, written out in a spec, found no GPU and took what there is; None: nothing was."""
     if asked == "auto" and "cpu" in taken:
         yield "devices: auto finds no GPU, and takes the CPU"
 
