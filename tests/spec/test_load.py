@@ -99,6 +99,7 @@ def test_defaults(builtins: Registry) -> None:
         "workers_per_device": 1,
         "max_failures": 0.01,
         "max_pixels": 100_000_000,
+        "candidates": None,
         "ray": {"address": "auto", "workers": None, "num_cpus": None, "num_gpus": None},
     }
     assert spec.stages[0].ask == "missing"
