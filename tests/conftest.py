@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is impo
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import settings
@@ -21,6 +22,30 @@ EXAMPLE = ROOT / "docs" / "examples" / "autolabel-colors" / "src"
 
 settings.register_profile("no deadline", deadline=None, max_examples=50)  # a busy machine is no failure
 settings.load_profile("no deadline")
+
+
+class Calls:
+    """Counts the calls made in a ``with``, Python's and C's: a measure of work that no busy machine changes."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __enter__(self) -> Calls:
+        self.before = sys.getprofile()
+        sys.setprofile(self.note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.setprofile(self.before)
+
+    def note(self, frame: FrameType, event: str, argument: object) -> None:
+        self.made += event in ("call", "c_call")
+
+
+@pytest.fixture
+def calls() -> Calls:
+    """A counter of calls."""
+    return Calls()
 
 
 @pytest.fixture(scope="session")

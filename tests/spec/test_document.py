@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from autolabel.errors import SpecError
 from autolabel.spec.document import parse, read
 from autolabel.spec.node import Node, Place, trace
-
-QUICK = 0.5
 
 BOMBS = {
     "alias": "a: &a [x, x, x, x, x, x, x, x, x]\n"
@@ -65,12 +63,12 @@ def written(folder: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused_at_once(name: str, tmp_path: Path) -> None:
+def test_bombs_are_refused_at_once(name: str, tmp_path: Path, calls: Any) -> None:
+    """The work is counted, not timed: some five calls for each of the 50,000 values that a text may have."""
     path = written(tmp_path, BOMBS[name].encode())
-    start = time.process_time()
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError) as caught, calls:
         read(path)
-    assert time.process_time() - start < QUICK
+    assert calls.made < 400_000
     assert len(caught.value.problems) <= 101
     assert len(str(caught.value)) < 20_000
 

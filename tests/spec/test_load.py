@@ -6,8 +6,8 @@ import json
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -34,13 +34,13 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_large_nonsense_is_refused_soon(name: str, tmp_path: Path, builtins: Registry) -> None:
+def test_large_nonsense_is_refused_soon(name: str, tmp_path: Path, builtins: Registry, calls: Any) -> None:
+    """The work is counted, not timed: some 35 calls for each of the 50,000 values that a text may have."""
     path = tmp_path / "spec.yaml"
     path.write_text(SLOW[name], encoding="utf-8")
-    start = time.process_time()
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError) as caught, calls:
         load_spec(path, registry=builtins)
-    assert time.process_time() - start < 1.5, "twice as fast on an idle machine"
+    assert calls.made < 2_500_000
     assert len(caught.value.problems) <= 110
     assert len(str(caught.value)) < 60_000
 
@@ -54,27 +54,27 @@ def test_the_rest_of_many_problems_is_counted(tmp_path: Path, builtins: Registry
     assert caught.value.problems[-1].message == "and 50 more problems"
 
 
-def test_loading_is_quick_and_imports_nothing_heavy() -> None:
-    """In a process of its own: the import of the spec package, one strategy package's worth of work, a validation."""
+def test_loading_imports_nothing_heavy() -> None:
+    """In a process of its own: the import of the spec package, that of the strategies' packages, a validation."""
     code = """
-import json, sys, time
-start = time.process_time()
+import json, sys
 from autolabel.spec.load import load_spec
 from autolabel.registry import discover
-spent = time.process_time() - start
-registry = discover()
-start = time.process_time()
-load_spec(sys.argv[1], registry=registry)
+load_spec(sys.argv[1], registry=discover())
 heavy = ["torch", "transformers", "sklearn", "scipy", "jsonschema", "numba", "pycocotools", "ray"]
-print(json.dumps([spent, time.process_time() - start, [name for name in heavy if name in sys.modules]]))
+print(json.dumps([name for name in heavy if name in sys.modules]))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(GOOD / "whole.yaml")], capture_output=True, text=True, check=True, timeout=60
     )
-    importing, loading, heavy = json.loads(done.stdout)
-    assert heavy == []
-    assert loading < 0.1
-    assert importing < 1.0, "0.3 on an idle machine"
+    assert json.loads(done.stdout) == []
+
+
+def test_a_usual_spec_takes_little_work(builtins: Registry, calls: Any) -> None:
+    load_spec(GOOD / "whole.yaml", registry=builtins)  # what is made once is made
+    with calls:
+        load_spec(GOOD / "whole.yaml", registry=builtins)
+    assert calls.made < 15_000
 
 
 def test_paths_start_from_the_spec_and_those_of_overrides_from_here(
