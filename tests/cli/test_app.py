@@ -83,6 +83,17 @@ def test_generate_as_json_keeps_stdout_clean(cli: Cli, spec: Path) -> None:
     assert answer["states"] == {"labelled": 4, "empty": 0, "failed": 0}
 
 
+def test_planned_labels_what_plan_has_written(cli: Cli, spec: Path) -> None:
+    code, _, err = cli("generate", spec, "--planned")
+    assert (code, "autolabel plan SPEC --write" in err) == (4, True)
+    assert cli("plan", spec, "--write", "--limit", 3)[0] == 0
+    assert "3 images: 3 labelled" in cli("generate", spec, "--planned", "--limit", 3)[1]
+    for words in (("generate", spec, "--planned", "--fresh"), ("generate", spec, "--planned", "--extend")):
+        code, _, err = cli(*words)
+        assert (code, f"{words[-1]} needs them listed" in err) == (2, True)
+    assert cli("plan", spec, "--extend")[0] == 2
+
+
 def test_limit_labels_the_first_images_elsewhere(cli: Cli, spec: Path) -> None:
     _, out, _ = cli("generate", spec, "--limit", 2, "--json")
     assert json.loads(out)["rows"] == 2

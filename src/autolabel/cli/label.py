@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autolabel.cli import console
-from autolabel.cli.options import AsJson, Quiet, Run, SpecOption, Words
+from autolabel.cli.options import AsJson, Extend, Quiet, Run, SpecOption, Words
 from autolabel.cli.terminal import escape_json
 from autolabel.errors import SpecError
 from autolabel.storage import at
@@ -63,14 +63,22 @@ def plan(
     json: AsJson = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write the plan to a file as well.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write it into results_dir, for `generate --planned`.")
+    ] = False,
+    extend: Extend = False,
 ) -> None:
     """Show what a spec would do: rounds, devices, batches, forward passes, files."""
     from autolabel import compile_plan
     from autolabel.plan import model
     from autolabel.run.forecast import foretold
+    from autolabel.run.generate import write_plan
 
+    if extend and not write:
+        raise SpecError("--extend is for --write: it takes images into a plan that was written")
     loaded, registry = load(words, spec)
-    made = foretold(compile_plan(loaded, registry=registry, limit=limit), registry=registry)
+    compiled = compile_plan(loaded, registry=registry, limit=limit)
+    made = write_plan(compiled, extend=extend) if write else foretold(compiled, registry=registry)
     if out is not None:
         out.write_bytes(model.encode(made))
     if json:
@@ -87,8 +95,9 @@ def generate(
         int | None, typer.Option("--limit", min=1, help="Only the first N images, into results_dir/first-N.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: forget what earlier runs left here.")] = False,
-    extend: Annotated[
-        bool, typer.Option("--extend", help="Take in images added since; keep what is labelled.")
+    extend: Extend = False,
+    planned: Annotated[
+        bool, typer.Option("--planned", help="Take the plan that `plan --write` left: list no images again.")
     ] = False,
     shard: Annotated[
         str | None,
@@ -100,6 +109,7 @@ def generate(
     """Label the images of a spec; the same command resumes after an interruption."""
     from autolabel import compile_plan
     from autolabel import generate as run
+    from autolabel.run import settle
     from autolabel.run.generate import generate_slice
     from autolabel.run.slices import Slice
 
@@ -108,18 +118,21 @@ def generate(
         raise SpecError(
             "--fresh with --shard would remove what other slices have labelled", hint="empty results_dir first"
         )
+    if planned and (fresh or extend):
+        raise SpecError(f"--planned lists no images, --{'fresh' if fresh else 'extend'} needs them listed")
     loaded, registry = load(words, spec)
-    compiled = compile_plan(loaded, registry=registry, limit=limit)
-    console.notices(compiled.plan.notices)
+    compiled = None if planned else compile_plan(loaded, registry=registry, limit=limit)
+    made = settle.planned(loaded, registry=registry, limit=limit) if compiled is None else compiled.plan
+    console.notices(made.notices)
     with console.watching(quiet=quiet) as watch:
         if part is None:
-            summary = run(compiled, registry=registry, watch=watch, fresh=fresh, extend=extend)
+            summary = run(compiled or made, registry=registry, watch=watch, fresh=fresh, extend=extend)
         else:
-            shards = generate_slice(compiled, part, watch=watch, extend=extend)
+            shards = generate_slice(compiled or made, part, watch=watch, extend=extend)
     if part is None:
-        conclude(summary, compiled.plan, json=json)
+        conclude(summary, made, json=json)
     else:
-        console.print_slice(part, shards, compiled.plan, json=json)
+        console.print_slice(part, shards, made, json=json)
 
 
 def conclude(summary: Summary, plan: Plan, *, json: bool) -> None:

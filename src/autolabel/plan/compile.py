@@ -13,23 +13,25 @@ import autolabel
 from autolabel import weights
 from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
+from autolabel.data.sources import sources
 from autolabel.detectors import Consensus
-from autolabel.errors import ImageError, SpecError
 from autolabel.plan import devices, model
 from autolabel.plan.census import Census, forwards
+from autolabel.plan.checks import check_classes, check_exports, check_kinds, check_licences, check_members
+from autolabel.plan.execution import executed
 from autolabel.plan.files import check_files
 from autolabel.plan.identity import portable
-from autolabel.plan.model import VERSION, Choice, Cluster, Execution, Plan, Stage, WeightFile, Weights, digest
+from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
 from autolabel.plan.shards import Cut, Key, cut
 from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
 from autolabel.spec.model import Spec
 from autolabel.spec.stage import StageSpec
 from autolabel.spec.thresholds import thresholds_of
-from autolabel.storage import at
+from autolabel.storage import Location, at
 from autolabel.strategies import Detector, Labeler
-from autolabel.types import Prompt, Round, Size
-from autolabel.types.ontology import Ontology, expand
+from autolabel.types import Round, Size
+from autolabel.types.ontology import Ontology
 
 TOGETHER = Choice(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
 """What stands for several labelers of a stage."""
@@ -47,12 +49,67 @@ class Compiled:
     shard_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a spec decides before any image is listed."""
+
+    labelers: Sequence[Labeler]
+    stages: tuple[Stage, ...]
+    execution: Execution
+
+
 def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
     """Decide everything a run does: rounds, devices, batches, shards, weights.
 
     ``limit`` keeps the first rows by image id and writes below ``results_dir/first-N``. Reads image headers, weight
     files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
     """
+    decided = decide(spec, registry=registry)
+    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
+    ontology = spec.data.ontology()
+    counting = [forwards(*pair, ontology) for pair in zip(decided.labelers, decided.stages, strict=True)]
+    census = Census(inputs.classes, counting)
+    rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
+    key, shard_size = decided.labelers[0].batch_key, spec.run.shard_size
+    ordered = cut(rows, key=key, shard_size=shard_size)
+    plan = without_rows(spec, decided, classes=inputs.classes, roots=inputs.roots, limit=limit)
+    plan = replace(
+        plan,
+        digest=digest([VERSION, plan.results, str(census.fingerprint)]),
+        inputs=str(census.fingerprint),
+        images=census.images,
+        rows=census.rows,
+        unusable=census.unusable,
+        stages=with_passes(plan.stages, census.most_passes()),
+        shards=ordered.shards,
+    )
+    return Compiled(plan, ordered, key, shard_size)
+
+
+def compile_around(spec: Spec, there: Plan, *, registry: Registry, limit: int | None = None) -> Plan:
+    """Decide everything that a run does with the rows of another plan: lists no images, reads no headers.
+
+    Classes that captions or boxes name are those of that plan. Raises as ``compile_plan`` does.
+    """
+    decided = decide(spec, registry=registry)
+    classes = there.classes if spec.data.classes is None else tuple(spec.data.classes)
+    roots = {source.prefix: str(source.root) for source in sources(spec.data.images)}
+    plan = without_rows(spec, decided, classes=classes, roots=roots, limit=limit)
+    passes = [stage.most_passes for stage in there.stages]
+    return replace(
+        plan,
+        digest=there.digest,
+        inputs=there.inputs,
+        images=there.images,
+        rows=there.rows,
+        unusable=there.unusable,
+        stages=with_passes(plan.stages, passes) if len(passes) == len(plan.stages) else plan.stages,
+        shards=there.shards,
+    )
+
+
+def decide(spec: Spec, *, registry: Registry) -> Decided:
+    """Check what can be checked and decide what can be decided before any image is listed."""
     check_files(spec)
     check_members(spec)
     labelers = [stage.make() for stage in spec.stages]
@@ -62,44 +119,51 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     stages = tuple(compile_stage(spec, index, labeler, registry=registry) for index, labeler in enumerate(labelers))
     check_licences(spec, stages)
     check_exports(spec, stages)
-    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
+    return Decided(labelers, stages, execution)
+
+
+def without_rows(
+    spec: Spec, decided: Decided, *, classes: tuple[str, ...], roots: dict[str, str], limit: int | None
+) -> Plan:
+    """Return the plan of a spec as far as it does not depend on which rows there are."""
     ontology = spec.data.ontology()
-    counting = [forwards(labeler, stage, ontology) for labeler, stage in zip(labelers, stages, strict=True)]
-    census = Census(inputs.classes, counting)
     output = spec.output.model_dump(mode="json", exclude_none=True)
     if spec.output.thresholds is not None:
-        output["thresholds"] = thresholds_of(spec, classes=inputs.classes)
-    rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
-    key, shard_size = labelers[0].batch_key, spec.run.shard_size
-    ordered = cut(rows, key=key, shard_size=shard_size)
-    results = decisive(spec, stages, inputs.classes, ontology)
+        output["thresholds"] = thresholds_of(spec, classes=classes)
     asked = spec.devices if "devices" in spec.model_fields_set else None
-    plan = Plan(
-        digest=digest([VERSION, results, str(census.fingerprint)]),
-        results=results,
+    return Plan(
+        digest="",
+        results=decisive(spec, decided.stages, classes, ontology),
         autolabel=autolabel.__version__,
-        inputs=str(census.fingerprint),
-        images=census.images,
-        rows=census.rows,
-        unusable=census.unusable,
-        classes=inputs.classes,
-        stages=tuple(
-            replace(stage, most_passes=count) for stage, count in zip(stages, census.most_passes(), strict=True)
-        ),
-        roots=inputs.roots,
-        shards=ordered.shards,
+        inputs="",
+        images=0,
+        rows=0,
+        unusable=0,
+        classes=classes,
+        stages=decided.stages,
+        roots=roots,
+        shards=(),
         batch_size=spec.run.batch_size,
         max_pixels=spec.run.max_pixels,
-        results_dir=str(at(spec.results_dir) / ("" if limit is None else f"first-{limit}")),
-        execution=execution,
+        results_dir=str(place_of(spec, limit=limit)),
+        execution=decided.execution,
         exports=tuple(chosen(choice) for choice in spec.export),
         output=output,
         report=spec.report,
         visualize=spec.visualize,
-        notices=(*spec.notices, *devices.fallback(asked, execution.workers)),
+        notices=(*spec.notices, *devices.fallback(asked, decided.execution.workers)),
         ontology=ontology,
     )
-    return Compiled(plan, ordered, key, shard_size)
+
+
+def place_of(spec: Spec, *, limit: int | None = None) -> Location:
+    """Return where a spec's results go."""
+    return at(spec.results_dir) / ("" if limit is None else f"first-{limit}")
+
+
+def with_passes(stages: Iterable[Stage], passes: Iterable[int | None]) -> tuple[Stage, ...]:
+    """Return stages that say how many forward passes each may make."""
+    return tuple(replace(stage, most_passes=count) for stage, count in zip(stages, passes, strict=True))
 
 
 def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str], ontology: Ontology) -> dict[str, Any]:
@@ -122,51 +186,6 @@ def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str], ontolo
 def first(rows: Iterable[Input], limit: int) -> list[Input]:
     """Return the ``limit`` first rows by (image, caption)."""
     return heapq.nsmallest(limit, rows, key=lambda row: (row.image, row.caption_index))
-
-
-def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
-    """Refuse stages that do not line up: boxes must exist before masks are made of them."""
-    problems = []
-    for index, labeler in enumerate(labelers):
-        where, name = ("stages", index, "labeler"), labeler.name
-        if labeler.needs == "boxes" and index == 0 and spec.data.boxes is None:
-            hint = "put a detector such as grounding_dino before it, or name a COCO file in data.boxes"
-            problems.append(spec.problem(where, f"{name!r} needs boxes, and nothing gives it any", hint=hint))
-        if labeler.needs == "prompts" and (index > 0 or spec.data.boxes is not None):
-            before = "data.boxes" if index == 0 else f"stages[{index - 1}]"
-            problems.append(spec.problem(where, f"{name!r} finds boxes itself, but {before} already gives some"))
-    if problems:
-        raise SpecError(problems)
-
-
-def check_members(spec: Spec) -> None:
-    """Refuse several labelers in a stage unless all are detectors that give the same, and tiles for a segmenter."""
-    problems = []
-    for index, stage in enumerate(spec.stages):
-        for member, choice in enumerate(stage.choices):
-            where = ("stages", index, "labelers", member) if stage.labelers else ("stages", index, "tiles")
-            if not issubclass(choice.strategy, Detector):
-                if stage.labelers or stage.tiles:
-                    problems.append(spec.problem(where, f"{choice.name!r} takes boxes: it stands alone, without tiles"))
-            elif choice.strategy.gives != stage.choices[0].strategy.gives:
-                said = f"{choice.name!r} gives {choice.strategy.gives}, {stage.choices[0].name!r} does not"
-                problems.append(spec.problem(where, said))
-    if problems:
-        raise SpecError(problems)
-
-
-def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
-    """Refuse a phrase that no caption can ask for, such as one that is longer than the model's text."""
-    ontology, classes = spec.data.ontology(), spec.data.classes or ()
-    for labeler in labelers:
-        if isinstance(labeler, Detector):
-            for index, name in enumerate(classes):
-                try:
-                    for phrase in expand((name,), ontology):
-                        labeler.passes(Prompt((phrase,)))
-                except ImageError as error:
-                    where = ("data", "classes", name if isinstance(classes, dict) else index)
-                    raise SpecError(spec.problem(where, error.message)) from None
 
 
 def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:
@@ -226,82 +245,4 @@ def weights_of(labeler: Labeler) -> Weights:
         ),
         licence=licence.name,
         commercial=licence.commercial,
-    )
-
-
-def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
-    """Refuse weights whose licence forbids commercial use, or is not known, if the spec says ``commercial: true``."""
-    if not spec.commercial:
-        return
-    problems = [
-        spec.problem(
-            ("stages", stage.index, "labeler", "checkpoint"),
-            f"commercial: true, but the weights' licence {described(stage.weights)}",
-            hint="choose other weights, or state their licence in a LICENSE file beside them",
-        )
-        for stage in stages
-        if stage.weights.files and stage.weights.commercial is not True
-    ]
-    if problems:
-        raise SpecError(problems)
-
-
-def described(weights: Weights) -> str:
-    """Say in words what a licence allows."""
-    return f"({weights.licence}) forbids it" if weights.commercial is False else "is not known"
-
-
-def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
-    """Refuse doubled exporters, those that need masks where no stage gives any, and those that cannot work here."""
-    problems = []
-    names = [choice.name for choice in spec.export]
-    for index, choice in enumerate(spec.export):
-        where = ("export", index, "type")
-        if choice.name in names[:index]:
-            problems.append(spec.problem(where, f"{choice.name!r} is listed twice"))
-        if getattr(choice.strategy, "needs", "boxes") == "masks" and not any(s.gives == "masks" for s in stages):
-            problems.append(spec.problem(where, f"{choice.name!r} needs masks, and no stage gives any"))
-        choice.make()
-    if problems:
-        raise SpecError(problems)
-
-
-def executed(spec: Spec) -> Execution:
-    """Decide where the plan runs."""
-    run, cluster = spec.run, None
-    if run.executor == "ray":
-        cluster = asked_of_ray(spec)
-        workers: tuple[str, ...] = ()
-        threads = run.threads or max(1, int(cluster.num_cpus))
-    else:
-        workers = tuple(name for name in devices.resolve(spec.devices) for _ in range(run.workers_per_device))
-        threads = devices.threads_per_worker(workers, run.threads)
-    executor = run.executor
-    if executor == "auto":
-        executor = "inline" if len(workers) == 1 else "processes"
-    return Execution(
-        executor=executor,
-        workers=workers,
-        cluster=cluster,
-        threads=threads,
-        num_workers=run.num_workers,
-        max_failures=run.max_failures,
-        candidates=run.candidates,
-    )
-
-
-def asked_of_ray(spec: Spec) -> Cluster:
-    """Decide what each worker on a Ray cluster is to have; of GPU numbers only the count matters there."""
-    asked, ray = spec.devices, spec.run.ray
-    share = spec.run.workers_per_device
-    if asked == "mps" or (asked == "cpu" and ray.num_gpus):
-        found = "mps" if asked == "mps" else "cpu, and run.ray.num_gpus asks for GPUs"
-        raise SpecError(spec.problem(("devices",), f"found {found}; on a Ray cluster wanted auto, cpu or GPU numbers"))
-    workers = None if isinstance(asked, str) else len(asked) * share
-    return Cluster(
-        address=ray.address,
-        workers=ray.workers or workers,
-        num_cpus=float(spec.run.threads or 1) if ray.num_cpus is None else ray.num_cpus,
-        num_gpus=0.0 if asked == "cpu" else 1 / share if ray.num_gpus is None else ray.num_gpus,
-        fall_back=asked == "auto" and ray.num_gpus is None,
     )

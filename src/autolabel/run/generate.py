@@ -31,7 +31,7 @@ from autolabel.types import Instances, Reason
 
 
 def generate(
-    compiled: Compiled,
+    compiled: Compiled | Plan,
     *,
     registry: Registry,
     watch: Watch | None = None,
@@ -40,12 +40,12 @@ def generate(
 ) -> Summary:
     """Label everything that has no labels yet, then write the ledger and what the spec asks for besides.
 
-    ``fresh`` starts over; ``extend`` takes in rows that were added since, and labels only those. Raises BusyError where
-    the results directory is in use, or holds another plan's results and neither helps.
+    A plan alone (``autolabel.run.settle.planned``) is one whose rows lie in the results directory already. ``fresh``
+    starts over; ``extend`` takes in rows that were added since, and labels only those. Raises BusyError where the
+    results directory is in use, or holds another plan's results and neither helps.
     """
     watch = watch or Watch()
-    store = RunStore.at(compiled.plan)
-    refuse_foreign(store, compiled.plan)
+    store = prepared(compiled)
     with alone(store):
         plan = settle(store, compiled, fresh=fresh, extend=extend)
         for stage in plan.stages:
@@ -54,7 +54,7 @@ def generate(
 
 
 def generate_slice(
-    compiled: Compiled, part: Slice, *, watch: Watch | None = None, extend: bool = False
+    compiled: Compiled | Plan, part: Slice, *, watch: Watch | None = None, extend: bool = False
 ) -> Sequence[Shard]:
     """Label one slice's shards, through all stages, beside others that label theirs; return them.
 
@@ -62,12 +62,29 @@ def generate_slice(
     belongs to another run or plan.
     """
     watch = watch or Watch()
-    store = RunStore.at(compiled.plan)
-    refuse_foreign(store, compiled.plan)
+    store = prepared(compiled)
     with entered(store, part, partial(settle, store, compiled, fresh=False, extend=extend)) as plan:
         for stage in plan.stages:
             run_stage(store, plan, stage, part.of(plan), watch=watch)
     return part.of(plan)
+
+
+def write_plan(compiled: Compiled, *, extend: bool = False) -> Plan:
+    """Write the plan and its rows into the results directory, label nothing; return the plan that lies there then.
+
+    Raises BusyError as ``generate`` does.
+    """
+    store = prepared(compiled)
+    with alone(store):
+        return settle(store, compiled, fresh=False, extend=extend)
+
+
+def prepared(compiled: Compiled | Plan) -> RunStore:
+    """Return where a plan's results go; raises BusyError where that folder is somebody else's."""
+    plan = compiled if isinstance(compiled, Plan) else compiled.plan
+    store = RunStore.at(plan)
+    refuse_foreign(store, plan)
+    return store
 
 
 def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> tuple[Summary, Plan]:

@@ -9,25 +9,32 @@ import msgspec
 from msgspec.structs import replace
 
 from autolabel.data.inputs import Input, decode, encode
-from autolabel.errors import BusyError
+from autolabel.errors import BusyError, DataError
 from autolabel.plan import model
-from autolabel.plan.compile import Compiled
+from autolabel.plan.compile import Compiled, compile_around, place_of
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import Cut, cut, identity, lay
+from autolabel.registry import Registry
 from autolabel.run.outputs import PICTURES, REPORT
 from autolabel.run.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
+from autolabel.spec.model import Spec
 
 LONGEST = 120
 
 
-def settle(store: RunStore, compiled: Compiled, *, fresh: bool, extend: bool, alone: bool = True) -> Plan:
+def settle(store: RunStore, compiled: Compiled | Plan, *, fresh: bool, extend: bool, alone: bool = True) -> Plan:
     """Write the plan and its inputs, and return the plan to run: that of the directory's shards where there are any.
 
-    Files that others are writing stay where this run is not ``alone``. Raises BusyError, with the difference named,
-    where the directory holds the results of another plan.
+    A plan that comes without its rows takes those which the directory holds. Files that others are writing stay where
+    this run is not ``alone``. Raises BusyError, with the difference named, where the directory holds the results of
+    another plan.
     """
     if alone:
         store.sweep()
+    if isinstance(compiled, Plan):
+        check_same(store, compiled)
+        publish(store.root / PLAN, [model.encode(compiled)], name="plan")
+        return compiled
     there = None if fresh else store.read_plan()
     if there is None:
         store.clear()
@@ -46,6 +53,32 @@ def refuse_foreign(store: RunStore, plan: Plan) -> None:
             f"{store.root} holds {', '.join(foreign)}, which no run of autolabel has written",
             hint="choose another results_dir, or move them elsewhere",
         )
+
+
+def planned(spec: Spec, *, registry: Registry, limit: int | None = None) -> Plan:
+    """Return the plan of a spec with the rows that its results directory holds; lists no images.
+
+    Raises DataError where none has been planned there.
+    """
+    place = place_of(spec, limit=limit)
+    there = RunStore(place).read_plan()
+    if there is None:
+        raise DataError(
+            f"{place}: no plan.json here", hint="run `autolabel plan SPEC --write` first, without --planned"
+        )
+    return compile_around(spec, there, registry=registry, limit=limit)
+
+
+def check_same(store: RunStore, plan: Plan) -> None:
+    """Raise BusyError unless the directory holds the rows that a plan was made around, to be labelled as it says."""
+    there = store.read_plan()
+    if there is None or (there.digest, there.shards) != (plan.digest, plan.shards):
+        raise BusyError(f"{store.root} was planned again meanwhile", hint="start this command again")
+    if there.results != plan.results:
+        refuse(store, there, plan)
+    if there.roots != plan.roots:
+        told = "; ".join(descend("data.images", there.roots, plan.roots))
+        raise BusyError(f"{store.root} was planned for other images: {told}", hint="start again without --planned")
 
 
 def adopt(store: RunStore, there: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Cut]:

@@ -1,0 +1,92 @@
+"""Refuse what a spec asks for and cannot be had, before any image is listed."""
+
+from __future__ import annotations
+
+from autolabel.errors import ImageError, SpecError
+from autolabel.plan.model import Stage, Weights
+from autolabel.spec.model import Spec
+from autolabel.strategies import Detector, Labeler
+from autolabel.types import Prompt
+from autolabel.types.ontology import expand
+
+
+def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
+    """Refuse stages that do not line up: boxes must exist before masks are made of them."""
+    problems = []
+    for index, labeler in enumerate(labelers):
+        where, name = ("stages", index, "labeler"), labeler.name
+        if labeler.needs == "boxes" and index == 0 and spec.data.boxes is None:
+            hint = "put a detector such as grounding_dino before it, or name a COCO file in data.boxes"
+            problems.append(spec.problem(where, f"{name!r} needs boxes, and nothing gives it any", hint=hint))
+        if labeler.needs == "prompts" and (index > 0 or spec.data.boxes is not None):
+            before = "data.boxes" if index == 0 else f"stages[{index - 1}]"
+            problems.append(spec.problem(where, f"{name!r} finds boxes itself, but {before} already gives some"))
+    if problems:
+        raise SpecError(problems)
+
+
+def check_members(spec: Spec) -> None:
+    """Refuse several labelers in a stage unless all are detectors that give the same, and tiles for a segmenter."""
+    problems = []
+    for index, stage in enumerate(spec.stages):
+        for member, choice in enumerate(stage.choices):
+            where = ("stages", index, "labelers", member) if stage.labelers else ("stages", index, "tiles")
+            if not issubclass(choice.strategy, Detector):
+                if stage.labelers or stage.tiles:
+                    problems.append(spec.problem(where, f"{choice.name!r} takes boxes: it stands alone, without tiles"))
+            elif choice.strategy.gives != stage.choices[0].strategy.gives:
+                said = f"{choice.name!r} gives {choice.strategy.gives}, {stage.choices[0].name!r} does not"
+                problems.append(spec.problem(where, said))
+    if problems:
+        raise SpecError(problems)
+
+
+def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
+    """Refuse a phrase that no caption can ask for, such as one that is longer than the model's text."""
+    ontology, classes = spec.data.ontology(), spec.data.classes or ()
+    for labeler in labelers:
+        if isinstance(labeler, Detector):
+            for index, name in enumerate(classes):
+                try:
+                    for phrase in expand((name,), ontology):
+                        labeler.passes(Prompt((phrase,)))
+                except ImageError as error:
+                    where = ("data", "classes", name if isinstance(classes, dict) else index)
+                    raise SpecError(spec.problem(where, error.message)) from None
+
+
+def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
+    """Refuse weights whose licence forbids commercial use, or is not known, if the spec says ``commercial: true``."""
+    if not spec.commercial:
+        return
+    problems = [
+        spec.problem(
+            ("stages", stage.index, "labeler", "checkpoint"),
+            f"commercial: true, but the weights' licence {described(stage.weights)}",
+            hint="choose other weights, or state their licence in a LICENSE file beside them",
+        )
+        for stage in stages
+        if stage.weights.files and stage.weights.commercial is not True
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def described(weights: Weights) -> str:
+    """Say in words what a licence allows."""
+    return f"({weights.licence}) forbids it" if weights.commercial is False else "is not known"
+
+
+def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
+    """Refuse doubled exporters, those that need masks where no stage gives any, and those that cannot work here."""
+    problems = []
+    names = [choice.name for choice in spec.export]
+    for index, choice in enumerate(spec.export):
+        where = ("export", index, "type")
+        if choice.name in names[:index]:
+            problems.append(spec.problem(where, f"{choice.name!r} is listed twice"))
+        if getattr(choice.strategy, "needs", "boxes") == "masks" and not any(s.gives == "masks" for s in stages):
+            problems.append(spec.problem(where, f"{choice.name!r} needs masks, and no stage gives any"))
+        choice.make()
+    if problems:
+        raise SpecError(problems)

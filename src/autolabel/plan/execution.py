@@ -1,0 +1,49 @@
+"""Where a spec's plan runs: on which devices, in how many workers, with how many threads."""
+
+from __future__ import annotations
+
+from autolabel.errors import SpecError
+from autolabel.plan import devices
+from autolabel.plan.model import Cluster, Execution
+from autolabel.spec.model import Spec
+
+
+def executed(spec: Spec) -> Execution:
+    """Decide where the plan runs."""
+    run, cluster = spec.run, None
+    if run.executor == "ray":
+        cluster = asked_of_ray(spec)
+        workers: tuple[str, ...] = ()
+        threads = run.threads or max(1, int(cluster.num_cpus))
+    else:
+        workers = tuple(name for name in devices.resolve(spec.devices) for _ in range(run.workers_per_device))
+        threads = devices.threads_per_worker(workers, run.threads)
+    executor = run.executor
+    if executor == "auto":
+        executor = "inline" if len(workers) == 1 else "processes"
+    return Execution(
+        executor=executor,
+        workers=workers,
+        cluster=cluster,
+        threads=threads,
+        num_workers=run.num_workers,
+        max_failures=run.max_failures,
+        candidates=run.candidates,
+    )
+
+
+def asked_of_ray(spec: Spec) -> Cluster:
+    """Decide what each worker on a Ray cluster is to have; of GPU numbers only the count matters there."""
+    asked, ray = spec.devices, spec.run.ray
+    share = spec.run.workers_per_device
+    if asked == "mps" or (asked == "cpu" and ray.num_gpus):
+        found = "mps" if asked == "mps" else "cpu, and run.ray.num_gpus asks for GPUs"
+        raise SpecError(spec.problem(("devices",), f"found {found}; on a Ray cluster wanted auto, cpu or GPU numbers"))
+    workers = None if isinstance(asked, str) else len(asked) * share
+    return Cluster(
+        address=ray.address,
+        workers=ray.workers or workers,
+        num_cpus=float(spec.run.threads or 1) if ray.num_cpus is None else ray.num_cpus,
+        num_gpus=0.0 if asked == "cpu" else 1 / share if ray.num_gpus is None else ray.num_gpus,
+        fall_back=asked == "auto" and ray.num_gpus is None,
+    )
