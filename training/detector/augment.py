@@ -13,7 +13,6 @@ from PIL import Image
 from .data import Photo
 
 CROP_SCALE = (0.65, 1.0)
-KEPT_PART = 0.4
 CROP_TRIES = 10
 
 
@@ -43,22 +42,30 @@ def plain_view(photo: Photo, size: int) -> View:
     return _finish(read_pixels(photo.path), photo.boxes, photo.names, size)
 
 
-def random_view(photo: Photo, size: int, *, rng: random.Random, turn: bool) -> View:
-    """Return a random crop with random colours, flipped left-right, and with `turn` up-down and transposed too."""
-    pixels, boxes, names = _crop(read_pixels(photo.path), photo, rng)
-    pixels = recolour(pixels, rng)
-    height, width = pixels.shape[:2]
-    if rng.random() < 0.5:
-        pixels, boxes = pixels[:, ::-1], np.array([width, 0, width, 0]) - boxes[:, [2, 1, 0, 3]] * [1, -1, 1, -1]
-    if turn and rng.random() < 0.5:
-        pixels, boxes = pixels[::-1], np.array([0, height, 0, height]) - boxes[:, [0, 3, 2, 1]] * [-1, 1, -1, 1]
+def random_view(photo: Photo, size: int, *, rng: random.Random, turn: bool, kept_part: float) -> View:
+    """Return a random crop with random colours, flipped left-right, and with `turn` up-down and transposed too.
+
+    A box that the crop cuts is kept where more than `kept_part` of its area is left.
+    """
+    pixels, boxes, names = _crop(read_pixels(photo.path), photo, rng, kept_part)
+    pixels, boxes = _flip(recolour(pixels, rng), boxes, rng, turn=turn)
     if turn and rng.random() < 0.5:
         pixels, boxes = pixels.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
     return _finish(pixels, boxes, names, size)
 
 
+def whole_view(photo: Photo, size: int, *, rng: random.Random, turn: bool) -> View:
+    """Return the whole photo with random colours, flipped left-right, and with `turn` up-down too.
+
+    What the border cuts is labelled here as the people who labelled the photo chose to, and so is the shape of things
+    what it will be when a photo is squashed: in crops neither is.
+    """
+    pixels, boxes = _flip(recolour(read_pixels(photo.path), rng), photo.boxes, rng, turn=turn)
+    return _finish(pixels, boxes, photo.names, size)
+
+
 def _crop(
-    pixels: NDArray[np.uint8], photo: Photo, rng: random.Random
+    pixels: NDArray[np.uint8], photo: Photo, rng: random.Random, kept_part: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], tuple[str, ...]]:
     height, width = pixels.shape[:2]
     areas = np.maximum(_areas(photo.boxes), 1)
@@ -69,11 +76,22 @@ def _crop(
         left, top = rng.randint(0, width - crop_width), rng.randint(0, height - crop_height)
         boxes = photo.boxes - np.array([left, top, left, top], np.float32)
         boxes = boxes.clip(0, [crop_width, crop_height, crop_width, crop_height]).astype(np.float32)
-        kept = _areas(boxes) / areas > KEPT_PART
+        kept = _areas(boxes) / areas > kept_part
         if kept.any():
             names = tuple(name for name, keep in zip(photo.names, kept, strict=True) if keep)
             return pixels[top : top + crop_height, left : left + crop_width], boxes[kept], names
     return pixels, photo.boxes, photo.names
+
+
+def _flip(
+    pixels: NDArray[np.uint8], boxes: NDArray[np.float32], rng: random.Random, *, turn: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    height, width = pixels.shape[:2]
+    if rng.random() < 0.5:
+        pixels, boxes = pixels[:, ::-1], np.array([width, 0, width, 0]) - boxes[:, [2, 1, 0, 3]] * [1, -1, 1, -1]
+    if turn and rng.random() < 0.5:
+        pixels, boxes = pixels[::-1], np.array([0, height, 0, height]) - boxes[:, [0, 3, 2, 1]] * [-1, 1, -1, 1]
+    return pixels, boxes
 
 
 def recolour(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .config import Recipe
 from .data import Data
 from .features import SCENES, Sample
-from .scenes import near_misses
+from .phrases import near_misses
 
 FOREIGN_SHARE = 0.4
 FOREIGN_NAMES = 3

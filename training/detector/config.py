@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from pydantic.dataclasses import dataclass
 
 from ..recipe import STRICT
+from .phrases import COLOUR, KINDS
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -31,17 +34,31 @@ class SetRecipe:
     """How one set of photos is used: cached views per photo, and whether views may be turned."""
 
     views: int
+    """Views of each photo: the first plain, the others crops, recoloured and flipped."""
     turn: bool
+    """Whether views are flipped up-down and crops transposed too."""
+    whole: int = 0
+    """More views of each photo that show all of it, recoloured and flipped: they cut only what it cuts."""
+    kept_part: float = 0.4
+    """A box that a crop cuts is kept where this part of its area is left."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class SceneRecipe:
-    """How many scenes are generated, on the photos of which set, with how many shapes at most."""
+    """How many scenes are generated, on the photos of which set, with how many shapes at most.
+
+    `kinds` are the parts of the scenes whose phrases tell colour and shape alone, or a size, a texture, ... too.
+    """
 
     backgrounds: str
     train: int
     dev: int
     most_shapes: int
+    kinds: dict[str, float] = field(default_factory=lambda: {COLOUR: 1.0})
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.kinds) - set(KINDS):
+            raise ValueError(f"kinds of scenes are {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -54,12 +71,16 @@ class MixRecipe:
 
 @dataclass(frozen=True, config=STRICT)
 class LossRecipe:
-    """Weights of the loss terms and the width of the dense class targets in box sides."""
+    """Weights of the loss terms and the width of the dense class targets in box sides.
+
+    `class_weight` is that of the class loss of every decoder layer.
+    """
 
     sigma: float
     dense_class_weight: float
     l1_weight: float
     giou_weight: float
+    class_weight: float = 1.0
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -17,7 +17,6 @@ from ..recipe import read
 from .checkpoint import Checkpoint
 from .config import Recipe
 from .data import Data
-from .features import SCENES
 from .metric import (
     Answers,
     Judged,
@@ -28,11 +27,11 @@ from .metric import (
     judge,
     mean_average_precision,
 )
-from .pictures import ABSENT, Picture, dev_pictures
+from .pictures import ABSENT, SCENES_OF_KIND, Picture, dev_pictures
 from .validate import NMS, NO_NMS, PHRASE, join
 
 BOOTSTRAP_DRAWS = 1000
-SETS = ("bccd", "nuts", "openimages5", "fruits", SCENES, ABSENT)
+SETS = ("bccd", "nuts", "openimages5", "fruits", *SCENES_OF_KIND, ABSENT)
 
 Interval = tuple[float, float]
 PictureAnswers = dict[str, Answers]
@@ -88,7 +87,7 @@ def figures(dataset: str, answers: Sequence[PictureAnswers], *, threshold: float
     """Return the figures of a set."""
     suppressed, raw = ([_judged(each, nms) for each in answers] for nms in (NMS, NO_NMS))
     pooled, pooled_raw = suppressed, raw
-    if dataset == SCENES:
+    if dataset in SCENES_OF_KIND:
         pooled, pooled_raw = ([{PHRASE: join(list(image.values()))} for image in images] for images in (pooled, raw))
     values = mean_average_precision(pooled)
     intervals = bootstrap_intervals(pooled, draws=BOOTSTRAP_DRAWS, seed=0)
@@ -154,7 +153,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, help="folder of its photos (default: the file's folder)")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--recipe", type=Path, default=Path("training/detector.yaml"), help="how scenes are drawn")
-    parser.add_argument("--scenes", type=int, default=60, help="number of generated scenes")
+    parser.add_argument("--scenes", type=int, default=60, help="number of generated scenes of each kind")
     parser.add_argument("--threshold", type=float, default=0.3, help="score from which false alarms are counted")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

@@ -22,8 +22,8 @@ from torch import Tensor
 from autolabel_grounding_dino.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
 
 from ..recipe import plain
-from .augment import View, plain_view, random_view, read_pixels
-from .config import Recipe
+from .augment import View, plain_view, random_view, read_pixels, whole_view
+from .config import Recipe, SceneRecipe
 from .data import Data, Photo
 from .pretrained import image_weights
 from .scenes import draw_scene
@@ -141,7 +141,7 @@ def build_cache(recipe: Recipe, data: Data, cache: Path) -> FeatureCache:
 
 def _digest(recipe: Recipe, data: Data) -> str:
     """Return a short hash of what decides the cached features (mixes do not)."""
-    views = {name: (each.views, each.turn) for name, each in recipe.sets.items()}
+    views = {name: plain(each) for name, each in recipe.sets.items()}
     scenes = None if recipe.scenes is None else plain(recipe.scenes)
     place = [CACHED_STRIDE, recipe.start, data.own_digest()]
     text = json.dumps([place, recipe.seed, recipe.image_size, views, scenes], sort_keys=True)
@@ -153,16 +153,27 @@ def make_view(recipe: Recipe, job: Job, seed: int) -> View:
     rng = random.Random(seed)
     if job.dataset == SCENES and recipe.scenes is not None:
         background = read_pixels(job.photo.path)
-        scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=recipe.scenes.most_shapes)
+        scenes = recipe.scenes
+        kind = draw_kind(scenes, rng)
+        scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=scenes.most_shapes, kind=kind)
         return View(scene.pixels, scene.boxes / np.float32(recipe.image_size), scene.phrases)
     if job.variant == 0:
         return plain_view(job.photo, recipe.image_size)
-    return random_view(job.photo, recipe.image_size, rng=rng, turn=recipe.sets[job.dataset].turn)
+    chosen = recipe.sets[job.dataset]
+    if job.variant >= chosen.views:
+        return whole_view(job.photo, recipe.image_size, rng=rng, turn=chosen.turn)
+    return random_view(job.photo, recipe.image_size, rng=rng, turn=chosen.turn, kept_part=chosen.kept_part)
+
+
+def draw_kind(scenes: SceneRecipe, rng: random.Random) -> str:
+    """Draw the kind of a scene; nothing is drawn where there is only one."""
+    kinds = list(scenes.kinds)
+    return kinds[0] if len(kinds) == 1 else rng.choices(kinds, list(scenes.kinds.values()))[0]
 
 
 def _jobs(recipe: Recipe, data: Data) -> Iterator[Job]:
     for dataset, chosen in recipe.sets.items():
-        for photo, variant in product(data.photos(dataset, "train"), range(chosen.views)):
+        for photo, variant in product(data.photos(dataset, "train"), range(chosen.views + chosen.whole)):
             yield Job(dataset, "train", photo, variant)
         for photo in data.photos(dataset, "dev"):
             yield Job(dataset, "dev", photo, 0)

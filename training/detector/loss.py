@@ -47,7 +47,7 @@ def detection_loss(predictions: Predictions, targets: Sequence[Target], recipe: 
     for number, (logits, layer_boxes) in enumerate(layers, start=1):
         terms = _matched_terms(logits, layer_boxes, predictions.token_mask, targets, phrase_maps)
         class_term, l1, giou = (term / boxes for term in terms)
-        total = total + class_term + recipe.l1_weight * l1 + recipe.giou_weight * giou
+        total = total + recipe.class_weight * class_term + recipe.l1_weight * l1 + recipe.giou_weight * giou
         parts |= {f"class{number}": class_term.item(), f"giou{number}": giou.item()}
     return LossTerms(total, parts | {"loss": total.item()})
 

@@ -14,10 +14,12 @@ from .captions import DEV_NEAR_MISSES
 from .config import Recipe, SceneRecipe
 from .data import Data
 from .features import SCENES
-from .scenes import draw_scene, near_misses
+from .phrases import COLOUR, KINDS, near_misses
+from .scenes import draw_scene
 
 CELLS = "bccd"
 ABSENT = "absent"
+SCENES_OF_KIND = {SCENES if kind == COLOUR else f"{SCENES}-{kind}": kind for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,14 @@ class Picture:
 
 
 def dev_pictures(recipe: Recipe, data: Data, dataset: str, *, scenes: int) -> Iterator[Picture]:
-    """Yield the pictures of a set; `scenes` is how many `SCENES` has, `ABSENT` asks photos for blood cells."""
-    if dataset not in (SCENES, ABSENT):
+    """Yield the pictures of a set: each of `SCENES_OF_KIND` has `scenes`; `ABSENT` asks photos for blood cells."""
+    if dataset not in (*SCENES_OF_KIND, ABSENT):
         return _photos(data, dataset)
     if recipe.scenes is None:
         raise ValueError(f"the recipe has no `scenes`, which say how `{dataset}` is drawn")
     if dataset == ABSENT:
         return _without_cells(recipe.scenes, data)
-    return _scenes(recipe, recipe.scenes, data, count=scenes)
+    return _scenes(recipe, recipe.scenes, data, count=scenes, kind=SCENES_OF_KIND[dataset])
 
 
 def _photos(data: Data, dataset: str) -> Iterator[Picture]:
@@ -57,13 +59,13 @@ def _without_cells(scenes: SceneRecipe, data: Data) -> Iterator[Picture]:
         yield Picture(read_pixels(photo.path), np.zeros((0, 4), np.float32), (), names)
 
 
-def _scenes(recipe: Recipe, scenes: SceneRecipe, data: Data, *, count: int) -> Iterator[Picture]:
-    """Yield fresh scenes on dev backgrounds, asked for their phrases and four near misses."""
+def _scenes(recipe: Recipe, scenes: SceneRecipe, data: Data, *, count: int, kind: str) -> Iterator[Picture]:
+    """Yield fresh scenes of a kind on dev backgrounds, asked for their phrases and four near misses."""
     rng = random.Random(f"{recipe.seed}-evaluate")
     backgrounds = data.photos(scenes.backgrounds, "dev")
     for _ in range(count):
         background = read_pixels(rng.choice(backgrounds).path)
-        scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=scenes.most_shapes)
+        scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=scenes.most_shapes, kind=kind)
         present = sorted(set(scene.phrases))
         phrases = present + near_misses(present, rng=rng, count=DEV_NEAR_MISSES)
         rng.shuffle(phrases)

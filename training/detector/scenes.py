@@ -1,33 +1,30 @@
-"""Generated scenes: coloured shapes on a photo, each with a phrase, a box and an exact mask."""
+"""Generated scenes: shapes on a photo, each with a phrase, a box and an exact mask."""
 
 from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-COLOURS = {
-    "red": (220, 30, 30),
-    "green": (30, 160, 50),
-    "blue": (30, 70, 220),
-    "yellow": (240, 220, 40),
-    "purple": (130, 40, 160),
-    "orange": (245, 130, 20),
-    "white": (240, 240, 240),
-    "black": (20, 20, 20),
-}
-SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "diamond")
+from .paint import COLOURS, TEXTURES, paint, textured
+from .phrases import COLOUR, COUNT, COUNTS, RELATION, SHAPES, SIZE, SIZES, TEXTURE, Description
+
 STEADY_SHAPES = ("square", "diamond")  # turned only a little: a square turned by 45 degrees is a diamond
 SUPERSAMPLING = 2
-RADIUS = (0.06, 0.2)
+RADIUS = (0.06, 0.2)  # of shapes, in sides of the picture
+RADIUS_OF_SIZE = {"small": (0.05, 0.085), "large": (0.15, 0.22)}
+TEXTURED_RADIUS = (0.1, 0.22)
+REPEATED = 0.6  # part of the shapes of a counting scene that are like one before
 RING_HOLE = 0.55
 SMALLEST_MASK = 20
 
 Points = NDArray[np.float64]
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -40,51 +37,94 @@ class Scene:
     phrases: tuple[str, ...]
 
 
-def draw_scene(background: NDArray[np.uint8], size: int, *, rng: random.Random, most_shapes: int) -> Scene:
-    """Paste 1 to `most_shapes` shapes that do not overlap on a square crop of the background (height, width, 3)."""
+def draw_scene(
+    background: NDArray[np.uint8], size: int, *, rng: random.Random, most_shapes: int, kind: str = COLOUR
+) -> Scene:
+    """Paste 1 to `most_shapes` shapes that do not overlap on a square crop of the background (height, width, 3).
+
+    `kind`, one of `phrases.KINDS`, is what the phrases tell beside colour and shape. Every shape answers exactly one
+    phrase: those of a counting scene share the phrase of their group, and no two shapes of a scene with relations
+    are alike.
+    """
     canvas = _square_crop(background, size, rng).astype(np.float32)
-    boxes: list[tuple[int, int, int, int]] = []
+    boxes: list[Box] = []
     masks: list[NDArray[np.bool_]] = []
-    phrases: list[str] = []
+    shown: list[Description] = []
     for _ in range(rng.randint(1, most_shapes)):
-        radius = rng.uniform(*RADIUS) * size
+        mark = rng.choice(SIZES) if kind == SIZE else None
+        radius = rng.uniform(*_radii(kind, mark)) * size
         centre = (rng.uniform(radius, size - radius), rng.uniform(radius, size - radius))
         if any(_collide(box, centre, radius) for box in boxes):
             continue
-        shape, colour = rng.choice(SHAPES), rng.choice(list(COLOURS))
-        cover = _coverage(shape, centre, radius, size, rng)
+        wanted = replace(_next_thing(shown, kind, rng), size=mark)
+        if kind == RELATION and wanted in shown:
+            continue
+        cover = _coverage(wanted.shape, centre, radius, size, rng)
         mask = cover > 0.5
         if mask.sum() < SMALLEST_MASK:
             continue
-        paint = _paint(colour, size, rng)
-        canvas = canvas * (1 - cover[:, :, None]) + paint * cover[:, :, None]
+        painted = paint(wanted.colour, size, rng)
+        if wanted.texture:
+            painted = textured(painted, wanted.texture, radius=radius, rng=rng)
+        canvas = canvas * (1 - cover[:, :, None]) + painted * cover[:, :, None]
         boxes.append(mask_box(mask))
         masks.append(mask)
-        phrases.append(f"{colour} {shape}")
+        shown.append(wanted)
     return Scene(
         canvas.clip(0, 255).astype(np.uint8),
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(masks, bool).reshape(-1, size, size),
-        tuple(phrases),
+        tuple(each.text for each in _described(shown, boxes, kind, rng)),
     )
 
 
-def near_misses(phrases: list[str], *, rng: random.Random, count: int) -> list[str]:
-    """Return `count` phrases that share colour or shape with a phrase of the scene and are not in it."""
-    found: list[str] = []
-    while len(found) < count:
-        colour, shape = rng.choice(phrases).split()
-        if rng.random() < 0.5:
-            colour = rng.choice(list(COLOURS))
-        else:
-            shape = rng.choice(SHAPES)
-        phrase = f"{colour} {shape}"
-        if phrase not in phrases and phrase not in found:
-            found.append(phrase)
-    return found
+def relations(box: Box, other: Box) -> list[str]:
+    """Return how a box lies to another one, by the axes on which they do not overlap; may be empty."""
+    holds = {
+        "left of": box[2] <= other[0],
+        "right of": box[0] >= other[2],
+        "above": box[3] <= other[1],
+        "below": box[1] >= other[3],
+    }
+    return [relation for relation, true in holds.items() if true]
 
 
-def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def _radii(kind: str, mark: str | None) -> tuple[float, float]:
+    if mark is not None:
+        return RADIUS_OF_SIZE[mark]
+    return TEXTURED_RADIUS if kind == TEXTURE else RADIUS
+
+
+def _next_thing(shown: list[Description], kind: str, rng: random.Random) -> Description:
+    if kind == COUNT and shown and rng.random() < REPEATED:
+        return rng.choice(shown)
+    shape, colour = rng.choice(SHAPES), rng.choice(list(COLOURS))
+    return Description(colour, shape, texture=rng.choice(TEXTURES) if kind == TEXTURE else None)
+
+
+def _described(shown: list[Description], boxes: list[Box], kind: str, rng: random.Random) -> list[Description]:
+    """Return what the phrase of every shape says, once all shapes are there."""
+    if kind == COUNT:
+        counts = Counter(shown)
+        return [replace(each, count=COUNTS[counts[each] - 1]) for each in shown]
+    if kind == RELATION:
+        return [_related(number, shown, boxes, rng) for number in range(len(shown))]
+    return shown
+
+
+def _related(number: int, shown: list[Description], boxes: list[Box], rng: random.Random) -> Description:
+    found = [
+        (relation, other.thing)
+        for other, box in zip(shown, boxes, strict=True)
+        for relation in relations(boxes[number], box)
+    ]
+    if not found:
+        return shown[number]
+    relation, thing = rng.choice(found)
+    return replace(shown[number], relation=relation, other=thing)
+
+
+def mask_box(mask: NDArray[np.bool_]) -> Box:
     """Return the tight box x0, y0, x1, y1 of a mask (height, width) that is not empty; x1 and y1 lie outside."""
     columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
@@ -141,17 +181,6 @@ def _corners(points: Points, centre: tuple[float, float]) -> list[tuple[float, f
     return [tuple(corner) for corner in ((points + centre) * SUPERSAMPLING).tolist()]
 
 
-def _paint(colour: str, size: int, rng: random.Random) -> NDArray[np.float32]:
-    """Return a picture (size, size, 3) of one colour with a tint, a gradient and soft noise."""
-    tint = np.array([rng.uniform(-14, 14) for _ in range(3)], np.float32)
-    flat = np.array(COLOURS[colour], np.float32) * rng.uniform(0.8, 1.1) + tint
-    ramp = np.linspace(-1, 1, size, dtype=np.float32)
-    shade = ramp[None, :] * rng.uniform(-25, 25) + ramp[:, None] * rng.uniform(-25, 25)
-    grain = np.random.default_rng(rng.getrandbits(32)).standard_normal((40, 40), np.float32)
-    soft = np.asarray(Image.fromarray(grain).resize((size, size), Image.Resampling.BILINEAR))
-    return (flat + (shade + soft * rng.uniform(2, 14))[:, :, None]).clip(0, 255).astype(np.float32)
-
-
 def _square_crop(background: NDArray[np.uint8], size: int, rng: random.Random) -> NDArray[np.uint8]:
     height, width = background.shape[:2]
     side = int(min(height, width) * rng.uniform(0.4, 1))
@@ -160,7 +189,7 @@ def _square_crop(background: NDArray[np.uint8], size: int, rng: random.Random) -
     return np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _collide(box: tuple[int, int, int, int], centre: tuple[float, float], radius: float) -> bool:
+def _collide(box: Box, centre: tuple[float, float], radius: float) -> bool:
     x0, y0, x1, y1 = box
     near_x = abs(centre[0] - (x0 + x1) / 2) < radius + (x1 - x0) / 2.2
     near_y = abs(centre[1] - (y0 + y1) / 2) < radius + (y1 - y0) / 2.2
