@@ -184,7 +184,9 @@ def test_a_lease_keeps_a_second_driver_out(monkeypatch: pytest.MonkeyPatch) -> N
     with store.lock(), pytest.raises(BusyError, match=r"run is in use by process \d+ on .*\n  hint: wait for it"):
         store.lock().__enter__()
     with store.lock():
-        pass
+        found = lock.holder(RUN / ".lock")
+        assert found is not None and found.name.startswith("process ")
+    assert lock.holder(RUN / ".lock") is None
     now = lock.time.time()
     (RUN / ".lock").write_bytes(lease(1, "another.example", now - 10))
     with pytest.raises(BusyError, match=r"process 1 on another.example\n.*goes on in 1[01]\d s"):

@@ -11,8 +11,10 @@ import pytest
 from autolabel.cli import console
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
-from autolabel.run.generate import generate
+from autolabel.run.generate import generate, generate_slice, merge, write_plan
+from autolabel.run.slices import Slice
 from autolabel.run.status import Status, read_status, speed
+from autolabel.run.store import RunStore
 from autolabel.run.watch import Watch
 from autolabel.run.work import Done
 from autolabel.spec.load import spec_from_mapping
@@ -62,8 +64,10 @@ def test_it_is_told_while_the_run_goes_on_and_disturbs_nothing(registry: Registr
     told = [status.stages["0-colors"] for status in onlooker.seen]
     assert told == [f"{done} of 8" for done in (0, 0, 2, 2, 4, 4, 6, 6)]
     assert not any(status.finished for status in onlooker.seen)
+    assert all(status.running and f"process {os.getpid()} on" in status.running.name for status in onlooker.seen)
     assert onlooker.seen[-1].seconds_left is not None and onlooker.seen[0].seconds_left is None
     after = read_status(run)
+    assert (after.running, after.slices) == (None, ())
     assert (after.finished, after.seconds_left, after.stages) == (True, 0, {"0-colors": "8 of 8"})
     assert after.states == {"empty": 2, "failed": 1, "labelled": 5}
 
@@ -85,6 +89,40 @@ def test_rate_and_time_left_are_those_of_the_shards_and_a_pause_between_two_runs
     assert "6 of 8 rows" in told and "1 failed" in told and "0.29 rows a second" in told and "about 7 s" in told
     os.utime(run / ".lock", (NOW + 5, NOW + 5))
     assert read_status(run).rows_per_second == pytest.approx(2 / 4), "resumed after 5 s"
+
+
+def test_slices_are_told_with_who_runs_them(
+    registry: Registry, plan: Compiled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(plan.plan.results_dir)
+    write_plan(plan)
+    assert read_status(run).slices == ()
+    generate_slice(plan, Slice(3, 3))
+    store = RunStore(run)
+    with store.lock(Slice(1, 3).lock):
+        before = (run / Slice(1, 3).lock).read_bytes()
+        status = read_status(run)
+        assert (run / Slice(1, 3).lock).read_bytes() == before
+    assert status.running is None
+    assert [(part.slice, part.rows, part.stages, part.done) for part in status.slices] == [
+        ("1/3", 4, {"0-colors": 0}, False),
+        ("2/3", 2, {"0-colors": 0}, False),
+        ("3/3", 2, {"0-colors": 2}, True),
+    ]
+    first, second, third = (part.running for part in status.slices)
+    assert first is not None and first.name.startswith(f"process {os.getpid()} on ") and first.since.endswith("+00:00")
+    assert (second, third) == (None, None)
+    assert status.as_dict()["slices"][0]["running"] == {"name": first.name, "since": first.since}
+    console.print_status(status)
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["1/3", "4", "0", *f"{first.name}, since {first.since}".split()] in told
+    assert ["2/3", "2", "0", "no"] in told
+    assert told[-1] == ["1", "of", "3", "slices", "done"] and not any(words[:1] == ["3/3"] for words in told)
+    for part in (Slice(1, 2), Slice(2, 2)):
+        generate_slice(plan, part)
+    assert [part.slice for part in read_status(run).slices] == ["1/2", "2/2"], "how it was cut last"
+    merge(run, registry=registry)
+    assert read_status(run).slices == ()
 
 
 def test_one_shard_tells_no_speed() -> None:

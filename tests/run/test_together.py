@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -20,6 +22,7 @@ import pytest
 from autolabel.errors import BusyError
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
+from autolabel.run import lock
 from autolabel.run.generate import generate
 from autolabel.run.ledger import read_labels
 from autolabel.run.store import RunStore
@@ -128,6 +131,21 @@ def test_a_lock_whose_holder_was_killed_is_taken_over(registry: Registry, photos
     os.waitpid(child, 0)
     run(registry, mapping(photos, tmp_path / "run"))
     assert f"process {os.getpid()} on" in (tmp_path / "run" / ".lock").read_text()
+
+
+def test_who_only_looks_at_a_lock_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RunStore(tmp_path)
+    assert lock.holder(tmp_path / ".lock") is None
+    with store.lock():
+        found = lock.holder(tmp_path / ".lock")
+        assert found is not None and found.name.startswith(f"process {os.getpid()} on ")
+    assert lock.holder(tmp_path / ".lock") is None
+    monkeypatch.setattr(lock, "GLANCES", (0.01,) * 1000)
+    with (tmp_path / ".lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with store.lock():
+            assert lock.holder(tmp_path / ".lock") is not None
 
 
 def test_the_command_line_exits_5_beside_another_run(example_path: str, photos: Path, tmp_path: Path) -> None:

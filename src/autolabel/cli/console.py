@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autolabel.plan.model import Forecast, Plan, Shard, Stage
     from autolabel.registry import Registry
     from autolabel.run.slices import Slice
-    from autolabel.run.status import Status
+    from autolabel.run.status import Part, Status
     from autolabel.run.summary import Summary
     from autolabel.run.watch import Watch
 
@@ -227,8 +227,26 @@ def print_status(status: Status) -> None:
             "finished": "yes" if status.finished else "no",
             **({"rate": f"{rate:.2f} rows a second"} if rate and not status.finished else {}),
             **({"time left": f"about {left:,.0f} s"} if left else {}),
+            **({"running": f"{status.running.name}, since {status.running.since}"} if status.running else {}),
         }
     )
+    if status.slices:
+        print_parts(status.slices)
+
+
+def print_parts(parts: Sequence[Part]) -> None:
+    """Print how far the slices are that are not done, and who runs them."""
+    names = list(parts[0].stages)
+    made = table("slice", "rows", *names, "running", numbers=("rows", *names))
+    for part in parts:
+        if not part.done or part.running:
+            who = f"{part.running.name}, since {part.running.since}" if part.running else "no"
+            made.add_row(part.slice, f"{part.rows:,}", *(f"{part.stages[name]:,}" for name in names), who)
+    out.print()
+    if made.row_count:
+        show(made)
+    done = sum(part.done for part in parts)
+    out.print(f"{done:,} of {counted(len(parts), 'slice')} done")
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

@@ -11,14 +11,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from autolabel.errors import AutolabelError, BusyError
 from autolabel.run.failpoints import reach
 from autolabel.run.writing import writing
 from autolabel.storage import Location, Remote
 
+GLANCES = (0.01, 0.05, 0.2)
+"""Seconds before each further try: who only looks (``holder``) has a lock for an instant."""
 LASTS = 120.0
 """Seconds after which a lease that nobody renewed has ended."""
 RENEWED = 20.0
@@ -26,6 +30,52 @@ RENEWED = 20.0
 HINT = "wait for it, or choose another results_dir"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, and since when (ISO 8601, UTC)."""
+
+    name: str
+    since: str
+
+
+def holder(place: Location) -> Holder | None:
+    """Return who holds a lock, None where nobody does; neither takes it nor writes anything."""
+    if not place.exists():
+        return None
+    if isinstance(place, Path):
+        with place.open(encoding="utf-8") as stream:
+            if locked(stream, fcntl.LOCK_SH):
+                return None
+            return Holder(named(stream), clock(taken(place)))
+    there = json.loads(place.read_bytes() or b"{}")
+    return Holder(leased(there), clock(there["begun"])) if seconds_left(there) > 0 else None
+
+
+def clock(seconds: float) -> str:
+    """Return a time as text."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def locked(stream: TextIO, how: int) -> bool:
+    """Return whether a file could be locked."""
+    try:
+        fcntl.flock(stream, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def named(stream: TextIO) -> str:
+    """Return the holder that a locked file names."""
+    stream.seek(0)
+    return stream.read().strip() or "another process"
+
+
+def leased(there: dict[str, Any]) -> str:
+    """Return the holder that a lease names."""
+    return f"process {there['process']} on {there['host']}"
 
 
 @contextmanager
@@ -38,12 +88,12 @@ def hold(file: Path) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         stream = file.open("a+", encoding="utf-8")
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            raise BusyError(f"{file.parent} is in use by {holder}", hint=HINT) from None
+        for pause in (0.0, *GLANCES):
+            time.sleep(pause)
+            if locked(stream, fcntl.LOCK_EX):
+                break
+        else:
+            raise BusyError(f"{file.parent} is in use by {named(stream)}", hint=HINT)
         with writing(file.parent):
             reach("lock.taken")
             os.ftruncate(stream.fileno(), 0)
@@ -82,9 +132,9 @@ def claim(target: Remote, now: float) -> None:
         there = json.loads(target.read_bytes() or b"{}")
         left = seconds_left(there)
         if left > 0:
-            folder, holder = str(target).rpartition("/")[0], f"process {there['process']} on {there['host']}"
+            folder = str(target).rpartition("/")[0]
             hint = f"{HINT}; if it is gone, the same command goes on in {left:.0f} s"
-            raise BusyError(f"{folder} is in use by {holder}", hint=hint) from None
+            raise BusyError(f"{folder} is in use by {leased(there)}", hint=hint) from None
         target.write_bytes(written(now, renewed=now))
 
 

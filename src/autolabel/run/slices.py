@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from autolabel.errors import BusyError, DataError, SpecError
 from autolabel.plan.model import Plan, Shard
+from autolabel.run.lock import holder, taken
 from autolabel.run.store import LOCK, RunStore
 from autolabel.storage import entries
 
@@ -108,11 +109,13 @@ def running(store: RunStore) -> list[Slice]:
 
 def held(store: RunStore, part: Slice) -> bool:
     """Return whether somebody has a slice's lock."""
-    try:
-        with store.lock(part.lock):
-            return False
-    except BusyError:
-        return True
+    return holder(store.root / part.lock) is not None
+
+
+def cut_last(store: RunStore) -> Sequence[Slice]:
+    """Return the slices of the count that was asked for last, whether they ever ran or not; none where none did."""
+    last = max(seen(store), key=lambda part: taken(store.root / part.lock), default=None)
+    return [] if last is None else [Slice(index, last.count) for index in range(1, last.count + 1)]
 
 
 def check_complete(store: RunStore, plan: Plan) -> None:

@@ -7,10 +7,28 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autolabel.errors import DataError
+from autolabel.plan.model import Plan
 from autolabel.run import record
-from autolabel.run.lock import taken
+from autolabel.run.lock import Holder, holder, taken
+from autolabel.run.slices import Slice, cut_last
 from autolabel.run.store import LOCK, RunStore
 from autolabel.storage import Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """How far one slice is, and who runs it; None where nobody does."""
+
+    slice: str
+    rows: int
+    stages: dict[str, int]
+    """Rows labelled, by stage."""
+    running: Holder | None
+
+    @property
+    def done(self) -> bool:
+        """Whether all stages have labelled all rows."""
+        return all(count == self.rows for count in self.stages.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +41,10 @@ class Status:
     """Rows labelled of all, by stage."""
     states: dict[str, int]
     finished: bool
+    running: Holder | None
+    """Who holds the whole directory; None where nobody does, or slices run."""
+    slices: tuple[Part, ...]
+    """None where the run is finished, or never was cut into any."""
     rows_per_second: float | None
     """Of the last stage begun, by the shards published last; None before two are there."""
     seconds_left: float | None
@@ -40,11 +62,13 @@ def read_status(run: Location) -> Status:
     if plan is None:
         raise DataError(f"{run}: no plan.json here", hint="name the results_dir of a run that has started")
     stages, states, left = {}, Counter[str](), 0
+    published: dict[str, set[int]] = {}
     seconds: list[float | None] = []
     rate = None
     for stage in plan.stages:
         there = store.published(stage)
         done = [shard for shard in plan.shards if store.shard(stage, shard.index).name in there]
+        published[stage.name] = {shard.index for shard in done}
         stages[stage.name] = f"{sum(shard.rows for shard in done):,} of {plan.rows:,}"
         todo = plan.rows - sum(shard.rows for shard in done)
         left += todo
@@ -54,14 +78,28 @@ def read_status(run: Location) -> Status:
             rate = speed(times, since=begun(store))
         if todo:
             seconds.append(todo / rate if rate else None)
+    finished = store.labels.exists() and not left
     return Status(
         digest=plan.digest,
         rows=plan.rows,
         stages=stages,
         states=dict(sorted(states.items())),
-        finished=store.labels.exists() and not left,
+        finished=finished,
+        running=holder(store.root / LOCK),
+        slices=() if finished else tuple(part_of(store, plan, part, published) for part in cut_last(store)),
         rows_per_second=rate,
         seconds_left=None if None in seconds else sum(filter(None, seconds)),
+    )
+
+
+def part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[int]]) -> Part:
+    """Return how far a slice is; ``published`` are the shards that are there, by stage."""
+    shards = part.of(plan)
+    return Part(
+        slice=str(part),
+        rows=sum(shard.rows for shard in shards),
+        stages={name: sum(shard.rows for shard in shards if shard.index in there) for name, there in published.items()},
+        running=holder(store.root / part.lock),
     )
 
 
