@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .descent import Course
 from .run_log import RunLog
 
 LOG_EVERY = 50
@@ -69,6 +70,25 @@ class Trainee(Protocol[Batch]):
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
 
+    def export(self, weights: dict[str, Tensor], folder: Path) -> None:
+        """Write a checkpoint directory with weights that `averaged` returned; the run cannot go on after it."""
+
+
+class Timetable(Protocol):
+    """What the loop reads of a recipe."""
+
+    @property
+    def optimiser(self) -> Course:
+        """Steps and their batch."""
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps from one dev check to the next."""
+
+    @property
+    def save_every_seconds(self) -> float:
+        """Least time from one saved state to the next."""
+
 
 class Loop(Generic[Batch]):
     """Trains in a folder: continues from its saved state if there is one."""
@@ -126,20 +146,14 @@ class Loop(Generic[Batch]):
         self._log.write(event=event, step=step, samples=step * self._pace.samples, **values)
 
 
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor, *, clip: float, factor: float) -> float:
-    """Take one step at `factor` of each group's `base` rate and return the gradient's norm.
-
-    The gradient is clipped to the norm `clip`; one that is not finite is passed over.
-    """
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    learning = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(learning, clip)
-    for group in optimiser.param_groups:
-        group["lr"] = group["base"] * factor
-    if torch.isfinite(norm):
-        optimiser.step()
-    return float(norm)
+def train(trainee: Trainee[Batch], recipe: Timetable, folder: Path, log: RunLog) -> None:
+    """Train in a folder, from its saved state on if there is one; export what was best to its folder `checkpoint`."""
+    course = recipe.optimiser
+    pace = Pace(course.steps, course.batch, recipe.evaluate_every, recipe.save_every_seconds)
+    loop = Loop(trainee, pace, folder, log)
+    loop.run()
+    trainee.export(loop.best_weights(), folder / "checkpoint")
+    log.write(event="exported", **asdict(loop.progress))
 
 
 def save(content: Any, path: Path) -> None:

@@ -16,8 +16,8 @@ from training.detector.features import frozen_part
 from training.detector.loss import detection_loss
 from training.detector.model import CachedDetector
 from training.detector.text import CaptionEncoder
-from training.detector.train import DetectorRun, Ingredients, train
-from training.loop import STATE_FILE
+from training.detector.train import DetectorRun, Ingredients
+from training.loop import STATE_FILE, train
 from training.run_log import RunLog
 from training.schedule import rate_factor
 from transformers import AutoTokenizer, GroundingDinoForObjectDetection
@@ -31,7 +31,7 @@ def _with_steps(recipe: Recipe, steps: int) -> Recipe:
 def _trained(recipe: Recipe, parts: Ingredients, folder: Path) -> DetectorRun:
     folder.mkdir(exist_ok=True)
     run = DetectorRun(recipe, parts)
-    train(run, folder, RunLog(folder))
+    train(run, recipe, folder, RunLog(folder))
     return run
 
 

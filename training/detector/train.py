@@ -5,10 +5,9 @@ A recipe with `start` goes on from a checkpoint, on sets of its own or on a COCO
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -20,10 +19,11 @@ from torch import Tensor, nn
 from transformers import GroundingDinoForObjectDetection
 
 from ..average import follow
-from ..loop import DevCheck, Loop, Pace, descend
+from ..command import training_parser
+from ..descent import descend, network_precision
+from ..loop import DevCheck, train
 from ..recipe import plain, read
 from ..run_log import RunLog
-from ..schedule import rate_factor
 from .captions import CaptionWriter, Target, answer
 from .config import OptimiserRecipe, Recipe
 from .data import Data
@@ -89,11 +89,10 @@ class DetectorRun:
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
         """Learn from a batch and let the average follow."""
         settings = self.recipe.optimiser
-        with self._precision():
+        with network_precision(self.device):
             predictions = self.detector(batch.features.to(self.device), batch.captions)
         terms = detection_loss(predictions, batch.targets, self.recipe.loss)
-        factor = rate_factor(step, settings.steps, warmup=settings.warmup, cooldown=settings.cooldown)
-        norm = descend(self.optimiser, terms.total, clip=settings.clip, factor=factor)
+        norm = descend(self.optimiser, terms.total, settings, step=step)
         follow(self.average.values(), self.parameters.values(), momentum=settings.ema, step=step)
         return terms.parts | {"gradient": norm}
 
@@ -125,19 +124,6 @@ class DetectorRun:
         _copy(weights, self.parameters)
         model = self.detector.restore_towers().eval()
         export(model, self.tokenizer, image_size=self.recipe.image_size, folder=folder)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
-
-
-def train(run: DetectorRun, folder: Path, log: RunLog) -> None:
-    """Train in a folder, from its saved state on if there is one, and export what was best on dev."""
-    recipe = run.recipe
-    pace = Pace(recipe.optimiser.steps, recipe.optimiser.batch, recipe.evaluate_every, recipe.save_every_seconds)
-    loop = Loop(run, pace, folder, log)
-    loop.run()
-    run.export(loop.best_weights(), folder / "checkpoint")
-    log.write(event="exported", **asdict(loop.progress))
 
 
 def starting_point(recipe: Recipe) -> tuple[GroundingDinoForObjectDetection, Tokenizer]:
@@ -192,7 +178,9 @@ def _copy(source: dict[str, Tensor], target: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    options = _parser().parse_args(arguments)
+    parser = training_parser(__doc__, recipe="training/detector.yaml", out="runs/train-detector")
+    parser.add_argument("--cache", type=Path, help="folder for cached features (default: OUT/features)")
+    options = parser.parse_args(arguments)
     recipe, data = read(Recipe, options.recipe), Data(options.data, options.coco, options.images)
     torch.set_num_threads(recipe.threads)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -202,20 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     run = DetectorRun(recipe, parts, device=options.device)
     log = RunLog(options.out, tensorboard=options.tensorboard)
     log.write(event="recipe", parameters=sum(each.numel() for each in run.parameters.values()), **plain(recipe))
-    train(run, options.out, log)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, default=Path("training/detector.yaml"))
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the recipe's sets")
-    parser.add_argument("--coco", type=Path, help="a COCO file with boxes of your own: the recipe's set `own`")
-    parser.add_argument("--images", type=Path, help="folder of that file's images (default: the file's folder)")
-    parser.add_argument("--out", type=Path, default=Path("runs/train-detector"))
-    parser.add_argument("--cache", type=Path, help="folder for cached features (default: OUT/features)")
-    parser.add_argument("--tensorboard", action="store_true", help="also log to OUT/tensorboard (extra tensorboard)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser
+    train(run, recipe, options.out, log)
 
 
 if __name__ == "__main__":

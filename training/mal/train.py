@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,10 +15,11 @@ from torch import Tensor
 from autolabel_mal.mean_field import log_odds
 
 from ..average import follow
-from ..loop import DevCheck, Loop, Pace, descend
+from ..command import training_parser
+from ..descent import descend, network_precision
+from ..loop import DevCheck, train
 from ..recipe import plain, read
 from ..run_log import RunLog
-from ..schedule import rate_factor
 from .config import Recipe
 from .crops import Batch, CropShape, Sampler, Source, drawn_ahead, source
 from .export import export
@@ -51,14 +50,13 @@ class MaskRun:
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
         """Let the student learn from a batch and the teacher follow."""
         batch, settings = batch.to(self.device), self.recipe.optimiser
-        with self._precision():
+        with network_precision(self.device):
             pixels = self.student.normalise(batch.pixels).contiguous(memory_format=torch.channels_last)
             student = self.student(pixels, batch.groups)
             with torch.no_grad():
                 teacher = self.teacher(pixels, batch.groups)
         terms = box_supervised_loss(student, teacher, batch, recipe=self.recipe.loss, step=step)
-        factor = rate_factor(step, settings.steps, warmup=settings.warmup, cooldown=settings.cooldown)
-        norm = descend(self.optimiser, terms.total, clip=settings.clip, factor=factor)
+        norm = descend(self.optimiser, terms.total, settings, step=step)
         weights = (self.teacher.parameters(), self.student.parameters())
         follow(*weights, momentum=settings.teacher_momentum, step=step)
         return terms.parts | {"gradient": norm}
@@ -86,20 +84,10 @@ class MaskRun:
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
-
-
-def train(run: MaskRun, folder: Path, log: RunLog) -> None:
-    """Train in a folder, from its saved state on if there is one, and export the teacher that was best on dev."""
-    recipe = run.recipe
-    settings = recipe.optimiser
-    pace = Pace(settings.steps, settings.batch, recipe.evaluate_every, recipe.save_every_seconds)
-    loop = Loop(run, pace, folder, log)
-    loop.run()
-    run.teacher.load_state_dict(loop.best_weights())
-    export(run.teacher, folder / "checkpoint")
-    log.write(event="exported", **asdict(loop.progress))
+    def export(self, weights: dict[str, Tensor], folder: Path) -> None:
+        """Write a checkpoint directory with these weights of the teacher."""
+        self.teacher.load_state_dict(weights)
+        export(self.teacher, folder)
 
 
 def recipe_sources(recipe: Recipe, data: Path) -> list[Source]:
@@ -119,7 +107,7 @@ def recipe_sources(recipe: Recipe, data: Path) -> list[Source]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    options = _parser().parse_args(arguments)
+    options = training_parser(__doc__, recipe="training/mal.yaml", out="runs/train-mal").parse_args(arguments)
     recipe = read(Recipe, options.recipe)
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
@@ -137,19 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     boxes = sum(len(each.objects) for each in sources)
     learning = sum(each.numel() for each in run.student.parameters() if each.requires_grad)
     log.write(event="recipe", boxes=boxes, parameters=learning, **plain(recipe))
-    train(run, options.out, log)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, default=Path("training/mal.yaml"))
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the recipe's sets")
-    parser.add_argument("--coco", type=Path, help="a COCO file with boxes of your own, instead of the recipe's sets")
-    parser.add_argument("--images", type=Path, help="folder of that file's images (default: the file's folder)")
-    parser.add_argument("--out", type=Path, default=Path("runs/train-mal"))
-    parser.add_argument("--tensorboard", action="store_true", help="also log to OUT/tensorboard (extra tensorboard)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser
+    train(run, recipe, options.out, log)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+"""One step of gradient descent: its rate, its clipped gradient, the precision of the network."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .schedule import rate_factor
+
+
+class Course(Protocol):
+    """What both recipes say of the optimiser."""
+
+    @property
+    def batch(self) -> int:
+        """Samples of a step."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+
+    @property
+    def warmup(self) -> int:
+        """Steps over which the rate rises."""
+
+    @property
+    def cooldown(self) -> float:
+        """Last part of the steps, over which it falls."""
+
+    @property
+    def clip(self) -> float:
+        """Largest norm of a gradient."""
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, course: Course, *, step: int) -> float:
+    """Take one step, each group at its `base` rate times what the course says, and return the gradient's norm.
+
+    The gradient is clipped; one that is not finite is passed over.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    learning = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(learning, course.clip)
+    factor = rate_factor(step, course.steps, warmup=course.warmup, cooldown=course.cooldown)
+    for group in optimiser.param_groups:
+        group["lr"] = group["base"] * factor
+    if torch.isfinite(norm):
+        optimiser.step()
+    return float(norm)
+
+
+def network_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Let the network compute in bfloat16 on a GPU; what is outside, the loss above all, stays in float32."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
