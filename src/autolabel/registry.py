@@ -93,11 +93,19 @@ class Registry:
 def discover() -> Registry:
     """Load every package of the entry-point group ``autolabel`` and return what they offer.
 
-    Raises PluginError, naming the package, where one cannot be imported, misspells a hook, or doubles a name.
+    Raises PluginError, naming every package that cannot be imported, misspells a hook, or doubles a name.
     """
-    registry = Registry()
+    registry, broken = Registry(), list[PluginError]()
     for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda point: (point.value, point.name)):
-        register(registry, load(point), package=distribution(point), version=version(point))
+        try:
+            register(registry, load(point), package=distribution(point), version=version(point))
+        except PluginError as error:
+            broken.append(error)
+    if len(broken) > 1:
+        listed = "\n".join(map(str, broken))
+        raise PluginError(f"{len(broken)} installed packages of strategies are broken:\n{listed}") from broken[0]
+    if broken:
+        raise broken[0]
     return registry
 
 

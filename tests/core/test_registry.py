@@ -40,13 +40,13 @@ BROKEN = {
 }
 
 
-def install(folder: Path, code: str, *, version: str = "1.0") -> Path:
+def install(folder: Path, code: str, *, name: str = "odd", version: str = "1.0") -> Path:
     """Make a package ``autolabel-odd`` look installed below ``folder``."""
-    info = folder / "autolabel_odd-1.0.dist-info"
+    info = folder / f"autolabel_{name}-1.0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: autolabel-odd\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text("[autolabel]\nodd = autolabel_odd\n")
-    (folder / "autolabel_odd.py").write_text(code)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: autolabel-{name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[autolabel]\n{name} = autolabel_{name}\n")
+    (folder / f"autolabel_{name}.py").write_text(code)
     return folder
 
 
@@ -72,6 +72,15 @@ def test_a_broken_package_is_named(tmp_path: Path, fault: str) -> None:
     sys.modules.pop("autolabel_odd", None)
     assert "autolabel-odd" in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_all_broken_packages_are_named(tmp_path: Path) -> None:
+    install(tmp_path, "1 / 0")
+    install(tmp_path, "import no_such_module", name="strange")
+    with pytest.raises(PluginError, match="2 installed packages of strategies are broken:") as caught:
+        discover()
+    assert "package 'autolabel-odd' cannot be imported: ZeroDivisionError" in str(caught.value)
+    assert "package 'autolabel-strange' cannot be imported: ModuleNotFoundError" in str(caught.value)
 
 
 def test_a_package_that_prints_leaves_the_answer_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
