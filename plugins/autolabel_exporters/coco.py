@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
-from autolabel_exporters.coco_records import Segmentation, annotate, images, with_given
+from autolabel_exporters.coco_records import Placed, Segmentation, annotate, images, together, with_given
 from autolabel_exporters.json_stream import ArrayWriter, encode
 from autolabel_exporters.numbering import Numbering, choose_ids, given_of
 from autolabel_exporters.relative_name import RelativeName
@@ -39,9 +39,9 @@ class Coco(Exporter):
         path.parent.mkdir(parents=True, exist_ok=True)
         numbering = choose_ids(labels, classes)
         with path.open("wb") as file, TemporaryFile(dir=out) as spool:
-            file.write(b'{"info": ' + encode(INFO) + b',\n"images": ')
+            file.write(b'{"info": ' + encode(INFO) + b',\n"annotations": ')
             write_records(labels, numbering, file=file, spool=spool, form=self.params.segmentation)
-            file.write(b',\n"annotations": ')
+            file.write(b',\n"images": ')
             spool.seek(0)
             shutil.copyfileobj(spool, file, COPY_BYTES)
             categories = [{"id": number, "name": name} for number, name in numbering.categories]
@@ -52,15 +52,15 @@ class Coco(Exporter):
 def write_records(
     labels: Iterable[Labels], numbering: Numbering, *, file: BinaryIO, spool: BinaryIO, form: Segmentation
 ) -> None:
-    """Write the array of images to ``file``, that of annotations to ``spool``, in one walk over the labels."""
-    listed, found = ArrayWriter(file), ArrayWriter(spool)
+    """Write the array of annotations to ``file``, that of images to ``spool``, in one walk over the labels."""
+    found, listed = ArrayWriter(file), ArrayWriter(spool)
     next_id = 1
-    for image_id, image, rows in images(labels, numbering):
-        listed.extend([image_record(image, image_id)])
-        for row in rows:
-            records = annotation_records(row, image_id, next_id, numbering=numbering, form=form)
-            found.extend(records)
-            next_id += len(records)
+    for batch in together(images(labels, numbering)):
+        listed.extend([image_record(image, image_id) for image_id, image, _ in batch])
+        placed = [(image_id, row) for image_id, _, rows in batch for row in rows]
+        records = annotation_records(placed, next_id, numbering=numbering, form=form)
+        found.extend(records)
+        next_id += len(records)
     listed.close()
     found.close()
 
@@ -72,13 +72,14 @@ def image_record(image: Image, number: int) -> dict[str, Any]:
 
 
 def annotation_records(
-    row: Labels, image_id: int, first_id: int, *, numbering: Numbering, form: Segmentation
+    placed: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation
 ) -> Sequence[Any]:
-    """Return the records of a row's objects, with what the input annotations carried."""
-    made = annotate(row, image_id, first_id, numbering=numbering, form=form)
-    if row.instances.given is None:
+    """Return the records of the objects of rows, with what the input annotations carried."""
+    made = annotate(placed, first_id, numbering=numbering, form=form)
+    if all(row.instances.given is None for _, row in placed):
         return made
+    given = [(row.image.id, one) for _, row in placed for one in given_of(row)]
     return [
-        with_given(annotation, given, numbering=numbering, place=f"{row.image.id}: annotation {given.get('id')}")
-        for annotation, given in zip(made, given_of(row), strict=True)
+        with_given(annotation, one, numbering=numbering, place=f"{image}: annotation {one.get('id')}")
+        for annotation, (image, one) in zip(made, given, strict=True)
     ]

@@ -13,9 +13,17 @@ from autolabel.types import Image, Labels, Rle
 from autolabel.types.polygons import keyhole, parts
 from autolabel_exporters.json_stream import finite
 from autolabel_exporters.numbering import Numbering, given_of
-from autolabel_exporters.rows import SCALES, by_image, rounded
+from autolabel_exporters.rows import SCALES, by_image, counted
 
 Segmentation = Literal["rle", "polygons"]
+MOST_AREAS = 255
+"""Masks at a time: with numpy 2, pycocotools 2.0.11 fails on more."""
+
+
+Placed = tuple[int, Labels]
+"""A row with the id of its image."""
+AT_ONCE = 256
+"""Objects that are worked on together."""
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -48,47 +56,91 @@ def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[tuple[int
             free += 1
 
 
-def annotate(
-    row: Labels, image_id: int, first_id: int, *, numbering: Numbering, form: Segmentation
-) -> list[Annotation]:
-    """Return the objects of a row, numbered from ``first_id``; raises DataError where a number is not finite."""
-    table = rounded(row)
+def together(found: Iterable[tuple[int, Image, list[Labels]]]) -> Iterator[list[tuple[int, Image, list[Labels]]]]:
+    """Gather images until there is enough to be worked on at once: what numpy and a write cost is paid once for all."""
+    gathered: list[tuple[int, Image, list[Labels]]] = []
+    size = 0
+    for image_id, image, rows in found:
+        gathered.append((image_id, image, rows))
+        size += 1 + sum(len(row.instances) for row in rows)
+        if size >= AT_ONCE:
+            yield gathered
+            gathered, size = [], 0
+    if gathered:
+        yield gathered
+
+
+def annotate(placed: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation) -> list[Annotation]:
+    """Return the objects of rows, numbered from ``first_id``; raises DataError where a number is not finite."""
+    rows = [row for _, row in placed]
+    table = counted(rows)
     table[:, 2:4] -= table[:, :2]
-    table = np.rint(table * SCALES) / SCALES
-    segmentations, areas = outlines(row.instances.masks, table[:, 2] * table[:, 3], form)
-    phrases, category_of = row.prompt.phrases, numbering.category_of
+    table /= SCALES
+    segmentations, areas = outlines(masks_of(rows), table[:, 2:4], form)
     columns = zip(
-        row.instances.labels.tolist(),
+        [image_id for image_id, row in placed for _ in range(len(row.instances))],
+        [number for row in rows for number in categories_of(row, numbering)],
         table[:, :4].tolist(),
         areas,
         segmentations,
         table[:, 4].tolist(),
-        row.instances.rounds.tolist(),
+        [number for row in rows for number in row.instances.rounds.tolist()],
         strict=True,
     )
     return [
-        Annotation(number, image_id, category_of[phrases[label]], box, area, mask, 0, score, found_in)
-        for number, (label, box, area, mask, score, found_in) in enumerate(columns, first_id)
+        Annotation(number, image_id, category_id, box, area, mask, 0, score, found_in)
+        for number, (image_id, category_id, box, area, mask, score, found_in) in enumerate(columns, first_id)
     ]
 
 
+def categories_of(row: Labels, numbering: Numbering) -> list[int]:
+    """Return the category id of each object of a row."""
+    phrases, category_of = row.prompt.phrases, numbering.category_of
+    return [category_of[phrases[label]] for label in row.instances.labels.tolist()]
+
+
+def masks_of(rows: Sequence[Labels]) -> Sequence[Rle | None] | None:
+    """Return the masks of all objects, None where no row has any."""
+    if all(row.instances.masks is None for row in rows):
+        return None
+    return [mask for row in rows for mask in row.instances.masks or (None,) * len(row.instances)]
+
+
 def outlines(
-    masks: Sequence[Rle | None] | None, areas: npt.NDArray[np.float64], form: Segmentation
+    masks: Sequence[Rle | None] | None, sides: npt.NDArray[np.float64], form: Segmentation
 ) -> tuple[Sequence[Any], list[float]]:
-    """Return the segmentation of each object, unset where it has no mask, with the pixels inside it, else ``areas``."""
-    areas = areas.round(3)
+    """Return the segmentation of each object, unset where it has no mask, and its area in pixels.
+
+    The area is the mask's, else that of the box with these ``sides`` (N, 2).
+    """
     if masks is None:
-        return [msgspec.UNSET] * len(areas), areas.tolist()
+        return [msgspec.UNSET] * len(sides), box_areas(sides).tolist()
     encoded = [msgspec.UNSET if mask is None else {"size": mask.size, "counts": mask.counts} for mask in masks]
     present = [rle for rle in encoded if rle is not msgspec.UNSET]
-    if present:
-        from pycocotools import mask as coco
-
-        places = slice(None) if len(present) == len(encoded) else [rle is not msgspec.UNSET for rle in encoded]
-        areas[places] = coco.area(present)
+    if len(present) == len(encoded):
+        areas = mask_areas(present)
+    else:
+        areas = box_areas(sides)
+        areas[[rle is not msgspec.UNSET for rle in encoded]] = mask_areas(present)
     if form == "polygons":
         encoded = [msgspec.UNSET if mask is None else polygons(mask) for mask in masks]
     return encoded, areas.tolist()
+
+
+def box_areas(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the areas of boxes, three decimals."""
+    return np.round(sides[:, 0] * sides[:, 1], 3)
+
+
+def mask_areas(encoded: list[Any]) -> npt.NDArray[np.float64]:
+    """Return the number of pixels inside each RLE."""
+    from pycocotools import mask as coco
+
+    areas = np.empty(len(encoded))
+    for start in range(0, len(encoded), MOST_AREAS):
+        chunk = slice(start, start + MOST_AREAS)
+        areas[chunk] = coco.area(encoded[chunk])
+    return areas
 
 
 def polygons(mask: Rle) -> Any:

@@ -40,9 +40,9 @@ class CocoResults(Exporter):
         with path.open("wb") as file:
             results = ArrayWriter(file)
             for image_id, _, rows in images(labels, numbering):
-                for row in rows:
-                    records = annotation_records(row, image_id, 1, numbering=numbering, form="rle")
-                    results.extend([detection(record) for record in records])
+                placed = [(image_id, row) for row in rows]
+                records = annotation_records(placed, 1, numbering=numbering, form="rle")
+                results.extend([detection(record) for record in records])
             results.close()
             file.write(b"\n")
         return [path]

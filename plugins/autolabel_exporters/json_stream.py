@@ -29,7 +29,7 @@ class ArrayWriter:
         """Append the items of ``chunk``."""
         if chunk:
             self.file.write(self.separator)
-            self.file.write(encode(chunk)[1:-1])
+            self.file.write(memoryview(encode(chunk))[1:-1])
             self.separator = b",\n"
 
     def close(self) -> None:

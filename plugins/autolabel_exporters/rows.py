@@ -57,12 +57,28 @@ def rounded(row: Labels) -> npt.NDArray[np.float64]:
 
     Raises DataError where a number is not finite.
     """
-    table = np.empty((len(row.instances), 5))
-    table[:, :4] = row.instances.boxes
-    table[:, 4] = row.instances.scores
+    return counted([row]) / SCALES
+
+
+def counted(rows: Sequence[Labels]) -> npt.NDArray[np.float64]:
+    """Return (N, 5) ``x1 y1 x2 y2 score`` of all objects: thousandths of a pixel, millionths of a score.
+
+    Raises DataError naming the image where a number is not finite.
+    """
+    table = np.empty((sum(len(row.instances) for row in rows), 5))
+    np.concatenate([row.instances.boxes for row in rows], out=table[:, :4])
+    np.concatenate([row.instances.scores for row in rows], out=table[:, 4])
     if not math.isfinite(table.sum()):
-        raise DataError(f"{row.image.id}: a box or a score is not finite, no label file can carry that")
+        raise DataError(f"{first_not_finite(rows)}: a box or a score is not finite, no label file can carry that")
     table *= SCALES
     np.rint(table, out=table)
-    table /= SCALES
     return table
+
+
+def first_not_finite(rows: Iterable[Labels]) -> str:
+    """Return the id of the first image with a number that is not finite."""
+    return next(
+        row.image.id
+        for row in rows
+        if not (np.isfinite(row.instances.boxes).all() and np.isfinite(row.instances.scores).all())
+    )

@@ -83,6 +83,27 @@ def test_masks_come_back_equal_through_pycocotools(row: Any, export: Any, shapes
         assert annotation["iscrowd"] == 0
 
 
+def test_an_image_of_hundreds_of_masks(row: Any, export: Any, shapes: Any) -> None:
+    masks = list(shapes.values()) * 75
+    files = export(Coco, [row("a.jpg", [[10, 5, 30, 20]] * len(masks), masks=masks)])
+    assert [a["area"] for a in read(files)["annotations"]] == [mask.sum() for mask in masks]
+
+
+def test_many_images_are_numbered_through(row: Any, export: Any, shapes: Any) -> None:
+    masks = [shapes["hole"], None]
+    names = [f"{number:03}.jpg" for number in range(300)]
+    rows = [
+        boxes_of(name, row, masks=masks if number % 3 else None) if number % 4 else row(name)
+        for number, name in enumerate(names)
+    ]
+    data = read(export(Coco, rows))
+    assert [(image["id"], image["file_name"]) for image in data["images"]] == list(enumerate(names, 1))
+    assert [a["id"] for a in data["annotations"]] == list(range(1, 451))
+    assert [a["image_id"] for a in data["annotations"]] == [i + 1 for i in range(300) if i % 4 for _ in range(2)]
+    masked = [a["image_id"] - 1 for a in data["annotations"] if "segmentation" in a]
+    assert masked == [i for i in range(300) if i % 4 and i % 3]
+
+
 def test_an_object_without_a_mask_keeps_its_box(row: Any, export: Any, shapes: Any) -> None:
     files = export(Coco, [row("a.jpg", [[10, 5, 30, 20], [1, 1, 3, 5]], masks=[shapes["plain"], None])])
     first, second = read(files)["annotations"]
