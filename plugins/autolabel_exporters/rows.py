@@ -57,7 +57,9 @@ def rounded(row: Labels) -> npt.NDArray[np.float64]:
 
     Raises DataError where a number is not finite.
     """
-    return counted([row]) / SCALES
+    table = counted([row])
+    table /= SCALES
+    return table
 
 
 def counted(rows: Sequence[Labels]) -> npt.NDArray[np.float64]:
