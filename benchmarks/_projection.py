@@ -36,7 +36,7 @@ def project(rates: Rates, *, images: int, gpus: int, per_second: float, shard_si
     runs = images * (rates.input_bytes + OVERHEAD) / CHUNK
     driver = rates.driver_mb + (SORTING * CHUNK + shards * SHARD_BYTES + runs * BLOCK) / 1e6
     return {
-        "planning, one process": hours(images * rates.plan),
+        "planning, once, one process": hours(images * rates.plan),
         f"labeling, {gpus} GPUs at {per_second:g} images a second": hours(images / (gpus * per_second)),
         "each pass over the labels (coco)": hours(images * rates.coco),
         "report": hours(images * rates.report),

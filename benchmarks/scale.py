@@ -35,6 +35,7 @@ def main(images: int = 20_000, *, workers: int = 2, folder: Path | None = None) 
             "plan": ["plan", str(spec), "--out", str(place / "plan.json"), "--json"],
             "generate": ["generate", str(spec), "-q"],
             "again": ["generate", str(spec), "-q"],
+            "planned": ["generate", str(spec), "-q", "--planned"],
             "status": ["status", run],
             "coco": ["export", run, "coco"],
             "odvg": ["export", run, "odvg"],

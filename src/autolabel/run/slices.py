@@ -104,12 +104,7 @@ def seen(store: RunStore) -> list[Slice]:
 
 def running(store: RunStore) -> list[Slice]:
     """Return the slices that run now."""
-    return [part for part in seen(store) if held(store, part)]
-
-
-def held(store: RunStore, part: Slice) -> bool:
-    """Return whether somebody has a slice's lock."""
-    return holder(store.root / part.lock) is not None
+    return [part for part in seen(store) if holder(store.root / part.lock)]
 
 
 def cut_last(store: RunStore) -> Sequence[Slice]:
