@@ -1,0 +1,57 @@
+"""Which view of a photo or scene each cached number stands for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training.detector.config import Recipe, SetRecipe
+from training.detector.data import Data
+from training.detector.features import SCENES, Job, make_view
+from training.detector.phrases import KINDS, parse
+from training.detector.pictures import SCENES_OF_KIND, dev_pictures
+from training.recipe import build, plain, read
+
+SECOND = Path(__file__).parents[2] / "training" / "detector-second.yaml"
+
+
+def test_after_the_crops_come_whole_photos(recipe: Recipe, data: Data) -> None:
+    crops_then_whole = replace(recipe, sets={"bccd": SetRecipe(views=3, whole=2, turn=True)})
+    (photo, _) = data.photos("bccd", "train")
+    found = []
+    for variant in range(5):
+        view = make_view(crops_then_whole, Job("bccd", "train", photo, variant), seed=variant)
+        found.append(np.allclose(view.boxes[0, 2:] - view.boxes[0, :2], [30 / 80, 20 / 60]))
+    assert found == [True, False, False, True, True]
+
+
+def test_the_kinds_of_scenes_are_mixed_as_the_recipe_says(recipe: Recipe, data: Data) -> None:
+    assert recipe.scenes is not None
+    mixed = replace(recipe, scenes=replace(recipe.scenes, kinds={"size": 0.5, "texture": 0.5}))
+    photo = data.photos("bccd", "train")[0]
+    kinds = []
+    for seed in range(20):
+        said = parse(make_view(mixed, Job(SCENES, "train", photo, 0), seed=seed).names[0])
+        assert (said.size is None) != (said.texture is None)
+        kinds.append(said.size is None)
+    assert 4 < sum(kinds) < 16
+
+
+def test_every_kind_has_a_dev_set(recipe: Recipe, data: Data) -> None:
+    assert recipe.scenes is not None
+    recipe = replace(recipe, scenes=replace(recipe.scenes, backgrounds="bccd"))
+    marks = {"scenes-size": "size", "scenes-texture": "texture", "scenes-count": "count", "scenes-relation": "relation"}
+    assert {kind: name for name, kind in SCENES_OF_KIND.items()}.keys() == set(KINDS)
+    for dataset, mark in marks.items():
+        (picture,) = dev_pictures(recipe, data, dataset, scenes=1)
+        assert len(set(picture.phrases)) == len(set(picture.names)) + 4
+        assert any(getattr(parse(phrase), mark) for phrase in picture.phrases)
+
+
+def test_unknown_kinds_are_named() -> None:
+    raw = plain(read(Recipe, SECOND))
+    raw["scenes"]["kinds"] = {"colour": 0.5, "smell": 0.5}
+    with pytest.raises(ValueError, match="kinds of scenes are colour, size, texture, count, relation, not smell"):
+        build(Recipe, raw)
