@@ -51,9 +51,10 @@ def _index(shards: dict[str, dict[str, Tensor]]) -> dict[str, object]:
 def _write_config(model: GroundingDinoForObjectDetection, folder: Path) -> None:
     config = model.config.to_dict()
     config["architectures"] = [type(model).__name__]
-    config["dtype"] = "float16"
     for section in (config, config["text_config"], config["backbone_config"]):
         section.pop("_name_or_path", None)
+        section["dtype"] = None
+    config["dtype"] = "float16"
     _write_json(folder / "config.json", config)
 
 
