@@ -155,6 +155,7 @@ def test_odd_boxes_are_carried_with_a_note(read: Read, bbox: list[float], note: 
         ("/annotations/3/segmentation/counts", "5:", "/annotations/3/segmentation", "too short: its runs add up to 15"),
         ("/annotations/3/segmentation/counts", [9000], "/annotations/3/segmentation", "too long: its runs add up to 9000"),
         ("/annotations/3/segmentation/counts", [-1, 8001], "/annotations/3/segmentation/counts/0", "of at least 0"),
+        ("/annotations/3/segmentation/counts", 'Tm7lL', "/annotations/3/segmentation", "an RLE has a negative run"),
         ("/annotations/3/segmentation/counts", "P", "/annotations/3/segmentation", "not a COCO string"),
         ("/annotations/3/segmentation/size", [100, 80], "/annotations/3/segmentation", "must be [80, 100] as the image is"),
         ("/annotations/3/segmentation/size", [100], "/annotations/3/segmentation/size", "must be a list of 2, got [100]"),

@@ -78,6 +78,14 @@ def test_sums_of_many_texts_at_once() -> None:
     assert totals([compress(one) for one in runs]).tolist() == [int(one.sum()) for one in runs]
 
 
+def test_a_negative_run_makes_no_sum() -> None:
+    generator = np.random.default_rng(4)
+    runs = [generator.integers(-1, 30, generator.integers(1, 20)) for _ in range(500)]
+    expected = [-1 if (one < 0).any() else int(one.sum()) for one in runs]
+    assert 0 < expected.count(-1) < 500
+    assert totals([compress(one) for one in runs]).tolist() == expected
+
+
 def test_sums_of_texts_that_are_none() -> None:
     assert totals([]).tolist() == []
     assert totals(["", "é5", "5", "P", "!", "oooooooooo0", "05"]).tolist() == [-1, -1, 5, -1, -1, -1, 5]

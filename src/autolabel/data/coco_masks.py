@@ -14,7 +14,8 @@ from autolabel.data.coco_faults import Faults, translate
 from autolabel.types.runs import explain, sum_fault, totals
 
 Int64 = npt.NDArray[np.int64]
-CHUNK = 512
+CHUNK = 128
+"""Annotations looked at together: few enough for the processor's cache."""
 Run = Annotated[int, msgspec.Meta(ge=0)]
 Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
 
@@ -37,7 +38,7 @@ _single = msgspec.json.Decoder(Masked)
 
 
 def check_masks(raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[CocoImage], faults: Faults) -> None:
-    """Report segmentations of a wrong form or size, and RLEs whose runs do not add up.
+    """Report segmentations of a wrong form or size, and RLEs with negative runs or whose runs do not add up.
 
     ``groups`` (N,) gives the index of each annotation's image, -1 for those that are reported already.
     """
@@ -48,15 +49,16 @@ def check_masks(raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[Coc
             read = _decoder.decode(join(chunk))
         except msgspec.DecodeError:
             read = _one_by_one(chunk, start, groups, faults)
-        written = [(number, masked.segmentation) for number, masked in enumerate(read, start) if groups[number] >= 0]
-        _check_strings([(number, runs) for number, runs in written if _is_string(runs)], groups, sizes, faults)
-        for number, other in written:
-            if other is not None and not _is_string(other) and (fault := _fault(other, sizes[groups[number]])):
+        strings: list[tuple[int, Runs]] = []
+        for number, (masked, group) in enumerate(zip(read, groups[start : start + CHUNK].tolist(), strict=True), start):
+            written = masked.segmentation
+            if written is None or group < 0:
+                continue
+            if type(written) is Runs and type(written.counts) is str:
+                strings.append((number, written))
+            elif fault := _fault(written, sizes[group]):
                 faults.add(f"/annotations/{number}/segmentation", fault)
-
-
-def _is_string(written: Runs | list[Any] | None) -> bool:
-    return type(written) is Runs and type(written.counts) is str
+        _check_strings(strings, groups, sizes, faults)
 
 
 def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: Int64, faults: Faults) -> list[Masked]:
@@ -83,7 +85,7 @@ def _fault(written: Runs | list[Any], size: Int64) -> str:
     return explain(written.counts, written.size)
 
 
-def _check_strings(strings: list[tuple[int, Any]], groups: Int64, sizes: Int64, faults: Faults) -> None:
+def _check_strings(strings: Sequence[tuple[int, Any]], groups: Int64, sizes: Int64, faults: Faults) -> None:
     """Look at all strings at once, and once more at each that is wrong to say why."""
     if not strings:
         return

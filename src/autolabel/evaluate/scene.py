@@ -48,13 +48,16 @@ class Scene:
 
 
 def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:
-    """Return a scene with nothing found; objects of unmeasured classes, and those without area, are left out."""
+    """Return a scene with nothing found; objects of unmeasured classes, and those without area, are left out.
+
+    The annotations are those of a file that was read with its masks checked.
+    """
     kept = [
         (one, number) for one in annotations if (number := class_of(one.category_id)) is not None and all(one.bbox[2:])
     ]
     boxes = np.array([one.bbox for one, _ in kept], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    masks = tuple(Rle.from_coco(one.segmentation, size) if one.segmentation else None for one, _ in kept)
+    masks = tuple(Rle.from_coco(one.segmentation, size, added_up=True) if one.segmentation else None for one, _ in kept)
     true = Objects(
         boxes=boxes,
         classes=np.array([number for _, number in kept], np.int64),
