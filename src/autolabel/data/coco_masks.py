@@ -14,8 +14,8 @@ from autolabel.data.coco_faults import Faults, translate
 from autolabel.types.runs import explain, sum_fault, totals
 
 Int64 = npt.NDArray[np.int64]
-CHUNK = 128
-"""Annotations looked at together: few enough for the processor's cache."""
+CHUNK = 512
+"""Annotations looked at together."""
 Run = Annotated[int, msgspec.Meta(ge=0)]
 Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
 
@@ -49,7 +49,7 @@ def check_masks(raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[Coc
             read = _decoder.decode(join(chunk))
         except msgspec.DecodeError:
             read = _one_by_one(chunk, start, groups, faults)
-        strings: list[tuple[int, Runs]] = []
+        strings: list[tuple[int, Any]] = []
         for number, (masked, group) in enumerate(zip(read, groups[start : start + CHUNK].tolist(), strict=True), start):
             written = masked.segmentation
             if written is None or group < 0:
@@ -85,7 +85,7 @@ def _fault(written: Runs | list[Any], size: Int64) -> str:
     return explain(written.counts, written.size)
 
 
-def _check_strings(strings: Sequence[tuple[int, Any]], groups: Int64, sizes: Int64, faults: Faults) -> None:
+def _check_strings(strings: list[tuple[int, Any]], groups: Int64, sizes: Int64, faults: Faults) -> None:
     """Look at all strings at once, and once more at each that is wrong to say why."""
     if not strings:
         return

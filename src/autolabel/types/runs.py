@@ -46,10 +46,7 @@ def expand(counts: str) -> Int64:
 
 
 def totals(strings: Sequence[str]) -> Int64:
-    """Return the sum of the runs of each of many COCO strings, -1 for one that is no such string or has a negative run.
-
-    A hundred strings or so at a time are quickest: what is worked out of them stays in the processor's cache.
-    """
+    """Return the sum of the runs of each of many COCO strings, -1 for one that is none or has a negative run."""
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
     joined = "".join(strings)
     if not joined or not lengths.all() or not joined.isascii():
