@@ -6,6 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,18 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",
 }
-"""A start with few processes."""
+"""A start with few processes; workers as urgent as the rest (Ray makes them 15 nicer): a busy machine starves them."""
 
 
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("", 0))
-        return int(tried.getsockname()[1])
+def free_ports() -> dict[str, int]:
+    """Return a free port for each of PORTS: held together, so that no two are the same."""
+    with ExitStack() as stack:
+        held = {name: stack.enter_context(socket.socket()) for name in PORTS}
+        for tried in held.values():
+            tried.bind(("", 0))
+        return {name: int(tried.getsockname()[1]) for name, tried in held.items()}
 
 
 class Loopback:
@@ -59,8 +64,8 @@ class Loopback:
     def add(self, **options: Any) -> Any:
         """Add a node; skip where a busy machine exceeds, four times, the 30 s that Ray gives it."""
         for _ in range(4):
-            ports = {name: free_port() for name in PORTS}
-            given = {"num_cpus": CPUS, "object_store_memory": STORE, "include_log_monitor": False, **ports, **options}
+            given = {"num_cpus": CPUS, "object_store_memory": STORE, "include_log_monitor": False}
+            given |= free_ports() | options
             try:
                 return self.cluster.add_node(wait=False, **given)
             except Exception as error:
