@@ -129,3 +129,11 @@ def _shorten(recipe: Path, short: Path) -> None:
     if "own" in raw.get("sets", {}):
         raw["sets"]["own"]["views"] = 2
     YAML(typ="safe").dump(raw, short)
+
+
+def test_the_second_phase_goes_on_from_what_the_first_exports() -> None:
+    commands = [line for line in (ROOT / "Makefile").read_text().splitlines() if "training.detector.train" in line]
+    first, second = (dict(zip(line.split()[1:], line.split()[2:], strict=False)) for line in commands)
+    recipe = read(Recipe, ROOT / second["--recipe"])
+    assert recipe.start == first["--out"] + "/checkpoint"
+    assert recipe.image_size == read(Recipe, ROOT / first["--recipe"]).image_size
