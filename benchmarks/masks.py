@@ -7,9 +7,11 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from torch.nn import functional
 
 from autolabel.images import read_pixels
 from autolabel.types import Image, Instances, Prompt, Rle, Sample
+from autolabel_mal import ensemble
 from autolabel_mal.crop import region
 from autolabel_mal.labeler import Mal
 from autolabel_mal.network import MalNetwork
@@ -61,43 +64,53 @@ def randomised(network: MalNetwork) -> MalNetwork:
 
 
 class Clock:
-    """Adds up the CPU seconds spent inside the network."""
+    """Adds up the CPU seconds of the parts of the work."""
 
-    def __init__(self, network: MalNetwork) -> None:
-        self.seconds = 0.0
-        self._start = 0.0
-        network.register_forward_pre_hook(self._enter)
-        network.register_forward_hook(self._leave)
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(("input", "network", "probabilities"), 0.0)
 
-    def _enter(self, *_: object) -> None:
-        self._start = time.process_time()
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what is done in a ``with``."""
+        start = time.process_time()
+        yield
+        self.seconds[name] += time.process_time() - start
 
-    def _leave(self, *_: object) -> None:
-        self.seconds += time.process_time() - self._start
+    def watch(self, owner: Any, method: str, name: str) -> None:
+        """Count every call of an object's method."""
+        function = getattr(owner, method)
+
+        def counted(*arguments: Any) -> Any:
+            with self.part(name):
+                return function(*arguments)
+
+        setattr(owner, method, counted)
 
 
-def whole_frames(network: MalNetwork, path: Path, boxes: Boxes) -> list[Rle]:
+def whole_frames(network: MalNetwork, path: Path, boxes: Boxes, clock: Clock) -> list[Rle]:
     """Decode, crop, ask, fill a frame, and encode it, all for each box anew."""
-    return [one_box(network, path, box) for box in boxes]
+    return [one_box(network, path, box, clock) for box in boxes]
 
 
 @torch.inference_mode()
-def one_box(network: MalNetwork, path: Path, box: npt.NDArray[np.float32]) -> Rle:
+def one_box(network: MalNetwork, path: Path, box: npt.NDArray[np.float32], clock: Clock) -> Rle:
     """Return the mask of a box by way of frames as large as the photo."""
     side = network.sizes.crop
-    pixels = np.array(Pillow.open(path).convert("RGB"))
     at = region(box, (HEIGHT, WIDTH), MARGINS)
     rows, columns = (np.arange(s, s + n) for s, n in ((at.top, at.height), (at.left, at.width)))
-    piece = pixels[rows % HEIGHT][:, columns % WIDTH]
-    crop = np.asarray(Pillow.fromarray(piece).resize((side, side), Pillow.Resampling.BICUBIC))
-    frame = np.zeros((HEIGHT, WIDTH))
-    frame[int(box[1]) : int(box[3]) + 1, int(box[0]) : int(box[2]) + 1] = 1
-    padded = frame[rows % HEIGHT][:, columns % WIDTH]
-    padded[(rows < 0) | (rows >= HEIGHT)] = 0
-    padded[:, (columns < 0) | (columns >= WIDTH)] = 0
-    inside = Pillow.fromarray(padded.astype(np.uint8)).resize((side, side), Pillow.Resampling.BICUBIC)
+    with clock.part("input"):
+        pixels = np.array(Pillow.open(path).convert("RGB"))
+        piece = pixels[rows % HEIGHT][:, columns % WIDTH]
+        crop = np.asarray(Pillow.fromarray(piece).resize((side, side), Pillow.Resampling.BICUBIC))
+        frame = np.zeros((HEIGHT, WIDTH))
+        frame[int(box[1]) : int(box[3]) + 1, int(box[0]) : int(box[2]) + 1] = 1
+        padded = frame[rows % HEIGHT][:, columns % WIDTH]
+        padded[(rows < 0) | (rows >= HEIGHT)] = 0
+        padded[:, (columns < 0) | (columns >= WIDTH)] = 0
+        inside = Pillow.fromarray(padded.astype(np.uint8)).resize((side, side), Pillow.Resampling.BICUBIC)
     logits = network(network.normalise(torch.from_numpy(crop.copy())[None]), torch.tensor([at.group]))
-    soft = bilinear(logits[:, None], side, side).sigmoid() * torch.from_numpy(np.asarray(inside, np.float32))
+    with clock.part("probabilities"):
+        soft = bilinear(logits[:, None], side, side).sigmoid() * torch.from_numpy(np.asarray(inside, np.float32))
     stretched = bilinear(soft, at.height, at.width)[0, 0].numpy()
     visible = (rows >= 0) & (rows < HEIGHT), (columns >= 0) & (columns < WIDTH)
     whole = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -111,22 +124,24 @@ def bilinear(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return functional.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def strategy(mal: Mal, path: Path, boxes: Boxes) -> list[Rle]:
+def strategy(mal: Mal, path: Path, boxes: Boxes, clock: Clock) -> list[Rle]:
     """Decode once and have the strategy make all masks."""
+    with clock.part("input"):
+        pixels = read_pixels(path)
     where = Image(id=path.name, path=str(path), size=(HEIGHT, WIDTH))
     instances = Instances.build(boxes, scores=np.ones(len(boxes)), labels=np.zeros(len(boxes)), rounds=-1)
-    sample = Sample(image=where, pixels=read_pixels(path), prompt=Prompt(("thing",)), instances=instances)
+    sample = Sample(image=where, pixels=pixels, prompt=Prompt(("thing",)), instances=instances)
     masks = mal.segment([sample])[0].masks or ()
     return [mask for mask in masks if mask is not None]
 
 
 def measure(work: Callable[[], list[Rle]], clock: Clock) -> tuple[dict[str, float], list[Rle]]:
-    """Return CPU seconds, whole and outside the network, with the masks."""
-    clock.seconds = 0.0
+    """Return CPU seconds, whole and of the parts, with the masks; `output` leads from probabilities to the RLE."""
+    clock.seconds = dict.fromkeys(clock.seconds, 0.0)
     start = time.process_time()
     masks = work()
     seconds = time.process_time() - start
-    return {"seconds": seconds, "outside": seconds - clock.seconds}, masks
+    return {"seconds": seconds, **clock.seconds, "output": seconds - sum(clock.seconds.values())}, masks
 
 
 def least_overlap(ours: list[Rle], theirs: list[Rle]) -> float:
@@ -153,23 +168,34 @@ def main() -> None:
         mal = Mal(Mal.Params(checkpoint=str(weights), mask_thres=THRESHOLD, test_margin_rate=MARGINS))
         mal.load("cpu")
         shared = mal._ensemble.networks[0]
-        clock = Clock(shared)
+        clock = Clock()
+        clock.watch(mal._ensemble, "cut", "input")
+        clock.watch(shared, "normalise", "input")
+        clock.watch(shared, "forward", "network")
+        clock.watch(ensemble, "probabilities", "probabilities")
         ways: dict[str, Callable[[], list[Rle]]] = {
-            "box by box": lambda: whole_frames(shared, image, boxes),
-            "autolabel": lambda: strategy(mal, image, boxes),
+            "box by box": lambda: whole_frames(shared, image, boxes, clock),
+            "autolabel": lambda: strategy(mal, image, boxes, clock),
         }
         for way in ways.values():  # the first call of each pays for what is imported and built
             way()
         runs = [{name: measure(way, clock) for name, way in ways.items()} for _ in range(arguments.repeats)]
         size = image.stat().st_size
     least = min(least_overlap(run["autolabel"][1], run["box by box"][1]) for run in runs)
-    result = {name: {key: median(run[name][0][key] for run in runs) for key in ("seconds", "outside")} for name in ways}
+    parts = ("seconds", "input", "network", "probabilities", "output")
+    result = {name: {key: median(run[name][0][key] for run in runs) for key in parts} for name in ways}
     print(f"{WIDTH}x{HEIGHT} JPEG of {size // 1000} kB, {len(boxes)} boxes, {arguments.arch}, CPU seconds of 1 thread")
     for name, figures in result.items():
-        each = 1000 * figures["outside"] / len(boxes)
-        print(f"{name:12} {len(boxes) / figures['seconds']:6.2f} boxes/s, {each:6.1f} ms a box outside the network")
-    faster, less = (result["box by box"][key] / result["autolabel"][key] for key in ("seconds", "outside"))
-    print(f"{faster:.2f}x as fast, {less:.1f}x less outside the network; least IoU {least:.4f}")
+        each = {key: 1000 * figures[key] / len(boxes) for key in parts}
+        print(
+            f"{name:12} {1000 / each['seconds']:6.2f} boxes/s; ms a box: {each['input']:5.1f} before the network,"
+            f" {each['probabilities']:4.1f} to the crop's probabilities, {each['output']:5.1f} from there to the RLE"
+        )
+    times = {key: result["box by box"][key] / result["autolabel"][key] for key in parts}
+    print(
+        f"{times['seconds']:.2f}x as fast: {times['input']:.1f}x before the network, {times['output']:.1f}x from"
+        f" probabilities to the RLE; least IoU {least:.4f}"
+    )
     print(json.dumps({"benchmark": "masks", "arch": arguments.arch, "boxes": len(boxes), "least_iou": least, **result}))
 
 
