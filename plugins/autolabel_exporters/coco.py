@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
-from autolabel_exporters.coco_records import Placed, Segmentation, annotate, images, together, with_given
+from autolabel_exporters.coco_records import Placed, Segmentation, annotate, images, placed, together, with_given
 from autolabel_exporters.json_stream import ArrayWriter, encode
 from autolabel_exporters.numbering import Numbering, choose_ids, given_of
 from autolabel_exporters.relative_name import RelativeName
@@ -57,8 +57,7 @@ def write_records(
     next_id = 1
     for batch in together(images(labels, numbering)):
         listed.extend([image_record(image, image_id) for image_id, image, _ in batch])
-        placed = [(image_id, row) for image_id, _, rows in batch for row in rows]
-        records = annotation_records(placed, next_id, numbering=numbering, form=form)
+        records = annotation_records(placed(batch), next_id, numbering=numbering, form=form)
         found.extend(records)
         next_id += len(records)
     listed.close()
@@ -72,13 +71,13 @@ def image_record(image: Image, number: int) -> dict[str, Any]:
 
 
 def annotation_records(
-    placed: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation
+    found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation
 ) -> Sequence[Any]:
     """Return the records of the objects of rows, with what the input annotations carried."""
-    made = annotate(placed, first_id, numbering=numbering, form=form)
-    if all(row.instances.given is None for _, row in placed):
+    made = annotate(found, first_id, numbering=numbering, form=form)
+    if all(row.instances.given is None for _, row in found):
         return made
-    given = [(row.image.id, one) for _, row in placed for one in given_of(row)]
+    given = [(row.image.id, one) for _, row in found for one in given_of(row)]
     return [
         with_given(annotation, one, numbering=numbering, place=f"{image}: annotation {one.get('id')}")
         for annotation, (image, one) in zip(made, given, strict=True)

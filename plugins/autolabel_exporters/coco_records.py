@@ -18,12 +18,12 @@ from autolabel_exporters.rows import SCALES, by_image, counted
 Segmentation = Literal["rle", "polygons"]
 MOST_AREAS = 255
 """Masks at a time: with numpy 2, pycocotools 2.0.11 fails on more."""
-
-
-Placed = tuple[int, Labels]
-"""A row with the id of its image."""
 AT_ONCE = 256
 """Objects that are worked on together."""
+Listed = tuple[int, Image, list[Labels]]
+"""An image with its id and rows."""
+Placed = tuple[int, Labels]
+"""A row with the id of its image."""
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -44,7 +44,7 @@ class Annotation(msgspec.Struct, gc=False):
     """The round that found it, -1 where it was given."""
 
 
-def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[tuple[int, Image, list[Labels]]]:
+def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[Listed]:
     """Yield each image that did not fail, with its id and rows."""
     free = numbering.first_free_image
     for image, rows in by_image(labels):
@@ -56,9 +56,9 @@ def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[tuple[int
             free += 1
 
 
-def together(found: Iterable[tuple[int, Image, list[Labels]]]) -> Iterator[list[tuple[int, Image, list[Labels]]]]:
+def together(found: Iterable[Listed]) -> Iterator[list[Listed]]:
     """Gather images until there is enough to be worked on at once: what numpy and a write cost is paid once for all."""
-    gathered: list[tuple[int, Image, list[Labels]]] = []
+    gathered: list[Listed] = []
     size = 0
     for image_id, image, rows in found:
         gathered.append((image_id, image, rows))
@@ -70,15 +70,20 @@ def together(found: Iterable[tuple[int, Image, list[Labels]]]) -> Iterator[list[
         yield gathered
 
 
-def annotate(placed: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation) -> list[Annotation]:
+def placed(batch: Sequence[Listed]) -> list[Placed]:
+    """Return the rows of images, each with its image's id."""
+    return [(image_id, row) for image_id, _, rows in batch for row in rows]
+
+
+def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation) -> list[Annotation]:
     """Return the objects of rows, numbered from ``first_id``; raises DataError where a number is not finite."""
-    rows = [row for _, row in placed]
+    rows = [row for _, row in found]
     table = counted(rows)
     table[:, 2:4] -= table[:, :2]
     table /= SCALES
     segmentations, areas = outlines(masks_of(rows), table[:, 2:4], form)
     columns = zip(
-        [image_id for image_id, row in placed for _ in range(len(row.instances))],
+        [image_id for image_id, row in found for _ in range(len(row.instances))],
         [number for row in rows for number in categories_of(row, numbering)],
         table[:, :4].tolist(),
         areas,

@@ -11,7 +11,7 @@ import msgspec
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.coco import annotation_records
-from autolabel_exporters.coco_records import images
+from autolabel_exporters.coco_records import images, placed, together
 from autolabel_exporters.json_stream import ArrayWriter
 from autolabel_exporters.numbering import choose_ids
 from autolabel_exporters.relative_name import RelativeName
@@ -39,9 +39,8 @@ class CocoResults(Exporter):
         numbering = choose_ids(labels, classes)
         with path.open("wb") as file:
             results = ArrayWriter(file)
-            for image_id, _, rows in images(labels, numbering):
-                placed = [(image_id, row) for row in rows]
-                records = annotation_records(placed, 1, numbering=numbering, form="rle")
+            for batch in together(images(labels, numbering)):
+                records = annotation_records(placed(batch), 1, numbering=numbering, form="rle")
                 results.extend([detection(record) for record in records])
             results.close()
             file.write(b"\n")
