@@ -32,16 +32,6 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How many steps there are, the samples of each, and how often dev is checked and the state saved."""
-
-    steps: int
-    samples: int
-    evaluate_every: int
-    save_every_seconds: float
-
-
-@dataclass(frozen=True)
 class DevCheck:
     """The score that decides which weights are kept, and the figures for the log."""
 
@@ -93,8 +83,8 @@ class Timetable(Protocol):
 class Loop(Generic[Batch]):
     """Trains in a folder: continues from its saved state if there is one."""
 
-    def __init__(self, trainee: Trainee[Batch], pace: Pace, folder: Path, log: RunLog) -> None:
-        self._trainee, self._pace, self._folder, self._log = trainee, pace, folder, log
+    def __init__(self, trainee: Trainee[Batch], recipe: Timetable, folder: Path, log: RunLog) -> None:
+        self._trainee, self._recipe, self._folder, self._log = trainee, recipe, folder, log
         self.progress = Progress()
         if (folder / STATE_FILE).exists():
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
@@ -104,18 +94,19 @@ class Loop(Generic[Batch]):
 
     def run(self) -> None:
         """Do the remaining steps, with dev checks and saved states on the way."""
+        recipe, steps = self._recipe, self._recipe.optimiser.steps
         clock = time.process_time() - self.progress.cpu_seconds
         saved = time.monotonic()
-        for batch in self._trainee.batches(range(self.progress.step, self._pace.steps)):
+        for batch in self._trainee.batches(range(self.progress.step, steps)):
             parts = self._trainee.learn(batch, self.progress.step)
             self.progress.step += 1
             self.progress.cpu_seconds = time.process_time() - clock
-            last = self.progress.step == self._pace.steps
+            last = self.progress.step == steps
             if self.progress.step % LOG_EVERY == 0 or last:
                 self._log_step(parts)
-            if self.progress.step % self._pace.evaluate_every == 0 or last:
+            if self.progress.step % recipe.evaluate_every == 0 or last:
                 self._check_dev()
-            if time.monotonic() - saved > self._pace.save_every_seconds or last:
+            if time.monotonic() - saved > recipe.save_every_seconds or last:
                 save(self._trainee.state() | {"progress": asdict(self.progress)}, self._folder / STATE_FILE)
                 saved = time.monotonic()
 
@@ -143,14 +134,12 @@ class Loop(Generic[Batch]):
 
     def _write(self, event: str, **values: Any) -> None:
         step = self.progress.step
-        self._log.write(event=event, step=step, samples=step * self._pace.samples, **values)
+        self._log.write(event=event, step=step, samples=step * self._recipe.optimiser.batch, **values)
 
 
 def train(trainee: Trainee[Batch], recipe: Timetable, folder: Path, log: RunLog) -> None:
     """Train in a folder, from its saved state on if there is one; export what was best to its folder `checkpoint`."""
-    course = recipe.optimiser
-    pace = Pace(course.steps, course.batch, recipe.evaluate_every, recipe.save_every_seconds)
-    loop = Loop(trainee, pace, folder, log)
+    loop = Loop(trainee, recipe, folder, log)
     loop.run()
     trainee.export(loop.best_weights(), folder / "checkpoint")
     log.write(event="exported", **asdict(loop.progress))
