@@ -7,7 +7,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is imported
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -64,6 +64,19 @@ def example_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def registry(example_path: str) -> Registry:
     """The built-in strategies and those of the example package."""
     return discover()
+
+
+@pytest.fixture(scope="session")
+def draw_photos(example_path: str) -> Callable[[Path, int], Path]:
+    """Fill a folder with photos of one red rectangle each, no two alike, and return it."""
+    from autolabel_colors import Rectangle, save
+
+    def draw(folder: Path, count: int) -> Path:
+        for index in range(count):
+            save(folder / f"{index:02d}.png", [Rectangle(index, 3, 20 + index, 20, "red", 0.9 - index / 20)])
+        return folder
+
+    return draw
 
 
 @pytest.fixture(scope="module")

@@ -32,12 +32,8 @@ def hazards(hazards_path: str) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def photos(hazards: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from autolabel_colors import Rectangle, save
-
-    folder = tmp_path_factory.mktemp("photos")
-    for index in range(IMAGES):
-        save(folder / f"{index:02d}.png", [Rectangle(index, 3, 20 + index, 20, "red", 0.9 - index / 20)])
+def photos(draw_photos: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = draw_photos(tmp_path_factory.mktemp("photos"), IMAGES)
     return folder
 
 
