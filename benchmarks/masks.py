@@ -23,7 +23,6 @@ from torch.nn import functional
 
 from autolabel.images import read_pixels
 from autolabel.types import Image, Instances, Prompt, Rle, Sample
-from autolabel_mal import ensemble
 from autolabel_mal.crop import region
 from autolabel_mal.labeler import Mal
 from autolabel_mal.network import MalNetwork
@@ -67,7 +66,7 @@ class Clock:
     """Adds up the CPU seconds of the parts of the work."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(("input", "network", "probabilities"), 0.0)
+        self.seconds = dict.fromkeys(("input", "network"), 0.0)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -109,8 +108,7 @@ def one_box(network: MalNetwork, path: Path, box: npt.NDArray[np.float32], clock
         padded[:, (columns < 0) | (columns >= WIDTH)] = 0
         inside = Pillow.fromarray(padded.astype(np.uint8)).resize((side, side), Pillow.Resampling.BICUBIC)
     logits = network(network.normalise(torch.from_numpy(crop.copy())[None]), torch.tensor([at.group]))
-    with clock.part("probabilities"):
-        soft = bilinear(logits[:, None], side, side).sigmoid() * torch.from_numpy(np.asarray(inside, np.float32))
+    soft = bilinear(logits[:, None], side, side).sigmoid() * torch.from_numpy(np.asarray(inside, np.float32))
     stretched = bilinear(soft, at.height, at.width)[0, 0].numpy()
     visible = (rows >= 0) & (rows < HEIGHT), (columns >= 0) & (columns < WIDTH)
     whole = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -136,7 +134,7 @@ def strategy(mal: Mal, path: Path, boxes: Boxes, clock: Clock) -> list[Rle]:
 
 
 def measure(work: Callable[[], list[Rle]], clock: Clock) -> tuple[dict[str, float], list[Rle]]:
-    """Return CPU seconds, whole and of the parts, with the masks; `output` leads from probabilities to the RLE."""
+    """Return CPU seconds, whole and of the parts, with the masks; `output` leads from logits to the RLE."""
     clock.seconds = dict.fromkeys(clock.seconds, 0.0)
     start = time.process_time()
     masks = work()
@@ -172,7 +170,6 @@ def main() -> None:
         clock.watch(mal._ensemble, "cut", "input")
         clock.watch(shared, "normalise", "input")
         clock.watch(shared, "forward", "network")
-        clock.watch(ensemble, "probabilities", "probabilities")
         ways: dict[str, Callable[[], list[Rle]]] = {
             "box by box": lambda: whole_frames(shared, image, boxes, clock),
             "autolabel": lambda: strategy(mal, image, boxes, clock),
@@ -182,19 +179,19 @@ def main() -> None:
         runs = [{name: measure(way, clock) for name, way in ways.items()} for _ in range(arguments.repeats)]
         size = image.stat().st_size
     least = min(least_overlap(run["autolabel"][1], run["box by box"][1]) for run in runs)
-    parts = ("seconds", "input", "network", "probabilities", "output")
+    parts = ("seconds", "input", "network", "output")
     result = {name: {key: median(run[name][0][key] for run in runs) for key in parts} for name in ways}
     print(f"{WIDTH}x{HEIGHT} JPEG of {size // 1000} kB, {len(boxes)} boxes, {arguments.arch}, CPU seconds of 1 thread")
     for name, figures in result.items():
         each = {key: 1000 * figures[key] / len(boxes) for key in parts}
         print(
             f"{name:12} {1000 / each['seconds']:6.2f} boxes/s; ms a box: {each['input']:5.1f} before the network,"
-            f" {each['probabilities']:4.1f} to the crop's probabilities, {each['output']:5.1f} from there to the RLE"
+            f" {each['output']:5.1f} from its logits to the RLE"
         )
     times = {key: result["box by box"][key] / result["autolabel"][key] for key in parts}
     print(
         f"{times['seconds']:.2f}x as fast: {times['input']:.1f}x before the network, {times['output']:.1f}x from"
-        f" probabilities to the RLE; least IoU {least:.4f}"
+        f" logits to the RLE; least IoU {least:.4f}"
     )
     print(json.dumps({"benchmark": "masks", "arch": arguments.arch, "boxes": len(boxes), "least_iou": least, **result}))
 

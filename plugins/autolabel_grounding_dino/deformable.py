@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention without ``grid_sample``: by numba or Triton, else a weighted sum of rows."""
+"""Multi-scale deformable attention without ``grid_sample``: by numba or Triton, else by torch."""
 
 from __future__ import annotations
 
@@ -13,64 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autolabel_grounding_dino import torch_kernel
+
 log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 """How far a kernel may be off on a GPU, whose products may be rounded, before another is used."""
-
-
-class BagSampling(nn.Module):
-    """Stand-in for transformers' ``MultiScaleDeformableAttention`` in pure torch, for any device.
-
-    Each query and head sums levels x points x 4 rows of the value table: the four neighbours of every sampled point,
-    weighted by their closeness and the point's attention.
-    """
-
-    def forward(
-        self,
-        value: Tensor,
-        value_spatial_shapes: Tensor,
-        value_spatial_shapes_list: list[tuple[int, int]],
-        level_start_index: Tensor,
-        sampling_locations: Tensor,
-        attention_weights: Tensor,
-        im2col_step: int,
-    ) -> Tensor:
-        """Return (batch, queries, heads * channels) for value (batch, tokens, heads, channels).
-
-        ``sampling_locations`` is (batch, queries, heads, levels, points, 2) as x, y in 0..1, ``attention_weights`` the
-        same without the last dimension; what lies outside a map counts as zero.
-        """
-        tables = value.flatten(1, 2)
-        heads, channels = value.shape[2:]
-        results = [
-            _gather(tables[item], value_spatial_shapes, level_start_index, places, weights)
-            for item, (places, weights) in enumerate(zip(sampling_locations, attention_weights, strict=True))
-        ]
-        return torch.stack(results).view(len(value), -1, heads * channels)
-
-
-def _gather(table: Tensor, shapes: Tensor, starts: Tensor, places: Tensor, weights: Tensor) -> Tensor:
-    """Return (queries * heads, channels) for one item's table (tokens * heads, channels)."""
-    queries, heads = weights.shape[:2]
-    extent = shapes.flip(-1)[:, None]
-    points = places * extent - 0.5
-    corners = points.floor()
-    parts = points - corners
-    rows, factors = [], []
-    for right in (0, 1):
-        for down in (0, 1):
-            cell = corners + torch.tensor([right, down], device=places.device)
-            inside = ((cell >= 0) & (cell < extent)).all(-1)
-            share = (parts[..., 0] if right else 1 - parts[..., 0]) * (parts[..., 1] if down else 1 - parts[..., 1])
-            cell = torch.minimum(cell.clamp(min=0), extent - 1).long()
-            rows.append(starts[:, None] + cell[..., 1] * shapes[:, 1, None] + cell[..., 0])
-            factors.append(weights * share * inside)
-    index = torch.stack(rows, -1) * heads + torch.arange(heads, device=places.device)[:, None, None, None]
-    bags = index.reshape(queries * heads, -1)
-    return functional.embedding_bag(
-        bags, table, per_sample_weights=torch.stack(factors, -1).reshape_as(bags), mode="sum"
-    )
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -153,21 +101,16 @@ class NumbaKernel:
 
 def quickened(stock: Any, device: str) -> Any:
     """Return the quickest exact form of a deformable attention module on a device; transformers' own on mps."""
-    kernel = fastest_kernel(device)
-    if kernel is not None:
-        return FusedAttention(stock, kernel)
-    if not device.startswith("mps"):
-        stock.attn = BagSampling()
-    return stock
+    return stock if device.startswith("mps") else FusedAttention(stock, fastest_kernel(device))
 
 
-def fastest_kernel(device: str) -> Kernel | None:
-    """Return the kernel that works on a device, or None: numba's on a CPU, Triton's on a GPU that passes a trial."""
+def fastest_kernel(device: str) -> Kernel:
+    """Return numba's kernel on a CPU, Triton's on a GPU that passes a trial, torch's where these are missing."""
     if device == "cpu" and find_spec("numba") is not None:
         return numba_kernel()
     if device.startswith("cuda") and find_spec("triton") is not None:
         return triton_kernel(device)
-    return None
+    return torch_kernel.attend
 
 
 @cache
@@ -177,31 +120,27 @@ def numba_kernel() -> NumbaKernel:
 
 
 @cache
-def triton_kernel(device: str) -> Kernel | None:
-    """Return Triton's kernel where it compiles on ``device`` and agrees with torch, else None and a warning."""
+def triton_kernel(device: str) -> Kernel:
+    """Return Triton's kernel where it compiles on ``device`` and agrees with torch's, else that and a warning."""
     try:
         from autolabel_grounding_dino.triton_kernel import attend
 
         apart = disagreement(attend, device)
     except Exception as error:  # compilers fail in many ways, and there is another form
         log.warning("Triton's kernel does not run on %s, torch's is used: %s", device, str(error).splitlines()[:1])
-        return None
+        return torch_kernel.attend
     if apart > TOLERANCE:
         log.warning("Triton's kernel is %.1e off on %s, torch's is used", apart, device)
-        return None
+        return torch_kernel.attend
     return attend
 
 
 def disagreement(kernel: Kernel, device: str) -> float:
-    """Return the largest difference of a kernel from ``BagSampling`` on a small made-up case."""
+    """Return the largest difference of a kernel from torch's on a small made-up case."""
     generator = torch.Generator().manual_seed(0)
-    spatial = torch.tensor([[5, 7], [3, 2]], device=device)
-    starts = torch.tensor([0, 35], device=device)
+    shapes, starts = torch.tensor([[5, 7], [3, 2]], device=device), torch.tensor([0, 35], device=device)
     value = torch.randn(2, 41, 4, 8, generator=generator).to(device)
     references = torch.rand(2, 37, 2, 2, generator=generator).to(device)
     drawn = torch.randn(2, 37, 4 * 2 * 3 * 3, generator=generator).to(device) * 2
-    offsets, logits = torch.split(drawn, [4 * 2 * 3 * 2, 4 * 2 * 3], -1)
-    places = references[:, :, None, :, None] + offsets.view(2, 37, 4, 2, 3, 2) / spatial.flip(-1)[:, None]
-    weights = logits.view(2, 37, 4, 6).softmax(-1).view(2, 37, 4, 2, 3)
-    expected = BagSampling()(value, spatial, [(5, 7), (3, 2)], starts, places, weights, 64)
-    return float((kernel(value, spatial, starts, references, drawn).flatten(2) - expected).abs().max())
+    expected = torch_kernel.attend(value, shapes, starts, references, drawn)
+    return float((kernel(value, shapes, starts, references, drawn) - expected).abs().max())

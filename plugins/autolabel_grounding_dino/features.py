@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autolabel.transfer import to_device
+from autolabel_grounding_dino.tensors import PixelBatch
+
 Shapes = tuple[tuple[int, int], ...]
 
 
@@ -27,6 +30,10 @@ class ImageFeatures:
     """(B, levels, 2): the part of width and height that is not padding."""
     shapes: Shapes
     """(height, width) of each level."""
+    extents: Tensor
+    """(levels, 2) int64: ``shapes`` on the device."""
+    starts: Tensor
+    """(levels,) int64: the first place of each level."""
 
     def item(self, index: int) -> ImageFeatures:
         """Return one image's features: views, B = 1."""
@@ -37,6 +44,8 @@ class ImageFeatures:
             valid=self.valid[part],
             ratios=self.ratios[part],
             shapes=self.shapes,
+            extents=self.extents,
+            starts=self.starts,
         )
 
     @classmethod
@@ -50,6 +59,8 @@ class ImageFeatures:
             valid=torch.cat([part.valid for part in parts]),
             ratios=torch.cat([part.ratios for part in parts]),
             shapes=parts[0].shapes,
+            extents=parts[0].extents,
+            starts=parts[0].starts,
         )
 
 
@@ -60,16 +71,21 @@ class VisionEncoder:
         self._model = model
         self.passes = 0
 
-    def encode(self, pixels: Tensor, valid: Tensor) -> ImageFeatures:
-        """Return the features of pixels (B, 3, H, W), normalised; ``valid`` (B, H, W) bool is False at padding."""
-        levels = self._levels(pixels, valid)
-        self.passes += len(pixels)
+    def encode(self, batch: PixelBatch) -> ImageFeatures:
+        """Return the features of a batch of images."""
+        levels = self._levels(batch.pixels, batch.valid)
+        self.passes += len(batch.pixels)
+        shapes = tuple((level.shape[-2], level.shape[-1]) for level, _ in levels)
+        places = [height * width for height, width in shapes]
+        starts = torch.tensor([sum(places[:level]) for level in range(len(places))])
         return ImageFeatures(
             tokens=torch.cat([_flat(level) for level, _ in levels], 1),
-            positions=torch.cat([self._position(number, *level) for number, level in enumerate(levels)], 1),
+            positions=torch.cat([self._position(i, *level, whole=batch.whole) for i, level in enumerate(levels)], 1),
             valid=torch.cat([mask.flatten(1) for _, mask in levels], 1),
             ratios=torch.stack([_ratio(mask) for _, mask in levels], 1),
-            shapes=tuple((level.shape[-2], level.shape[-1]) for level, _ in levels),
+            shapes=shapes,
+            extents=to_device(torch.tensor(shapes), batch.pixels.device),
+            starts=to_device(starts, batch.pixels.device),
         )
 
     def _levels(self, pixels: Tensor, valid: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -83,10 +99,9 @@ class VisionEncoder:
             levels.append((source, _shrunk(valid, source)))
         return levels
 
-    def _position(self, number: int, level: Tensor, mask: Tensor) -> Tensor:
+    def _position(self, number: int, level: Tensor, mask: Tensor, *, whole: bool) -> Tensor:
         """Return (B, places, width); computed once where nothing is padded."""
-        alike = mask[:1] if bool(mask.all()) else mask
-        code = _flat(self._model.backbone.position_embedding(level, alike).to(level.dtype))
+        code = _flat(self._model.backbone.position_embedding(level, mask[:1] if whole else mask).to(level.dtype))
         with_level: Tensor = code + self._model.level_embed[number]
         return with_level.expand(len(level), -1, -1)
 

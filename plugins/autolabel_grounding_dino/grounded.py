@@ -155,10 +155,8 @@ class GroundedDetector(Detector):
         if not batch:
             return []
         with torch.inference_mode():
-            pixels, valid = to_tensor(
-                [image.pixels for image in batch], self._canvas(batch), self.shaping, self._device
-            )
-            features = self.network.see(pixels, valid)
+            pixels = to_tensor([image.pixels for image in batch], self._canvas(batch), self.shaping, self._device)
+            features = self.network.see(pixels)
         return [SeenImage(features.item(index), image.size) for index, image in enumerate(batch)]
 
     def _canvas(self, batch: Sequence[ResizedImage]) -> Size:

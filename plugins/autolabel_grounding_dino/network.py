@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autolabel_grounding_dino.features import ImageFeatures, VisionEncoder
 from autolabel_grounding_dino.similarity import Similarity
+from autolabel_grounding_dino.tensors import PixelBatch
 from autolabel_grounding_dino.text import TextBatch, TextEncoder
 
 SATURATION = 1e-5
@@ -49,10 +50,10 @@ class Network:
         self._device, self._half = torch.device(device).type, half
         self.passes = 0
 
-    def see(self, pixels: Tensor, valid: Tensor) -> ImageFeatures:
-        """Return the features of images; see ``VisionEncoder.encode``."""
+    def see(self, batch: PixelBatch) -> ImageFeatures:
+        """Return the features of images."""
         with self._precision():
-            return self.vision.encode(pixels, valid)
+            return self.vision.encode(batch)
 
     def _precision(self) -> torch.autocast:
         """Return the context of the wide products: bfloat16 where asked for; ranks and boxes stay in float32."""
@@ -77,9 +78,9 @@ class Network:
             vision_features=images.tokens,
             vision_attention_mask=~images.valid,
             vision_position_embedding=images.positions,
-            spatial_shapes=_tensor(images),
+            spatial_shapes=images.extents,
             spatial_shapes_list=list(images.shapes),
-            level_start_index=_starts(images),
+            level_start_index=images.starts,
             valid_ratios=images.ratios,
             text_features=text.features,
             text_attention_mask=~text.valid,
@@ -106,7 +107,6 @@ class Network:
         hidden = self._model.query_position_embeddings.weight[: references.shape[1]].expand(len(seen), -1, -1)
         ratios = torch.cat([images.ratios, images.ratios], -1)[:, None]
         padding = torch.zeros_like(text.valid, dtype=seen.dtype).masked_fill(~text.valid, torch.finfo(seen.dtype).min)
-        shapes, starts = _tensor(images), _starts(images)
         last = len(decoder.layers) - 1
         for number, layer in enumerate(decoder.layers):
             placed = references[:, :, None] * ratios
@@ -114,9 +114,9 @@ class Network:
                 hidden_states=hidden,
                 position_embeddings=decoder.reference_points_head(_sine_code(placed[:, :, 0], hidden.shape[-1] // 2)),
                 reference_points=placed,
-                spatial_shapes=shapes,
+                spatial_shapes=images.extents,
                 spatial_shapes_list=list(images.shapes),
-                level_start_index=starts,
+                level_start_index=images.starts,
                 vision_encoder_hidden_states=seen,
                 vision_encoder_attention_mask=images.valid,
                 text_encoder_hidden_states=read,
@@ -125,15 +125,6 @@ class Network:
             if number < last:
                 references = (decoder.bbox_embed[number](hidden).float() + _logit(references)).sigmoid()
         return decoder.layer_norm(hidden).float(), references
-
-
-def _tensor(images: ImageFeatures) -> Tensor:
-    return torch.tensor(images.shapes, dtype=torch.long, device=images.tokens.device)
-
-
-def _starts(images: ImageFeatures) -> Tensor:
-    sizes = [height * width for height, width in images.shapes]
-    return torch.tensor([sum(sizes[:level]) for level in range(len(sizes))], device=images.tokens.device)
 
 
 def _logit(parts: Tensor) -> Tensor:

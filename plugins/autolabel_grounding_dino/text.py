@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autolabel.transfer import to_device
 from autolabel_grounding_dino.tokenizer import SEPARATORS
 
 CAPACITY = 512
@@ -82,14 +83,13 @@ class TextEncoder:
         if ids in self._known:
             self._known.move_to_end(ids)
             return self._known[ids]
-        known = self._known[ids] = self._run(torch.tensor(ids, device=self._device))
+        known = self._known[ids] = self._run(torch.tensor(ids))
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
         return known
 
     def _run(self, ids: Tensor) -> CaptionFeatures:
-        attends, positions = phrase_blocks(ids)
-        row = ids[None]
+        attends, positions, row = (to_device(one, self._device) for one in (*phrase_blocks(ids), ids[None]))
         output = self._tower(
             input_ids=row,
             attention_mask=attends[None, None],

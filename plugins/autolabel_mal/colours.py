@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autolabel.transfer import to_device
+
 BINS = 8
 """Of each channel."""
 REACH = 2.0
@@ -40,7 +42,7 @@ def _histogram(places: Tensor, weights: Tensor) -> Tensor:
     counts = weights.new_zeros(len(weights), BINS**3).scatter_add_(1, places, weights)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     cube = shares.reshape(-1, 1, BINS, BINS, BINS)
-    kernel = torch.tensor(BLUR, dtype=cube.dtype, device=cube.device)
+    kernel = to_device(torch.tensor(BLUR, dtype=cube.dtype), cube.device)
     for axis in range(3):
         shape, padding = [1] * 5, [0] * 3
         shape[2 + axis], padding[axis] = len(BLUR), 1

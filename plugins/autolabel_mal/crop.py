@@ -72,6 +72,12 @@ def _span(start: np.float32, end: np.float32, *, length: int, margin: float) -> 
     return first, last, (int(start) - first, min(int(end) + 1, length) - first)
 
 
+def inside(at: Region, size: Size) -> tuple[slice, slice]:
+    """Return the rows and columns of a crop that lie in an image of ``size`` (height, width)."""
+    rows = slice(max(0, -at.top), min(at.height, size[0] - at.top))
+    return rows, slice(max(0, -at.left), min(at.width, size[1] - at.left))
+
+
 def cut(pixels: UInt8, at: Region, side: int) -> UInt8:
     """Return the crop (side, side, 3) uint8, resized bicubically; outside the image the picture starts over."""
     height, width = pixels.shape[:2]

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autolabel.transfer import to_device
 from autolabel.types import Rle
 from autolabel_mal.crop import UInt8, cut
 from autolabel_mal.job import Job
 from autolabel_mal.network import MalNetwork
-from autolabel_mal.paste import cut_mask, encode, probabilities
+from autolabel_mal.paste import Window, masks, window
 from autolabel_mal.refine import refine
 
 
@@ -41,20 +42,18 @@ class Ensemble:
     def start(self, jobs: Sequence[Job], crops: Sequence[UInt8]) -> Started:
         """Ask the networks for the masks of crops; on a GPU this returns before they are done."""
         groups = torch.tensor([job.region.group for job in jobs])
-        pixels, regions = torch.from_numpy(np.stack(crops)), [job.region for job in jobs]
+        pixels, thresholds = to_device(torch.from_numpy(np.stack(crops)), self.device), [job.threshold for job in jobs]
         logits = self.logits(pixels, groups)
         if self.refined:
-            logits = refine(logits, pixels, regions, [job.threshold for job in jobs])
-        soft = probabilities(logits, regions, self.side)
-        masks = [
-            cut_mask(soft[number], job.region, job.pixels.shape[:2], job.threshold) for number, job in enumerate(jobs)
-        ]
-        flat = torch.cat([mask.flatten() for mask in masks]).to("cpu", non_blocking=True)
+            logits = refine(logits, pixels, [job.region for job in jobs], thresholds)
+        grid = logits.shape[-1]
+        windows = [window(job.region, job.pixels.shape[:2], side=self.side, grid=grid) for job in jobs]
+        flat = torch.cat([mask.flatten() for mask in masks(logits, windows, thresholds)]).to("cpu", non_blocking=True)
         event: torch.cuda.Event | None = None
         if self.device.type == "cuda":
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record(torch.cuda.current_stream(self.device))
-        return Started(jobs=jobs, flat=flat, shapes=[(mask.shape[0], mask.shape[1]) for mask in masks], event=event)
+        return Started(jobs=jobs, flat=flat, windows=windows, event=event)
 
     def logits(self, crops: Tensor, groups: Tensor) -> Tensor:
         """Return mean logits (B, h, w) of crops (B, side, side, 3) uint8 whose objects are of size ``groups`` (B,)."""
@@ -76,15 +75,15 @@ class Started:
 
     jobs: Sequence[Job]
     flat: Tensor
-    """The masks' pixels one after the other, boolean."""
-    shapes: Sequence[tuple[int, int]]
+    """The pixels of all windows, one after the other, boolean."""
+    windows: Sequence[Window]
     event: torch.cuda.Event | None
 
     def finish(self) -> Iterator[tuple[Job, Rle]]:
         """Wait, then yield each job with its mask."""
         if self.event is not None:
             self.event.synchronize()
-        pixels = self.flat.numpy()
-        ends = np.cumsum([rows * columns for rows, columns in self.shapes])
-        for job, shape, piece in zip(self.jobs, self.shapes, np.split(pixels, ends[:-1]), strict=True):
-            yield job, encode(piece.reshape(shape), job.region, job.pixels.shape[:2])
+        ends = np.cumsum([place.pixels for place in self.windows])
+        pieces = np.split(self.flat.numpy(), ends[:-1])
+        for job, place, piece in zip(self.jobs, self.windows, pieces, strict=True):
+            yield job, place.encode(piece)

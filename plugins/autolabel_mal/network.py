@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from autolabel.transfer import to_device
 from autolabel_mal.heads import ObjectHead, PixelHead, resize, stretch
 from autolabel_mal.sizes import Sizes
 from autolabel_mal.vit import VisionTransformer
@@ -40,7 +41,7 @@ class MalNetwork(nn.Module):
         vectors = self.roi_head(features)
         logits = features.new_empty((len(features), self.sizes.logits, self.sizes.logits), dtype=torch.float32)
         for group, factor in enumerate(FACTORS):
-            chosen = torch.nonzero(groups == group).flatten().to(logits.device)
+            chosen = to_device(torch.nonzero(groups == group).flatten(), logits.device)
             if len(chosen):
                 logits[chosen] = self.decode(features[chosen], vectors[chosen], factor if self.sizes.adjust else 1.0)
         return logits

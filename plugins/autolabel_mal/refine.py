@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autolabel.transfer import to_device
 from autolabel_mal.colours import colour_evidence
 from autolabel_mal.crop import Region, box_profiles
 from autolabel_mal.mean_field import mean_field, standardised
@@ -62,8 +63,10 @@ def refine(
     """
     side = logits.shape[-1]
     lines = [box_profiles(at, side) for at in regions]
-    rows, columns = (torch.from_numpy(np.stack(part)).to(logits) for part in zip(*lines, strict=True))
-    decisions = torch.logit(torch.tensor(thresholds).to(logits), eps=LEAST)[:, None, None]
-    colours = standardised(crops.to(logits.device), side)
+    rows, columns = (
+        to_device(torch.from_numpy(np.stack(part)), logits.device).to(logits.dtype) for part in zip(*lines, strict=True)
+    )
+    decisions = torch.logit(to_device(torch.tensor(thresholds), logits.device), eps=LEAST)[:, None, None]
+    colours = standardised(crops, side)
     inside = rows[:, :, None] * columns[:, None, :]
     return torch.logit(settled((logits - decisions).sigmoid(), colours, inside, field or Field())) + decisions

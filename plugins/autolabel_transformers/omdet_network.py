@@ -43,7 +43,7 @@ class OmdetNetwork:
     def see(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Pyramid]:
         """Return the feature maps of images of the network's size, (height, width, 3) uint8."""
         height, width = images[0].shape[:2]
-        pixels, _ = to_tensor(images, (height, width), self._shaping, self._device)
+        pixels = to_tensor(images, (height, width), self._shaping, self._device).pixels
         levels = self._model.encoder(self._model.vision_backbone(pixels)).extracted_states
         self.counts["vision_passes"] += len(images)
         return [tuple(level[index : index + 1] for level in levels) for index in range(len(images))]

@@ -57,7 +57,7 @@ class Sam3Network:
     def see(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Maps]:
         """Return the feature maps of images of the network's size, (height, width, 3) uint8."""
         height, width = images[0].shape[:2]
-        pixels, _ = to_tensor(images, (height, width), self._shaping, self._device)
+        pixels = to_tensor(images, (height, width), self._shaping, self._device).pixels
         output = self._model.get_vision_features(pixels)
         self._positions = tuple(level[:1] for level in output.fpn_position_encoding)  # the same for every image
         self.counts["vision_passes"] += len(images)

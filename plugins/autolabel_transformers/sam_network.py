@@ -69,7 +69,7 @@ class SamNetwork(ABC):
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         inners = [self.inner(size) for size in sizes]
         resized = [resize(image, inner) for image, inner in zip(images, inners, strict=True)]
-        pixels, _ = to_tensor(resized, (self.side, self.side), self._shaping, self._device)
+        pixels = to_tensor(resized, (self.side, self.side), self._shaping, self._device).pixels
         features = self._model.get_image_embeddings(pixels)
         self.counts["vision_passes"] += len(images)
         return [

@@ -16,37 +16,17 @@ from hypothesis import strategies as st
 from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 from transformers.models.grounding_dino import modeling_grounding_dino as stock
 
-from autolabel_grounding_dino import compiled
+from autolabel_grounding_dino import compiled, torch_kernel
 from autolabel_grounding_dino.attention import TablelessAttention
-from autolabel_grounding_dino.deformable import BagSampling, FusedAttention, NumbaKernel, quickened
+from autolabel_grounding_dino.deformable import FusedAttention, Kernel, NumbaKernel, numba_kernel, quickened
 from autolabel_grounding_dino.feed_forward import ROWS, FeedForward
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.network import _sine_code
+from autolabel_grounding_dino.tensors import PixelBatch
 from autolabel_grounding_dino.text import phrase_blocks
 
 SEPARATORS = torch.tensor([101, 102, 1012, 1029])
-
-
-def sampling_inputs(batch: int, queries: int, shapes: list[tuple[int, int]]) -> tuple[Any, ...]:
-    """Return random arguments of deformable attention, a third of the places outside the maps."""
-    torch.manual_seed(queries)
-    heads, channels, points = 3, 8, 2
-    spatial = torch.tensor(shapes)
-    starts = torch.cat([spatial.new_zeros(1), spatial.prod(1).cumsum(0)[:-1]])
-    value = torch.randn(batch, int(spatial.prod(1).sum()), heads, channels)
-    places = torch.rand(batch, queries, heads, len(shapes), points, 2) * 1.6 - 0.3
-    places[0, 0] = torch.tensor([0.0, 1.0])
-    weights = torch.rand(batch, queries, heads, len(shapes), points)
-    return value, spatial, shapes, starts, places, weights, 64
-
-
-@pytest.mark.parametrize("shapes", [[(7, 5), (4, 3), (1, 1)], [(1, 9)], [(13, 8), (6, 4)]])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_sampling_is_that_of_transformers(shapes: list[tuple[int, int]], batch: int) -> None:
-    inputs = sampling_inputs(batch, 11, shapes)
-    expected = stock.MultiScaleDeformableAttention()(*inputs)
-    assert torch.allclose(BagSampling()(*inputs), expected, atol=1e-5)
 
 
 def deformable(shapes: list[tuple[int, int]], *, boxes: bool, masked: bool) -> tuple[Any, dict[str, Any]]:
@@ -75,12 +55,15 @@ def deformable(shapes: list[tuple[int, int]], *, boxes: bool, masked: bool) -> t
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("boxes", [False, True])
 @pytest.mark.parametrize("shapes", [[(7, 5), (4, 3), (1, 1)], [(1, 9)], [(13, 8), (6, 4)]])
-def test_compiled_attention_is_that_of_transformers(shapes: list[tuple[int, int]], boxes: bool, masked: bool) -> None:
+@pytest.mark.parametrize("kernel", [NumbaKernel(), torch_kernel.attend])
+def test_fused_attention_is_that_of_transformers(
+    kernel: Kernel, shapes: list[tuple[int, int]], boxes: bool, masked: bool
+) -> None:
     module, arguments = deformable(shapes, boxes=boxes, masked=masked)
     with torch.no_grad():
         expected, _ = module(**arguments)
-        result, _ = FusedAttention(module, NumbaKernel())(**arguments)
-        still, _ = FusedAttention(module, NumbaKernel())(**arguments | {"position_embeddings": None})
+        result, _ = FusedAttention(module, kernel)(**arguments)
+        still, _ = FusedAttention(module, kernel)(**arguments | {"position_embeddings": None})
     assert torch.allclose(result, expected, atol=2e-5)
     assert not torch.allclose(still, expected, atol=1e-2)
 
@@ -101,26 +84,28 @@ def test_compiled_attention_is_equal_for_any_number_of_threads() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:0", "mps"])
 def test_each_device_gets_its_form(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autolabel_grounding_dino.deformable.triton_kernel", lambda device: None)
+    monkeypatch.setattr("autolabel_grounding_dino.deformable.triton_kernel", lambda device: "triton's")
+    monkeypatch.setattr("autolabel_grounding_dino.deformable.find_spec", lambda name: True)
     module, _ = deformable([(2, 2)], boxes=False, masked=False)
-    own = type(module.attn)
     form = quickened(module, device)
-    wanted = {"cpu": FusedAttention, "cuda:0": type(module), "mps": type(module)}[device]
-    assert type(form) is wanted
-    assert type(module.attn) is (BagSampling if device == "cuda:0" else own)
+    if device == "mps":
+        assert form is module
+    else:
+        assert form._kernel == {"cpu": numba_kernel(), "cuda:0": "triton's"}[device]
 
 
-def test_without_numba_the_torch_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_without_numba_and_triton_the_torch_form_is_used(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autolabel_grounding_dino.deformable.find_spec", lambda name: None)
     module, _ = deformable([(2, 2)], boxes=False, masked=False)
-    assert isinstance(quickened(module, "cpu").attn, BagSampling)
+    assert quickened(module, device)._kernel is torch_kernel.attend
 
 
 def test_the_kernel_is_compiled_where_no_folder_for_it_can_be_written() -> None:
     names: dict[str, Any] = {"exp": math.exp, "floor": math.floor, "np": np}
     exec(inspect.getsource(compiled._attend).replace(": Any", ""), names)
-    value, shapes, _, starts, places, *_ = sampling_inputs(1, 5, [(4, 4)])
-    drawn, references = torch.randn(1, 5, 3 * 2 * 3), places[:, :, 0, :, 0].contiguous()
+    value, shapes, starts = torch.randn(1, 16, 3, 8), torch.tensor([[4, 4]]), torch.tensor([0])
+    drawn, references = torch.randn(1, 5, 3 * 2 * 3), torch.rand(1, 5, 1, 2)
     results = [torch.zeros(1, 5, 3, 8) for _ in range(2)]
     for kernel, result in zip((compiled._compile(names["_attend"]), compiled.attend), results, strict=True):
         kernel(*(tensor.numpy() for tensor in (value, shapes, starts, references, drawn, result)), 0, 5)
@@ -218,7 +203,7 @@ def test_the_network_answers_as_transformers_forward_does(detector: GroundingDin
     ids = torch.tensor([[*caption, *[0] * (length - len(caption))] for caption in captions])
     with torch.inference_mode():
         expected = reference(pixels, ids, attention_mask=ids != 0, pixel_mask=valid.long())
-        answer = detector.network.ask(detector.network.vision.encode(pixels, valid), captions)
+        answer = detector.network.ask(detector.network.see(PixelBatch(pixels, valid, whole=not padded)), captions)
     assert torch.allclose(answer.logits, expected.logits[..., :length], atol=5e-4)
     assert torch.allclose(answer.boxes, expected.pred_boxes, atol=5e-5)
     assert answer.logits[0].std() > 0.5
@@ -235,7 +220,7 @@ def test_bfloat16_moves_answers_a_little(folder: Path) -> None:
         pixels = torch.randn(2, 3, 72, 96, generator=torch.Generator().manual_seed(3))
         captions = [detector.captions(photo(8, 8, "cat", "dog").prompt)[0].ids] * 2
         with torch.inference_mode():
-            features = detector.network.see(pixels, torch.ones(2, 72, 96, dtype=torch.bool))
+            features = detector.network.see(PixelBatch(pixels, torch.ones(2, 72, 96, dtype=torch.bool), whole=True))
             answers.append(detector.network.ask(features, captions))
     exact, half = answers
     assert half.logits.dtype == half.boxes.dtype == torch.float32

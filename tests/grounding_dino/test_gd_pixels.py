@@ -102,7 +102,10 @@ def test_a_broken_processor_configuration_is_refused(content: str, tmp_path: Pat
 def test_pixels_are_normalised_at_the_top_left_and_padding_is_zero() -> None:
     images = [np.full((2, 3, 3), 255, np.uint8), np.zeros((3, 2, 3), np.uint8)]
     shaping = Shaping(mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
-    pixels, valid = to_tensor(images, (4, 5), shaping, "cpu")
+    batch = to_tensor(images, (4, 5), shaping, "cpu")
+    pixels, valid = batch.pixels, batch.valid
+    assert not batch.whole
+    assert to_tensor(images[:1], (2, 3), shaping, "cpu").whole
     assert pixels.shape == (2, 3, 4, 5)
     assert torch.equal(pixels[0, :, 0, 0], torch.tensor([1.0, 3.0, 0.5]))
     assert torch.equal(pixels[1, :, 2, 1], torch.tensor([-1.0, -1.0, 0.0]))

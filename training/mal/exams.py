@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from autolabel.types import Size
-from autolabel_mal.crop import Region, clip, cut, region
+from autolabel_mal.crop import Region, clip, cut, inside, region
 from autolabel_mal.network import MalNetwork
-from autolabel_mal.paste import cut_mask, inside, probabilities
+from autolabel_mal.paste import Window, masks, window
 from autolabel_mal.refine import Field, refine
 
 from .pictures import Picture
@@ -96,15 +96,21 @@ class NetworkMasks:
             part = asked[start : start + BATCH]
             crops = torch.from_numpy(np.stack([cut(exam.picture.pixels(), exam.at, side) for exam in part]))
             groups, regions = torch.tensor([exam.at.group for exam in part]), [exam.at for exam in part]
+            thresholds = [self._threshold] * len(part)
             logits = self._network(self._network.normalise(crops), groups)
             if self._field:
-                logits = refine(logits, crops, regions, [self._threshold] * len(part), field=self._field)
-            soft = probabilities(logits, regions, side)
-            found += [
-                cut_mask(soft[place], exam.at, exam.size, self._threshold).cpu().numpy()
-                for place, exam in enumerate(part)
-            ]
+                logits = refine(logits, crops, regions, thresholds, field=self._field)
+            windows = [window(exam.at, exam.size, side=side, grid=logits.shape[-1]) for exam in part]
+            found += map(_whole, part, windows, masks(logits, windows, thresholds))
         return found
+
+
+def _whole(exam: Exam, place: Window, seen: torch.Tensor) -> Mask:
+    """Return a window's mask as one of all that the exam's crop shows of its image."""
+    mask, whole = place.mask(seen.flatten().cpu().numpy()), np.zeros_like(exam.reach)
+    top, left = place.top - max(0, exam.at.top), place.left - max(0, exam.at.left)
+    whole[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    return whole
 
 
 def overlaps(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:

@@ -15,16 +15,23 @@ LONGEST = 7
 
 def compress(runs: Int64) -> str:
     """Write runs as COCO's string: differences to the run before last, 5 bits a character, lowest first."""
-    values = runs.copy()
-    values[3:] -= runs[1:-2]
-    shifted = values[:, None] >> (CHUNK_BITS * np.arange(LONGEST + 1))
-    low = shifted[:, :-1] & 31
-    rest = shifted[:, 1:]
-    more = np.where(low & 16, rest != -1, rest != 0)
-    used = np.ones_like(more)
-    used[:, 1:] = np.logical_and.accumulate(more, axis=1)[:, :-1]
-    text: bytes = (low + 32 * more + 48)[used].astype(np.uint8).tobytes()
-    return text.decode("ascii")
+    rest = runs.copy()
+    rest[3:] -= runs[1:-2]
+    owners = np.arange(len(runs))
+    lengths = np.zeros(len(runs), np.int64)
+    pieces = []
+    while len(owners):  # one character of every number that is not yet done
+        low = rest & 31
+        rest >>= CHUNK_BITS
+        more = rest != -(low >> 4)  # what is left repeats the sign: -1 after a set highest bit, else 0
+        pieces.append((owners, (low + 32 * more + 48).astype(np.uint8)))
+        lengths[owners] += 1
+        owners, rest = owners[more], rest[more]
+    text = np.empty(lengths.sum(), np.uint8)
+    places = np.cumsum(lengths) - lengths
+    for place, (owners, characters) in enumerate(pieces):
+        text[places[owners] + place] = characters
+    return text.tobytes().decode("ascii")
 
 
 def expand(counts: str) -> Int64:
