@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import exp, floor
 from typing import Any
 
-import numba
 import numpy as np
+
+from autolabel.kernels import compiled
 
 SIGNATURE = (
     "void(float32[:,:,:,::1], int64[:,::1], int64[::1], float32[:,:,:,::1], float32[:,:,::1],"
@@ -14,7 +15,8 @@ SIGNATURE = (
 )
 
 
-def _attend(
+@compiled(SIGNATURE, fastmath={"contract"})
+def attend(
     value: Any, shapes: Any, starts: Any, references: Any, drawn: Any, result: Any, first: int, last: int
 ) -> None:
     """Add weighted bilinear samples of ``value`` (batch, tokens, heads, channels) to ``result`` for some queries.
@@ -72,14 +74,3 @@ def _attend(
                         factor = weight * part_x * part_y
                         for c in range(channels):
                             target[c] += factor * source[c]
-
-
-def _compile(function: Any) -> Any:
-    """Compile once a machine; once a process where no folder for the result can be written."""
-    try:
-        return numba.njit(SIGNATURE, nogil=True, fastmath={"contract"}, cache=True)(function)
-    except RuntimeError:
-        return numba.njit(SIGNATURE, nogil=True, fastmath={"contract"})(function)
-
-
-attend = _compile(_attend)

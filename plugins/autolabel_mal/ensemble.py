@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -11,10 +13,10 @@ from torch import Tensor
 
 from autolabel.transfer import to_device
 from autolabel.types import Rle
+from autolabel_mal import paste
 from autolabel_mal.crop import UInt8, cut
 from autolabel_mal.job import Job
 from autolabel_mal.network import MalNetwork
-from autolabel_mal.paste import Window, masks, window
 from autolabel_mal.refine import refine
 
 
@@ -38,22 +40,24 @@ class Ensemble:
         """Return a job's crop (side, side, 3)."""
         return cut(job.pixels, job.region, self.side)
 
+    def batch(self, crops: Sequence[UInt8]) -> Tensor:
+        """Return crops (side, side, 3) as one tensor (B, side, side, 3) on the device."""
+        return to_device(torch.from_numpy(np.stack(crops)), self.device)
+
     @torch.inference_mode()
     def start(self, jobs: Sequence[Job], crops: Sequence[UInt8]) -> Started:
         """Ask the networks for the masks of crops; on a GPU this returns before they are done."""
         groups = torch.tensor([job.region.group for job in jobs])
-        pixels, thresholds = to_device(torch.from_numpy(np.stack(crops)), self.device), [job.threshold for job in jobs]
+        pixels = self.batch(crops)
         logits = self.logits(pixels, groups)
         if self.refined:
-            logits = refine(logits, pixels, [job.region for job in jobs], thresholds)
-        grid = logits.shape[-1]
-        windows = [window(job.region, job.pixels.shape[:2], side=self.side, grid=grid) for job in jobs]
-        flat = torch.cat([mask.flatten() for mask in masks(logits, windows, thresholds)]).to("cpu", non_blocking=True)
+            logits = refine(logits, pixels, [job.region for job in jobs], [job.threshold for job in jobs])
+        moved = logits.to("cpu", non_blocking=True)
         event: torch.cuda.Event | None = None
         if self.device.type == "cuda":
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record(torch.cuda.current_stream(self.device))
-        return Started(jobs=jobs, flat=flat, windows=windows, event=event)
+        return Started(jobs=jobs, logits=moved, side=self.side, event=event)
 
     def logits(self, crops: Tensor, groups: Tensor) -> Tensor:
         """Return mean logits (B, h, w) of crops (B, side, side, 3) uint8 whose objects are of size ``groups`` (B,)."""
@@ -66,24 +70,35 @@ class Ensemble:
                     one = (one + network(pixels.flip(3), groups).flip(2)) / 2
                 total = one if total is None else total + one
         assert total is not None
-        return total / len(self.networks)
+        return total / len(self.networks) if len(self.networks) > 1 else total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Started:
-    """Masks of a batch that may still be on their way from the device."""
+    """Logits of a batch that may still be on their way from the device."""
 
     jobs: Sequence[Job]
-    flat: Tensor
-    """The pixels of all windows, one after the other, boolean."""
-    windows: Sequence[Window]
+    logits: Tensor
+    """(B, grid, grid) on the CPU."""
+    side: int
+    """Of the crops."""
     event: torch.cuda.Event | None
 
     def finish(self) -> Iterator[tuple[Job, Rle]]:
         """Wait, then yield each job with its mask."""
         if self.event is not None:
             self.event.synchronize()
-        ends = np.cumsum([place.pixels for place in self.windows])
-        pieces = np.split(self.flat.numpy(), ends[:-1])
-        for job, place, piece in zip(self.jobs, self.windows, pieces, strict=True):
-            yield job, place.encode(piece)
+        encode = fastest_encode()
+        for job, logits in zip(self.jobs, self.logits.numpy(), strict=True):
+            size = job.pixels.shape[:2]
+            yield job, encode(logits, job.region, size, side=self.side, threshold=job.threshold)
+
+
+@cache
+def fastest_encode() -> Callable[..., Rle]:
+    """Return what makes masks of logits: numba's loop where it is installed, else numpy's arrays."""
+    if find_spec("numba") is not None:
+        from autolabel_mal import compiled
+
+        return compiled.encode
+    return paste.encode

@@ -1,24 +1,33 @@
-"""From the network's map of logits to the mask of the whole image, computing only what the mask shows."""
+"""From the network's map of logits to the mask of the whole image, computing only what the mask shows, with numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from autolabel.transfer import to_device
 from autolabel.types import Rle, Size
 from autolabel_mal.crop import Region, UInt8, box_profiles, inside
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
-Tensors = tuple[Tensor, ...]
+
+
+def encode(logits: Float32, at: Region, size: Size, *, side: int, threshold: float) -> Rle:
+    """Return the mask that a map (grid, grid) gives the crop ``at`` of an image of ``size`` (height, width).
+
+    MAL stretches the map to the crop (side, side), sets the probabilities outside the box to zero, stretches these to
+    the region, and takes what is above the threshold. What the box cannot reach is left out here.
+    """
+    (seen_rows, seen_columns), (lit_rows, lit_columns) = inside(at, size), box_profiles(at, side)
+    rows = _reading(at.height, seen_rows, lit_rows, len(logits))
+    columns = _reading(at.width, seen_columns, lit_columns, len(logits))
+    crop = _between(_between(logits, rows.crop, axis=0), columns.crop, axis=1)
+    with np.errstate(over="ignore"):  # the exponential of a very low logit is infinite, its probability 0
+        soft = np.float32(1) / (np.float32(1) + np.exp(-crop)) * rows.lit[:, None] * columns.lit
+    mask = _between(_between(soft, rows.image, axis=0), columns.image, axis=1) > threshold
+    return Rle.from_crop(mask, left=at.left + columns.start, top=at.top + rows.start, size=size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,56 +42,14 @@ class Steps:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reading:
-    """How one side of a window is read: places of the crop off the map, then pixels off those places."""
+    """How one side of a mask is read: places of the crop off the map, then pixels off those places."""
 
     start: int
-    """The window's first pixel, counted from the region's."""
+    """The first pixel, counted from the region's."""
     crop: Steps
     lit: Float32
     """1 where a place of the crop lies in the box, 0 outside."""
     image: Steps
-
-    @property
-    def pixels(self) -> int:
-        """Return the number of pixels along this side."""
-        return len(self.image.lower)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Window:
-    """The part of an image in which a box's mask can have pixels."""
-
-    rows: Reading
-    columns: Reading
-    left: int
-    top: int
-    size: Size
-    """(height, width) of the image."""
-
-    @property
-    def pixels(self) -> int:
-        """Return the number of pixels."""
-        return self.rows.pixels * self.columns.pixels
-
-    def mask(self, flat: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return the window's pixels (rows, columns), given column by column."""
-        return flat.reshape(self.columns.pixels, self.rows.pixels).T
-
-    def encode(self, flat: npt.NDArray[np.bool_]) -> Rle:
-        """Return the window's pixels, given column by column, as a mask of the whole image."""
-        return Rle.from_crop(self.mask(flat), left=self.left, top=self.top, size=self.size)
-
-
-def window(at: Region, size: Size, *, side: int, grid: int) -> Window:
-    """Return where the mask of ``at`` can have pixels in an image of ``size`` (height, width), and how they are read.
-
-    MAL stretches the map (grid, grid) to the crop (side, side), sets the probabilities outside the box to zero, and
-    stretches these to the region. What the box cannot reach is left out here.
-    """
-    (seen_rows, seen_columns), (lit_rows, lit_columns) = inside(at, size), box_profiles(at, side)
-    rows = _reading(at.height, seen_rows, lit_rows, grid)
-    columns = _reading(at.width, seen_columns, lit_columns, grid)
-    return Window(rows=rows, columns=columns, left=at.left + columns.start, top=at.top + rows.start, size=size)
 
 
 def _reading(length: int, seen: slice, profile: UInt8, grid: int) -> Reading:
@@ -115,34 +82,8 @@ def _steps(places: Int64, length: int, source: int) -> Steps:
     return Steps(lower=lower, upper=np.minimum(lower + 1, source - 1), share=at - lower.astype(np.float32))
 
 
-def masks(logits: Tensor, windows: Sequence[Window], thresholds: Sequence[float]) -> list[Tensor]:
-    """Return which pixels of each window, (columns, rows), are inside, of maps (B, grid, grid) of logits."""
-    sides = [side for one in windows for side in (one.rows, one.columns)]
-    places = [(side.crop.lower, side.crop.upper, side.image.lower, side.image.upper) for side in sides]
-    weights = [(side.crop.share, side.lit, side.image.share) for side in sides]
-    moved = zip(_moved(places, logits.device), _moved(weights, logits.device), strict=True)
-    return [
-        _probabilities(one, next(moved), next(moved)) > threshold
-        for one, threshold in zip(logits, thresholds, strict=True)
-    ]
-
-
-def _moved(groups: Sequence[Sequence[npt.NDArray[Any]]], device: torch.device) -> Iterator[Tensors]:
-    """Yield each group's arrays on a device, brought there as one."""
-    flat = [array for group in groups for array in group]
-    parts = iter(torch.split(to_device(torch.from_numpy(np.concatenate(flat)), device), [len(one) for one in flat]))
-    return (tuple(islice(parts, len(group))) for group in groups)
-
-
-def _probabilities(logits: Tensor, rows: tuple[Tensors, Tensors], columns: tuple[Tensors, Tensors]) -> Tensor:
-    """Return the probabilities (columns, rows) of a window's pixels, of logits (grid, grid)."""
-    (top, bottom, above, below), (row_share, row_lit, row_blend) = rows
-    (left, right, before, after), (column_share, column_lit, column_blend) = columns
-    crop = _between(_between(logits, top, bottom, row_share).T.contiguous(), left, right, column_share).sigmoid_()
-    crop.mul_(row_lit).mul_(column_lit[:, None])
-    return _between(_between(crop, before, after, column_blend).T.contiguous(), above, below, row_blend).T
-
-
-def _between(values: Tensor, lower: Tensor, upper: Tensor, share: Tensor) -> Tensor:
-    """Return rows (n, w) of ``values`` (m, w) between those at ``lower`` and those at ``upper``."""
-    return values.index_select(0, lower).lerp_(values.index_select(0, upper), share[:, None])
+def _between(values: Float32, steps: Steps, *, axis: int) -> Float32:
+    """Return (n, w) or (h, n) values between those at the steps' places of (h, w) ones."""
+    lower, share = values.take(steps.lower, axis), steps.share[:, None] if axis == 0 else steps.share
+    mixed: Float32 = lower + share * (values.take(steps.upper, axis) - lower)
+    return mixed

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from gd_checkpoints import photo
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 from transformers.models.grounding_dino import modeling_grounding_dino as stock
 
-from autolabel_grounding_dino import compiled, torch_kernel
+from autolabel_grounding_dino import torch_kernel
 from autolabel_grounding_dino.attention import TablelessAttention
 from autolabel_grounding_dino.deformable import FusedAttention, Kernel, NumbaKernel, numba_kernel, quickened
 from autolabel_grounding_dino.feed_forward import ROWS, FeedForward
@@ -99,18 +97,6 @@ def test_without_numba_and_triton_the_torch_form_is_used(device: str, monkeypatc
     monkeypatch.setattr("autolabel_grounding_dino.deformable.find_spec", lambda name: None)
     module, _ = deformable([(2, 2)], boxes=False, masked=False)
     assert quickened(module, device)._kernel is torch_kernel.attend
-
-
-def test_the_kernel_is_compiled_where_no_folder_for_it_can_be_written() -> None:
-    names: dict[str, Any] = {"exp": math.exp, "floor": math.floor, "np": np}
-    exec(inspect.getsource(compiled._attend).replace(": Any", ""), names)
-    value, shapes, starts = torch.randn(1, 16, 3, 8), torch.tensor([[4, 4]]), torch.tensor([0])
-    drawn, references = torch.randn(1, 5, 3 * 2 * 3), torch.rand(1, 5, 1, 2)
-    results = [torch.zeros(1, 5, 3, 8) for _ in range(2)]
-    for kernel, result in zip((compiled._compile(names["_attend"]), compiled.attend), results, strict=True):
-        kernel(*(tensor.numpy() for tensor in (value, shapes, starts, references, drawn, result)), 0, 5)
-    assert torch.allclose(*results, atol=1e-6)
-    assert results[0].abs().max() > 0.1
 
 
 @pytest.mark.parametrize("rows", [1, ROWS, ROWS + 1, 2 * ROWS + 7])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from autolabel.types import Size
 from autolabel_mal.crop import Region, clip, cut, inside, region
+from autolabel_mal.ensemble import fastest_encode
 from autolabel_mal.network import MalNetwork
-from autolabel_mal.paste import Window, masks, window
 from autolabel_mal.refine import Field, refine
 
 from .pictures import Picture
@@ -96,21 +96,19 @@ class NetworkMasks:
             part = asked[start : start + BATCH]
             crops = torch.from_numpy(np.stack([cut(exam.picture.pixels(), exam.at, side) for exam in part]))
             groups, regions = torch.tensor([exam.at.group for exam in part]), [exam.at for exam in part]
-            thresholds = [self._threshold] * len(part)
             logits = self._network(self._network.normalise(crops), groups)
             if self._field:
-                logits = refine(logits, crops, regions, thresholds, field=self._field)
-            windows = [window(exam.at, exam.size, side=side, grid=logits.shape[-1]) for exam in part]
-            found += map(_whole, part, windows, masks(logits, windows, thresholds))
+                logits = refine(logits, crops, regions, [self._threshold] * len(part), field=self._field)
+            found += [self._mask(exam, one) for exam, one in zip(part, logits.cpu().numpy(), strict=True)]
         return found
 
-
-def _whole(exam: Exam, place: Window, seen: torch.Tensor) -> Mask:
-    """Return a window's mask as one of all that the exam's crop shows of its image."""
-    mask, whole = place.mask(seen.flatten().cpu().numpy()), np.zeros_like(exam.reach)
-    top, left = place.top - max(0, exam.at.top), place.left - max(0, exam.at.left)
-    whole[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-    return whole
+    def _mask(self, exam: Exam, logits: NDArray[np.float32]) -> Mask:
+        """Return the mask of all that the exam's crop shows of its image."""
+        side = self._network.sizes.crop
+        mask = fastest_encode()(logits, exam.at, exam.size, side=side, threshold=self._threshold).decode()
+        rows, columns = inside(exam.at, exam.size)
+        top, left = exam.at.top, exam.at.left
+        return mask[rows.start + top : rows.stop + top, columns.start + left : columns.stop + left]
 
 
 def overlaps(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
