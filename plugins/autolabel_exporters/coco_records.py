@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count, repeat
 from typing import Any, Literal
 
 import msgspec
@@ -82,20 +83,18 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
     table[:, 2:4] -= table[:, :2]
     table /= SCALES
     segmentations, areas = outlines(masks_of(rows), table[:, 2:4], form)
-    columns = zip(
-        [image_id for image_id, row in found for _ in range(len(row.instances))],
-        [number for row in rows for number in categories_of(row, numbering)],
+    columns = (
+        count(first_id),
+        chain.from_iterable(repeat(image_id, len(row.instances)) for image_id, row in found),
+        chain.from_iterable(categories_of(row, numbering) for row in rows),
         table[:, :4].tolist(),
         areas,
         segmentations,
+        repeat(0),
         table[:, 4].tolist(),
-        [number for row in rows for number in row.instances.rounds.tolist()],
-        strict=True,
+        np.concatenate([row.instances.rounds for row in rows]).tolist(),
     )
-    return [
-        Annotation(number, image_id, category_id, box, area, mask, 0, score, found_in)
-        for number, (image_id, category_id, box, area, mask, score, found_in) in enumerate(columns, first_id)
-    ]
+    return list(map(Annotation, *columns))
 
 
 def categories_of(row: Labels, numbering: Numbering) -> list[int]:
@@ -121,12 +120,10 @@ def outlines(
     if masks is None:
         return [msgspec.UNSET] * len(sides), box_areas(sides).tolist()
     encoded = [msgspec.UNSET if mask is None else {"size": mask.size, "counts": mask.counts} for mask in masks]
-    present = [rle for rle in encoded if rle is not msgspec.UNSET]
-    if len(present) == len(encoded):
-        areas = mask_areas(present)
-    else:
-        areas = box_areas(sides)
-        areas[[rle is not msgspec.UNSET for rle in encoded]] = mask_areas(present)
+    areas: npt.NDArray[Any] = mask_areas(encoded if all(encoded) else list(filter(None, encoded)))
+    if len(areas) < len(encoded):
+        of_masks, areas = areas, box_areas(sides)
+        areas[[bool(rle) for rle in encoded]] = of_masks
     if form == "polygons":
         encoded = [msgspec.UNSET if mask is None else polygons(mask) for mask in masks]
     return encoded, areas.tolist()
@@ -137,11 +134,11 @@ def box_areas(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.round(sides[:, 0] * sides[:, 1], 3)
 
 
-def mask_areas(encoded: list[Any]) -> npt.NDArray[np.float64]:
+def mask_areas(encoded: list[Any]) -> npt.NDArray[np.int64]:
     """Return the number of pixels inside each RLE."""
     from pycocotools import mask as coco
 
-    areas = np.empty(len(encoded))
+    areas = np.empty(len(encoded), np.int64)
     for start in range(0, len(encoded), MOST_AREAS):
         chunk = slice(start, start + MOST_AREAS)
         areas[chunk] = coco.area(encoded[chunk])
