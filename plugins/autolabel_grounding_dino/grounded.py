@@ -203,7 +203,7 @@ class GroundedDetector(Detector):
         return self._network
 
     def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, captions that the text tower read, pairs of both asked."""
+        """Return counts: images that the vision tower saw, phrases that the text tower read, pairs asked of both."""
         if self._network is None:
             return {}
         network = self._network

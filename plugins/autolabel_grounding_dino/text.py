@@ -1,10 +1,10 @@
-"""Features of captions: what the text encoder makes of each, alone, and batches of them."""
+"""Features of captions: what the text encoder makes of each phrase, alone, and batches of them."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 from autolabel.transfer import to_device
 from autolabel_grounding_dino.tokenizer import SEPARATORS
 
-CAPACITY = 512
-"""Captions whose features are kept; the oldest leaves first."""
+CAPTIONS, PHRASES = 512, 4096
+"""How many of each are kept with their features; the longest unused leaves first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,16 @@ def phrase_blocks(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TextEncoder:
-    """The text tower: runs once for each caption, whatever asks for it, and never on a batch.
+    """The text tower: reads each phrase once, whatever caption it stands in, and never a batch.
 
-    So a caption's features do not depend on what was asked before it or beside it.
+    In the originals too the phrases of a caption do not see one another, and positions restart in each. So features
+    do not depend on what was asked before or beside them.
     """
 
     def __init__(self, tower: Any, projection: Any, *, device: str) -> None:
         self._tower, self._projection, self._device = tower, projection, device
-        self._known: OrderedDict[tuple[int, ...], CaptionFeatures] = OrderedDict()
+        self.encode = lru_cache(CAPTIONS)(self._encode)
+        self._read = lru_cache(PHRASES)(self._read_anew)
         self.passes = 0
 
     @property
@@ -78,26 +80,26 @@ class TextEncoder:
         """Return the number of words that have an embedding."""
         return int(self._tower.get_input_embeddings().num_embeddings)
 
-    def encode(self, ids: tuple[int, ...]) -> CaptionFeatures:
+    def _encode(self, ids: tuple[int, ...]) -> CaptionFeatures:
         """Return the features of one caption's token ids."""
-        if ids in self._known:
-            self._known.move_to_end(ids)
-            return self._known[ids]
-        known = self._known[ids] = self._run(torch.tensor(ids))
-        if len(self._known) > CAPACITY:
-            self._known.popitem(last=False)
-        return known
+        attends, positions = phrase_blocks(torch.tensor(ids))
+        starts = torch.nonzero(positions == 0).flatten().tolist()
+        phrases = [ids[start:end] for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)]
+        features = torch.cat([self._read(phrase) for phrase in phrases])
+        return CaptionFeatures(features, to_device(attends, self._device), to_device(positions, self._device))
 
-    def _run(self, ids: Tensor) -> CaptionFeatures:
-        attends, positions, row = (to_device(one, self._device) for one in (*phrase_blocks(ids), ids[None]))
+    def _read_anew(self, ids: tuple[int, ...]) -> Tensor:
+        """Return the features (T, width) of tokens that all see one another."""
+        row = to_device(torch.tensor([ids]), self._device)
         output = self._tower(
             input_ids=row,
-            attention_mask=attends[None, None],
+            attention_mask=row.new_ones(1, 1, len(ids), len(ids), dtype=torch.bool),
             token_type_ids=torch.zeros_like(row),
-            position_ids=positions[None],
+            position_ids=torch.arange(len(ids), device=row.device)[None],
         )
         self.passes += 1
-        return CaptionFeatures(self._projection(output.last_hidden_state)[0], attends, positions)
+        features: Tensor = self._projection(output.last_hidden_state)[0]
+        return features
 
     def batch(self, captions: Sequence[tuple[int, ...]]) -> TextBatch:
         """Return the features of one caption an image, padded at the end."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gd_checkpoints import detect, load, photo
 from pydantic import ValidationError
 
@@ -123,7 +124,7 @@ def test_a_long_list_is_asked_in_several_captions(folder: Path) -> None:
     assert set(found.labels) == set(range(len(NAMES)))
     assert detector.counters() == {
         "vision_passes": 1,
-        "text_passes": len(captions),
+        "text_passes": len(NAMES) + 2,
         "forward_passes": len(captions),
     }
     for caption in captions:
@@ -139,7 +140,20 @@ def test_counters_show_that_vision_and_text_are_computed_once(folder: Path) -> N
     items = detector.prepare([detector.preprocess(photo(64, 85, seed=seed)) for seed in range(3)])
     for phrases in (("cat", "dog"), ("cat",), ("dog", "cat")):
         detector.detect(items, [Prompt(phrases)] * 3, 0.2)
-    assert detector.counters() == {"vision_passes": 3, "text_passes": 2, "forward_passes": 9}
+    assert detector.counters() == {"vision_passes": 3, "text_passes": 2 + 2, "forward_passes": 9}
+
+
+def test_a_phrase_reads_alike_in_every_caption(folder: Path) -> None:
+    detector = load(folder)
+    text = detector.network.text
+    long, short = (detector.captions(Prompt(phrases))[0].ids for phrases in (("cat", "dog", "red car"), ("red car",)))
+    with torch.inference_mode():
+        both, alone = text.encode(long), text.encode(short)
+    count = len(short) - 2
+    (start,) = (place for place in range(len(long)) if long[place : place + count] == short[1:-1])
+    assert torch.equal(both.features[start : start + count], alone.features[1:-1])
+    assert torch.equal(both.features[[0, -1]], alone.features[[0, -1]])
+    assert text.passes == 3 + 2
 
 
 def test_nothing_asked_is_nothing_found(detector: GroundingDino) -> None:
