@@ -71,7 +71,7 @@ class FoldedConvolution(nn.Module):
         if any(self.extra_padding):
             image = functional.pad(image, self.extra_padding)
         result: Tensor = self.convolution(image)
-        return functional.relu6(result) if self.activate else result
+        return functional.relu6(result, inplace=True) if self.activate else result
 
 
 class InvertedResidual(nn.Module):
@@ -89,7 +89,7 @@ class InvertedResidual(nn.Module):
         """Map (batch, in, height, width) to (batch, out, height / stride, width / stride)."""
         inner = image if self.expand is None else self.expand(image)
         result: Tensor = self.project(self.depthwise(inner))
-        return image + result if self.shortcut else result
+        return result.add_(image) if self.shortcut else result
 
 
 class EfficientNetLite0(nn.Module):

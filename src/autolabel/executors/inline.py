@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autolabel.executors.executor import Emit, Start
+from autolabel.executors.memory import settle_memory
 from autolabel.executors.threads import limit_threads
 
 
@@ -22,6 +23,7 @@ class Inline:
         if not tasks:
             return
         limit_threads(self.threads)
+        settle_memory()
         work = start(self.device, emit)
         for task in tasks:
             yield task, work(task)

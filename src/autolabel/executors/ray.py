@@ -18,6 +18,7 @@ from typing import Any
 from autolabel.errors import MachineError
 from autolabel.executors.driver import Worker, drive
 from autolabel.executors.executor import Emit, Start, Work
+from autolabel.executors.memory import settle_memory
 from autolabel.executors.messages import Death, Event, Message, Ready, Result, failure
 from autolabel.executors.threads import limit_threads
 from autolabel.plan.model import Cluster
@@ -183,6 +184,7 @@ class Actor:
 
     def __init__(self, device: str, threads: int) -> None:
         limit_threads(threads)
+        settle_memory()
         self.device = device
         self.events: SimpleQueue[Any] = SimpleQueue()
         self.thread = ThreadPoolExecutor(1)

@@ -1,0 +1,72 @@
+"""A worker uses the memory of one image again for the next, and forgets the shapes of those before."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys
+import torch
+from autolabel.executors.memory import settle_memory
+
+torch.set_num_threads(1)
+if sys.argv[1] == "settled":
+    settle_memory()
+for _ in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.ones(12_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+SHAPES = """
+import sys
+import psutil, torch
+from autolabel.executors.memory import settle_memory
+
+torch.set_num_threads(1)
+if sys.argv[1] == "settled":
+    settle_memory()
+weight = torch.ones(32, 32, 3, 3)
+for width in range(600):
+    with torch.inference_mode():
+        torch.nn.functional.conv2d(torch.ones(1, 32, 8, 8 + width), weight, padding=1)
+    if width == 200:
+        before = psutil.Process().memory_info().rss
+print(psutil.Process().memory_info().rss - before)
+"""
+MIB = 1 << 20
+
+
+def printed(program: str, kind: str) -> int:
+    """Return the number that a program prints, in a process of its own with nothing set."""
+    ours = ("MALLOC_", "LD_PRELOAD", "ONEDNN_", "GLIBC_")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    command = [sys.executable, "-c", program, kind]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, env=plain).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone")
+def test_freed_memory_is_not_fetched_anew() -> None:
+    assert printed(FAULTS, "settled") < 100
+    assert printed(FAULTS, "fresh") > 100
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere torch has other convolutions")
+def test_memory_does_not_grow_with_the_shapes_of_images() -> None:
+    assert printed(SHAPES, "settled") < 40 * MIB
+    assert printed(SHAPES, "fresh") > 60 * MIB
+
+
+def test_what_the_environment_says_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autolabel.executors.memory import settle_memory
+
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    monkeypatch.setattr("autolabel.executors.memory.ctypes", None)
+    settle_memory()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
