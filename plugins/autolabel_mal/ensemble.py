@@ -52,9 +52,10 @@ class Ensemble:
         logits = self.logits(pixels, groups)
         if self.refined:
             logits = refine(logits, pixels, [job.region for job in jobs], [job.threshold for job in jobs])
-        moved = logits.to("cpu", non_blocking=True)
+        on_cuda = self.device.type == "cuda"
+        moved = logits.to("cpu", non_blocking=on_cuda)
         event: torch.cuda.Event | None = None
-        if self.device.type == "cuda":
+        if on_cuda:
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record(torch.cuda.current_stream(self.device))
         return Started(jobs=jobs, logits=moved, side=self.side, event=event)
