@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autolabel.errors import WeightsError
+from autolabel.transfer import to_device
 from autolabel.weights import load_state_dict
 from autolabel_grounding_dino.pixels import Shaping
 from autolabel_grounding_dino.pretrained import Architecture, build
@@ -77,7 +78,7 @@ class OmdetNetwork:
         return features[:, 0]
 
     def _row(self, ids: Ids) -> Tensor:
-        return torch.tensor([ids], device=self._device)
+        return to_device(torch.tensor([ids]), self._device)
 
 
 def _padded(tasks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autolabel.errors import WeightsError
+from autolabel.transfer import to_device
 from autolabel.weights import load_state_dict
 from autolabel_grounding_dino.pixels import Shaping
 from autolabel_grounding_dino.pretrained import Architecture, build
@@ -53,7 +54,7 @@ class Owlv2Network:
 
         Boxes are x1, y1, x2, y2 in parts of the side.
         """
-        pixels = (torch.from_numpy(images).to(self._device) - self._mean) / self._std
+        pixels = (to_device(torch.from_numpy(images), self._device) - self._mean) / self._std
         grid = self._model.image_embedder(pixels.permute(0, 3, 1, 2))[0]
         features = grid.flatten(1, 2)
         self.counts["vision_passes"] += len(images)
@@ -77,7 +78,7 @@ class Owlv2Network:
     def _read_anew(self, ids: Ids) -> Tensor:
         """Return one sentence's features (width,), of length 1; read alone, so that nothing else tells on them."""
         self.counts["text_passes"] += 1
-        output = self._model.owlv2.get_text_features(torch.tensor([ids], device=self._device))
+        output = self._model.owlv2.get_text_features(to_device(torch.tensor([ids]), self._device))
         features: Tensor = output.pooler_output[0]
         return _unit(features / features.norm())
 

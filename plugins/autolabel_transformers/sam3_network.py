@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autolabel.errors import WeightsError
+from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import load_state_dict
 from autolabel_grounding_dino.pixels import Shaping
@@ -100,7 +101,7 @@ class Sam3Network:
         Every phrase is read alone and padded to one length, so that nothing else tells on it.
         """
         self.counts["text_passes"] += 1
-        row = torch.tensor([ids], device=self._device)
+        row = to_device(torch.tensor([ids]), self._device)
         features = self._model.get_text_features(row, attention_mask=torch.ones_like(row)).pooler_output[0]
         valid = torch.arange(self._longest, device=self._device) < len(ids)
         return functional.pad(features, (0, 0, 0, self._longest - len(ids))), valid

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autolabel.errors import WeightsError
+from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import load_state_dict
 from autolabel_grounding_dino.pixels import Shaping, resize
@@ -81,7 +82,7 @@ class SamNetwork(ABC):
         """Yield the mask (height, width) of each of N boxes (N, 4), ``chunk`` of them decoded together."""
         (height, width), (inner_height, inner_width) = seen.size, seen.inner
         across, down = inner_width / width, inner_height / height
-        placed = torch.from_numpy(boxes * np.array([across, down, across, down])).float().to(self._device)
+        placed = to_device(torch.from_numpy(boxes * np.array([across, down, across, down])).float(), self._device)
         for part in torch.split(placed, chunk):
             output = self._model(image_embeddings=seen.features, input_boxes=part[None], multimask_output=best)
             self.counts["boxes"] += len(part)
