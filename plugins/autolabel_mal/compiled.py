@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, inf, log
+from math import exp, inf
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from autolabel.kernels import compiled
 from autolabel.types import Rle, Size
 from autolabel_mal.crop import Region
+from autolabel_mal.mean_field import log_odds
 
 CLOSE = 1e-4
 """Logits nearer than this to the threshold's are not judged before their probabilities are mixed."""
@@ -34,7 +35,7 @@ def encode(logits: npt.NDArray[np.float32], at: Region, size: Size, *, side: int
 
 
 def _logit(probability: float) -> float:
-    return log(probability / (1 - probability)) if 0 < probability < 1 else inf if probability else -inf
+    return log_odds(probability) if 0 < probability < 1 else inf if probability else -inf
 
 
 @compiled("UniTuple(int64, 2)(int64, int64, int64, int64)")
