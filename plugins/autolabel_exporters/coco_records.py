@@ -83,7 +83,7 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
     table[:, 2:4] -= table[:, :2]
     table /= SCALES
     segmentations, areas = outlines(masks_of(rows), table[:, 2:4], form)
-    columns = (
+    columns = (  # equally long, as ``Instances`` makes sure; ids and 0 are given as long as there are others
         count(first_id),
         chain.from_iterable(repeat(image_id, len(row.instances)) for image_id, row in found),
         chain.from_iterable(categories_of(row, numbering) for row in rows),
