@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autolabel.data.spool import BLOCK, CHUNK, OVERHEAD
+from autolabel.external_sort import BLOCK, CHUNK, OVERHEAD
 
 LIST_PAGE = 1000
 """Keys that an object store returns to one request."""

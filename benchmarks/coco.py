@@ -69,14 +69,14 @@ def pieces(annotations: int) -> Iterator[str]:
 
 def ours(path: str) -> None:
     """Read every box and id; segmentations stay text until an image is asked for."""
-    from autolabel.data.coco import read_coco
+    from autolabel.data.coco.read import read_coco
 
     read_coco(path, masks=False)
 
 
 def ours_walked(path: str) -> None:
     """Read, then make every annotation of every image, its segmentation included."""
-    from autolabel.data.coco import read_coco
+    from autolabel.data.coco.read import read_coco
 
     for _, own in read_coco(path, masks=False).by_image():
         assert own[0].segmentation
@@ -84,7 +84,7 @@ def ours_walked(path: str) -> None:
 
 def ours_checked(path: str) -> None:
     """Read, and add up the runs of every segmentation, which pycocotools does not."""
-    from autolabel.data.coco import read_coco
+    from autolabel.data.coco.read import read_coco
 
     read_coco(path)
 
@@ -117,7 +117,7 @@ def run_one(way: str, path: str) -> None:
     import msgspec  # noqa: F401
     import pycocotools.coco  # noqa: F401
 
-    import autolabel.data.coco  # noqa: F401
+    import autolabel.data.coco.read  # noqa: F401
 
     start = time.process_time()
     WAYS[way](path)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autolabel.plan.compile import compile_plan
     from autolabel.registry import discover
+    from autolabel.results.ledger import read_labels
     from autolabel.run.generate import generate
-    from autolabel.run.ledger import read_labels
     from autolabel.spec.load import load_spec
 
 __version__ = "0.1.0"
@@ -27,7 +27,7 @@ _HOMES = {
     "discover": "autolabel.registry",
     "generate": "autolabel.run.generate",
     "load_spec": "autolabel.spec.load",
-    "read_labels": "autolabel.run.ledger",
+    "read_labels": "autolabel.results.ledger",
 }
 
 

@@ -14,8 +14,8 @@ from autolabel.cli import console
 from autolabel.cli.terminal import COMMANDS, LiteralConsole, LiteralFormatter, escape, escape_json
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
+from autolabel.results.status import read_status
 from autolabel.run.generate import generate
-from autolabel.run.status import read_status
 from autolabel.spec.load import spec_from_mapping
 
 SEEDS = [

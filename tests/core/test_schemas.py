@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from autolabel.cli.schemas import SCHEMAS, render
-from autolabel.run import record
+from autolabel.results import record
 from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle
 
 FOLDER = Path(__file__).resolve().parents[2] / "schema"

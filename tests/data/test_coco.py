@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autolabel.data.coco import CocoBoxes, read_coco
+from autolabel.data.coco.read import CocoBoxes, read_coco
 from autolabel.errors import DataError
 from autolabel.types import Rle
 

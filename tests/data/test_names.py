@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autolabel.data.names import fault_of, safe_join
 from autolabel.errors import DataError
+from autolabel.safe_names import fault_of, safe_join
 
 UNFIT = [
     "../x.jpg", "a/../../x.jpg", "..", "a/b/../../..", "/etc/passwd", "//host/x", "~/x", "C:\\x.jpg", "c:/x.jpg",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autolabel.data import spool as module
-from autolabel.data.spool import Spool, sort_lines
+from autolabel import external_sort as module
 from autolabel.errors import MachineError
+from autolabel.external_sort import Spool, sort_lines
 
 Lines = st.lists(st.binary(max_size=12).map(lambda text: text.replace(b"\n", b"_")), max_size=60)
 

@@ -16,9 +16,9 @@ import pytest
 from autolabel.errors import MachineError
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import discover
+from autolabel.results.ledger import read_labels
+from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
-from autolabel.run.summary import Summary
 from autolabel.run.watch import Watch
 from autolabel.run.work import Done
 from autolabel.spec.load import spec_from_mapping

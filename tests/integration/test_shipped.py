@@ -10,9 +10,9 @@ import pytest
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.files import check_files
 from autolabel.registry import Registry
+from autolabel.results.ledger import read_labels
+from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
-from autolabel.run.summary import Summary
 from autolabel.spec.load import load_spec
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ import pytest
 
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
+from autolabel.results.ledger import read_labels
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
 from autolabel.spec.load import load_spec
 from autolabel_grounding_dino import torch_kernel
 

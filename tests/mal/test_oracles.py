@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from autolabel.data.coco import Annotation, read_coco
+from autolabel.data.coco.read import Annotation, read_coco
 from autolabel.images import read_pixels
 from autolabel.types import Image, Instances, Prompt, Rle, Sample
 from autolabel_mal.crop import box_profiles, clip, cut, region

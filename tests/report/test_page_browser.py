@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from page_rows import PAYLOADS, draw_picture, make_plan, make_row
 
-from autolabel.report.review import Review, apply, merge, read_review
 from autolabel.report.write import write_report
+from autolabel.results.review import Review, apply, merge, read_review
 from autolabel.types import Labels, Rle
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -20,8 +20,8 @@ from autolabel.errors import DataError
 from autolabel.evaluate import evaluate
 from autolabel.report import gallery, sample, thumbnail
 from autolabel.report.markup import content_hash
-from autolabel.report.review import Decision, Review
 from autolabel.report.write import write_report
+from autolabel.results.review import Decision, Review
 from autolabel.types import Labels, Rle
 
 BOXES = [[10, 20, 60, 80], [70, 30, 130, 100], [5, 5, 25, 25]]

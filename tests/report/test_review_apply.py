@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_rows import make_row
 
-from autolabel.report.review import Decision, Review, apply, left_out, protected, verdicts
+from autolabel.results.review import Decision, Review, apply, left_out, protected, verdicts
 from autolabel.types import Instances, Labels, Rle
 
 LEFT, RIGHT, FAR = [10.0, 10, 40, 40], [60.0, 10, 90, 40], [100.0, 60, 150, 110]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autolabel.errors import DataError
-from autolabel.report.review import Decision, Review, encode, merge, read_review
+from autolabel.results.review import Decision, Review, encode, merge, read_review
 
 BOX = [1.5, 2, 30, 40]
 

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from autolabel.cli.app import app
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
-from autolabel.run import answers, failpoints, shard
+from autolabel.results import failpoints
+from autolabel.results.store import TEMPORARY
+from autolabel.run import answers, shard
 from autolabel.run.anneal import Annealing, Search
 from autolabel.run.candidates import HEAD, CandidateStore, ImageMemory
 from autolabel.run.forecast import foretold
 from autolabel.run.generate import generate
-from autolabel.run.store import TEMPORARY
 from autolabel.spec.load import spec_from_mapping
 from autolabel.strategies import Aggregator
 from autolabel.types import Instances, Prompt, Rle, Round

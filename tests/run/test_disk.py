@@ -15,8 +15,8 @@ import pytest
 from autolabel.errors import BusyError, MachineError
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
+from autolabel.results.store import TEMPORARY
 from autolabel.run.generate import generate
-from autolabel.run.store import TEMPORARY
 from autolabel.spec.load import spec_from_mapping
 
 IMAGES = 8

@@ -17,17 +17,17 @@ from typer.testing import CliRunner
 from autolabel.cli.app import app
 from autolabel.cli.explain import lines
 from autolabel.errors import DataError, ImageError
+from autolabel.explain.explain import Retrace, explain_rows, explain_run, loaded
+from autolabel.explain.explanation import Explanation
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.model import Choice, Stage, WeightFile, Weights
 from autolabel.registry import Registry
-from autolabel.run import record
+from autolabel.results import record
+from autolabel.results.ledger import read_labels
+from autolabel.results.store import finished
 from autolabel.run.anneal import Annealing, Search
-from autolabel.run.explain import Retrace, explain_rows, explain_run, loaded
-from autolabel.run.explanation import Explanation
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
 from autolabel.run.shard import make
-from autolabel.run.store import finished
 from autolabel.spec.load import spec_from_mapping
 from autolabel.strategies import Aggregator
 from autolabel.testing.aggregator import PHRASES, SIZE, crowd

@@ -17,7 +17,7 @@ import pytest
 from autolabel.errors import BusyError, MachineError
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
-from autolabel.run import failpoints, store
+from autolabel.results import failpoints, store
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 

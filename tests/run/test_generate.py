@@ -14,9 +14,9 @@ from PIL import Image
 from autolabel.errors import BusyError
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
+from autolabel.results.ledger import read_labels
+from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
-from autolabel.run.summary import Summary
 from autolabel.spec.load import spec_from_mapping
 
 Make = Callable[..., Path]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.run.lineage import gives, trace
+from autolabel.explain.lineage import gives, trace
 from autolabel.testing.aggregator import crowd
 from autolabel.types import Instances, Round
 from autolabel.types.boxes import iou

@@ -15,11 +15,11 @@ from autolabel.data.inputs import decode
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
-from autolabel.run import record
+from autolabel.results import record
+from autolabel.results.ledger import read_labels, write_ledger
+from autolabel.results.store import RunStore
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels, write_ledger
 from autolabel.run.outputs import write_outputs
-from autolabel.run.store import RunStore
 from autolabel.run.watch import Watch
 from autolabel.run.work import Done
 from autolabel.spec.load import spec_from_mapping

@@ -20,8 +20,8 @@ from autolabel.errors import DataError
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.report.pictures import write_pictures
+from autolabel.results.ledger import read_labels
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
 from autolabel.run.outputs import review_run
 from autolabel.spec.data import DataSpec
 from autolabel.spec.load import spec_from_mapping

@@ -14,11 +14,11 @@ from autolabel.executors.executor import Emit, Start
 from autolabel.executors.inline import Inline
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry, discover
+from autolabel.results.slices import Slice
+from autolabel.results.store import RunStore
 from autolabel.run import generate as running
 from autolabel.run import work
 from autolabel.run.generate import generate, generate_slice, merge
-from autolabel.run.slices import Slice
-from autolabel.run.store import RunStore
 from autolabel.run.watch import Once, Watch
 from autolabel.run.work import Done, StartStage
 from autolabel.spec.load import spec_from_mapping

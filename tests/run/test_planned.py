@@ -12,10 +12,10 @@ from autolabel.errors import BusyError, DataError
 from autolabel.plan import compile as compiling
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
+from autolabel.results.ledger import read_labels
+from autolabel.results.slices import Slice
 from autolabel.run.generate import generate, generate_slice, merge, write_plan
-from autolabel.run.ledger import read_labels
-from autolabel.run.settle import planned
-from autolabel.run.slices import Slice
+from autolabel.run.prepare import planned
 from autolabel.spec.load import spec_from_mapping
 from autolabel.spec.model import Spec
 

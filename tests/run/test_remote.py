@@ -13,13 +13,13 @@ import pytest
 from autolabel.errors import BusyError, DataError, MachineError, SpecError
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
-from autolabel.run import failpoints, lock
+from autolabel.results import failpoints, lock
+from autolabel.results.ledger import read_labels
+from autolabel.results.status import read_status
+from autolabel.results.store import RunStore
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
 from autolabel.run.outputs import report_run
-from autolabel.run.status import read_status
-from autolabel.run.store import RunStore
 from autolabel.spec.load import spec_from_mapping
 from autolabel.storage import Remote
 
@@ -238,7 +238,7 @@ def test_boxes_at_a_url(registry: Registry, photos: Path, expected: dict[str, by
     spec = mapping(PHOTOS, RUN, data={"images": [str(PHOTOS)], "boxes": str(boxes)})
     with pytest.raises(SpecError, match=r"finds boxes itself, but data\.boxes already gives some"):
         run(registry, spec)
-    from autolabel.data.coco import read_coco
+    from autolabel.data.coco.read import read_coco
 
     assert len(read_coco(str(boxes))) == IMAGES
 

@@ -15,11 +15,11 @@ import pytest
 from autolabel.errors import BusyError, DataError, SpecError
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry, discover
-from autolabel.run import slices
+from autolabel.results import slices
+from autolabel.results.slices import Slice, running, seen
+from autolabel.results.store import TEMPORARY, RunStore
 from autolabel.run.generate import generate, generate_slice, merge
-from autolabel.run.settle import settle
-from autolabel.run.slices import Slice, running, seen
-from autolabel.run.store import TEMPORARY, RunStore
+from autolabel.run.prepare import settle
 from autolabel.spec.load import spec_from_mapping
 
 IMAGES = 11

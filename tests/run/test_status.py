@@ -11,10 +11,10 @@ import pytest
 from autolabel.cli import console
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
+from autolabel.results.slices import Slice
+from autolabel.results.status import Status, read_status, speed
+from autolabel.results.store import RunStore
 from autolabel.run.generate import generate, generate_slice, merge, write_plan
-from autolabel.run.slices import Slice
-from autolabel.run.status import Status, read_status, speed
-from autolabel.run.store import RunStore
 from autolabel.run.watch import Watch
 from autolabel.run.work import Done
 from autolabel.spec.load import spec_from_mapping

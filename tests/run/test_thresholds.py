@@ -15,10 +15,10 @@ from autolabel.errors import SpecError
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.files import check_files
 from autolabel.registry import Registry
+from autolabel.results.ledger import read_labels
 from autolabel.run.calibrate import calibrate_run, quoted
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
 from autolabel.run.outputs import report_run
 from autolabel.spec.load import load_spec, spec_from_mapping
 from autolabel.spec.thresholds import read_thresholds

@@ -22,10 +22,10 @@ import pytest
 from autolabel.errors import BusyError
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
-from autolabel.run import lock
+from autolabel.results import lock
+from autolabel.results.ledger import read_labels
+from autolabel.results.store import RunStore
 from autolabel.run.generate import generate
-from autolabel.run.ledger import read_labels
-from autolabel.run.store import RunStore
 from autolabel.spec.load import spec_from_mapping
 
 IMAGES = 12

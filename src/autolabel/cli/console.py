@@ -17,9 +17,9 @@ from autolabel.cli.terminal import LiteralConsole, escape_json
 if TYPE_CHECKING:
     from autolabel.plan.model import Forecast, Plan, Shard, Stage
     from autolabel.registry import Registry
-    from autolabel.run.slices import Slice
-    from autolabel.run.status import Part, Status
-    from autolabel.run.summary import Summary
+    from autolabel.results.slices import Slice
+    from autolabel.results.status import Part, Status
+    from autolabel.results.summary import Summary
     from autolabel.run.watch import Watch
 
 WIDE = 160

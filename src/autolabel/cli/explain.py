@@ -13,7 +13,7 @@ from autolabel.errors import DataError
 from autolabel.storage import at
 
 if TYPE_CHECKING:
-    from autolabel.run.explanation import BoxOrigin, Candidate, Explanation, Unfound
+    from autolabel.explain.explanation import BoxOrigin, Candidate, Explanation, Unfound
 
 AGREES = 0.05
 """Pixels that a derived box may be off without a word: what batches and threads change in a model's answers."""
@@ -30,8 +30,8 @@ def explain(
     json: AsJson = False,
 ) -> None:
     """Tell how each box of an image came about, and why a phrase has none; the detector searches it once more."""
+    from autolabel.explain.explain import explain_run
     from autolabel.registry import discover
-    from autolabel.run.explain import explain_run
 
     told = explain_run(at(run), image, registry=discover(), device=device)
     rows = [one for one in told if caption is None or one.caption_index == caption]

@@ -15,7 +15,7 @@ from autolabel.storage import at
 
 if TYPE_CHECKING:
     from autolabel.plan.model import Plan
-    from autolabel.run.summary import Summary
+    from autolabel.results.summary import Summary
 
 
 def spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
@@ -109,9 +109,9 @@ def generate(
     """Label the images of a spec; the same command resumes after an interruption."""
     from autolabel import compile_plan
     from autolabel import generate as run
-    from autolabel.run import settle
+    from autolabel.results.slices import Slice
+    from autolabel.run import prepare as settle
     from autolabel.run.generate import generate_slice
-    from autolabel.run.slices import Slice
 
     part = None if shard is None else Slice.parse(shard)
     if part is not None and fresh:

@@ -15,7 +15,7 @@ from autolabel.storage import at
 
 def status(run: Run, json: AsJson = False) -> None:
     """Tell how far a run is, while it runs or after."""
-    from autolabel.run.status import read_status
+    from autolabel.results.status import read_status
 
     found = read_status(at(run))
     if json:
@@ -61,7 +61,7 @@ def evaluate(
     from autolabel.evaluate import evaluate as measure
     from autolabel.evaluate.plots import check_plots, write_plots
     from autolabel.evaluate.table import render
-    from autolabel.run.select import sure_labels
+    from autolabel.results.select import sure_labels
 
     if plots is not None:
         check_plots()

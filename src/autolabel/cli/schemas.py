@@ -10,7 +10,7 @@ from typing import Any
 from autolabel.errors import SpecError
 from autolabel.plan import model
 from autolabel.registry import discover
-from autolabel.run import record
+from autolabel.results import record
 from autolabel.spec.schema import spec_schema, tao_schema
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from msgspec.structs import replace
 
 from autolabel.data.captions import read_captions
-from autolabel.data.coco import CocoBoxes, read_coco
+from autolabel.data.coco.read import CocoBoxes, read_coco
 from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.sources import Found, sources, walk
 from autolabel.errors import DataError, ImageError

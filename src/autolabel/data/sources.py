@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autolabel.data.names import fault_of
 from autolabel.errors import DataError
 from autolabel.images import SUFFIXES
+from autolabel.safe_names import fault_of
 from autolabel.storage import Location, Remote, at, resolved
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco import Annotation
+from autolabel.data.coco.read import Annotation
 from autolabel.types import Labels, Rle, Size
 
 Float64 = npt.NDArray[np.float64]

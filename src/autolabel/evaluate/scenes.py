@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from autolabel.data.coco import CocoBoxes, CocoImage, read_coco
+from autolabel.data.coco.read import CocoBoxes, CocoImage, read_coco
 from autolabel.data.pairing import Pairing, pair
 from autolabel.errors import DataError
 from autolabel.evaluate.scene import Scene, truth_of, with_found

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from autolabel.data.names import fault_of
 from autolabel.detectors import Tiles, Vote
 from autolabel.errors import DataError
+from autolabel.safe_names import fault_of
 from autolabel.storage import Location
 from autolabel.types import Round
 from autolabel.types.ontology import Terms

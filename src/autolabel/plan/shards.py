@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from msgspec.structs import replace
 
 from autolabel.data.inputs import Input, encode, outline
-from autolabel.data.spool import Spool, sort_lines
+from autolabel.external_sort import Spool, sort_lines
 from autolabel.plan.model import Shard
 from autolabel.types import Size
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from autolabel.report.markup import cut, embed
 from autolabel.report.outline import outline
-from autolabel.report.review import Review, verdicts
 from autolabel.report.thumbnail import Thumbnail, thumbnail
 from autolabel.report.truth import TrueBox, match, true_boxes
+from autolabel.results.review import Review, verdicts
 from autolabel.types import Labels
 
 MAX_BYTES = 12_500_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autolabel.data.coco import Annotation, read_coco
+from autolabel.data.coco.read import Annotation, read_coco
 from autolabel.data.pairing import pair
 from autolabel.storage import Location
 from autolabel.types import Instances

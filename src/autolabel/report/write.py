@@ -14,10 +14,10 @@ from autolabel.report.comparison import comparison
 from autolabel.report.gallery import Truth, gallery
 from autolabel.report.markup import Html, content_hash, embed, escape, join
 from autolabel.report.provenance import provenance
-from autolabel.report.review import Review
 from autolabel.report.sample import Sampler
 from autolabel.report.tally import Tally
 from autolabel.report.truth import read_truth
+from autolabel.results.review import Review
 from autolabel.storage import Location
 from autolabel.types import Labels
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from autolabel.evaluate.calibration import Calibration, calibrate
-from autolabel.run.ledger import Ledger
-from autolabel.run.select import changed
-from autolabel.run.store import finished, publish
+from autolabel.results.ledger import Ledger
+from autolabel.results.select import changed
+from autolabel.results.store import finished, publish
 from autolabel.storage import Location, resolved
 
 

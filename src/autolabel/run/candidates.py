@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from autolabel.plan.identity import answering
 from autolabel.plan.model import Plan, Stage, digest
+from autolabel.results.store import TEMPORARY, publish
 from autolabel.run import answers
-from autolabel.run.store import TEMPORARY, publish
 from autolabel.storage import Entry, Location, at, entries, read_part
 from autolabel.types import Instances, Prompt, Size
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from autolabel.errors import DataError, Problem, SpecError
 from autolabel.plan.model import Choice, Plan
 from autolabel.registry import Registry
-from autolabel.run.select import selections
+from autolabel.results.select import selections
+from autolabel.results.store import RunStore, finished, publish_folder
 from autolabel.run.shard import make
-from autolabel.run.store import RunStore, finished, publish_folder
 from autolabel.spec.scalar import resolve
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location

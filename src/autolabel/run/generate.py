@@ -17,13 +17,13 @@ from autolabel.executors.ray import Ray
 from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Execution, Plan, Shard, Stage
 from autolabel.registry import Registry
-from autolabel.run import record
-from autolabel.run.ledger import Ledger, write_ledger
+from autolabel.results import record
+from autolabel.results.ledger import Ledger, write_ledger
+from autolabel.results.slices import Slice, alone, check_complete, entered
+from autolabel.results.store import RunStore, publish
+from autolabel.results.summary import Summary, summarise
 from autolabel.run.outputs import write_outputs
-from autolabel.run.settle import refuse_foreign, settle
-from autolabel.run.slices import Slice, alone, check_complete, entered
-from autolabel.run.store import RunStore, publish
-from autolabel.run.summary import Summary, summarise
+from autolabel.run.prepare import refuse_foreign, settle
 from autolabel.run.watch import Once, Watch
 from autolabel.run.work import StartStage, done
 from autolabel.storage import Location
@@ -40,7 +40,7 @@ def generate(
 ) -> Summary:
     """Label everything that has no labels yet, then write the ledger and what the spec asks for besides.
 
-    A plan alone (``autolabel.run.settle.planned``) is one whose rows lie in the results directory already. ``fresh``
+    A plan alone (``autolabel.run.prepare.planned``) is one whose rows lie in the results directory already. ``fresh``
     starts over; ``extend`` takes in rows that were added since, and labels only those. Raises BusyError where the
     results directory is in use, or holds another plan's results and neither helps.
     """

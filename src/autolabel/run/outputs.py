@@ -6,12 +6,12 @@ from functools import partial
 
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
-from autolabel.report import review as reviews
-from autolabel.report.review import Review
+from autolabel.results import review as reviews
+from autolabel.results.ledger import Ledger
+from autolabel.results.review import Review
+from autolabel.results.select import read_decisions, sure
+from autolabel.results.store import RunStore, finished, publish, publish_folder
 from autolabel.run.export import export
-from autolabel.run.ledger import Ledger
-from autolabel.run.select import read_decisions, sure
-from autolabel.run.store import RunStore, finished, publish, publish_folder
 from autolabel.run.watch import Watch
 from autolabel.storage import Location
 

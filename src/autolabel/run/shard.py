@@ -16,12 +16,12 @@ from autolabel.errors import AutolabelError, ImageError
 from autolabel.images import content_hash, read_pixels
 from autolabel.plan.model import Choice, Plan, Shard, Stage
 from autolabel.registry import Kind, Registry
-from autolabel.run import record
+from autolabel.results import record
+from autolabel.results.failpoints import reach
+from autolabel.results.store import RunStore, publish
 from autolabel.run.anneal import Annealing, Asked, Search, anneal
 from autolabel.run.candidates import CandidateStore, ImageMemory
-from autolabel.run.failpoints import reach
 from autolabel.run.salvage import Outcome, out_of_memory, salvage
-from autolabel.run.store import RunStore, publish
 from autolabel.strategies import Aggregator, Detector, Labeler, Segmenter, Strategy
 from autolabel.types import Instances, Labels, Reason, Sample
 

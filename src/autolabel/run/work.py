@@ -14,9 +14,9 @@ from autolabel.errors import MachineError
 from autolabel.executors.executor import Emit
 from autolabel.plan.model import Plan
 from autolabel.registry import discover
+from autolabel.results.store import RunStore
 from autolabel.run.logs import keep_log
 from autolabel.run.shard import Worker
-from autolabel.run.store import RunStore
 from autolabel.storage import at
 from autolabel.types import Labels
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from autolabel.data.split import split_of
 from autolabel.plan.model import Plan
-from autolabel.report import review as reviews
-from autolabel.report.review import Review
-from autolabel.run.ledger import Ledger
-from autolabel.run.store import RunStore, finished
+from autolabel.results import review as reviews
+from autolabel.results.ledger import Ledger
+from autolabel.results.review import Review
+from autolabel.results.store import RunStore, finished
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
 from autolabel.types import Labels

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from autolabel.data.spool import sort_lines
 from autolabel.errors import DataError
+from autolabel.external_sort import sort_lines
 from autolabel.plan.model import Plan
-from autolabel.run import record
-from autolabel.run.store import RunStore, publish
+from autolabel.results import record
+from autolabel.results.store import RunStore, publish
 from autolabel.storage import Location, at
 from autolabel.types import Labels
 

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco_columns import link, read_columns
-from autolabel.data.coco_document import entries, read_document
-from autolabel.data.coco_entries import Annotation, CocoImage, decode, decode_with_extra
-from autolabel.data.coco_faults import Faults
-from autolabel.data.coco_lists import read_categories, read_images
-from autolabel.data.coco_masks import check_masks
+from autolabel.data.coco.columns import link, read_columns
+from autolabel.data.coco.document import entries, read_document
+from autolabel.data.coco.entries import Annotation, CocoImage, decode, decode_with_extra
+from autolabel.data.coco.faults import Faults
+from autolabel.data.coco.lists import read_categories, read_images
+from autolabel.data.coco.masks import check_masks
 from autolabel.errors import DataError, Problem
 from autolabel.storage import Location, at
 

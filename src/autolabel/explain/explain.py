@@ -9,17 +9,17 @@ from functools import cached_property, partial
 import numpy as np
 
 from autolabel.executors.threads import limit_threads
+from autolabel.explain.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
+from autolabel.explain.image_rows import inputs_of, labels_of
+from autolabel.explain.lineage import Lineage, trace
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
-from autolabel.report.review import verdicts
+from autolabel.results.record import BOX_DECIMALS, SCORE_DECIMALS
+from autolabel.results.review import verdicts
+from autolabel.results.select import read_decisions
+from autolabel.results.store import RunStore, finished
 from autolabel.run.anneal import Annealing, Search, searched
-from autolabel.run.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
-from autolabel.run.image_rows import inputs_of, labels_of
-from autolabel.run.lineage import Lineage, trace
-from autolabel.run.record import BOX_DECIMALS, SCORE_DECIMALS
-from autolabel.run.select import read_decisions
 from autolabel.run.shard import Worker
-from autolabel.run.store import RunStore, finished
 from autolabel.storage import Location
 from autolabel.strategies import Detector
 from autolabel.types import Instances, Labels, Round

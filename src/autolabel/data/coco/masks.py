@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco_entries import CocoImage, Side, join
-from autolabel.data.coco_faults import Faults, translate
+from autolabel.data.coco.entries import CocoImage, Side, join
+from autolabel.data.coco.faults import Faults, translate
 from autolabel.types.runs import explain, sum_fault, totals
 
 Int64 = npt.NDArray[np.int64]

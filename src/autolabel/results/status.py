@@ -8,10 +8,10 @@ from typing import Any
 
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan
-from autolabel.run import record
-from autolabel.run.lock import Holder, holder, taken
-from autolabel.run.slices import Slice, cut_last
-from autolabel.run.store import LOCK, RunStore
+from autolabel.results import record
+from autolabel.results.lock import Holder, holder, taken
+from autolabel.results.slices import Slice, cut_last
+from autolabel.results.store import LOCK, RunStore
 from autolabel.storage import Location
 
 

@@ -15,8 +15,8 @@ from autolabel.plan.compile import Compiled, compile_around, place_of
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import Cut, cut, identity, lay
 from autolabel.registry import Registry
+from autolabel.results.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
 from autolabel.run.outputs import PICTURES, REPORT
-from autolabel.run.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
 from autolabel.spec.model import Spec
 
 LONGEST = 120

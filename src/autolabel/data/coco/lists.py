@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import msgspec
 
-from autolabel.data.coco_entries import Category, CocoImage
-from autolabel.data.coco_faults import Faults, translate
-from autolabel.data.names import fault_of
+from autolabel.data.coco.entries import Category, CocoImage
+from autolabel.data.coco.faults import Faults, translate
+from autolabel.safe_names import fault_of
 
 T = TypeVar("T", CocoImage, Category)
 

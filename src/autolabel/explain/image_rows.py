@@ -8,8 +8,8 @@ import msgspec
 
 from autolabel.data import inputs
 from autolabel.errors import DataError
-from autolabel.run import record
-from autolabel.run.store import RunStore
+from autolabel.results import record
+from autolabel.results.store import RunStore
 from autolabel.storage import Location
 from autolabel.types import Labels
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from autolabel.data.coco_faults import Faults, quote_not_finite, translate
+from autolabel.data.coco.faults import Faults, quote_not_finite, translate
 from autolabel.errors import DataError, Problem
 from autolabel.storage import Location, Remote
 

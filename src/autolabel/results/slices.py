@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from autolabel.errors import BusyError, DataError, SpecError
 from autolabel.plan.model import Plan, Shard
-from autolabel.run.lock import holder, taken
-from autolabel.run.store import LOCK, RunStore
+from autolabel.results.lock import holder, taken
+from autolabel.results.store import LOCK, RunStore
 from autolabel.storage import entries
 
 LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from autolabel.errors import AutolabelError, BusyError
-from autolabel.run.failpoints import reach
-from autolabel.run.writing import writing
+from autolabel.results.failpoints import reach
+from autolabel.results.writing import writing
 from autolabel.storage import Location, Remote
 
 GLANCES = (0.01, 0.05, 0.2)

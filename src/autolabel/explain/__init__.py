@@ -1,0 +1,1 @@
+"""Why the boxes of an image are what they are."""
