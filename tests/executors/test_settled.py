@@ -52,14 +52,15 @@ def printed(program: str, kind: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone")
 def test_freed_memory_is_not_fetched_anew() -> None:
-    assert printed(FAULTS, "settled") < 100
-    assert printed(FAULTS, "fresh") > 100
+    assert 4 * printed(FAULTS, "settled") < printed(FAULTS, "fresh")
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere torch has other convolutions")
 def test_memory_does_not_grow_with_the_shapes_of_images() -> None:
-    assert printed(SHAPES, "settled") < 40 * MIB
-    assert printed(SHAPES, "fresh") > 60 * MIB
+    kept = printed(SHAPES, "fresh")
+    if kept < 20 * MIB:
+        pytest.skip("this processor's convolutions keep little for each shape")
+    assert printed(SHAPES, "settled") < 0.7 * kept
 
 
 def test_what_the_environment_says_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ class OutOfMemoryError(RuntimeError):
 
 
 class Hazard(Detector):
-    """Finds one box in every image; ``poison`` kills the process, ``raise`` raises, ``slow`` sleeps."""
+    """Finds one box in every image; ``poison`` kills the process, ``raise`` raises, ``slow`` sleeps
+    (unless the variable AUTOLABEL_HAZARDS is ``quick``)."""
 
     name = "hazard"
 
@@ -48,7 +49,7 @@ class Hazard(Detector):
                 os._exit(7)
             if "raise" in sample.image.id:
                 raise ValueError("cannot look at this")
-            if "slow" in sample.image.id:
+            if "slow" in sample.image.id and os.environ.get("AUTOLABEL_HAZARDS") != "quick":
                 time.sleep(0.2)
         return [Instances.build([[1, 1, 5, 5]], scores=[0.9], labels=[0]) for _ in prepared]
 

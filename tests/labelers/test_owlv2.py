@@ -77,7 +77,7 @@ def test_it_keeps_the_contract_of_a_detector(owlv2: Path) -> None:
 def test_a_phrases_scores_do_not_depend_on_the_others(detector: Owlv2) -> None:
     (together,), (alone,) = detect(detector, photo(40, 60, *PHRASES)), detect(detector, photo(40, 60, "car"))
     car = together.take(together.labels == PHRASES.index("car"))
-    assert np.array_equal(car.scores, alone.scores) and np.array_equal(car.boxes, alone.boxes)
+    assert np.allclose(car.scores, alone.scores, atol=1e-6) and np.allclose(car.boxes, alone.boxes, atol=1e-3)
     cargo = together.take(together.labels == PHRASES.index("cargo truck"))
     assert not np.allclose(cargo.scores, alone.scores, atol=1e-3)
 

@@ -53,7 +53,7 @@ for name, folder in { {name: str(folder) for name, folder in folders.items()}!r}
 heavy = {{"torch", "transformers", "numba", "scipy", "sklearn"}} & set(sys.modules)
 assert not heavy, heavy
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_files_are_weights_configuration_and_tokenizer(owlv2: Path) -> None:

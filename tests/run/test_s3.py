@@ -63,7 +63,7 @@ class Bucket:
     def autolabel(self, *words: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
         environment = {**self.environment, "AUTOLABEL_FAILPOINT": failpoint}
         command = [sys.executable, "-m", "autolabel", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,13 @@ import pytest
 
 from autolabel.errors import BusyError
 from autolabel.plan.compile import compile_plan
+from autolabel.plan.model import Stage
 from autolabel.registry import Registry
 from autolabel.results import lock
 from autolabel.results.ledger import read_labels
 from autolabel.results.store import RunStore
 from autolabel.run.generate import generate
+from autolabel.run.watch import Watch
 from autolabel.spec.load import spec_from_mapping
 
 IMAGES = 12
@@ -75,9 +77,20 @@ def fork(work: Callable[[], int]) -> int:
     return child
 
 
+class Patient(Watch):
+    """Keeps the winner from ending, and giving the directory free, before the loser has come to it."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def stage_finished(self, stage: Stage) -> None:
+        while not list(self.out.parent.glob(f"{self.out.name}-*")):
+            time.sleep(0.01)
+
+
 def race(registry: Registry, photos: Path, out: Path) -> None:
     """Start two runs in one directory at once; exactly one wins, and the other names it."""
-    spec = mapping(photos, out, delay=0.02)
+    spec = mapping(photos, out)
     compiled = compile_plan(spec_from_mapping(spec, root=photos, registry=registry), registry=registry)
     gate, opener = os.pipe()
 
@@ -85,7 +98,7 @@ def race(registry: Registry, photos: Path, out: Path) -> None:
         os.close(opener)
         os.read(gate, 1)
         try:
-            generate(compiled, registry=registry)
+            generate(compiled, registry=registry, watch=Patient(out))
         except BusyError as error:
             (out.parent / f"{out.name}-{os.getpid()}").write_text(str(error))
             return error.exit_code
@@ -153,7 +166,7 @@ def test_the_command_line_exits_5_beside_another_run(example_path: str, photos: 
     spec.write_text(json.dumps(mapping(photos, tmp_path / "run")))
     with RunStore(tmp_path / "run").lock():
         done = start(spec, example_path)
-        _, errors = done.communicate(timeout=60)
+        _, errors = done.communicate()
     assert done.returncode == BUSY
     assert f"is in use by process {os.getpid()} on" in errors
 
@@ -192,7 +205,7 @@ def test_bytes_do_not_depend_on_workers_or_on_hashes(
     monkeypatch.setenv("LC_ALL", "C")
     spec.write_text(json.dumps(mapping(photos, tmp_path / "run4", num_workers=3)))
     process = start(spec, example_path)
-    assert process.communicate(timeout=60)[1] and not process.returncode
+    assert process.communicate()[1] and not process.returncode
     assert published(tmp_path / "run4") == expected, "another process, hash seed, time zone, locale"
 
 
@@ -206,7 +219,7 @@ def interrupted(
     time.sleep(seconds)
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     (os.killpg if group else os.kill)(process.pid, number) if process.poll() is None else None
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate()
     assert not psutil.wait_procs(children, timeout=60)[1]
     bare = (-number,) if seconds < 1 or (out / "csv").exists() else ()  # Python itself was starting or ending
     assert process.returncode in (0, 128 + number, *bare), (process.returncode, errors)

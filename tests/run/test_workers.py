@@ -86,9 +86,14 @@ def test_a_batch_of_one_that_does_not_fit_is_recorded(hazards_path: str, tmp_pat
     ],
 )
 def test_a_signal_ends_the_run_soon_without_orphans_and_it_resumes(
-    hazards_path: str, tmp_path: Path, number: signal.Signals, code: int, executor: str
+    hazards_path: str,
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
+    executor: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    mapping = spec(tmp_path, [f"{index:02d}-slow" for index in range(20)], executor=executor)
+    mapping = spec(tmp_path, [f"{index:03d}-slow" for index in range(300)], executor=executor)  # a minute of work
     path = tmp_path / "spec.yaml"
     path.write_text(json.dumps(mapping))
     command = [sys.executable, "-m", "autolabel", "generate", "-e", str(path)]
@@ -97,11 +102,12 @@ def test_a_signal_ends_the_run_soon_without_orphans_and_it_resumes(
     wait_for(lambda: len(list((tmp_path / "run" / "stages").rglob("shard-*.jsonl"))) >= 1)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate()
     assert process.returncode == code, errors
     assert "the same command resumes" in errors
     assert not psutil.wait_procs(children, timeout=60)[1]
-    assert run(mapping).states["labelled"] == 20
+    monkeypatch.setenv("AUTOLABEL_HAZARDS", "quick")
+    assert run(mapping).states["labelled"] == 300
 
 
 def test_workers_end_when_the_driver_is_killed(hazards_path: str, tmp_path: Path) -> None:
