@@ -108,8 +108,7 @@ def measured(spec: dict[str, Any], out: Path) -> dict[str, float]:
     from autolabel.plan.model import Plan, Stage
     from autolabel.registry import discover
     from autolabel.run.generate import generate
-    from autolabel.run.watch import Watch
-    from autolabel.run.work import Done
+    from autolabel.run.worker import Done, Watch
     from autolabel.spec.load import spec_from_mapping
 
     class Clock(Watch):

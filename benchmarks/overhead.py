@@ -23,14 +23,14 @@ def main(images: int = 10_000) -> None:
 
     from autolabel.plan.compile import compile_plan
     from autolabel.registry import discover, register
-    from autolabel.run import work
+    from autolabel.run import worker
     from autolabel.run.generate import generate
     from autolabel.spec.load import spec_from_mapping
 
     registry = discover()
     if ("labeler", "colors") not in registry.entries:
         register(registry, autolabel_colors, package="autolabel-colors", version="0")
-    work.discover = lambda: registry  # type: ignore[attr-defined]
+    worker.discover = lambda: registry  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         template = save(folder / "0.png", [Rectangle(4, 4, 30, 40, "red"), Rectangle(35, 10, 60, 30, "blue", 0.4)])

@@ -6,12 +6,12 @@ import difflib
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from itertools import chain
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 import pluggy
 
@@ -74,6 +74,22 @@ class Registry:
             near = difflib.get_close_matches(name, known, n=1)
             hint = (f"did you mean {near[0]!r}? " if near else "") + f"installed: {', '.join(known) or 'none'}"
             raise UnknownStrategyError(f"no {kind} is called {name!r}", hint=hint) from None
+
+    @overload
+    def make(self, kind: Literal["scheduler"], name: str, params: Mapping[str, Any]) -> Scheduler: ...
+    @overload
+    def make(self, kind: Literal["aggregator"], name: str, params: Mapping[str, Any]) -> Aggregator: ...
+    @overload
+    def make(self, kind: Literal["labeler"], name: str, params: Mapping[str, Any]) -> Labeler: ...
+    @overload
+    def make(self, kind: Literal["exporter"], name: str, params: Mapping[str, Any]) -> Exporter: ...
+    def make(self, kind: Kind, name: str, params: Mapping[str, Any]) -> Strategy:
+        """Return a new strategy of a name with these parameters.
+
+        Raises UnknownStrategyError for the name, pydantic's ValidationError for the parameters.
+        """
+        strategy = self.get(kind, name).strategy
+        return strategy(strategy.Params.model_validate(params))
 
     def add(self, kind: Kind, strategy: type[Strategy], *, package: str, version: str) -> None:
         """Take in a class; raises PluginError where it is nameless, of the wrong kind, or its name is taken."""

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from autolabel.cli import progress
 from autolabel.cli.progress import Lines
-from autolabel.run.work import Done
+from autolabel.run.worker import Done
 
 
 class Clock:

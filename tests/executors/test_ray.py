@@ -19,8 +19,7 @@ from autolabel.registry import discover
 from autolabel.results.ledger import read_labels
 from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
-from autolabel.run.watch import Watch
-from autolabel.run.work import Done
+from autolabel.run.worker import Done, Watch
 from autolabel.spec.load import spec_from_mapping
 
 pytest.importorskip("ray")

@@ -20,9 +20,9 @@ from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
 from autolabel.results import failpoints
 from autolabel.results.store import TEMPORARY
-from autolabel.run import answers, shard
+from autolabel.run import stage
 from autolabel.run.anneal import Annealing, Search
-from autolabel.run.candidates import HEAD, CandidateStore, ImageMemory
+from autolabel.run.candidates import HEAD, CandidateStore, ImageMemory, pack, unpack
 from autolabel.run.forecast import foretold
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
@@ -40,7 +40,7 @@ class Work:
         from autolabel_colors import Colors
 
         self.counts = dict.fromkeys(("decoded", "prepared", "asked", "loaded"), 0)
-        self.watch(patch, shard, "read_pixels", "decoded", lambda *_, **__: 1)
+        self.watch(patch, stage, "read_pixels", "decoded", lambda *_, **__: 1)
         self.watch(patch, Colors, "prepare", "prepared", lambda _, batch: len(batch))
         self.watch(patch, Colors, "detect", "asked", lambda _, prepared, *__: len(prepared))
         self.watch(patch, Colors, "load", "loaded", lambda *_: 1)
@@ -331,14 +331,14 @@ def test_answers_come_back_bit_by_bit() -> None:
     boxes[3] = np.nan
     masks = [None if n % 3 else Rle.encode(draw.uniform(size=(7, 9)) < 0.5) for n in range(50)]
     found = Instances.build(boxes, scores=draw.uniform(size=50), labels=draw.integers(0, 9, 50), masks=masks)
-    back = answers.unpack(answers.pack(found))
+    back = unpack(pack(found))
     assert back.boxes.tobytes() == found.boxes.tobytes() and back.scores.tobytes() == found.scores.tobytes()
     assert back.labels.tolist() == found.labels.tolist() and back.masks == found.masks
-    empty = answers.unpack(answers.pack(Instances.empty()))
+    empty = unpack(pack(Instances.empty()))
     assert len(empty) == 0 and empty.masks is None
-    for bad in (b"", b"junk", answers.pack(found)[:-5]):
+    for bad in (b"", b"junk", pack(found)[:-5]):
         with pytest.raises(ValueError, match="not an answer"):
-            answers.unpack(bad)
+            unpack(bad)
 
 
 class Everything(Aggregator):

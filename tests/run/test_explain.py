@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from autolabel.cli.app import app
 from autolabel.cli.explain import lines
 from autolabel.errors import DataError, ImageError
-from autolabel.explain.explain import Retrace, explain_rows, explain_run, loaded
+from autolabel.explain.explain import Retrace, explain_rows, explain_run, load_searcher
 from autolabel.explain.explanation import Explanation
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.model import Choice, Stage, WeightFile, Weights
@@ -27,7 +27,6 @@ from autolabel.results.ledger import read_labels
 from autolabel.results.store import finished
 from autolabel.run.anneal import Annealing, Search
 from autolabel.run.generate import generate
-from autolabel.run.shard import make
 from autolabel.spec.load import spec_from_mapping
 from autolabel.strategies import Aggregator
 from autolabel.testing.aggregator import PHRASES, SIZE, crowd
@@ -257,13 +256,14 @@ def test_every_box_of_a_run_of_the_shipped_model_is_derived_again(
     compiled = compile_plan(spec_from_mapping(mapping, root=tmp_path, registry=registry), registry=registry)
     generate(compiled, registry=registry)
     store, plan = finished(tmp_path / "run")
-    worker = loaded(plan, device="cpu", registry=registry)
+    searcher = load_searcher(plan, device="cpu", registry=registry)
     assert plan.stages[0].aggregator is not None
-    made = make(plan.stages[0].aggregator, "aggregator", registry)
+    choice = plan.stages[0].aggregator
+    made = registry.make("aggregator", choice.type, choice.params)
     assert isinstance(made, Aggregator)
     boxes = merged = 0
     for row in read_labels(tmp_path / "run"):
-        (told,) = explain_rows([row], store=store, plan=plan, worker=worker)
+        (told,) = explain_rows([row], store=store, plan=plan, searcher=searcher)
         assert told.off <= 1e-3, told.image
         for box, (corners, score) in zip(told.boxes, rederived(told, made, plan.stages[0].rounds), strict=True):
             assert corners == pytest.approx(box.bbox, abs=1e-3) and score == pytest.approx(box.score, abs=1e-5)

@@ -20,8 +20,7 @@ from autolabel.results.ledger import read_labels, write_ledger
 from autolabel.results.store import RunStore
 from autolabel.run.generate import generate
 from autolabel.run.outputs import write_outputs
-from autolabel.run.watch import Watch
-from autolabel.run.work import Done
+from autolabel.run.worker import Done, Watch
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Instances
 

@@ -17,10 +17,9 @@ from autolabel.registry import Registry, discover
 from autolabel.results.slices import Slice
 from autolabel.results.store import RunStore
 from autolabel.run import generate as running
-from autolabel.run import work
+from autolabel.run import worker
 from autolabel.run.generate import generate, generate_slice, merge
-from autolabel.run.watch import Once, Watch
-from autolabel.run.work import Done, StartStage
+from autolabel.run.worker import Done, Once, StartStage, Watch
 from autolabel.spec.load import spec_from_mapping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,9 +137,9 @@ def test_a_machine_that_cannot_take_part_says_why(
     with pytest.raises(MachineError, match=r"sees no plan in .*\n.*storage that all machines see"):
         StartStage(str(tmp_path), 0, logs=False)("cpu", print)
     label(hazards, mapping(photos, tmp_path / "run"))
-    monkeypatch.setattr(work.autolabel, "__version__", "9.9")
+    monkeypatch.setattr(worker.autolabel, "__version__", "9.9")
     with pytest.raises(MachineError, match=r"has autolabel 9\.9, the plan is of 0\."):
-        work.plan_of(RunStore(tmp_path / "run"))
+        worker.plan_of(RunStore(tmp_path / "run"))
 
 
 @pytest.mark.soak

@@ -15,8 +15,7 @@ from autolabel.results.slices import Slice
 from autolabel.results.status import Status, read_status, speed
 from autolabel.results.store import RunStore
 from autolabel.run.generate import generate, generate_slice, merge, write_plan
-from autolabel.run.watch import Watch
-from autolabel.run.work import Done
+from autolabel.run.worker import Done, Watch
 from autolabel.spec.load import spec_from_mapping
 
 NOW = 2_000_000_000.0

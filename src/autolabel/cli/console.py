@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autolabel.results.slices import Slice
     from autolabel.results.status import Part, Status
     from autolabel.results.summary import Summary
-    from autolabel.run.watch import Watch
+    from autolabel.run.worker import Watch
 
 WIDE = 160
 UNBOUNDED = 10_000
@@ -46,7 +46,7 @@ def notices(lines: Sequence[str]) -> None:
 def watching(*, quiet: bool) -> Iterator[Watch]:
     """Show progress while the block runs: a bar on a terminal, else a line now and then; nothing where ``quiet``."""
     from autolabel.cli.progress import Bars, Lines
-    from autolabel.run.watch import Watch
+    from autolabel.run.worker import Watch
 
     if quiet:
         yield Watch()

@@ -18,8 +18,7 @@ from rich.progress import (
 )
 
 from autolabel.plan.model import Plan, Stage
-from autolabel.run.watch import Watch
-from autolabel.run.work import Done
+from autolabel.run.worker import Done, Watch
 
 EVERY = 30.0
 

@@ -18,8 +18,8 @@ from autolabel.results.record import BOX_DECIMALS, SCORE_DECIMALS
 from autolabel.results.review import verdicts
 from autolabel.results.select import read_decisions
 from autolabel.results.store import RunStore, finished
-from autolabel.run.anneal import Annealing, Search, searched
-from autolabel.run.shard import Worker
+from autolabel.run.anneal import Annealing, Asked, Search, searched
+from autolabel.run.stage import make_annealing, make_labeler, preprocess
 from autolabel.storage import Location
 from autolabel.strategies import Detector
 from autolabel.types import Instances, Labels, Round
@@ -29,7 +29,7 @@ SAME_BOX = 1.0
 """How far, in pixels, a recorded box may lie from a derived one to be taken for it."""
 
 
-class Curious(Annealing):
+class EveryCandidate(Annealing):
     """An annealing that also wants to see what scores too little to enter."""
 
     @property
@@ -47,31 +47,37 @@ def explain_run(run: Location, image: str, *, registry: Registry, device: str | 
     """
     store, plan = finished(run)
     rows = labels_of(store, image)
-    worker = None
+    searcher = None
     if any(row.reason is None for row in rows):
-        worker = loaded(plan, device=device or plan.execution.workers[0], registry=registry)
-    return explain_rows(rows, store=store, plan=plan, worker=worker)
+        searcher = load_searcher(plan, device=device or plan.execution.workers[0], registry=registry)
+    return explain_rows(rows, store=store, plan=plan, searcher=searcher)
 
 
-def explain_rows(rows: Sequence[Labels], *, store: RunStore, plan: Plan, worker: Worker | None) -> list[Explanation]:
-    """Explain the rows of one image; without ``worker`` its boxes were given, or no row has any."""
+def explain_rows(
+    rows: Sequence[Labels], *, store: RunStore, plan: Plan, searcher: Searcher | None
+) -> list[Explanation]:
+    """Explain the rows of one image; without ``searcher`` its boxes were given, or no row has any."""
     before = inputs_of(store, rows[0].image.id, classes=plan.classes)
     review = read_decisions(store)
     told: list[Explanation] = []
     for row, asked in zip(rows, before, strict=True):
-        search = None if worker is None or row.reason is not None else search_again(asked, worker)
+        search = None if searcher is None or row.reason is not None else searcher.search(asked)
         said = verdicts(row, review) if review else [None] * len(row.instances)
         told.append(Retrace(plan=plan, row=row, search=search, verdicts=said).explanation())
     return told
 
 
-def loaded(plan: Plan, *, device: str, registry: Registry) -> Worker | None:
-    """Load the stage that found the boxes; None where they were given."""
+def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | None:
+    """Load the detector of the stage that found the boxes; None where they were given."""
     stage = detecting(plan)
     if stage is None:
         return None
     limit_threads(plan.execution.threads)
-    return Worker.load(plan, stage, device=device, registry=registry)
+    detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.ontology, registry)
+    assert isinstance(detector, Detector) and annealing is not None, "a stage with rounds has a detector"
+    detector.load(device)
+    every = EveryCandidate(**{field.name: getattr(annealing, field.name) for field in fields(Annealing)})
+    return Searcher(detector, every, plan.max_pixels)
 
 
 def detecting(plan: Plan) -> Stage | None:
@@ -79,18 +85,22 @@ def detecting(plan: Plan) -> Stage | None:
     return next((stage for stage in plan.stages if stage.rounds), None)
 
 
-def search_again(row: Labels, worker: Worker) -> Search:
-    """Search an image as the run did, but for its neighbours in the batch; raises what makes that fail."""
-    assert isinstance(worker.labeler, Detector) and worker.annealing is not None, "a stage with rounds has a detector"
-    annealing = Curious(**{field.name: getattr(worker.annealing, field.name) for field in fields(Annealing)})
-    _, item = worker.load_row(0, row)
-    if isinstance(item, Exception):
-        raise item
-    batch = [worker.asked([row], 0, item)]
-    ((_, outcome),) = searched(worker.labeler, [batch], annealing, batch_size=1)
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """A loaded detector that searches images once more."""
+
+    detector: Detector
+    annealing: Annealing
+    max_pixels: int
+
+    def search(self, row: Labels) -> Search:
+        """Search an image as the run did, but for its neighbours in the batch; raises what makes that fail."""
+        item = preprocess(self.detector, row, max_pixels=self.max_pixels)
+        batch = [Asked(0, row.prompt, row.image.size, item)]
+        ((_, outcome),) = searched(self.detector, [batch], self.annealing, batch_size=1)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

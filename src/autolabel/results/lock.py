@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -16,9 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from autolabel.errors import AutolabelError, BusyError
+from autolabel.errors import AutolabelError, BusyError, MachineError
 from autolabel.results.failpoints import reach
-from autolabel.results.writing import writing
 from autolabel.storage import Location, Remote
 
 GLANCES = (0.01, 0.05, 0.2)
@@ -27,6 +27,8 @@ LASTS = 120.0
 """Seconds after which a lease that nobody renewed has ended."""
 RENEWED = 20.0
 """Seconds between renewals."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNWRITABLE = FULL | {errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 HINT = "wait for it, or choose another results_dir"
 
 log = logging.getLogger(__name__)
@@ -167,3 +169,16 @@ def taken(place: Location) -> float:
     if isinstance(place, Path):
         return place.stat().st_mtime
     return float(json.loads(place.read_bytes() or b"{}").get("begun", 0))
+
+
+@contextmanager
+def writing(path: Location) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk into MachineError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in UNWRITABLE or isinstance(error, PermissionError):
+            wanted = "free some space" if error.errno in FULL else "make it writable"
+            hint = f"{wanted} or choose another results_dir; the same command resumes"
+            raise MachineError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
+        raise

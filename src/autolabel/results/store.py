@@ -16,8 +16,7 @@ from autolabel.errors import DataError
 from autolabel.plan import model
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.results.failpoints import reach
-from autolabel.results.lock import hold, lease
-from autolabel.results.writing import writing
+from autolabel.results.lock import hold, lease, writing
 from autolabel.storage import Entry, Location, Remote, at, entries, read_part
 
 PLAN = "plan.json"

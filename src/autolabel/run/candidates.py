@@ -14,12 +14,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.errors import ImageError
+from autolabel.images import content_hash
 from autolabel.plan.identity import answering
 from autolabel.plan.model import Plan, Stage, digest
 from autolabel.results.store import TEMPORARY, publish
-from autolabel.run import answers
 from autolabel.storage import Entry, Location, at, entries, read_part
-from autolabel.types import Instances, Prompt, Size
+from autolabel.types import Instances, Labels, Prompt, Rle, Size
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ FOUND = np.dtype([*ENTRY.descr, ("file", "<u4")])
 DAY = 86_400
 KEY = 16
 """Bytes of an entry's key."""
+LEVEL = 6
+"""Of zlib: how hard an answer is compressed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +101,7 @@ class CandidateStore:
             start = int(entry["offset"])
             packed = read_part(path, start, start + int(entry["length"]))
             if zlib.crc32(packed) == entry["check"]:
-                return answers.unpack(packed)
+                return unpack(packed)
             fault = "its checksum is wrong"
         except (OSError, ValueError) as error:
             fault = str(error)
@@ -107,7 +110,7 @@ class CandidateStore:
 
     def keep(self, key: bytes, found: Instances, floor: float) -> None:
         """Take an answer in; it is on disk after the next ``flush``."""
-        self.fresh.append((key, floor, answers.pack(found)))
+        self.fresh.append((key, floor, pack(found)))
 
     def flush(self) -> None:
         """Publish what was taken in as one file; nothing where that is nothing."""
@@ -182,3 +185,53 @@ class ImageMemory:
         """Return what the answer to a prompt is kept under."""
         asked = msgspec.json.encode([self.image, self.size, prompt.phrases, prompt.caption])
         return hashlib.blake2b(asked, digest_size=KEY).digest()
+
+
+def content_of(row: Labels) -> str:
+    """Return the hash of a row's image, empty where it cannot be read: decoding will say why."""
+    try:
+        return content_hash(row.image.path)
+    except ImageError:
+        return ""
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """The columns of N candidates, little-endian: boxes (N, 4) float32, scores float32, labels int32; masks as RLE."""
+
+    boxes: bytes
+    scores: bytes
+    labels: bytes
+    masks: tuple[tuple[tuple[int, int], str] | None, ...] | None = None
+    sources: tuple[tuple[str, ...], ...] | None = None
+
+
+_decoder = msgspec.msgpack.Decoder(Answer)
+
+
+def pack(found: Instances) -> bytes:
+    """Return candidates as bytes; their rounds and what was given with them are not kept."""
+    masks = found.masks
+    answer = Answer(
+        found.boxes.astype("<f4").tobytes(),
+        found.scores.astype("<f4").tobytes(),
+        found.labels.astype("<i4").tobytes(),
+        None if masks is None else tuple(None if mask is None else (mask.size, mask.counts) for mask in masks),
+        found.sources,
+    )
+    return zlib.compress(msgspec.msgpack.encode(answer), LEVEL)
+
+
+def unpack(packed: bytes) -> Instances:
+    """Read candidates back; raises ValueError where the bytes are no answer."""
+    try:
+        answer = _decoder.decode(zlib.decompress(packed))
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise ValueError(f"not an answer: {error}") from error
+    masks = answer.masks
+    return Instances.build(
+        np.frombuffer(answer.boxes, "<f4").reshape(-1, 4),
+        scores=np.frombuffer(answer.scores, "<f4"),
+        labels=np.frombuffer(answer.labels, "<i4"),
+        masks=None if masks is None else [None if mask is None else Rle(*mask) for mask in masks],
+        sources=answer.sources,
+    )

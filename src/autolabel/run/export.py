@@ -14,11 +14,9 @@ from autolabel.plan.model import Choice, Plan
 from autolabel.registry import Registry
 from autolabel.results.select import selections
 from autolabel.results.store import RunStore, finished, publish_folder
-from autolabel.run.shard import make
 from autolabel.spec.scalar import resolve
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
-from autolabel.strategies import Exporter
 
 OURS = "Value error, "
 """What pydantic puts before the messages of our own validators."""
@@ -26,8 +24,7 @@ OURS = "Value error, "
 
 def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -> list[Location]:
     """Write one exporter's files below ``results_dir/<its name>``, a folder a split where the spec asks for splits."""
-    exporter = make(choice, "exporter", registry)
-    assert isinstance(exporter, Exporter)
+    exporter = registry.make("exporter", choice.type, choice.params)
     target = store.root / choice.type
     written: list[Location] = []
     with publish_folder(target, name="export") as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -12,7 +13,9 @@ from autolabel.errors import ImageError
 from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Forecast, Plan
 from autolabel.registry import Registry
-from autolabel.run.shard import Worker, content_of
+from autolabel.run.anneal import Annealing, Search
+from autolabel.run.candidates import CandidateStore, ImageMemory, content_of
+from autolabel.run.stage import has_work, make_annealing, make_labeler
 from autolabel.strategies import Detector
 from autolabel.types import Labels
 
@@ -20,48 +23,57 @@ TYPICAL = 1400
 """Bytes that an answer takes where none is there to go by."""
 
 
+@dataclass(frozen=True, slots=True)
+class Forecaster:
+    """A detector, its rounds, and what it has answered before; nothing is loaded."""
+
+    detector: Detector
+    annealing: Annealing
+    candidates: CandidateStore
+
+    def passes_left(self, row: Labels, content: str) -> list[int]:
+        """Return the forward passes of each set of phrases that is still to be asked of a row, at most; none, none."""
+        memory = ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
+        search = Search(row.prompt, row.image.size, self.annealing, memory=memory)
+        phrases = search.wants()
+        if phrases is None:
+            return []
+        try:
+            each = self.detector.passes(search.asks(phrases))
+        except ImageError:  # this row fails when it is labelled
+            return [0]
+        rounds = len(self.annealing.rounds) - search.round
+        return [each] * (1 if self.annealing.ask == "all" else max(1, min(rounds, len(phrases))))
+
+
 def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
     """Return a plan that says what its folder of candidates saves; the plan itself where it names no such folder.
 
     Reads the images' bytes, decodes and loads nothing; searches every image as far as memory goes.
     """
-    plan = compiled.plan
-    stage = plan.stages[0]
-    worker = Worker.make(plan, stage, device="cpu", registry=registry)
-    if worker.candidates is None:
+    plan, stage = compiled.plan, compiled.plan.stages[0]
+    candidates = CandidateStore.of(plan, stage)
+    if candidates is None:
         return plan
+    detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.ontology, registry)
+    assert isinstance(detector, Detector) and annealing is not None, "only a detector's candidates are kept"
     lines = (inputs.decode(line).labels(plan.classes) for line in compiled.inputs.lines)
-    return replace(plan, forecast=forecast(worker, (row for row in lines if worker.has_work(row))))
+    rows = (row for row in lines if has_work(detector, row))
+    forecaster = Forecaster(detector, annealing, candidates)
+    return replace(plan, forecast=forecast(forecaster, rows, threads=plan.execution.num_workers))
 
 
-def forecast(worker: Worker, rows: Iterable[Labels]) -> Forecast:
+def forecast(forecaster: Forecaster, rows: Iterable[Labels], *, threads: int) -> Forecast:
     """Count the rows that memory answers, and the forward passes that the others take at most."""
-    assert worker.candidates is not None and isinstance(worker.labeler, Detector)
-    kept = worker.candidates.count
-    typical = worker.candidates.size / kept if kept else TYPICAL
+    kept = forecaster.candidates.count
+    typical = forecaster.candidates.size / kept if kept else TYPICAL
     total = answered = passes = sets = 0
-    threads = worker.plan.execution.num_workers
     for row, content in prefetch(
         lambda row: (row, content_of(row) if kept else ""), rows, threads=threads, ahead=4 * threads
     ):
-        more = passes_left(worker, row, content)
+        more = forecaster.passes_left(row, content)
         total += 1
         answered += not more
         passes += sum(more)
         sets += len(more)
     return Forecast(rows=total, answered=answered, passes=passes, bytes=round(sets * typical))
-
-
-def passes_left(worker: Worker, row: Labels, content: str) -> list[int]:
-    """Return the forward passes of each set of phrases that is still to be asked of a row, at most; none, none."""
-    assert isinstance(worker.labeler, Detector)
-    search = worker.search(row, content)
-    phrases = search.wants()
-    if phrases is None:
-        return []
-    try:
-        each = worker.labeler.passes(search.asks(phrases))
-    except ImageError:  # this row fails when it is labelled
-        return [0]
-    rounds = len(worker.stage.rounds) - search.round
-    return [each] * (1 if worker.stage.ask == "all" else max(1, min(rounds, len(phrases))))

@@ -24,8 +24,7 @@ from autolabel.results.store import RunStore, publish
 from autolabel.results.summary import Summary, summarise
 from autolabel.run.outputs import write_outputs
 from autolabel.run.prepare import refuse_foreign, settle
-from autolabel.run.watch import Once, Watch
-from autolabel.run.work import StartStage, done
+from autolabel.run.worker import Once, StartStage, Watch, done
 from autolabel.storage import Location
 from autolabel.types import Instances, Reason
 

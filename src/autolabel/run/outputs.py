@@ -12,7 +12,7 @@ from autolabel.results.review import Review
 from autolabel.results.select import read_decisions, sure
 from autolabel.results.store import RunStore, finished, publish, publish_folder
 from autolabel.run.export import export
-from autolabel.run.watch import Watch
+from autolabel.run.worker import Watch
 from autolabel.storage import Location
 
 PICTURES = "images_annotated"

@@ -11,19 +11,17 @@ from typing import Any
 
 from autolabel.data import inputs
 from autolabel.data.prefetch import prefetch
-from autolabel.detectors import Voting, composed
 from autolabel.errors import AutolabelError, ImageError
-from autolabel.images import content_hash, read_pixels
-from autolabel.plan.model import Choice, Plan, Shard, Stage
-from autolabel.registry import Kind, Registry
+from autolabel.plan.model import Plan, Shard, Stage
+from autolabel.registry import Registry
 from autolabel.results import record
 from autolabel.results.failpoints import reach
 from autolabel.results.store import RunStore, publish
-from autolabel.run.anneal import Annealing, Asked, Search, anneal
-from autolabel.run.candidates import CandidateStore, ImageMemory
-from autolabel.run.salvage import Outcome, out_of_memory, salvage
-from autolabel.strategies import Aggregator, Detector, Labeler, Segmenter, Strategy
-from autolabel.types import Instances, Labels, Reason, Sample
+from autolabel.run.anneal import Annealing, Asked, Outcome, Search, anneal, out_of_memory, salvage
+from autolabel.run.candidates import CandidateStore, ImageMemory, content_of
+from autolabel.run.stage import has_work, make_annealing, make_labeler, preprocess
+from autolabel.strategies import Detector, Labeler, Segmenter
+from autolabel.types import Instances, Labels, Reason
 
 log = logging.getLogger(__name__)
 
@@ -50,23 +48,10 @@ class Worker:
     """Which of the rows at hand were answered from what was kept."""
 
     @classmethod
-    def load(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
-        """Make the strategies that a stage chose, and load the labeler's weights onto ``device``."""
-        worker = cls.make(plan, stage, device=device, registry=registry)
-        worker.wake()
-        return worker
-
-    @classmethod
     def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
         """Make the strategies that a stage chose; the weights are loaded when they are first needed."""
-        labeler = labeler_of(stage, registry)
-        annealing = None
-        if stage.aggregator is not None:
-            aggregator = make(stage.aggregator, "aggregator", registry)
-            assert isinstance(aggregator, Aggregator)
-            if stage.vote is not None:
-                aggregator = Voting(aggregator, stage.vote)
-            annealing = Annealing(stage.rounds, aggregator, stage.ask, plan.ontology)
+        labeler = make_labeler(stage, registry)
+        annealing = make_annealing(stage, plan.ontology, registry)
         return cls(plan, stage, RunStore.at(plan), labeler, annealing, device, CandidateStore.of(plan, stage))
 
     def wake(self) -> None:
@@ -87,9 +72,9 @@ class Worker:
         """Label rows and return their lines, in the same order."""
         done = list(rows)
         self.recalled.clear()
-        usable = [position for position, row in enumerate(rows) if self.has_work(row)]
+        usable = [position for position, row in enumerate(rows) if has_work(self.labeler, row)]
         for position, row in enumerate(rows):
-            if not self.has_work(row):
+            if not has_work(self.labeler, row):
                 progress(position, row, False)
         for position, outcome in self.outcomes(rows, usable):
             done[position] = concluded(rows[position], outcome)
@@ -106,11 +91,6 @@ class Worker:
             return [row.labels(self.plan.classes) for row in rows]
         lines = self.store.lines(self.plan.stages[self.stage.index - 1], shard.index)
         return [record.decode(line, row.path) for line, row in zip(lines, rows, strict=True)]
-
-    def has_work(self, row: Labels) -> bool:
-        """Return whether this stage has anything to do for a row."""
-        wanted = row.prompt.phrases if self.labeler.needs == "prompts" else row.instances
-        return row.reason is None and len(wanted) > 0
 
     def outcomes(self, rows: Sequence[Labels], usable: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
         """Yield what became of every usable row, in order of completion; batches hold rows of one key."""
@@ -160,7 +140,7 @@ class Worker:
         batches = chunks(succeeded(loaded, failed), size)
         if isinstance(self.labeler, Detector):
             assert self.annealing is not None, "a detector's stage has rounds"
-            asked = ([self.asked(rows, one, item, searches.get(one)) for one, item in batch] for batch in batches)
+            asked = ([ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in batches)
             yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
         else:
             assert isinstance(self.labeler, Segmenter)
@@ -169,42 +149,17 @@ class Worker:
                 yield from zip((position for position, _ in batch), segmented, strict=True)
         yield from failed
 
-    @staticmethod
-    def asked(rows: Sequence[Labels], position: int, item: Any, search: Search | None = None) -> Asked:
-        """Return what annealing needs of a loaded row."""
-        return Asked(position, rows[position].prompt, rows[position].image.size, item, search)
-
     def load_row(self, position: int, row: Labels) -> Loaded:
         """Decode an image and preprocess it; an error takes the place of the result."""
         try:
-            pixels = read_pixels(row.image.path, max_pixels=self.plan.max_pixels)
-            if pixels.shape[:2] != row.image.size:
-                height, width = row.image.size
-                raise ImageError("changed_image", f"was {width}x{height} when the run was planned and no longer is")
-            sample = Sample(image=row.image, pixels=pixels, prompt=row.prompt, instances=row.instances)
-            return position, self.labeler.preprocess(sample) if isinstance(self.labeler, Detector) else sample
+            return position, preprocess(self.labeler, row, max_pixels=self.plan.max_pixels)
         except Exception as error:
             return position, error
 
 
-def content_of(row: Labels) -> str:
-    """Return the hash of a row's image, empty where it cannot be read: decoding will say why."""
-    try:
-        return content_hash(row.image.path)
-    except ImageError:
-        return ""
-
-
-def labeler_of(stage: Stage, registry: Registry) -> Labeler:
-    """Make the labeler of a stage, of several members where it has them."""
-    members = [make(choice, "labeler", registry) for choice in stage.members or (stage.labeler,)]
-    return composed([member for member in members if isinstance(member, Labeler)], stage.tiles)
-
-
-def make(choice: Choice, kind: Kind, registry: Registry) -> Strategy:
-    """Make the strategy that a plan chose."""
-    strategy = registry.get(kind, choice.type).strategy
-    return strategy(strategy.Params.model_validate(choice.params))
+def ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> Asked:
+    """Return what annealing needs of a loaded row."""
+    return Asked(position, rows[position].prompt, rows[position].image.size, item, search)
 
 
 def succeeded(loaded: Iterable[Loaded], failed: list[tuple[int, Exception]]) -> Iterator[Loaded]:

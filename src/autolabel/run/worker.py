@@ -1,10 +1,13 @@
-"""What a worker process does: load a stage once, then label shard after shard."""
+"""A worker: what it does with shards, what it tells of their rows, what it logs."""
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +15,17 @@ from typing import Any
 import autolabel
 from autolabel.errors import MachineError
 from autolabel.executors.executor import Emit
-from autolabel.plan.model import Plan
+from autolabel.plan.model import Plan, Stage
 from autolabel.registry import discover
 from autolabel.results.store import RunStore
-from autolabel.run.logs import keep_log
 from autolabel.run.shard import Worker
 from autolabel.storage import at
 from autolabel.types import Labels
 
 log = logging.getLogger(__name__)
+
+LOGS = "logs"
+FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 Task = tuple[int, int | None]
 """(shard, None) labels and publishes a shard; (shard, row) labels one row of it and returns its line."""
@@ -101,3 +106,49 @@ def plan_of(store: RunStore) -> Plan:
         told = f"{socket.gethostname()} has autolabel {autolabel.__version__}, the plan is of {plan.autolabel}"
         raise MachineError(told, hint="install the same version on all machines")
     return plan
+
+
+def keep_log(results_dir: Path) -> Path:
+    """Write what this worker process logs to ``logs/HOST-PID.log``, warnings to stderr as well; return the file."""
+    path = results_dir / LOGS / f"{socket.gethostname()}-{os.getpid()}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file, terminal = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    file.setFormatter(logging.Formatter(FORM))
+    for handler in (file, terminal):
+        logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("autolabel").setLevel(logging.DEBUG)
+    return path
+
+
+class Watch:
+    """Told of a run's progress; this one says nothing. Subclass to show it."""
+
+    def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
+        """A stage of ``rows`` rows starts with ``left`` of them still to label."""
+
+    def row(self, done: Done) -> None:
+        """A row is labelled; told once, though its shard may still be lost and labelled again."""
+
+    def stage_finished(self, stage: Stage) -> None:
+        """Every shard of a stage is on disk."""
+
+    def writing(self, name: str) -> None:
+        """A file or export is being written."""
+
+
+class Once:
+    """Tells of each row of a stage once, however often its shard is begun."""
+
+    def __init__(self, tell: Callable[[Done], None]) -> None:
+        self.tell = tell
+        self.told: defaultdict[int, int] = defaultdict(int)
+        """The rows of a shard, a bit each."""
+
+    def __call__(self, done: Done) -> None:
+        """Tell of a row unless that is done."""
+        bit = 1 << done.row
+        if not self.told[done.shard] & bit:
+            self.told[done.shard] |= bit
+            self.tell(done)

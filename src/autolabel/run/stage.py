@@ -1,0 +1,50 @@
+"""The strategies of a stage, made from its plan: the labeler, and how its rounds anneal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autolabel.detectors import Voting, composed
+from autolabel.errors import ImageError
+from autolabel.images import read_pixels
+from autolabel.plan.model import Stage
+from autolabel.registry import Registry
+from autolabel.run.anneal import Annealing
+from autolabel.strategies import Aggregator, Detector, Labeler
+from autolabel.types import Labels, Sample
+from autolabel.types.ontology import Ontology
+
+
+def make_labeler(stage: Stage, registry: Registry) -> Labeler:
+    """Make the labeler of a stage, of several members where it has them; loads no weights."""
+    choices = stage.members or (stage.labeler,)
+    return composed([registry.make("labeler", choice.type, choice.params) for choice in choices], stage.tiles)
+
+
+def make_annealing(stage: Stage, ontology: Ontology, registry: Registry) -> Annealing | None:
+    """Return how the rounds of a stage anneal; None for a segmenter's stage, which has no rounds."""
+    if stage.aggregator is None:
+        return None
+    aggregator: Aggregator = registry.make("aggregator", stage.aggregator.type, stage.aggregator.params)
+    if stage.vote is not None:
+        aggregator = Voting(aggregator, stage.vote)
+    return Annealing(stage.rounds, aggregator, stage.ask, ontology)
+
+
+def has_work(labeler: Labeler, row: Labels) -> bool:
+    """Return whether a labeler has anything to do for a row."""
+    wanted = row.prompt.phrases if labeler.needs == "prompts" else row.instances
+    return row.reason is None and len(wanted) > 0
+
+
+def preprocess(labeler: Labeler, row: Labels, *, max_pixels: int) -> Any:
+    """Decode a row's image and return what ``prepare`` or ``segment`` takes.
+
+    Raises ImageError where the image cannot be decoded, or has another size than when the run was planned.
+    """
+    pixels = read_pixels(row.image.path, max_pixels=max_pixels)
+    if pixels.shape[:2] != row.image.size:
+        height, width = row.image.size
+        raise ImageError("changed_image", f"was {width}x{height} when the run was planned and no longer is")
+    sample = Sample(image=row.image, pixels=pixels, prompt=row.prompt, instances=row.instances)
+    return labeler.preprocess(sample) if isinstance(labeler, Detector) else sample
