@@ -27,7 +27,7 @@ from autolabel.results import lock
 from autolabel.results.ledger import read_labels
 from autolabel.results.store import RunStore
 from autolabel.run.generate import generate
-from autolabel.run.watch import Watch
+from autolabel.run.worker import Watch
 from autolabel.spec.load import spec_from_mapping
 
 IMAGES = 12
