@@ -218,6 +218,7 @@ def nearby(path: str) -> str:
 def print_status(status: Status) -> None:
     """Print how far a run is."""
     rate, left = status.rows_per_second, status.seconds_left
+    missing = [name for name, current in status.outputs.items() if not current]
     print_facts(
         {
             "plan": status.digest[:16],
@@ -225,6 +226,7 @@ def print_status(status: Status) -> None:
             "states": ", ".join(f"{count:,} {state}" for state, count in status.states.items())
             or "nothing labelled yet",
             "finished": "yes" if status.finished else "no",
+            **({"not written": ", ".join(f"{name}/" for name in missing)} if missing else {}),
             **({"rate": f"{rate:.2f} rows a second"} if rate and not status.finished else {}),
             **({"time left": f"about {left:,.0f} s"} if left else {}),
             **({"running": f"{status.running.name}, since {status.running.since}"} if status.running else {}),

@@ -12,6 +12,7 @@ from autolabel.results import record
 from autolabel.results.lock import Holder, holder, taken
 from autolabel.results.slices import Slice, cut_last
 from autolabel.results.store import LOCK, RunStore
+from autolabel.results.written import planned, standing
 from autolabel.storage import Location
 
 
@@ -41,6 +42,9 @@ class Status:
     """Rows labelled of all, by stage."""
     states: dict[str, int]
     finished: bool
+    """Whether every row is labelled and everything that the plan asks for is written."""
+    outputs: dict[str, bool]
+    """Whether each export, the pictures, the report show the labels as they stand."""
     running: Holder | None
     """Who holds the whole directory; None where nobody does, or slices run."""
     slices: tuple[Part, ...]
@@ -78,13 +82,15 @@ def read_status(run: Location) -> Status:
             rate = speed(times, since=begun(store))
         if todo:
             seconds.append(todo / rate if rate else None)
-    finished = store.labels.exists() and not left
+    outputs = standing(store, plan)
+    finished = store.labels.exists() and not left and all(outputs[name] for name in planned(plan))
     return Status(
         digest=plan.digest,
         rows=plan.rows,
         stages=stages,
         states=dict(sorted(states.items())),
         finished=finished,
+        outputs=outputs,
         running=holder(store.root / LOCK),
         slices=() if finished else tuple(part_of(store, plan, part, published) for part in cut_last(store)),
         rows_per_second=rate,

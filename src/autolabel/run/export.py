@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from autolabel.plan.model import Choice, Plan
 from autolabel.registry import Registry
 from autolabel.results.select import selections
 from autolabel.results.store import RunStore, finished, publish_folder
+from autolabel.results.written import Output, note
 from autolabel.spec.scalar import resolve
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
@@ -22,8 +23,20 @@ OURS = "Value error, "
 """What pydantic puts before the messages of our own validators."""
 
 
-def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -> list[Location]:
-    """Write one exporter's files below ``results_dir/<its name>``, a folder a split where the spec asks for splits."""
+def export(
+    plan: Plan,
+    choice: Choice,
+    *,
+    store: RunStore,
+    registry: Registry,
+    thresholds: Mapping[str, float] | None = None,
+) -> list[Location]:
+    """Write one exporter's files below ``results_dir/<its name>``, a folder a split where the spec asks for splits.
+
+    ``thresholds`` take the place of the plan's. What was written, and how, is recorded, so that it can follow a review.
+    """
+    if thresholds is not None:
+        plan = msgspec.structs.replace(plan, output={**plan.output, "thresholds": dict(thresholds)})
     exporter = registry.make("exporter", choice.type, choice.params)
     target = store.root / choice.type
     written: list[Location] = []
@@ -32,6 +45,8 @@ def export(plan: Plan, choice: Choice, *, store: RunStore, registry: Registry) -
             out = folder / split
             out.mkdir(parents=True, exist_ok=True)
             written += [target / path.relative_to(folder) for path in exporter.export(ledger, plan.classes, out)]
+    stated = None if thresholds is None else dict(thresholds)
+    note(store, choice.type, Output(current=True, choice=choice, thresholds=stated))
     return written
 
 
@@ -44,9 +59,7 @@ def export_run(
     that the exporter does not take and for thresholds that are wrong, DataError where ``run`` is not a finished run.
     """
     store, plan = finished(run)
-    if thresholds is not None:
-        stated = read_thresholds(thresholds, classes=plan.classes)
-        plan = msgspec.structs.replace(plan, output={**plan.output, "thresholds": stated})
+    stated = None if thresholds is None else read_thresholds(thresholds, classes=plan.classes)
     entry = registry.get("exporter", name)
     if getattr(entry.strategy, "needs", "boxes") == "masks" and not plan.masks:
         raise DataError(f"{run}: {name!r} needs masks, and this run has none")
@@ -57,7 +70,7 @@ def export_run(
         raise SpecError(wrong_parameters(error, name, sorted(entry.strategy.Params.model_fields))) from None
     choice = Choice(type=name, package=entry.package, version=entry.version, params=checked.model_dump(mode="json"))
     with store.lock():
-        return export(plan, choice, store=store, registry=registry)
+        return export(plan, choice, store=store, registry=registry, thresholds=stated)
 
 
 def wrong_parameters(error: ValidationError, name: str, known: Sequence[str]) -> list[Problem]:

@@ -22,6 +22,7 @@ from autolabel.results.ledger import Ledger, write_ledger
 from autolabel.results.slices import Slice, alone, check_complete, entered
 from autolabel.results.store import RunStore, publish
 from autolabel.results.summary import Summary, summarise
+from autolabel.results.written import mark_stale
 from autolabel.run.outputs import write_outputs
 from autolabel.run.prepare import refuse_foreign, settle
 from autolabel.run.worker import Once, StartStage, Watch, done
@@ -103,6 +104,7 @@ def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> t
 def finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> Summary:
     """Write the ledger, exports, pictures and report of a run whose shards are all there."""
     watch.writing("labels.jsonl")
+    mark_stale(store, plan)
     write_ledger(store, plan)
     written = [str(store.labels), *map(str, write_outputs(store, plan, registry=registry, watch=watch))]
     max_failures = plan.execution.max_failures

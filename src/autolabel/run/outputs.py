@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
+from autolabel.errors import DataError, PluginError
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results import review as reviews
@@ -11,16 +13,19 @@ from autolabel.results.ledger import Ledger
 from autolabel.results.review import Review
 from autolabel.results.select import read_decisions, sure
 from autolabel.results.store import RunStore, finished, publish, publish_folder
+from autolabel.results.written import PICTURES, REPORT, Output, mark_stale, note, read_written
 from autolabel.run.export import export
 from autolabel.run.worker import Watch
-from autolabel.storage import Location
+from autolabel.storage import Location, at
 
-PICTURES = "images_annotated"
-REPORT = "report"
+log = logging.getLogger(__name__)
 
 
 def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> list[Location]:
-    """Write all that the plan asks for besides the ledger; return the paths a person may want to open."""
+    """Write all that the plan asks for besides the ledger; return the paths a person may want to open.
+
+    What commands have written since follows.
+    """
     written: list[Location] = []
     for choice in plan.exports:
         watch.writing(choice.type)
@@ -31,7 +36,29 @@ def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Wat
     if plan.report:
         watch.writing("report")
         written.append(report(store, plan))
+    follow(store, plan, registry=registry, watch=watch)
     return written
+
+
+def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | None = None) -> None:
+    """Write again, as it was written last, all that does not show the labels as they stand.
+
+    ``mark_stale`` says what that is. What cannot be written again stays marked as stale, with a warning that says why.
+    """
+    record = read_written(store)
+    for name, output in record.outputs.items() if record is not None else ():
+        if output.current:
+            continue
+        (watch or Watch()).writing(name)
+        try:
+            if output.choice is not None:
+                export(plan, output.choice, store=store, registry=registry, thresholds=output.thresholds)
+            elif name == PICTURES:
+                draw(store, plan)
+            elif name == REPORT:
+                report(store, plan, truth=None if output.truth is None else at(output.truth))
+        except (DataError, PluginError) as error:
+            log.warning("%s is stale: %s", store.root / name, error)
 
 
 def located(store: RunStore, plan: Plan) -> Ledger:
@@ -47,6 +74,7 @@ def draw(store: RunStore, plan: Plan) -> Location:
 
     with publish_folder(store.root / PICTURES, name="pictures") as folder:
         write_pictures(located(store, plan), folder, max_pixels=plan.max_pixels)
+    note(store, PICTURES, Output(current=True))
     return store.root / PICTURES
 
 
@@ -59,6 +87,7 @@ def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Loc
     evaluation = None if truth is None else evaluate(labels, truth)
     with publish_folder(store.root / REPORT, name="report") as folder:
         write_report(labels, plan, folder, truth=truth, evaluation=evaluation, review=review)
+    note(store, REPORT, Output(current=True, truth=None if truth is None else str(truth)))
     return store.root / REPORT / PAGE
 
 
@@ -76,8 +105,6 @@ def review_run(run: Location, review: Location, *, registry: Registry) -> Review
     with store.lock():
         merged = reviews.merge(read_decisions(store) or Review(plan=plan.digest), new)
         publish(store.review, [reviews.encode(merged)], name="review")
-        for choice in plan.exports:
-            export(plan, choice, store=store, registry=registry)
-        if plan.report or (store.root / REPORT).exists():
-            report(store, plan)
+        mark_stale(store, plan)
+        follow(store, plan, registry=registry)
     return merged

@@ -16,7 +16,8 @@ from autolabel.plan.model import Plan
 from autolabel.plan.shards import Cut, cut, identity, lay
 from autolabel.registry import Registry
 from autolabel.results.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
-from autolabel.run.outputs import PICTURES, REPORT
+from autolabel.results.written import OUTPUTS
+from autolabel.results.written import planned as outputs
 from autolabel.spec.model import Spec
 
 LONGEST = 120
@@ -46,8 +47,7 @@ def settle(store: RunStore, compiled: Compiled | Plan, *, fresh: bool, extend: b
 
 def refuse_foreign(store: RunStore, plan: Plan) -> None:
     """Raise BusyError where a folder in which no run has been yet holds what this one would replace."""
-    names = [PLAN, INPUTS, STAGES, LABELS, *(choice.type for choice in plan.exports)]
-    names += [name for name, wanted in ((PICTURES, plan.visualize), (REPORT, plan.report)) if wanted]
+    names = [PLAN, INPUTS, STAGES, LABELS, OUTPUTS, *outputs(plan)]
     if foreign := store.foreign(names):
         raise BusyError(
             f"{store.root} holds {', '.join(foreign)}, which no run of autolabel has written",

@@ -1,0 +1,94 @@
+"""What a run has written for its user: exports with their parameters, pictures, the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from autolabel.errors import DataError
+from autolabel.plan.model import Choice, Plan
+from autolabel.results.store import RunStore, publish
+from autolabel.storage import Location
+
+OUTPUTS = "outputs.json"
+PICTURES = "images_annotated"
+REPORT = "report"
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One folder of the results directory."""
+
+    current: bool
+    """False from the time its labels change until it is written again."""
+    choice: Choice | None = None
+    """The exporter with its parameters; None for pictures and the report."""
+    thresholds: dict[str, float] | None = None
+    """Least scores by class that took the place of the spec's."""
+    truth: str | None = None
+    """The file that the report compares with."""
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """``outputs.json``: what there is, by the name of its folder, in the order in which it was first written."""
+
+    version: int = 1
+    outputs: dict[str, Output] = {}
+
+
+def place(store: RunStore) -> Location:
+    """Return where a run keeps the record."""
+    return store.root / OUTPUTS
+
+
+def read_written(store: RunStore) -> Written | None:
+    """Return what a run has written; None where it keeps no record, as before 0.2."""
+    path = place(store)
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Written)
+    except msgspec.DecodeError as error:
+        raise DataError(
+            f"{path}: not a record of outputs: {error}", hint="delete it, and export again what you need"
+        ) from error
+
+
+def note(store: RunStore, name: str, output: Output) -> None:
+    """Record that a folder holds the labels as they stand."""
+    _write(store, {**_there(store), name: output})
+
+
+def mark_stale(store: RunStore, plan: Plan) -> None:
+    """Record that the labels change: nothing that was written shows them, and what the plan asks for is to come."""
+    outputs = {**planned(plan), **_there(store)}
+    _write(store, {name: replace(output, current=False) for name, output in outputs.items()})
+
+
+def planned(plan: Plan) -> dict[str, Output]:
+    """Return what a plan asks for, by the names of the folders."""
+    exports = {choice.type: Output(current=False, choice=choice) for choice in plan.exports}
+    seen = ((PICTURES, plan.visualize), (REPORT, plan.report))
+    return exports | {name: Output(current=False) for name, wanted in seen if wanted}
+
+
+def standing(store: RunStore, plan: Plan) -> dict[str, bool]:
+    """Return every output by name, those to come among them, and whether it shows the labels as they stand."""
+    written = read_written(store)
+    if written is None:
+        return {name: (store.root / name).exists() for name in planned(plan)}
+    states = {name: output.current for name, output in written.outputs.items()}
+    return {**dict.fromkeys(planned(plan), False), **states}
+
+
+def _there(store: RunStore) -> dict[str, Output]:
+    written = read_written(store)
+    if written is not None:
+        return written.outputs
+    return {name: Output(current=True) for name in (PICTURES, REPORT) if (store.root / name).exists()}
+
+
+def _write(store: RunStore, outputs: dict[str, Output]) -> None:
+    text: Any = msgspec.json.format(msgspec.json.encode(Written(outputs=outputs)), indent=1)
+    publish(place(store), [text + b"\n"], name="outputs")
