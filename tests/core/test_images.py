@@ -17,7 +17,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from autolabel.errors import ImageError
-from autolabel.images import PAUSES, read_pixels, read_size
+from autolabel.images import read_pixels, read_size
+from autolabel.storage import PAUSES
 
 GREY16 = 30_000
 
@@ -217,8 +218,8 @@ def test_a_disk_that_fails_is_asked_again(
             raise left.pop()
         return opened(*words, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("autolabel.images.Pillow.open", flaky)
-    monkeypatch.setattr("autolabel.images.time.sleep", pauses.append)
+    monkeypatch.setattr("autolabel.images.read.Pillow.open", flaky)
+    monkeypatch.setattr("autolabel.images.files.time.sleep", pauses.append)
     if not code:
         assert read_pixels(tmp_path / "a.png").shape == (6, 8, 3)
     else:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from autolabel.data.captions import read_captions
 from autolabel.data.coco.read import CocoBoxes, read_coco
 from autolabel.data.inputs import GivenBox, Input
+from autolabel.data.pairing import nearest, pair
 from autolabel.data.sources import Found, sources, walk
 from autolabel.errors import DataError, ImageError
 from autolabel.images import read_size
@@ -22,6 +23,8 @@ from autolabel.spec.data import DataSpec
 CHUNK = 4096
 TASK = 16
 """Headers that a thread reads at a time: handing them over one by one takes as long as reading them."""
+OFFERS = 20
+"""Missing names for which the nearest ones are looked for."""
 MESSAGES = {
     "bad_name": "the file's name is not valid UTF-8, or no path below its folder; rename it",
     "outside_root": "a link that leaves the folder; set data.follow_symlinks to follow it",
@@ -54,10 +57,10 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
         classes: tuple[str, ...] = tuple(data.classes)
         rows: Iterator[Input] = map(row_of, listing)
     elif data.captions is not None:
-        classes, rows = by_caption(data.captions, Listing(listing))
+        classes, rows = by_caption(data.captions, listing)
     else:
         assert data.boxes is not None, "the spec's model asks for one of classes, captions, boxes"
-        classes, rows = by_box(read_coco(data.boxes, masks=False), Listing(listing))
+        classes, rows = by_box(read_coco(data.boxes, masks=False), listing)
     places = {source.prefix: str(source.root) for source in roots}
     return Inputs(measure(rows, max_pixels=max_pixels, threads=threads), classes, places)
 
@@ -69,44 +72,34 @@ def row_of(found: Found) -> Input:
 
 
 class Listing:
-    """Looks up listed files by the names that people write: an id, a path below any root, or a base name."""
+    """The listed files, looked up by the names that a file of captions or boxes gives them."""
 
-    def __init__(self, found: Iterable[Found]) -> None:
-        self.by_name: dict[str, list[Found]] = {}
-        self.spread: set[str] = set()
-        """Base names of several files, of which longer names have been noted too."""
-        for item in found:
-            self.by_name.setdefault(item.id.rpartition("/")[2], []).append(item)
-
-    def find(self, name: str) -> list[Found]:
-        """Return the files whose id is ``name`` or ends with ``/name``."""
-        base = name.rpartition("/")[2]
-        alike = self.by_name.get(base, [])
-        if len(alike) == 1:
-            return [item for item in alike if f"/{item.id}".endswith(f"/{name}")]
-        if base not in self.spread:
-            self.spread.add(base)
-            for item in alike:
-                parts = item.id.split("/")
-                for start in range(len(parts) - 1):
-                    self.by_name.setdefault("/".join(parts[start:]), []).append(item)
-        return self.by_name.get(name, [])
+    def __init__(self, found: Iterable[Found], names: Iterable[str]) -> None:
+        self.found = {item.id: item for item in found}
+        self.pairing = pair(self.found, names)
+        self.offers = OFFERS
 
     def row(self, name: str) -> Input:
         """Return the row for ``name``; a failed one where no listed file, or more than one, has that name."""
-        matches = self.find(name.removeprefix("./"))
-        exact = [item for item in matches if item.id == name]
-        if len(matches) == 1 or exact:
-            return row_of((exact or matches)[0])
-        if matches:
-            names = ", ".join(sorted(item.id for item in matches)[:3])
-            return Input(image=name, path="", code="ambiguous_name", message=f"several images have that name: {names}")
-        return Input(image=name, path="", code="missing", message="no image of that name below data.images")
+        image = self.pairing.image_of.get(name)
+        if image is not None:
+            how = self.pairing.inexact.get(name)
+            notes = (f"found although its name differs from {name!r}: {how}",) if how else ()
+            return replace(row_of(self.found[image]), notes=notes)
+        if alike := self.pairing.ambiguous.get(name):
+            told = ", ".join(sorted(alike)[:3])
+            text = f"several images have that name: {told}" if len(alike) > 1 else f"another name means {told} as well"
+            return Input(image=name, path="", code="ambiguous_name", message=text)
+        offered = ", ".join(nearest(name, self.found)) if self.offers > 0 else ""
+        self.offers -= 1
+        text = "no image of that name below data.images" + (f"; nearest: {offered}" if offered else "")
+        return Input(image=name, path="", code="missing", message=text)
 
 
-def by_caption(path: str, listing: Listing) -> tuple[tuple[str, ...], Iterator[Input]]:
+def by_caption(path: str, found: Iterable[Found]) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return all phrases in order of appearance, and a row for every caption."""
     captions = read_captions(path)
+    listing = Listing(found, (caption.file_name for caption in captions))
     classes = tuple(dict.fromkeys(phrase for caption in captions for phrase in caption.prompt.phrases))
     rows = (
         replace(listing.row(caption.file_name), phrases=caption.prompt.phrases, caption=caption.prompt.caption)
@@ -115,9 +108,10 @@ def by_caption(path: str, listing: Listing) -> tuple[tuple[str, ...], Iterator[I
     return classes, number(rows)
 
 
-def by_box(coco: CocoBoxes, listing: Listing) -> tuple[tuple[str, ...], Iterator[Input]]:
+def by_box(coco: CocoBoxes, found: Iterable[Found]) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return the categories in the file's order, and a row with its given boxes for every image of the file."""
     order = {category: label for label, category in enumerate(coco.categories)}
+    listing = Listing(found, (image.file_name for image in coco.images))
 
     def rows() -> Iterator[Input]:
         for image, given in coco.by_image():
@@ -125,8 +119,9 @@ def by_box(coco: CocoBoxes, listing: Listing) -> tuple[tuple[str, ...], Iterator
                 GivenBox(bbox=tuple(one.corners().tolist()), label=order[one.category_id], fields=one.fields())
                 for one in given
             )
-            notes = tuple(note for one in given if (note := one.note(image)))
-            yield replace(listing.row(image.file_name), boxes=boxes, notes=notes)
+            row = listing.row(image.file_name)
+            notes = (*row.notes, *(note for one in given if (note := one.note(image))))
+            yield replace(row, boxes=boxes, notes=notes)
 
     return tuple(coco.categories.values()), number(rows())
 

@@ -1,61 +1,192 @@
-"""Which image of the run each image of a truth file is."""
+"""Which image each name means, when names were written by another tool."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import takewhile
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Parts = tuple[str, ...]
+"""A path, part by part."""
+
+HASHED = re.compile(
+    r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{8})[-_](?=[^.])"
+)
+"""What Label Studio (8 digits) and others put in front of a file that is uploaded."""
+ROBOFLOW = re.compile(r"(?P<stem>.+?)(?:_(?P<ending>jpe?g|png|bmp|webp|tiff?|gif|avif|heic|mpo))?\.rf\.\w+\.\w+")
+ENDING = re.compile(
+    r"(?:\.(?:jpe?g|jpe|jfif|png|bmp|webp|tiff?|gif|avif|hei[cf]|jp2|j2k|mpo|ppm|pgm|pbm|txt|xml|json))+"
+)
+MARKS = re.compile(r"[\W_]+")
+NEAREST = 3
+MOST_COMPARED = 20_000
+"""Images among which the nearest names are looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
-    """Images of the run by the names that the truth file gives them."""
+    """Images by the names that a file gives them."""
 
-    image_of: dict[str, str]
-    by_ending: int
-    """How many were found by the end of their path rather than the whole of it."""
-    ambiguous: int
-    """How many names of the truth file could mean several images, or share one; they are left out."""
+    image_of: Mapping[str, str]
+    inexact: Mapping[str, str] = field(default_factory=dict)
+    """How a name differs from its image's id, in words, where it does."""
+    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The images that a name could mean, where that is not one, or where another name means it as well."""
+
+    def notes(self) -> list[str]:
+        """Return a sentence for each kind of difference."""
+        counts = Counter(self.inexact.values())
+        return [f"{count} image(s) were found although their names differ: {how}" for how, count in counts.items()]
 
 
-def pair(images: Collection[str], names: Collection[str]) -> Pairing:
-    """Find the image that each name means: the one of that path, else the only one whose path ends as the name does.
+def pair(images: Iterable[str], names: Iterable[str]) -> Pairing:
+    """Find the image (by its id) that each name means.
 
-    The longest common ending decides, a base name at the least. Two names never share an image.
+    First the image of that very path. Then, among those that are left, the one whose path ends alike (the longest
+    common end decides, a base name at the least); then the one that differs in Unicode form, letter case,
+    percent-encoding, a prefix or mark that another tool adds, folders joined to the name, or the extension, each kind
+    only where no stricter one finds anything. Two names never share an image, and a name that could mean several
+    images means none: they are ``ambiguous``.
     """
-    known = frozenset(images)
-    exact = {name: tidy(name) for name in names if tidy(name) in known}
-    taken = frozenset(exact.values())
-    open_images = index(image for image in known if image not in taken)
-    meant = {name: candidates(name, open_images) for name in names if name not in exact}
-    single = {name: next(iter(images)) for name, images in meant.items() if len(images) == 1}
-    claims = Counter(single.values())
-    loose = {name: image for name, image in single.items() if claims[image] == 1}
-    ambiguous = sum(bool(images) and name not in loose for name, images in meant.items())
-    return Pairing(image_of=exact | loose, by_ending=len(loose), ambiguous=ambiguous)
+    known = dict.fromkeys(images)
+    wanted = dict.fromkeys(names)
+    image_of = {name: tidied for name in wanted if (tidied := name if name in known else tidy(name)) in known}
+    taken = set(image_of.values())
+    inexact: dict[str, str] = {}
+    ambiguous: dict[str, tuple[str, ...]] = {}
+    for how, keys in RULES:
+        open_names = [name for name in wanted if name not in image_of and name not in ambiguous]
+        if not open_names:
+            break
+        index = _index((image for image in known if image not in taken), keys)
+        meant = {name: found for name in open_names if (found := _candidates(name, index, keys))}
+        claims = Counter(found[0] for found in meant.values() if len(found) == 1)
+        for name, found in meant.items():
+            if len(found) == 1 and claims[found[0]] == 1:
+                image_of[name], inexact[name] = found[0], how
+            else:
+                ambiguous[name] = found
+        taken.update(image_of[name] for name in meant if name in image_of)
+    return Pairing(image_of=image_of, inexact=inexact, ambiguous=ambiguous)
 
 
-def index(images: Iterable[str]) -> dict[str, set[str]]:
-    """Return the images by every ending of their paths."""
-    endings_of: dict[str, set[str]] = defaultdict(set)
+def nearest(name: str, images: Collection[str]) -> list[str]:
+    """Return up to three ids whose base names are most like that of ``name``; none among too many images."""
+    if len(images) > MOST_COMPARED:
+        return []
+    by_base: dict[str, str] = {}
     for image in images:
-        for ending in endings(image):
-            endings_of[ending].add(image)
-    return endings_of
-
-
-def candidates(name: str, images: dict[str, set[str]]) -> set[str]:
-    """Return the images that share the longest ending with a name; none where not even the base name is shared."""
-    return next((images[ending] for ending in endings(tidy(name)) if ending in images), set())
-
-
-def endings(path: str) -> Iterator[str]:
-    """Yield a path, then the same without its first folder, to the base name."""
-    while path:
-        yield path
-        path = path.partition("/")[2]
+        by_base.setdefault(image.rpartition("/")[2].casefold(), image)
+    wanted = tidy(name).rpartition("/")[2].casefold()
+    return [by_base[base] for base in get_close_matches(wanted, by_base, NEAREST)]
 
 
 def tidy(name: str) -> str:
     """Return a path without empty parts and dots."""
     return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+Keys = Callable[[str], Iterator[Parts]]
+"""Yields the forms in which a path is compared, most telling first."""
+
+
+def _index(images: Iterable[str], keys: Keys) -> dict[str, list[tuple[str, Parts]]]:
+    """Return images with their compared forms, by the last part of those."""
+    by_base: dict[str, list[tuple[str, Parts]]] = defaultdict(list)
+    for image in images:
+        for parts in keys(image):
+            if parts:
+                by_base[parts[-1]].append((image, parts))
+    return by_base
+
+
+def _candidates(name: str, index: Mapping[str, list[tuple[str, Parts]]], keys: Keys) -> tuple[str, ...]:
+    """Return the images whose path ends most like a name; none where not even the base name is shared."""
+    for parts in keys(name):
+        if parts and (alike := index.get(parts[-1])):
+            scores = [(_likeness(parts, own), image) for image, own in alike]
+            best = max(score for score, _ in scores)
+            return tuple(dict.fromkeys(image for score, image in scores if score == best))
+    return ()
+
+
+def _likeness(one: Parts, other: Parts) -> tuple[bool, bool, int]:
+    """Return how alike two paths are: equal, one of them the end of the other, parts at the end that are equal."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    common = sum(1 for _ in takewhile(lambda both: both[0] == both[1], pairs))
+    return one == other, common == min(len(one), len(other)), common
+
+
+def _as_written(path: str) -> Iterator[Parts]:
+    yield tuple(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def _composed(path: str) -> Iterator[Parts]:
+    for parts in _as_written(path):
+        yield tuple(unicodedata.normalize("NFC", part) for part in parts)
+
+
+def _without_case(path: str) -> Iterator[Parts]:
+    for parts in _composed(path):
+        yield tuple(part.casefold() for part in parts)
+
+
+def _decoded(path: str) -> Iterator[Parts]:
+    """Yield a path, and as it is once percent-encoding is undone; of a URL its path, or the file its query names."""
+    yield from _without_case(path)
+    yield from _without_case(unquote(path))
+    if "://" not in path and "?" not in path:
+        return
+    try:
+        split = urlsplit(path.replace("\\", "/"))
+        values = [value for values in parse_qs(split.query).values() for value in values]
+    except ValueError:
+        return
+    for value in (*values, unquote(split.path)):
+        yield from _without_case(value)
+
+
+def _bare(base: str) -> tuple[str, str]:
+    """Return stem and ending of a base name without what tools add; marks and spaces count as one."""
+    base = HASHED.sub("", base, count=1) if HASHED.match(base) else base
+    if found := ROBOFLOW.fullmatch(base):
+        base = f"{found['stem']}.{found['ending']}" if found["ending"] else base
+    stem, dot, ending = base.rpartition(".")
+    stem, ending = (stem, ending) if dot and stem else (base, "")
+    return MARKS.sub("_", stem).strip("_") or stem, {"jpeg": "jpg", "tiff": "tif"}.get(ending, ending)
+
+
+def _undecorated(path: str) -> Iterator[Parts]:
+    for *folders, base in filter(None, _decoded(path)):
+        yield (*folders, ".".join(_bare(base)))
+
+
+def _joined(path: str) -> Iterator[Parts]:
+    """Yield the end of a path as one name, the longest first: folders that were joined to the name by a mark."""
+    for *folders, base in filter(None, _decoded(path)):
+        for start in range(len(folders) + 1):
+            yield (".".join(_bare("_".join((*folders[start:], base)))),)
+
+
+def _without_ending(path: str) -> Iterator[Parts]:
+    for *folders, base in filter(None, _decoded(path)):
+        plain = ".".join(_bare(base)) if ROBOFLOW.fullmatch(base) else base
+        stem = next((plain[: found.start()] for found in ENDING.finditer(plain) if found.end() == len(plain)), plain)
+        yield (*folders, _bare(f"{stem}.")[0])
+
+
+RULES: tuple[tuple[str, Keys], ...] = (
+    ("another folder in front", _as_written),
+    ("another Unicode form", _composed),
+    ("another letter case", _without_case),
+    ("percent-encoding or a URL", _decoded),
+    ("a prefix or mark that another tool adds", _undecorated),
+    ("folders joined to the name", _joined),
+    ("another extension", _without_ending),
+)
+"""What may differ between a name and its image, strictest first."""

@@ -132,16 +132,20 @@ def check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str]) -> None:
 
 def notes(asked: Asked, coco: CocoBoxes, pairing: Pairing) -> list[str]:
     """Return sentences on images that have no counterpart, or need care."""
-    return sentences(
-        (len(coco.images) - len(pairing.image_of) - pairing.ambiguous, "image(s) of the truth file are not in the run"),
-        (len(asked.sizes) - len(pairing.image_of), "image(s) of the run are not in the truth file"),
-        (pairing.by_ending, "image(s) were matched by the end of their path only"),
-        (pairing.ambiguous, "name(s) in the truth file could mean several images"),
-        (
-            len(asked.failed.intersection(pairing.image_of.values())),
-            "image(s) failed in the run: what is missed counts",
+    ambiguous = len(pairing.ambiguous)
+    named = len({image.file_name for image in coco.images})
+    return [
+        *sentences(
+            (named - len(pairing.image_of) - ambiguous, "image(s) of the truth file are not in the run"),
+            (len(asked.sizes) - len(pairing.image_of), "image(s) of the run are not in the truth file"),
+            (ambiguous, "name(s) in the truth file could mean several images"),
+            (
+                len(asked.failed.intersection(pairing.image_of.values())),
+                "image(s) failed in the run: what is missed counts",
+            ),
         ),
-    )
+        *pairing.notes(),
+    ]
 
 
 def omissions(coco: CocoBoxes, pairing: Pairing, scenes: int, classes: int) -> list[str]:

@@ -1,0 +1,25 @@
+"""Image files: which are read, how large they are once upright, their pixels as 8-bit RGB."""
+
+from autolabel.images.files import MAX_PIXELS, content_hash
+from autolabel.images.formats import FORMATS, SUFFIXES, passed_over
+from autolabel.images.header import Header, page_name, size_of_page
+from autolabel.images.read import content_mark, read_header, read_pixels, read_size
+from autolabel.images.turn import turn_boxes
+from autolabel.images.values import ValueRange
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "Header",
+    "ValueRange",
+    "content_hash",
+    "content_mark",
+    "page_name",
+    "passed_over",
+    "read_header",
+    "read_pixels",
+    "read_size",
+    "size_of_page",
+    "turn_boxes",
+]

@@ -1,0 +1,135 @@
+"""Pixels of more than 8 bits, some of which Pillow cuts off or does not read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from autolabel.errors import ImageError
+from autolabel.images.files import Source
+from autolabel.images.header import Header, size_of_page
+from autolabel.images.values import Pixels, ValueRange, to_bytes
+
+MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
+"""Of Pillow: one channel of more than 8 bits."""
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+WHITE_IS_ZERO, UNSIGNED = 0, 1
+BRIGHT = 63
+"""A 16-bit image with a larger high byte uses more than 14 bits: its low bytes do not matter."""
+MAX_SAMPLES = 32
+MAX_VALUES = 1_000_000_000
+
+
+def to_bytes_of(image: Pillow.Image, value_range: ValueRange) -> Pixels:
+    """Return (H, W, 3) 8-bit pixels of a decoded image of one channel."""
+    values, tags = np.asarray(image), getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    unsigned = tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED
+    if image.mode == "I" and tags.get(BITS) == (32,) and unsigned:
+        values = values.view(np.uint32)
+    if values.dtype.byteorder == ">":
+        values = values.astype(values.dtype.newbyteorder("="))
+    return to_bytes(values, value_range, inverted=inverted)
+
+
+def turned(pixels: Pixels, orientation: int) -> Pixels:
+    """Return (H, W, 3) pixels upright."""
+    if orientation in (2, 3, 7, 8):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 6, 7):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else pixels)
+
+
+def low_bytes_of(image: Pillow.Image, source: Source) -> Any:
+    """Return the colours' low bytes of a 16-bit PNG, not yet decoded; None where there are none. Pillow drops them."""
+    tile = getattr(image, "tile", None)
+    if image.format != "PNG" or not tile or tile[0].args not in ("RGB;16B", "RGBA;16B"):
+        return None
+    if not isinstance(source, str):
+        source.seek(0)
+        source = _copied(source)
+    low: Any = Pillow.open(source, formats=("PNG",))
+    low.tile = [one._replace(args=one.args.replace("16B", "16L")) for one in low.tile]
+    return low
+
+
+def _copied(source: Any) -> Any:
+    copy = io.BytesIO(source.read())
+    source.seek(0)
+    return copy
+
+
+def joined(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
+    """Return (H, W, C) uint16 of a decoded 16-bit PNG; None where its high bytes say enough, or it has transparency."""
+    with low:
+        high = np.asarray(image)[:, :, :3]
+        if image.mode != "RGB" or int(high.max(initial=0)) > BRIGHT:
+            return None
+        low.load()
+        return high.astype(np.uint16) * 256 + np.asarray(low)[:, :, :3]
+
+
+def wanted(image: Pillow.Image) -> bool:
+    """Tell whether Pillow would cut the values of a TIFF with several channels to their high bytes."""
+    bits = getattr(image, "tag_v2", {}).get(BITS) if image.format == "TIFF" else None
+    return isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+
+
+def header(source: Source, *, max_pixels: int, page: int) -> Header:
+    """Read the header of a TIFF that Pillow does not know."""
+    with _file(source) as tiff:
+        found, pages = _page(tiff, page), len(tiff.pages)
+        stored, turned_by = _checked(found, max_pixels)
+        return Header(size=size_of_page(stored, turned_by), orientation=turned_by, pages=pages)
+
+
+def pixels(source: Source, *, max_pixels: int, page: int, value_range: ValueRange) -> Pixels:
+    """Decode a page of a TIFF that Pillow does not know: floats of 64 bits, several channels of floats."""
+    with _file(source) as tiff:
+        found = _page(tiff, page)
+        _, turned_by = _checked(found, max_pixels)
+        try:
+            values = found.asarray()
+        except ValueError as error:
+            hint = "; pip install imagecodecs" if "imagecodecs" in str(error) else ""
+            raise ImageError("unsupported_format", f"{error}{hint}") from error
+    if found.axes == "SYX":
+        values = np.moveaxis(values, 0, -1)
+    if values.ndim not in (2, 3) or values.dtype.kind not in "buif":
+        raise ImageError("unsupported_format", f"values of {values.dtype}, axes {found.axes}")
+    inverted = int(found.photometric) == WHITE_IS_ZERO
+    values = values.astype(np.uint8) * 255 if values.dtype == bool else values
+    return turned(to_bytes(values, value_range, inverted=inverted), turned_by)
+
+
+def _file(source: Source) -> Any:
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        return TiffFile(Path(source) if isinstance(source, str) else source)
+    except TiffFileError as error:
+        raise ImageError("unsupported_format", str(error)) from error
+
+
+def _page(tiff: Any, page: int) -> Any:
+    try:
+        return tiff.pages[page - 1]
+    except IndexError:
+        raise ImageError("missing", "the file has no page {page}") from None
+
+
+def _checked(page: Any, max_pixels: int) -> tuple[tuple[int, int], int]:
+    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    if not height * width or height * width > max_pixels or page.imagedepth > 1:
+        raise ImageError("too_large", f"{width}x{height} pixels, at most {max_pixels} are read")
+    if samples > MAX_SAMPLES or height * width * samples > MAX_VALUES:
+        raise ImageError("too_large", f"{samples} channels of {width}x{height} pixels")
+    tag = page.tags.get("Orientation")
+    value = 1 if tag is None else int(tag.value)
+    return (height, width), value if 1 <= value <= 8 else 1

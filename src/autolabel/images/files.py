@@ -1,0 +1,110 @@
+"""The bytes of an image file, on this machine or at a URL, read again after errors that may pass."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import stat
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from autolabel.errors import ImageError, MachineError
+from autolabel.storage import PAUSES, TRANSIENT, Remote, at
+
+MAX_PIXELS = 100_000_000
+PAGE = re.compile(r"#page=([1-9]\d{0,8})")
+SAMPLES = 16
+SAMPLE_BYTES = 1 << 14
+"""Of a file whose content is marked: samples at equal distances, the first and the last bytes among them."""
+
+T = TypeVar("T")
+Source = str | BinaryIO
+"""What Pillow opens: the path of a local file, or the bytes of a remote one."""
+
+
+def split_page(path: str | Path) -> tuple[str, int]:
+    """Return the file of a path, and which of its pages is meant (from 1)."""
+    file, mark, number = str(path).rpartition("#page=")
+    return (file, int(number)) if mark and PAGE.fullmatch(mark + number) else (str(path), 1)
+
+
+def from_start(path: str | Path) -> Source:
+    """Return what reads a file from its start, no further than it is read."""
+    place = at(path)
+    return place.open() if isinstance(place, Remote) else local(place)
+
+
+def whole(path: str | Path) -> Source:
+    """Return what reads a file as a whole: one request for a remote one."""
+    place = at(path)
+    return io.BytesIO(place.read_bytes()) if isinstance(place, Remote) else local(place)
+
+
+def local(path: Path) -> str:
+    """Return the path of a file; raises ImageError where it is something else: a pipe would be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ImageError("unreadable", f"{path.name}: not a file")
+    return str(path)
+
+
+def content_hash(path: str | Path) -> str:
+    """Return the SHA-256 of an image file's bytes, in hex; of a page, with its number. Decodes nothing.
+
+    Raises ImageError ``unreadable`` where there is no file to read, or ``io_error``.
+    """
+    file, page = split_page(path)
+    digest = patiently(partial(_hash_of, file), file)
+    return digest if page == 1 else hashlib.sha256(f"{digest}#{page}".encode()).hexdigest()
+
+
+def content_mark(path: str | Path) -> str:
+    """Return 16 hex digits that differ where the content of two files does, from 16 samples of 16 kB and the length.
+
+    Whole files below 256 kB are looked at. Empty for a remote file, of which every sample would cost a request, and
+    for one that cannot be read.
+    """
+    place = at(split_page(path)[0])
+    if isinstance(place, Remote):
+        return ""
+    try:
+        length = place.stat().st_size
+        mark = hashlib.blake2b(str(length).encode(), digest_size=8)
+        with place.open("rb") as stream:
+            for number in range(SAMPLES):
+                stream.seek(max(0, length - SAMPLE_BYTES) * number // (SAMPLES - 1))
+                mark.update(stream.read(SAMPLE_BYTES))
+        return mark.hexdigest()
+    except OSError:
+        return ""
+
+
+def _hash_of(path: str) -> str:
+    """Hash a file, once; OSError passes through where it is one that may pass."""
+    try:
+        source = whole(path)
+        if not isinstance(source, str):
+            return hashlib.sha256(source.read()).hexdigest()
+        with Path(source).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        if error.errno in TRANSIENT:
+            raise
+        raise ImageError("unreadable", f"{Path(path).name}: {error.strerror}") from error
+
+
+def patiently(read: Callable[[], T], path: str | Path) -> T:
+    """Return what ``read`` returns, trying again after errors that may pass."""
+    for pause in (*PAUSES, None):
+        try:
+            return read()
+        except MachineError as error:  # a store has been asked often enough
+            raise ImageError("io_error", error.message) from error
+        except OSError as error:
+            if pause is None:
+                raise ImageError("io_error", f"{Path(path).name}: {error.strerror}, {len(PAUSES) + 1} times") from error
+            time.sleep(pause)
+    raise AssertionError("the last try returns or raises")

@@ -1,0 +1,91 @@
+"""Which image formats are read, by the names that Pillow and people have for them."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from PIL import features
+
+BY_FORMAT = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
+    "MPO": (".mpo",),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "AVIF": (".avif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    **({"JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx")} if features.check("jpg_2000") else {}),
+}
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+HEIF = find_spec("pillow_heif") is not None
+"""Whether the package that reads HEIC is installed; Pillow's own list of formats is left as it is."""
+FORMATS = tuple(name for name in BY_FORMAT if name != "MPO")
+"""What Pillow is allowed to open; MPO comes through JPEG."""
+SUFFIXES = frozenset(suffix for some in BY_FORMAT.values() for suffix in some) | frozenset(
+    HEIF_SUFFIXES if HEIF else ()
+)
+"""Endings of files that are read, lower case."""
+RAW = {
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef",
+    ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+}  # fmt: skip
+"""Cameras' own formats."""
+OTHERS = {
+    ".cur", ".dcm", ".dicom", ".emf", ".eps", ".exr", ".hdr", ".ico", ".icns", ".j2c", ".jls", ".jxl", ".jxr",
+    ".jp2", ".j2k", ".jpf", ".jpx", ".nii", ".pbf", ".pcx", ".pfm", ".psb", ".psd", ".sgi", ".svg", ".svs", ".ndpi",
+    ".tga", ".wmf", ".xbm", ".xcf", ".xpm",
+}  # fmt: skip
+"""Images that are not read."""
+SNIFFED = 16
+"""Bytes of a file without ending that tell whether it is an image."""
+
+
+def passed_over(suffix: str) -> str:
+    """Return why a file of this ending (lower case, with its dot) is not read; empty where it is.
+
+    ``format`` says that it is an image all the same, ``extension`` that its ending is none of an image.
+    """
+    if suffix in SUFFIXES:
+        return ""
+    return "format" if suffix in RAW or suffix in OTHERS or suffix in HEIF_SUFFIXES else "extension"
+
+
+def advice(suffix: str) -> str:
+    """Return what makes a file of this ending readable."""
+    if suffix in HEIF_SUFFIXES:
+        return "pip install pillow-heif, or convert it to JPEG"
+    return "develop it to JPEG or TIFF" if suffix in RAW else "convert it to JPEG or PNG"
+
+
+def suffix_of(name: str) -> str:
+    """Return the ending of a file name, lower case, with its dot; empty where there is none."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122
+
+
+def is_image(head: bytes) -> bool:
+    """Tell by the first bytes of a file whether it is an image that is read."""
+    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return head.startswith(starts) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] == b"ftypavif"
+
+
+def is_tiff(head: bytes) -> bool:
+    """Tell by the first bytes of a file whether it is a TIFF, classic or big."""
+    return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def is_heif(head: bytes) -> bool:
+    """Tell by the first bytes of a file whether it is a HEIC or HEIF."""
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"heis", b"hevc")
+
+
+@cache
+def heif_file() -> Any:
+    """Return the class that reads HEIC files, without telling Pillow of it."""
+    from pillow_heif import HeifImageFile
+
+    return HeifImageFile

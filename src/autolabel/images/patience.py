@@ -1,0 +1,78 @@
+"""How long one image may take to decode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as Pillow
+
+from autolabel.errors import ImageError
+from autolabel.images.files import Source
+
+SECONDS = 60.0
+"""That Pillow may take to read the bytes of one image."""
+MAX_SCANS = 200
+"""Of a progressive JPEG: each goes over all pixels; cameras and programs write about ten."""
+SCAN = b"\xff\xda"
+BLOCK = 1 << 20
+
+
+def check_scans(image: Pillow.Image, source: Source) -> None:
+    """Raise ImageError ``too_slow`` where a progressive JPEG has so many scans that it would take minutes."""
+    if not (image.info.get("progressive") or image.info.get("progression")):
+        return
+    scans = _scans(source)
+    if scans > MAX_SCANS:
+        raise ImageError("too_slow", f"{scans:,} scans of a progressive JPEG, at most {MAX_SCANS} are decoded")
+
+
+def _scans(source: Source) -> int:
+    if not isinstance(source, str):
+        source.seek(0)
+        count = source.read().count(SCAN)
+        source.seek(0)
+        return count
+    count, last = 0, b""
+    with Path(source).open("rb") as stream:
+        while block := stream.read(BLOCK):
+            count += (last + block).count(SCAN)
+            last = block[-1:] if not block.endswith(SCAN) else b""
+    return count
+
+
+@contextmanager
+def hurried(image: Pillow.Image, *, seconds: float = SECONDS) -> Iterator[None]:
+    """Let Pillow read an image's bytes for so long; then raise ImageError ``too_slow``."""
+    stream: Any = getattr(image, "fp", None)
+    if stream is None or image.format not in ("JPEG", "PNG", "PPM"):
+        yield
+        return
+    holder: Any = image
+    holder.fp = _Clocked(stream, time.monotonic() + seconds, seconds)
+    try:
+        yield
+    finally:
+        if isinstance(holder.fp, _Clocked):
+            holder.fp = stream
+
+
+class _Clocked:
+    """A stream that is read until a moment."""
+
+    def __init__(self, stream: Any, until: float, seconds: float) -> None:
+        self._stream = stream
+        self._until = until
+        self._seconds = seconds
+
+    def read(self, *size: int) -> Any:
+        """Read as the stream does."""
+        if time.monotonic() > self._until:
+            raise ImageError("too_slow", f"not decoded after {self._seconds:g} s")
+        return self._stream.read(*size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
