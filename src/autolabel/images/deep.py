@@ -72,7 +72,8 @@ def joined(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
         if image.mode != "RGB" or int(high.max(initial=0)) > BRIGHT:
             return None
         low.load()
-        return high.astype(np.uint16) * 256 + np.asarray(low)[:, :, :3]
+        values: npt.NDArray[np.uint16] = high.astype(np.uint16) * 256 + np.asarray(low)[:, :, :3]
+        return values
 
 
 def wanted(image: Pillow.Image) -> bool:
