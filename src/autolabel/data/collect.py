@@ -17,7 +17,7 @@ from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.pairing import nearest, pair
 from autolabel.data.sources import Found, sources, walk
 from autolabel.errors import DataError, ImageError
-from autolabel.images import read_size
+from autolabel.images import FORMATS, read_size
 from autolabel.spec.data import DataSpec
 
 CHUNK = 4096
@@ -49,9 +49,7 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
     roots = sources(data.images)
     listing = chain.from_iterable(walk(source, follow_symlinks=data.follow_symlinks) for source in roots)
     if (one := next(listing, None)) is None:
-        raise DataError(
-            f"no images below {', '.join(data.images)}", hint="JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF are read"
-        )
+        raise DataError(f"no images below {', '.join(data.images)}", hint=f"{', '.join(FORMATS)} are read")
     listing = chain([one], listing)
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)
