@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from autolabel.types import Instances, Labels, Prompt, Round, Sample, Size
+from autolabel.types import Instances, Labels, Prompt, Provenance, Round, Sample, Size
 from autolabel.weights import UNKNOWN, Licence, licence_of
 
 
@@ -133,11 +133,26 @@ class Exporter(Strategy):
     needs: ClassVar[Literal["boxes", "masks"]] = "boxes"
     loses: ClassVar[Sequence[str]] = ()
     """What of the labels its files cannot carry, in words: ``autolabel export`` says so."""
+    provenance: Provenance = Provenance()
+    """What made the labels; set before ``export`` is called."""
 
     @abstractmethod
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write files into the existing folder ``out`` and return their paths; equal labels give equal bytes.
 
         ``labels`` may be walked more than once, come sorted by (image id, caption index), and never fit in memory.
+        Boxes lie inside the image, whose file is ``image.path``.
         ``classes`` are the phrases of the whole run, in the order that category ids follow.
         """
+
+    def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write the parts of a split (``train``, ``val``, ``test``, in order), and return the paths of all files.
+
+        Each part goes into a folder of its name. An exporter whose readers expect other names, or one file that joins
+        the parts, replaces this method.
+        """
+        written: list[Path] = []
+        for name, labels in parts.items():
+            (out / name).mkdir()
+            written += self.export(labels, classes, out / name)
+        return written

@@ -25,9 +25,9 @@ from autolabel.types import Labels
 def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
     """Yield each split's name with its labels; one nameless split where the spec asks for none."""
     review = read_decisions(store)
-    change = partial(changed, output=plan.output, review=review)
+    change = partial(handed_out, output=plan.output, review=review)
     for split, belongs_to in splits(plan.output.get("split")):
-        yield split, Ledger(store.labels, keep=partial(kept, belongs_to, review), change=change)
+        yield split, Ledger(store.labels, keep=partial(kept, belongs_to, review), change=change, place_of=plan.place_of)
 
 
 def sure_labels(run: Location, thresholds: Path) -> Ledger:
@@ -47,6 +47,11 @@ def kept(belongs_to: Callable[[Labels], bool] | None, review: Review | None, lab
     if belongs_to is not None and not belongs_to(labels):
         return False
     return review is None or not reviews.left_out(labels, review)
+
+
+def handed_out(labels: Labels, *, output: Mapping[str, Any], review: Review | None) -> Labels:
+    """Return a row as exporters get it: ``changed``, with its boxes inside the image."""
+    return changed(labels, output=output, review=review).inside()
 
 
 def changed(labels: Labels, *, output: Mapping[str, Any], review: Review | None) -> Labels:

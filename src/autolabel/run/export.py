@@ -10,7 +10,7 @@ import msgspec
 from pydantic import ValidationError
 
 from autolabel.errors import DataError, Problem, SpecError
-from autolabel.plan.model import Choice, Plan
+from autolabel.plan.model import Choice, Plan, Stage
 from autolabel.registry import Registry
 from autolabel.results.select import selections
 from autolabel.results.store import RunStore, finished, publish_folder
@@ -18,6 +18,8 @@ from autolabel.results.written import Output, note
 from autolabel.spec.scalar import resolve
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
+from autolabel.types import Provenance
+from autolabel.types.provenance import Source
 
 OURS = "Value error, "
 """What pydantic puts before the messages of our own validators."""
@@ -39,15 +41,37 @@ def export(
         plan = msgspec.structs.replace(plan, output={**plan.output, "thresholds": dict(thresholds)})
     exporter = registry.make("exporter", choice.type, choice.params)
     target = store.root / choice.type
-    written: list[Location] = []
+    exporter.provenance = provenance(plan)
+    parts = dict(selections(store, plan))
     with publish_folder(target, name="export") as folder:
-        for split, ledger in selections(store, plan):
-            out = folder / split
-            out.mkdir(parents=True, exist_ok=True)
-            written += [target / path.relative_to(folder) for path in exporter.export(ledger, plan.classes, out)]
+        if parts.keys() == {""}:
+            paths = exporter.export(parts[""], plan.classes, folder)
+        else:
+            paths = exporter.export_parts(parts, plan.classes, folder)
+        written = [target / path.relative_to(folder) for path in paths]
     stated = None if thresholds is None else dict(thresholds)
     note(store, choice.type, Output(current=True, choice=choice, thresholds=stated))
     return written
+
+
+def provenance(plan: Plan) -> Provenance:
+    """Return what made a plan's labels."""
+    return Provenance(
+        autolabel=plan.autolabel,
+        plan=plan.digest,
+        labelers=tuple(name for stage in plan.stages for name in names_of(stage)),
+        weights=tuple(
+            Source(labeler=stage.labeler.type, file=file.name, sha256=file.sha256, licence=stage.weights.licence)
+            for stage in plan.stages
+            for file in stage.weights.files
+        ),
+        masks=plan.masks,
+    )
+
+
+def names_of(stage: Stage) -> list[str]:
+    """Return the labelers of a stage."""
+    return [member.type for member in stage.members] or [stage.labeler.type]
 
 
 def export_run(

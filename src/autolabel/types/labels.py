@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
+from autolabel.types.boxes import clip
 from autolabel.types.image import Image
 from autolabel.types.instances import Instances
 from autolabel.types.prompt import Prompt
@@ -33,6 +36,15 @@ class Labels:
     reason: Reason | None = None
     notes: tuple[str, ...] = ()
     """What a person should know of this image, such as a given box without area."""
+
+    def inside(self) -> Labels:
+        """Return the row with its boxes cut at the image's edges, without those of which nothing is inside."""
+        found = self.instances
+        cut = clip(found.boxes, self.image.size)
+        area = (cut[:, :2] < cut[:, 2:]).all(axis=1)
+        if area.all() and np.array_equal(cut, found.boxes):
+            return self
+        return replace(self, instances=replace(found, boxes=cut).take(area))
 
     @property
     def state(self) -> State:

@@ -1,0 +1,41 @@
+"""Where labels come from: the plan, the weights, their licences."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One weight file of a labeler."""
+
+    labeler: str
+    file: str
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What made a run's labels; empty where nobody knows."""
+
+    autolabel: str = ""
+    """The version that labelled."""
+    plan: str = ""
+    """The plan's digest: equal digests, equal labels."""
+    labelers: tuple[str, ...] = ()
+    weights: tuple[Source, ...] = ()
+    masks: bool | None = None
+    """Whether the run gives masks; None where nobody knows."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON of what is known: ``autolabel``, ``plan``, ``weights``."""
+        told = {"autolabel": self.autolabel, "plan": self.plan, "weights": [asdict(one) for one in self.weights]}
+        return {name: value for name, value in told.items() if value}
+
+    def __str__(self) -> str:
+        """Return one line: labelers, the first digits of the plan's digest, licences."""
+        licences = ", ".join(dict.fromkeys(one.licence for one in self.weights))
+        parts = ["+".join(self.labelers), self.plan[:12] and f"plan {self.plan[:12]}", licences]
+        return " · ".join(part for part in parts if part)
