@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -14,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
 
-from autolabel.errors import MachineError
+from autolabel.errors import DataError, MachineError
 
 TRANSIENT = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETDOWN, errno.EHOSTDOWN, errno.EBUSY}
@@ -199,11 +201,41 @@ def resolved(place: Location) -> Location:
     return place if isinstance(place, Remote) else place.resolve()
 
 
+def open_regular(place: Location) -> BinaryIO:
+    """Open a file that autolabel has written itself, to be read.
+
+    Raises FileNotFoundError where there is none, DataError where it is a link, a pipe, a device or a folder: those are
+    somebody else's, and reading them may never end.
+    """
+    if isinstance(place, Remote):
+        return place.open()
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        said = "is a link" if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
+        raise DataError(f"{place}: {said}", hint="put the file itself there") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DataError(f"{place}: is no regular file", hint="put the file itself there")
+    return open(handle, "rb")  # noqa: PTH123 - a handle has no path
+
+
+def read_regular(place: Location, *, most: int) -> bytes:
+    """Return the bytes of a file as ``open_regular`` opens it; DataError where it has more than ``most``."""
+    with open_regular(place) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise DataError(f"{place}: is larger than the {most:,} bytes that are read")
+    return data
+
+
 def read_part(place: Location, start: int, end: int) -> bytes:
-    """Return the bytes of a file between two places."""
+    """Return the bytes of a file of ours between two places."""
     if isinstance(place, Remote):
         return place.read_part(start, end)
-    with place.open("rb") as stream:
+    with open_regular(place) as stream:
         stream.seek(start)
         return stream.read(end - start)
 

@@ -32,7 +32,7 @@ def examples() -> list[Labels]:
         scores=[0.123456789, 1],
         labels=[1, 0],
         rounds=[2, -1],
-        masks=[Rle((4, 6), "0000"), None],
+        masks=[Rle((4, 6), "5220007"), None],
         given=[{"id": 7, "note": [1, {"x": None}]}, {}],
         asked=["puppy", None],
         sources=[("one", "two"), ()],

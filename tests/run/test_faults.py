@@ -40,6 +40,9 @@ FAILPOINTS = [
     "ledger.written",
     "ledger.synced",
     "ledger.renamed",
+    "checksum.written",
+    "checksum.synced",
+    "checksum.renamed",
     "export.synced",
     "export.swapped",
     "export.renamed",
@@ -131,7 +134,7 @@ def test_a_kill_at_any_failpoint_is_resumed_to_the_same_bytes(
         generate(plan, registry=registry)
 
     status = in_child(work)
-    once = name.split(".")[0] in ("lock", "inputs", "plan", "ledger", *SEEN)
+    once = name.split(".")[0] in ("lock", "inputs", "plan", "ledger", "checksum", *SEEN)
     assert os.WIFSIGNALED(status) or (once and count == 2), "the failpoint was never reached"
     generate(plan, registry=registry)
     assert published(tmp_path / "run") == expected

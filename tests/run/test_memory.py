@@ -106,10 +106,7 @@ def test_twenty_thousand_images_are_planned_exported_reported(registry: Registry
     rows = iter(compiled.inputs.lines)
     for shard in plan.shards:
         labels = (replace(decode(row).labels(plan.classes), instances=found) for row in islice(rows, shard.rows))
-        lines = (record.encode(row, plan.digest) + b"\n" for row in labels)
-        path = store.shard(stage, shard.index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(lines))
+        store.publish_shard(plan, stage, shard, (record.encode(row, plan.digest) for row in labels))
     write_ledger(store, plan)
     scales.writing("ledger")
     written = write_outputs(store, plan, registry=registry, watch=scales)

@@ -225,6 +225,7 @@ def print_status(status: Status) -> None:
             **{name: f"{done} rows" for name, done in status.stages.items()},
             "states": ", ".join(f"{count:,} {state}" for state, count in status.states.items())
             or "nothing labelled yet",
+            **({"damaged": damage(status.damaged)} if status.damaged else {}),
             "finished": "yes" if status.finished else "no",
             **({"not written": ", ".join(f"{name}/" for name in missing)} if missing else {}),
             **({"rate": f"{rate:.2f} rows a second"} if rate and not status.finished else {}),
@@ -234,6 +235,13 @@ def print_status(status: Status) -> None:
     )
     if status.slices:
         print_parts(status.slices)
+
+
+def damage(files: Sequence[str], most: int = 8) -> str:
+    """Name damaged files, and what mends them."""
+    more = f"\nand {len(files) - most:,} more" if len(files) > most else ""
+    advice = "\n`autolabel generate SPEC` mends them"
+    return "\n".join(map(printable, files[:most])) + more + advice
 
 
 def print_parts(parts: Sequence[Part]) -> None:

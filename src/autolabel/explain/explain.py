@@ -46,7 +46,7 @@ def explain_run(run: Location, image: str, *, registry: Registry, device: str | 
     WeightsError where the detector cannot be loaded.
     """
     store, plan = finished(run)
-    rows = labels_of(store, image)
+    rows = labels_of(store, plan, image)
     searcher = None
     if any(row.reason is None for row in rows):
         searcher = load_searcher(plan, device=device or plan.execution.workers[0], registry=registry)
@@ -57,7 +57,7 @@ def explain_rows(
     rows: Sequence[Labels], *, store: RunStore, plan: Plan, searcher: Searcher | None
 ) -> list[Explanation]:
     """Explain the rows of one image; without ``searcher`` its boxes were given, or no row has any."""
-    before = inputs_of(store, rows[0].image.id, classes=plan.classes)
+    before = inputs_of(store, plan, rows[0].image.id)
     review = read_decisions(store)
     told: list[Explanation] = []
     for row, asked in zip(rows, before, strict=True):

@@ -8,40 +8,46 @@ import msgspec
 
 from autolabel.data import inputs
 from autolabel.errors import DataError
+from autolabel.plan.model import Plan
 from autolabel.results import record
+from autolabel.results.ledger import Ledger, checked_ledger, lines_of
 from autolabel.results.store import RunStore
-from autolabel.storage import Location
 from autolabel.types import Labels
 
 SHOWN = 3
 
 
-def labels_of(store: RunStore, image: str) -> list[Labels]:
+def labels_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the labels of an image in the order of its captions.
 
     ``image`` is an id, or the end of the only one that ends so. Raises DataError, with similar names, for any other.
     """
-    lines = lines_of(store.labels, image) or lines_of(store.labels, only_ending(store, image))
-    return [record.decode(line) for line in lines]
+    labels = checked_ledger(store, plan)
+    found = rows_of(labels, image) or rows_of(labels, only_ending(store, image))
+    return [labels.read(line, number) for number, line in found]
 
 
-def inputs_of(store: RunStore, image: str, *, classes: tuple[str, ...]) -> list[Labels]:
+def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the rows of an image as they stood before any stage, in the order of its captions."""
-    rows = [inputs.decode(line).labels(classes) for line in lines_of(store.inputs, image)]
-    return sorted(rows, key=lambda row: row.caption_index)
+    start = beginning(image)
+    lines = (line for shard in plan.shards for line in store.rows(shard) if line.startswith(start))
+    return sorted((inputs.decode(line).labels(plan.classes) for line in lines), key=lambda row: row.caption_index)
 
 
-def lines_of(path: Location, image: str) -> list[bytes]:
-    """Return the lines of a file that speak of an image, whose id they all begin with."""
-    start = b'{"image":' + msgspec.json.encode(image) + b","
-    with path.open("rb") as stream:
-        return [line for line in stream if line.startswith(start)]
+def rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:
+    """Return the numbered lines of a ledger that speak of an image."""
+    start = beginning(image)
+    return [(number, line) for number, line in enumerate(lines_of(labels.path), 1) if line.startswith(start)]
+
+
+def beginning(image: str) -> bytes:
+    """Return how every line begins that speaks of an image."""
+    return b'{"image":' + msgspec.json.encode(image) + b","
 
 
 def only_ending(store: RunStore, image: str) -> str:
     """Return the only image whose id ends with a path; raises DataError where there is none, or more than one."""
-    with store.labels.open("rb") as stream:
-        names = list(dict.fromkeys(record.outline(line).image for line in stream))
+    names = list(dict.fromkeys(record.outline(line).image for line in lines_of(store.labels)))
     found = [name for name in names if name.endswith("/" + image)]
     if len(found) == 1:
         return found[0]

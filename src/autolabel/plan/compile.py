@@ -98,7 +98,9 @@ def compile_around(spec: Spec, there: Plan, *, registry: Registry, limit: int | 
     passes = [stage.most_passes for stage in there.stages]
     return replace(
         plan,
+        version=there.version,
         digest=there.digest,
+        extends=there.extends,
         inputs=there.inputs,
         images=there.images,
         rows=there.rows,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -11,11 +14,18 @@ import msgspec
 from autolabel.detectors import Tiles, Vote
 from autolabel.errors import DataError
 from autolabel.safe_names import fault_of
-from autolabel.storage import Location
+from autolabel.storage import Location, read_regular
 from autolabel.types import Round
 from autolabel.types.ontology import Terms
 
-VERSION = 1
+VERSION = 2
+PROVEN = 2
+"""The first version whose files all carry what proves them whole."""
+DAMAGED = "start over with --fresh, or restore it from a copy"
+MOST_BYTES = 1 << 30
+"""Of a plan: one of 100 million images has a tenth of that."""
+STAGE = re.compile(r"\d+-[A-Za-z0-9_][A-Za-z0-9_.-]*")
+log = logging.getLogger(__name__)
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +81,8 @@ class Shard(msgspec.Struct, frozen=True, array_like=True):
     rows: int
     offset: int
     bytes: int
+    sha256: str = ""
+    """Of those bytes; empty in a plan that was written before there was one."""
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +166,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What detectors are asked on behalf of a class; a class that is not in it is asked by its name."""
     forecast: Forecast | None = None
     """Only in what ``autolabel plan`` prints, where candidates are kept: it needs the images' bytes."""
+    extends: tuple[str, ...] = ()
+    """Digests of the plans whose shards this one has taken over, latest first."""
+    sha256: str = ""
+    """Of the canonical JSON of all else (keys sorted, no spaces); only in the file, where it is checked."""
 
     @property
     def masks(self) -> bool:
@@ -170,23 +186,51 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(plan: Plan) -> bytes:
-    """Return the plan as indented JSON with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
+    """Return the plan as indented JSON with a final newline, and the sum that proves it whole."""
+    sealed = msgspec.structs.replace(plan, sha256=sum_of(plain(plan)))
+    return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
+
+
+def sum_of(plan: dict[str, Any]) -> str:
+    """Return the sum of a plan's JSON."""
+    return digest({name: value for name, value in plan.items() if name != "sha256"})
 
 
 def decode(text: bytes, *, file: str) -> Plan:
-    """Read a plan back; raises DataError where it is none, or of another version."""
+    """Read a plan back; raises DataError where it is none, of another version, or not as it was written."""
     try:
-        return msgspec.json.decode(text, type=Plan)
-    except msgspec.DecodeError as error:
-        raise DataError(
-            f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint="start over with --fresh"
-        ) from error
+        plan, raw = msgspec.json.decode(text, type=Plan), msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint=DAMAGED) from error
+    if plan.sha256 or plan.version >= PROVEN:
+        if sum_of(raw) != plan.sha256:
+            raise DataError(f"{file}: is damaged: its SHA-256 is not the one that it was written with", hint=DAMAGED)
+    else:
+        log.warning("%s: written by an older autolabel, without checksums: damage in this run cannot be told", file)
+    for fault in faults_of(plan):
+        raise DataError(f"{file}: {fault}", hint=DAMAGED)
+    return msgspec.structs.replace(plan, sha256="")
+
+
+def faults_of(plan: Plan) -> Iterator[str]:
+    """Yield what no plan that was compiled says; names in a plan become names of files."""
+    if not plan.stages:
+        yield "names no stage"
+    for index, stage in enumerate(plan.stages):
+        if stage.index != index or not STAGE.fullmatch(stage.name):
+            yield f"stage {index} is called {stage.name!r}"
+    end = 0
+    for index, shard in enumerate(plan.shards):
+        if shard.index != index or shard.offset != end or shard.rows < 1 or shard.bytes < shard.rows:
+            yield f"shard {index} is out of place"
+        end = shard.offset + shard.bytes
+    if sum(shard.rows for shard in plan.shards) != plan.rows:
+        yield f"its shards do not hold its {plan.rows:,} rows"
 
 
 def read(path: Location) -> Plan:
     """Read a plan file."""
-    return decode(path.read_bytes(), file=str(path))
+    return decode(read_regular(path, most=MOST_BYTES), file=str(path))
 
 
 def digest(value: Any) -> str:

@@ -39,11 +39,17 @@ def cut(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -
 
     def shards() -> Iterator[Shard]:
         for index, group in enumerate(images_together(sort_lines(map(encode, rows), key=place), shard_size)):
-            start, end = spool.extend(group)
-            yield Shard(index, len(group), start, end - start)
+            yield shard_of(index, group, spool)
 
     spool = Spool()
     return Cut(spool, tuple(shards()))
+
+
+def shard_of(index: int, lines: list[bytes], spool: Spool) -> Shard:
+    """Add the lines of a shard to a spool and return where they lie there, with what proves them whole."""
+    start, end = spool.extend(lines)
+    sha256 = hashlib.sha256(b"\n".join([*lines, b""])).hexdigest()
+    return Shard(index, len(lines), start, end - start, sha256)
 
 
 def images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[bytes]]:
@@ -62,8 +68,7 @@ def lay(lines: Iterable[bytes], counts: Iterable[int]) -> Cut:
     """Put lines into shards of so many rows each."""
     source, spool, shards = iter(lines), Spool(), []
     for index, count in enumerate(counts):
-        start, end = spool.extend(islice(source, count))
-        shards.append(Shard(index, count, start, end - start))
+        shards.append(shard_of(index, list(islice(source, count)), spool))
     return Cut(spool, tuple(shards))
 
 

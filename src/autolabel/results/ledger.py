@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
-from autolabel.errors import DataError
+from autolabel.errors import DataError, Problem
 from autolabel.external_sort import sort_lines
-from autolabel.plan.model import Plan
-from autolabel.results import record
+from autolabel.plan.model import PROVEN, Plan
+from autolabel.results import checksum, record
 from autolabel.results.store import RunStore, publish
-from autolabel.storage import Location, at
+from autolabel.storage import Location, at, open_regular, resolved
 from autolabel.types import Labels
+
+MOST_BYTES = 1 << 28
+"""Of one line: half a million objects, with masks."""
+WRITE_AGAIN = "`autolabel merge RUN` writes it again from the shards"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The labels of a run, read one by one; may be walked more than once."""
+    """The labels of a run, read one by one; may be walked more than once.
+
+    Raises DataError, with file and line, at a line that no run would write.
+    """
 
     path: Location
     keep: Callable[[Labels], bool] | None = None
@@ -24,35 +34,99 @@ class Ledger:
     change: Callable[[Labels], Labels] | None = None
     place_of: Callable[[str], str] | None = None
     """Tells where the image of an id lies; a ledger does not."""
+    classes: frozenset[str] | None = None
+    """The classes of the run, which every phrase is one of; None where they are not known."""
 
     def __iter__(self) -> Iterator[Labels]:
-        try:
-            with self.path.open("rb") as stream:
-                for line in stream:
-                    labels = self.read(line)
-                    if self.keep is None or self.keep(labels):
-                        yield labels if self.change is None else self.change(labels)
-        except FileNotFoundError:
-            raise DataError(f"{self.path}: no labels here", hint="run `autolabel generate` first") from None
+        for number, line in enumerate(lines_of(self.path), 1):
+            labels = self.read(line, number)
+            if self.keep is None or self.keep(labels):
+                yield labels if self.change is None else self.change(labels)
 
-    def read(self, line: bytes) -> Labels:
+    def read(self, line: bytes, number: int) -> Labels:
         """Read one line."""
-        labels = record.decode(line)
+        try:
+            labels = record.decode(line)
+            if self.classes is not None and not self.classes.issuperset(labels.prompt.phrases):
+                unknown = next(phrase for phrase in labels.prompt.phrases if phrase not in self.classes)
+                raise record.RowError(f"/phrases: {unknown!r} is no class of this run")
+        except record.RowError as error:
+            problem = Problem(file=str(self.path), line=number, column=1, message=str(error), hint=WRITE_AGAIN)
+            raise DataError(problem) from None
         if self.place_of is None or labels.reason is not None:
             return labels
         return replace(labels, image=replace(labels.image, path=self.place_of(labels.image.id)))
 
 
+def lines_of(path: Location) -> Iterator[bytes]:
+    """Yield the lines of a ledger with their newlines; raises DataError where it is none."""
+    try:
+        with open_regular(path) as stream:
+            while line := stream.readline(MOST_BYTES):
+                if len(line) == MOST_BYTES:
+                    raise DataError(f"{path}: a line is longer than {MOST_BYTES:,} bytes")
+                yield line
+    except FileNotFoundError:
+        raise DataError(f"{path}: no labels here", hint="run `autolabel generate` first") from None
+
+
 def read_labels(run: str | Location) -> Ledger:
-    """Return the labels of a results directory, or of a ``labels.jsonl``."""
-    path = at(run)
-    return Ledger(RunStore(path).labels if path.is_dir() else path)
+    """Return the labels of a results directory, or of a ``labels.jsonl``.
+
+    Raises DataError where they are not what was written.
+    """
+    place = at(run)
+    if not place.is_dir():
+        path = resolved(place)
+        check(path, proven=False)
+        return Ledger(path)
+    store = RunStore(place)
+    plan = store.read_plan()
+    check(store.labels, proven=plan is not None and plan.version >= PROVEN)
+    return Ledger(store.labels) if plan is None else ledger_of(store, plan)
+
+
+def checked_ledger(store: RunStore, plan: Plan, **how: Any) -> Ledger:
+    """Return the labels of a finished run; raises DataError where they are not what was written."""
+    check(store.labels, proven=plan.version >= PROVEN)
+    return ledger_of(store, plan, **how)
+
+
+def ledger_of(store: RunStore, plan: Plan, **how: Any) -> Ledger:
+    """Return the labels of a finished run, which have just been written, or checked."""
+    return Ledger(store.labels, classes=frozenset(plan.classes), **how)
+
+
+def check(path: Location, *, proven: bool) -> None:
+    """Raise DataError unless a ledger has the SHA-256 beside it; there must be one where it is ``proven``."""
+    if fault := fault_of(path, proven=proven):
+        raise DataError(f"{path}: is damaged: {fault}", hint=WRITE_AGAIN)
+
+
+def fault_of(path: Location, *, proven: bool) -> str:
+    """Return what is wrong with a ledger as a file; empty where nothing is, or where there is no ledger."""
+    wanted = checksum.stated(path)
+    if not wanted:
+        return f"there is no {checksum.beside(path).name} beside it" if proven else ""
+    try:
+        return "" if checksum.of(path) == wanted else f"its SHA-256 is not that of {checksum.beside(path).name}"
+    except FileNotFoundError:
+        return ""
+
+
+def mend(store: RunStore, plan: Plan) -> None:
+    """Write a damaged ledger again from the shards; the lock is held. DataError where those are not whole either."""
+    if fault := fault_of(store.labels, proven=plan.version >= PROVEN):
+        log.warning("%s: is damaged: %s; it is written again from the shards", store.labels, fault)
+        write_ledger(store, plan)
 
 
 def write_ledger(store: RunStore, plan: Plan) -> None:
-    """Merge the last stage's shards into the ledger, in memory that does not grow with it."""
-    lines = (line for shard in plan.shards for line in store.lines(plan.stages[-1], shard.index))
-    publish(store.labels, (line + b"\n" for line in sort_lines(lines, key=order)), name="ledger")
+    """Merge the last stage's shards into the ledger, in memory that does not grow with it; then its SHA-256."""
+    rows = sort_lines(store.all_lines(plan, plan.stages[-1]), key=order)
+    summed = checksum.Sum()
+    publish(store.labels, summed.over(row + b"\n" for row in rows), name="ledger")
+    publish(checksum.beside(store.labels), [summed.line(store.labels.name)], name="checksum")
 
 
 def order(line: bytes) -> tuple[str, int]:

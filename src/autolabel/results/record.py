@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle
+from autolabel.types import GIVEN, Image, Instances, Labels, Prompt, Reason, Rle, Size
+from autolabel.types.labels import State
+from autolabel.types.runs import explain, totals
 
 BOX_DECIMALS = 3
 SCORE_DECIMALS = 6
+T = TypeVar("T")
+
+
+FARTHEST = 1e9
+"""Pixels from the origin within which a box lies."""
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Side = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Coordinate = Annotated[float, msgspec.Meta(ge=-FARTHEST, le=FARTHEST)]
+Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
+FoundIn = Annotated[int, msgspec.Meta(ge=-1, le=32767)]
+
+
+class RowError(Exception):
+    """A line is no row of labels; the message says why."""
 
 
 class Segmentation(msgspec.Struct, frozen=True):
     """A mask of the whole image as COCO's compressed RLE."""
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     counts: str
 
 
@@ -28,11 +45,11 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     support it, where several were asked.
     """
 
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
     phrase: str
-    label: int
-    score: float
-    round: int
+    label: Count
+    score: Score
+    round: FoundIn
     segmentation: Segmentation | None = None
     given: dict[str, Any] | None = None
     asked: str | None = None
@@ -50,10 +67,10 @@ class Row(msgspec.Struct, frozen=True):
     """One line of ``labels.jsonl``: the outcome of an image, or of one caption of it."""
 
     image: str
-    caption_index: int
-    width: int
-    height: int
-    state: str
+    caption_index: Count
+    width: Side
+    height: Side
+    state: State
     reason: Failure | None
     phrases: tuple[str, ...]
     caption: str | None
@@ -67,7 +84,7 @@ class Outline(msgspec.Struct, frozen=True):
 
     image: str
     caption_index: int
-    state: str
+    state: State
 
 
 _encoder = msgspec.json.Encoder()
@@ -97,7 +114,7 @@ def encode(labels: Labels, plan: str) -> bytes:
 
 def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     """Write objects out one by one."""
-    boxes = np.round(found.boxes.astype(np.float64), BOX_DECIMALS).tolist()
+    boxes = rounded(found.boxes).tolist()
     scores = np.round(found.scores.astype(np.float64), SCORE_DECIMALS).tolist()
     masks = found.masks or (None,) * len(found)
     given = found.given or (None,) * len(found)
@@ -121,14 +138,29 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     ]
 
 
+def rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return (N, 4) boxes with 3 decimals; one that has an area keeps one."""
+    out = np.asarray(np.round(boxes.astype(np.float64), BOX_DECIMALS), np.float64)
+    lost = (out[:, 2:] <= out[:, :2]) & (boxes[:, 2:] > boxes[:, :2])
+    if lost.any():
+        step = 10.0**-BOX_DECIMALS
+        out[:, 2:][lost] = np.round(out[:, :2][lost] + step, BOX_DECIMALS)
+    return out
+
+
 def outline(line: bytes) -> Outline:
-    """Read who a line speaks of, and the state."""
-    return _outlines.decode(line)
+    """Read who a line speaks of, and the state; raises RowError where it says neither."""
+    return _read(_outlines, line)
 
 
 def decode(line: bytes, path: str = "") -> Labels:
-    """Read labels back; ``path`` is where the image lies, which a line does not say."""
-    row = _rows.decode(line)
+    """Read labels back; ``path`` is where the image lies, which a line does not say.
+
+    Raises RowError for a line that no run would write: see ``faults``.
+    """
+    row = _read(_rows, line)
+    if fault := next(faults(row), ""):
+        raise RowError(fault)
     return Labels(
         image=Image(id=row.image, path=path, size=(row.height, row.width)),
         caption_index=row.caption_index,
@@ -137,6 +169,48 @@ def decode(line: bytes, path: str = "") -> Labels:
         reason=Reason(code=row.reason.code, message=row.reason.message) if row.reason else None,
         notes=row.notes,
     )
+
+
+def _read(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RowError(f"no row of labels: {error}") from None
+
+
+def faults(row: Row) -> Iterator[str]:
+    """Yield what is wrong with a row whose fields have the right types.
+
+    Doubled phrases, a state that its objects deny, a label that is no index of its phrase, a box without area (a given
+    one may have none), a mask that is none of the image.
+    """
+    if len(set(row.phrases)) != len(row.phrases):
+        yield "a phrase is there twice"
+    state = "failed" if row.reason else "labelled" if row.instances else "empty"
+    if row.state != state or (row.reason and row.instances):
+        yield f"says {row.state!r}, and its reason and objects say {state!r}"
+    masks = []
+    for number, item in enumerate(row.instances):
+        if item.label >= len(row.phrases) or row.phrases[item.label] != item.phrase:
+            yield f"/instances/{number}: label {item.label} is not the place of {item.phrase!r} in its phrases"
+        x1, y1, x2, y2 = item.bbox
+        if not (x1 < x2 and y1 < y2) and not (item.round == GIVEN and x1 <= x2 and y1 <= y2):
+            yield f"/instances/{number}/bbox: wanted x1 < x2 and y1 < y2, found {list(item.bbox)}"
+        if item.segmentation is not None:
+            masks.append((number, item.segmentation))
+    yield from mask_faults(masks, (row.height, row.width))
+
+
+def mask_faults(masks: Sequence[tuple[int, Segmentation]], size: Size) -> Iterator[str]:
+    """Yield what is wrong with the masks of an image of a size; decodes none."""
+    if not masks:
+        return
+    sums = totals([mask.counts for _, mask in masks]).tolist()
+    for (number, mask), total in zip(masks, sums, strict=True):
+        if mask.size != size:
+            yield f"/instances/{number}/segmentation: a mask of {list(mask.size)} in an image of {list(size)}"
+        elif total != size[0] * size[1]:
+            yield f"/instances/{number}/segmentation: {explain(mask.counts, size)}"
 
 
 def objects(written: Sequence[Instance]) -> Instances:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from autolabel.data.split import split_of
 from autolabel.plan.model import Plan
 from autolabel.results import review as reviews
-from autolabel.results.ledger import Ledger
+from autolabel.results.ledger import Ledger, checked_ledger, ledger_of
 from autolabel.results.review import Review
 from autolabel.results.store import RunStore, finished
 from autolabel.spec.thresholds import read_thresholds
@@ -27,14 +27,17 @@ def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
     review = read_decisions(store)
     change = partial(handed_out, output=plan.output, review=review)
     for split, belongs_to in splits(plan.output.get("split")):
-        yield split, Ledger(store.labels, keep=partial(kept, belongs_to, review), change=change, place_of=plan.place_of)
+        yield (
+            split,
+            ledger_of(store, plan, keep=partial(kept, belongs_to, review), change=change, place_of=plan.place_of),
+        )
 
 
 def sure_labels(run: Location, thresholds: Path) -> Ledger:
     """Return the labels of a finished run that reach the thresholds of a file."""
     store, plan = finished(run)
     least = read_thresholds(thresholds, classes=plan.classes)
-    return Ledger(store.labels, change=partial(sure, thresholds=least, review=None))
+    return checked_ledger(store, plan, change=partial(sure, thresholds=least, review=None))
 
 
 def read_decisions(store: RunStore) -> Review | None:

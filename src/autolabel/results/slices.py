@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from autolabel.errors import BusyError, DataError, SpecError
-from autolabel.plan.model import Plan, Shard
+from autolabel.errors import BusyError, DataError, Problem, SpecError
+from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.results.lock import holder, taken
 from autolabel.results.store import LOCK, RunStore
 from autolabel.storage import entries
@@ -114,9 +114,11 @@ def cut_last(store: RunStore) -> Sequence[Slice]:
 
 
 def check_complete(store: RunStore, plan: Plan) -> None:
-    """Raise DataError, naming them, where shards are missing."""
-    missing = store.missing(plan, plan.stages[-1])
+    """Raise DataError, naming them, where shards are missing or damaged."""
+    stage = plan.stages[-1]
+    missing = store.missing(plan, stage)
     if not missing:
+        check_whole(store, plan, stage)
         return
     counts = {part.count for part in seen(store)}
     hint = "`autolabel generate SPEC` labels what is missing"
@@ -128,3 +130,16 @@ def check_complete(store: RunStore, plan: Plan) -> None:
         hint = f"`autolabel generate SPEC --shard {min(parts)}` labels what is missing of the first"
     told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     raise DataError(f"{store.root}: {len(missing)} of {len(plan.shards)} shards are missing: {told}", hint=hint)
+
+
+def check_whole(store: RunStore, plan: Plan, stage: Stage) -> None:
+    """Raise DataError, naming them, where shards of a stage are not what was written."""
+    damaged = store.damaged(plan, stage, plan.shards)
+    problems = [
+        Problem(file=str(store.shard(stage, index)), message=f"is damaged: {fault}")
+        for index, fault in list(damaged.items())[:SHOWN]
+    ]
+    if problems:
+        hint = "`autolabel generate SPEC` labels them again"
+        told = f"{len(damaged)} of {len(plan.shards)} shards are damaged"
+        raise DataError([*problems, Problem(file=str(store.root), message=told, hint=hint)])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from autolabel.errors import DataError
-from autolabel.plan.model import Plan
+from autolabel.plan.model import PROVEN, Plan, Shard, Stage
 from autolabel.results import record
+from autolabel.results.ledger import fault_of
 from autolabel.results.lock import Holder, holder, taken
+from autolabel.results.shard_file import DamageError
 from autolabel.results.slices import Slice, cut_last
-from autolabel.results.store import LOCK, RunStore
+from autolabel.results.store import LABELS, LOCK, STAGES, RunStore
 from autolabel.results.written import planned, standing
 from autolabel.storage import Location
 
@@ -40,6 +43,8 @@ class Status:
     rows: int
     stages: dict[str, str]
     """Rows labelled of all, by stage."""
+    damaged: tuple[str, ...]
+    """Files that are not what was written, each with what is wrong; their shards do not count as labelled."""
     states: dict[str, int]
     finished: bool
     """Whether every row is labelled and everything that the plan asks for is written."""
@@ -66,36 +71,59 @@ def read_status(run: Location) -> Status:
     if plan is None:
         raise DataError(f"{run}: no plan.json here", hint="name the results_dir of a run that has started")
     stages, states, left = {}, Counter[str](), 0
+    damaged: list[str] = []
     published: dict[str, set[int]] = {}
     seconds: list[float | None] = []
     rate = None
     for stage in plan.stages:
         there = store.published(stage)
-        done = [shard for shard in plan.shards if store.shard(stage, shard.index).name in there]
+        done, lines = whole_shards(store, plan, stage, there, damaged)
         published[stage.name] = {shard.index for shard in done}
         stages[stage.name] = f"{sum(shard.rows for shard in done):,} of {plan.rows:,}"
         todo = plan.rows - sum(shard.rows for shard in done)
         left += todo
         if done:
-            states = Counter(record.outline(line).state for shard in done for line in store.lines(stage, shard.index))
+            states = lines
             times = [(there[store.shard(stage, shard.index).name].modified, shard.rows) for shard in done]
             rate = speed(times, since=begun(store))
         if todo:
             seconds.append(todo / rate if rate else None)
     outputs = standing(store, plan)
+    try:
+        store.check_inputs(plan)
+    except DataError as error:
+        damaged.append(error.message.removeprefix(f"{store.root}/"))
     finished = store.labels.exists() and not left and all(outputs[name] for name in planned(plan))
+    if finished and (fault := fault_of(store.labels, proven=plan.version >= PROVEN)):
+        damaged.append(f"{LABELS}: {fault}")
     return Status(
         digest=plan.digest,
         rows=plan.rows,
         stages=stages,
         states=dict(sorted(states.items())),
-        finished=finished,
+        damaged=tuple(damaged),
+        finished=finished and not damaged,
         outputs=outputs,
         running=holder(store.root / LOCK),
         slices=() if finished else tuple(part_of(store, plan, part, published) for part in cut_last(store)),
         rows_per_second=rate,
         seconds_left=None if None in seconds else sum(filter(None, seconds)),
     )
+
+
+def whole_shards(
+    store: RunStore, plan: Plan, stage: Stage, there: Container[str], damaged: list[str]
+) -> tuple[list[Shard], Counter[str]]:
+    """Return the shards of a stage that are there and whole, with the states of their rows; note those damaged."""
+    shards = [shard for shard in plan.shards if store.shard(stage, shard.index).name in there]
+    done, states = [], Counter[str]()
+    for shard, outcome in store.checked(plan, stage, shards):
+        if isinstance(outcome, DamageError):
+            damaged.append(f"{STAGES}/{stage.name}/{store.shard(stage, shard.index).name}: {outcome}")
+        else:
+            done.append(shard)
+            states.update(record.outline(line).state for line in outcome)
+    return done, states
 
 
 def part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[int]]) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -12,12 +13,15 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
+from autolabel.data.prefetch import prefetch
 from autolabel.errors import DataError
 from autolabel.plan import model
 from autolabel.plan.model import Plan, Shard, Stage
+from autolabel.results import shard_file
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import hold, lease, writing
-from autolabel.storage import Entry, Location, Remote, at, entries, read_part
+from autolabel.results.shard_file import DamageError
+from autolabel.storage import Entry, Location, Remote, at, entries, read_part, read_regular
 
 PLAN = "plan.json"
 INPUTS = "inputs.jsonl"
@@ -27,6 +31,11 @@ REVIEW = "review.json"
 LOCK = ".lock"
 TEMPORARY = ".autolabel-tmp"
 SHARDS = "shard-*.jsonl"
+MOST_BYTES = 1 << 30
+"""Of a shard's file."""
+READERS = 8
+"""Shards that are read at a time: at a URL each is a request."""
+PLAN_AGAIN = "`autolabel generate SPEC`, without --planned, lists the images and writes it again"
 OURS = b'"autolabel"'
 """What stands in every plan of ours, of whatever version."""
 
@@ -61,14 +70,51 @@ class RunStore:
         """Return where a stage's shard is published."""
         return self.root / STAGES / stage.name / f"shard-{index:06d}.jsonl"
 
-    def lines(self, stage: Stage, index: int) -> list[bytes]:
-        """Return the lines of a stage's published shard."""
-        return self.shard(stage, index).read_bytes().splitlines()
+    def lines(self, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
+        """Return the rows of a stage's published shard; raises DamageError unless they are whole, and its own."""
+        try:
+            data = read_regular(self.shard(stage, shard.index), most=MOST_BYTES)
+        except FileNotFoundError:
+            raise DamageError("it is gone") from None
+        except DataError as error:
+            raise DamageError(error.message) from None
+        return shard_file.read(data, plan=plan, stage=stage, shard=shard)
+
+    def all_lines(self, plan: Plan, stage: Stage) -> Iterator[bytes]:
+        """Yield the rows of all shards of a stage, several read at a time; DataError, naming it, at a damaged one."""
+        for shard, outcome in self.checked(plan, stage, plan.shards):
+            if isinstance(outcome, DamageError):
+                name = self.shard(stage, shard.index)
+                raise DataError(f"{name}: is damaged: {outcome}", hint="`autolabel generate SPEC` labels it again")
+            yield from outcome
+
+    def publish_shard(self, plan: Plan, stage: Stage, shard: Shard, rows: Iterable[bytes]) -> None:
+        """Publish a shard's rows, which come without newlines, with what proves them whole."""
+        lines = shard_file.written(rows, plan=plan.digest, stage=stage, shard=shard.index)
+        publish(self.shard(stage, shard.index), lines, name="shard")
 
     def missing(self, plan: Plan, stage: Stage) -> list[Shard]:
-        """Return the shards that a stage still has to label: what has no file."""
+        """Return the shards of a stage that have no file."""
         there = self.published(stage).keys()
         return [shard for shard in plan.shards if self.shard(stage, shard.index).name not in there]
+
+    def damaged(self, plan: Plan, stage: Stage, shards: Iterable[Shard]) -> dict[int, str]:
+        """Return which of some published shards are not what was written, each with what is wrong; reads them all."""
+        outcomes = self.checked(plan, stage, shards)
+        return {shard.index: str(outcome) for shard, outcome in outcomes if isinstance(outcome, DamageError)}
+
+    def checked(
+        self, plan: Plan, stage: Stage, shards: Iterable[Shard]
+    ) -> Iterator[tuple[Shard, list[bytes] | DamageError]]:
+        """Yield shards with their rows, or with what is wrong with them."""
+
+        def one(shard: Shard) -> tuple[Shard, list[bytes] | DamageError]:
+            try:
+                return shard, self.lines(plan, stage, shard)
+            except DamageError as error:
+                return shard, error
+
+        yield from prefetch(one, shards, threads=READERS, ahead=2 * READERS)
 
     def published(self, stage: Stage) -> dict[str, Entry]:
         """Return the files of a stage's folder by name."""
@@ -80,8 +126,22 @@ class RunStore:
         return model.read(path) if path.exists() else None
 
     def rows(self, shard: Shard) -> list[bytes]:
-        """Return the input lines of a shard."""
-        return read_part(self.inputs, shard.offset, shard.offset + shard.bytes).splitlines()
+        """Return the input lines of a shard; raises DataError where they are not what was planned."""
+        try:
+            data = read_part(self.inputs, shard.offset, shard.offset + shard.bytes)
+        except FileNotFoundError:
+            raise DataError(f"{self.inputs}: is gone", hint=PLAN_AGAIN) from None
+        rows = data.splitlines()
+        whole = len(rows) == shard.rows and len(data) == shard.bytes
+        if not whole or (shard.sha256 and hashlib.sha256(data).hexdigest() != shard.sha256):
+            told = f"{self.inputs}: is damaged: the rows of shard {shard.index} are not those that were planned"
+            raise DataError(told, hint=PLAN_AGAIN)
+        return rows
+
+    def check_inputs(self, plan: Plan) -> None:
+        """Raise DataError unless the rows of every shard are what was planned; reads them once, from start to end."""
+        for shard in plan.shards:
+            self.rows(shard)
 
     @contextmanager
     def lock(self, name: str = LOCK) -> Iterator[None]:
@@ -133,7 +193,7 @@ def finished(run: Location) -> tuple[RunStore, Plan]:
     """Return the store and the plan of a finished run; raises DataError where ``run`` is none."""
     store = RunStore(run)
     plan = store.read_plan()
-    if plan is None or not store.labels.exists():
+    if plan is None or not there(store.labels):
         raise DataError(f"{run}: not a finished run", hint="run `autolabel generate` first")
     return store, plan
 

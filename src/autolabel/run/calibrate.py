@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from autolabel.evaluate.calibration import Calibration, calibrate
-from autolabel.results.ledger import Ledger
+from autolabel.results.ledger import checked_ledger
 from autolabel.results.select import changed
 from autolabel.results.store import finished, publish
 from autolabel.storage import Location, resolved
@@ -22,7 +22,7 @@ def calibrate_run(
     """
     store, plan = finished(run)
     limits = {"filter": plan.output.get("filter")}
-    labels = Ledger(store.labels, change=partial(changed, output=limits, review=None))
+    labels = checked_ledger(store, plan, change=partial(changed, output=limits, review=None))
     result = calibrate(labels, truth, classes=plan.classes, precision=precision, confidence=confidence, iou=iou)
     title = f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {truth.name}"
     publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from autolabel.errors import DataError, Problem, SpecError
 from autolabel.plan.model import Choice, Plan, Stage
 from autolabel.registry import Registry
+from autolabel.results.ledger import mend
 from autolabel.results.select import selections
 from autolabel.results.store import RunStore, finished, publish_folder
 from autolabel.results.written import Output, note
@@ -94,6 +95,7 @@ def export_run(
         raise SpecError(wrong_parameters(error, name, sorted(entry.strategy.Params.model_fields))) from None
     choice = Choice(type=name, package=entry.package, version=entry.version, params=checked.model_dump(mode="json"))
     with store.lock():
+        mend(store, plan)
         return export(plan, choice, store=store, registry=registry, thresholds=stated)
 
 

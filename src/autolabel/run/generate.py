@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -18,9 +19,9 @@ from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Execution, Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
-from autolabel.results.ledger import Ledger, write_ledger
+from autolabel.results.ledger import ledger_of, write_ledger
 from autolabel.results.slices import Slice, alone, check_complete, entered
-from autolabel.results.store import RunStore, publish
+from autolabel.results.store import RunStore
 from autolabel.results.summary import Summary, summarise
 from autolabel.results.written import mark_stale
 from autolabel.run.outputs import write_outputs
@@ -28,6 +29,8 @@ from autolabel.run.prepare import refuse_foreign, settle
 from autolabel.run.worker import Once, StartStage, Watch, done
 from autolabel.storage import Location
 from autolabel.types import Instances, Reason
+
+log = logging.getLogger(__name__)
 
 
 def generate(
@@ -97,6 +100,7 @@ def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> t
     if plan is None:
         raise DataError(f"{run}: no plan.json here", hint="run `autolabel generate SPEC --shard i/n` first")
     with alone(store):
+        store.check_inputs(plan)
         check_complete(store, plan)
         return finish(store, plan, registry=registry, watch=watch or Watch()), plan
 
@@ -108,13 +112,12 @@ def finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> 
     write_ledger(store, plan)
     written = [str(store.labels), *map(str, write_outputs(store, plan, registry=registry, watch=watch))]
     max_failures = plan.execution.max_failures
-    return summarise(Ledger(store.labels), results_dir=str(store.root), max_failures=max_failures, written=written)
+    return summarise(ledger_of(store, plan), results_dir=str(store.root), max_failures=max_failures, written=written)
 
 
 def run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard], *, watch: Watch) -> None:
-    """Label those shards of a stage that have no file."""
-    mine = {shard.index for shard in shards}
-    missing = [shard for shard in store.missing(plan, stage) if shard.index in mine]
+    """Label those shards of a stage that have no file, or a damaged one."""
+    missing = unlabelled(store, plan, stage, shards)
     rows, left = (sum(shard.rows for shard in some) for some in (shards, missing))
     watch.stage_started(plan, stage, rows=rows, left=left)
     tell = Once(watch.row)
@@ -123,6 +126,16 @@ def run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard]
         if isinstance(crash, Crash):
             isolate(store, plan, stage, plan.shards[index], tell=tell)
     watch.stage_finished(stage)
+
+
+def unlabelled(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard]) -> list[Shard]:
+    """Return which of some shards have no file, or one that is not what was written: that is said of each."""
+    mine = {shard.index for shard in shards}
+    todo = {shard.index for shard in store.missing(plan, stage)} & mine
+    for index, fault in store.damaged(plan, stage, [shard for shard in shards if shard.index not in todo]).items():
+        log.warning("%s: is damaged: %s; it is labelled again", store.shard(stage, index), fault)
+        todo.add(index)
+    return [shard for shard in shards if shard.index in todo]
 
 
 def run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, tell: Once) -> list[tuple[Any, Any]]:
@@ -153,5 +166,5 @@ def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, tell: On
             failed = replace(labels, instances=Instances.empty(), reason=reason)
             tell(done(failed, shard=shard.index, row=row))
             outcome = record.encode(failed, plan.digest)
-        lines.append(outcome + b"\n")
-    publish(store.shard(stage, shard.index), lines, name="shard")
+        lines.append(outcome)
+    store.publish_shard(plan, stage, shard, lines)

@@ -9,7 +9,7 @@ from autolabel.errors import DataError, PluginError
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results import review as reviews
-from autolabel.results.ledger import Ledger
+from autolabel.results.ledger import Ledger, ledger_of, mend
 from autolabel.results.review import Review
 from autolabel.results.select import read_decisions, sure
 from autolabel.results.store import RunStore, finished, publish, publish_folder
@@ -65,7 +65,7 @@ def located(store: RunStore, plan: Plan) -> Ledger:
     """Return the labels that score enough, with the places of their images."""
     thresholds = plan.output.get("thresholds")
     change = partial(sure, thresholds=thresholds, review=read_decisions(store)) if thresholds else None
-    return Ledger(store.labels, change=change, place_of=plan.place_of)
+    return ledger_of(store, plan, change=change, place_of=plan.place_of)
 
 
 def draw(store: RunStore, plan: Plan) -> Location:
@@ -95,6 +95,7 @@ def report_run(run: Location, *, truth: Location | None = None) -> Location:
     """Write, or write again, a finished run's report, compared with the COCO file ``truth`` where one is given."""
     store, plan = finished(run)
     with store.lock():
+        mend(store, plan)
         return report(store, plan, truth=truth)
 
 
@@ -103,6 +104,7 @@ def review_run(run: Location, review: Location, *, registry: Registry) -> Review
     store, plan = finished(run)
     new = reviews.read_review(review)
     with store.lock():
+        mend(store, plan)
         merged = reviews.merge(read_decisions(store) or Review(plan=plan.digest), new)
         publish(store.review, [reviews.encode(merged)], name="review")
         mark_stale(store, plan)

@@ -34,6 +34,7 @@ def settle(store: RunStore, compiled: Compiled | Plan, *, fresh: bool, extend: b
         store.sweep()
     if isinstance(compiled, Plan):
         check_same(store, compiled)
+        store.check_inputs(compiled)
         publish(store.root / PLAN, [model.encode(compiled)], name="plan")
         return compiled
     there = None if fresh else store.read_plan()
@@ -84,13 +85,12 @@ def check_same(store: RunStore, plan: Plan) -> None:
 def adopt(store: RunStore, there: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Cut]:
     """Return the new plan in the shards of the old one, rows that were added since in shards of their own."""
     new = compiled.plan
-    if there.digest == new.digest and there.shards == new.shards:
+    if there.digest == new.digest and rows_each(there) == rows_each(new):
         return new, compiled.inputs
     if there.results != new.results:
         refuse(store, there, new)
     rows = {(row.image, row.caption_index): row for row in map(decode, compiled.inputs.lines)}
-    with store.inputs.open("rb") as stream:  # an extension that was cut short may have left more rows than the plan's
-        old = [decode(line) for line, _ in zip(stream, range(there.rows), strict=False)]
+    old = [decode(line) for shard in there.shards for line in store.rows(shard)]
     kept = [rows.pop((row.image, row.caption_index), None) for row in old]
     changed = [row for row, now in zip(old, kept, strict=True) if now is None or identity(now) != identity(row)]
     if changed:
@@ -100,13 +100,20 @@ def adopt(store: RunStore, there: Plan, compiled: Compiled, *, extend: bool) -> 
     return arranged(compiled, there, [row for row in kept if row is not None], list(rows.values()))
 
 
+def rows_each(plan: Plan) -> list[int]:
+    """Return how many rows each shard has; where the images lie may have changed the rest."""
+    return [shard.rows for shard in plan.shards]
+
+
 def arranged(compiled: Compiled, there: Plan, kept: list[Input], added: list[Input]) -> tuple[Plan, Cut]:
     """Lay the rows that were there into the shards they have, then those that were added."""
     more = cut(added, key=compiled.key, shard_size=compiled.shard_size)
     counts = [shard.rows for shard in (*there.shards, *more.shards)]
     inputs = lay([*map(encode, kept), *more.lines], counts)
     digest = model.digest([there.digest, compiled.plan.inputs]) if added else there.digest
-    return replace(compiled.plan, shards=inputs.shards, digest=digest), inputs
+    extends = (there.digest, *there.extends) if added else there.extends
+    plan = replace(compiled.plan, version=there.version, shards=inputs.shards, digest=digest, extends=extends)
+    return plan, inputs
 
 
 def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:

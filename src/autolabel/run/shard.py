@@ -11,12 +11,13 @@ from typing import Any
 
 from autolabel.data import inputs
 from autolabel.data.prefetch import prefetch
-from autolabel.errors import AutolabelError, ImageError
+from autolabel.errors import AutolabelError, DataError, ImageError
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
 from autolabel.results.failpoints import reach
-from autolabel.results.store import RunStore, publish
+from autolabel.results.shard_file import DamageError
+from autolabel.results.store import RunStore
 from autolabel.run.anneal import Annealing, Asked, Outcome, Search, anneal, out_of_memory, salvage
 from autolabel.run.candidates import CandidateStore, ImageMemory, content_of
 from autolabel.run.stage import has_work, make_annealing, make_labeler, preprocess
@@ -65,8 +66,7 @@ class Worker:
     def label(self, shard: Shard, *, progress: Progress) -> None:
         """Label a shard and publish its file."""
         rows = self.before(shard)
-        lines = [line + b"\n" for line in self.lines(rows, progress=progress)]
-        publish(self.store.shard(self.stage, shard.index), lines, name="shard")
+        self.store.publish_shard(self.plan, self.stage, shard, self.lines(rows, progress=progress))
 
     def lines(self, rows: Sequence[Labels], *, progress: Progress) -> list[bytes]:
         """Label rows and return their lines, in the same order."""
@@ -89,8 +89,13 @@ class Worker:
         rows = [inputs.decode(line) for line in self.store.rows(shard)]
         if self.stage.index == 0:
             return [row.labels(self.plan.classes) for row in rows]
-        lines = self.store.lines(self.plan.stages[self.stage.index - 1], shard.index)
-        return [record.decode(line, row.path) for line, row in zip(lines, rows, strict=True)]
+        stage = self.plan.stages[self.stage.index - 1]
+        try:
+            lines = self.store.lines(self.plan, stage, shard)
+            return [found_before(line, row) for line, row in zip(lines, rows, strict=True)]
+        except (DamageError, record.RowError) as error:
+            name = self.store.shard(stage, shard.index)
+            raise DataError(f"{name}: is damaged: {error}", hint="the same command labels it again") from None
 
     def outcomes(self, rows: Sequence[Labels], usable: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
         """Yield what became of every usable row, in order of completion; batches hold rows of one key."""
@@ -160,6 +165,14 @@ class Worker:
 def ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> Asked:
     """Return what annealing needs of a loaded row."""
     return Asked(position, rows[position].prompt, rows[position].image.size, item, search)
+
+
+def found_before(line: bytes, row: inputs.Input) -> Labels:
+    """Return what the stage before found in a row; raises RowError where the line speaks of another."""
+    labels = record.decode(line, row.path)
+    if (labels.image.id, labels.caption_index) != (row.image, row.caption_index):
+        raise record.RowError(f"wanted a row of {row.image!r}, found one of {labels.image.id!r}")
+    return labels
 
 
 def succeeded(loaded: Iterable[Loaded], failed: list[tuple[int, Exception]]) -> Iterator[Loaded]:

@@ -1,0 +1,87 @@
+"""The file of a shard: its rows, and a last line that proves them whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from autolabel.plan.model import PROVEN, Plan, Shard, Stage
+from autolabel.results import record
+
+START = b'{"rows":'
+"""How the last line begins; no row does."""
+
+
+class Footer(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line of a shard's file: how many rows stand above it, whose they are, and their SHA-256."""
+
+    rows: int
+    sha256: str
+    plan: str
+    stage: str
+    shard: int
+
+
+_encoder = msgspec.json.Encoder()
+_footers = msgspec.json.Decoder(Footer)
+
+
+class DamageError(Exception):
+    """A file is not what was written; the message says in what."""
+
+
+def written(rows: Iterable[bytes], *, plan: str, stage: Stage, shard: int) -> list[bytes]:
+    """Return the lines of a shard's file, each with its newline; ``rows`` come without, ``plan`` is the digest."""
+    lines = [row + b"\n" for row in rows]
+    sha256 = hashlib.sha256(b"".join(lines)).hexdigest()
+    footer = Footer(rows=len(lines), sha256=sha256, plan=plan, stage=stage.name, shard=shard)
+    return [*lines, _encoder.encode(footer) + b"\n"]
+
+
+def read(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
+    """Return the rows of a shard's file, without newlines; raises DamageError unless they are those of this shard.
+
+    A file without a last line of proof is read row by row where the plan was written before there were any.
+    """
+    start = data.rfind(b"\n", 0, -1) + 1
+    last = data[start:]
+    if not last.startswith(START):
+        return unproven(data, plan=plan, shard=shard)
+    try:
+        footer = _footers.decode(last)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamageError(f"its last line cannot be read: {error}") from None
+    if not last.endswith(b"\n") or hashlib.sha256(data[:start]).hexdigest() != footer.sha256:
+        raise DamageError("its SHA-256 is not the one that it was written with")
+    if (footer.stage, footer.shard, footer.rows) != (stage.name, shard.index, shard.rows):
+        raise DamageError(f"it holds shard {footer.shard} of {footer.stage}, {footer.rows} rows")
+    if footer.plan != plan.digest and footer.plan not in plan.extends:
+        raise DamageError("it belongs to another plan")
+    return data[:start].splitlines()
+
+
+def unproven(data: bytes, *, plan: Plan, shard: Shard) -> list[bytes]:
+    """Return the rows of a file that says nothing about itself, as runs of autolabel 0.1.0 left them."""
+    if plan.version >= PROVEN:
+        raise DamageError("it has no last line that proves it whole" if data else "it is empty")
+    rows = data.splitlines()
+    if len(rows) != shard.rows:
+        raise DamageError(f"it has {len(rows)} rows, wanted {shard.rows}")
+    check_rows(rows)
+    return rows
+
+
+def check_rows(rows: Sequence[bytes]) -> None:
+    """Raise DamageError at the first line that is no row, or is there twice."""
+    seen: set[tuple[str, int]] = set()
+    for number, row in enumerate(rows, 1):
+        try:
+            labels = record.decode(row)
+        except record.RowError as error:
+            raise DamageError(f"line {number}: {error}") from None
+        name = labels.image.id, labels.caption_index
+        if name in seen:
+            raise DamageError(f"line {number}: {name[0]!r} is there twice")
+        seen.add(name)
