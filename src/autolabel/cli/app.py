@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import autolabel
-from autolabel.cli import console, explain, installed, label, results
+from autolabel.cli import certify, console, explain, installed, label, results
 from autolabel.cli.terminal import LiteralFormatter
 from autolabel.errors import AutolabelError
 
@@ -66,6 +66,7 @@ for command in (
     results.export,
     results.evaluate,
     results.calibrate,
+    certify.certify,
     results.report,
     results.apply_review,
     explain.explain,

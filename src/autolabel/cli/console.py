@@ -36,6 +36,19 @@ def print_json(value: Any) -> None:
     out.say(escape_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
+def print_units(units: Sequence[Mapping[str, Any]], *, json: bool) -> None:
+    """Print what is to be checked."""
+    if json:
+        print_json(list(units))
+        return
+    for unit in units:
+        place = " ".join(f"{number:g}" for number in unit.get("bbox", ()))
+        told = f"{unit['phrase']!r} at {place}, score {unit['score']:g}: right?" if place else "what is missing?"
+        out.say(f"{unit['id']}  {printable(unit['image'])}: {printable(told)}")
+    if not units:
+        out.say("everything is checked")
+
+
 def notices(lines: Sequence[str]) -> None:
     """Print what the user should know once."""
     for line in lines:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from autolabel.certify import statement
 from autolabel.errors import SpecError
 from autolabel.plan import model
 from autolabel.registry import discover
@@ -18,6 +19,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "tao": tao_schema,
     "plan": model.schema,
     "labels": record.schema,
+    "certificate": statement.schema,
 }
 
 

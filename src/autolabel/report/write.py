@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from autolabel.plan.model import Plan
 from autolabel.report import overview
+from autolabel.report.certified import certified
 from autolabel.report.comparison import comparison
 from autolabel.report.gallery import Truth, gallery
 from autolabel.report.markup import Html, content_hash, embed, escape, join
@@ -22,6 +23,7 @@ from autolabel.storage import Location
 from autolabel.types import Labels
 
 if TYPE_CHECKING:
+    from autolabel.certify.statement import Certificate
     from autolabel.evaluate import Evaluation
 
 PAGE = "index.html"
@@ -37,12 +39,14 @@ def write_report(
     truth: str | Location | None = None,
     evaluation: Evaluation | None = None,
     review: Review | None = None,
+    certificate: Certificate | None = None,
 ) -> Path:
     """Write ``out/index.html`` and return its path.
 
     ``labels`` are walked twice, sorted by (image id, caption index), with ``image.path`` set where a picture is to be
     shown. ``truth`` is a COCO file to compare with, ``evaluation`` what comes of that for the whole run, ``review``
-    what a person has decided before. Memory and the page (below 15 MB) do not grow with the run: counts are of all
+    what a person has decided before,
+    ``certificate`` what was certified. Memory and the page (below 15 MB) do not grow with the run: counts are of all
     rows, the gallery shows a sample. Equal labels, pictures and versions give equal bytes. Raises DataError where
     ``truth`` is not sound, ValueError where ``labels`` can be walked only once.
     """
@@ -55,7 +59,9 @@ def write_report(
     known = None
     if truth is not None:
         known = read_truth(truth, {row.image.id for row in rows}, image_of=evaluation.image_of if evaluation else None)
-    page = compose(tally, plan, rows, failed, truth=known, evaluation=evaluation, review=review)
+    page = compose(
+        tally, plan, rows, failed, truth=known, evaluation=evaluation, review=review, certificate=certificate
+    )
     out.mkdir(parents=True, exist_ok=True)
     path = out / PAGE
     path.write_bytes(page.encode("utf-8", "replace"))
@@ -90,6 +96,7 @@ def compose(
     truth: Truth | None,
     evaluation: Evaluation | None,
     review: Review | None,
+    certificate: Certificate | None,
 ) -> str:
     """Fill the page's template."""
     style, script, template = resource("style.css"), resource("script.js"), resource("template.html")
@@ -111,6 +118,8 @@ def compose(
         histograms=overview.histograms(tally, plan, colours),
         truth_link=Html('<a href="#truth">Truth</a>' if evaluation else ""),
         truth=comparison(evaluation, colours),
+        certificate_link=Html('<a href="#certificate">Certificate</a>' if certificate else ""),
+        certificate=certified(certificate),
         sample=escape(sample_note(tally, len(shown))),
         failures=overview.failures(tally, failed),
         provenance=provenance(plan),

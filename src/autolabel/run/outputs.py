@@ -80,13 +80,15 @@ def draw(store: RunStore, plan: Plan) -> Location:
 
 def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Location:
     """Write the HTML report; return its page."""
+    from autolabel.certify.opening import read_certificate
     from autolabel.evaluate import evaluate
     from autolabel.report.write import PAGE, write_report
 
     labels, review = located(store, plan), read_decisions(store)
     evaluation = None if truth is None else evaluate(labels, truth)
     with publish_folder(store.root / REPORT, name="report") as folder:
-        write_report(labels, plan, folder, truth=truth, evaluation=evaluation, review=review)
+        certificate = read_certificate(store)
+        write_report(labels, plan, folder, truth=truth, evaluation=evaluation, review=review, certificate=certificate)
     note(store, REPORT, Output(current=True, truth=None if truth is None else str(truth)))
     return store.root / REPORT / PAGE
 

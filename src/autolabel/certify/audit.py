@@ -1,0 +1,180 @@
+"""What was checked of a run, of one class or threshold of it, and the bounds that follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.certify.ledger import Ledger, least
+
+BOX_SHARE = 0.2
+"""The part of the risk of a statement about recall that its boxes may spend; images spend the rest."""
+LEAST_CAP = 3
+"""No image counts fewer missed objects than it lacks up to this number."""
+
+
+def default_cap(boxes: npt.ArrayLike) -> int:
+    """Return K: nine of ten images have no more boxes than this, and it is 3 or more; ``boxes`` are counts by image."""
+    counts = np.asarray(boxes)
+    return max(LEAST_CAP, floor_of(float(np.quantile(counts, 0.9)))) if counts.size else LEAST_CAP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """A share from 0 to 1; None where nothing can be stated."""
+
+    at_least: float | None = None
+    """Holds at every look with the confidence of the audit."""
+    at_most: float | None = None
+    """The same, by itself."""
+    estimate: float | None = None
+    """The likeliest value; no promise."""
+    exact: bool = False
+    """Whether everything was checked: all three are the share itself."""
+
+
+class Audit:
+    """Boxes that are right or not, and images that lack objects.
+
+    ``boxes`` and ``images`` count the population; ``cap`` is K, the most missed objects of one image that count.
+    ``risk`` is the chance, for each bound by itself, that it is ever false.
+    """
+
+    def __init__(self, boxes: int, images: int, *, cap: int, risk: float = 0.05) -> None:
+        self.boxes, self.images, self.cap, self.risk = boxes, images, cap, risk
+        self.right, self.wrong = Ledger(boxes), Ledger(boxes)
+        self.spare, self.missed, self.full = Ledger(images), Ledger(images), Ledger(images)
+        self.all_missed = 0
+        """Missed objects of all checked images, those beyond K included."""
+
+    def enter_boxes(self, right: Iterable[bool], *, drawn: bool) -> None:
+        """Enter verdicts; what cannot be told is not right."""
+        for value in right:
+            _enter(self.right, int(value), drawn)
+            _enter(self.wrong, 1 - int(value), drawn)
+
+    def enter_images(self, missed: Iterable[int], *, drawn: bool) -> None:
+        """Enter how many objects images lack; more than K count as K."""
+        for count in missed:
+            value = min(int(count), self.cap)
+            _enter(self.spare, self.cap - value, drawn)
+            _enter(self.missed, value, drawn)
+            _enter(self.full, int(value == 0), drawn)
+            self.all_missed += int(count)
+
+    @property
+    def least_right(self) -> int:
+        """Right boxes, at least, with the part of the risk that recall gives to boxes."""
+        return least(self.right, self.risk * BOX_SHARE)
+
+    @property
+    def most_missed(self) -> int:
+        """Missed objects, up to K an image, at most, with the part of the risk that recall gives to images."""
+        return self.cap * self.images - least(self.spare, self.risk * (1 - BOX_SHARE))
+
+    def precision(self) -> Bounds:
+        """Return the share of the boxes that are right."""
+        if not self.boxes or not self.right.decided:
+            return Bounds()
+        if self.right.complete:
+            return _exactly(self.right.known / self.boxes)
+        return Bounds(
+            at_least=least(self.right, self.risk) / self.boxes,
+            at_most=1 - least(self.wrong, self.risk) / self.boxes,
+            estimate=_share(self.right.estimate, self.boxes),
+        )
+
+    def recall(self) -> Bounds:
+        """Return the share of the objects that have a right box; up to K missed ones of an image count.
+
+        Once everything is checked all missed objects count, and the share is exact.
+        """
+        if not self.images or not self.missed.decided:
+            return Bounds()
+        if self.missed.complete and self.right.complete:
+            true = self.right.known + self.all_missed
+            return _exactly(self.right.known / true) if true else Bounds(exact=True)
+        low, most = self.least_right, self.most_missed
+        high = self.boxes - least(self.wrong, self.risk * BOX_SHARE)
+        fewest = least(self.missed, self.risk * (1 - BOX_SHARE))
+        return Bounds(
+            at_least=low / (low + most) if low + most else None,
+            at_most=high / (high + fewest) if high + fewest else None,
+            estimate=_recall(self.right.estimate, self.missed.estimate),
+        )
+
+    def complete(self) -> Bounds:
+        """Return the share of the images that lack nothing; needs no K."""
+        if not self.images or not self.full.decided:
+            return Bounds()
+        if self.full.complete:
+            return _exactly(self.full.known / self.images)
+        lacking = Ledger(
+            self.images,
+            [1 - value for value in self.full.values],
+            [self.images - left - before for left, before in zip(self.full.left, self.full.before, strict=True)],
+            self.full.left,
+            self.full.decided - self.full.known,
+            self.full.decided,
+        )
+        return Bounds(
+            at_least=least(self.full, self.risk) / self.images,
+            at_most=1 - least(lacking, self.risk) / self.images,
+            estimate=_share(self.full.estimate, self.images),
+        )
+
+    def precision_after(self, removed: int) -> float | None:
+        """Return the least precision once ``removed`` boxes that were found to be wrong are gone."""
+        if not self.right.decided or self.boxes <= removed:
+            return None
+        return least(self.right, self.risk) / (self.boxes - removed)
+
+    def recall_after(self, added: int) -> float | None:
+        """Return the least recall once ``added`` missed objects that were found have a box."""
+        low, most = self.least_right, self.most_missed
+        if not self.missed.decided or not low + most:
+            return None
+        return min(1.0, (low + added) / (low + most))
+
+    def needed_right(self, precision: float) -> int:
+        """Return the largest number of right boxes that is too small for ``precision``."""
+        return ceil_of(precision * self.boxes) - 1
+
+    def needed_spare(self, recall: float, right: int) -> int:
+        """Return the largest total of ``spare`` that is too small for ``recall`` where ``right`` boxes are right."""
+        return self.cap * self.images - floor_of(right * (1 - recall) / recall) - 1
+
+
+def ceil_of(value: float) -> int:
+    """Return the next whole number; 0.9 * 10 is 9 whatever its last bit says."""
+    return math.ceil(value - 1e-9)
+
+
+def floor_of(value: float) -> int:
+    """Return the whole number before."""
+    return math.floor(value + 1e-9)
+
+
+def _enter(ledger: Ledger, value: int, drawn: bool) -> None:
+    if drawn:
+        ledger.draw(value)
+    else:
+        ledger.choose([value])
+
+
+def _exactly(share: float) -> Bounds:
+    return Bounds(at_least=share, at_most=share, estimate=share, exact=True)
+
+
+def _share(total: float | None, size: int) -> float | None:
+    return None if total is None else total / size
+
+
+def _recall(right: float | None, missed: float | None) -> float | None:
+    if right is None or missed is None or not right + missed:
+        return None
+    return right / (right + missed)

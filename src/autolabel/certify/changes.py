@@ -1,0 +1,52 @@
+"""In what the run differs now from what was drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autolabel.certify.session import Session
+from autolabel.certify.units import Units
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What is different, in words."""
+
+    told: str | None
+    holds: bool
+    """Whether only mistakes that the checks found were mended: that is what "after review" speaks of."""
+
+
+def between(session: Session, now: Units) -> Changes:
+    """Compare what a run hands out now with what was drawn from.
+
+    A box that was found wrong and is gone, and no more new boxes in an image than were found missing there, are mended
+    mistakes: the certificate holds for the labels as they were drawn, and its "after review" for those that are.
+    """
+    drawn, checks = session.units, session.checks
+    if now.digest == drawn.digest:
+        return Changes(told=None, holds=True)
+    gone = [place for key, place in drawn.place_of_box.items() if key not in now.place_of_box]
+    mended = sum(checks.boxes.get(place) == "no" for place in gone)
+    rows = {(row.image, row.caption_index): place for place, row in enumerate(drawn.rows)}
+    there = {(row.image, row.caption_index) for row in now.rows}
+    lost = sum(row not in there for row in rows)
+    new: dict[int, int] = {}
+    strange = 0
+    for key, place in now.place_of_box.items():
+        if key not in drawn.place_of_box:
+            row = now.rows[now.box_rows[place]]
+            image = rows.get((row.image, row.caption_index))
+            strange += image is None
+            if image is not None:
+                new[image] = new.get(image, 0) + 1
+    boxed = sum(min(count, len(checks.images.get(image) or ())) for image, count in new.items())
+    others = len(gone) - mended + sum(new.values()) - boxed + strange
+    parts = [
+        f"{mended} boxes that were found wrong are gone" if mended else "",
+        f"{boxed} missed objects that were found have a box" if boxed else "",
+        f"{others} boxes changed that no check asked for" if others else "",
+        f"{lost} images are left out" if lost else "",
+    ]
+    told = "; ".join(part for part in parts if part) or "scores or images changed"
+    return Changes(told=told, holds=bool(mended or boxed) and not others and not lost)

@@ -1,0 +1,108 @@
+"""The checks of one population: rounds and answers, and the audits that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.certify.answers import Answer, Missed
+from autolabel.certify.audit import Audit
+from autolabel.certify.evidence import Round, replay
+from autolabel.certify.units import Units
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is fixed when a certificate is drawn."""
+
+    confidence: float
+    cap: int
+    """K of the run."""
+    caps: tuple[int, ...]
+    """K of each class, in the order of the classes."""
+
+    @property
+    def risk(self) -> float:
+        """The chance that one bound is ever false."""
+        return 1 - self.confidence
+
+
+@dataclass(slots=True)
+class Checks:
+    """What is decided of the boxes and of the images of a run, by place."""
+
+    units: Units
+    settings: Settings
+    box_rounds: list[Round] = field(default_factory=list)
+    image_rounds: list[Round] = field(default_factory=list)
+    boxes: dict[int, str] = field(default_factory=dict)
+    """Verdict by box."""
+    images: dict[int, tuple[Missed, ...] | None] = field(default_factory=dict)
+    """Missed objects by image; None where it cannot be told."""
+
+    def take(self, kind: str, place: int, answer: Answer) -> None:
+        """Enter the answer about a unit that counts."""
+        if kind == "b":
+            self.boxes[place] = str(answer.verdict)
+        else:
+            self.images[place] = answer.missed
+
+    def audit(self, place: int | None = None) -> Audit:
+        """Return the audit of all boxes and images, or of one class by its place."""
+        within = None if place is None else self.units.of_class(place)
+        boxes = len(self.units.box_keys) if within is None else int(within.sum())
+        cap = self.settings.cap if place is None else self.settings.caps[place]
+        audit = Audit(boxes, len(self.units.rows), cap=cap, risk=self.settings.risk)
+        self._enter_boxes(audit, within)
+        counts = {unit: self.missed(one, place, cap) for unit, one in self.images.items()}
+        for drawn, missed in replay(self.image_rounds, counts):
+            audit.enter_images(missed, drawn=drawn)
+        return audit
+
+    def pool(self, places: Sequence[int]) -> Audit:
+        """Return the audit of the boxes of several classes together, without images."""
+        within = np.isin(np.frombuffer(self.units.box_classes, np.int64), places)
+        audit = Audit(int(within.sum()), 0, cap=1, risk=self.settings.risk)
+        self._enter_boxes(audit, within)
+        return audit
+
+    def _enter_boxes(self, audit: Audit, within: Mask | None) -> None:
+        for drawn, verdicts in replay(self.box_rounds, self.boxes, within):
+            audit.enter_boxes((verdict == "yes" for verdict in verdicts), drawn=drawn)
+
+    def missed(self, found: tuple[Missed, ...] | None, place: int | None, cap: int) -> int:
+        """Return how many objects count as missed: K where it cannot be told.
+
+        Of one class those of its name count, and those that nobody gave a name.
+        """
+        if found is None:
+            return cap
+        if place is None:
+            return len(found)
+        name = self.units.classes[place]
+        return sum(one.phrase in (None, name) for one in found)
+
+    def removed(self, place: int | None = None) -> int:
+        """Return how many checked boxes are wrong: mended labels are without them."""
+        classes = self.units.box_classes
+        return sum(verdict == "no" for box, verdict in self.boxes.items() if place is None or classes[box] == place)
+
+    def added(self, cap: int, place: int | None = None) -> int:
+        """Return how many missed objects were found, up to K an image: mended labels have a box for each."""
+        return sum(min(self.missed(one, place, cap), cap) for one in self.images.values() if one is not None)
+
+    def beyond(self) -> list[tuple[str, int]]:
+        """Return the images that lack more than K objects, with their counts."""
+        cap = self.settings.cap
+        counts = {unit: len(one) for unit, one in self.images.items() if one is not None and len(one) > cap}
+        return [(self.units.rows[unit].image, count) for unit, count in sorted(counts.items())]
+
+
+def known_at_first(units: Units) -> Mapping[str, frozenset[int]]:
+    """Return the boxes and images that a review decided before anything was drawn."""
+    return {"b": frozenset(units.kept), "i": frozenset(units.complete)}

@@ -1,0 +1,76 @@
+"""About how many more draws a bound takes, if they are like those so far."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from autolabel.certify.ledger import MONEY, STAKES, Float64, Ledger, exceeds, factors
+
+
+def more_draws(ledger: Ledger, total: int, risk: float) -> int | None:
+    """Return about how many more draws would show that the values sum to more than ``total``; 0 where they do.
+
+    The draws so far are taken for what is to come, at the mean that the claim leaves at present. None where no number
+    below the undecided units would do, or where nothing was drawn. A rough forecast, and no promise.
+    """
+    if exceeds(ledger, total, risk):
+        return 0
+    undecided = ledger.size - ledger.decided
+    if not ledger.values or not undecided:
+        return None
+    means = (total - np.asarray(ledger.before, np.float64)) / np.asarray(ledger.left, np.float64)
+    rest = (total - ledger.known) / undecided
+    now = factors(ledger.values, means).sum(axis=1)
+    gain = factors(ledger.values, np.full(len(ledger.values), rest)).mean(axis=1)
+    return _first(now, gain, most=undecided, wanted=-math.log(risk))
+
+
+def _first(now: Float64, gain: Float64, *, most: int, wanted: float) -> int | None:
+    """Return the first number of draws, up to ``most``, at which the mixture reaches ``wanted``.
+
+    The log of a sum of exponentials of lines is convex: from below, it crosses a level once at most.
+    """
+
+    def reached(count: int) -> bool:
+        return bool(np.logaddexp.reduce(now + count * gain + MONEY[:, 0]) >= wanted)
+
+    if not reached(most):
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def faultless(size: int, total: int, risk: float, value: int = 1) -> int | None:
+    """Return how many draws, all of ``value``, show that the values of ``size`` units sum to more than ``total``.
+
+    None where not even all of them would.
+    """
+    if size * value <= total:
+        return None
+    money, logs = -math.log(risk), MONEY[:, 0].copy()
+    for count in range(size):
+        rest = total - count * value
+        if rest < 0:
+            return count
+        mean = rest / (size - count)
+        logs += factors([value], [mean])[:, 0]
+        if np.logaddexp.reduce(logs) >= money:
+            return count + 1
+    return size
+
+
+def foreseen(ledger: Ledger, draws: int) -> Ledger:
+    """Return the ledger after ``draws`` more, which repeat those so far evenly; a rough forecast."""
+    out = Ledger(ledger.size, list(ledger.values), list(ledger.before), list(ledger.left), ledger.known, ledger.decided)
+    seen = len(ledger.values)
+    for number in range(min(draws, ledger.size - ledger.decided) if seen else 0):
+        out.draw(ledger.values[number * seen // max(draws, 1) if draws < seen else number % seen])
+    return out
+
+
+__all__ = ["STAKES", "faultless", "foreseen", "more_draws"]

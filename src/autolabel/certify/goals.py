@@ -1,0 +1,117 @@
+"""What is wanted of a certificate, how far it is, and what to check next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from autolabel.certify.audit import BOX_SHARE, Audit
+from autolabel.certify.forecast import faultless, more_draws
+from autolabel.certify.statement import Stated
+
+BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS = 1.5, 4.0, 8.0
+"""What a verdict, a look and a click take a person: a model, for forecasts and for the split of the work."""
+BOX_BATCH, IMAGE_BATCH = 20, 10
+BOX_PART = 0.25
+"""The part of the time that goes to boxes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goals:
+    """The shares that are to be certified; None where nothing is wanted."""
+
+    precision: float | None = 0.9
+    recall: float | None = 0.8
+    by_class: bool = False
+    budget: float | None = None
+    """Minutes."""
+
+
+def precision_stated(audit: Audit, wanted: float | None) -> Stated:
+    """Return what is stated of precision, and how far that is from what is wanted."""
+    bounds = audit.precision()
+    more = None
+    if wanted is not None and audit.boxes:
+        total = audit.needed_right(wanted)
+        more = (
+            more_draws(audit.right, total, audit.risk)
+            if audit.right.values
+            else faultless(audit.boxes - audit.right.decided, total - audit.right.known, audit.risk)
+        )
+    return _stated(bounds.at_least, bounds.at_most, bounds.estimate, bounds.exact, wanted, more)
+
+
+def recall_stated(audit: Audit, wanted: float | None) -> Stated:
+    """Return what is stated of recall, and how far that is from what is wanted; needs checked boxes as well."""
+    bounds = audit.recall()
+    more = None
+    if wanted is not None and audit.images:
+        right = max(audit.least_right, hoped_right(audit))
+        total, risk = audit.needed_spare(wanted, right), audit.risk * (1 - BOX_SHARE)
+        left = audit.images - audit.spare.decided
+        more = (
+            more_draws(audit.spare, total, risk)
+            if audit.spare.values
+            else faultless(left, total - audit.spare.known, risk, audit.cap)
+        )
+    return _stated(bounds.at_least, bounds.at_most, bounds.estimate, bounds.exact, wanted, more)
+
+
+def hoped_right(audit: Audit) -> int:
+    """Return about how many boxes will be known to be right once enough are checked: a little below the estimate."""
+    return int(0.96 * (audit.boxes if audit.right.estimate is None else audit.right.estimate))
+
+
+def _stated(
+    low: float | None, high: float | None, estimate: float | None, exact: bool, wanted: float | None, more: int | None
+) -> Stated:
+    certified = wanted is not None and low is not None and low >= wanted - 1e-12
+    impossible = wanted is not None and high is not None and high < wanted - 1e-12
+    settled = certified or impossible
+    return Stated(
+        at_least=low,
+        at_most=high,
+        estimate=estimate,
+        exact=exact,
+        wanted=wanted,
+        certified=certified,
+        impossible=impossible,
+        more_checks=0 if certified else None if settled or wanted is None else more or None,
+    )
+
+
+def complete_stated(audit: Audit) -> Stated:
+    """Return what is stated of the images that lack nothing."""
+    bounds = audit.complete()
+    return _stated(bounds.at_least, bounds.at_most, bounds.estimate, bounds.exact, None, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How far the work is: seconds of it, and what is settled."""
+
+    box_seconds: float
+    image_seconds: float
+    seconds_an_image: float
+    recall_settled: bool
+    """Whether only boxes are wanted: recall is certified, out of reach, or not asked for."""
+
+
+def batches(stage: Stage, *, boxes: int, images: int, count: int) -> Iterator[tuple[str, int]]:
+    """Yield what to draw next, ``count`` units in all: "box" or "image", and how many.
+
+    ``boxes`` and ``images`` are left to draw. Boxes come while they had less than a quarter of the time, else images;
+    only boxes once recall is settled (the optimum is flat from a tenth to a third of the time).
+    """
+    box_seconds, image_seconds = stage.box_seconds, stage.image_seconds
+    while count and (boxes or images):
+        turn = stage.recall_settled or box_seconds * (1 - BOX_PART) <= image_seconds * BOX_PART
+        if boxes and (turn or not images):
+            some = min(BOX_BATCH, boxes, count)
+            boxes, box_seconds = boxes - some, box_seconds + some * BOX_SECONDS
+            yield "box", some
+        else:
+            some = min(IMAGE_BATCH, images, count)
+            images, image_seconds = images - some, image_seconds + some * stage.seconds_an_image
+            yield "image", some
+        count -= some

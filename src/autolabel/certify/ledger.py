@@ -1,0 +1,120 @@
+"""A total over all units of a population, bounded from below by betting on the units that were drawn so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+
+STAKES: Float64 = np.linspace(0.05, 1, 20)[:, None]
+"""(20, 1): the share of what it could lose that each gambler stakes."""
+MONEY: Float64 = np.log(STAKES / STAKES.sum())
+"""(20, 1): log of each gambler's money at the start; the bolder ones hold more of it."""
+_TINY, _HUGE = 1e-300, 1e250
+
+
+@dataclass(slots=True)
+class Ledger:
+    """``size`` units with whole values >= 0, decided one after another.
+
+    A unit is *drawn* where all undecided units were equally likely to come next: it is evidence. It is *chosen* where
+    somebody picked it, for whatever reason: its value is known, and says nothing of the others.
+    """
+
+    size: int
+    values: list[int] = field(default_factory=list)
+    """Values of the drawn units, in the order of the draw."""
+    before: list[int] = field(default_factory=list)
+    """Sum of all values that were known before each draw."""
+    left: list[int] = field(default_factory=list)
+    """Units that were undecided before each draw."""
+    known: int = 0
+    """Sum of the values of all decided units."""
+    decided: int = 0
+
+    def draw(self, value: int) -> None:
+        """Enter the value of a unit that was drawn from all undecided ones."""
+        self.values.append(value)
+        self.before.append(self.known)
+        self.left.append(self.size - self.decided)
+        self.choose([value])
+
+    def choose(self, values: Iterable[int]) -> None:
+        """Enter the values of units that somebody picked, even knowing them."""
+        for value in values:
+            self.known += value
+            self.decided += 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether every unit is decided."""
+        return self.decided == self.size
+
+    @property
+    def estimate(self) -> float | None:
+        """The total if the undecided units are like the drawn ones; None where nothing was drawn and not all decided.
+
+        No bound: nothing is promised of it.
+        """
+        if self.complete:
+            return float(self.known)
+        if not self.values:
+            return None
+        return self.known + (self.size - self.decided) * sum(self.values) / len(self.values)
+
+
+def factors(values: npt.ArrayLike, means: npt.ArrayLike) -> Float64:
+    """Return by how much each draw multiplies each gambler's money, (20, n), as logarithms.
+
+    ``values`` are those drawn, ``means`` the largest means that the claim allows for the undecided units, both (n,).
+    A mean of 0 or less makes any value above 0 impossible under the claim, and any value of 0 no news.
+    """
+    x, mean = np.asarray(values, np.float64), np.asarray(means, np.float64)
+    ratio = np.where(mean > 0, x / np.maximum(mean, _TINY), np.where(x > 0, _HUGE, 1.0))
+    out: Float64 = np.log(np.maximum(1 - STAKES + STAKES * np.minimum(ratio, _HUGE), _TINY))
+    return out
+
+
+def wealth(ledger: Ledger, total: float) -> Float64:
+    """Return the log of the gamblers' money after each draw, (n,), where they bet against ``sum <= total``.
+
+    If the claim is true, the mean of the undecided units before draw t is at most ``(total - before) / left``, so that
+    each factor ``1 - c + c * value / mean`` has a mean of at most 1 over the draw. The money is then a nonnegative
+    supermartingale, and by Ville's inequality ever reaches 1 / risk with a chance of at most ``risk``: however often
+    somebody looks, and whenever checking stops. (Waudby-Smith and Ramdas 2024; Stark 2023, for election audits.)
+    """
+    means = (total - np.asarray(ledger.before, np.float64)) / np.asarray(ledger.left, np.float64)
+    logs: Float64 = np.logaddexp.reduce(np.cumsum(factors(ledger.values, means), axis=1) + MONEY, axis=0)
+    return logs
+
+
+def exceeds(ledger: Ledger, total: int, risk: float) -> bool:
+    """Tell whether the values of all units sum to more than ``total``; wrongly with a chance of at most ``risk``."""
+    if ledger.known > total:
+        return True
+    if not ledger.values:
+        return False
+    return bool(wealth(ledger, total).max() >= -math.log(risk))
+
+
+def least(ledger: Ledger, risk: float) -> int:
+    """Return a lower bound of the sum of all values; it holds at every look together with a chance of 1 - ``risk``.
+
+    Values are whole numbers: where ``sum <= T`` is refuted, the sum is T + 1 or more. Exact once all is decided.
+    """
+    low = ledger.known
+    if ledger.complete or not exceeds(ledger, low, risk):
+        return low
+    step = 1
+    while exceeds(ledger, low + step, risk):
+        low, step = low + step, 2 * step
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if exceeds(ledger, middle, risk) else (low, middle)
+    return low + 1

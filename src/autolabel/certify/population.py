@@ -1,0 +1,66 @@
+"""What a run hands out, with what was decided of it by choice: the population that a certificate is about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from autolabel.certify.units import HandedOut, Units, gather
+from autolabel.errors import DataError
+from autolabel.plan.model import Plan
+from autolabel.results import review as reviews
+from autolabel.results.ledger import Ledger
+from autolabel.results.review import Review, encode, read_review
+from autolabel.results.select import changed, read_decisions
+from autolabel.results.store import RunStore
+from autolabel.storage import Location
+
+WHOLE = ("keep", "checked")
+"""Verdicts about a whole image by which everything in it has its box."""
+
+
+def population(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Units:
+    """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review."""
+    return gather(handed_out(store, limits=limits, review=review), plan.classes)
+
+
+def handed_out(store: RunStore, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
+    """Yield the rows that are handed out; images that a person left out are not."""
+    change = partial(changed, output=limits, review=review)
+    for before in Ledger(store.labels):
+        if review is not None and reviews.left_out(before, review):
+            continue
+        after = change(before)
+        if review is None:
+            yield HandedOut(labels=after, kept=np.zeros(len(after.instances), bool), complete=False)
+        else:
+            kept = reviews.protected(after, review)
+            yield HandedOut(labels=after, kept=kept, complete=review.whole(before) in WHOLE)
+
+
+def limits_of(plan: Plan, thresholds: Mapping[str, float] | None) -> dict[str, Any]:
+    """Return filter and thresholds under which a run hands its labels out; ``thresholds`` replace the plan's."""
+    own = plan.output.get("thresholds") if thresholds is None else thresholds
+    return {"filter": dict(plan.output.get("filter") or {}), "thresholds": dict(own or {})}
+
+
+def decided(store: RunStore) -> Review | None:
+    """Return what a person has decided about the run by now."""
+    return read_decisions(store)
+
+
+def encode_decided(review: Review | None) -> bytes:
+    """Return decisions as they are kept beside a sample."""
+    return b"null\n" if review is None else encode(review)
+
+
+def read_decided(path: Location, digest: str) -> Review | None:
+    """Read the decisions kept beside a sample; raises DataError where they are not those that it was drawn with."""
+    text = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(text).hexdigest() != digest:
+        raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")
+    return None if text == b"null\n" else read_review(path)

@@ -1,0 +1,55 @@
+"""The sentence to quote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+STALE = " (The labels have changed since, and this no longer holds for them.)"
+
+
+def sentence(facts: Mapping[str, Any]) -> str:
+    """Return one sentence with what is stated, over what, how it was checked, and K; ``facts`` as in a certificate."""
+    boxes, images = facts["boxes"], facts["images"]
+    parts = [part for part in (_precision(facts), _recall(facts)) if part]
+    if not parts:
+        return "Nothing can be stated yet: nothing was checked."
+    said = " and ".join(parts)
+    counted = f"{boxes.checked:,} of {boxes.units:,} boxes and {images.checked:,} of {images.units:,} images"
+    return f"{said[:1].upper()}{said[1:]}{_sure(facts, len(parts))}: {counted} were checked.{_stale(facts['holds'])}"
+
+
+def _sure(facts: Mapping[str, Any], parts: int) -> str:
+    if all(facts[name].exact or facts[name].at_least is None for name in ("precision", "recall")):
+        return ""
+    return f", {'each ' if parts > 1 else ''}with {facts['confidence'] * 100:g} % confidence"
+
+
+def _stale(holds: bool) -> str:
+    return "" if holds else STALE
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage, cut rather than rounded up: no more is said than was shown."""
+    return f"{int(share * 1000 + 1e-6) / 10:g} %"
+
+
+def _precision(facts: Mapping[str, Any]) -> str:
+    stated, units = facts["precision"], facts["boxes"].units
+    if stated.at_least is None:
+        return ""
+    if stated.exact:
+        return f"exactly {percent(stated.at_least)} of the {units:,} boxes are right"
+    return f"at least {percent(stated.at_least)} of the {units:,} boxes are right"
+
+
+def _recall(facts: Mapping[str, Any]) -> str:
+    stated, units, cap = facts["recall"], facts["images"].units, facts["K"]
+    if stated.at_least is None:
+        return ""
+    if stated.exact:
+        return f"exactly {percent(stated.at_least)} of the objects in the {units:,} images have a right box"
+    return (
+        f"at least {percent(stated.at_least)} of the objects in the {units:,} images have a right box"
+        f" (K = {cap}: of one image at most {cap} missed objects count)"
+    )

@@ -1,0 +1,163 @@
+"""The certificate as it is written: what is stated, and what it rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+VERSION = 1
+
+
+class Stated(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stated of one share; null where nothing can be."""
+
+    at_least: float | None
+    """The lower bound; holds with the confidence, by itself, at every look."""
+    at_most: float | None
+    """The upper bound, likewise."""
+    estimate: float | None
+    """The likeliest value; no promise."""
+    exact: bool = False
+    """Whether all was checked, so that the three are the share itself."""
+    wanted: float | None = None
+    certified: bool = False
+    """Whether ``at_least`` reaches ``wanted``."""
+    impossible: bool = False
+    """Whether ``at_most`` is below ``wanted``: no number of checks will do."""
+    more_checks: int | None = None
+    """About so many more boxes, or images, until it is certified; null where that is not in sight."""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of one kind."""
+
+    units: int
+    checked: int
+    """With an answer, or decided before the draw."""
+    drawn: int
+    """Those whose answers are evidence."""
+    known: int
+    """Those that were decided before a draw, by choice."""
+    waiting: int
+    """Shown, and not answered yet."""
+
+
+class BoxCounts(Counts, frozen=True, kw_only=True):
+    """Boxes with their verdicts."""
+
+    right: int
+    wrong: int
+    cannot_tell: int
+
+
+class Crowded(msgspec.Struct, frozen=True):
+    """An image that lacks more than K objects."""
+
+    image: str
+    missed: int
+
+
+class ImageCounts(Counts, frozen=True, kw_only=True):
+    """Images with what they lack."""
+
+    missed: int
+    """Missed objects that were found, those beyond K included."""
+    cannot_tell: int
+    beyond_K: tuple[Crowded, ...]
+    unreadable: int
+    """Images that nobody can look at; nothing is stated of them."""
+
+
+class AfterReview(msgspec.Struct, frozen=True, kw_only=True):
+    """What stays true once every mistake that was found is mended."""
+
+    removed: int
+    """Wrong boxes that were found."""
+    added: int
+    """Missed objects that were found, up to K an image."""
+    precision_at_least: float | None
+    recall_at_least: float | None
+
+
+class ClassStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stated of a class, or of several small ones together, by itself."""
+
+    name: str
+    classes: tuple[str, ...]
+    K: int | None
+    """None where classes are taken together: nothing is stated of their recall."""
+    boxes: int
+    checked: int
+    precision: Stated
+    recall: Stated
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit of which people said different things; the strictest answer counts."""
+
+    id: str
+    unit: str
+    image: str
+
+
+class Minutes(msgspec.Struct, frozen=True, kw_only=True):
+    """Working time: 1.5 s a box, 4 s an image, 8 s a missed object; a model, not a clock."""
+
+    spent: float
+    left: float | None
+    """About so many more until all that is wanted is certified; null where that is not in sight."""
+    budget: float | None = None
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a certificate, and ``RUN/certificate/certificate.json``."""
+
+    version: int
+    holds: bool
+    """Whether the run still hands out what was drawn from, but for mistakes that the checks found."""
+    changes: str | None
+    """What is different now, where anything is."""
+    certified: bool
+    """Whether it holds, and all that is wanted is certified."""
+    sentence: str
+    """To quote."""
+    confidence: float
+    K: int
+    """The most missed objects of one image that count."""
+    precision: Stated
+    recall: Stated
+    complete: Stated
+    """The share of the images that lack nothing; needs no K."""
+    after_review: AfterReview
+    checked: int
+    units: int
+    boxes: BoxCounts
+    images: ImageCounts
+    classes: tuple[ClassStatement, ...]
+    disagreements: tuple[Disagreement, ...]
+    minutes: Minutes
+    plan: str
+    population: str
+    """SHA-256 of the boxes and images that were drawn from."""
+    seed: str
+    """Of the latest round: it follows from the population and what was known before, so that nobody can choose it."""
+    rounds: int
+    audits: int
+    """How often a certificate of this run was begun, this one included."""
+    thresholds: dict[str, float]
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``certificate.json``."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Certificate)}
+
+
+def encode(certificate: Certificate) -> bytes:
+    """Return a certificate as indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n"
+
+
+def decode(text: bytes) -> Certificate:
+    """Read a certificate; raises msgspec.ValidationError where it is none."""
+    return msgspec.json.decode(text, type=Certificate)

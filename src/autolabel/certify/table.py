@@ -1,0 +1,133 @@
+"""A certificate for people, on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from autolabel.certify.sentence import percent
+from autolabel.certify.statement import Certificate, Stated
+
+NOT_STATED = "not stated"
+
+
+def render(made: Certificate) -> RenderableType:
+    """Return what `autolabel certify` prints; names are shown literally."""
+    return Group(*_parts(made))
+
+
+def _parts(made: Certificate) -> Iterator[RenderableType]:
+    title = f"{made.confidence:g} confidence, each bound by itself; K = {made.K} missed objects an image"
+    table = _table(title, "", "at least", "at most", "estimate", "wanted", "to do")
+    noun = {"precision": "boxes", "recall": "images"}
+    for name, stated in (("precision", made.precision), ("recall", made.recall)):
+        table.add_row(name, *cells(stated), wanted(stated), to_do(stated, noun[name]))
+    table.add_row("images that lack nothing", *cells(made.complete), "", "")
+    yield table
+    yield Text("\n".join(_lines(made)))
+    if made.classes:
+        yield _classes(made)
+    yield Text(made.sentence)
+
+
+def _lines(made: Certificate) -> Iterator[str]:
+    boxes, images, after = made.boxes, made.images, made.after_review
+    yield (
+        f"checked: {boxes.checked:,} of {boxes.units:,} boxes ({boxes.right:,} right, {boxes.wrong:,} wrong,"
+        f" {boxes.cannot_tell:,} cannot tell), {images.checked:,} of {images.units:,} images"
+        f" ({images.missed:,} objects missed)"
+    )
+    known = boxes.known + images.known
+    if known:
+        yield f"{known:,} of them were decided before the draw: known, and no evidence"
+    if boxes.waiting + images.waiting:
+        yield f"waiting for an answer: {boxes.waiting:,} boxes, {images.waiting:,} images"
+    if after.removed or after.added:
+        yield (
+            f"once the {after.removed:,} wrong boxes found are removed and the {after.added:,} missed objects have a"
+            f" box: precision at least {share(after.precision_at_least)}, recall at least"
+            f" {share(after.recall_at_least)}"
+        )
+    if images.beyond_K:
+        shown = ", ".join(f"{one.image} ({one.missed})" for one in images.beyond_K[:5])
+        more = "" if len(images.beyond_K) <= 5 else ", ..."
+        yield f"images that lack more than K = {made.K}: {len(images.beyond_K):,}: {shown}{more}"
+    if images.unreadable:
+        yield f"left out: {images.unreadable:,} images that cannot be read; nothing is stated of them"
+    if made.disagreements:
+        yield f"people disagree about {len(made.disagreements):,} units; the stricter answer counts"
+    spent, left, budget = made.minutes.spent, made.minutes.left, made.minutes.budget
+    time = f"about {spent:.0f} minutes of checking so far"
+    if left:
+        time += f", about {rounded(left)} left"
+    yield time + (f", of a budget of {budget:g}" if budget is not None else "")
+    if made.changes:
+        yield f"since the draw: {made.changes}" + ("" if made.holds else "; the certificate does not hold for the run")
+
+
+def _classes(made: Certificate) -> Table:
+    table = _table("By class, each by itself", "class", "boxes", "checked", "precision", "recall", "K")
+    for one in made.classes:
+        cap = "" if one.K is None else str(one.K)
+        table.add_row(
+            Text(one.name), f"{one.boxes:,}", f"{one.checked:,}", interval(one.precision), interval(one.recall), cap
+        )
+    return table
+
+
+def cells(stated: Stated) -> Iterator[str]:
+    """Yield the bounds and the estimate."""
+    yield from (share(stated.at_least), share(stated.at_most), share(stated.estimate))
+
+
+def interval(stated: Stated) -> str:
+    """Return both bounds in one cell."""
+    if stated.at_least is None or stated.at_most is None:
+        return NOT_STATED
+    return f"{stated.at_least:.3f} exactly" if stated.exact else f"{stated.at_least:.3f} to {stated.at_most:.3f}"
+
+
+def wanted(stated: Stated) -> str:
+    """Return what is wanted."""
+    return "" if stated.wanted is None else f"{stated.wanted:g}"
+
+
+def to_do(stated: Stated, noun: str) -> str:
+    """Say how far a share is from what is wanted."""
+    if stated.wanted is None:
+        return ""
+    if stated.certified:
+        return "certified (exact)" if stated.exact else "certified"
+    if stated.impossible:
+        return f"no: it is at most {percent_up(stated.at_most)}" + (" (exact)" if stated.exact else "")
+    if stated.more_checks is None:
+        return "not in sight"
+    return f"about {rounded(stated.more_checks)} more {noun}"
+
+
+def percent_up(value: float | None) -> str:
+    """Return an upper bound as a percentage, rounded up where it is cut."""
+    return "" if value is None else percent(min(1.0, value + 0.000999))
+
+
+def share(value: float | None) -> str:
+    """Return a share with three decimals, cut."""
+    return NOT_STATED if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"
+
+
+def rounded(count: float) -> str:
+    """Return a forecast with one digit: more would promise too much."""
+    whole = max(1, round(count))
+    unit = 10 ** max(0, len(str(whole)) - 1)
+    return f"{whole if whole < 20 else round(whole / unit) * unit:,}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    made = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for number, name in enumerate(columns):
+        made.add_column(name, justify="left" if number == 0 else "right")
+    return made

@@ -1,0 +1,163 @@
+"""The units of a certificate: the boxes that a run hands out, and the images that it was given."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.certify.audit import default_cap
+from autolabel.certify.order import Keys, key_of
+from autolabel.types import Labels
+
+UNREADABLE = frozenset({"missing", "unreadable", "corrupt_image", "unsupported_format", "io_error", "too_large"})
+"""Reasons for which nobody can look at an image: it is left out, and counted."""
+BOX_DECIMALS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image, or one caption of it."""
+
+    image: str
+    caption_index: int
+    caption: str | None
+    size: tuple[int, int]
+    """Height and width in pixels; 0 where they are not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOut:
+    """A row as it leaves the run, with what a person has decided of it by choice."""
+
+    labels: Labels
+    kept: npt.NDArray[np.bool_]
+    """(N,) which boxes a person has confirmed."""
+    complete: bool
+    """Whether a person said that everything in the image has its box."""
+
+
+@dataclass
+class Units:
+    """All units, column by column: F boxes and N images."""
+
+    rows: list[Row] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    image_keys: array[int] = field(default_factory=lambda: array("Q"))
+    box_keys: array[int] = field(default_factory=lambda: array("Q"))
+    box_rows: array[int] = field(default_factory=lambda: array("q"))
+    """The place of each box's image."""
+    box_classes: array[int] = field(default_factory=lambda: array("q"))
+    scores: array[float] = field(default_factory=lambda: array("d"))
+    corners: array[float] = field(default_factory=lambda: array("d"))
+    """Four numbers a box, ``x1 y1 x2 y2`` in pixels, with the decimals of ``labels.jsonl``."""
+    kept: list[int] = field(default_factory=list)
+    """Places of the boxes that a person has confirmed."""
+    complete: list[int] = field(default_factory=list)
+    """Places of the images of which a person has said that they lack nothing."""
+    unreadable: int = 0
+    """Images that nobody can look at; they are no units."""
+    digest: str = ""
+    """Identifies boxes with scores, and images; not what was decided of them."""
+
+    @cached_property
+    def place_of_class(self) -> dict[str, int]:
+        """The place of each class in ``classes``."""
+        return {name: place for place, name in enumerate(self.classes)}
+
+    @cached_property
+    def place_of_box(self) -> dict[int, int]:
+        """The place of each box by its key."""
+        return {key: place for place, key in enumerate(self.box_keys)}
+
+    @cached_property
+    def place_of_image(self) -> dict[int, int]:
+        """The place of each image by its key."""
+        return {key: place for place, key in enumerate(self.image_keys)}
+
+    def of_class(self, place: int) -> npt.NDArray[np.bool_]:
+        """Return which boxes, (F,), are of a class."""
+        return np.equal(np.frombuffer(self.box_classes, np.int64), place)
+
+    def cap(self, within: npt.NDArray[np.bool_] | None = None) -> int:
+        """Return K by the number of boxes an image, those of some boxes only where ``within``, (F,), says so."""
+        rows = np.frombuffer(self.box_rows, np.int64)
+        return default_cap(np.bincount(rows if within is None else rows[within], minlength=len(self.rows)))
+
+    def keys(self) -> tuple[Keys, Keys]:
+        """Return the keys of all boxes and of all images."""
+        return np.frombuffer(self.box_keys, np.uint64), np.frombuffer(self.image_keys, np.uint64)
+
+    def box(self, place: int) -> dict[str, Any]:
+        """Return what a person has to know of a box."""
+        row = self.rows[self.box_rows[place]]
+        facts = {
+            "bbox": self.corners[4 * place : 4 * place + 4].tolist(),
+            "phrase": self.classes[self.box_classes[place]],
+        }
+        return {"unit": "box", "image": row.image, **captioned(row), **facts, "score": self.scores[place]}
+
+    def image(self, place: int) -> dict[str, Any]:
+        """Return what a person has to know of an image."""
+        row = self.rows[place]
+        return {"unit": "image", "image": row.image, **captioned(row)}
+
+
+def captioned(row: Row) -> Mapping[str, Any]:
+    """Return the caption of a row, nothing where it has none."""
+    return {} if row.caption is None else {"caption_index": row.caption_index, "caption": row.caption}
+
+
+def gather(rows: Iterable[HandedOut], classes: Iterable[str]) -> Units:
+    """Return the units of a run; ``classes`` are its names, those of its boxes are added.
+
+    An image that failed stays, without boxes; one that nobody can look at is left out and counted.
+    """
+    units = Units(classes=list(dict.fromkeys(classes)))
+    place_of = {name: place for place, name in enumerate(units.classes)}
+    digest = hashlib.sha256(b"units of a certificate, form 1\n")
+    for one in rows:
+        labels = one.labels
+        if labels.reason is not None and (labels.reason.code in UNREADABLE or 0 in labels.image.size):
+            units.unreadable += 1
+            continue
+        _add(units, one, place_of)
+        digest.update(units.image_keys[-1].to_bytes(8, "big"))
+        digest.update(",".join(map(str, units.scores[len(units.scores) - len(labels.instances) :])).encode() + b"\n")
+    units.digest = digest.hexdigest()
+    return units
+
+
+def _add(units: Units, one: HandedOut, place_of: dict[str, int]) -> None:
+    labels, place = one.labels, len(units.rows)
+    name = (labels.image.id, str(labels.caption_index))
+    boxes = np.round(labels.instances.boxes.astype(np.float64), BOX_DECIMALS).tolist()
+    scores = np.round(labels.instances.scores.astype(np.float64), 6).tolist()
+    keys: dict[int, None] = {}
+    for index, (box, score, label) in enumerate(zip(boxes, scores, labels.instances.labels.tolist(), strict=True)):
+        phrase = labels.prompt.phrases[label]
+        if phrase not in place_of:
+            place_of[phrase] = len(units.classes)
+            units.classes.append(phrase)
+        key, twin = key_of(*name, phrase, *map(str, box)), 0
+        while key in keys:  # two boxes that are alike in everything
+            twin += 1
+            key = key_of(*name, phrase, *map(str, box), str(twin))
+        keys[key] = None
+        if one.kept[index]:
+            units.kept.append(len(units.box_keys) + index)
+        units.box_rows.append(place)
+        units.box_classes.append(place_of[phrase])
+        units.scores.append(score)
+        units.corners.extend(box)
+    units.box_keys.extend(keys)
+    if one.complete:
+        units.complete.append(place)
+    units.rows.append(Row(labels.image.id, labels.caption_index, labels.prompt.caption, labels.image.size))
+    units.image_keys.append(key_of(*name, *map(str, sorted(keys))))
