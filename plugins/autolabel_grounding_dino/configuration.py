@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from autolabel.errors import WeightsError
+from autolabel.weights import read_mapping
+
+LABELERS = {
+    "grounding-dino": "use the labeler grounding_dino",
+    "mm-grounding-dino": "use the labeler mm_grounding_dino",
+    "omdet-turbo": "use the labeler omdet_turbo",
+    "owlv2": "use the labeler owlv2",
+    "sam": "it makes masks of boxes: use the labeler sam, behind a detector",
+    "sam2": "it makes masks of boxes: use the labeler sam2, behind a detector",
+    "sam2_video": "it makes masks of boxes: use the labeler sam2, behind a detector",
+    "sam3": "use the labeler sam3",
+    "sam3_video": "use the labeler sam3",
+    "mal": "it is a mask model, which makes masks of boxes: use the labeler mal, behind a detector",
+}
+"""What reads a model that another labeler was given, by the ``model_type`` of its configuration."""
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
@@ -16,15 +30,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
     Raises WeightsError where it is not a JSON object.
     """
     file = (path if path.is_dir() else path.parent) / "config.json"
-    if not file.is_file():
-        return {}
-    try:
-        content: Any = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{file}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{file}: not a configuration, but a {type(content).__name__}")
-    return content
+    return read_mapping(file) if file.is_file() else {}
 
 
 def check_kind(path: Path, content: dict[str, Any], kinds: Collection[str]) -> None:
@@ -34,4 +40,9 @@ def check_kind(path: Path, content: dict[str, Any], kinds: Collection[str]) -> N
     kind = content.get("model_type")
     if kind not in kinds:
         wanted = " or ".join(map(repr, kinds))
-        raise WeightsError(f"{path}: config.json says model_type {kind!r}, wanted {wanted}")
+        raise WeightsError(f"{path}: config.json says model_type {kind!r}, wanted {wanted}", hint=other_labeler(kind))
+
+
+def other_labeler(kind: object) -> str:
+    """Return a hint which labeler reads a kind of model, empty where none here does."""
+    return LABELERS[kind] if isinstance(kind, str) and kind in LABELERS else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -10,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autolabel.errors import WeightsError
+from autolabel.weights import TensorHeader, read_mapping
 from autolabel_grounding_dino.params import GroundingDinoParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 State = Mapping[str, "Tensor"]
+Shapes = Mapping[str, "Tensor | TensorHeader"]
 log = logging.getLogger(__name__)
 
 HEADS = 8
@@ -25,13 +26,16 @@ RESNET_CHANNELS = {256: "stage1", 512: "stage2", 1024: "stage3", 2048: "stage4"}
 SWIN_NAMES = {96: "tiny", 128: "base", 192: "large"}
 
 
-def configure(state: State, params: GroundingDinoParams, text: Mapping[str, Any]) -> dict[str, Any]:
+def configure(state: Shapes, params: GroundingDinoParams, text: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a ``GroundingDinoConfig`` for unwrapped tensors with IDEA-Research's names.
 
+    Only shapes are looked at: the headers of tensors do as well. Whether the decoder's layers share their box head,
+    which shapes do not tell, says ``shares_box_head``.
     ``text`` is the content of the text encoder's own configuration, empty where there is none. Raises WeightsError
     where a tensor that tells a size is missing; warns where ``params.model`` differs from the file.
     """
     model = params.model
+    _check_axes(state)
     levels, width = _shape(state, "transformer.level_embed")
     encoder = "transformer.encoder.layers.0.self_attn.attention_weights.weight"
     decoder = "transformer.decoder.layers.0.cross_attn.attention_weights.weight"
@@ -52,7 +56,6 @@ def configure(state: State, params: GroundingDinoParams, text: Mapping[str, Any]
         "encoder_n_points": encoder_points,
         "decoder_n_points": decoder_points,
         "positional_embedding_temperature": model.pe_temperatureH or TEMPERATURE,
-        "decoder_bbox_embed_share": _shares_box_head(state),
         "two_stage_bbox_embed_share": False,
         "disable_custom_kernels": True,
     }
@@ -68,28 +71,46 @@ def read_text_configuration(folder: Path | None) -> dict[str, Any]:
     file = folder / "config.json" if folder else None
     if file is None or not file.is_file():
         return {}
-    try:
-        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        kind = content.get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise WeightsError(f"{file}: not a configuration: {error}") from error
+    content = read_mapping(file)
+    kind = content.get("model_type")
     if kind != "bert":
         raise WeightsError(f"{file}: the text encoder must be a BERT, got model_type {kind!r}")
     return content
 
 
-def _shape(state: State, key: str) -> tuple[int, ...]:
+def _shape(state: Shapes, key: str) -> tuple[int, ...]:
     if key not in state:
         raise WeightsError(f"the checkpoint has no tensor {key!r}: it is not a two-stage Grounding DINO")
     return tuple(state[key].shape)
 
 
-def _numbers(state: State, pattern: str) -> Iterator[int]:
+AXES = {
+    "transformer.level_embed": 2,
+    "transformer.tgt_embed.weight": 2,
+    "backbone.0.patch_embed.proj.weight": 4,
+    "bert.embeddings.word_embeddings.weight": 2,
+}
+"""Axes of the tensors whose sides tell sizes."""
+
+
+def _check_axes(state: Shapes) -> None:
+    """Refuse tensors of a shape that tells no size, and layers that no file has numbers for."""
+    for key, tensor in state.items():
+        if 0 in tensor.shape or len(tensor.shape) != AXES.get(key, len(tensor.shape)):
+            raise WeightsError(f"the checkpoint's tensor {key!r} is of the shape {tuple(tensor.shape)}")
+    for stack in ("encoder", "decoder"):
+        found = set(_numbers(state, rf"transformer\.{stack}\.layers\.(\d{{1,4}})\."))
+        if found and found != set(range(len(found))):
+            missing = min(set(range(max(found))) - found)
+            raise WeightsError(f"the checkpoint has no layer {missing} of its {stack}, but later ones")
+
+
+def _numbers(state: Shapes, pattern: str) -> Iterator[int]:
     compiled = re.compile(pattern)
     return (int(match[1]) for key in state if (match := compiled.match(key)))
 
 
-def _count(state: State, pattern: str) -> int:
+def _count(state: Shapes, pattern: str) -> int:
     return max(_numbers(state, pattern), default=-1) + 1
 
 
@@ -107,13 +128,14 @@ def _heads(product: int, heads: int | None, points: int | None) -> tuple[int, in
     return heads, product // heads
 
 
-def _shares_box_head(state: State) -> bool:
+def shares_box_head(state: State) -> bool:
+    """Return whether all layers of the decoder have the same box head."""
     first = state.get("bbox_embed.0.layers.0.weight")
     others = (tensor for key, tensor in state.items() if re.fullmatch(r"bbox_embed\.\d+\.layers\.0\.weight", key))
     return first is None or all(tensor.equal(first) for tensor in others)
 
 
-def _swin(state: State) -> dict[str, Any]:
+def _swin(state: Shapes) -> dict[str, Any]:
     width, _, patch, _ = _shape(state, "backbone.0.patch_embed.proj.weight")
     stages = _count(state, r"backbone\.0\.layers\.(\d+)\.")
     tables = [
@@ -135,7 +157,7 @@ def _swin(state: State) -> dict[str, Any]:
     }
 
 
-def _resnet(state: State) -> dict[str, Any]:
+def _resnet(state: Shapes) -> dict[str, Any]:
     stem = _shape(state, "backbone.0.conv1.weight")[0]
     kernel = _shape(state, "backbone.0.layer1.0.conv1.weight")[-1]
     last = f"conv{3 if kernel == 1 else 2}"
@@ -152,7 +174,7 @@ def _resnet(state: State) -> dict[str, Any]:
     }
 
 
-def _bert(state: State, text: Mapping[str, Any]) -> dict[str, Any]:
+def _bert(state: Shapes, text: Mapping[str, Any]) -> dict[str, Any]:
     vocabulary, width = _shape(state, "bert.embeddings.word_embeddings.weight")
     heads = text.get("num_attention_heads") or width // BERT_HEAD_WIDTH
     if heads < 1 or width % heads:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from autolabel.weights import bare
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 WRAPPERS = ("module.", "model.")
 BACKBONE = "model.backbone.conv_encoder.model."
@@ -89,9 +93,9 @@ _RESNET_PARTS = {"conv": "convolution", "bn": "normalization"}
 _PACKED = re.compile(r"(?P<start>.*\.)(?:qkv\.|in_proj_)(?P<kind>weight|bias)$")
 
 
-def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unwrapped(state: Mapping[str, T]) -> dict[str, T]:
     """Return the tensors under IDEA-Research's names: without wrappers' prefixes and TAO's ``body``."""
-    return {_unwrap(key): tensor for key, tensor in state.items()}
+    return {_unwrap(key): tensor for key, tensor in bare(state).items()}
 
 
 def _unwrap(key: str) -> str:
@@ -100,7 +104,7 @@ def _unwrap(key: str) -> str:
     return key.replace("backbone.0.body.", "backbone.0.", 1)
 
 
-def is_original(state: Mapping[str, Tensor]) -> bool:
+def is_original(state: Collection[str]) -> bool:
     """Return whether unwrapped tensors have IDEA-Research's names (TAO's are the same), not those of transformers."""
     return "transformer.level_embed" in state
 

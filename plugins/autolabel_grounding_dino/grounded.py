@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.errors import MachineError, WeightsError
+from autolabel.errors import MachineError
 from autolabel.strategies import Detector
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel.weights import Licence, files_of, licence_of, locate
 from autolabel_grounding_dino.candidates import candidates
 from autolabel_grounding_dino.caption import Caption, build_captions
+from autolabel_grounding_dino.form import check_vocabulary
 from autolabel_grounding_dino.params import GroundedParams
 from autolabel_grounding_dino.pixels import Shaping, read_shaping, resize
 from autolabel_grounding_dino.text_folder import find_text_folder
@@ -128,12 +129,7 @@ class GroundedDetector(Detector):
     def load(self, device: str) -> None:
         """Read the checkpoint onto ``device``; raises WeightsError where it is missing, refused or does not fit."""
         network = self.read_network(self.path, device)
-        if self._tokenizer.size > network.text.vocabulary:
-            raise WeightsError(
-                f"{self.path}: knows {network.text.vocabulary} words, the tokenizer of {self.text_folder} has"
-                f" {self._tokenizer.size}",
-                hint="set text_encoder to the tokenizer that it was trained with",
-            )
+        check_vocabulary(self.path, self.text_folder, words=network.text.vocabulary, tokenizer=self._tokenizer.size)
         self._network = network
         self._device = device
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autolabel_grounding_dino.form import check_form
 from autolabel_grounding_dino.grounded import GroundedDetector
 from autolabel_grounding_dino.params import GroundingDinoParams
 
@@ -21,6 +22,11 @@ class GroundingDino(GroundedDetector):
         """See ``GroundingDinoParams``."""
 
     params: GroundingDinoParams
+
+    def check(self) -> None:
+        """Raise WeightsError where the checkpoint's names and shapes do not fit its configuration or its tokenizer."""
+        check_form(self.path, self.params, self.text_folder, vocabulary=self._tokenizer.size)
+        self.batch_key((1, 1))  # reads what the checkpoint says of sizes
 
     def read_network(self, path: Path, device: str) -> Network:
         """Return the network of a file or folder in any of the four forms that users have."""

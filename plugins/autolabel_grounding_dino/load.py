@@ -9,15 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from autolabel.errors import WeightsError
-from autolabel.weights import load_state_dict
+from autolabel.weights import bare, load_state_dict, refuse_not_finite
 from autolabel_grounding_dino import efficientnet  # noqa: F401  (registers the shipped checkpoint's backbone)
 from autolabel_grounding_dino.attention import TablelessAttention
-from autolabel_grounding_dino.configuration import read_configuration
-from autolabel_grounding_dino.configure import configure, read_text_configuration
-from autolabel_grounding_dino.convert import is_original, to_transformers, unwrapped
+from autolabel_grounding_dino.configure import configure, read_text_configuration, shares_box_head
+from autolabel_grounding_dino.convert import UNUSED, is_original, to_transformers, unwrapped
 from autolabel_grounding_dino.deformable import quickened
 from autolabel_grounding_dino.feed_forward import FeedForward
+from autolabel_grounding_dino.form import transformers_fields
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.network import Network
 from autolabel_grounding_dino.params import GroundedParams, GroundingDinoParams
@@ -46,11 +45,13 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
     state = load_state_dict(path)
     original = unwrapped(state)
     if is_original(original):
+        refuse_not_finite({key: tensor for key, tensor in original.items() if not UNUSED.search(key)}, path)
         fields = configure(original, params, read_text_configuration(text_folder))
+        fields["decoder_bbox_embed_share"] = shares_box_head(original)
         model = build(GROUNDING_DINO, fields, to_transformers(original), path=path)
         proposing, deciding = _similarities(original, fields, params)
     else:
-        model = build(GROUNDING_DINO, _configuration(path), state, path=path)
+        model = build(GROUNDING_DINO, transformers_fields(path, bare(state)), bare(state), path=path)
         proposing = deciding = Similarity()
     return assemble(model, params, device=device, proposing=proposing, deciding=deciding)
 
@@ -69,22 +70,6 @@ def assemble(
     model.to(device)
     half = params.precision == "bfloat16"
     return Network(model, device=device, proposing=proposing, deciding=deciding, num_queries=wanted, half=half)
-
-
-def _configuration(path: Path) -> dict[str, Any]:
-    """Return the content of a Hugging Face folder's config.json."""
-    content = read_configuration(path)
-    if not content:
-        raise WeightsError(
-            f"{path}: neither IDEA-Research's nor TAO's Grounding DINO, and there is no config.json beside it"
-        )
-    kind = content.get("model_type")
-    if kind != "grounding-dino" or not content.get("two_stage", True):
-        raise WeightsError(
-            f"{path}: config.json says model_type {kind!r}; wanted a two-stage 'grounding-dino'",
-            hint="use the labeler mm_grounding_dino" if kind == "mm-grounding-dino" else "",
-        )
-    return content
 
 
 def _similarities(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +14,15 @@ from PIL import Image
 
 from autolabel.errors import WeightsError
 from autolabel.types import Size
+from autolabel.weights import read_mapping
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SHORT_SIDE, LONG_SIDE = 800, 1333
+OLD_LONG_SIDE = 1333
+"""What transformers' processors take for ``max_size`` beside a ``size`` of one number."""
+LONGEST_SIDE = 16_384
+BILINEAR = int(Image.Resampling.BILINEAR)
 RATIOS = (1.0, 1.2, 4 / 3, 1.5)
 """Long over short side of the buckets that are as tall as the short side; beyond them the long side is full."""
 PARTS = (1.0, 0.75, 0.5, 0.25)
@@ -85,38 +90,90 @@ def resize(pixels: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def read_shaping(checkpoint: Path, default: Shaping = Shaping()) -> Shaping:
-    """Return how a Hugging Face folder's processor shapes pixels; ``default`` counts where it says nothing."""
-    for name in ("processor_config.json", "preprocessor_config.json"):
-        file = checkpoint / name
-        if checkpoint.is_dir() and file.is_file():
-            try:
-                content = json.loads(file.read_text("utf-8"))
-                return _shaping(content.get("image_processor") or content, default)
-            except (ValueError, TypeError, AttributeError, KeyError) as error:
-                raise WeightsError(f"{file}: not an image processor's configuration: {error}") from error
-    return default
+def read_shaping(checkpoint: Path, default: Shaping = Shaping(), *, square: bool = False) -> Shaping:
+    """Return how a Hugging Face folder's processor shapes pixels; ``default`` counts for what it leaves open.
+
+    transformers' own rule: what ``processor_config.json`` says of images, else ``preprocessor_config.json``. A single
+    number is the side of a square where the model's own processor reads it so (``square``), else the shorter side. A
+    file, and a folder without config.json, has no processor: ``default`` counts. Raises WeightsError where a folder
+    has lost its processor, or where what it says is no size.
+    """
+    if not checkpoint.is_dir() or (found := _processor(checkpoint)) is None:
+        return default
+    file, content = found
+    try:
+        return _shaping(content, default, square=square)
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise WeightsError(f"{file}: not an image processor's configuration: {error}") from error
 
 
-def _shaping(content: dict[str, Any], default: Shaping) -> Shaping:
-    size = content.get("size") or {}
-    if isinstance(size, int):
-        size = {"height": size, "width": size}
+def _processor(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Return the settings of a folder's image processor, with the file they stand in; None where it never had one."""
+    both, images = folder / "processor_config.json", folder / "preprocessor_config.json"
+    said = read_mapping(both) if both.is_file() else {}
+    if isinstance(said.get("image_processor"), dict):
+        return both, said["image_processor"]
+    if images.is_file():
+        content = read_mapping(images)
+        return images, content.get("image_processor") or content
+    if _speaks_of_images(said):
+        return both, said
+    if not (folder / "config.json").is_file():
+        return None
+    raise WeightsError(
+        f"{folder}: has neither preprocessor_config.json nor a processor_config.json that speaks of images, so nothing"
+        " says what size the network wants",
+        hint="copy the file from where the model came from",
+    )
+
+
+def _speaks_of_images(content: dict[str, Any]) -> bool:
+    return any(name in content for name in ("size", "image_mean", "do_resize", "image_processor_type"))
+
+
+def _shaping(content: dict[str, Any], default: Shaping, *, square: bool) -> Shaping:
+    size = _size(content.get("size"), content.get("max_size"), square=square)
+    if content.get("do_resize") is False or content.get("resample") not in (None, BILINEAR):
+        raise ValueError("only resizing with resample 2 (bilinear) is supported")
     told = "shortest_edge" in size or "longest_edge" in size
-    exact = (int(size["height"]), int(size["width"])) if "height" in size and "width" in size else None
+    exact = (_side(size["height"]), _side(size["width"])) if "height" in size and "width" in size else None
     mean, std = _triple(content.get("image_mean") or default.mean), _triple(content.get("image_std") or default.std)
     if not content.get("do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     # Means may refer to 0..255: what counts is (pixel * factor - mean) / std.
     factor = 255 * float(content.get("rescale_factor") or 1 / 255) if content.get("do_rescale", True) else 255
+    mean, std = _triple([value / factor for value in mean]), _triple([value / factor for value in std])
+    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        raise ValueError(f"image_mean {mean} and image_std {std}")
     return replace(
         default,
-        short_side=int(size.get("shortest_edge") or default.short_side),
-        long_side=int(size.get("longest_edge") or default.long_side),
+        short_side=_side(size.get("shortest_edge") or default.short_side),
+        long_side=_side(size.get("longest_edge") or default.long_side),
         exact=exact or (None if told else default.exact),
-        mean=_triple([value / factor for value in mean]),
-        std=_triple([value / factor for value in std]),
+        mean=mean,
+        std=std,
     )
+
+
+def _size(size: Any, longest: Any, *, square: bool) -> dict[str, Any]:
+    """Return a size by its sides, as transformers reads the older forms: one number, or (height, width)."""
+    if size is None or isinstance(size, dict):
+        size = {key: side for key, side in (size or {}).items() if side is not None}
+        if unknown := set(size) - {"height", "width", "shortest_edge", "longest_edge"}:
+            raise ValueError(f"the size says {', '.join(sorted(unknown))}, which is not supported")
+        return dict(size)
+    if isinstance(size, list):
+        height, width = size
+        return {"height": height, "width": width}
+    if square:
+        return {"height": size, "width": size}
+    return {"shortest_edge": size, "longest_edge": OLD_LONG_SIDE if longest is None else longest}
+
+
+def _side(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value or not 1 <= value <= LONGEST_SIDE:
+        raise ValueError(f"a side of {value!r} pixels")
+    return int(value)
 
 
 def _triple(values: Sequence[float]) -> Triple:

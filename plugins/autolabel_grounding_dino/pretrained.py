@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autolabel.errors import WeightsError
+from autolabel.weights import panics_as_errors, plain_configuration, refuse_not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SHOWN = 5
+SLACK = 50_000_000
+"""Numbers that a small file's network may have more than four times the file's."""
 IDLE = ("swin.layernorm.", "relative_position_index", "position_ids")
 """Parts that transformers builds and no model here ever runs."""
 
@@ -37,18 +40,20 @@ def build(
     *,
     path: Path,
     idle: Sequence[str] = (),
+    timm: bool = False,
 ) -> Any:
     """Return a model of a configuration, holding every tensor of ``state`` in float32, for inference.
 
-    Raises WeightsError where a tensor is missing, unknown, or of another shape; names that contain one of ``idle``, or
-    of IDLE, are passed over.
+    Nothing in the configuration reaches the network or other packages. Raises WeightsError where a tensor is missing,
+    unknown, of another shape, or not finite; names that contain one of ``idle``, or of IDLE, are passed over.
     """
     import transformers
 
-    plain = {key: value for key, value in fields.items() if key not in ("auto_map", "dtype", "torch_dtype")}
+    plain = plain_configuration(fields, path, timm=timm)
     try:
-        config = getattr(transformers, architecture.configuration).from_dict(plain)
-        with _silence():
+        with offline(), _silence(), panics_as_errors():
+            config = getattr(transformers, architecture.configuration).from_dict(plain)
+            _check_extent(architecture, config, state, path)
             loaded: Any = getattr(transformers, architecture.model).from_pretrained(
                 None,
                 config=config,
@@ -57,11 +62,42 @@ def build(
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path}: does not fit {architecture.title}: {str(error).strip()[:500]}") from error
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever a stranger's configuration makes transformers, or timm, raise
+        reason = str(error).strip()[:500] or type(error).__name__
+        raise WeightsError(f"{path}: does not fit {architecture.title}: {reason}") from error
     model, report = loaded
     _check(report, path, architecture, (*IDLE, *idle))
+    refuse_not_finite({name: tensor for name, tensor in state.items() if not any(part in name for part in idle)}, path)
     return model.eval().requires_grad_(False)
+
+
+def _check_extent(architecture: Architecture, config: Any, state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse a configuration of a network far larger than its file: its memory would be taken before it is compared."""
+    import transformers
+
+    with torch.device("meta"):
+        model = getattr(transformers, architecture.model)(config)
+    wanted, held = (sum(t.numel() for t in tensors) for tensors in (model.parameters(), state.values()))
+    if wanted > 4 * held + SLACK:
+        raise WeightsError(
+            f"{path}: does not fit {architecture.title}: config.json describes a network of {wanted:,} numbers, the"
+            f" file holds {held:,}"
+        )
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Keep transformers off the network, whatever a configuration says: a local folder asks no hub."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _check(report: Mapping[str, Any], path: Path, architecture: Architecture, idle: Sequence[str]) -> None:

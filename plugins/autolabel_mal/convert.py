@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
+from autolabel.weights import bare as without_wrappers
+
 Role = Literal["student", "teacher"]
 ROLES: tuple[Role, ...] = ("student", "teacher")
 WRAPPERS = ("module.", "model.")
@@ -18,7 +20,7 @@ def split(state: Mapping[str, T]) -> dict[Role, dict[str, T]]:
     TAO's and NVlabs' files have both, under ``student.`` and ``teacher.``; one network under bare names counts as the
     student. Anything besides the networks, such as the loss's buffers, is left out.
     """
-    bare = {unwrap(key): value for key, value in state.items()}
+    bare = {unwrap(key): value for key, value in without_wrappers(state).items()}
     found: dict[Role, dict[str, T]] = {}
     for role in ROLES:
         own = {key.removeprefix(f"{role}."): value for key, value in bare.items() if key.startswith(f"{role}.")}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autolabel.errors import WeightsError
-from autolabel.weights import UNKNOWN, Licence, licence_of, weight_files
+from autolabel.weights import UNKNOWN, Licence, licence_of, read_mapping, weight_files
 
 NVIDIA = Licence("nvidia-source-code-license-nc", False)
 
@@ -27,7 +26,7 @@ def describe(path: Path) -> Description:
     for file in weight_files(path) if path.is_dir() else (path,):
         says.update(_metadata(file))
     if (path / "config.json").is_file():
-        says.update(_config(path / "config.json"))
+        says.update(read_mapping(path / "config.json"))
     crop = says.get("crop_size")
     if crop is None:
         return Description()
@@ -44,16 +43,8 @@ def _metadata(file: Path) -> Mapping[str, str]:
     try:
         with safe_open(file, framework="numpy") as tensors:
             return dict(tensors.metadata() or {})
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{file}: not a whole safetensors file: {error}", hint="download it again") from error
-
-
-def _config(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{file}: is not JSON: {error}") from error
-    return content if isinstance(content, dict) else {}
 
 
 def licence(path: Path) -> Licence:

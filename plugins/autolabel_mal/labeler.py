@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from autolabel.strategies import Segmenter
 from autolabel.types import Instances, Rle, Sample, Size
 from autolabel.weights import CheckpointPath, Licence, files_of, locate
+from autolabel_mal.choose import check_networks
 from autolabel_mal.crop import clip, region
 from autolabel_mal.crowd import given_region, is_crowd
 from autolabel_mal.description import licence
@@ -94,6 +95,10 @@ class Mal(Segmenter):
     def files(self) -> Sequence[Path]:
         """Return the checkpoint's files; raises WeightsError where there is none."""
         return files_of(locate(self.params.checkpoint))
+
+    def check(self) -> None:
+        """Raise WeightsError where the checkpoint's names and shapes are not those of the networks asked for."""
+        check_networks(locate(self.params.checkpoint), self.params)
 
     def licence(self) -> Licence:
         """Return the checkpoint's licence; NVIDIA's for TAO's and NVlabs' formats unless a file beside it says."""

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from autolabel.errors import WeightsError
-from autolabel.weights import load_state_dict
-from autolabel_mal.convert import Role, has_classifier, split, without_classifier
-from autolabel_mal.description import describe
+from autolabel.weights import load_state_dict, refuse_not_finite
+from autolabel_mal.choose import choose_networks
+from autolabel_mal.convert import without_classifier
 from autolabel_mal.network import MalNetwork
-from autolabel_mal.sizes import ARCHS, Arch, Sizes, from_arch, from_shapes, name
+from autolabel_mal.sizes import Sizes, from_arch, name
 
 if TYPE_CHECKING:
     from autolabel_mal.labeler import Mal
 
 logger = logging.getLogger(__name__)
-FAN_MARKS = ("pos_embed.token_projection", "cls_attn_blocks", "linear_fuse")
 LISTED = 5
 
 
@@ -31,40 +29,9 @@ def load_networks(path: Path, params: Mal.Params) -> list[MalNetwork]:
     Sizes come from the file; where ``params`` states others, a warning is logged. Raises WeightsError where the file
     holds no such network, naming the keys that are missing or too many.
     """
-    found = split(load_state_dict(path))
-    roles: Sequence[Role] = ("student", "teacher") if params.which == "mixed" else (params.which,)
-    missing = [role for role in roles if role not in found]
-    if missing:
-        raise WeightsError(f"{path}: holds no {missing[0]}, only one network", hint="set which: student")
-    sizes = [choose_sizes(path, found[role], params) for role in roles]
-    warn_of_differences(path, sizes[0], params)
-    return [build(path, found[role], size) for role, size in zip(roles, sizes, strict=True)]
-
-
-def choose_sizes(path: Path, state: Mapping[str, Tensor], params: Mal.Params) -> Sizes:
-    """Return the sizes of a file's network, with those that no file tells taken from ``params``."""
-    if any(mark in key for key in state for mark in FAN_MARKS):
-        raise WeightsError(f"{path}: has a FAN backbone, which is not supported", hint=f"supported: {', '.join(ARCHS)}")
-    try:
-        sizes = from_shapes({key: tensor.shape for key, tensor in state.items()}, has_classifier=has_classifier(state))
-    except KeyError as error:
-        raise WeightsError(
-            f"{path}: holds no MAL network: {error.args[0]} is missing", hint=_expected(params.arch)
-        ) from None
-    own = describe(path)
-    return replace(
-        sizes,
-        crop=params.crop_size or own.crop_size or sizes.crop,
-        scale_before=params.mask_scale_ratio_pre,
-        scale_within=params.mask_scale_ratio,
-        adjust=not params.not_adjust_scale,
-    )
-
-
-def _expected(arch: Arch | None) -> str:
-    return (
-        f"expected a checkpoint of {arch or 'one of ' + ', '.join(ARCHS)}: TAO's .pth, NVlabs' .ckpt, or .safetensors"
-    )
+    chosen = choose_networks(path, load_state_dict(path), params)
+    warn_of_differences(path, chosen[0][1], params)
+    return [build(path, state, size) for state, size in chosen]
 
 
 def build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
@@ -81,6 +48,7 @@ def build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
         raise WeightsError(
             f"{path}: does not fit: {parts}", hint=f"its tensors look like {name(sizes) or shape_of(sizes)}"
         )
+    refuse_not_finite(given, path)
     network.load_state_dict({key: tensor.float() for key, tensor in given.items()})
     network.settle()
     return network.eval().requires_grad_(False)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from autolabel.errors import WeightsError
 from autolabel.strategies import Labeler
-from autolabel.weights import CheckpointPath, Licence, files_of, licence_of, locate
+from autolabel.weights import CheckpointPath, Licence, check_folder, files_of, licence_of, locate
 from autolabel_grounding_dino.configuration import check_kind, read_configuration
 
 
@@ -25,6 +25,14 @@ class FolderLabeler(Labeler):
 
     kinds: ClassVar[tuple[str, ...]]
     """The ``model_type`` that config.json may say."""
+    title: ClassVar[str]
+    """What messages call the model: ``an OWLv2``."""
+    sizes: ClassVar[Mapping[str, tuple[str, int]]] = {}
+    """Numbers of config.json, with the tensor and the axis that must agree."""
+    counts: ClassVar[Mapping[str, str]] = {}
+    """Numbers of layers in config.json, with what stands before their numbers in the tensors' names."""
+    prefix: ClassVar[str] = ""
+    """What a folder for video puts before the names of the tensors that are used."""
 
     params: FolderParams
 
@@ -45,6 +53,23 @@ class FolderLabeler(Labeler):
     def files(self) -> Sequence[Path]:
         """Return the folder's weights, configuration, and tokenizer."""
         return files_of(self.folder)
+
+    def check(self) -> None:
+        """Raise WeightsError where names and shapes of the folder's tensors do not fit its config.json."""
+        check_folder(
+            self.folder,
+            self.configuration,
+            sizes=self.sizes,
+            counts=self.counts,
+            title=self.title,
+            timm=self.takes_timm(),
+            ignored=self.prefix,
+        )
+        self.batch_key((1, 1))
+
+    def takes_timm(self) -> bool:
+        """Return whether a backbone of timm can be built here; raise WeightsError where one is wanted and cannot."""
+        return False
 
     def licence(self) -> Licence:
         """Return the licence that the folder states."""

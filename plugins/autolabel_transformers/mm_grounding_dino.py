@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autolabel.weights import check_folder
 from autolabel_grounding_dino.configuration import check_kind, read_configuration
+from autolabel_grounding_dino.form import COUNTS, SIZES, WORDS, check_vocabulary
 from autolabel_grounding_dino.grounded import GroundedDetector
 from autolabel_grounding_dino.params import GroundedParams
 
@@ -34,6 +36,15 @@ class MmGroundingDino(GroundedDetector):
         """Return the folder's files; raises WeightsError where it is not an MM-Grounding-DINO's."""
         check_kind(self.path, read_configuration(self.path), (KIND,))
         return super().files()
+
+    def check(self) -> None:
+        """Raise WeightsError where names and shapes do not fit config.json, or the tokenizer the text encoder."""
+        fields = read_configuration(self.path)
+        check_kind(self.path, fields, (KIND,))
+        words = check_folder(self.path, fields, sizes=SIZES, counts=COUNTS, title="an MM-Grounding-DINO").get(WORDS)
+        if words is not None:
+            check_vocabulary(self.path, self.text_folder, words=words.shape[0], tokenizer=self._tokenizer.size)
+        self.batch_key((1, 1))
 
     def read_network(self, path: Path, device: str) -> Network:
         """Return the network of a Hugging Face folder."""

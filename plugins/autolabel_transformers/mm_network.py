@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.errors import WeightsError
-from autolabel.weights import load_state_dict
+from autolabel.weights import bare, load_state_dict
 from autolabel_grounding_dino.configuration import check_kind, read_configuration
 from autolabel_grounding_dino.load import assemble
 from autolabel_grounding_dino.network import Network
@@ -27,7 +27,7 @@ def load_mm_network(path: Path, params: GroundedParams, *, device: str) -> Netwo
     check_kind(path, fields, (KIND,))
     if not fields.get("two_stage", True):
         raise WeightsError(f"{path}: an MM-Grounding-DINO without two stages, which is not supported")
-    model = build(MM_GROUNDING_DINO, fields, load_state_dict(path), path=path)
+    model = build(MM_GROUNDING_DINO, fields, bare(load_state_dict(path)), path=path)
     return assemble(
         model,
         params,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
-from autolabel.weights import load_state_dict
+from autolabel.weights import bare, load_state_dict
 from autolabel_grounding_dino.pixels import Shaping
 from autolabel_grounding_dino.pretrained import Architecture, build
 from autolabel_grounding_dino.tensors import to_tensor
@@ -88,10 +86,10 @@ def _padded(tasks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return features, (torch.arange(len(features), device=features.device) < lengths[:, None]).long()
 
 
-def load_omdet(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> OmdetNetwork:
-    """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
-    backbone = fields.get("backbone_config") or {}
-    if backbone.get("model_type", "timm_backbone") == "timm_backbone" and find_spec("timm") is None:
-        raise WeightsError(f"{folder}: its backbone is timm's", hint="pip install timm (which brings torchvision)")
-    model = build(OMDET_TURBO, fields, load_state_dict(folder), path=folder)
+def load_omdet(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, timm: bool) -> OmdetNetwork:
+    """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit.
+
+    ``timm`` says that its backbone is one of that package.
+    """
+    model = build(OMDET_TURBO, fields, bare(load_state_dict(folder)), path=folder, timm=timm)
     return OmdetNetwork(model.to(device), shaping=shaping, device=device)

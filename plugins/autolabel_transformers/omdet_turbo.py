@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import StringConstraints
 
-from autolabel.errors import ImageError, MachineError
+from autolabel.errors import ImageError, MachineError, WeightsError
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_grounding_dino.candidates import above, to_pixels
 from autolabel_grounding_dino.grounded import ResizedImage
@@ -25,6 +27,21 @@ if TYPE_CHECKING:
     from autolabel_transformers.omdet_network import OmdetNetwork, Pyramid
 
 Floats = npt.NDArray[np.float32]
+
+
+def omdet_backbone_is_timms(folder: Path, fields: Mapping[str, Any]) -> bool:
+    """Return whether a configuration's backbone is timm's, as that of the published models is.
+
+    Raises WeightsError where it is, and timm is not installed.
+    """
+    backbone = fields.get("backbone_config") or {}
+    if not isinstance(backbone, Mapping) or backbone.get("model_type", "timm_backbone") != "timm_backbone":
+        return False
+    if find_spec("timm") is None:
+        raise WeightsError(f"{folder}: its backbone is timm's", hint="pip install timm (which brings torchvision)")
+    return True
+
+
 SHAPING = Shaping(exact=(640, 640))
 
 
@@ -55,6 +72,16 @@ class OmdetTurbo(PhraseDetector):
 
     name = "omdet_turbo"
     kinds = ("omdet-turbo",)
+    title = "an OmDet-Turbo"
+    square = False
+    sizes = {
+        "text_config.vocab_size": ("language_backbone.model.embeddings.token_embedding.weight", 0),
+        "text_config.hidden_size": ("language_backbone.model.embeddings.token_embedding.weight", 1),
+    }
+    counts = {
+        "text_config.num_hidden_layers": "language_backbone.model.encoder.layers.",
+        "decoder_num_layers": "decoder.layers.",
+    }
     longest = 77
     shaping_default = SHAPING
 
@@ -70,6 +97,10 @@ class OmdetTurbo(PhraseDetector):
         super().__init__(params)
         self._network: OmdetNetwork | None = None
         self._questions = lru_cache(REMEMBERED)(self._ask_anew)
+
+    def takes_timm(self) -> bool:
+        """Return whether the folder's backbone is timm's; raise WeightsError where it is and timm is not installed."""
+        return omdet_backbone_is_timms(self.folder, self.configuration)
 
     def questions(self, prompt: Prompt) -> tuple[Question, ...]:
         """Return what asks for every phrase of a prompt once; none for no phrases.
@@ -120,7 +151,9 @@ class OmdetTurbo(PhraseDetector):
         """Read the folder onto ``device``; raises WeightsError where it does not fit."""
         from autolabel_transformers.omdet_network import load_omdet
 
-        self._network = load_omdet(self.folder, self.configuration, shaping=self.shaping, device=device)
+        self._network = load_omdet(
+            self.folder, self.configuration, shaping=self.shaping, device=device, timm=self.takes_timm()
+        )
 
     @property
     def network(self) -> OmdetNetwork:

@@ -62,6 +62,17 @@ class Owlv2(PhraseDetector):
 
     name = "owlv2"
     kinds = ("owlv2",)
+    title = "an OWLv2"
+    sizes = {
+        "text_config.vocab_size": ("owlv2.text_model.embeddings.token_embedding.weight", 0),
+        "text_config.hidden_size": ("owlv2.text_model.embeddings.token_embedding.weight", 1),
+        "text_config.max_position_embeddings": ("owlv2.text_model.embeddings.position_embedding.weight", 0),
+        "vision_config.hidden_size": ("owlv2.vision_model.embeddings.class_embedding", 0),
+    }
+    counts = {
+        "text_config.num_hidden_layers": "owlv2.text_model.encoder.layers.",
+        "vision_config.num_hidden_layers": "owlv2.vision_model.encoder.layers.",
+    }
     longest = 16
     shaping_default = SHAPING
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
-from autolabel.weights import load_state_dict
+from autolabel.weights import bare, load_state_dict
 from autolabel_grounding_dino.pixels import Shaping
 from autolabel_grounding_dino.pretrained import Architecture, build
 from autolabel_transformers.phrases import Ids
@@ -90,7 +90,7 @@ def _unit(features: Tensor) -> Tensor:
 
 def load_owlv2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> Owlv2Network:
     """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
-    model = build(OWLV2, fields, load_state_dict(folder), path=folder)
+    model = build(OWLV2, fields, bare(load_state_dict(folder)), path=folder)
     side = model.config.vision_config.image_size
     if shaping.exact != (side, side):
         raise WeightsError(f"{folder}: the network wants squares of {side} pixels, its processor makes {shaping.exact}")

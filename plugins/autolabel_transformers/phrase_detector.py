@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
 from typing import ClassVar
 
+from autolabel.errors import WeightsError
 from autolabel.strategies import Detector
 from autolabel.types import Prompt
 from autolabel_grounding_dino.pixels import Shaping, read_shaping
@@ -30,10 +31,24 @@ class PhraseDetector(FolderLabeler, Detector):
         """Return the sentence that a phrase is asked in, with ``{}`` for the phrase."""
         return "{}"
 
+    square: ClassVar[bool] = True
+    """Whether transformers' processor reads a size of one number as the side of a square."""
+
     @cached_property
     def shaping(self) -> Shaping:
         """Return the size that images are squeezed to, with the means of colours."""
-        return read_shaping(self.folder, self.shaping_default)
+        shaping = read_shaping(self.folder, self.shaping_default, square=self.square)
+        if shaping.exact is None:
+            raise WeightsError(
+                f"{self.folder}: its processor keeps the shape of images ({shaping.short_side} to"
+                f" {shaping.long_side} pixels), the network wants them all of one height and width"
+            )
+        return shaping
+
+    def check(self) -> None:
+        """Raise WeightsError where the folder's tensors, processor or tokenizer do not fit its config.json."""
+        super().check()
+        _ = self.shaping, self.tokenizer, self.limit
 
     @cached_property
     def tokenizer(self) -> ClipTokenizer:

@@ -19,6 +19,9 @@ class Sam(BoxSegmenter):
 
     name = "sam"
     kinds = ("sam",)
+    title = "a SAM"
+    sizes = {"vision_config.hidden_size": ("vision_encoder.pos_embed", 3)}
+    counts = {"vision_config.num_hidden_layers": "vision_encoder.layers."}
 
     class Params(BoxSegmenterParams):
         """See ``BoxSegmenterParams``."""
@@ -29,5 +32,5 @@ class Sam(BoxSegmenter):
         """Return the network of the folder on ``device``."""
         from autolabel_transformers.sam_network import load_sam
 
-        shaping = read_shaping(self.folder, SHAPING)
+        shaping = read_shaping(self.folder, SHAPING, square=True)
         return load_sam(self.folder, self.configuration, shaping=shaping, device=device)

@@ -19,6 +19,11 @@ class Sam2(BoxSegmenter):
 
     name = "sam2"
     kinds = ("sam2", "sam2_video")
+    title = "a SAM 2"
+    sizes = {
+        "vision_config.backbone_config.hidden_size": ("vision_encoder.backbone.pos_embed", 1),
+        "prompt_encoder_config.hidden_size": ("prompt_encoder.point_embed.weight", 1),
+    }
 
     class Params(BoxSegmenterParams):
         """See ``BoxSegmenterParams``."""
@@ -29,5 +34,5 @@ class Sam2(BoxSegmenter):
         """Return the network of the folder on ``device``."""
         from autolabel_transformers.sam_network import load_sam2
 
-        shaping = read_shaping(self.folder, SHAPING)
+        shaping = read_shaping(self.folder, SHAPING, square=True)
         return load_sam2(self.folder, self.configuration, shaping=shaping, device=device)

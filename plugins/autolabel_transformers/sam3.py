@@ -41,6 +41,16 @@ class Sam3(PhraseDetector):
     name = "sam3"
     gives = "masks"
     kinds = ("sam3", "sam3_video")
+    title = "a SAM 3"
+    prefix = "detector_model."
+    sizes = {
+        "text_config.vocab_size": ("text_encoder.text_model.embeddings.token_embedding.weight", 0),
+        "text_config.hidden_size": ("text_encoder.text_model.embeddings.token_embedding.weight", 1),
+    }
+    counts = {
+        "text_config.num_hidden_layers": "text_encoder.text_model.encoder.layers.",
+        "vision_config.backbone_config.num_hidden_layers": "vision_encoder.backbone.layers.",
+    }
     longest = 32
     shaping_default = SHAPING
 

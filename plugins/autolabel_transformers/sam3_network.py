@@ -17,7 +17,7 @@ from torch.nn import functional
 from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
 from autolabel.types import Size
-from autolabel.weights import load_state_dict
+from autolabel.weights import bare, load_state_dict
 from autolabel_grounding_dino.pixels import Shaping
 from autolabel_grounding_dino.pretrained import Architecture, build
 from autolabel_grounding_dino.tensors import to_tensor
@@ -114,7 +114,7 @@ def load_sam3(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devi
     """
     state = {
         key.removeprefix(OF_VIDEO): tensor
-        for key, tensor in load_state_dict(folder).items()
+        for key, tensor in bare(load_state_dict(folder)).items()
         if not key.startswith(OF_TRACKER)
     }
     model = build(SAM3, fields, state, path=folder)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
 from autolabel.types import Size
-from autolabel.weights import load_state_dict
+from autolabel.weights import bare, load_state_dict
 from autolabel_grounding_dino.pixels import Shaping, resize
 from autolabel_grounding_dino.pretrained import Architecture, build
 from autolabel_grounding_dino.tensors import to_tensor
@@ -156,4 +156,4 @@ def load_sam2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devi
 
 def _model(architecture: Architecture, folder: Path, fields: Mapping[str, Any]) -> Any:
     own = {key: value for key, value in fields.items() if key in PARTS}
-    return build(architecture, own, load_state_dict(folder), path=folder)
+    return build(architecture, own, bare(load_state_dict(folder)), path=folder)

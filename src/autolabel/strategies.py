@@ -69,6 +69,12 @@ class Labeler(Strategy):
         """Return the weight files (their bytes enter the digest); raise WeightsError if one is missing. No torch."""
         return ()
 
+    def check(self) -> None:
+        """Raise WeightsError where the weights cannot be loaded, as far as their headers tell.
+
+        Called when a plan is compiled, before anything is written; reads no numbers and imports no torch.
+        """
+
     def licence(self) -> Licence:
         """Return the licence of the weights, as the files beside them state it."""
         files = self.files()

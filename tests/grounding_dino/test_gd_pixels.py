@@ -95,7 +95,9 @@ def test_without_a_processor_the_originals_way_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '{"size": {"height": "x", "width": 3}}', '{"image_mean": [1, 2]}'])
 def test_a_broken_processor_configuration_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "processor_config.json").write_text(content)
-    with pytest.raises(WeightsError, match=r"processor_config\.json: not an image processor's configuration"):
+    with pytest.raises(
+        WeightsError, match=r"processor_config\.json: not (JSON|a configuration|an image processor's configuration)"
+    ):
         read_shaping(tmp_path)
 
 

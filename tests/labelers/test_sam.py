@@ -152,7 +152,8 @@ def test_work_before_load_is_an_error(kind: type[BoxSegmenter], folder: Path) ->
 @FAMILY
 def test_a_processor_of_another_size_is_refused(kind: type[BoxSegmenter], folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "model")
-    (copy / "preprocessor_config.json").unlink()
+    size = {"longest_edge": 1024} if kind is Sam else {"height": 1024, "width": 1024}
+    (copy / "preprocessor_config.json").write_text(json.dumps({"size": size}))
     with pytest.raises(WeightsError, match=r"wants squares of 64 pixels, its processor makes \(?1024"):
         loaded(kind, copy)
 

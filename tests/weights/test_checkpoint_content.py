@@ -36,10 +36,34 @@ def test_a_folder_gives_weights_configuration_and_tokenizer_only(tmp_path: Path)
 
 
 def test_an_index_names_the_shards(tmp_path: Path) -> None:
-    write(tmp_path, "a.safetensors", "b.safetensors", "model.safetensors")
+    write(tmp_path, "a.safetensors", "b.safetensors", "pytorch_model.bin")
     index = {"weight_map": {"x": "b.safetensors", "y": "a.safetensors", "z": "a.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     assert names(tmp_path) == ["a.safetensors", "b.safetensors", "model.safetensors.index.json"]
+
+
+def test_a_whole_file_counts_before_a_stale_index_as_in_transformers(tmp_path: Path) -> None:
+    write(tmp_path, "old.safetensors", "model.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "old.safetensors"}}))
+    assert names(tmp_path) == ["model.safetensors"]
+
+
+def test_safetensors_in_shards_count_before_a_pickle(tmp_path: Path) -> None:
+    write(tmp_path, "part.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "part.safetensors"}}))
+    assert names(tmp_path) == ["model.safetensors.index.json", "part.safetensors"]
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_shards_without_their_index_name_it(suffix: str, tmp_path: Path) -> None:
+    stem = "model" if suffix == "safetensors" else "pytorch_model"
+    write(tmp_path, f"{stem}-00001-of-00002.{suffix}", f"{stem}-00002-of-00002.{suffix}")
+    with pytest.raises(WeightsError, match=rf"2 of 2 shards, and no {stem}\.{suffix}\.index\.json"):
+        files_of(tmp_path)
+
+
+def test_one_file_of_another_name_counts(tmp_path: Path) -> None:
+    assert names(write(tmp_path, "groundingdino.pth", "README.md")) == ["groundingdino.pth"]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +73,8 @@ def test_an_index_names_the_shards(tmp_path: Path) -> None:
         ({"weight_map": {"x": "gone.safetensors"}}, "names files that are missing: gone.safetensors"),
         ({"weights": {}}, "not an index of weight files"),
         ([1], "not an index of weight files"),
+        ({"weight_map": {"x": 3}}, "not an index of weight files"),
+        ({"weight_map": {"x": "a.safetensors", "y": None}}, "not an index of weight files"),
     ],
 )
 def test_a_wrong_index_is_refused(index: object, message: str, tmp_path: Path) -> None:
@@ -59,6 +85,11 @@ def test_a_wrong_index_is_refused(index: object, message: str, tmp_path: Path) -
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no weights in this folder"):
+        files_of(write(tmp_path, "config.json"))
+
+
+def test_several_weight_files_that_nothing_chooses_among_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"several weight files .*: one\.safetensors, two\.safetensors"):
         files_of(write(tmp_path, "config.json", "one.safetensors", "two.safetensors"))
 
 

@@ -116,7 +116,8 @@ def write_cache(cache: Path, *, commit: str = "a" * 40, weights: bool = True) ->
         (repository / "refs" / reference).write_text(commit)
     snapshot = repository / "snapshots" / commit
     snapshot.mkdir(parents=True)
-    (snapshot / "config.json").write_text(json.dumps({}))
+    for described in ("config.json", "preprocessor_config.json"):
+        (snapshot / described).write_text(json.dumps({}))
     if weights:
         (snapshot / "model.safetensors").write_bytes(b"weights")
     return snapshot
@@ -141,17 +142,3 @@ def test_a_hub_name_that_is_not_cached_fails_offline(
         WeightsError, match=f"'{name}' is neither in the local Hugging Face cache nor can it be fetched"
     ):
         locate(name)
-
-
-def test_a_cached_folder_without_weights_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_cache(tmp_path, weights=False)
-    asked = []
-
-    def fetch(name: str, *, revision: str | None, allow_patterns: list[str], local_files_only: bool = False) -> str:
-        asked.append((name, revision, tuple(allow_patterns), local_files_only))
-        return str(tmp_path / "models--org--name" / "snapshots" / ("a" * 40))
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
-    locate("org/name@v1")
-    wanted = ("*.safetensors", "*.json", "*.txt")
-    assert asked == [("org/name", "v1", wanted, True), ("org/name", "v1", wanted, False)]

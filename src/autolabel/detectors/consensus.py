@@ -52,6 +52,11 @@ class Consensus(Detector):
         """Return the files of all members."""
         return tuple(chain.from_iterable(member.files() for member in self.members))
 
+    def check(self) -> None:
+        """Check every member's weights."""
+        for member in self.members:
+            member.check()
+
     def licence(self) -> Licence:
         """Return the licences of all members as one, which allows what all of them allow."""
         return joined([member.licence() for member in self.members if member.files()])

@@ -76,6 +76,10 @@ class Tiled(Detector):
         """Return the detector's files."""
         return self.detector.files()
 
+    def check(self) -> None:
+        """Check the detector's weights."""
+        self.detector.check()
+
     def licence(self) -> Licence:
         """Return the licence of the detector's weights."""
         return self.detector.licence()

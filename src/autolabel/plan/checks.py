@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autolabel.errors import ImageError, SpecError
+from autolabel.errors import ImageError, SpecError, WeightsError
 from autolabel.plan.model import Stage, Weights
 from autolabel.spec.model import Spec
 from autolabel.strategies import Detector, Labeler
@@ -53,6 +53,16 @@ def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
                 except ImageError as error:
                     where = ("data", "classes", name if isinstance(classes, dict) else index)
                     raise SpecError(spec.problem(where, error.message)) from None
+
+
+def check_weights(spec: Spec, labelers: list[Labeler]) -> None:
+    """Refuse weights that cannot be loaded, as far as their headers tell, naming the place in the spec."""
+    for index, labeler in enumerate(labelers):
+        try:
+            labeler.check()
+        except WeightsError as error:
+            place = spec.problem(("stages", index, "labeler", "checkpoint"), error.message, hint=error.hint)
+            raise WeightsError(str(place)) from error
 
 
 def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:

@@ -17,7 +17,14 @@ from autolabel.data.sources import sources
 from autolabel.detectors import Consensus
 from autolabel.plan import devices, model
 from autolabel.plan.census import Census, forwards
-from autolabel.plan.checks import check_classes, check_exports, check_kinds, check_licences, check_members
+from autolabel.plan.checks import (
+    check_classes,
+    check_exports,
+    check_kinds,
+    check_licences,
+    check_members,
+    check_weights,
+)
 from autolabel.plan.execution import executed
 from autolabel.plan.files import check_files
 from autolabel.plan.identity import portable
@@ -117,6 +124,7 @@ def decide(spec: Spec, *, registry: Registry) -> Decided:
     labelers = [stage.make() for stage in spec.stages]
     check_kinds(spec, labelers)
     check_classes(spec, labelers)
+    check_weights(spec, labelers)
     execution = executed(spec)
     stages = tuple(compile_stage(spec, index, labeler, registry=registry) for index, labeler in enumerate(labelers))
     check_licences(spec, stages)

@@ -13,11 +13,10 @@ from pydantic import BeforeValidator, StringConstraints, ValidationInfo
 from autolabel.errors import WeightsError
 from autolabel.paths import locate as absolute
 from autolabel.paths import spec_root
-from autolabel.weights.content import files_of
+from autolabel.weights import hub
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 HUB_NAME = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
-HUB_FILES = ("*.safetensors", "*.json", "*.txt")
 FOLDERS_VARIABLE = "AUTOLABEL_CHECKPOINTS"
 
 
@@ -63,11 +62,12 @@ A shipped name comes first, then a path relative to the spec that exists or look
 """
 
 
-def locate(checkpoint: str) -> Path:
+def locate(checkpoint: str, *, weights: bool = True) -> Path:
     """Return the file or folder of a validated checkpoint name.
 
-    Hub names come from huggingface_hub's cache, else from the hub unless ``HF_HUB_OFFLINE`` is set; only safetensors,
-    JSON and text files are fetched. Raises WeightsError, with the nearest name as its hint, where nothing is found.
+    Hub names come from huggingface_hub's cache, else from the hub unless ``HF_HUB_OFFLINE`` is set; without
+    ``weights`` only what describes them is fetched, the tokenizer with it. Raises WeightsError, with the nearest name
+    as its hint, where nothing is found.
     """
     ours = shipped()
     if checkpoint in ours:
@@ -75,18 +75,36 @@ def locate(checkpoint: str) -> Path:
     path = Path(checkpoint)
     if path.is_absolute() or looks_like_path(checkpoint) or path.exists():
         return _existing(path)
-    match = HUB_NAME.fullmatch(checkpoint)
-    if match is None or match["name"].count("/") != 1:
+    if (named := _hub_name(checkpoint)) is None:
         raise WeightsError(f"no checkpoint is called {checkpoint!r}", hint=_nearest(checkpoint, list(ours)))
-    return _snapshot(match["name"], match["revision"])
+    return hub.snapshot(*named, weights=weights)
 
 
 def on_hub(checkpoint: str) -> bool:
     """Return whether a validated checkpoint name is one of the hub: neither shipped nor a path."""
     if not checkpoint or checkpoint in shipped() or looks_like_path(checkpoint) or Path(checkpoint).exists():
         return False
+    return _hub_name(checkpoint) is not None
+
+
+def check_reachable(checkpoint: str) -> None:
+    """Raise WeightsError unless a name of the hub is cached or the hub has it; fetches nothing."""
+    if (named := _hub_name(checkpoint)) is not None and on_hub(checkpoint):
+        hub.check_reachable(*named)
+
+
+def is_cached(checkpoint: str) -> bool:
+    """Return whether a checkpoint can be had without the network: it is no name of the hub, or the cache has it."""
+    named = _hub_name(checkpoint)
+    if named is None or not on_hub(checkpoint):
+        return True
+    folder = hub.cached(*named)
+    return folder is not None and not hub.lacking(folder)
+
+
+def _hub_name(checkpoint: str) -> tuple[str, str | None] | None:
     match = HUB_NAME.fullmatch(checkpoint)
-    return match is not None and match["name"].count("/") == 1
+    return (match["name"], match["revision"]) if match and match["name"].count("/") == 1 else None
 
 
 def _existing(path: Path) -> Path:
@@ -103,35 +121,3 @@ def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     start = f"did you mean {near[0]!r}? " if near else ""
     return f"{start}shipped: {', '.join(known) or 'none'}; a path begins with ./ or ends in .pth or .safetensors"
-
-
-def _snapshot(name: str, revision: str | None) -> Path:
-    """Return the folder of a hub model: the cached one where it is complete, else a download."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    if cached := _cached(name, revision):
-        return cached
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        called = f"{name}@{revision}" if revision else name
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(
-            f"{called!r} is neither in the local Hugging Face cache nor can it be fetched: {reason}",
-            hint=f"give the folder of a downloaded copy, or use a shipped one: {', '.join(shipped())}",
-        ) from error
-
-
-def _cached(name: str, revision: str | None) -> Path | None:
-    """Return the folder of a hub model in the local cache, None where it or its weights are not there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    patterns = list(HUB_FILES)
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
-        files_of(folder)
-    except (LocalEntryNotFoundError, WeightsError):
-        return None
-    return folder

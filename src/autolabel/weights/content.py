@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from autolabel.errors import WeightsError
+from autolabel.weights.json_file import read_json
 
-INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Where a folder's weights are looked for, the first that is there counts: the order of transformers."""
+INDEX = ".index.json"
+SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})(?P<suffix>\.safetensors|\.bin)")
 DESCRIPTIONS = (
+    "added_tokens.json",
     "config.json",
     "merges.txt",
     "preprocessor_config.json",
@@ -21,6 +31,9 @@ DESCRIPTIONS = (
     "vocab.json",
     "vocab.txt",
 )
+"""What says how weights are to be used."""
+CARDS = re.compile(r"readme\.md|(licen[cs]e|copying|notice)([-_.].*)?", re.IGNORECASE)
+"""What says what may be done with them: no part of what decides results."""
 BLOCK = 1 << 20
 
 _digests: dict[tuple[str, int, int], str] = {}
@@ -34,35 +47,74 @@ def files_of(path: Path) -> tuple[Path, ...]:
     if not path.is_dir():
         return (path,)
     described = [path / name for name in DESCRIPTIONS if (path / name).is_file()]
-    return tuple(
-        sorted({*weight_files(path), *described, *(path / name for name in INDEXES if (path / name).is_file())})
-    )
+    weights = weights_name(path, _names(path))
+    index = [path / weights] if weights.endswith(INDEX) else []
+    return tuple(sorted({*weight_files(path), *described, *index}))
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return a folder's weight files: those of its index, else the single one; safetensors before pickles.
+    """Return a folder's weight files: the single one, else those of its index; safetensors before pickles.
 
     Raises WeightsError where there are none, or where one that the index names is missing.
     """
-    for index, single in zip(INDEXES, WEIGHTS, strict=True):
-        if (folder / index).is_file():
-            return _shards(folder / index)
-        if (folder / single).is_file():
-            return (folder / single,)
-    others = sorted(folder.glob("*.safetensors"))
-    if len(others) == 1:
-        return (others[0],)
-    raise WeightsError(f"{folder}: no weights in this folder", hint=f"expected {' or '.join(WEIGHTS)}")
+    name = weights_name(folder, _names(folder))
+    return _shards(folder / name) if name.endswith(INDEX) else (folder / name,)
+
+
+def weights_name(where: object, names: Collection[str]) -> str:
+    """Return which of a folder's files, by name, its weights are read from: a file of tensors, or an index of several.
+
+    One that is called otherwise counts where it is the only one. Raises WeightsError that names ``where``.
+    """
+    if (known := next((name for name in WEIGHTS if name in names), None)) is not None:
+        return known
+    for suffix in (".safetensors", ".bin", ".pth", ".pt", ".ckpt"):
+        found = sorted(name for name in names if name.endswith(suffix) and not name.startswith((".", "training_args")))
+        if shard := next(filter(None, map(SHARD.fullmatch, found)), None):
+            index = f"{shard['stem']}{shard['suffix']}{INDEX}"
+            raise WeightsError(
+                f"{where}: {len(found)} of {int(shard['count'])} shards, and no {index} that says what is in each",
+                hint=f"copy {index} too",
+            )
+        if len(found) == 1:
+            return found[0]
+        if len(found) > 1:
+            raise WeightsError(
+                f"{where}: several weight files and nothing that says which counts: {', '.join(found[:5])}",
+                hint="give the path of the one that is wanted, or call it model.safetensors",
+            )
+    raise WeightsError(f"{where}: no weights in this folder", hint=f"expected {', '.join(WEIGHTS[:3:2])}, or an index")
+
+
+def wanted(where: object, names: Collection[str]) -> list[str]:
+    """Return those of a repository's files, by name, that make up a checkpoint: weights, descriptions, cards.
+
+    Of weights cut in shards only the index is among them: it names the rest. Raises WeightsError as ``weights_name``.
+    """
+    cards = [name for name in names if CARDS.fullmatch(name)]
+    return sorted({weights_name(where, names), *(name for name in DESCRIPTIONS if name in names), *cards})
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if entry.is_file()]
+
+
+def shard_names(index: Path) -> list[str]:
+    """Return the names of the files that an index names, sorted; raises WeightsError where it is no index."""
+    content = read_json(index)
+    named: Iterable[object] = ()
+    if isinstance(content, dict) and isinstance(content.get("weight_map"), dict):
+        named = content["weight_map"].values()
+    if not named or not all(isinstance(name, str) for name in named):
+        raise WeightsError(f"{index}: not an index of weight files")
+    names = sorted({str(name) for name in named})
+    if outside := [name for name in names if Path(name).name != name]:
+        raise WeightsError(f"{index}: names a file outside its folder: {outside[0]!r}")
+    return names
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
-    try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{index}: not an index of weight files: {error}") from error
-    if outside := [name for name in names if Path(name).name != name]:
-        raise WeightsError(f"{index}: names a file outside its folder: {outside[0]!r}")
-    shards = tuple(index.parent / name for name in names)
+    shards = tuple(index.parent / name for name in shard_names(index))
     if missing := [shard.name for shard in shards if not shard.is_file()]:
         raise WeightsError(f"{index}: names files that are missing: {', '.join(missing)}")
     return shards

@@ -18,10 +18,10 @@ PLAIN = frozenset(
 class Nothing:
     """What takes a settings object's place: made from anything, it keeps nothing and does nothing."""
 
-    def __new__(cls, *_: Any) -> Nothing:
+    def __new__(cls, *_: Any, **__: Any) -> Nothing:
         return object.__new__(cls)
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
     def __setstate__(self, _: Any) -> None:
@@ -42,9 +42,14 @@ def stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any],
 
     found: Iterable[str] = torch.serialization.get_unsafe_globals_in_checkpoint(str(file))
     names = sorted(set(found))
-    if not names or not all(name in PLAIN or name.split(".")[0] in TOOLS for name in names):
+    if not names or not all(map(only_settings, names)):
         return None
     return [(no_entries if name == "collections.defaultdict" else _stand_in(), name) for name in names]
+
+
+def only_settings(name: str) -> bool:
+    """Return whether an object of this full name holds settings only."""
+    return name in PLAIN or name.split(".")[0] in TOOLS
 
 
 def _stand_in() -> type[Nothing]:

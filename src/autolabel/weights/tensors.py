@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from autolabel.errors import WeightsError
 from autolabel.weights.content import weight_files
+from autolabel.weights.headers import no_tensors, tensor_headers
+from autolabel.weights.panics import said
 from autolabel.weights.stand_ins import stand_ins
+from autolabel.weights.unwrap import innermost
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
-NESTS = ("state_dict", "model", "model_state_dict", "module")
 LIKELY_TEXT = {
     b"version https://git-lfs": "a Git LFS pointer, not the file itself",
     b"<!doctype": "a web page, not weights",
@@ -30,8 +32,9 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 
     Only these are read into memory. ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` go through torch's weights-only reader,
     which runs no code; settings that TAO and Lightning leave in a file are passed over; tensors nested under
-    ``state_dict`` or ``model`` are taken out. Raises WeightsError that names the file and the reason: not weights,
-    truncated, encrypted, holds objects that would run code, or holds no tensors.
+    ``state_dict``, ``model`` and the like are taken out. Raises WeightsError that names the file and the reason: not
+    weights, truncated, encrypted, holds objects that would run code, stands for more numbers than it holds, or holds
+    no tensors.
     """
     state: dict[str, Tensor] = {}
     for file in weight_files(path) if path.is_dir() else (path,):
@@ -40,8 +43,20 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take mapped tensors into memory, so that a file replaced during a run does not change the network."""
-    return {key: tensor.clone() for key, tensor in state.items()}
+    """Take mapped tensors into memory, so that a file replaced during a run does not change the network.
+
+    Tensors that are one in the file stay one: a thousand names of one tensor take no more memory than one.
+    """
+    known: dict[tuple[Any, ...], Tensor] = {}
+    for tensor in state.values():
+        key = _place(tensor)
+        if key not in known:
+            known[key] = tensor.clone()
+    return {key: known[_place(tensor)] for key, tensor in state.items()}
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tuple(tensor.stride())
 
 
 def _load_file(file: Path) -> dict[str, Tensor]:
@@ -49,6 +64,7 @@ def _load_file(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         return _load_safetensors(file)
     if file.suffix.lower() in PICKLES:
+        tensor_headers(file)
         return _tensors(file, _unpickle(file))
     raise WeightsError(
         f"{file}: {file.suffix or 'no suffix'} is not read", hint=f"expected .safetensors, {', '.join(PICKLES)}"
@@ -74,7 +90,7 @@ def _load_safetensors(file: Path) -> dict[str, Tensor]:
 
     try:
         loaded: dict[str, Tensor] = load_file(file)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{file}: not a whole safetensors file: {error}", hint="download it again") from error
     return _copied(loaded)
 
@@ -95,8 +111,7 @@ def _unpickle(file: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file}: refused: {_refusal(error)}", hint="use a safetensors file") from error
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{file}: not a whole PyTorch file: {reason}", hint="download it again") from error
+        raise WeightsError(f"{file}: not a whole PyTorch file: {said(error)}", hint="download it again") from error
 
 
 def _refusal(error: Exception) -> str:
@@ -112,12 +127,15 @@ def _tensors(file: Path, content: Any) -> dict[str, Tensor]:
 
     if isinstance(content, Mapping) and content.get("state_dict_encrypted"):
         raise WeightsError(f"{file}: encrypted by TAO", hint="export it unencrypted, with no key in the spec")
-    for nest in NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
     if not isinstance(content, Mapping):
         raise WeightsError(f"{file}: holds a {type(content).__name__}, not tensors by name")
-    state = _copied({str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)})
-    if not state:
-        raise WeightsError(f"{file}: holds no tensors; its keys are {', '.join(map(str, list(content)[:5])) or 'none'}")
-    return state
+    inner = innermost(content, lambda value: isinstance(value, torch.Tensor))
+    tensors = {str(key): value for key, value in inner.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise no_tensors(file, content, lambda value: isinstance(value, torch.Tensor))
+    for key, tensor in tensors.items():
+        if tensor.layout != torch.strided:
+            raise WeightsError(f"{file}: the tensor {key!r} is {tensor.layout}, wanted a plain one")
+        if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+            raise WeightsError(f"{file}: the tensor {key!r} stands for more numbers than the file holds")
+    return _copied(tensors)

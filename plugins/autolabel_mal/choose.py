@@ -1,0 +1,75 @@
+"""Which of a checkpoint's networks are used, and of what sizes they are: told by shapes, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from autolabel.errors import WeightsError
+from autolabel.weights import TensorHeader, check_alike, headers_of, layers_of
+from autolabel_mal.convert import Role, has_classifier, split, without_classifier
+from autolabel_mal.description import describe
+from autolabel_mal.sizes import ARCHS, Arch, Sizes, from_shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autolabel_mal.labeler import Mal
+
+T = TypeVar("T", "Tensor", TensorHeader)
+FAN_MARKS = ("pos_embed.token_projection", "cls_attn_blocks", "linear_fuse")
+DETECTOR_MARKS = ("level_embed", "tgt_embed.weight", "query_position_embeddings.weight")
+BLOCKS = "backbone.blocks."
+
+
+def check_networks(path: Path, params: Mal.Params) -> None:
+    """Raise WeightsError unless a file's headers are those of the networks that are wanted."""
+    if (headers := headers_of(path)) is None:
+        return
+    for state, _ in choose_networks(path, headers, params):
+        check_alike(layers_of(without_classifier(state), BLOCKS), BLOCKS, path, "a MAL")
+
+
+def choose_networks(path: Path, state: Mapping[str, T], params: Mal.Params) -> list[tuple[dict[str, T], Sizes]]:
+    """Return the networks that ``params`` asks for, student, teacher or both, with their sizes.
+
+    Raises WeightsError where the file has no such network.
+    """
+    found = split(state)
+    roles: Sequence[Role] = ("student", "teacher") if params.which == "mixed" else (params.which,)
+    missing = [role for role in roles if role not in found]
+    if missing:
+        raise WeightsError(f"{path}: holds no {missing[0]}, only one network", hint="set which: student")
+    return [(found[role], choose_sizes(path, found[role], params)) for role in roles]
+
+
+def choose_sizes(path: Path, state: Mapping[str, T], params: Mal.Params) -> Sizes:
+    """Return the sizes of a file's network, with those that no file tells taken from ``params``."""
+    if any(mark in key for key in state for mark in FAN_MARKS):
+        raise WeightsError(f"{path}: has a FAN backbone, which is not supported", hint=f"supported: {', '.join(ARCHS)}")
+    if any(key.endswith(DETECTOR_MARKS) for key in state):
+        raise WeightsError(
+            f"{path}: a detector, which finds boxes by itself", hint="use the labeler grounding_dino; mal takes boxes"
+        )
+    try:
+        sizes = from_shapes({key: tensor.shape for key, tensor in state.items()}, has_classifier=has_classifier(state))
+    except (KeyError, IndexError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: holds no MAL network: {error.args[0]} is missing", hint=_expected(params.arch)
+        ) from None
+    own = describe(path)
+    return replace(
+        sizes,
+        crop=params.crop_size or own.crop_size or sizes.crop,
+        scale_before=params.mask_scale_ratio_pre,
+        scale_within=params.mask_scale_ratio,
+        adjust=not params.not_adjust_scale,
+    )
+
+
+def _expected(arch: Arch | None) -> str:
+    return (
+        f"expected a checkpoint of {arch or 'one of ' + ', '.join(ARCHS)}: TAO's .pth, NVlabs' .ckpt, or .safetensors"
+    )

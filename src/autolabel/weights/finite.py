@@ -1,0 +1,33 @@
+"""Refuse weights that are no numbers: they would make every answer empty, or nonsense, without a word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autolabel.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def refuse_not_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raise WeightsError that names the first tensor with a NaN or an infinity in it; integers have none."""
+    for name, tensor in state.items():
+        if not tensor.dtype.is_floating_point or math.isfinite(_total(tensor)):
+            continue
+        finite = tensor.float().isfinite()
+        if not bool(finite.all()):
+            count = tensor.numel() - int(finite.sum())
+            raise WeightsError(
+                f"{path}: not finite: {count:,} of the {tensor.numel():,} numbers of the tensor {name!r} are NaN or"
+                " infinite",
+                hint="download it again, or take a checkpoint from before training broke",
+            )
+
+
+def _total(tensor: Tensor) -> float:
+    """Return the sum, which is finite only of finite numbers; those of half precision would overflow on their own."""
+    return float(tensor.double().sum() if tensor.itemsize < 4 else tensor.sum())

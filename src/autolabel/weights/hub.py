@@ -1,0 +1,244 @@
+"""Models of the Hugging Face hub: what the cache holds, what is fetched, and what to do where that fails."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autolabel.errors import MachineError, WeightsError
+from autolabel.weights.content import DESCRIPTIONS, INDEX, WEIGHTS, files_of, shard_names, wanted
+from autolabel.weights.json_file import read_mapping
+from autolabel.weights.panics import panics_as_errors, said
+
+CARD = "README.md"
+PATIENCE = 20.0
+"""Seconds that the hub has to say what a repository holds."""
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
+
+
+def snapshot(name: str, revision: str | None, *, weights: bool = True) -> Path:
+    """Return the folder of a hub model: the cached one where it is whole, else with what was missing fetched.
+
+    Fetched is what ``content.wanted`` names and nothing else; without ``weights``, only what describes them. Raises
+    WeightsError, with what to do, for whatever the network, the hub or the disk does.
+    """
+    folder = cached(name, revision)
+    if folder is not None and not lacking(folder, weights=weights):
+        _fetch_card(name, folder)
+        return folder
+    try:
+        return _fetched(name, revision, weights=weights)
+    except WeightsError:
+        if folder is None or (weights and not _has_weights(folder)):
+            raise
+        return folder  # not all of it: what reads it says what it misses
+
+
+def cached(name: str, revision: str | None) -> Path | None:
+    """Return where the local cache has a model, whole or not; asks nobody."""
+    from huggingface_hub import constants
+
+    repository = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    reference = repository / "refs" / (revision or "main")
+    with suppress(OSError, ValueError):
+        commit = reference.read_text("utf-8").strip() if reference.is_file() else revision or ""
+        if commit and (repository / "snapshots" / commit).is_dir():
+            return repository / "snapshots" / commit
+    return None
+
+
+def lacking(folder: Path, *, weights: bool = True) -> list[str]:
+    """Return what a cached folder lacks of what every model of its form has, in words."""
+    if weights and not _has_weights(folder):
+        return ["weights"]
+    if weights and not any((folder / name).is_file() for name in WEIGHTS):
+        return []  # a file of an original project: it stands alone
+    if not (folder / "config.json").is_file():
+        return ["config.json"]
+    content = read_mapping(folder / "config.json")
+    missing = []
+    if weights and not any((folder / name).is_file() for name in PROCESSORS):
+        missing.append(PROCESSORS[0])
+    reads_text = "text_config" in content or "detector_config" in content or not weights
+    if reads_text and not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
+        missing.append("tokenizer.json")
+    return missing
+
+
+def _has_weights(folder: Path) -> bool:
+    try:
+        return bool(files_of(folder))
+    except WeightsError:
+        return False
+
+
+def check_reachable(name: str, revision: str | None) -> None:
+    """Raise WeightsError unless a model is cached, or the hub has it: one request, nothing is fetched."""
+    folder = cached(name, revision)
+    if folder is None or lacking(folder):
+        wanted(repr(called(name, revision)), _listed(name, revision))
+
+
+def called(name: str, revision: str | None) -> str:
+    """Return a model as a spec names it."""
+    return f"{name}@{revision}" if revision else name
+
+
+def _listed(name: str, revision: str | None) -> list[str]:
+    """Return the names of the files of a repository."""
+    from huggingface_hub import HfApi, constants
+
+    _check_endpoint(name, revision)
+    hub = HfApi(endpoint=constants.ENDPOINT)
+    info = _asked(name, revision, partial(hub.model_info, name, revision=revision, timeout=PATIENCE))
+    return [sibling.rfilename for sibling in info.siblings or ()]
+
+
+def _fetched(name: str, revision: str | None, *, weights: bool) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    names = _listed(name, revision)
+    chosen = wanted(repr(called(name, revision)), names) if weights else [n for n in DESCRIPTIONS if n in names]
+    if not chosen:
+        raise WeightsError(f"{called(name, revision)!r} holds no tokenizer and no configuration")
+    pending, at, folder = list(chosen), revision, Path()
+    while pending:
+        file = pending.pop(0)
+        folder = Path(_asked(name, revision, partial(hf_hub_download, name, file, revision=at))).parent
+        at = folder.name  # all files are of the commit that the first one is of
+        if file.endswith(INDEX):
+            pending += shard_names(folder / file)
+    return folder
+
+
+def _fetch_card(name: str, folder: Path) -> None:
+    """Fetch the model card of a cached model, which states its licence; do without where that fails."""
+    from huggingface_hub import constants, hf_hub_download
+
+    known_missing = folder.parents[1] / ".no_exist" / folder.name / CARD
+    if constants.HF_HUB_OFFLINE or (folder / CARD).is_file() or known_missing.exists():
+        return
+    with suppress(Exception):
+        hf_hub_download(name, CARD, revision=folder.name, etag_timeout=3)
+
+
+def _check_endpoint(name: str, revision: str | None) -> None:
+    from huggingface_hub import constants
+
+    if not constants.ENDPOINT.startswith(("http://", "https://")):
+        raise _cannot(name, revision, f"HF_ENDPOINT is {constants.ENDPOINT!r}, an address without http:// or https://")
+
+
+def _asked(name: str, revision: str | None, ask: Callable[[], Any]) -> Any:
+    """Return what the hub answers; raise WeightsError for whatever goes wrong."""
+    try:
+        with panics_as_errors():
+            return ask()
+    except Exception as error:
+        raise _explained(error, name, revision) from error
+
+
+def _cannot(name: str, revision: str | None, reason: str, *, hint: str = "") -> WeightsError:
+    return WeightsError(
+        f"{called(name, revision)!r} is neither in the local Hugging Face cache nor can it be fetched: {reason}",
+        hint=hint or "give the folder of a downloaded copy, or use a shipped checkpoint",
+    )
+
+
+def _explained(error: BaseException, name: str, revision: str | None) -> MachineError:
+    """Return our own error for one of the hub's library, the network's, or the disk's."""
+    chain = list(_chain(error))
+    kinds = {kind.__name__ for one in chain for kind in type(one).__mro__}
+    if any(isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT) for one in chain):
+        return MachineError(f"{called(name, revision)!r} cannot be fetched: no space left for the Hugging Face cache")
+    if any(isinstance(one, OSError) and one.errno in (errno.EACCES, errno.EROFS, errno.EPERM) for one in chain):
+        return _cannot(name, revision, said(error), hint="let HF_HOME name a folder that can be written to")
+    if "OfflineModeIsEnabled" in kinds:
+        return _cannot(
+            name, revision, "HF_HUB_OFFLINE is set", hint="unset it, or give the folder of a downloaded copy"
+        )
+    status = next((code for one in chain if (code := _status(one)) is not None), None)
+    if (answered := _refused(name, revision, kinds, status)) is not None:
+        return answered
+    reason, hint = _network(kinds, chain)
+    return _cannot(name, revision, reason, hint=hint)
+
+
+def _refused(name: str, revision: str | None, kinds: set[str], status: int | None) -> WeightsError | None:
+    """Return what is said of an answer of the hub that is no."""
+    from huggingface_hub import get_token
+
+    page, token = f"https://huggingface.co/{name}", get_token()
+    if "GatedRepoError" in kinds:
+        if token is None:
+            return _cannot(
+                name, revision, "it is gated", hint=f"ask for access at {page}, and set HF_TOKEN to your token"
+            )
+        return _cannot(
+            name, revision, "it is gated, and your token has no access to it", hint=f"ask for access at {page}"
+        )
+    if "RevisionNotFoundError" in kinds:
+        return _cannot(name, revision, f"it has no revision {revision!r}", hint=f"those it has are at {page}/tree/main")
+    if "RepositoryNotFoundError" in kinds:
+        who = "set HF_TOKEN if it is private" if token is None else "or your token may not see it"
+        return _cannot(name, revision, "there is no such model", hint=f"check the name ({page}); {who}")
+    if "DisabledRepoError" in kinds:
+        return _cannot(name, revision, "the hub has disabled it", hint=f"see {page}")
+    if "HFValidationError" in kinds:
+        return _cannot(name, revision, "it is no name of the hub", hint="a name is org/name, or org/name@revision")
+    if status in (401, 403):
+        return _cannot(name, revision, f"the hub answers {status}", hint="check HF_TOKEN, and what it may read")
+    if status == 404:
+        return _cannot(name, revision, "the hub has no such file (404)", hint="check HF_ENDPOINT, and the revision")
+    if status == 407:
+        return _cannot(name, revision, "the proxy wants a password (407)", hint="check HTTPS_PROXY")
+    if status == 429:
+        return _cannot(name, revision, "the hub has had too many requests (429)", hint="wait, or set HF_TOKEN")
+    if status is not None and status >= 500:
+        return _cannot(name, revision, f"the hub is out of order ({status})", hint="try again later")
+    return None
+
+
+NETWORK = (
+    (("ProxyError",), "the proxy refuses the connection", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
+    (("UnsupportedProtocol", "InvalidURL"), "not an address", "check HF_ENDPOINT, HTTPS_PROXY and HTTP_PROXY"),
+    (("ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "TimeoutException"),
+     "the hub does not answer", "check the network; give the folder of a downloaded copy"),
+    (("ConnectError",), "the hub cannot be reached", "check the network, or give the folder of a downloaded copy"),
+    (("RemoteProtocolError", "ReadError", "WriteError", "CloseError", "NetworkError", "IncompleteRead"),
+     "the connection was cut", "start again: what has arrived is kept"),
+    (("TooManyRedirects",), "the hub sends in circles", "check HF_ENDPOINT"),
+    (("JSONDecodeError", "DecodingError", "FileMetadataError"),
+     "what answers is not the Hugging Face hub", "check HF_ENDPOINT, and whether the network wants a log-in"),
+)  # fmt: skip
+"""Names of errors of httpx and of the hub's library, what they mean, and what helps."""
+
+
+def _network(kinds: set[str], chain: list[BaseException]) -> tuple[str, str]:
+    reason = said(chain[-1])
+    for names, meaning, hint in NETWORK:
+        if kinds & set(names):
+            return f"{meaning} ({reason})", hint
+    if "ConsistencyError" in kinds or any("Consistency check failed" in str(one) for one in chain):
+        return f"the download is not whole ({said(chain[0])})", "start again"
+    return said(chain[0]), ""
+
+
+def _status(error: BaseException) -> int | None:
+    code = getattr(getattr(error, "response", None), "status_code", None)
+    return code if isinstance(code, int) else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and those that it came of."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__

@@ -1,0 +1,153 @@
+"""A model's configuration without what would steer anything but its network's sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autolabel.errors import WeightsError
+
+STEERING = frozenset(
+    {
+        "_attn_implementation",
+        "_attn_implementation_autoset",
+        "_attn_implementation_internal",
+        "_commit_hash",
+        "_experts_implementation",
+        "_name_or_path",
+        "attn_implementation",
+        "auto_map",
+        "custom_pipelines",
+        "dtype",
+        "experts_implementation",
+        "name_or_path",
+        "torch_dtype",
+        "transformers_weights",
+        "trust_remote_code",
+        "use_kernels",
+    }
+)
+"""Keys that choose code, packages, files or addresses: left out, at every depth."""
+REFUSED = {
+    "quantization_config": "its weights are quantized",
+    "compression_config": "its weights are compressed",
+    "sparsity_config": "its weights are compressed",
+    "peft_type": "it is an adapter, not a model",
+}
+"""Keys of models that are not read here."""
+SUB_MODELS = frozenset(
+    {
+        "bert",
+        "clip_text_model",
+        "clip_vision_model",
+        "convnext",
+        "convnextv2",
+        "dinov2",
+        "efficientnet_lite0",
+        "focalnet",
+        "hiera",
+        "owlv2_text_model",
+        "owlv2_vision_model",
+        "resnet",
+        "sam2_hiera_det_model",
+        "sam2_mask_decoder",
+        "sam2_prompt_encoder",
+        "sam2_vision_model",
+        "sam3_detr_decoder",
+        "sam3_detr_encoder",
+        "sam3_geometry_encoder",
+        "sam3_mask_decoder",
+        "sam3_vision_model",
+        "sam3_vit_model",
+        "sam_mask_decoder",
+        "sam_prompt_encoder",
+        "sam_vision_model",
+        "swin",
+        "swinv2",
+        "vit",
+    }
+)
+"""The kinds of model that may be part of another one."""
+COUNTS = ("layer", "depth", "block", "stage", "level", "points", "ratio", "factor")
+"""Words in the names of numbers of parts, and of what sizes are multiplied by."""
+MOST_PARTS = 1_000
+LARGEST_NUMBER = 1 << 20
+FREE = ("_id", "theta", "token", "eps", "init", "seed")
+"""Words in the names of numbers that decide no size."""
+
+
+def plain_configuration(fields: Mapping[str, Any], path: Path, *, timm: bool = False) -> dict[str, Any]:
+    """Return a model's configuration, as config.json has it, that decides the network's sizes and nothing else.
+
+    What would choose code or ask the hub is left out at every depth. Raises WeightsError for what cannot be left out:
+    quantized weights, parts of a kind that is not known, a backbone that only its name describes (unless it is
+    ``timm``'s, which has it without the network), and numbers that no model has.
+    """
+    kinds = SUB_MODELS | ({"timm_backbone"} if timm else set())
+    plain: dict[str, Any] = _plain(fields, path, "", kinds)
+    _check_backbone(plain, path, timm=timm)
+    return plain
+
+
+def _plain(value: Any, path: Path, where: str, kinds: frozenset[str]) -> Any:
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            if key in REFUSED and entry is not None:
+                raise WeightsError(f"{path}: config.json has {where}{key}: {REFUSED[key]}, which is not supported")
+        kind = value.get("model_type")
+        if where and kind and kind not in kinds:
+            raise WeightsError(
+                f"{path}: config.json says {where}model_type {str(kind)[:80]!r}, which is no part of a model that"
+                " is read here"
+            )
+        return {
+            key: False if key == "use_pretrained_backbone" else _plain(entry, path, f"{where}{key}.", kinds)
+            for key, entry in value.items()
+            if key not in STEERING
+        }
+    if isinstance(value, list):
+        return [_plain(item, path, where, kinds) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _check_number(value, path, where.rstrip("."))
+    return value
+
+
+def _check_number(number: float, path: Path, where: str) -> None:
+    name = where.rpartition(".")[2].lower()
+    if any(word in name for word in FREE):
+        return
+    limit = MOST_PARTS if any(word in name for word in COUNTS) and "size" not in name else LARGEST_NUMBER
+    if abs(number) > limit:
+        raise WeightsError(f"{path}: config.json says {where} {number:,}, and no model has more than {limit:,}")
+
+
+def _check_backbone(fields: Mapping[str, Any], path: Path, *, timm: bool) -> None:
+    """Refuse a backbone that would be looked up by its name."""
+    if timm:
+        return
+    named = fields.get("backbone")
+    if fields.get("use_timm_backbone") and not _described(fields):
+        raise WeightsError(
+            f"{path}: config.json says use_timm_backbone: its backbone is timm's, which is not supported"
+        )
+    if named is not None and not _described(fields):
+        raise WeightsError(
+            f"{path}: config.json describes its backbone by a name only ({str(named)[:80]!r}), and a checkpoint asks no"
+            " hub",
+            hint="write the backbone's own configuration into it as backbone_config",
+        )
+
+
+def _described(fields: Mapping[str, Any]) -> bool:
+    return isinstance(fields.get("backbone_config"), Mapping)
+
+
+def numbers_of(fields: Mapping[str, Any], *names: str) -> Iterator[tuple[str, int]]:
+    """Yield the whole numbers that a configuration has at dotted names, such as ``text_config.num_hidden_layers``."""
+    for name in names:
+        value: Any = fields
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield name, value
