@@ -98,6 +98,8 @@ def test_the_architecture_that_would_fit_is_named(save: Save) -> None:
 
 def test_another_models_file_is_refused(save: Save) -> None:
     with pytest.raises(WeightsError, match=r"holds no MAL network: mask_head\.convs\.0\.conv\.weight is missing"):
+        load(save({"conv1.weight": torch.zeros(4, 256)}))
+    with pytest.raises(WeightsError, match=r"a detector, .*\n  hint: use the labeler grounding_dino"):
         load(save({"transformer.level_embed": torch.zeros(4, 256)}))
 
 
