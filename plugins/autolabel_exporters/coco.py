@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
-from autolabel_exporters.coco_records import Placed, Segmentation, annotate, images, placed, together, with_given
+from autolabel_exporters.coco_layout import Layout, places
+from autolabel_exporters.coco_records import Form, Placed, Segmentation, annotate, images, placed, together, with_given
+from autolabel_exporters.file_names import FileNames
 from autolabel_exporters.json_stream import ArrayWriter, encode
 from autolabel_exporters.numbering import Numbering, choose_ids, given_of
+from autolabel_exporters.per_image import beside
+from autolabel_exporters.placing import Placing, Way, own_name
 from autolabel_exporters.relative_name import RelativeName
+from autolabel_exporters.rows import by_image
 
 INFO = {"description": "Labels made by autolabel"}
 COPY_BYTES = 1 << 20
@@ -26,37 +32,82 @@ class Coco(Exporter):
     loses = ("captions",)
 
     class Params(Exporter.Params):
-        """``path`` is relative to the export's folder; masks are written as compressed RLE or as polygons."""
+        """``path`` is relative to the export's folder; masks are written as compressed RLE or as polygons.
+
+        ``layout`` names and places the files as readers look for them: ``roboflow`` (RF-DETR and others that take
+        ``train/_annotations.coco.json``), ``datumaro`` (``annotations/instances_default.json``), or ``annotations``
+        (at ``path``). ``images`` places the images too.
+        """
 
         path: RelativeName = "annotations.json"
         segmentation: Segmentation = "rle"
+        layout: Layout = "annotations"
+        images: Way | None = None
 
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write one file; an image without objects is listed, one that failed is not."""
-        path = out / self.params.path
+        return self.write_part(labels, classes, out, part="")
+
+    def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write a file for each part, named and placed as the layout wants it."""
+        return [path for part, labels in parts.items() for path in self.write_part(labels, classes, out, part=part)]
+
+    def write_part(self, labels: Iterable[Labels], classes: Sequence[str], out: Path, *, part: str) -> Sequence[Path]:
+        """Write the file of a part, and its images."""
+        files = places(self.params.layout, part, self.params.path)
+        path = out / files.annotations
         path.parent.mkdir(parents=True, exist_ok=True)
         numbering = choose_ids(labels, classes)
+        placing = Placing(self.params.images, out / files.images)
+        listing = Listing(placing, FileNames.survey(ids(labels)) if files.distinct_stems else None)
+        masks = self.provenance.masks
+        form = Form(self.params.segmentation, any_masks(labels) if masks is None else masks)
         with path.open("wb") as file, TemporaryFile(dir=out) as spool:
-            file.write(b'{"info": ' + encode(INFO) + b',\n"annotations": ')
-            write_records(labels, numbering, file=file, spool=spool, form=self.params.segmentation)
+            file.write(b'{"info": ' + encode(INFO | self.provenance.as_dict()) + b',\n"annotations": ')
+            write_records(labels, numbering, file=file, spool=spool, form=form, listing=listing)
             file.write(b',\n"images": ')
             spool.seek(0)
             shutil.copyfileobj(spool, file, COPY_BYTES)
             categories = [{"id": number, "name": name} for number, name in numbering.categories]
             file.write(b',\n"categories": ' + encode(categories) + b"}\n")
-        return [path]
+        return [path, *placing.done()]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Names images in the file, and places them."""
+
+    placing: Placing
+    names: FileNames | None
+    """Names of which no two differ in their ending only; None where each image has its own."""
+
+    def record(self, image: Image, number: int) -> dict[str, Any]:
+        """Place an image and return its record."""
+        name = image.id if self.names is None else beside(self.names.name(image.id, ".json"), image)
+        self.placing.put(image, own_name(image) if self.names is None else name)
+        return image_record(image, number, name)
+
+
+def ids(labels: Iterable[Labels]) -> Iterator[str]:
+    """Yield the ids of images that did not fail."""
+    return (image.id for image, _ in by_image(labels))
+
+
+def any_masks(labels: Iterable[Labels]) -> bool:
+    """Tell whether any object has a mask."""
+    return any(row.instances.masks is not None for row in labels)
 
 
 def write_records(
-    labels: Iterable[Labels], numbering: Numbering, *, file: BinaryIO, spool: BinaryIO, form: Segmentation
+    labels: Iterable[Labels], numbering: Numbering, *, file: BinaryIO, spool: BinaryIO, form: Form, listing: Listing
 ) -> None:
     """Write the array of annotations to ``file``, that of images to ``spool``, in one walk over the labels."""
     found, listed = ArrayWriter(file), ArrayWriter(spool)
     next_id = 1
     for batch in together(images(labels, numbering)):
-        listed.extend([image_record(image, image_id) for image_id, image, _ in batch])
+        listed.extend([listing.record(image, image_id) for image_id, image, _ in batch])
         records = annotation_records(placed(batch), next_id, numbering=numbering, form=form)
         found.extend(records)
         next_id += len(records)
@@ -64,15 +115,13 @@ def write_records(
     found.close()
 
 
-def image_record(image: Image, number: int) -> dict[str, Any]:
+def image_record(image: Image, number: int, name: str) -> dict[str, Any]:
     """Return the record of an image; ``file_name`` is its whole relative path."""
     height, width = image.size
-    return {"id": number, "file_name": image.id, "height": height, "width": width}
+    return {"id": number, "file_name": name, "height": height, "width": width}
 
 
-def annotation_records(
-    found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation
-) -> Sequence[Any]:
+def annotation_records(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Form) -> Sequence[Any]:
     """Return the records of the objects of rows, with what the input annotations carried."""
     made = annotate(found, first_id, numbering=numbering, form=form)
     if all(row.instances.given is None for _, row in found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count, repeat
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,6 +27,14 @@ Placed = tuple[int, Labels]
 """A row with the id of its image."""
 
 
+class Form(NamedTuple):
+    """How masks are written."""
+
+    segmentation: Segmentation
+    boxed: bool = False
+    """An object without a mask has its box as a polygon: without a segmentation, evaluation of masks fails on it."""
+
+
 class Annotation(msgspec.Struct, gc=False):
     """One object of one image."""
 
@@ -38,7 +46,9 @@ class Annotation(msgspec.Struct, gc=False):
     area: float
     """Of the mask where there is one, else of the box."""
     segmentation: Any
-    """Compressed RLE, a list of polygons, or unset where there is no mask."""
+    """Compressed RLE, a list of polygons, or unset where there is none."""
+    segmentation_of: Any
+    """``box`` where the segmentation is that, for want of a mask; else unset."""
     iscrowd: int
     score: float
     round: int
@@ -76,13 +86,15 @@ def placed(batch: Sequence[Listed]) -> list[Placed]:
     return [(image_id, row) for image_id, _, rows in batch for row in rows]
 
 
-def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Segmentation) -> list[Annotation]:
+def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Form) -> list[Annotation]:
     """Return the objects of rows, numbered from ``first_id``; raises DataError where a number is not finite."""
     rows = [row for _, row in found]
     table = counted(rows)
     table[:, 2:4] -= table[:, :2]
     table /= SCALES
-    segmentations, areas = outlines(masks_of(rows), table[:, 2:4], form)
+    masks = masks_of(rows)
+    segmentations, areas = outlines(masks, table[:, 2:4], form.segmentation)
+    boxed = fill_in(segmentations, table[:, :4]) if form.boxed else repeat(msgspec.UNSET)
     columns = (  # equally long, as ``Instances`` makes sure; ids and 0 are given as long as there are others
         count(first_id),
         chain.from_iterable(repeat(image_id, len(row.instances)) for image_id, row in found),
@@ -90,6 +102,7 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
         table[:, :4].tolist(),
         areas,
         segmentations,
+        boxed,
         repeat(0),
         table[:, 4].tolist(),
         np.concatenate([row.instances.rounds for row in rows]).tolist(),
@@ -112,7 +125,7 @@ def masks_of(rows: Sequence[Labels]) -> Sequence[Rle | None] | None:
 
 def outlines(
     masks: Sequence[Rle | None] | None, sides: npt.NDArray[np.float64], form: Segmentation
-) -> tuple[Sequence[Any], list[float]]:
+) -> tuple[list[Any], list[float]]:
     """Return the segmentation of each object, unset where it has no mask, and its area in pixels.
 
     The area is the mask's, else that of the box with these ``sides`` (N, 2).
@@ -127,6 +140,19 @@ def outlines(
     if form == "polygons":
         encoded = [msgspec.UNSET if mask is None else polygons(mask) for mask in masks]
     return encoded, areas.tolist()
+
+
+def fill_in(segmentations: list[Any], boxes: npt.NDArray[np.float64]) -> list[Any]:
+    """Give what is unset its box (N, 4) ``x y width height`` as a polygon, and return for which objects that was done.
+
+    The corners are in pycocotools' order, which does the same with results.
+    """
+    unset = [index for index, one in enumerate(segmentations) if one is msgspec.UNSET]
+    told: list[Any] = [msgspec.UNSET] * len(segmentations)
+    for index, (x, y, width, height) in zip(unset, boxes[unset].tolist(), strict=True):
+        right, bottom = round(x + width, 3), round(y + height, 3)
+        segmentations[index], told[index] = [[x, y, x, bottom, right, bottom, right, y]], "box"
+    return told
 
 
 def box_areas(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -164,5 +190,9 @@ def with_given(annotation: Annotation, given: Mapping[str, Any], *, numbering: N
     if numbering.keeps_categories and "category_id" in given:
         made["category_id"] = given["category_id"]
     made["iscrowd"] = given.get("iscrowd", 0)
-    extra = {name: finite(value, f"{place}/{name}") for name, value in given.items() if name not in made}
+    extra = {
+        name: finite(value, f"{place}/{name}")
+        for name, value in given.items()
+        if name not in {*made, "segmentation_of"}
+    }
     return made | extra

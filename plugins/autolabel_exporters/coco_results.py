@@ -11,9 +11,10 @@ import msgspec
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.coco import annotation_records
-from autolabel_exporters.coco_records import images, placed, together
+from autolabel_exporters.coco_records import Form, images, placed, together
 from autolabel_exporters.json_stream import ArrayWriter
 from autolabel_exporters.numbering import choose_ids
+from autolabel_exporters.placing import Placing, Way, own_name
 from autolabel_exporters.relative_name import RelativeName
 
 FIELDS = ("image_id", "category_id", "bbox", "segmentation", "score")
@@ -26,9 +27,10 @@ class CocoResults(Exporter):
     loses = ("class names", "rounds", "empty images", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
-        """``path`` is relative to the export's folder."""
+        """``path`` is relative to the export's folder; ``images`` places the images in ``images/``."""
 
         path: RelativeName = "results.json"
+        images: Way | None = None
 
     params: Params
 
@@ -38,13 +40,15 @@ class CocoResults(Exporter):
         path.parent.mkdir(parents=True, exist_ok=True)
         numbering = choose_ids(labels, classes)
         with path.open("wb") as file:
-            results = ArrayWriter(file)
+            results, placing = ArrayWriter(file), Placing(self.params.images, out / "images")
             for batch in together(images(labels, numbering)):
-                records = annotation_records(placed(batch), 1, numbering=numbering, form="rle")
+                records = annotation_records(placed(batch), 1, numbering=numbering, form=Form("rle"))
                 results.extend([detection(record) for record in records])
+                for _, image, _ in batch:
+                    placing.put(image, own_name(image))
             results.close()
             file.write(b"\n")
-        return [path]
+        return [path, *placing.done()]
 
 
 def detection(record: Any) -> dict[str, Any]:

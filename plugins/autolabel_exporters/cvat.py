@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
 from autolabel_exporters.markup import element, opening
 from autolabel_exporters.mask_runs import crop, row_runs
 from autolabel_exporters.per_image import walk
+from autolabel_exporters.placing import Placing, own_name
 from autolabel_exporters.rows import Found
+from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
 SCORE_ATTRIBUTE = (
     "<attribute><name>score</name><mutable>False</mutable><input_type>text</input_type>"
@@ -22,7 +25,12 @@ class Cvat(Exporter):
     """Boxes, or masks where there are any, with the score as an attribute named ``score``."""
 
     name = "cvat"
-    loses = ("boxes of objects with a mask", "rounds", "captions", "fields of input annotations")
+    loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
+
+    class Params(ToolParams):
+        """What is drawn of an object; shapes of one object share a ``group_id``."""
+
+    params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``annotations.xml``."""
@@ -30,10 +38,12 @@ class Cvat(Exporter):
         with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
             file.write(f"  <meta><task><labels>\n{''.join(map(label, classes))}  </labels></task></meta>\n")
+            placing = Placing(self.params.images, out / "images")
             for number, (image, found) in enumerate(walk(labels)):
-                file.writelines(entries(number, image, found))
+                file.writelines(entries(number, image, found, self.params))
+                placing.put(image, own_name(image))
             file.write("</annotations>\n")
-        return [path]
+        return [path, *placing.done()]
 
 
 def label(name: str) -> str:
@@ -41,23 +51,30 @@ def label(name: str) -> str:
     return f"    <label>{element('name', name)}<attributes>{SCORE_ATTRIBUTE}</attributes></label>\n"
 
 
-def entries(number: int, image: Image, found: Sequence[Found]) -> Iterator[str]:
+def entries(number: int, image: Image, found: Sequence[Found], params: ToolParams) -> Iterator[str]:
     """Yield the lines of one image; ``name`` is its whole relative path."""
     height, width = image.size
     yield f"  {opening('image', id=number, name=image.id, width=width, height=height)}\n"
-    for item in found:
-        tag, attributes = shape(item)
+    for group, item in enumerate(found, 1):
         score = f'<attribute name="score">{item.score}</attribute>'
-        head = opening(tag, label=item.phrase, source="auto", occluded=0, **attributes, z_order=0)
-        yield f"    {head}{score}</{tag}>\n"
+        shapes = list(drawn(item, params))
+        together = {"group_id": group} if len(shapes) > 1 else {}
+        for one in shapes:
+            tag, attributes = shape(item, one)
+            head = opening(tag, label=item.phrase, source="auto", occluded=0, **attributes, z_order=0, **together)
+            yield f"    {head}{score}</{tag}>\n"
     yield "  </image>\n"
 
 
-def shape(item: Found) -> tuple[str, dict[str, object]]:
-    """Return an object's tag and place: its mask as row-major runs of the part it covers, else its box."""
-    cut = crop(item.mask) if item.mask is not None else None
-    if cut is None:
+def shape(item: Found, one: Literal["mask", "box"] | Ring) -> tuple[str, dict[str, object]]:
+    """Return the tag and the place of what is drawn: a mask as row-major runs of the part it covers."""
+    if one == "box":
         return "box", dict(zip(("xtl", "ytl", "xbr", "ybr"), item.box, strict=True))
+    if not isinstance(one, str):
+        return "polygon", {"points": ";".join(f"{x:.2f},{y:.2f}" for x, y in one)}
+    assert item.mask is not None
+    cut = crop(item.mask)
+    assert cut is not None
     height, width = cut.mask.shape
     runs = ", ".join(map(str, row_runs(cut.mask)))
     return "mask", {"rle": runs, "left": cut.left, "top": cut.top, "width": width, "height": height}

@@ -14,6 +14,7 @@ import numpy as np
 
 LONGEST: Final = 255
 """Bytes that file systems allow a name."""
+SEPARATOR: Final = "__"
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
 """What breaks lists of one name a line, or means a folder on another system."""
 
@@ -29,24 +30,35 @@ class FileNames:
 
     doubled: frozenset[int]
     """Digests of the stems that several images share."""
+    flat: bool = False
+    """Folders become a part of the file's name: ``a/b.jpg`` is ``a__b``."""
 
     @classmethod
-    def survey(cls, image_ids: Iterable[str]) -> FileNames:
+    def survey(cls, image_ids: Iterable[str], *, flat: bool = False) -> FileNames:
         """Find the stems that several images share; takes 8 bytes an image."""
-        digests = array("Q", map(stem_digest, image_ids))
+        digests = array("Q", (stem_digest(flattened(one) if flat else one) for one in image_ids))
         values, counts = np.unique(np.asarray(digests, np.uint64), return_counts=True)
-        return cls(frozenset(values[counts > 1].tolist()))
+        return cls(frozenset(values[counts > 1].tolist()), flat)
 
     def name(self, image_id: str, ending: str) -> str:
         """Return a relative path that ends with ``ending``, such as ``.txt``; never absolute, never with ``..``."""
         *folders, file = safe_parts(image_id) or ["_"]
         clean = [f"{folder}_" if folder.casefold().endswith(ending) else folder for folder in folders]
-        own, (stem, former) = "/".join((*folders, file)), split_ending(file)
+        own = "/".join((*folders, file))
+        if self.flat:
+            clean, file = [], flattened(own)
+        stem, former = split_ending(file)
         room = LONGEST - max(len(ending.encode()), len(former.encode()))
-        if own != image_id or stem_digest(image_id) in self.doubled or len(stem.encode()) > room:
+        digest = stem_digest(flattened(image_id) if self.flat else image_id)
+        if own != image_id or digest in self.doubled or len(stem.encode()) > room:
             mark = f"-{blake2b(image_id.encode('utf-8', 'surrogatepass'), digest_size=6).hexdigest()}"
             stem = stem.encode()[: room - len(mark)].decode("utf-8", "ignore") + mark
         return "/".join((*clean, stem + ending))
+
+
+def flattened(image_id: str) -> str:
+    """Return a name whose folders are a part of the file's name."""
+    return image_id.replace("/", SEPARATOR)
 
 
 def stem_digest(image_id: str) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.json_stream import encode
-from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.per_image import beside, survey, walk, write_text
+from autolabel_exporters.placing import Placing, Way
 from autolabel_exporters.rows import Found
 
 SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -33,9 +34,13 @@ class Kitti(Exporter):
     )
 
     class Params(Exporter.Params):
-        """``scores`` adds them as a 16th field, as KITTI's result files have it; label files for training have 15."""
+        """``scores`` adds them as a 16th field, as KITTI's result files have it; label files for training have 15.
+
+        ``images`` places the images in ``image_2/``.
+        """
 
         scores: bool = False
+        images: Way | None = None
 
     params: Params
 
@@ -45,9 +50,12 @@ class Kitti(Exporter):
         folder.mkdir()
         words = single_words(classes)
         labelmap.write_bytes(encode({word: name for name, word in words.items()}) + b"\n")
+        placing = Placing(self.params.images, out / "image_2")
         for image, found in walk(labels):
-            write_text(folder / names.name(image.id, ".txt"), "".join(self.line(item, words) for item in found))
-        return [folder, labelmap]
+            name = names.name(image.id, ".txt")
+            write_text(folder / name, "".join(self.line(item, words) for item in found))
+            placing.put(image, beside(name, image))
+        return [folder, labelmap, *placing.done()]
 
     def line(self, item: Found, words: Mapping[str, str]) -> str:
         """Return the fields of an object."""

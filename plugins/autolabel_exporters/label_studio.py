@@ -2,88 +2,174 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
+from autolabel.storage import is_url
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
 from autolabel_exporters.brush import pack
 from autolabel_exporters.json_stream import ArrayWriter
 from autolabel_exporters.markup import opening
 from autolabel_exporters.per_image import walk, write_text
-from autolabel_exporters.rows import Found
+from autolabel_exporters.placing import Placing, own_name
+from autolabel_exporters.rows import Found, by_image
+from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
 PERCENT_DECIMALS = 6
+LOCAL_FILES = "/data/local-files/?d="
+"""Label Studio's path of files below its document root."""
 
 
 class LabelStudio(Exporter):
     """Boxes in percent, masks as brush strokes, each with its score; a task has the score of its least sure object."""
 
     name = "label_studio"
-    loses = ("boxes of objects with a mask", "rounds", "captions", "fields of input annotations")
+    loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
 
-    class Params(Exporter.Params):
-        """``image_prefix`` leads to the images: a URL, or Label Studio's path of local files; the quoted id follows."""
+    class Params(ToolParams):
+        """What is drawn of an object, and how tasks name their images.
 
-        image_prefix: str = "/data/local-files/?d="
-        model_version: str = "autolabel"
+        ``image_prefix`` stands before an image's quoted id: a URL, for example. Without it tasks name files that Label
+        Studio serves, below the folder that holds the folder of the images, or the results directory where ``images``
+        places them. ``model_version`` tells plan and weights unless set.
+        """
+
+        image_prefix: str | None = None
+        model_version: str | None = None
 
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``tasks.json`` to import, and ``label_config.xml`` to paste as the project's labeling interface."""
+        return self.write_part(labels, classes, out, part="")
+
+    def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write the same for each part, in a folder of its name."""
+        written: list[Path] = []
+        for name, labels in parts.items():
+            (out / name).mkdir()
+            written += self.write_part(labels, classes, out / name, part=f"{name}/")
+        return written
+
+    def write_part(self, labels: Iterable[Labels], classes: Sequence[str], out: Path, *, part: str) -> Sequence[Path]:
+        """Write tasks, interface and images; ``part`` is the folder that they lie in below that of the export."""
         tasks, config = out / "tasks.json", out / "label_config.xml"
-        write_text(config, labeling_interface(classes))
+        write_text(config, labeling_interface(classes, self.params))
+        placing = Placing(self.params.images, out / "images")
+        if self.params.image_prefix is not None:
+            address = partial(prefixed, self.params.image_prefix)
+        elif placing.way:
+            address = partial(prefixed, f"{LOCAL_FILES}{self.name}/{part}images/")
+        else:
+            address = partial(served, top=document_root(labels))
         with tasks.open("wb") as file:
             array = ArrayWriter(file)
             for image, found in walk(labels):
-                array.extend([self.task(image, found)])
+                array.extend([self.task(image, found, address(image))])
+                placing.put(image, own_name(image))
             array.close()
             file.write(b"\n")
-        return [tasks, config]
+        return [tasks, config, *placing.done()]
 
-    def task(self, image: Image, found: Sequence[Found]) -> dict[str, Any]:
+    def task(self, image: Image, found: Sequence[Found], address: str) -> dict[str, Any]:
         """Return an image with one prediction, which has no results where nothing was found."""
         prediction: dict[str, Any] = {
-            "model_version": self.params.model_version,
-            "result": [result(number, item, image.size) for number, item in enumerate(found, 1)],
+            "model_version": self.params.model_version or str(self.provenance) or "autolabel",
+            "result": [
+                one for number, item in enumerate(found, 1) for one in results(number, item, image, self.params)
+            ],
         }
         if found:
             prediction["score"] = min(item.score for item in found)
-        return {"data": {"image": self.params.image_prefix + quote(image.id)}, "predictions": [prediction]}
+        return {"data": {"image": address}, "predictions": [prediction]}
 
 
-def result(number: int, item: Found, size: Size) -> dict[str, Any]:
+def prefixed(prefix: str, image: Image) -> str:
+    """Return an image's quoted id behind a prefix."""
+    return prefix + quote(image.id)
+
+
+def served(image: Image, *, top: str) -> str:
+    """Return the address under which Label Studio serves an image's file, with ``top`` as its document root."""
+    return LOCAL_FILES + quote(posixpath.relpath(image.path, top) if top else image.id)
+
+
+def document_root(labels: Iterable[Labels]) -> str:
+    """Return the folder above that of the images, or of all such folders; empty where images have no place.
+
+    Label Studio refuses a folder of images that is the document root itself.
+    """
+    roots = {root_of(image) for image, _ in by_image(labels)}
+    if not roots or "" in roots or any(is_url(root) for root in roots):
+        return ""
+    top = posixpath.commonpath(roots)
+    return posixpath.dirname(top) if top in roots else top
+
+
+def root_of(image: Image) -> str:
+    """Return the folder that an image's id is relative to; the first part of an id may name that folder."""
+    for name in (image.id, image.id.partition("/")[2]):
+        if name and image.path.endswith(f"/{name}"):
+            return image.path[: -len(name) - 1] or "/"
+    return posixpath.dirname(image.path)
+
+
+def results(number: int, item: Found, image: Image, params: ToolParams) -> list[dict[str, Any]]:
+    """Return the regions of an object; those after the first have the object's number in front of their own."""
+    kinds = drawn(item, params)
+    return [
+        result(f"{number}-{index}" if index else f"{number}", item, one, image.size) for index, one in enumerate(kinds)
+    ]
+
+
+def result(name: str, item: Found, one: Literal["mask", "box"] | Ring, size: Size) -> dict[str, Any]:
     """Return one region."""
     height, width = size
     region = {
-        "id": str(number),
+        "id": name,
         "to_name": "image",
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
         "score": item.score,
     }
-    if item.mask is not None:
-        value = {"format": "rle", "rle": pack(item.mask.decode()), "brushlabels": [item.phrase]}
-        return region | {"from_name": "brush", "type": "brushlabels", "value": value}
-    value = percent(item.box, size) | {"rotation": 0, "rectanglelabels": [item.phrase]}
-    return region | {"from_name": "box", "type": "rectanglelabels", "value": value}
+    if one == "box":
+        value = percent(item.box, size) | {"rotation": 0, "rectanglelabels": [item.phrase]}
+        return region | {"from_name": "box", "type": "rectanglelabels", "value": value}
+    if not isinstance(one, str):
+        points = [[share(x, width), share(y, height)] for x, y in one]
+        value = {"points": points, "closed": True, "polygonlabels": [item.phrase]}
+        return region | {"from_name": "polygon", "type": "polygonlabels", "value": value}
+    assert item.mask is not None
+    value = {"format": "rle", "rle": pack(item.mask.decode()), "brushlabels": [item.phrase]}
+    return region | {"from_name": "brush", "type": "brushlabels", "value": value}
+
+
+def share(place: float, side: int) -> float:
+    """Return a place in percent of a side."""
+    return round(100 * place / side, PERCENT_DECIMALS)
 
 
 def percent(box: Sequence[float], size: Size) -> dict[str, Any]:
     """Return a box as Label Studio has it: left, top, width, height in percent of the image."""
     left, top, right, bottom = box
     height, width = size
-    sides = {"x": left / width, "y": top / height, "width": (right - left) / width, "height": (bottom - top) / height}
-    return {name: round(100 * share, PERCENT_DECIMALS) for name, share in sides.items()}
+    x, y = share(left, width), share(top, height)
+    sides = {"width": share(right, width) - x, "height": share(bottom, height) - y}
+    return {"x": x, "y": y} | {name: round(side, PERCENT_DECIMALS) for name, side in sides.items()}
 
 
-def labeling_interface(classes: Sequence[str]) -> str:
+def labeling_interface(classes: Sequence[str], params: ToolParams) -> str:
     """Return the configuration whose control names the results use."""
     entries = "".join(f"    {opening('Label', value=name)[:-1]}/>\n" for name in classes)
-    boxes = f'  <RectangleLabels name="box" toName="image">\n{entries}  </RectangleLabels>\n'
-    masks = f'  <BrushLabels name="brush" toName="image">\n{entries}  </BrushLabels>\n'
-    return f'<View>\n  <Image name="image" value="$image" zoom="true"/>\n{boxes}{masks}</View>\n'
+    tags = {"box": "RectangleLabels"} | {
+        "masks": {"brush": "BrushLabels"},
+        "polygons": {"polygon": "PolygonLabels"},
+    }.get(params.segmentation, {})
+    controls = "".join(f'  <{tag} name="{name}" toName="image">\n{entries}  </{tag}>\n' for name, tag in tags.items())
+    return f'<View>\n  <Image name="image" value="$image" zoom="true"/>\n{controls}</View>\n'

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image as Pillow
@@ -15,8 +15,10 @@ from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
 from autolabel_exporters.json_stream import encode
 from autolabel_exporters.mask_runs import Crop, crop
-from autolabel_exporters.per_image import survey, walk
+from autolabel_exporters.per_image import beside, survey, walk
+from autolabel_exporters.placing import Placing
 from autolabel_exporters.rows import Found
+from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
 VERSION = "5.5.0"
 """The LabelMe release whose file format this is; masks came with 5.2."""
@@ -26,43 +28,68 @@ class Labelme(Exporter):
     """Boxes as rectangles, masks as mask shapes, with scores; the folders mirror those of the images."""
 
     name = "labelme"
-    loses = ("boxes of objects with a mask", "rounds", "captions", "fields of input annotations")
+    loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
+
+    class Params(ToolParams):
+        """What is drawn of an object; shapes of one object share a ``group_id``. Images lie beside their labels."""
+
+    params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``labels/*.json``: copied over the images, each lies beside its own."""
         names, folder = survey(labels), out / "labels"
         folder.mkdir()
+        placing = Placing(self.params.images, folder)
         for image, found in walk(labels):
-            path = folder / names.name(image.id, ".json")
+            name = names.name(image.id, ".json")
+            path, own = folder / name, beside(name, image) if placing.way else image.id
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode(document(image, found)) + b"\n")
+            path.write_bytes(encode(document(image, own, found, self.params)) + b"\n")
+            placing.put(image, own)
+        placing.done()
         return [folder]
 
 
-def document(image: Image, found: Sequence[Found]) -> dict[str, Any]:
+def document(image: Image, name: str, found: Sequence[Found], params: ToolParams) -> dict[str, Any]:
     """Return the record of one image; ``imagePath`` is its name, beside the file."""
     height, width = image.size
     return {
         "version": VERSION,
         "flags": {},
-        "shapes": [shape(item) for item in found],
-        "imagePath": image.id.rpartition("/")[2],
+        "shapes": [one for group, item in enumerate(found, 1) for one in shapes(group, item, params)],
+        "imagePath": name.rpartition("/")[2],
         "imageData": None,
         "imageHeight": height,
         "imageWidth": width,
     }
 
 
-def shape(item: Found) -> dict[str, Any]:
-    """Return one object: its mask where it has one, else its box."""
-    cut = crop(item.mask) if item.mask is not None else None
-    own: dict[str, Any] = {"label": item.phrase, "group_id": None, "description": "", "flags": {}, "score": item.score}
-    if cut is None:
+def shapes(group: int, item: Found, params: ToolParams) -> list[dict[str, Any]]:
+    """Return what is drawn of an object; the shapes of one that has several are a group."""
+    kinds = list(drawn(item, params))
+    own: dict[str, Any] = {
+        "label": item.phrase,
+        "group_id": group if len(kinds) > 1 else None,
+        "description": "",
+        "flags": {},
+        "score": item.score,
+    }
+    return [own | shape(item, one) for one in kinds]
+
+
+def shape(item: Found, one: Literal["mask", "box"] | Ring) -> dict[str, Any]:
+    """Return the kind and the place of what is drawn."""
+    if one == "box":
         left, top, right, bottom = item.box
-        return own | {"shape_type": "rectangle", "points": [[left, top], [right, bottom]], "mask": None}
+        return {"shape_type": "rectangle", "points": [[left, top], [right, bottom]], "mask": None}
+    if not isinstance(one, str):
+        return {"shape_type": "polygon", "points": one, "mask": None}
+    assert item.mask is not None
+    cut = crop(item.mask)
+    assert cut is not None
     height, width = cut.mask.shape
     corners = [[cut.left, cut.top], [cut.left + width - 1, cut.top + height - 1]]
-    return own | {"shape_type": "mask", "points": corners, "mask": png(cut)}
+    return {"shape_type": "mask", "points": corners, "mask": png(cut)}
 
 
 def png(cut: Crop) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.json_stream import encode
+from autolabel_exporters.placing import Placing, Way, own_name
 from autolabel_exporters.rows import objects
 
 
@@ -18,6 +20,13 @@ class Odvg(Exporter):
 
     name = "odvg"
     loses = ("masks", "rounds", "fields of input annotations")
+
+    class Params(Exporter.Params):
+        """``images`` places the images in ``images/``."""
+
+        images: Way | None = None
+
+    params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``annotations.jsonl``, ``labelmap.json``, and ``empty.jsonl`` where captions found nothing.
@@ -30,20 +39,27 @@ class Odvg(Exporter):
         labelmap.write_bytes(encode({str(number): name for name, number in index.items()}) + b"\n")
         with ExitStack() as stack:
             file = stack.enter_context(annotations.open("wb"))
-            aside = None
+            aside, placing, last = None, Placing(self.params.images, out / "images"), ""
             for row in (row for row in labels if row.reason is None):
                 if row.prompt.caption is not None and not len(row.instances):
                     aside = aside or stack.enter_context(empty.open("wb"))
                     aside.write(encode(line(row, index)) + b"\n")
                 else:
                     file.write(encode(line(row, index)) + b"\n")
-        return [annotations, labelmap, *([empty] if aside else [])]
+                if row.image.id != last:
+                    placing.put(row.image, own_name(row.image))
+                last = row.image.id
+        return [annotations, labelmap, *([empty] if aside else []), *placing.done()]
 
 
 def line(row: Labels, index: Mapping[str, int]) -> dict[str, Any]:
-    """Return the record of a row; ``file_name`` is the whole relative path, boxes are ``x1 y1 x2 y2`` pixels."""
+    """Return the record of a row; boxes are ``x1 y1 x2 y2`` pixels.
+
+    The whole relative path stands under both names that trainers know: TAO reads ``file_name``, mmdet and
+    Open-GroundingDino read ``filename``.
+    """
     height, width = row.image.size
-    head = {"file_name": row.image.id, "height": height, "width": width}
+    head = {"file_name": row.image.id, "filename": row.image.id, "height": height, "width": width}
     found = list(objects(row))
     if row.prompt.caption is None:
         instances = [
@@ -51,5 +67,23 @@ def line(row: Labels, index: Mapping[str, int]) -> dict[str, Any]:
             for item in found
         ]
         return head | {"detection": {"instances": instances}}
-    regions = [{"bbox": item.box, "phrase": item.phrase, "score": item.score} for item in found]
-    return head | {"grounding": {"caption": row.prompt.caption, "regions": regions}}
+    caption = row.prompt.caption
+    regions = [
+        {
+            "bbox": item.box,
+            "phrase": item.phrase,
+            "tokens_positive": places_of(item.phrase, caption),
+            "score": item.score,
+        }
+        for item in found
+    ]
+    return head | {"grounding": {"caption": caption, "regions": regions}}
+
+
+def places_of(phrase: str, caption: str) -> list[list[int]]:
+    """Return where a phrase stands in its caption, as ``[start, end]`` characters; case does not matter.
+
+    No places where the caption does not hold it as whole words.
+    """
+    pattern = rf"(?<!\w){re.escape(phrase)}(?!\w)"
+    return [[*found.span()] for found in re.finditer(pattern, caption, re.IGNORECASE) if phrase]

@@ -11,7 +11,8 @@ from autolabel.errors import MachineError
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.json_stream import encode, finite
-from autolabel_exporters.rows import Found, objects
+from autolabel_exporters.placing import Placing, Way, own_name
+from autolabel_exporters.rows import Found, by_image, objects
 
 if TYPE_CHECKING:
     import pyarrow
@@ -25,6 +26,13 @@ class Parquet(Exporter):
 
     name = "parquet"
 
+    class Params(Exporter.Params):
+        """``images`` places the images in ``images/``."""
+
+        images: Way | None = None
+
+    params: Params
+
     def __init__(self, params: Exporter.Params) -> None:
         super().__init__(params)
         if find_spec("pyarrow") is None:
@@ -34,7 +42,7 @@ class Parquet(Exporter):
             )
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``labels.parquet``: empty and failed images are rows too; the classes are in the file's metadata.
+        """Write ``labels.parquet``: empty and failed images are rows too; classes and origin are in its metadata.
 
         Bytes are equal for equal labels and one version of pyarrow. Raises DataError where a number is not finite.
         """
@@ -42,11 +50,16 @@ class Parquet(Exporter):
         from pyarrow.parquet import ParquetWriter
 
         path = out / "labels.parquet"
-        schema = columns().with_metadata({"autolabel.classes": encode(list(classes))})
+        told = {"classes": list(classes), **self.provenance.as_dict()}
+        schema = columns().with_metadata({f"autolabel.{name}": encode(value) for name, value in told.items()})
+        placing = Placing(self.params.images, out / "images")
         with ParquetWriter(path, schema, compression="zstd") as writer:
             for group in groups(labels):
                 writer.write_table(pyarrow.Table.from_pylist(group, schema=schema), row_group_size=ROWS)
-        return [path]
+        if placing.way:
+            for image, _ in by_image(labels):
+                placing.put(image, own_name(image))
+        return [path, *placing.done()]
 
 
 def columns() -> pyarrow.Schema:

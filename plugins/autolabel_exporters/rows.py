@@ -32,15 +32,19 @@ class Found:
 
 
 def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
-    """Yield each image once, with its rows (one a caption) that did not fail; skip images that have none."""
+    """Yield each image once, with its rows (one a caption) that did not fail; skip images that have none.
+
+    Boxes are cut at the image's edges; one that lies outside is left out.
+    """
     for _, rows in groupby(labels, key=lambda row: row.image.id):
-        kept = [row for row in rows if row.reason is None]
+        kept = [row.inside() for row in rows if row.reason is None]
         if kept:
             yield kept[0].image, kept
 
 
 def objects(row: Labels) -> Iterator[Found]:
-    """Yield the objects of a row; raises DataError where a number is not finite."""
+    """Yield the objects of a row, cut at the image's edges; raises DataError where a number is not finite."""
+    row = row.inside()
     instances = row.instances
     table = rounded(row)
     boxes, scores = table[:, :4].tolist(), table[:, 4].tolist()

@@ -10,7 +10,8 @@ from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
 from autolabel_exporters.file_names import split_ending
 from autolabel_exporters.markup import element
-from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.per_image import beside, survey, walk, write_text
+from autolabel_exporters.placing import Placing, Way
 from autolabel_exporters.rows import Found
 
 
@@ -21,15 +22,20 @@ class Voc(Exporter):
     loses = ("masks", "fractions of a pixel", "rounds", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
-        """``origin`` 1 counts pixels from 1, as VOC's own kit does; 0 writes edges from 0, as labelImg does."""
+        """``origin`` 0 writes edges from 0, as most readers take them; 1 counts pixels from 1, as VOC's own kit does.
 
-        origin: Literal[0, 1] = 1
+        ``images`` places the images in ``JPEGImages/``.
+        """
+
+        origin: Literal[0, 1] = 0
+        images: Way | None = None
 
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``Annotations/*.xml``, with the list ``ImageSets/Main/default.txt`` and ``labelmap.txt``."""
         names, annotations = survey(labels), out / "Annotations"
+        placing = Placing(self.params.images, out / "JPEGImages")
         annotations.mkdir()
         listing, labelmap = out / "ImageSets/Main/default.txt", out / "labelmap.txt"
         write_text(labelmap, "".join(f"{single_line(name)}:::\n" for name in classes))
@@ -37,16 +43,18 @@ class Voc(Exporter):
         with listing.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             for image, found in walk(labels):
                 name = names.name(image.id, ".xml")
-                write_text(annotations / name, document(image, found, self.params.origin))
+                own = beside(name, image) if placing.way else image.id
+                write_text(annotations / name, document(image, own, found, self.params.origin))
+                placing.put(image, own)
                 file.write(split_ending(name)[0] + "\n")
-        return [annotations, listing, labelmap]
+        return [annotations, listing, labelmap, *placing.done()]
 
 
-def document(image: Image, found: Sequence[Found], origin: int) -> str:
+def document(image: Image, name: str, found: Sequence[Found], origin: int) -> str:
     """Return the XML of one image; ``filename`` is its whole relative path."""
     height, width = image.size
     size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
-    head = f"  <folder/>\n  {element('filename', image.id)}\n  {size}\n  <segmented>0</segmented>\n"
+    head = f"  <folder/>\n  {element('filename', name)}\n  {size}\n  <segmented>0</segmented>\n"
     return f"<annotation>\n{head}{''.join(entry(item, image.size, origin) for item in found)}</annotation>\n"
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.errors import DataError
 from autolabel.paths import SpecPath
 from autolabel.strategies import Exporter
-from autolabel.types import Image, Labels, Size
+from autolabel.types import Labels, Size
 from autolabel.types.polygons import joined, parts
-from autolabel_exporters.file_names import split_ending
-from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.per_image import beside, survey, walk, write_text
+from autolabel_exporters.placing import Placing, Way
 from autolabel_exporters.rows import Found
+
+MILLION = 10**6
+FOLDERS = {"val": "valid"}
+"""What trainers call the parts of a split."""
 
 
 class Yolo(Exporter):
@@ -26,29 +29,52 @@ class Yolo(Exporter):
     loses = ("masks unless segmentation=true", "scores", "rounds", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
-        """``segmentation`` writes polygons; ``images`` is the folder of the images, if links to them are wanted."""
+        """``segmentation`` writes polygons; ``images`` places the images in one folder, as every trainer reads them.
+
+        ``images`` may also name the folder to link them from; without it the label files mirror the images' folders.
+        """
 
         segmentation: bool = False
-        images: SpecPath | None = None
+        images: Way | SpecPath | None = "link"
 
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``labels/*.txt``, empty for an empty image, ``data.yaml``, and perhaps links in ``images/``.
+        """Write ``labels/*.txt``, empty for an empty image, ``images/``, and ``data.yaml``.
 
-        Raises DataError where an image to link to is not there.
+        Raises DataError where an image is not in the folder that was named.
         """
-        names, index = survey(labels), {name: number for number, name in enumerate(classes)}
-        folder, data = out / "labels", out / "data.yaml"
+        data = out / "data.yaml"
+        write_text(data, data_yaml({"train": "images", "val": "images"}, classes))
+        return [data, *self.write_part(labels, classes, out)]
+
+    def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write ``train/``, ``valid/``, ``test/``, each with ``images/`` and ``labels/``, and one ``data.yaml``."""
+        written: list[Path] = []
+        folders = {name: FOLDERS.get(name, name) for name in parts}
+        for name, labels in parts.items():
+            (out / folders[name]).mkdir()
+            written += self.write_part(labels, classes, out / folders[name])
+        places = {name: f"{folder}/images" for name, folder in folders.items() if holds(out / folder)}
+        if "val" not in places:  # trainers want one
+            places["val"] = places.get("test") or places.get("train", "train/images")
+        data = out / "data.yaml"
+        write_text(data, data_yaml(places, classes))
+        return [data, *written]
+
+    def write_part(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write ``labels/`` and ``images/`` below ``out``."""
+        way: Way | None = self.params.images if self.params.images in get_args(Way) else "link"  # type: ignore[assignment]
+        root = self.params.images if self.params.images not in (*get_args(Way), None) else None
+        placing = Placing(way if self.params.images else None, out / "images", root=root)
+        names, index = survey(labels, flat=bool(self.params.images)), {name: i for i, name in enumerate(classes)}
+        folder = out / "labels"
         folder.mkdir()
-        write_text(data, data_yaml(classes))
         for image, found in walk(labels):
-            text = "".join(self.line(item, index[item.phrase], image.size) for item in found)
             name = names.name(image.id, ".txt")
-            write_text(folder / name, text)
-            if self.params.images:
-                link(image, self.params.images, out / "images" / split_ending(name)[0])
-        return [data, folder, *([out / "images"] if (out / "images").exists() else [])]
+            write_text(folder / name, "".join(self.line(item, index[item.phrase], image.size) for item in found))
+            placing.put(image, beside(name, image))
+        return [folder, *placing.done()]
 
     def line(self, item: Found, number: int, size: Size) -> str:
         """Return one object."""
@@ -58,11 +84,19 @@ class Yolo(Exporter):
 
 
 def centred(box: Sequence[float], size: Size) -> str:
-    """Return centre, width, height of a box as shares of the image."""
+    """Return centre, width, height of a box as shares of the image: millionths, whose edges are inside the image."""
     left, top, right, bottom = box
     height, width = size
-    shares = ((left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height)
-    return " ".join(f"{share:.6f}" for share in shares)
+    x, w = span(left / width, right / width)
+    y, h = span(top / height, bottom / height)
+    return " ".join(f"{share / MILLION:.6f}" for share in (x, y, w, h))
+
+
+def span(start: float, end: float) -> tuple[int, int]:
+    """Return centre and length in millionths; rounding the two must not lead beyond 0 or 1."""
+    centre = min(max(round((start + end) / 2 * MILLION), 1), MILLION - 1)
+    length = round((end - start) * MILLION)
+    return centre, max(1, min(length, 2 * centre, 2 * (MILLION - centre)))
 
 
 def outline(item: Found, size: Size) -> str:
@@ -75,20 +109,16 @@ def outline(item: Found, size: Size) -> str:
     return " ".join(f"{share:.6f}" for share in shares.reshape(-1).tolist())
 
 
-def link(image: Image, root: str, stem: Path) -> None:
-    """Make a symbolic link to an image below ``root``, named as its label file is but for the ending."""
-    target = Path(root).joinpath(*(part for part in image.id.split("/") if part not in ("", ".", "..")))
-    if not target.is_file():
-        raise DataError(f"{target}: no such image", hint="set `images` to the folder that image names are relative to")
-    path = stem.with_name(stem.name + (split_ending(image.id)[1] or ".jpg"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target)
+def holds(part: Path) -> bool:
+    """Tell whether a part has any image."""
+    return any((part / "labels").iterdir())
 
 
-def data_yaml(classes: Sequence[str]) -> str:
-    """Return the description of the data set; ``train`` and ``val`` are both this folder's images."""
+def data_yaml(places: Mapping[str, str], classes: Sequence[str]) -> str:
+    """Return the description of the data set: the folder of images of each part, the names of the classes."""
+    parts = "".join(f"{part}: {places[part]}\n" for part in ("train", "val", "test") if part in places)
     names = "".join(f"  {number}: {quoted(name)}\n" for number, name in enumerate(classes))
-    return f"train: images\nval: images\nnc: {len(classes)}\nnames:{' {}' if not classes else ''}\n{names}"
+    return f"{parts}nc: {len(classes)}\nnames:{' {}' if not classes else ''}\n{names}"
 
 
 def quoted(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from pycocotools.cocoeval import COCOeval
 from pydantic import ValidationError
 
 from autolabel.errors import DataError
+from autolabel.types import Provenance
+from autolabel.types.provenance import Source
 from autolabel_exporters.coco import Coco
 from autolabel_exporters.coco_results import CocoResults
 
@@ -100,15 +104,81 @@ def test_many_images_are_numbered_through(row: Any, export: Any, shapes: Any) ->
     assert [(image["id"], image["file_name"]) for image in data["images"]] == list(enumerate(names, 1))
     assert [a["id"] for a in data["annotations"]] == list(range(1, 451))
     assert [a["image_id"] for a in data["annotations"]] == [i + 1 for i in range(300) if i % 4 for _ in range(2)]
-    masked = [a["image_id"] - 1 for a in data["annotations"] if "segmentation" in a]
+    masked = [a["image_id"] - 1 for a in data["annotations"] if "segmentation_of" not in a]
     assert masked == [i for i in range(300) if i % 4 and i % 3]
 
 
 def test_an_object_without_a_mask_keeps_its_box(row: Any, export: Any, shapes: Any) -> None:
     files = export(Coco, [row("a.jpg", [[10, 5, 30, 20], [1, 1, 3, 5]], masks=[shapes["plain"], None])])
     first, second = read(files)["annotations"]
-    assert "segmentation" in first and "segmentation" not in second
+    assert isinstance(first["segmentation"], dict) and "segmentation_of" not in first
+    assert (second["segmentation"], second["segmentation_of"]) == ([[1, 1, 1, 5, 3, 5, 3, 1]], "box")
     assert (first["area"], second["area"]) == (300.0, 8.0)
+    [bare] = read(export(Coco, [row("a.jpg", [[10, 5, 30, 20]])]))["annotations"]
+    assert "segmentation" not in bare and "segmentation_of" not in bare, "a run of boxes alone"
+
+
+@pytest.mark.parametrize("form", ["rle", "polygons"])
+@pytest.mark.parametrize("first", [True, False])
+def test_objects_without_a_mask_do_not_break_the_evaluation_of_masks(
+    row: Any, export: Any, shapes: Any, form: str, first: bool
+) -> None:
+    masked = row("b.jpg", [[10, 5, 30, 20], [10, 30, 40, 50]], masks=[shapes["plain"], shapes["hole"]])
+    mixed = row("c.jpg", [[10, 5, 30, 20], [40, 5, 70, 15]], masks=[None, shapes["parts"]])
+    bare = row("a.jpg" if first else "d.jpg", [[1, 2, 11, 22]])
+    rows = sorted([masked, mixed, bare, row("e.jpg")], key=lambda one: one.image.id)
+    truth = export(Coco, rows, segmentation=form)["annotations.json"]
+    results = export(CocoResults, rows)["results.json"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(truth))
+        evaluation = COCOeval(coco, coco.loadRes(str(results)), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1.0)
+
+
+def test_layouts_are_those_of_their_readers(row: Any, tmp_path: Path) -> None:
+    made = [row(name, [[10, 5, 30, 20]]) for name in ("a.jpg", "a.png", "in/b.jpg")]
+    rows = [replace(one, image=replace(one.image, path=str(tmp_path / one.image.id))) for one in made]
+    for one in rows:
+        Path(one.image.path).parent.mkdir(exist_ok=True)
+        Path(one.image.path).write_bytes(b"pixels")
+    parts = {"train": rows[:2], "val": rows[2:], "test": []}
+    wanted = {
+        ("roboflow", False): ["train/_annotations.coco.json"],
+        ("datumaro", False): ["annotations/instances_default.json"],
+        ("annotations", False): ["annotations.json"],
+        ("roboflow", True): [f"{part}/_annotations.coco.json" for part in ("test", "train", "valid")],
+        ("datumaro", True): [f"annotations/instances_{part}.json" for part in ("test", "train", "val")],
+        ("annotations", True): [f"{part}/annotations.json" for part in ("test", "train", "val")],
+    }
+    for (layout, split), files in wanted.items():
+        out = tmp_path / f"{layout}-{split}"
+        out.mkdir()
+        exporter = Coco(Coco.Params(layout=layout, images="copy"))
+        written = exporter.export_parts(parts, ["cat", "dog"], out) if split else exporter.export(rows, ["cat"], out)
+        assert all(path.exists() for path in written)
+        assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.json")) == files
+        for name in files:
+            part = name.removesuffix(".json").rpartition("_")[2]
+            root = {"roboflow": out / name.split("/")[0], "datumaro": out / "images" / part}.get(
+                layout, (out / name).parent / "images"
+            )
+            listed = [image["file_name"] for image in json.loads((out / name).read_text())["images"]]
+            assert all((root / listed_name).is_file() for listed_name in listed)
+            stems = [listed_name.rpartition(".")[0] for listed_name in listed]
+            assert layout != "datumaro" or len(set(stems)) == len(stems)
+
+
+def test_info_tells_plan_weights_and_licence(row: Any, tmp_path: Path) -> None:
+    exporter = Coco(Coco.Params())
+    weights = Source(labeler="mal", file="m.pth", sha256="ab", licence="cc-by-nc-4.0")
+    exporter.provenance = Provenance(autolabel="1.2", plan="cd", labelers=("mal",), weights=(weights,))
+    [path] = exporter.export([row("a.jpg")], ["cat", "dog"], tmp_path)
+    info = json.loads(path.read_text())["info"]
+    assert (info["plan"], info["autolabel"]) == ("cd", "1.2")
+    assert info["weights"] == [{"labeler": "mal", "file": "m.pth", "sha256": "ab", "licence": "cc-by-nc-4.0"}]
 
 
 def test_labels_scored_against_themselves_are_perfect(row: Any, export: Any, shapes: Any) -> None:

@@ -24,7 +24,7 @@ def test_holes_and_parts_come_back_through_pycocotools(row: Any, export: Any, sh
         assert annotation["area"] == mask.sum()
 
 
-def test_a_mask_without_pixels_has_no_polygon(row: Any, export: Any) -> None:
+def test_a_mask_without_pixels_has_no_polygon_but_its_box(row: Any, export: Any) -> None:
     files = export(Coco, [row("a.jpg", [[1, 2, 11, 22]], masks=[np.zeros((60, 80), bool)])], segmentation="polygons")
     (annotation,) = json.loads(files["annotations.json"].read_text())["annotations"]
-    assert "segmentation" not in annotation and annotation["area"] == 0
+    assert (annotation["segmentation_of"], annotation["area"]) == ("box", 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from autolabel_exporters.odvg import Odvg
+import pytest
+
+from autolabel_exporters.odvg import Odvg, places_of
 
 
 def lines(files: dict[str, Any], name: str = "annotations.jsonl") -> list[Any]:
@@ -18,6 +20,7 @@ def test_the_detection_form_carries_class_index_and_score(row: Any, export: Any)
     assert lines(files) == [
         {
             "file_name": "in/é.jpg",
+            "filename": "in/é.jpg",
             "height": 60,
             "width": 80,
             "detection": {
@@ -27,7 +30,13 @@ def test_the_detection_form_carries_class_index_and_score(row: Any, export: Any)
                 ]
             },
         },
-        {"file_name": "none.jpg", "height": 60, "width": 80, "detection": {"instances": []}},
+        {
+            "file_name": "none.jpg",
+            "filename": "none.jpg",
+            "height": 60,
+            "width": 80,
+            "detection": {"instances": []},
+        },
     ]
     assert json.loads(files["labelmap.json"].read_text()) == {"0": "dog", "1": "bird", "2": "cat"}
     assert sorted(files) == ["annotations.jsonl", "labelmap.json"]
@@ -40,7 +49,23 @@ def test_every_caption_keeps_its_own_line(row: Any, export: Any) -> None:
     ]
     made = lines(export(Odvg, rows, classes=["a cat", "the dog"]))
     assert [line["grounding"]["caption"] for line in made] == ["a cat sits", "the dog runs"]
-    assert made[1]["grounding"]["regions"] == [{"bbox": [2.0, 2.0, 6.0, 6.0], "phrase": "the dog", "score": 0.9}]
+    assert made[1]["grounding"]["regions"] == [
+        {"bbox": [2.0, 2.0, 6.0, 6.0], "phrase": "the dog", "tokens_positive": [[0, 7]], "score": 0.9}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "caption", "places"),
+    [
+        ("cat", "A cat beside a Cat, no cattle", [[2, 5], [15, 18]]),
+        ("c++ (book)", "one c++ (book).", [[4, 14]]),
+        ("猫", "a 猫 sits", [[2, 3]]),
+        ("dog", "no such thing", []),
+        ("", "a", []),
+    ],
+)
+def test_phrases_have_their_places_in_the_caption(phrase: str, caption: str, places: list[list[int]]) -> None:
+    assert places_of(phrase, caption) == places
 
 
 def test_captions_without_regions_stand_aside_because_trainers_fail_on_them(row: Any, export: Any) -> None:

@@ -26,7 +26,7 @@ Files = Mapping[str, Path]
 
 SIZE = (60, 80)
 NAMES = ["cat", 'a <b> & "ü" 猫']
-OPTIONS: dict[str, dict[str, Any]] = {"yolo": {"segmentation": True}, "kitti": {"scores": True}}
+OPTIONS: dict[str, dict[str, Any]] = {"yolo": {"segmentation": True, "images": None}, "kitti": {"scores": True}}
 TOLERANCE = {"0.001 px": 0.001, "1e-6 of the side": 1e-4, "whole pixels": 1.0, "0.01 px": 0.01, "1e-6 %": 1e-4}
 
 
@@ -96,7 +96,8 @@ def coco(files: Files) -> Back:
     back: Back = {name: [] for name in images.values()}
     for one in data["annotations"]:
         assert one["id"] > 0 and one["iscrowd"] == 0
-        mask = coco_masks.decode(one["segmentation"]).astype(bool) if "segmentation" in one else None
+        own = "segmentation" in one and "segmentation_of" not in one
+        mask = coco_masks.decode(one["segmentation"]).astype(bool) if own else None
         found = Found(names[one["category_id"]], corners(*one["bbox"]), one["score"], mask)
         back[images[one["image_id"]]].append(found)
     return back
@@ -150,11 +151,11 @@ def filled(ring: npt.NDArray[np.float64]) -> Mask:
 
 
 def voc(files: Files) -> Back:
-    """Pixels are counted from one, and both ends are inside."""
+    """Edges are counted from zero."""
 
     def read(one: ElementTree.Element) -> Found:
         x1, y1, x2, y2 = (float(one.findtext(f"bndbox/{tag}") or "") for tag in ("xmin", "ymin", "xmax", "ymax"))
-        return Found(one.findtext("name") or "", [x1 - 1, y1 - 1, x2, y2], float(one.findtext("score") or ""))
+        return Found(one.findtext("name") or "", [x1, y1, x2, y2], float(one.findtext("score") or ""))
 
     found = label_files(files, "Annotations", ".xml")
     return {
@@ -184,7 +185,7 @@ def label_studio(files: Files) -> Back:
         return Found(value["rectanglelabels"][0], box, one["score"])
 
     tasks = json.loads(files["tasks.json"].read_text())
-    name = "/data/local-files/?d="
+    name = "/data/local-files/?d=data/"
     return {
         unquote(task["data"]["image"]).removeprefix(name): [read(one) for one in task["predictions"][0]["result"]]
         for task in tasks

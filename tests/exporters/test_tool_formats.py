@@ -44,7 +44,7 @@ def test_label_studio_boxes_are_percent_with_scores(row: Any, export: Any) -> No
     rows = [row("in/a b#é.jpg", BOXES, labels=[0, 1]), row("none.jpg"), row("no.jpg", failed=True)]
     files = export(LabelStudio, rows, model_version="swin-b")
     first, second = json.loads(files["tasks.json"].read_text())
-    assert unquote(first["data"]["image"]) == "/data/local-files/?d=in/a b#é.jpg"
+    assert unquote(first["data"]["image"]) == "/data/local-files/?d=data/in/a b#é.jpg"
     (prediction,) = first["predictions"]
     assert (prediction["model_version"], prediction["score"]) == ("swin-b", 0.8)
     region = prediction["result"][1]

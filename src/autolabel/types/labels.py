@@ -38,13 +38,19 @@ class Labels:
     """What a person should know of this image, such as a given box without area."""
 
     def inside(self) -> Labels:
-        """Return the row with its boxes cut at the image's edges, without those of which nothing is inside."""
+        """Return the row with its boxes cut at the image's edges, without those of which nothing is inside.
+
+        A row with a number that is not finite comes back as it is: that is somebody's fault, no place.
+        """
         found = self.instances
-        cut = clip(found.boxes, self.image.size)
-        area = (cut[:, :2] < cut[:, 2:]).all(axis=1)
-        if area.all() and np.array_equal(cut, found.boxes):
+        if not np.isfinite(found.boxes).all():
             return self
-        return replace(self, instances=replace(found, boxes=cut).take(area))
+        cut = clip(found.boxes, self.image.size)
+        thousandths = np.round(cut.astype(np.float64), 3)  # as files have them
+        outside = (thousandths[:, :2] >= thousandths[:, 2:]).any(axis=1)
+        if not outside.any() and np.array_equal(cut, found.boxes):
+            return self
+        return replace(self, instances=replace(found, boxes=cut).take(~outside))
 
     @property
     def state(self) -> State:

@@ -1,0 +1,34 @@
+"""Where the files of a COCO data set lie, as its readers look for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Layout = Literal["annotations", "roboflow", "datumaro"]
+ROBOFLOW = {"": "train", "val": "valid"}
+"""What Roboflow, and trainers after it, call the parts of a split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Paths of one part, relative to the export's folder."""
+
+    annotations: str
+    images: str
+    distinct_stems: bool = False
+    """Whether two images may not share a name without its ending."""
+
+
+def places(layout: Layout, part: str, path: str) -> Places:
+    """Return where a part (empty where there is no split) has its annotations and images.
+
+    ``path`` is that of the annotations where the layout leaves them free.
+    """
+    if layout == "roboflow":
+        folder = ROBOFLOW.get(part, part)
+        return Places(annotations=f"{folder}/_annotations.coco.json", images=folder)
+    if layout == "datumaro":
+        name = part or "default"
+        return Places(annotations=f"annotations/instances_{name}.json", images=f"images/{name}", distinct_stems=True)
+    return Places(annotations=f"{part}/{path}".lstrip("/"), images=f"{part}/images".lstrip("/"))

@@ -1,0 +1,97 @@
+"""The images of an export, placed beside its labels."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image as Pillow
+
+from autolabel.errors import DataError
+from autolabel.images import read_pixels
+from autolabel.storage import Remote, at
+from autolabel.types import Image
+from autolabel_exporters.file_names import safe_parts, split_ending
+
+Way = Literal["link", "copy", "upright"]
+"""``link``: a symbolic link; ``copy``: the file's bytes; ``upright``: a copy whose EXIF orientation is applied."""
+ORIENTATION = 0x0112
+FORMATS = {".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
+"""What an upright image is written as, by its ending; JPEG for all others."""
+QUALITY = 95
+SHOWN = 3
+
+log = logging.getLogger(__name__)
+
+
+class Placing:
+    """Puts images into a folder; one that is not there is left out, and told of at the end."""
+
+    def __init__(self, way: Way | None, folder: Path, *, root: str | None = None) -> None:
+        """Place nothing where ``way`` is None; ``root`` is where the images lie, if not where they were labelled."""
+        self.way, self.folder, self.root = way, folder, root
+        self.missing: list[str] = []
+
+    def put(self, image: Image, name: str) -> None:
+        """Place an image under a relative path; raises DataError where it is not below the root that was named."""
+        if self.way is None:
+            return
+        source = at(image.path) if self.root is None else Path(self.root).joinpath(*plain_parts(image.id))
+        if not source.is_file():
+            if self.root is not None:
+                raise DataError(
+                    f"{source}: no such image", hint="set `images` to the folder that image names are relative to"
+                )
+            self.missing.append(image.id)
+            return
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self.way == "upright" and turned(source):
+            write_upright(image, source, target)
+        elif self.way == "link" and not isinstance(source, Remote):
+            target.symlink_to(source.absolute())
+        else:
+            copy(source, target)
+
+    def done(self) -> Sequence[Path]:
+        """Return the folder where there is one, and warn of images that are not there."""
+        if self.missing:
+            some = ", ".join(self.missing[:SHOWN]) + (", ..." if len(self.missing) > SHOWN else "")
+            log.warning("%d image(s) are not there any more and were not placed: %s", len(self.missing), some)
+        return [self.folder] if self.folder.exists() else []
+
+
+def copy(source: Path | Remote, target: Path) -> None:
+    """Copy a file's bytes."""
+    with source.open("rb") as stream, target.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+
+
+def turned(source: Path | Remote) -> bool:
+    """Tell whether an image is stored in another orientation than it is to be seen in."""
+    try:
+        with source.open("rb") as stream, Pillow.open(stream) as picture:
+            return picture.getexif().get(ORIENTATION, 1) not in (0, 1)
+    except Exception:  # whatever a damaged header raises: such an image is placed as it is
+        return False
+
+
+def write_upright(image: Image, source: Path | Remote, target: Path) -> None:
+    """Write an image's upright pixels, in the format that its name says."""
+    height, width = image.size
+    pixels = read_pixels(str(source), max_pixels=max(1, height * width))
+    kind = FORMATS.get(split_ending(target.name)[1].lower(), "JPEG")
+    Pillow.fromarray(pixels).save(target, kind, quality=QUALITY, subsampling=0)
+
+
+def plain_parts(image_id: str) -> list[str]:
+    """Return the parts of an id that lead downwards."""
+    return [part for part in image_id.split("/") if part not in ("", ".", "..")]
+
+
+def own_name(image: Image) -> str:
+    """Return an image's id as a path that stays inside a folder."""
+    return "/".join(safe_parts(image.id)) or "_"

@@ -1,0 +1,41 @@
+"""What the files of annotation tools draw of an object: its mask, its outline, its box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from autolabel.strategies import Exporter
+from autolabel.types.polygons import keyhole, parts
+from autolabel_exporters.placing import Way
+from autolabel_exporters.rows import Found
+
+Segmentation = Literal["masks", "polygons", "none"]
+Ring = list[list[float]]
+"""Corners ``x y`` in pixels, the first one not repeated."""
+
+
+class ToolParams(Exporter.Params):
+    """Parameters of formats for annotation tools."""
+
+    segmentation: Segmentation = Field("masks", description="how a mask is drawn: as pixels, as polygons, not at all")
+    boxes: bool = Field(False, description="draw the box of an object beside its mask or polygons too")
+    images: Way | None = Field(None, description="place the images: link, copy or upright (EXIF orientation applied)")
+
+
+def drawn(item: Found, params: ToolParams) -> Iterator[Literal["mask", "box"] | Ring]:
+    """Yield what is drawn of an object: its box where it has no mask or where boxes are wanted, mask or rings.
+
+    A polygon is a ring for each part of the mask, exact along the edges of pixels; holes are joined to it by cuts of no
+    width.
+    """
+    mask = item.mask if params.segmentation != "none" and item.mask is not None and item.mask.area() else None
+    if mask is None or params.boxes:
+        yield "box"
+    if mask is not None and params.segmentation == "masks":
+        yield "mask"
+    elif mask is not None:
+        for part in parts(mask.decode()):
+            yield keyhole(part).astype(float).tolist()
