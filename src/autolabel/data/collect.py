@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Any
 
 from msgspec.structs import replace
 
 from autolabel.data.captions import read_captions
 from autolabel.data.coco.read import CocoBoxes, read_coco
+from autolabel.data.fitting import fitted
 from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.pairing import nearest, pair
-from autolabel.data.sources import Found, sources, walk
+from autolabel.data.passed import NOT_NAMED, PassedOver
+from autolabel.data.sources import NO_RESULTS, Found, Results, inner, sources, walk
 from autolabel.errors import DataError, ImageError
-from autolabel.images import FORMATS, read_size
+from autolabel.images import FORMATS, content_mark, page_name, read_header
 from autolabel.spec.data import DataSpec
 
 CHUNK = 4096
@@ -38,29 +41,49 @@ class Inputs:
     rows: Iterable[Input]
     classes: tuple[str, ...]
     roots: dict[str, str]
-    """The folders of the images, by the first part of their ids."""
+    """The folders of the images, by the first parts of their ids."""
+    passed_over: PassedOver
+    """The files that are no rows, complete once the rows have been walked."""
+    given: dict[str, Any]
+    """What the file of boxes says besides its images and annotations; empty without one."""
+    remarks: Callable[[], list[str]]
+    """What was repaired or left out of the files read, once the rows have been walked."""
 
 
-def collect(data: DataSpec, *, max_pixels: int, threads: int) -> Inputs:
+def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results = NO_RESULTS) -> Inputs:
     """List the rows that ``data`` asks for, each with its upright size or the reason why it cannot be used.
 
-    Rows come in no particular order. Raises DataError where a folder or file cannot be read or nothing is found.
+    Rows come in no particular order; what lies in ``results`` is none. Raises DataError where a folder or file cannot
+    be read or nothing is found.
     """
     roots = sources(data.images)
-    listing = chain.from_iterable(walk(source, follow_symlinks=data.follow_symlinks) for source in roots)
+    passed = PassedOver()
+    listing = passed.sift(
+        chain.from_iterable(walk(one, follow_symlinks=data.follow_symlinks, results=results) for one in roots)
+    )
     if (one := next(listing, None)) is None:
-        raise DataError(f"no images below {', '.join(data.images)}", hint=f"{', '.join(FORMATS)} are read")
-    listing = chain([one], listing)
+        told = "".join(f"; {count:,} x {reason}" for reason, count in sorted(passed.counts.items()))
+        raise DataError(f"no images below {', '.join(data.images)}{told}", hint=f"{', '.join(FORMATS)} are read")
+    listing, given, notes = chain([one], listing), {}, list[str]
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)
         rows: Iterator[Input] = map(row_of, listing)
     elif data.captions is not None:
-        classes, rows = by_caption(data.captions, listing)
+        classes, rows = by_caption(data.captions, listing, passed)
     else:
         assert data.boxes is not None, "the spec's model asks for one of classes, captions, boxes"
-        classes, rows = by_box(read_coco(data.boxes, masks=False), listing)
+        coco = read_coco(data.boxes, masks=False)
+        classes, rows = by_box(coco, listing, passed)
+        given = coco.rest()
+
+        def notes() -> list[str]:
+            return coco.notes
+
     places = {source.prefix: str(source.root) for source in roots}
-    return Inputs(measure(rows, max_pixels=max_pixels, threads=threads), classes, places)
+    every = data.pages == "all" and data.classes is not None
+    measured = measure(rows, max_pixels=max_pixels, threads=threads, every=every, rescale=data.rescale_boxes)
+    nested = [f"{root} lies inside another folder of images: its images count once" for root in inner(data.images)]
+    return Inputs(measured, classes, places, passed, given, lambda: [*nested, *notes(), *passed.notices()])
 
 
 def row_of(found: Found) -> Input:
@@ -72,10 +95,18 @@ def row_of(found: Found) -> Input:
 class Listing:
     """The listed files, looked up by the names that a file of captions or boxes gives them."""
 
-    def __init__(self, found: Iterable[Found], names: Iterable[str]) -> None:
+    def __init__(self, found: Iterable[Found], names: Iterable[str], passed: PassedOver) -> None:
         self.found = {item.id: item for item in found}
+        self.passed = passed
+        names = list(names)
         self.pairing = pair(self.found, names)
+        self.others = pair(passed.files, (name for name in names if name not in self.pairing.image_of))
         self.offers = OFFERS
+        self.taken: set[str] = set()
+        named = set(self.pairing.image_of.values())
+        for image in self.found:
+            if image not in named:
+                passed.add(NOT_NAMED, image)
 
     def row(self, name: str) -> Input:
         """Return the row for ``name``; a failed one where no listed file, or more than one, has that name."""
@@ -84,6 +115,8 @@ class Listing:
             how = self.pairing.inexact.get(name)
             notes = (f"found although its name differs from {name!r}: {how}",) if how else ()
             return replace(row_of(self.found[image]), notes=notes)
+        if (other := self.others.image_of.get(name)) is not None:
+            return self.row_of_other(name, self.passed.files[other])
         if alike := self.pairing.ambiguous.get(name):
             told = ", ".join(sorted(alike)[:3])
             text = f"several images have that name: {told}" if len(alike) > 1 else f"another name means {told} as well"
@@ -93,11 +126,19 @@ class Listing:
         text = "no image of that name below data.images" + (f"; nearest: {offered}" if offered else "")
         return Input(image=name, path="", code="missing", message=text)
 
+    def row_of_other(self, name: str, found: Found) -> Input:
+        """Return the row of a file that is passed over unless it is named, or the reason why even that does not do."""
+        if self.passed.usable(found):
+            self.passed.counts[found.passed_over] -= name not in self.taken
+            self.taken.add(name)
+            return row_of(found)
+        return Input(image=name, path="", code="unsupported_format", message=f"{found.id}: {self.passed.why(found)}")
 
-def by_caption(path: str, found: Iterable[Found]) -> tuple[tuple[str, ...], Iterator[Input]]:
+
+def by_caption(path: str, found: Iterable[Found], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return all phrases in order of appearance, and a row for every caption."""
     captions = read_captions(path)
-    listing = Listing(found, (caption.file_name for caption in captions))
+    listing = Listing(found, (caption.file_name for caption in captions), passed)
     classes = tuple(dict.fromkeys(phrase for caption in captions for phrase in caption.prompt.phrases))
     rows = (
         replace(listing.row(caption.file_name), phrases=caption.prompt.phrases, caption=caption.prompt.caption)
@@ -106,22 +147,29 @@ def by_caption(path: str, found: Iterable[Found]) -> tuple[tuple[str, ...], Iter
     return classes, number(rows)
 
 
-def by_box(coco: CocoBoxes, found: Iterable[Found]) -> tuple[tuple[str, ...], Iterator[Input]]:
+def by_box(
+    coco: CocoBoxes, found: Iterable[Found], passed: PassedOver
+) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return the categories in the file's order, and a row with its given boxes for every image of the file."""
-    order = {category: label for label, category in enumerate(coco.categories)}
-    listing = Listing(found, (image.file_name for image in coco.images))
+    classes = tuple(dict.fromkeys(coco.categories.values()))
+    label_of = {category: classes.index(name) for category, name in coco.categories.items()}
+    listing = Listing(found, (image.file_name for image in coco.images), passed)
 
     def rows() -> Iterator[Input]:
         for image, given in coco.by_image():
-            boxes = tuple(
-                GivenBox(bbox=tuple(one.corners().tolist()), label=order[one.category_id], fields=one.fields())
-                for one in given
-            )
             row = listing.row(image.file_name)
-            notes = (*row.notes, *(note for one in given if (note := one.note(image))))
-            yield replace(row, boxes=boxes, notes=notes)
+            boxes, notes = [], list(row.notes)
+            for one in given:
+                _, fault = one.score()
+                if fault:
+                    notes.append(f"annotation {one.id} is left out: {fault}")
+                    coco.faults.skip(f"annotation {one.id}", fault)
+                    continue
+                boxes.append(GivenBox(tuple(one.corners().tolist()), label_of[one.category_id], one.fields()))
+            said = image.fields()
+            yield replace(row, boxes=tuple(boxes), notes=tuple(notes), given=said, stated=image.stated)
 
-    return tuple(coco.categories.values()), number(rows())
+    return classes, number(rows())
 
 
 def number(rows: Iterable[Input]) -> Iterator[Input]:
@@ -132,20 +180,40 @@ def number(rows: Iterable[Input]) -> Iterator[Input]:
         seen[row.image] += 1
 
 
-def measure(rows: Iterable[Input], *, max_pixels: int, threads: int) -> Iterator[Input]:
-    """Read every image's header, several at a time."""
+def measure(
+    rows: Iterable[Input], *, max_pixels: int, threads: int, every: bool = False, rescale: bool = False
+) -> Iterator[Input]:
+    """Read every image's header, several at a time; ``every`` makes each further page of a file a row of its own."""
 
-    def one(row: Input) -> Input:
+    def one(row: Input) -> Iterator[Input]:
         if row.code:
-            return row
+            yield row
+            return
         try:
-            height, width = read_size(row.path, max_pixels=max_pixels)
-            return replace(row, height=height, width=width, bytes=row.bytes or os.stat(row.path).st_size)  # noqa: PTH116
+            header = read_header(row.path, max_pixels=max_pixels)
         except ImageError as error:
-            return replace(row, bytes=0, code=error.code, message=error.message)
+            yield replace(row, bytes=0, boxes=(), stated=(0, 0), code=error.code, message=error.message)
+            return
+        height, width = header.size
+        size = row.bytes or os.stat(row.path).st_size  # noqa: PTH116
+        known = replace(row, height=height, width=width, bytes=size, mark=content_mark(row.path))
+        if header.pages > 1 and not every:
+            note = f"holds {header.pages} pages or frames, of which the first is labelled"
+            known = replace(known, notes=(*known.notes, note))
+        yield fitted(known, header, rescale=rescale)
+        for page in range(2, header.pages + 1 if every else 2):
+            yield from page_of(replace(row, mark=known.mark, bytes=size), page)
+
+    def page_of(row: Input, page: int) -> Iterator[Input]:
+        named = replace(row, image=page_name(row.image, page), path=page_name(row.path, page))
+        try:
+            height, width = read_header(named.path, max_pixels=max_pixels).size
+            yield replace(named, height=height, width=width)
+        except ImageError as error:
+            yield replace(named, bytes=0, code=error.code, message=error.message)
 
     def some(rows: list[Input]) -> list[Input]:
-        return list(map(one, rows))
+        return list(chain.from_iterable(map(one, rows)))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for chunk in chunks(rows, CHUNK):

@@ -33,10 +33,16 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str = ""
     message: str = ""
     notes: tuple[str, ...] = ()
+    given: dict[str, Any] | None = None
+    """What the file of boxes said of the image besides its name and size; None where none names it."""
+    stated: tuple[int, int] = (0, 0)
+    """(height, width) that the file of boxes states, until they are compared with the image's; 0 where it does not."""
+    mark: str = ""
+    """Tells the content of the file from another's; no part of what the row is."""
 
     def as_image(self) -> Image:
         """Return where the image is and how large."""
-        return Image(id=self.image, path=self.path, size=(self.height, self.width))
+        return Image(id=self.image, path=self.path, size=(self.height, self.width), given=self.given)
 
     def prompt(self, classes: Sequence[str]) -> Prompt:
         """Return what is asked, ``classes`` where the row has no phrases of its own."""
@@ -48,7 +54,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
             return Instances.empty()
         return Instances.build(
             [box.bbox for box in self.boxes],
-            scores=[float(box.fields.get("score", 1.0)) for box in self.boxes],
+            scores=[1.0 if (score := box.fields.get("score")) is None else score for box in self.boxes],
             labels=[box.label for box in self.boxes],
             rounds=-1,
             given=[box.fields for box in self.boxes],

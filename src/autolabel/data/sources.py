@@ -1,4 +1,4 @@
-"""List the images below one or several folders."""
+"""List the files below one or several folders, each with the reason why it is passed over, if it is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from autolabel.errors import DataError
-from autolabel.images import SUFFIXES
+from autolabel.images import is_image_file, passed_over, suffix_of
 from autolabel.safe_names import fault_of
-from autolabel.storage import Location, Remote, at, resolved
+from autolabel.storage import Location, Remote, at, is_url, resolved
+
+SYSTEM = frozenset(
+    {"__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found",
+     "#snapshot", "@tmp", "@__thumb", "__pycache__", "thumbs.db", "desktop.ini"}
+)  # fmt: skip
+"""Folders and files that operating systems and file servers leave behind, in lower case."""
+HIDDEN, SYSTEM_FOLDER, RESULTS = "hidden", "system folder", "results of a run"
+PLAN, INPUTS = "plan.json", "inputs.jsonl"
+"""What lies in every results directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,19 +37,35 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A file that looks like an image, or a name that cannot be used (``bad_name``, ``outside_root``)."""
+    """A file below a root; ``code`` is ``bad_name`` or ``outside_root`` where its name cannot be used."""
 
     id: str
     path: str
     bytes: int = 0
     """Its size, where the listing says."""
     code: str = ""
+    passed_over: str = ""
+    """Why it is no input: hidden, system folder, results of a run, format, extension; empty where it is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Where the run writes: nothing below is ever its input."""
+
+    folder: Location | None = None
+    names: frozenset[str] = frozenset()
+    """What it writes there: all that is passed over where the folder is a root itself."""
+
+
+NO_RESULTS = Results()
 
 
 def sources(roots: Sequence[str]) -> list[Source]:
-    """Give every root a distinct prefix: its folder's name, numbered where names are equal.
+    """Give every root the prefix by which its images' ids resolve: its path from the folder that all roots share.
 
-    Raises DataError where a root is not a folder, or is named twice.
+    Where they share none but the top of the file system, or one is at a URL, the prefix is the end of its path that no
+    other root has. A root inside another one is left out, since its images are the other's. Raises DataError where a
+    root is not a folder, or is named twice.
     """
     folders = [at(root) for root in roots]
     for folder in folders:
@@ -50,47 +75,108 @@ def sources(roots: Sequence[str]) -> list[Source]:
     doubled = [str(folder) for folder in folders if real[resolved(folder)] > 1]
     if doubled:
         raise DataError(f"a folder of images is named twice: {', '.join(doubled)}")
-    if len(folders) == 1:
-        return [Source(root=folders[0], prefix="")]
-    seen: Counter[str] = Counter()
-    out = []
-    for folder in folders:
-        name = resolved(folder).name or "root"
-        seen[name] += 1
-        out.append(Source(root=folder, prefix=name if seen[name] == 1 else f"{name}-{seen[name]}"))
-    return out
+    places = {_place(folder): folder for folder in folders}
+    outer = [place for place in places if not any(_below(place, other) for other in places)]
+    if len(outer) == 1:
+        return [Source(root=places[outer[0]], prefix="")]
+    return [Source(root=places[place], prefix=prefix) for place, prefix in zip(outer, _prefixes(outer), strict=True)]
 
 
-def walk(source: Source, *, follow_symlinks: bool = False) -> Iterator[Found]:
-    """Yield every file below a root whose suffix is an image's, in no particular order.
+def inner(roots: Sequence[str]) -> list[str]:
+    """Return the roots that lie inside another one."""
+    places = [_place(at(root)) for root in roots]
+    return [root for root, place in zip(roots, places, strict=True) if any(_below(place, one) for one in places)]
+
+
+def _place(folder: Location) -> str:
+    """Return an absolute path with links as they are, or a URL."""
+    return str(folder).rstrip("/") if isinstance(folder, Remote) else os.path.abspath(folder)  # noqa: PTH100
+
+
+def _below(place: str, other: str) -> bool:
+    return place != other and place.startswith(other.rstrip("/") + "/")
+
+
+def _prefixes(places: Sequence[str]) -> list[str]:
+    """Return prefixes that differ, and of which none is the beginning of another."""
+    parts = [[part for part in place.split("/") if part] for place in places]
+    if not any(map(is_url, places)):
+        shared = len(os.path.commonprefix(parts))
+        if shared > 0:
+            return ["/".join(one[shared:]) for one in parts]
+    length = 1
+    while len({tuple(one[-length:]) for one in parts}) < len(parts):
+        length += 1
+    return ["/".join(part.rstrip(":") for part in one[-length:]) for one in parts]
+
+
+def walk(source: Source, *, follow_symlinks: bool = False, results: Results = NO_RESULTS) -> Iterator[Found]:
+    """Yield every file below a root, in no particular order.
 
     Links are followed where they stay below the root, or everywhere with ``follow_symlinks``; a folder that was
     walked before is not walked again, so loops end. Unreadable folders raise DataError. A store has no links; a key
-    that is no path below its folder, such as ``a/../b.png``, is a ``bad_name``.
+    that is no path below its folder, such as ``a/../b.png``, is a ``bad_name``. What lies in the results directory of
+    any run, in hidden and in system folders is passed over.
     """
     if isinstance(source.root, Remote):
-        return listed(source, source.root)
-    return walk_here(source, source.root, follow_symlinks=follow_symlinks)
+        return _listed(source, source.root, results)
+    return _walk_here(source, source.root, follow_symlinks=follow_symlinks, results=results)
 
 
-def listed(source: Source, root: Remote) -> Iterator[Found]:
-    """Yield the images of a remote folder."""
+def _listed(source: Source, root: Remote, results: Results) -> Iterator[Found]:
+    """Yield the files of a remote folder; a folder's own files come before those of its subfolders."""
+    plans: set[str] = set()
+    inputs: set[str] = set()
+    own = f"{results.folder}/"
     for entry in root.files():
-        if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
-            unfit = bool(fault_of(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/"))
-            if unfit:
+        folder, _, base = entry.name.rpartition("/")
+        plans |= {folder} if base == PLAN else set()
+        inputs |= {folder} if base == INPUTS else set()
+        path = str(root / entry.name)
+        above = [folder[: place if place >= 0 else None] for place in _ends(folder)] if folder else []
+        passed = _by_name(PurePath(entry.name).parts)
+        if path.startswith(own) and str(root) != str(results.folder):
+            passed = RESULTS
+        elif any(one in plans and one in inputs for one in above) or _written(entry.name, root, results):
+            passed = RESULTS
+        if bool(fault_of(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/")):
+            if not passed and not passed_over(suffix_of(base)):
                 yield Found(id=source.identify(entry.name), path="", code="bad_name")
-            else:
-                yield Found(id=source.identify(entry.name), path=str(root / entry.name), bytes=entry.size)
+            continue
+        yield Found(
+            id=source.identify(entry.name), path=path, bytes=entry.size, passed_over=passed or passed_over(suffix_of(base))
+        )
 
 
-def walk_here(source: Source, root: Path, *, follow_symlinks: bool) -> Iterator[Found]:
-    """Yield the images of a folder of this machine."""
+def _ends(folder: str) -> Iterator[int]:
+    """Yield where each part of a path ends, -1 for the last."""
+    place = folder.find("/")
+    while place >= 0:
+        yield place
+        place = folder.find("/", place + 1)
+    yield -1
+
+
+def _written(name: str, root: Location, results: Results) -> bool:
+    """Tell whether a run writes this below a root that is its results directory."""
+    return results.folder is not None and resolved(root) == resolved(results.folder) and name.split("/")[0] in results.names
+
+
+def _by_name(parts: Sequence[str]) -> str:
+    """Return why a path is passed over by the names of its parts alone."""
+    if any(part.startswith(".") for part in parts):
+        return HIDDEN
+    return SYSTEM_FOLDER if any(part.lower() in SYSTEM for part in parts) else ""
+
+
+def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[Found]:
+    """Yield the files of a folder of this machine."""
     top = root.resolve()
+    own = resolved(results.folder) if results.folder is not None else None
     visited: set[tuple[int, int]] = set()
-    pending = [(os.fspath(root), "")]
+    pending = [(os.fspath(root), "", "")]
     while pending:
-        folder, relative = pending.pop()
+        folder, relative, passed = pending.pop()
         try:
             status = os.stat(folder)  # noqa: PTH116
         except OSError as error:
@@ -98,23 +184,31 @@ def walk_here(source: Source, root: Path, *, follow_symlinks: bool) -> Iterator[
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
-        for entry in entries_of(folder):
+        for entry in entries_of(folder, strict=not passed):
             name = relative + entry.name
             outside = entry.is_symlink() and not follow_symlinks and leaves(entry.path, top)
+            why = passed or _by_name([entry.name]) or (RESULTS if _written(name, root, results) else "")
             if is_folder(entry):
                 if not outside:
-                    pending.append((entry.path, name + "/"))
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
-                yield found(source, name, entry.path, outside=outside)
+                    why = why or (RESULTS if Path(entry.path).resolve() == own or is_results(entry.path) else "")
+                    pending.append((entry.path, name + "/", why))
+            else:
+                yield _found(source, name, entry.path, outside=outside, passed=why)
 
 
-def entries_of(folder: str) -> Iterator[os.DirEntry[str]]:
+def is_results(folder: str) -> bool:
+    """Tell whether a folder is the results directory of a run."""
+    return os.path.isfile(f"{folder}/{PLAN}") and os.path.isfile(f"{folder}/{INPUTS}")  # noqa: PTH113
+
+
+def entries_of(folder: str, *, strict: bool = True) -> Iterator[os.DirEntry[str]]:
     """Yield what a folder holds, one by one: it may hold millions."""
     try:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError as error:
-        raise unlisted(folder, error) from error
+        if strict:
+            raise unlisted(folder, error) from error
 
 
 def unlisted(folder: str, error: OSError) -> DataError:
@@ -138,11 +232,16 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def found(source: Source, name: str, path: str, *, outside: bool) -> Found:
+def _found(source: Source, name: str, path: str, *, outside: bool, passed: str) -> Found:
     """Describe a file, marking names that are not valid Unicode and links that leave the root."""
+    base = name.rpartition("/")[2]
+    suffix = suffix_of(base)
+    passed = passed or passed_over(suffix)
+    if passed == "extension" and not suffix and not outside and is_image_file(path):
+        passed = ""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return Found(id=source.identify(printable), path="", code="bad_name")
-    return Found(id=source.identify(name), path=path, code="outside_root" if outside else "")
+        return Found(id=source.identify(printable), path="", code="bad_name", passed_over=passed)
+    return Found(id=source.identify(name), path=path, code="outside_root" if outside else "", passed_over=passed)

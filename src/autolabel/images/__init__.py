@@ -1,7 +1,7 @@
 """Image files: which are read, how large they are once upright, their pixels as 8-bit RGB."""
 
 from autolabel.images.files import MAX_PIXELS, content_hash
-from autolabel.images.formats import FORMATS, SUFFIXES, passed_over
+from autolabel.images.formats import FORMATS, SUFFIXES, advice, is_image_file, passed_over, suffix_of
 from autolabel.images.header import Header, page_name, size_of_page
 from autolabel.images.read import content_mark, read_header, read_pixels, read_size
 from autolabel.images.turn import turn_boxes
@@ -13,13 +13,16 @@ __all__ = [
     "SUFFIXES",
     "Header",
     "ValueRange",
+    "advice",
     "content_hash",
     "content_mark",
+    "is_image_file",
     "page_name",
     "passed_over",
     "read_header",
     "read_pixels",
     "read_size",
     "size_of_page",
+    "suffix_of",
     "turn_boxes",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from PIL import features
@@ -71,6 +73,17 @@ def is_image(head: bytes) -> bool:
     """Tell by the first bytes of a file whether it is an image that is read."""
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     return head.startswith(starts) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] == b"ftypavif"
+
+
+def is_image_file(path: str) -> bool:
+    """Tell by its first bytes whether a file is an image that is read; False where it is no file, or not readable."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            return False
+        with Path(path).open("rb") as stream:
+            return is_image(stream.read(SNIFFED))
+    except OSError:
+        return False
 
 
 def is_tiff(head: bytes) -> bool:

@@ -178,11 +178,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def place_of(self, image: str) -> str:
         """Return where the image of an id lies; empty for a name that is none of a file below its folder."""
-        root, name = self.roots.get(""), image
-        if root is None:
-            prefix, _, name = image.partition("/")
-            root = self.roots.get(prefix)
-        return "" if root is None or fault_of(name) else f"{root.rstrip('/')}/{name}"
+        for prefix, root in self.roots.items():
+            name = image.removeprefix(f"{prefix}/") if prefix else image
+            if (not prefix or name != image) and not fault_of(name):
+                return f"{root.rstrip('/')}/{name}"
+        return ""
 
 
 def encode(plan: Plan) -> bytes:

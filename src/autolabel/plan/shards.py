@@ -87,5 +87,5 @@ class Fingerprint:
 
 
 def identity(row: Input) -> bytes:
-    """Return what a row is, without where its image lies."""
-    return encode(replace(row, path=""))
+    """Return what a row is, without where its image lies and what tells its bytes from others."""
+    return encode(replace(row, path="", mark=""))

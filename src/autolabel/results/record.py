@@ -77,6 +77,8 @@ class Row(msgspec.Struct, frozen=True):
     instances: tuple[Instance, ...]
     plan: str
     notes: tuple[str, ...] = ()
+    given: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """What a COCO file of given boxes said of the image besides its name and size."""
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -108,6 +110,7 @@ def encode(labels: Labels, plan: str) -> bytes:
             instances=tuple(instances(labels.instances, labels.prompt.phrases)),
             plan=plan,
             notes=labels.notes,
+            given=msgspec.UNSET if labels.image.given is None else dict(labels.image.given),
         )
     )
 
@@ -162,7 +165,12 @@ def decode(line: bytes, path: str = "") -> Labels:
     if fault := next(faults(row), ""):
         raise RowError(fault)
     return Labels(
-        image=Image(id=row.image, path=path, size=(row.height, row.width)),
+        image=Image(
+            id=row.image,
+            path=path,
+            size=(row.height, row.width),
+            given=None if row.given is msgspec.UNSET else row.given,
+        ),
         caption_index=row.caption_index,
         prompt=Prompt(row.phrases, row.caption),
         instances=objects(row.instances),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -49,6 +49,15 @@ Folders = Annotated[
     AfterValidator(distinct),
     BeforeValidator(_several, json_schema_input_type=Annotated[str, Field(min_length=1)] | Texts),
 ]
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] >= value[1]:
+        raise PydanticCustomError("wanted", "{wanted}", {"wanted": "two numbers, the smaller one first"})
+    return value
+
+
+ValueRange = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
 class ClassSpec(Section):
@@ -118,6 +127,15 @@ class DataSpec(Section):
     )
     boxes: Location | None = Field(None, description="COCO file of given boxes; images holds its file names")
     follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
+    pages: Literal["first", "all"] = Field(
+        "first", description="of a TIFF with pages or an animation: label the first, or each as an image of its own"
+    )
+    value_range: ValueRange | None = Field(
+        None, description="values that become black and white in images of more than 8 bits; null: found for each image"
+    )
+    rescale_boxes: StrictBool = Field(
+        False, description="scale given boxes where their file states another size than the image has"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

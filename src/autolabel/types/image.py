@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 Size = tuple[int, int]
 """(height, width) in pixels of the upright image."""
@@ -18,3 +20,5 @@ class Image:
     """What is opened."""
     size: Size
     """(height, width) of the upright image (EXIF orientation applied)."""
+    given: Mapping[str, Any] | None = field(default=None, compare=False)
+    """What a COCO file of given boxes said of it besides name and size (its id, licence ...); None without one."""

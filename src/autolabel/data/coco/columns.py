@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco.entries import Box, Crowd, Id, join
-from autolabel.data.coco.faults import Faults, translate
+from autolabel.data.coco.entries import Box, Crowd, Id, decode_one, join
+from autolabel.data.coco.faults import Faults
 
 Int64 = npt.NDArray[np.int64]
 CHUNK = 512
@@ -83,36 +83,51 @@ def _read(text: bytes, columns: Columns) -> Sequence[Checked]:
 
 
 def _one_by_one(raws: Sequence[msgspec.Raw], start: int, columns: Columns, faults: Faults) -> None:
+    """Read annotations of which one or more are not as the format asks: repaired, or left out."""
     for number, raw in enumerate(raws, start):
         try:
             columns.fill(number, [_single.decode(raw)])
-        except msgspec.DecodeError as error:
-            place, message = translate(error, raw)
-            faults.add(f"/annotations/{number}{place}", message)
+            continue
+        except msgspec.DecodeError:
+            pass
+        try:
+            one, _ = decode_one(raw)
+            columns.ids[number] = one.id or 0
+            columns.images[number], columns.categories[number] = one.image_id, one.category_id
+            columns.valid[number] = columns.has_extra = True
+        except ValueError as error:
+            pointer, _, message = str(error).partition(": ")
+            faults.skip(f"/annotations/{number}{pointer}", message)
 
 
 def link(columns: Columns, images: Sequence[int], categories: Sequence[int], faults: Faults) -> Int64:
-    """Return the index of each annotation's image, -1 where there is none; report doubled and dangling ids."""
-    _report_doubled(columns, faults)
+    """Return the index of each annotation's image, -1 for one that is left out, since no image or category has its id.
+
+    Ids that are doubled do no harm: exports give others, and keep those as ``given_id``.
+    """
+    _remark_doubled(columns, faults)
     groups = _index(columns.images, images)
+    usable = columns.valid.copy()
     for field, column, found in (
         ("image_id", columns.images, groups),
         ("category_id", columns.categories, _index(columns.categories, categories)),
     ):
-        for number in np.flatnonzero((found < 0) & columns.valid):
+        for number in np.flatnonzero((found < 0) & usable):
             kind = field.removesuffix("_id")
-            faults.add(f"/annotations/{number}/{field}", f"no {kind} has the id {column[number]}")
+            faults.skip(f"/annotations/{number}/{field}", f"no {kind} has the id {column[number]}")
+            usable[number] = False
+    groups[~usable] = -1
     return groups
 
 
-def _report_doubled(columns: Columns, faults: Faults) -> None:
-    numbers = np.flatnonzero(columns.valid)
+def _remark_doubled(columns: Columns, faults: Faults) -> None:
+    numbers = np.flatnonzero(columns.valid & (columns.ids != 0))
     ids = columns.ids[numbers]
     order = np.argsort(ids, kind="stable")
     again = np.flatnonzero(ids[order][1:] == ids[order][:-1]) + 1
-    for place in again:
+    for place in again[: faults.limit]:
         number, earlier = numbers[order[place]], numbers[order[place - 1]]
-        faults.add(f"/annotations/{number}/id", f"{columns.ids[number]} is taken by /annotations/{earlier}")
+        faults.remark(f"/annotations/{number}/id", f"{columns.ids[number]} is taken by /annotations/{earlier}")
 
 
 def _index(values: Int64, ids: Sequence[int]) -> Int64:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from autolabel.data.coco.faults import Faults, quote_not_finite, translate
+from autolabel.data.coco.repair import plain_json
 from autolabel.errors import DataError, Problem
 from autolabel.storage import Location, Remote
 
@@ -19,6 +20,10 @@ SECTIONS = ("images", "annotations", "categories")
 EXPECTED = "expected a COCO file: an object with images, annotations, categories"
 
 
+MOST_REST = 8 << 20
+"""Bytes of what a file may say besides its lists; beyond, only its categories are kept."""
+
+
 class Document(msgspec.Struct, gc=False):
     """The three lists of a COCO file, each entry as its piece of the text."""
 
@@ -26,6 +31,8 @@ class Document(msgspec.Struct, gc=False):
     annotations: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     categories: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     videos: msgspec.Raw = msgspec.Raw()
+    text: Any = b""
+    """The whole text, in which NaN and infinities are marked where there are any."""
 
 
 def read_document(path: Location) -> Document:
@@ -34,6 +41,7 @@ def read_document(path: Location) -> Document:
     _check_text(data, str(path))
     try:
         document = msgspec.json.decode(data, type=Document)
+        document.text = data
     except (msgspec.DecodeError, RecursionError) as error:
         document = _second_try(data, error, str(path))
     return _check_sections(document, str(path))
@@ -75,7 +83,10 @@ def _second_try(data: memoryview, error: Exception, file: str) -> Document:
     """Read once more with NaN and infinities quoted, so that they are reported with their pointers."""
     if isinstance(error, msgspec.DecodeError) and "invalid character" in str(error):
         try:
-            return msgspec.json.decode(quote_not_finite(data), type=Document)
+            quoted = quote_not_finite(data)
+            document = msgspec.json.decode(quoted, type=Document)
+            document.text = memoryview(quoted)
+            return document
         except msgspec.DecodeError:
             pass  # not the only fault: the first one is reported
     raise DataError(_problem(data, error, file)) from error
@@ -115,6 +126,15 @@ def _check_sections(document: Document, file: str) -> Document:
             faults.add("", f"{name!r} is missing", hint=EXPECTED)
     faults.stop()
     return document
+
+
+def rest(data: memoryview) -> dict[str, Any]:
+    """Return what a COCO file says besides its images and annotations, whole; NaN and infinities become null."""
+    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    kept = {name: raw for name, raw in fields.items() if name not in ("images", "annotations")}
+    if sum(len(bytes(raw)) for raw in kept.values()) > MOST_REST:
+        kept = {"categories": kept["categories"]}
+    return {name: plain_json(raw)[0] for name, raw in kept.items()}
 
 
 def entries(section: Any) -> list[msgspec.Raw]:

@@ -9,25 +9,44 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.data.coco.repair import carried, plain_json, repaired, shown
+
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Side = Annotated[int, msgspec.Meta(ge=1)]
 Extent = Annotated[float, msgspec.Meta(ge=0)]
 Crowd = Annotated[int, msgspec.Meta(ge=0, le=1)]
 Box = tuple[float, float, Extent, Extent]
 EXTRA = "autolabel:extra"
+FARTHEST = 1e9
+"""Pixels: a box farther out is cut there before its corners become float32."""
 
 
 class CocoImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of the file, as it is written; other fields are dropped."""
+    """An image of the file; a size that is no positive integer counts as none."""
 
     id: Id
     file_name: str
     width: Side | None = None
     height: Side | None = None
+    raw: Any = msgspec.field(default=b"", name="autolabel:raw")
+    """The entry's text."""
+
+    @property
+    def stated(self) -> tuple[int, int]:
+        """(height, width) as the file states them, 0 where it does not."""
+        return self.height or 0, self.width or 0
+
+    def fields(self) -> dict[str, Any]:
+        """Return all that the file says of it besides its name and size; what JSON cannot carry is null."""
+        fields, _ = plain_json(self.raw or b"{}")
+        return {**{name: value for name, value in fields.items() if name not in NAMED}, "id": self.id}
+
+
+NAMED = frozenset({"file_name", "width", "height"})
 
 
 class Category(msgspec.Struct, frozen=True):
-    """A category; other fields are dropped."""
+    """A category; other fields are kept with the file's own (``CocoBoxes.rest``)."""
 
     id: Id
     name: str
@@ -36,7 +55,7 @@ class Category(msgspec.Struct, frozen=True):
 class Annotation(msgspec.Struct, kw_only=True):
     """One annotation."""
 
-    id: Id
+    id: Id | None = None
     image_id: Id
     category_id: Id
     bbox: Box
@@ -47,32 +66,33 @@ class Annotation(msgspec.Struct, kw_only=True):
     """As written: polygons, an RLE, or None."""
     extra: Mapping[str, Any] = msgspec.field(default_factory=dict, name=EXTRA)
     """All fields that COCO does not name."""
+    broken_mask: bool = msgspec.field(default=False, name="autolabel:broken")
+    """Whether its segmentation cannot be read; it is None then."""
 
     def corners(self) -> npt.NDArray[np.float32]:
-        """Return ``x1 y1 x2 y2`` as (4,) float32, added in float32 as MAL's originals do."""
-        x, y, width, height = np.asarray(self.bbox, np.float32)
+        """Return ``x1 y1 x2 y2`` as (4,) float32, added in float32 as MAL's originals do, cut to +-1e9."""
+        x, y, width, height = np.clip(np.asarray(self.bbox, np.float64), -FARTHEST, FARTHEST).astype(np.float32)
         return np.asarray([x, y, x + width, y + height], np.float32)
 
     def fields(self) -> dict[str, Any]:
         """Return what is kept to the output: ids, ``iscrowd``, extra fields, and a crowd's ``segmentation``."""
-        kept = {"id": self.id, "image_id": self.image_id, "category_id": self.category_id, "iscrowd": self.iscrowd}
+        kept: dict[str, Any] = {"id": self.id, "image_id": self.image_id, "category_id": self.category_id, "iscrowd": self.iscrowd}
         if self.iscrowd and self.segmentation is not None:
             kept["segmentation"] = self.segmentation
         return {**self.extra, **kept}
 
-    def note(self, image: CocoImage) -> str:
-        """Return what a person should know of the box, by the image's stated size; empty where all is well."""
-        x, y, width, height = self.bbox
-        if not width or not height:
-            return f"annotation {self.id}: the box {list(self.bbox)} has no area"
-        if image.width is None or image.height is None:
-            return ""
-        if x >= image.width or y >= image.height or x + width <= 0 or y + height <= 0:
-            return f"annotation {self.id}: the box {list(self.bbox)} is outside the {image.width}x{image.height} image"
-        return ""
+    def score(self) -> tuple[float, str]:
+        """Return its score, 1 where it has none, and what is wrong with it, empty where nothing is."""
+        value = self.extra.get("score")
+        if value is None:
+            return 1.0, ""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            return 1.0, f"score must be a number from 0 to 1, got {shown(value)}"
+        return float(value), ""
 
 
-_names = frozenset(field.encode_name for field in msgspec.structs.fields(Annotation)) - {EXTRA}
+OURS = frozenset({EXTRA, "autolabel:broken"})
+_names = frozenset(field.encode_name for field in msgspec.structs.fields(Annotation)) - OURS
 _decoder = msgspec.json.Decoder(list[Annotation])
 
 
@@ -86,10 +106,26 @@ def decode(raws: Sequence[msgspec.Raw]) -> list[Annotation]:
     return _decoder.decode(join(raws))
 
 
-def decode_with_extra(raw: msgspec.Raw) -> Annotation:
-    """Read one annotation and keep the fields that COCO does not name."""
-    fields = msgspec.json.decode(raw)
+def decode_one(raw: msgspec.Raw) -> tuple[Annotation, list[str]]:
+    """Read one annotation with the fields that COCO does not name, repaired where that can be done.
+
+    Returns what was repaired, in words, besides. Raises ValueError, saying what is wrong, where it cannot be used.
+    """
+    remarks: list[str] = []
+    try:
+        fields = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        fields, remarks = plain_json(raw)
+    if not isinstance(fields, dict):
+        raise ValueError(f": must be an object, got {shown(fields)}")
     known = {name: value for name, value in fields.items() if name in _names}
-    annotation = msgspec.convert(known, Annotation)
-    annotation.extra = {name: value for name, value in fields.items() if name not in _names}
-    return annotation
+    try:
+        annotation = msgspec.convert(known, Annotation)
+    except msgspec.ValidationError:
+        annotation = msgspec.convert(repaired(known), Annotation)
+    annotation.extra = {
+        name: carried(value, f"/{name}", remarks) for name, value in fields.items() if name not in _names
+    }
+    if annotation.iscrowd:
+        annotation.segmentation = carried(annotation.segmentation, "/segmentation", remarks)
+    return annotation, remarks

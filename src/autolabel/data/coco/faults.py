@@ -26,12 +26,26 @@ class Faults:
         self.file = file
         self.limit = limit
         self.problems: list[Problem] = []
+        self.left_out: list[Problem] = []
+        """What is wrong with entries that are left out, or repaired, up to the limit."""
+        self.skipped = 0
+        """Entries that are left out."""
 
     def add(self, pointer: str, message: str, *, hint: str = "") -> None:
         """Record a problem; raises DataError with all of them once the limit is reached."""
         self.problems.append(Problem(file=self.file, path=pointer, message=message, hint=hint))
         if len(self.problems) >= self.limit:
             self.stop()
+
+    def skip(self, pointer: str, message: str) -> None:
+        """Record that an entry is left out, and why."""
+        self.skipped += 1
+        self.remark(pointer, message)
+
+    def remark(self, pointer: str, message: str) -> None:
+        """Record what was repaired, or does no harm."""
+        if len(self.left_out) < self.limit:
+            self.left_out.append(Problem(file=self.file, path=pointer, message=message))
 
     def stop(self) -> None:
         """Raise DataError where there is any problem."""
@@ -75,15 +89,18 @@ def shown(raw: Any, steps: list[str | int]) -> str:
             value = value[step]
     except (ValueError, LookupError, TypeError, RecursionError):
         return "something unreadable"
-    text = value if value in NOT_FINITE else json.dumps(value, ensure_ascii=False)
+    quoted = isinstance(value, str) and value[1:] in NOT_FINITE and value[0] == MARK
+    text = value[1:] if quoted else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
+MARK = "\0"
+"""Stands before what ``quote_not_finite`` quotes, so that nothing else is taken for it."""
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-"""What Python writes for numbers that JSON does not have; quoted by ``quote_not_finite`` so that they can be placed."""
+"""What Python writes for numbers that JSON does not have."""
 _NOT_FINITE = re.compile(rb"(?<=[\[:,\s])(NaN|-?Infinity)(?=[\],}\s])")
 
 
 def quote_not_finite(data: memoryview) -> bytes:
-    """Return JSON text with NaN and infinities in quotes: still wrong, but readable."""
-    return _NOT_FINITE.sub(rb'"\1"', bytes(data))
+    """Return JSON text with NaN and infinities as marked texts: still wrong, but readable."""
+    return _NOT_FINITE.sub(rb'"\\u0000\1"', bytes(data))

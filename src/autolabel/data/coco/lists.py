@@ -2,57 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from autolabel.data.coco.entries import Category, CocoImage
-from autolabel.data.coco.faults import Faults, translate
-from autolabel.safe_names import fault_of
+from autolabel.data.coco.faults import Faults
+from autolabel.data.coco.repair import as_id, as_side, plain_json, shown
 
-T = TypeVar("T", CocoImage, Category)
+
+_strict = msgspec.json.Decoder(CocoImage)
 
 
 def read_images(raws: Sequence[msgspec.Raw], faults: Faults) -> list[CocoImage]:
-    """Read the images: distinct ids, safe file names."""
-    images = _parse(raws, CocoImage, "/images", faults)
-    _distinct(images, lambda image: image.id, "/images", "id", faults)
-    for number, image in images:
-        if fault := fault_of(image.file_name):
-            hint = "expected a path relative to the folder of images"
-            faults.add(f"/images/{number}/file_name", f"{image.file_name!r} {fault}", hint=hint)
-    return [image for _, image in images]
+    """Read the images: distinct ids, a name each. One that has none is left out, a size that is none is not stated."""
+    images: list[CocoImage] = []
+    first: dict[int, int] = {}
+    for number, raw in enumerate(raws):
+        try:
+            image = _image(raw, faults, number)
+            earlier = first.setdefault(image.id, number)
+            if earlier != number:
+                raise ValueError(f"/id: {image.id} is taken by /images/{earlier}")
+            images.append(image)
+        except ValueError as error:
+            _skip(faults, f"/images/{number}", error)
+    return images
+
+
+def _image(raw: msgspec.Raw, faults: Faults, number: int) -> CocoImage:
+    try:
+        image = _strict.decode(raw)
+        if image.file_name.strip() and (image.width is None) == (image.height is None):
+            return msgspec.structs.replace(image, raw=raw)
+    except msgspec.DecodeError:
+        pass
+    fields, remarks = plain_json(raw)
+    image_id, name = _named(fields, "file_name")
+    for remark in remarks:
+        _remark(faults, f"/images/{number}", remark)
+    sides = {side: as_side(fields.get(side)) for side in ("width", "height")}
+    if None in sides.values():
+        for side in sides:
+            if fields.get(side) is not None:
+                faults.remark(f"/images/{number}/{side}", f"no size is stated: {side} is {shown(fields[side])}")
+        sides = dict.fromkeys(sides)
+    return CocoImage(id=image_id, file_name=name, raw=raw, **sides)
+
+
+def _named(fields: Any, key: str) -> tuple[int, str]:
+    if not isinstance(fields, dict):
+        raise ValueError(f": must be an object, got {shown(fields)}")
+    for name in ("id", key):
+        if name not in fields:
+            raise ValueError(f": {name!r} is missing")
+    if (number := as_id(fields["id"])) is None:
+        raise ValueError(f"/id: must be an integer, got {shown(fields['id'])}")
+    if not isinstance(fields[key], str):
+        raise ValueError(f"/{key}: must be text, got {shown(fields[key])}")
+    if not fields[key].strip():
+        raise ValueError(f"/{key}: is empty")
+    return number, fields[key]
 
 
 def read_categories(raws: Sequence[msgspec.Raw], faults: Faults) -> dict[int, str]:
-    """Read the categories, id to name in the file's order: distinct ids and names, none empty."""
-    categories = _parse(raws, Category, "/categories", faults)
-    _distinct(categories, lambda category: category.id, "/categories", "id", faults)
-    _distinct(categories, lambda category: category.name, "/categories", "name", faults)
-    for number, category in categories:
-        if not category.name.strip():
-            faults.add(f"/categories/{number}/name", "is empty")
-    return {category.id: category.name for _, category in categories}
-
-
-def _parse(raws: Sequence[msgspec.Raw], kind: type[T], pointer: str, faults: Faults) -> list[tuple[int, T]]:
-    decoder = msgspec.json.Decoder(kind)
-    read = []
-    for number, raw in enumerate(raws):
+    """Read the categories, id to name in the file's order: distinct ids, no empty names."""
+    categories: dict[int, str] = {}
+    first: dict[int, int] = {}
+    for place, raw in enumerate(raws):
         try:
-            read.append((number, decoder.decode(raw)))
-        except msgspec.DecodeError as error:
-            place, message = translate(error, raw)
-            faults.add(f"{pointer}/{number}{place}", message)
-    return read
+            fields, _ = plain_json(raw)
+            one = Category(*_named(fields, "name"))
+            earlier = first.setdefault(one.id, place)
+            if earlier != place:
+                raise ValueError(f"/id: {one.id} is taken by /categories/{earlier}")
+            categories[one.id] = one.name
+        except ValueError as error:
+            _skip(faults, f"/categories/{place}", error)
+    return categories
 
 
-def _distinct(
-    items: Iterable[tuple[int, T]], key: Callable[[T], object], pointer: str, field: str, faults: Faults
-) -> None:
-    first: dict[object, int] = {}
-    for number, item in items:
-        earlier = first.setdefault(key(item), number)
-        if earlier != number:
-            faults.add(f"{pointer}/{number}/{field}", f"{key(item)!r} is taken by {pointer}/{earlier}")
+def _skip(faults: Faults, place: str, error: ValueError) -> None:
+    pointer, _, message = str(error).partition(": ")
+    faults.skip(f"{place}{pointer}", message)
+
+
+def _remark(faults: Faults, place: str, remark: str) -> None:
+    pointer, _, message = remark.partition(": ")
+    faults.remark(f"{place}{pointer}", message)

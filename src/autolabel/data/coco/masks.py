@@ -37,18 +37,23 @@ _decoder = msgspec.json.Decoder(list[Masked])
 _single = msgspec.json.Decoder(Masked)
 
 
-def check_masks(raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[CocoImage], faults: Faults) -> None:
-    """Report segmentations of a wrong form or size, and RLEs with negative runs or whose runs do not add up.
+def check_masks(
+    raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[CocoImage], faults: Faults
+) -> frozenset[int]:
+    """Return the annotations whose segmentation has a wrong form or size, or an RLE that does not add up.
+
+    Each is remarked on; its box can be measured all the same.
 
     ``groups`` (N,) gives the index of each annotation's image, -1 for those that are reported already.
     """
+    broken = _Broken(faults)
     sizes = np.asarray([(image.height or 0, image.width or 0) for image in images], np.int64).reshape(-1, 2)
     for start in range(0, len(raws), CHUNK):
         chunk = raws[start : start + CHUNK]
         try:
             read = _decoder.decode(join(chunk))
         except msgspec.DecodeError:
-            read = _one_by_one(chunk, start, groups, faults)
+            read = _one_by_one(chunk, start, groups, broken)
         strings: list[tuple[int, Any]] = []
         for number, (masked, group) in enumerate(zip(read, groups[start : start + CHUNK].tolist(), strict=True), start):
             written = masked.segmentation
@@ -57,11 +62,26 @@ def check_masks(raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[Coc
             if type(written) is Runs and type(written.counts) is str:
                 strings.append((number, written))
             elif fault := _fault(written, sizes[group]):
-                faults.add(f"/annotations/{number}/segmentation", fault)
-        _check_strings(strings, groups, sizes, faults)
+                broken.add(number, "/segmentation", fault)
+        _check_strings(strings, groups, sizes, broken)
+    return frozenset(broken.numbers)
 
 
-def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: Int64, faults: Faults) -> list[Masked]:
+class _Broken:
+    """Annotations whose masks cannot be read."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.numbers: set[int] = set()
+
+    def add(self, number: int, place: str, fault: str) -> None:
+        """Take one in."""
+        if number not in self.numbers:
+            self.faults.remark(f"/annotations/{number}{place}", fault)
+        self.numbers.add(number)
+
+
+def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: Int64, broken: _Broken) -> list[Masked]:
     read = []
     for number, raw in enumerate(raws, start):
         try:
@@ -70,7 +90,7 @@ def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: Int64, faults: 
             read.append(Masked())
             place, message = translate(error, raw)
             if groups[number] >= 0:
-                faults.add(f"/annotations/{number}{place}", message)
+                broken.add(number, place, message)
     return read
 
 
@@ -85,7 +105,7 @@ def _fault(written: Runs | list[Any], size: Int64) -> str:
     return explain(written.counts, written.size)
 
 
-def _check_strings(strings: list[tuple[int, Any]], groups: Int64, sizes: Int64, faults: Faults) -> None:
+def _check_strings(strings: list[tuple[int, Any]], groups: Int64, sizes: Int64, broken: _Broken) -> None:
     """Look at all strings at once, and once more at each that is wrong to say why."""
     if not strings:
         return
@@ -95,4 +115,4 @@ def _check_strings(strings: list[tuple[int, Any]], groups: Int64, sizes: Int64, 
     right_sum = totals([runs.counts for _, runs in strings]) == own.prod(axis=1)
     for place in np.flatnonzero(~(right_size & right_sum)):
         number, runs = strings[place]
-        faults.add(f"/annotations/{number}/segmentation", _fault(runs, stated[place]))
+        broken.add(number, "/segmentation", _fault(runs, stated[place]))

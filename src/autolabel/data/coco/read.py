@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from autolabel.data.coco.columns import link, read_columns
-from autolabel.data.coco.document import entries, read_document
-from autolabel.data.coco.entries import Annotation, CocoImage, decode, decode_with_extra
+from autolabel.data.coco.document import entries, read_document, rest
+from autolabel.data.coco.entries import Annotation, CocoImage, decode, decode_one
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.lists import read_categories, read_images
 from autolabel.data.coco.masks import check_masks
-from autolabel.errors import DataError, Problem
+from autolabel.errors import DataError
 from autolabel.storage import Location, at
 
 __all__ = ["Annotation", "CocoBoxes", "CocoImage", "read_coco"]
@@ -37,10 +38,25 @@ class CocoBoxes:
     starts: Int64
     """Where each image's group starts in ``order``, and the end of the last."""
     has_extra: bool
-    """Whether any annotation has a field that COCO does not name."""
+    """Whether any annotation has a field that COCO does not name, or was repaired."""
+    broken: frozenset[int]
+    """The annotations whose segmentation cannot be read."""
+    faults: Faults
+    """What is left out or was repaired."""
+    text: Any
+    """The whole file, as it is written."""
 
     def __len__(self) -> int:
         return len(self.annotations)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for what is left out, and one for each of the first places."""
+        return notes_on(self.faults)
+
+    def rest(self) -> dict[str, Any]:
+        """Return what the file says besides images and annotations, whole: info, licences, categories, all else."""
+        return rest(self.text)
 
     def by_image(self) -> Iterator[tuple[CocoImage, list[Annotation]]]:
         """Yield every image in the file's order with its annotations in the file's order, maybe none."""
@@ -51,36 +67,68 @@ class CocoBoxes:
 
     def _read(self, chosen: list[int]) -> list[Annotation]:
         raws = [self.annotations[index] for index in chosen]
-        try:
-            return [decode_with_extra(raw) for raw in raws] if self.has_extra else decode(raws)
-        except msgspec.DecodeError as error:
-            pointer = f"/annotations/{chosen[0]}" if chosen else "/annotations"
-            problem = Problem(file=self.file, path=pointer, message=f"this one or a later one of its image: {error}")
-            raise DataError(problem) from error
+        if not self.has_extra:
+            try:
+                read = decode(raws)
+            except msgspec.DecodeError:
+                read = [decode_one(raw)[0] for raw in raws]  # a segmentation that holds what JSON cannot carry
+        else:
+            read = []
+            for index, raw in zip(chosen, raws, strict=True):
+                one, remarks = decode_one(raw)
+                for remark in remarks:
+                    pointer, _, message = remark.partition(": ")
+                    self.faults.remark(f"/annotations/{index}{pointer}", message)
+                read.append(one)
+        for index, one in zip(chosen, read, strict=True):
+            if index in self.broken:
+                one.segmentation, one.broken_mask = None, True
+        return read
+
+
+def notes_on(faults: Faults, shown: int = 5) -> list[str]:
+    """Return sentences on entries that are left out or were repaired."""
+    if not faults.left_out:
+        return []
+    count = f"{faults.skipped:,} entries of {faults.file} are left out" if faults.skipped else f"in {faults.file}"
+    more = len(faults.left_out) - shown
+    places = [f"{problem.path}: {problem.message}" for problem in faults.left_out[:shown]]
+    return [f"{count}: {'; '.join(places)}" + (f"; and {more} more" if more > 0 else "")]
 
 
 def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
-    """Read a COCO file of boxes, with or without segmentations.
+    """Read a COCO file of boxes, with or without segmentations, whatever its size.
 
     The file is mapped, every entry is checked, and only ids stay in memory: about 0.1 kB an annotation besides the
     mapped file. ``masks`` checks the segmentations too (sizes, polygons, that runs add up to the image's pixels).
 
-    Raises DataError with up to 50 problems, each with its JSON pointer: not JSON or cut off, wrong types, missing
-    fields, doubled ids, ids of no image or category, numbers that are not finite, reversed boxes, unsafe file names.
-    A file with videos (YouTube-VIS) is refused by name. A box without area, or outside its image, is not a fault:
-    see ``Annotation.note``.
+    An entry that is wrong is repaired where nothing has to be guessed (an id as text, a size of -1), else left out, and
+    told in ``notes``: a reversed box, one that is not finite, an id of no image or category. Raises DataError with up
+    to 50 problems, each with its JSON pointer, where the file is no COCO file: not JSON or cut off, lists or categories
+    missing or wrong, no entry that can be used. A file with videos (YouTube-VIS) is refused by name. A box without
+    area, or outside its image, is not a fault.
     """
     document = read_document(at(path))
     faults = Faults(str(path))
-    images = read_images(entries(document.images), faults)
-    categories = read_categories(entries(document.categories), faults)
+    written = entries(document.images)
+    images = read_images(written, faults)
+    listed = entries(document.categories)
+    categories = read_categories(listed, faults)
+    _refuse_useless(listed, len(categories), faults)
+    _refuse_useless(written, len(images), faults)
     raws = entries(document.annotations)
     columns = read_columns(raws, faults)
-    faults.stop()
     groups = link(columns, [image.id for image in images], list(categories), faults)
-    if masks:
-        check_masks(raws, groups, images, faults)
-    faults.stop()
+    _refuse_useless(raws, int((groups >= 0).sum()), faults)
+    broken = check_masks(raws, groups, images, faults) if masks else frozenset()
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(len(images) + 1))
-    return CocoBoxes(str(path), images, categories, raws, order, starts, columns.has_extra)
+    return CocoBoxes(
+        str(path), images, categories, raws, order, starts, columns.has_extra, broken, faults, document.text
+    )
+
+
+def _refuse_useless(written: Sequence[Any], usable: int, faults: Faults) -> None:
+    """Raise DataError where a list has entries and none can be used."""
+    if len(written) and not usable:
+        raise DataError(faults.left_out)

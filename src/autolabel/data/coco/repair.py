@@ -1,0 +1,121 @@
+"""Entries of a COCO file that are not quite what the format asks for, made so where nothing has to be guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from autolabel.data.coco.faults import MARK, NOT_FINITE, WORDS
+
+LONGEST_VALUE = 60
+LARGEST = 2**63
+MOST_LEVELS = 100
+
+
+def plain_json(raw: Any) -> tuple[Any, list[str]]:
+    """Return what a JSON text says, and remarks on what JSON cannot carry further and is null: NaN, huge integers."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            value = json.loads(bytes(raw))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f": cannot be read: {error}") from error
+    remarks: list[str] = []
+    return carried(value, "", remarks), remarks
+
+
+def carried(value: Any, place: str, remarks: list[str], level: int = 0) -> Any:
+    """Return a value as JSON can carry it further; ``remarks`` takes in what became null, with its place."""
+    if isinstance(value, str):
+        if value[:1] == MARK and value[1:] in NOT_FINITE:
+            remarks.append(f"{place}: {value[1:]} is no JSON, null is kept")
+            return None
+        return value if value.isascii() or _is_text(value) else value.encode(errors="replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _dropped(value, place, remarks)
+    if isinstance(value, int):
+        return value if -LARGEST <= value < 2 * LARGEST else _dropped(value, place, remarks)
+    if level > MOST_LEVELS:
+        return _dropped("nested too deeply", place, remarks)
+    if isinstance(value, dict):
+        return {name: carried(item, f"{place}/{name}", remarks, level + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [carried(item, f"{place}/{index}", remarks, level + 1) for index, item in enumerate(value)]
+    return value
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _dropped(value: Any, place: str, remarks: list[str]) -> None:
+    remarks.append(f"{place}: {str(value)[:LONGEST_VALUE]} cannot be kept, null is")
+
+
+def as_id(value: Any) -> int | None:
+    """Return an id that is written as an integer, a whole float or digits; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
+        value = int(value)
+    return value if isinstance(value, int) and -LARGEST <= value < LARGEST else None
+
+
+def as_side(value: Any) -> int | None:
+    """Return a side of an image in pixels; None where none is stated: -1, 0, text, fractions."""
+    side = as_id(value)
+    return side if side is not None and side >= 1 else None
+
+
+def repaired(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that COCO names of an annotation, ids as integers, without an area that is none.
+
+    Raises ValueError, with a pointer before its colon, where what is needed is missing or cannot be understood.
+    """
+    known: dict[str, Any] = {"id": as_id(fields.get("id")), "segmentation": fields.get("segmentation")}
+    for name in ("image_id", "category_id"):
+        if name not in fields:
+            raise ValueError(f": {name!r} is missing")
+        if (number := as_id(fields[name])) is None:
+            raise ValueError(f"/{name}: must be {WORDS['int']}, got {shown(fields[name])}")
+        known[name] = number
+    known["bbox"] = _box(fields)
+    crowd = fields.get("iscrowd") or 0
+    if as_id(int(crowd) if isinstance(crowd, bool) else crowd) not in (0, 1):
+        raise ValueError(f"/iscrowd: must be 0 or 1, got {shown(crowd)}")
+    known["iscrowd"] = as_id(int(crowd) if isinstance(crowd, bool) else crowd)
+    area = fields.get("area")
+    known["area"] = area if isinstance(area, int | float) and not isinstance(area, bool) and area >= 0 else None
+    return known
+
+
+def _box(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    box = fields.get("bbox")
+    if "bbox" not in fields:
+        raise ValueError(": 'bbox' is missing")
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f"/bbox: must be a list of 4 numbers, got {shown(box)}")
+    for index, value in enumerate(box):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"/bbox/{index}: must be a finite number, got {shown(value)}")
+    for index, side in ((2, "width"), (3, "height")):
+        if box[index] < 0:
+            raise ValueError(f"/bbox/{index}: reversed box: its {side} must not be negative, got {shown(box[index])}")
+    return tuple(float(value) for value in box)
+
+
+def shown(value: Any) -> str:
+    """Return a value cut to a readable length."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

@@ -1,0 +1,71 @@
+"""Given boxes in the image as it is read: its size checked, its orientation undone, its edges kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from msgspec.structs import replace
+
+from autolabel.data.inputs import GivenBox, Input
+from autolabel.images import Header, turn_boxes
+from autolabel.types import Size
+from autolabel.types.boxes import areas, clip
+
+Float64 = npt.NDArray[np.float64]
+FARTHEST = 1e9
+"""Corners are cut to this before they become float32."""
+HINT = "correct them in the file or leave them out of it; data.rescale_boxes: true scales the boxes instead"
+
+
+def fitted(row: Input, header: Header, *, rescale: bool) -> Input:
+    """Return a row with its boxes inside the image, those with nothing inside left out and noted.
+
+    Where the file states another size than the image has, the row fails, unless ``rescale`` says to scale the boxes.
+    A size that is that of the pixels as they are stored, before a photo is turned upright, turns the boxes as well.
+    """
+    if not row.boxes and not any(row.stated):
+        return row
+    stated = row.stated if all(row.stated) else header.size
+    boxes, notes = np.array([box.bbox for box in row.boxes], np.float64).reshape(-1, 4), list(row.notes)
+    if stated == header.stored != header.size:
+        boxes = turn_boxes(boxes, stated, header.orientation)
+        notes.append(f"boxes were turned: the file states {said(stated)}, the size before the photo is turned upright")
+    elif stated != header.size and rescale:
+        boxes = scaled(boxes, stated, header.size)
+        notes.append(f"boxes were scaled from {said(stated)}, as the file states, to {said(header.size)}")
+    elif stated != header.size:
+        message = f"the file of boxes states {said(stated)}, the image has {said(header.size)}; {HINT}"
+        return replace(row, boxes=(), stated=(0, 0), code="other_size", message=message)
+    kept, left_out = inside(row.boxes, boxes, header.size)
+    return replace(row, boxes=kept, stated=(0, 0), notes=(*notes, *left_out))
+
+
+def said(size: Size) -> str:
+    """Return a size as people write it."""
+    return f"{size[1]}x{size[0]}"
+
+
+def scaled(boxes: Float64, stated: Size, size: Size) -> Float64:
+    """Return (N, 4) boxes of an image of ``stated`` (height, width) in one of ``size``."""
+    factors = np.array([size[1] / stated[1], size[0] / stated[0]] * 2)
+    return boxes * factors
+
+
+def inside(given: Sequence[GivenBox], corners: Float64, size: Size) -> tuple[tuple[GivenBox, ...], list[str]]:
+    """Return boxes cut to the image, without those that have no area in it, and a note for each of these."""
+    limited = np.clip(corners, -FARTHEST, FARTHEST)
+    cut = clip(limited, size)
+    whole = areas(limited) > 0
+    kept = areas(cut) > 0
+    boxes = tuple(
+        replace(box, bbox=tuple(edges)) for box, edges, stays in zip(given, cut.tolist(), kept, strict=True) if stays
+    )
+    notes = [
+        f"annotation {box.fields.get('id', number)} is left out: the box {list(box.bbox)} "
+        + (f"is outside the {said(size)} image" if has_area else "has no area")
+        for number, (box, stays, has_area) in enumerate(zip(given, kept, whole, strict=True))
+        if not stays
+    ]
+    return boxes, notes

@@ -1,0 +1,59 @@
+"""Files below the folders of images that are no input, counted by the reason why."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from autolabel.data.sources import HIDDEN, SYSTEM_FOLDER, Found
+from autolabel.images import advice, suffix_of
+
+FORMAT, NOT_NAMED = "format", "not named"
+SHOWN = 3
+MOST_REMEMBERED = 10_000
+
+
+class PassedOver:
+    """Counts of files by reason, with the first names of each."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first: dict[str, list[str]] = defaultdict(list)
+        self.files: dict[str, Found] = {}
+        """Those that are images all the same, by id: a file of captions or boxes may name them."""
+
+    def sift(self, listing: Iterable[Found]) -> Iterator[Found]:
+        """Pass on the files that are inputs, count the others."""
+        for found in listing:
+            if not found.passed_over:
+                yield found
+                continue
+            self.add(found.passed_over, found.id)
+            if found.passed_over != "extension" and len(self.files) < MOST_REMEMBERED:
+                self.files[found.id] = found
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one file."""
+        self.counts[reason] += 1
+        if len(self.first[reason]) < SHOWN:
+            self.first[reason].append(name)
+
+    def usable(self, found: Found) -> bool:
+        """Tell whether a file that is passed over can be read where it is named."""
+        return found.passed_over in (HIDDEN, SYSTEM_FOLDER)
+
+    def why(self, found: Found) -> str:
+        """Return why a file that is named cannot be used."""
+        if found.passed_over == FORMAT:
+            return f"{suffix_of(found.id).removeprefix('.')} files are not read; {advice(suffix_of(found.id))}"
+        return f"it is passed over: {found.passed_over}"
+
+    def notices(self) -> list[str]:
+        """Return sentences on images that the run does not label: formats that are not read, files not named."""
+        out = []
+        for reason, text in ((FORMAT, "images of a format that is not read"), (NOT_NAMED, "images that no row names")):
+            if count := self.counts[reason]:
+                names = ", ".join(self.first[reason]) + (", ..." if count > SHOWN else "")
+                hint = f"; {advice(suffix_of(self.first[reason][0]))}" if reason == FORMAT else ""
+                out.append(f"{count:,} {text}: {names}{hint}")
+        return out
