@@ -22,6 +22,7 @@ from autolabel_exporters.relative_name import RelativeName
 from autolabel_exporters.rows import by_image
 
 INFO = {"description": "Labels made by autolabel"}
+WRITTEN = frozenset({"info", "annotations", "images", "categories"})
 COPY_BYTES = 1 << 20
 
 
@@ -59,20 +60,29 @@ class Coco(Exporter):
         files = places(self.params.layout, part, self.params.path)
         path = out / files.annotations
         path.parent.mkdir(parents=True, exist_ok=True)
-        numbering = choose_ids(labels, classes)
+        given = self.provenance.given
+        numbering = choose_ids(labels, classes, given)
         placing = Placing(self.params.images, out / files.images)
         listing = Listing(placing, FileNames.survey(ids(labels)) if files.distinct_stems else None)
         masks = self.provenance.masks
         form = Form(self.params.segmentation, any_masks(labels) if masks is None else masks)
         with path.open("wb") as file, TemporaryFile(dir=out) as spool:
-            file.write(b'{"info": ' + encode(INFO | self.provenance.as_dict()) + b',\n"annotations": ')
+            file.write(b'{"info": ' + encode(self.info()) + b',\n"annotations": ')
             write_records(labels, numbering, file=file, spool=spool, form=form, listing=listing)
             file.write(b',\n"images": ')
             spool.seek(0)
             shutil.copyfileobj(spool, file, COPY_BYTES)
-            categories = [{"id": number, "name": name} for number, name in numbering.categories]
-            file.write(b',\n"categories": ' + encode(categories) + b"}\n")
+            file.write(b',\n"categories": ' + encode(numbering.categories))
+            for name, value in given.items():
+                if name not in WRITTEN:
+                    file.write(b",\n" + encode(name) + b": " + encode(value))
+            file.write(b"}\n")
         return [path, *placing.done()]
+
+    def info(self) -> Any:
+        """Return what the input file said of itself, and what made the labels besides."""
+        info = self.provenance.given.get("info", INFO)
+        return self.provenance.as_dict() | info if isinstance(info, dict) else info
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ def write_records(
 ) -> None:
     """Write the array of annotations to ``file``, that of images to ``spool``, in one walk over the labels."""
     found, listed = ArrayWriter(file), ArrayWriter(spool)
-    next_id = 1
+    next_id = numbering.first_free_annotation
     for batch in together(images(labels, numbering)):
         listed.extend([listing.record(image, image_id) for image_id, image, _ in batch])
         records = annotation_records(placed(batch), next_id, numbering=numbering, form=form)
@@ -118,7 +128,8 @@ def write_records(
 def image_record(image: Image, number: int, name: str) -> dict[str, Any]:
     """Return the record of an image; ``file_name`` is its whole relative path."""
     height, width = image.size
-    return {"id": number, "file_name": name, "height": height, "width": width}
+    own = {key: value for key, value in (image.given or {}).items() if key != "id"}
+    return {"id": number, "file_name": name, "height": height, "width": width, **own}
 
 
 def annotation_records(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Form) -> Sequence[Any]:

@@ -59,7 +59,9 @@ def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[Listed]:
     """Yield each image that did not fail, with its id and rows."""
     free = numbering.first_free_image
     for image, rows in by_image(labels):
-        own = next((given.get("image_id") for row in rows for given in given_of(row)), None)
+        own = next((row.image.given.get("id") for row in rows if row.image.given), None)
+        if own is None:
+            own = next((given.get("image_id") for row in rows for given in given_of(row)), None)
         if numbering.keeps_images and isinstance(own, int):
             yield own, image, rows
         else:
@@ -183,13 +185,14 @@ def with_given(annotation: Annotation, given: Mapping[str, Any], *, numbering: N
     written as ``given_id``. Raises DataError naming ``place`` where an extra field holds a number that is not finite.
     """
     made = {name: value for name, value in msgspec.structs.asdict(annotation).items() if value is not msgspec.UNSET}
-    if numbering.keeps_annotations:
+    if numbering.keeps_annotations and given.get("id") is not None:
         made["id"] = given["id"]
     elif given.get("id") is not None:
         made["given_id"] = given["id"]
     if numbering.keeps_categories and "category_id" in given:
         made["category_id"] = given["category_id"]
     made["iscrowd"] = given.get("iscrowd", 0)
+    made["image_id"] = annotation.image_id
     extra = {
         name: finite(value, f"{place}/{name}")
         for name, value in given.items()

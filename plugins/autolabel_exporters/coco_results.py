@@ -38,7 +38,7 @@ class CocoResults(Exporter):
         """Write one file; images without objects leave no trace in this format."""
         path = out / self.params.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        numbering = choose_ids(labels, classes)
+        numbering = choose_ids(labels, classes, self.provenance.given)
         with path.open("wb") as file:
             results, placing = ArrayWriter(file), Placing(self.params.images, out / "images")
             for batch in together(images(labels, numbering)):

@@ -21,18 +21,20 @@ class Numbering:
 
     category_of: Mapping[str, int]
     """Category id by phrase; where two input categories share a name, the first one seen."""
-    categories: tuple[tuple[int, str], ...]
-    """(id, name) of every category, ascending."""
+    categories: tuple[Mapping[str, Any], ...]
+    """The record of every category: those of the input file as they are, else ascending by id."""
     keeps_annotations: bool = False
     keeps_categories: bool = False
     keeps_images: bool = False
     first_free_image: int = 1
     """The id of the first image that has none of its own."""
+    first_free_annotation: int = 1
+    """The id of the first object that has none of its own."""
 
 
 @dataclass(slots=True)
 class Ids:
-    """Ids read off annotations; None from the first one on that is missing or no positive integer."""
+    """Ids read off a file; None from the first one on that is no integer of at least 0."""
 
     values: array[int] | None = field(default_factory=lambda: array("q"))
 
@@ -40,7 +42,7 @@ class Ids:
         """Take in one id."""
         if self.values is None:
             return
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
             self.values.append(value)
         else:
             self.values = None
@@ -56,20 +58,27 @@ class Ids:
 
 @dataclass(slots=True)
 class Survey:
-    """What is known of the ids of the annotations that boxes came from; 8 bytes an annotation."""
+    """What is known of the ids of the images and annotations that rows came from; 8 bytes each."""
 
     annotations: Ids = field(default_factory=Ids)
     images: Ids = field(default_factory=Ids)
     names: dict[int, str] | None = field(default_factory=dict)
+    found: bool = False
+    """Whether an object came from no annotation."""
 
     def add(self, rows: Sequence[Labels]) -> None:
         """Take in the rows of one image."""
-        image_ids: set[object] = set()
+        own = next((row.image.given.get("id") for row in rows if row.image.given), None)
+        image_ids: set[object] = set() if own is None else {own}
         for row in rows:
             for label, given in zip(row.instances.labels.tolist(), given_of(row), strict=True):
+                if not given:
+                    self.found = True
+                    continue
                 self.annotations.add(given.get("id"))
                 self.add_category(given.get("category_id"), row.prompt.phrases[label])
-                image_ids.add(given.get("image_id"))
+                if own is None:
+                    image_ids.add(given.get("image_id"))
         if image_ids:
             self.images.add(image_ids.pop() if len(image_ids) == 1 else None)
 
@@ -84,31 +93,36 @@ class Survey:
 
     def hopeless(self) -> bool:
         """Tell whether nothing can be kept any more."""
-        return self.annotations.values is None and self.images.values is None and self.names is None
+        nothing_given = self.found and not self.annotations.values and not self.images.values
+        return nothing_given or (self.annotations.values is None and self.images.values is None and self.names is None)
 
 
-def choose_ids(labels: Iterable[Labels], classes: Sequence[str]) -> Numbering:
+def choose_ids(labels: Iterable[Labels], classes: Sequence[str], given: Mapping[str, Any] | None = None) -> Numbering:
     """Choose the ids of a COCO file.
 
-    Annotation ids are kept where every object came from an annotation and all ids are distinct positive integers; image
-    ids likewise; category ids where no id stands for two names. Each of the three is otherwise counted from 1.
-    Stops reading at the first object that was found rather than given.
+    Categories are those of the input file, whole and in its order, where ``given`` has them. Ids of annotations and of
+    images are kept where those that came from the input are distinct integers of at least 0; what has none gets the
+    next free number. Category ids are kept where no id stands for two names. What is not kept is counted from 1.
+    Stops reading at the first object that was found rather than given, in a run that was given none.
     """
     survey = Survey()
     for _, rows in by_image(labels):
         survey.add(rows)
         if survey.hopeless():
             break
-    kept = survey.names or {}
-    categories = tuple(sorted((*kept.items(), *unseen(kept, classes))))
-    keeps_images = survey.images.distinct()
+    records = [one for one in (given or {}).get("categories", ()) if isinstance(one.get("name"), str)]
+    kept = {one["id"]: one["name"] for one in records} or survey.names or {}
+    numbered = tuple(sorted((*kept.items(), *unseen(kept, classes))))
+    added = [{"id": number, "name": name} for number, name in numbered if not records or number not in kept]
+    keeps_images, keeps_annotations = survey.images.distinct(), survey.annotations.distinct()
     return Numbering(
-        category_of={name: number for number, name in reversed(categories)},
-        categories=categories,
-        keeps_annotations=survey.annotations.distinct(),
+        category_of={name: number for number, name in reversed(numbered)},
+        categories=(*records, *added),
+        keeps_annotations=keeps_annotations,
         keeps_categories=bool(kept),
         keeps_images=keeps_images,
         first_free_image=survey.images.largest() + 1 if keeps_images else 1,
+        first_free_annotation=survey.annotations.largest() + 1 if keeps_annotations else 1,
     )
 
 

@@ -66,10 +66,22 @@ def changed(place: str, value: Any) -> dict[str, Any]:
 
 
 def faults(read: Read, content: Any) -> list[tuple[str, str]]:
+    """Return the places and messages of what is left out or was repaired."""
+    coco = read(content)
+    list(coco.by_image())
+    assert bool(coco.notes) == bool(coco.faults.left_out)
+    return [(problem.path, problem.message) for problem in coco.faults.left_out]
+
+
+def refused(read: Read, content: Any) -> list[tuple[str, str]]:
     with pytest.raises(DataError) as caught:
         read(content)
     assert caught.value.problems
     return [(problem.path, problem.message) for problem in caught.value.problems]
+
+
+def kept(coco: CocoBoxes) -> list[int | None]:
+    return [annotation.id for _, own in coco.by_image() for annotation in own]
 
 
 def test_images_and_annotations_come_in_the_files_order(read: Read) -> None:
@@ -108,48 +120,31 @@ def test_corners_are_added_in_float32(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bbox", "note"),
-    [
-        ([1, 2, 3, 4], ""),
-        ([-5, -5, 10, 10], ""),
-        ([90, 70, 50, 50], ""),
-        ([100, 0, 5, 5], "annotation 11: the box [100.0, 0.0, 5.0, 5.0] is outside the 100x80 image"),
-        ([0, 90, 5, 5], "annotation 11: the box [0.0, 90.0, 5.0, 5.0] is outside the 100x80 image"),
-        ([-5, 0, 5, 5], "annotation 11: the box [-5.0, 0.0, 5.0, 5.0] is outside the 100x80 image"),
-        ([5, 5, 0, 5], "annotation 11: the box [5.0, 5.0, 0.0, 5.0] has no area"),
-    ],
-)
-def test_odd_boxes_are_carried_with_a_note(read: Read, bbox: list[float], note: str) -> None:
-    pairs = [(image, own) for image, own in read(changed("/annotations/1/bbox", bbox)).by_image()]
-    image, annotations = pairs[0]
-    assert annotations[0].note(image) == note
-
-
-@pytest.mark.parametrize(
     ("place", "value", "pointer", "message"),
     [
         ("/annotations/0/bbox/2", -3, "/annotations/0/bbox/2", "reversed box: its width must not be negative, got -3"),
         ("/annotations/0/bbox/3", -0.5, "/annotations/0/bbox/3", "reversed box: its height must not be negative, got -0.5"),
-        ("/annotations/0/bbox/0", float("nan"), "/annotations/0/bbox/0", "must be a number, got NaN"),
-        ("/annotations/3/bbox/3", float("inf"), "/annotations/3/bbox/3", "must be a number, got Infinity"),
-        ("/annotations/3/bbox/1", float("-inf"), "/annotations/3/bbox/1", "must be a number, got -Infinity"),
-        ("/annotations/0/bbox/1", 10**400, "/annotations/0/bbox/1", "must be a finite number, got 1000000000"),
-        ("/annotations/0/bbox/1", "7", "/annotations/0/bbox/1", 'must be a number, got "7"'),
-        ("/annotations/0/bbox", [1, 2, 3], "/annotations/0/bbox", "must be a list of 4, got [1, 2, 3]"),
-        ("/annotations/0/bbox", None, "/annotations/0/bbox", "must be a list, got null"),
+        ("/annotations/0/bbox/0", float("nan"), "/annotations/0/bbox/0", "must be a finite number, got NaN"),
+        ("/annotations/3/bbox/3", float("inf"), "/annotations/3/bbox/3", "must be a finite number, got Infinity"),
+        ("/annotations/3/bbox/1", float("-inf"), "/annotations/3/bbox/1", "must be a finite number, got -Infinity"),
+        ("/annotations/0/bbox/1", 10**400, "/annotations/0/bbox/1", "must be a finite number, got "),
+        ("/annotations/0/bbox/1", "7", "/annotations/0/bbox/1", 'must be a finite number, got "7"'),
+        ("/annotations/0/bbox", [1, 2, 3], "/annotations/0/bbox", "must be a list of 4 numbers, got [1, 2, 3]"),
+        ("/annotations/0/bbox", None, "/annotations/0/bbox", "must be a list of 4 numbers, got null"),
         ("/annotations/0/bbox", ..., "/annotations/0", "'bbox' is missing"),
-        ("/annotations/1/id", "11", "/annotations/1/id", 'must be an integer, got "11"'),
-        ("/annotations/1/id", 11.5, "/annotations/1/id", "must be an integer, got 11.5"),
-        ("/annotations/1/id", True, "/annotations/1/id", "must be an integer, got true"),
-        ("/annotations/1/id", 2**70, "/annotations/1/id", "must be an integer of at most 9223372036854775807, got"),
         ("/annotations/1/id", 10, "/annotations/1/id", "10 is taken by /annotations/0"),
-        ("/annotations/1/id", ..., "/annotations/1", "'id' is missing"),
         ("/annotations/1/image_id", 77, "/annotations/1/image_id", "no image has the id 77"),
-        ("/annotations/1/image_id", "5", "/annotations/1/image_id", 'must be an integer, got "5"'),
         ("/annotations/1/category_id", 2, "/annotations/1/category_id", "no category has the id 2"),
         ("/annotations/1/category_id", ..., "/annotations/1", "'category_id' is missing"),
-        ("/annotations/1/iscrowd", 2, "/annotations/1/iscrowd", "must be an integer of at most 1, got 2"),
-        ("/annotations/1/area", "big", "/annotations/1/area", 'must be a number or null, got "big"'),
+        ("/annotations/1/iscrowd", 2, "/annotations/1/iscrowd", "must be 0 or 1, got 2"),
+        ("/annotations/1/image_id", "x", "/annotations/1/image_id", 'must be an integer, got "x"'),
+        ("/annotations/1/image_id", 5.5, "/annotations/1/image_id", "must be an integer, got 5.5"),
+        ("/images/0/id", "x", "/images/0/id", 'must be an integer, got "x"'),
+        ("/images/0/width", 0, "/images/0/width", "no size is stated: width is 0"),
+        ("/images/0/height", "tall", "/images/0/height", 'no size is stated: height is "tall"'),
+        ("/annotations/1/depth", float("nan"), "/annotations/1/depth", "NaN is no JSON, null is kept"),
+        ("/annotations/1/depth", [1, {"x": float("inf")}], "/annotations/1/depth/1/x", "Infinity is no JSON"),
+        ("/annotations/1/depth", 2**70, "/annotations/1/depth", "cannot be kept, null is"),
         ("/annotations/1", 17, "/annotations/1", "must be an object, got 17"),
         ("/annotations/3/segmentation/counts", [5, 10], "/annotations/3/segmentation", "too short: its runs add up to 15"),
         ("/annotations/3/segmentation/counts", "5:", "/annotations/3/segmentation", "too short: its runs add up to 15"),
@@ -164,30 +159,83 @@ def test_odd_boxes_are_carried_with_a_note(read: Read, bbox: list[float], note: 
         ("/annotations/1/segmentation/0", [*SQUARE, 1], "/annotations/1/segmentation", "even number of coordinates, got 9"),
         ("/annotations/1/segmentation", "x", "/annotations/1/segmentation", 'got "x"'),
         ("/images/0/id", 2, "/images/1/id", "2 is taken by /images/0"),
-        ("/images/0/id", "5", "/images/0/id", 'must be an integer, got "5"'),
         ("/images/0/file_name", ..., "/images/0", "'file_name' is missing"),
-        ("/images/0/file_name", "../x.jpg", "/images/0/file_name", "'../x.jpg' leads out of its folder"),
-        ("/images/0/file_name", "/etc/passwd", "/images/0/file_name", "'/etc/passwd' is an absolute path"),
-        ("/images/0/file_name", "C:\\x", "/images/0/file_name", "has a backslash"),
-        ("/images/0/file_name", "", "/images/0/file_name", "'' is empty"),
-        ("/images/0/width", 0, "/images/0/width", "of at least 1, got 0"),
-        ("/images/0/height", "80", "/images/0/height", 'must be an integer or null, got "80"'),
-        ("/images", {}, "/images", "must be a list"),
-        ("/images", ..., "", "'images' is missing"),
-        ("/annotations", None, "/annotations", "must be a list"),
-        ("/annotations", ..., "", "'annotations' is missing"),
-        ("/categories", ..., "", "'categories' is missing"),
+        ("/images/0/file_name", "", "/images/0/file_name", "is empty"),
         ("/categories/0/id", 1, "/categories/1/id", "1 is taken by /categories/0"),
-        ("/categories/0/name", "car", "/categories/1/name", "'car' is taken by /categories/0"),
         ("/categories/0/name", " ", "/categories/0/name", "is empty"),
         ("/categories/0/name", 5, "/categories/0/name", "must be text, got 5"),
-        ("/videos", [], "/videos", "files with videos (YouTube-VIS) are not supported"),
     ],
 )  # fmt: skip
-def test_each_fault_is_placed(read: Read, place: str, value: Any, pointer: str, message: str) -> None:
+def test_each_fault_is_placed_and_costs_no_other_entry(
+    read: Read, place: str, value: Any, pointer: str, message: str
+) -> None:
     found = faults(read, changed(place, value))
-    assert [path for path, _ in found] == [pointer]
-    assert message in found[0][1]
+    assert pointer == found[0][0] and message in found[0][1]
+    assert {path.split("/")[-1] for path, _ in found[1:]} <= {"image_id", "category_id"}, "entries that are about it"
+    left = kept(read(changed(place, value)))
+    own = pointer.split("/")[1:3] if pointer.startswith("/annotations") else []
+    lost = {10, 11, 12, 13}.difference(left)
+    assert lost <= ({10 + int(own[1])} if own else {10, 11, 12, 13} if len(found) > 1 else set())
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("/annotations/1/id", "11"), ("/annotations/1/id", 11.0), ("/annotations/1/image_id", "5"),
+        ("/annotations/1/image_id", 5.0), ("/annotations/1/category_id", "3"), ("/annotations/1/area", "big"),
+        ("/annotations/1/area", -4), ("/annotations/1/area", float("nan")), ("/annotations/1/iscrowd", False),
+        ("/annotations/1/iscrowd", None), ("/annotations/1/iscrowd", "0"), ("/images/0/id", "5"), ("/images/0/width", -1),
+        ("/images/0/width", None), ("/images/0/height", "80"), ("/images/0/height", 80.0), ("/categories/0/id", "3"),
+        ("/categories/0/supercategory", float("nan")), ("/images/0/date", float("nan")), ("/info/year", float("nan")),
+    ],
+)  # fmt: skip
+def test_what_is_not_needed_or_can_be_repaired_costs_nothing(read: Read, place: str, value: Any) -> None:
+    coco = read(changed(place, value))
+    assert kept(coco) == [11, 13, 10, 12]
+    json.dumps([coco.rest(), [image.fields() for image in coco.images]], allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [11.5, True, 2**70, None, "x", ...])
+def test_an_annotation_needs_no_id(read: Read, value: Any) -> None:
+    assert sorted(map(str, kept(read(changed("/annotations/1/id", value))))) == ["10", "12", "13", "None"]
+
+
+def test_two_categories_may_share_a_name(read: Read) -> None:
+    assert dict(read(changed("/categories/0/name", "car")).categories) == {3: "car", 1: "car"}
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "/etc/passwd", "C:\\x", "a\\b.jpg"])
+def test_names_that_lead_elsewhere_are_only_names(read: Read, name: str) -> None:
+    assert read(changed("/images/0/file_name", name)).images[0].file_name == name
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "pointer", "message"),
+    [
+        ("/images", {}, "/images", "must be a list"),
+        ("/images", ..., "", "'images' is missing"),
+        ("/images", [{"id": 1}], "/images/0", "'file_name' is missing"),
+        ("/annotations", None, "/annotations", "must be a list"),
+        ("/annotations", ..., "", "'annotations' is missing"),
+        ("/annotations", [{"id": 1}], "/annotations/0", "'image_id' is missing"),
+        ("/categories", ..., "", "'categories' is missing"),
+        ("/categories", [{"id": 1}], "/categories/0", "'name' is missing"),
+        ("/videos", [], "/videos", "files with videos (YouTube-VIS) are not supported"),
+    ],
+)
+def test_a_file_of_which_nothing_can_be_used_is_refused(
+    read: Read, place: str, value: Any, pointer: str, message: str
+) -> None:
+    found = refused(read, changed(place, value))
+    assert found[0][0] == pointer and message in found[0][1]
+
+
+def test_all_that_the_file_says_besides_is_kept_whole(read: Read) -> None:
+    document = changed("/licenses", [{"id": 1, "name": "CC0", "url": "u"}])
+    document["categories"][0] |= {"keypoints": ["a", "b"], "skeleton": [[1, 2]]}
+    coco = read(document)
+    assert coco.rest() == {name: document[name] for name in ("info", "categories", "licenses")}
+    assert coco.images[0].fields() == {"id": 5, "license": 1} and coco.images[0].stated == (80, 100)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +252,7 @@ def test_each_fault_is_placed(read: Read, place: str, value: Any, pointer: str, 
         (b"\x1f\x8b\x08\x00", "is not UTF-8 text"),
         (b"[" * 100_000, "must be an object"),
         (b'{"x": ' + b"[" * 100_000, "nested too deeply"),
-        (b'{"images": [NaN], "annotations": [], "categories": []}', "/images/0: must be an object, got NaN"),
+        (b'{"images": [NaN], "annotations": [], "categories": []}', "/images/0: must be an object, got null"),
         (b'{"images": [NaN,,]}', "is not JSON: invalid character"),
     ],
 )
@@ -234,35 +282,34 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_all_faults_are_told_at_once_up_to_fifty(read: Read) -> None:
     document = changed("/annotations/0/bbox/2", -3)
-    document["annotations"][2]["id"] = "x"
-    document["images"][0]["file_name"] = "/a"
-    assert [path for path, _ in faults(read, document)] == [
-        "/images/0/file_name",
-        "/annotations/0/bbox/2",
-        "/annotations/2/id",
-    ]
+    document["annotations"][2]["image_id"] = "x"
+    document["images"][2]["file_name"] = ""
+    found = faults(read, document)
+    assert [path for path, _ in found] == ["/images/2/file_name", "/annotations/0/bbox/2", "/annotations/2/image_id"]
     document["annotations"] = [{"id": "x"}] * 2000
-    assert len(faults(read, document)) == 50
+    assert len(refused(read, document)) == 50
 
 
 def test_faults_deep_in_a_long_file_keep_their_pointers(read: Read) -> None:
     document = copy.deepcopy(GOOD)
     row = document["annotations"][0]
-    document["annotations"] = [{**row, "id": number} for number in range(2000)]
+    document["annotations"] = [{**row, "id": number + 1} for number in range(2000)]
     document["annotations"][1999]["id"] = 700
     document["annotations"][1500]["image_id"] = 4
     document["annotations"][1300]["segmentation"] = {"size": [10, 10], "counts": "5"}
     assert [path for path, _ in faults(read, document)] == [
         "/annotations/1999/id", "/annotations/1500/image_id", "/annotations/1300/segmentation"
     ]  # fmt: skip
+    assert len(kept(read(document))) == 1999
 
 
-def test_segmentations_may_be_left_unchecked(tmp_path: Path) -> None:
+def test_a_segmentation_that_cannot_be_read_is_told_where_masks_matter(tmp_path: Path) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps(changed("/annotations/3/segmentation/counts", [5, 10])))
-    with pytest.raises(DataError):
-        read_coco(path)
-    assert len(read_coco(path, masks=False)) == 4
+    with_masks, boxes = read_coco(path), read_coco(path, masks=False)
+    assert kept(with_masks) == kept(boxes) == [11, 13, 10, 12]
+    broken = [one.id for _, own in with_masks.by_image() for one in own if one.broken_mask]
+    assert broken == [13] and not boxes.notes
 
 
 def test_no_annotations_are_no_fault(read: Read) -> None:
@@ -290,8 +337,8 @@ def test_whatever_stands_anywhere_only_data_errors_leave(read: Read, place: str,
     try:
         for image, own in read(changed(place, value)).by_image():
             for annotation in own:
-                annotation.note(image)
-                assert np.isfinite(annotation.corners()).all() or max(map(abs, annotation.bbox)) > 1e38
+                assert np.isfinite(annotation.corners()).all()
+                json.dumps([annotation.fields(), image.fields()], allow_nan=False).encode()
     except DataError as error:
         assert error.problems
 

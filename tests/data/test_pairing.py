@@ -92,3 +92,8 @@ def test_the_nearest_names_are_offered() -> None:
     assert nearest("x/onee.jpg", IMAGES)[0] == "q/one.jpg"
     assert nearest("zzzzzzzz", IMAGES) == []
     assert nearest("one.jpg", [f"{number}.jpg" for number in range(30_000)]) == []
+
+
+def test_a_name_of_several_images_that_others_name_exactly_is_ambiguous() -> None:
+    pairing = pair(["a/x.png", "b/x.png"], ["a/x.png", "b/x.png", "x.png"])
+    assert pairing.ambiguous == {"x.png": ("a/x.png", "b/x.png")}

@@ -9,7 +9,8 @@ import pytest
 
 from autolabel.data.collect import Listing, chunks, number
 from autolabel.data.inputs import Input, decode, encode
-from autolabel.data.sources import Found, sources, walk
+from autolabel.data.passed import PassedOver
+from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, Found, Results, inner, sources, walk
 from autolabel.errors import DataError
 
 
@@ -20,7 +21,8 @@ def touch(*paths: Path) -> None:
 
 
 def ids(root: Path, **options: bool) -> list[tuple[str, str]]:
-    return sorted((found.id, found.code) for source in sources([str(root)]) for found in walk(source, **options))
+    found = (one for source in sources([str(root)]) for one in walk(source, **options))
+    return sorted((one.id, one.code) for one in found if not one.passed_over)
 
 
 def test_lists_images_in_subfolders_by_relative_path(tmp_path: Path) -> None:
@@ -56,10 +58,48 @@ def test_odd_names_are_kept_and_bytes_that_are_no_text_are_told(tmp_path: Path) 
     assert len(found) == len(names) + 1
 
 
-def test_several_roots_prefix_ids_with_distinct_names(tmp_path: Path) -> None:
-    touch(tmp_path / "x" / "photos" / "a.jpg", tmp_path / "y" / "photos" / "a.jpg")
-    roots = sources([str(tmp_path / "x" / "photos"), str(tmp_path / "y" / "photos")])
-    assert [found.id for root in roots for found in walk(root)] == ["photos/a.jpg", "photos-2/a.jpg"]
+@pytest.mark.parametrize(
+    "folders",
+    [("x/photos", "y/photos"), ("photos", "photos-2"), ("a/b/c", "d"), ("train", "train/../val"), ("ä ö", "日本")],
+)
+def test_ids_of_several_roots_resolve_from_the_folder_they_share_in_any_order(
+    tmp_path: Path, folders: tuple[str, str]
+) -> None:
+    roots = [str(tmp_path / "d" / folder) for folder in folders]
+    touch(*(tmp_path / "d" / folder / "a.jpg" for folder in ("train", *folders)))
+    ids = {
+        order: {found.id: found.path for root in sources(list(order)) for found in walk(root)}
+        for order in (tuple(roots), tuple(reversed(roots)))
+    }
+    assert ids[tuple(roots)] == ids[tuple(reversed(roots))] and len(ids[tuple(roots)]) == 2
+    for name, path in ids[tuple(roots)].items():
+        assert (tmp_path / "d" / name).samefile(path)
+
+
+def test_a_root_inside_another_counts_once(tmp_path: Path) -> None:
+    touch(tmp_path / "x" / "a.jpg", tmp_path / "x" / "y" / "b.jpg")
+    both = [str(tmp_path / "x" / "y"), str(tmp_path / "x")]
+    assert sorted(found.id for root in sources(both) for found in walk(root)) == ["a.jpg", "y/b.jpg"]
+    assert inner(both) == [both[0]]
+
+
+def test_every_file_is_an_input_or_is_told_why_not(tmp_path: Path) -> None:
+    wanted = {
+        "a.jpg": "", "b.JFIF": "", "c.mpo": "", "noext": "", "notes.txt": "extension", "a.jpg.bak": "extension",
+        "text": "extension", "raw.CR2": "format", "drawing.svg": "format", "._a.jpg": HIDDEN, ".hidden/a.jpg": HIDDEN,
+        ".Trash-1000/files/a.jpg": HIDDEN, "__MACOSX/._a.jpg": SYSTEM_FOLDER, "__MACOSX/a.jpg": SYSTEM_FOLDER,
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg": SYSTEM_FOLDER, "deep/Thumbs.db": SYSTEM_FOLDER,
+        "runs/one/plan.json": RESULTS, "runs/one/inputs.jsonl": RESULTS, "runs/one/images_annotated/a.jpg": RESULTS,
+        "mine/x.jpg": RESULTS, "plan.json": "extension", "deep/plan.json": "extension", "deep/a.jpg": "",
+    }  # fmt: skip
+    touch(*(tmp_path / name for name in wanted))
+    (tmp_path / "noext").write_bytes(b"\xff\xd8\xff\xe0" + bytes(20))
+    (source,) = sources([str(tmp_path)])
+    found = {one.id: one.passed_over for one in walk(source, results=Results(folder=tmp_path / "mine"))}
+    assert found == wanted
+    (tmp_path / "mine" / "x.jpg").unlink()
+    own = Results(folder=tmp_path, names=frozenset({"deep"}))
+    assert {one.id for one in walk(source, results=own) if one.passed_over == RESULTS} >= {"deep/a.jpg"}
 
 
 @pytest.mark.parametrize("names", [["none"], ["here", "here"], ["here", "here/../here"]])
@@ -88,20 +128,34 @@ def test_roots_that_are_missing_or_doubled_are_refused(tmp_path: Path, names: li
 )
 def test_names_only_ever_find_listed_images(name: str, image: str) -> None:
     found = [Found(id="x/a.jpg", path="/1"), Found(id="y/a.jpg", path="/2"), Found(id="x/b.jpg", path="/3")]
-    row = Listing(found, [name]).row(name)
+    row = Listing(found, [name], PassedOver()).row(name)
     assert image in (row.image, row.code)
     assert bool(row.path) == (not row.code)
 
 
 def test_an_exact_id_beats_a_longer_path_that_ends_alike() -> None:
-    assert Listing([Found(id="a.jpg", path="/1"), Found(id="x/a.jpg", path="/2")], ["a.jpg"]).row("a.jpg").path == "/1"
+    found = [Found(id="a.jpg", path="/1"), Found(id="x/a.jpg", path="/2")]
+    assert Listing(found, ["a.jpg"], PassedOver()).row("a.jpg").path == "/1"
 
 
 def test_a_name_that_differs_is_told_and_one_that_is_not_there_is_offered_the_nearest() -> None:
-    listing = Listing([Found(id="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"])
+    listing = Listing([Found(id="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"], PassedOver())
     assert listing.row("1a2b3c4d-photo.jpg").image == "x/photo.jpg"
     assert "another tool adds" in listing.row("1a2b3c4d-photo.jpg").notes[0]
     assert "nearest: x/photo.jpg" in listing.row("phoot.jpg").message
+
+
+def test_a_file_that_is_passed_over_is_read_where_it_is_named_or_told_why_not() -> None:
+    passed = PassedOver()
+    all_found = [
+        Found(id="a.jpg", path="/1"), Found(id=".b.jpg", path="/2", passed_over=HIDDEN),
+        Found(id="c.CR2", path="/3", passed_over="format"), Found(id="r/d.jpg", path="/4", passed_over=RESULTS),
+    ]  # fmt: skip
+    listing = Listing(passed.sift(all_found), [".b.jpg", "c.cr2", "d.jpg"], passed)
+    assert listing.row(".b.jpg").path == "/2" and passed.counts[HIDDEN] == 0
+    assert listing.row("c.cr2").code == "unsupported_format" and "develop it" in listing.row("c.cr2").message
+    assert "results of a run" in listing.row("d.jpg").message
+    assert passed.counts["not named"] == 1 and "1 images that no row names: a.jpg" in passed.notices()
 
 
 def test_rows_of_one_image_are_numbered() -> None:

@@ -83,6 +83,7 @@ def print_plan(plan: Plan) -> None:
     print_facts(
         {
             "images": f"{plan.images:,}" + (f" ({plan.unusable:,} unusable)" if plan.unusable else ""),
+            **({"passed over": passed_over(plan)} if plan.passed_over else {}),
             "rows": f"{plan.rows:,} in {counted(len(plan.shards), 'shard')}, batches of {plan.batch_size}",
             "classes": f"{len(plan.classes):,}: {shortened([printable(name) for name in plan.classes])}",
             **({"asked by": asked_by(plan)} if plan.ontology else {}),
@@ -115,6 +116,12 @@ def print_plan(plan: Plan) -> None:
                 nms = "aggregator's own" if round.nms_threshold is None else f"{round.nms_threshold:g}"
                 rounds.add_row(str(round.index), f"{round.conf_threshold:g}", nms)
             show(rounds)
+
+
+def passed_over(plan: Plan) -> str:
+    """Say how many files are no rows, and why."""
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.passed_over.items() if count)
+    return f"{counted(sum(plan.passed_over.values()), 'file')}: {reasons}"
 
 
 def saved(forecast: Forecast) -> str:

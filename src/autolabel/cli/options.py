@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from autolabel.errors import SpecError
+
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="SPEC KEY=VALUE", help="The spec (unless -e names it), then overrides such as devices=cpu."),
@@ -20,3 +22,21 @@ Thresholds = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A results directory, or its URL.")]
 Extend = Annotated[bool, typer.Option("--extend", help="Take in images added since; keep what is labelled.")]
+
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="CLASS=CLASS", help="A class of the truth file, and its name in the run; may repeat."
+    ),
+]
+
+
+def renamed(pairs: list[str] | None) -> dict[str, str]:
+    """Return the classes of the run by those of the truth file; raises SpecError where a pair is none."""
+    names: dict[str, str] = {}
+    for pair in pairs or ():
+        own, sign, other = pair.partition("=")
+        if not sign or not own.strip() or not other.strip():
+            raise SpecError(f"--map {pair}: expected CLASS=CLASS, that of the truth file first")
+        names[own.strip()] = other.strip()
+    return names

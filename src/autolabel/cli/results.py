@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autolabel.cli import console
-from autolabel.cli.options import AsJson, Run, Thresholds
+from autolabel.cli.options import AsJson, Names, Run, Thresholds, renamed
 from autolabel.errors import SpecError
 from autolabel.storage import at
 
@@ -53,6 +53,7 @@ def evaluate(
     gt: Annotated[str, typer.Option("--gt", metavar="FILE", help="A COCO file with the true boxes or masks.")],
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
     thresholds: Thresholds = None,
+    names: Names = None,
     plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Write plots as PNG files too.")] = None,
     json: AsJson = False,
 ) -> None:
@@ -66,7 +67,7 @@ def evaluate(
     if plots is not None:
         check_plots()
     labels = read_labels(run) if thresholds is None else sure_labels(at(run), thresholds)
-    result = measure(labels, at(gt), iou=iou)
+    result = measure(labels, at(gt), iou=iou, names=renamed(names))
     if json:
         console.print_json(result.as_dict())
     else:
@@ -88,6 +89,7 @@ def calibrate(
         float, typer.Option("--confidence", min=0, max=1, help="How sure the promise of each class shall be.")
     ] = 0.95,
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
+    names: Names = None,
     out: Annotated[Path, typer.Option("--out", help="The file to write; it is replaced.")] = Path("thresholds.yaml"),
     json: AsJson = False,
 ) -> None:
@@ -95,7 +97,9 @@ def calibrate(
     from autolabel.evaluate.table import render_calibration
     from autolabel.run.calibrate import calibrate_run
 
-    result = calibrate_run(at(run), at(gt), precision=precision, confidence=confidence, iou=iou, out=out)
+    result = calibrate_run(
+        at(run), at(gt), precision=precision, confidence=confidence, iou=iou, out=out, names=renamed(names)
+    )
     if json:
         console.print_json({**result.as_dict(), "written": str(out)})
     else:

@@ -13,7 +13,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from autolabel.data.captions import read_captions
-from autolabel.data.coco.read import CocoBoxes, read_coco
+from autolabel.data.coco.faults import Faults
+from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
 from autolabel.data.fitting import fitted
 from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.pairing import nearest, pair
@@ -64,26 +65,23 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
     if (one := next(listing, None)) is None:
         told = "".join(f"; {count:,} x {reason}" for reason, count in sorted(passed.counts.items()))
         raise DataError(f"no images below {', '.join(data.images)}{told}", hint=f"{', '.join(FORMATS)} are read")
-    listing, given, notes = chain([one], listing), {}, list[str]
+    listing = chain([one], listing)
+    coco = read_coco(data.boxes, masks=False) if data.boxes is not None else None
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)
         rows: Iterator[Input] = map(row_of, listing)
     elif data.captions is not None:
         classes, rows = by_caption(data.captions, listing, passed)
     else:
-        assert data.boxes is not None, "the spec's model asks for one of classes, captions, boxes"
-        coco = read_coco(data.boxes, masks=False)
+        assert coco is not None, "the spec's model asks for one of classes, captions, boxes"
         classes, rows = by_box(coco, listing, passed)
-        given = coco.rest()
-
-        def notes() -> list[str]:
-            return coco.notes
-
     places = {source.prefix: str(source.root) for source in roots}
     every = data.pages == "all" and data.classes is not None
     measured = measure(rows, max_pixels=max_pixels, threads=threads, every=every, rescale=data.rescale_boxes)
     nested = [f"{root} lies inside another folder of images: its images count once" for root in inner(data.images)]
-    return Inputs(measured, classes, places, passed, given, lambda: [*nested, *notes(), *passed.notices()])
+    faults = Faults("") if coco is None else coco.faults
+    given = {} if coco is None else coco.rest()
+    return Inputs(measured, classes, places, passed, given, lambda: [*nested, *notes_on(faults), *passed.notices()])
 
 
 def row_of(found: Found) -> Input:
@@ -147,9 +145,7 @@ def by_caption(path: str, found: Iterable[Found], passed: PassedOver) -> tuple[t
     return classes, number(rows)
 
 
-def by_box(
-    coco: CocoBoxes, found: Iterable[Found], passed: PassedOver
-) -> tuple[tuple[str, ...], Iterator[Input]]:
+def by_box(coco: CocoBoxes, found: Iterable[Found], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return the categories in the file's order, and a row with its given boxes for every image of the file."""
     classes = tuple(dict.fromkeys(coco.categories.values()))
     label_of = {category: classes.index(name) for category, name in coco.categories.items()}

@@ -28,9 +28,10 @@ def fitted(row: Input, header: Header, *, rescale: bool) -> Input:
     if not row.boxes and not any(row.stated):
         return row
     stated = row.stated if all(row.stated) else header.size
-    boxes, notes = np.array([box.bbox for box in row.boxes], np.float64).reshape(-1, 4), list(row.notes)
+    boxes: Float64 = np.array([box.bbox for box in row.boxes], np.float64).reshape(-1, 4)
+    notes = list(row.notes)
     if stated == header.stored != header.size:
-        boxes = turn_boxes(boxes, stated, header.orientation)
+        boxes = turn_boxes(boxes, stated, header.orientation).astype(np.float64)
         notes.append(f"boxes were turned: the file states {said(stated)}, the size before the photo is turned upright")
     elif stated != header.size and rescale:
         boxes = scaled(boxes, stated, header.size)
@@ -49,7 +50,7 @@ def said(size: Size) -> str:
 
 def scaled(boxes: Float64, stated: Size, size: Size) -> Float64:
     """Return (N, 4) boxes of an image of ``stated`` (height, width) in one of ``size``."""
-    factors = np.array([size[1] / stated[1], size[0] / stated[0]] * 2)
+    factors: Float64 = np.array([size[1] / stated[1], size[0] / stated[0]] * 2, np.float64)
     return boxes * factors
 
 

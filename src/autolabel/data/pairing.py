@@ -72,6 +72,11 @@ def pair(images: Iterable[str], names: Iterable[str]) -> Pairing:
             else:
                 ambiguous[name] = found
         taken.update(image_of[name] for name in meant if name in image_of)
+    left = [name for name in wanted if name not in image_of and name not in ambiguous]
+    everything = _index(known, _as_written) if left else {}
+    for name in left:
+        if len(found := _candidates(name, everything, _as_written)) > 1:
+            ambiguous[name] = found  # each of them is another name's
     return Pairing(image_of=image_of, inexact=inexact, ambiguous=ambiguous)
 
 

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePath
 
 from autolabel.errors import DataError
@@ -101,7 +102,7 @@ def _prefixes(places: Sequence[str]) -> list[str]:
     """Return prefixes that differ, and of which none is the beginning of another."""
     parts = [[part for part in place.split("/") if part] for place in places]
     if not any(map(is_url, places)):
-        shared = len(os.path.commonprefix(parts))
+        shared = sum(1 for _ in takewhile(lambda step: len(set(step)) == 1, zip(*parts, strict=False)))
         if shared > 0:
             return ["/".join(one[shared:]) for one in parts]
     length = 1
@@ -127,7 +128,7 @@ def _listed(source: Source, root: Remote, results: Results) -> Iterator[Found]:
     """Yield the files of a remote folder; a folder's own files come before those of its subfolders."""
     plans: set[str] = set()
     inputs: set[str] = set()
-    own = f"{results.folder}/"
+    own, written = f"{results.folder}/", _written(root, results)
     for entry in root.files():
         folder, _, base = entry.name.rpartition("/")
         plans |= {folder} if base == PLAN else set()
@@ -135,16 +136,21 @@ def _listed(source: Source, root: Remote, results: Results) -> Iterator[Found]:
         path = str(root / entry.name)
         above = [folder[: place if place >= 0 else None] for place in _ends(folder)] if folder else []
         passed = _by_name(PurePath(entry.name).parts)
-        if path.startswith(own) and str(root) != str(results.folder):
-            passed = RESULTS
-        elif any(one in plans and one in inputs for one in above) or _written(entry.name, root, results):
+        if (
+            (path.startswith(own) and str(root) != str(results.folder))
+            or any(one in plans and one in inputs for one in above)
+            or entry.name.split("/")[0] in written
+        ):
             passed = RESULTS
         if bool(fault_of(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/")):
             if not passed and not passed_over(suffix_of(base)):
                 yield Found(id=source.identify(entry.name), path="", code="bad_name")
             continue
         yield Found(
-            id=source.identify(entry.name), path=path, bytes=entry.size, passed_over=passed or passed_over(suffix_of(base))
+            id=source.identify(entry.name),
+            path=path,
+            bytes=entry.size,
+            passed_over=passed or passed_over(suffix_of(base)),
         )
 
 
@@ -157,14 +163,15 @@ def _ends(folder: str) -> Iterator[int]:
     yield -1
 
 
-def _written(name: str, root: Location, results: Results) -> bool:
-    """Tell whether a run writes this below a root that is its results directory."""
-    return results.folder is not None and resolved(root) == resolved(results.folder) and name.split("/")[0] in results.names
+def _written(root: Location, results: Results) -> frozenset[str]:
+    """Return the names at the top of a root that a run writes: none unless the root is its results directory."""
+    same = results.folder is not None and resolved(root) == resolved(results.folder)
+    return results.names if same else frozenset()
 
 
 def _by_name(parts: Sequence[str]) -> str:
     """Return why a path is passed over by the names of its parts alone."""
-    if any(part.startswith(".") for part in parts):
+    if any(part.startswith(".") and part not in (".", "..") for part in parts):
         return HIDDEN
     return SYSTEM_FOLDER if any(part.lower() in SYSTEM for part in parts) else ""
 
@@ -173,6 +180,7 @@ def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Re
     """Yield the files of a folder of this machine."""
     top = root.resolve()
     own = resolved(results.folder) if results.folder is not None else None
+    written = _written(root, results)
     visited: set[tuple[int, int]] = set()
     pending = [(os.fspath(root), "", "")]
     while pending:
@@ -187,7 +195,7 @@ def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Re
         for entry in entries_of(folder, strict=not passed):
             name = relative + entry.name
             outside = entry.is_symlink() and not follow_symlinks and leaves(entry.path, top)
-            why = passed or _by_name([entry.name]) or (RESULTS if _written(name, root, results) else "")
+            why = passed or _by_name([entry.name]) or (RESULTS if name in written else "")
             if is_folder(entry):
                 if not outside:
                     why = why or (RESULTS if Path(entry.path).resolve() == own or is_results(entry.path) else "")

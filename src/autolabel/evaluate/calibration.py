@@ -84,6 +84,7 @@ def calibrate(
     precision: float,
     confidence: float = 0.95,
     iou: float = 0.5,
+    names: Mapping[str, str] | None = None,
 ) -> Calibration:
     """Choose for each class the lowest score above which ``precision`` is promised with ``confidence``.
 
@@ -96,7 +97,7 @@ def calibrate(
     for name, value in (("precision", precision), ("confidence", confidence)):
         if not 0 < value < 1:
             raise DataError(f"{name} must be above 0 and below 1, got {value:g}")
-    shared = gather(labels, truth)
+    shared = gather(labels, truth, names=names)
     numbers = {plain(name): number for number, name in enumerate(shared.classes)}
     found, checked = scores_by_class(labels, numbers), judge(shared.scenes, iou)
     wanted = Wanted(precision, confidence)

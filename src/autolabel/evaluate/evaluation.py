@@ -17,7 +17,7 @@ from autolabel.evaluate.matching import (
     match,
 )
 from autolabel.evaluate.overlap import MaskOverlap, mask_overlap
-from autolabel.evaluate.precision import Precision, average_precision
+from autolabel.evaluate.precision import LIMIT, Precision, average_precision
 from autolabel.evaluate.scene import Scene
 from autolabel.evaluate.scenes import gather
 from autolabel.storage import Location
@@ -88,18 +88,22 @@ def ratios(counts: ClassCount) -> dict[str, float | None]:
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
 
 
-def evaluate(labels: Iterable[Labels], truth: str | Location, *, iou: float = 0.5) -> Evaluation:
+def evaluate(
+    labels: Iterable[Labels], truth: str | Location, *, iou: float = 0.5, names: Mapping[str, str] | None = None
+) -> Evaluation:
     """Measure the labels of a run against a COCO file.
 
     ``labels`` are walked twice, in the order of their images. Images are matched by path, classes by name; what has no
-    counterpart is left out and noted. Raises DataError where the file is not sound or shares nothing with the run.
+    counterpart is left out and noted; ``names`` says which class of the run a class of the file is. Raises DataError
+    where the file is not sound or shares nothing with the run.
     """
     if not 0 < iou <= 1:
         raise DataError(f"iou must be above 0 and at most 1, got {iou}")
-    shared = gather(labels, truth)
+    shared = gather(labels, truth, names=names)
     scenes, classes = shared.scenes, shared.classes
     matches = [match(scene, iou) for scene in scenes]
     counts = count_classes(scenes, matches, classes)
+    boxes = average_precision(scenes, classes, "bbox")
     return Evaluation(
         iou=iou,
         images=len(scenes),
@@ -107,12 +111,23 @@ def evaluate(labels: Iterable[Labels], truth: str | Location, *, iou: float = 0.
         classes=tuple(counts),
         rounds=tuple(count_rounds(scenes, matches)),
         confusions=tuple(count_confusions(scenes, matches, classes, threshold=iou)),
-        boxes=average_precision(scenes, classes, "bbox"),
+        boxes=boxes,
         masks=average_precision(scenes, classes, "segm") if masked(scenes) else None,
         overlap=mask_overlap(scenes, matches, threshold=iou),
-        notes=shared.notes,
+        notes=(*shared.notes, *limit_notes(boxes)),
         image_of=shared.image_of,
     )
+
+
+def limit_notes(boxes: Precision) -> list[str]:
+    """Say where COCO's limit of 100 boxes of a class in an image holds the precision down."""
+    if not boxes.beyond_limit:
+        return []
+    free = "-" if boxes.ap_unlimited is None else f"{boxes.ap_unlimited:.3f}"
+    return [
+        f"{boxes.beyond_limit} image(s) have more than {LIMIT} boxes of a class; COCO's AP takes the {LIMIT} surest: "
+        f"without that limit the AP of boxes is {free}"
+    ]
 
 
 def total(counts: Sequence[ClassCount]) -> ClassCount:
@@ -123,5 +138,9 @@ def total(counts: Sequence[ClassCount]) -> ClassCount:
 
 def masked(scenes: Sequence[Scene]) -> bool:
     """Tell whether masks can be measured: every true object has one, and some found object has."""
-    complete = all(mask is not None for scene in scenes for mask in scene.true.masks)
+    complete = all(
+        mask is not None or broken
+        for scene in scenes
+        for mask, broken in zip(scene.true.masks, scene.broken.tolist(), strict=True)
+    )
     return complete and any(mask is not None for scene in scenes for mask in scene.found.masks)

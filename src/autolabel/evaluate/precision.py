@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from autolabel.evaluate.scene import Objects, Scene
 from autolabel.types import Rle
 from autolabel.types.boxes import to_xywh
 
+LIMIT = 100
+"""Objects of a class in an image that COCO looks at, the surest first."""
 Kind = Literal["bbox", "segm"]
 
 
@@ -32,6 +35,10 @@ class Precision:
     ar_small: float | None
     ar_medium: float | None
     ar_large: float | None
+    ap_unlimited: float | None
+    """``ap`` with all boxes of an image, where COCO takes the 100 surest of a class; the same where none has more."""
+    beyond_limit: int
+    """Images with more than 100 true or found boxes of a class."""
     ap_by_class: tuple[float | None, ...]
     ap50_by_class: tuple[float | None, ...]
     curves: tuple[tuple[float, ...] | None, ...]
@@ -55,13 +62,31 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kin
         evaluation.summarize()
     stats = [measured(value) for value in evaluation.stats]
     table = evaluation.eval["precision"][:, :, :, 0, -1]
+    crowded = [most for scene in scenes if (most := most_of_a_class(scene)) > LIMIT]
+    unlimited = without_limit(evaluation, max(crowded)) if crowded else stats[0]
     return Precision(
         **dict(zip(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"), stats[:6], strict=True)),
         **dict(zip(("ar100", "ar_small", "ar_medium", "ar_large"), stats[8:], strict=True)),
+        ap_unlimited=unlimited,
+        beyond_limit=len(crowded),
         ap_by_class=tuple(mean(table[:, :, number]) for number in range(len(classes))),
         ap50_by_class=tuple(mean(table[:1, :, number]) for number in range(len(classes))),
         curves=tuple(curve(table[0, :, number]) for number in range(len(classes))),
     )
+
+
+def most_of_a_class(scene: Scene) -> int:
+    """Return the most true or found objects that a class has in an image."""
+    return max((int(np.bincount(one.classes).max()) for one in (scene.true, scene.found) if len(one)), default=0)
+
+
+def without_limit(evaluation: Any, most: int) -> float | None:
+    """Return the average precision where ``most`` objects of a class in an image are looked at."""
+    with silence():
+        evaluation.params.maxDets = [1, 10, most]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return mean(evaluation.eval["precision"][:, :, :, 0, -1])
 
 
 @contextlib.contextmanager
@@ -108,7 +133,10 @@ def true_records(scenes: Sequence[Scene], kind: Kind) -> Iterator[dict[str, Any]
     """Yield the true objects."""
     for number, scene in enumerate(scenes, 1):
         for place, record in enumerate(records(scene.true, number, scene, kind)):
-            yield record | {"area": float(scene.areas[place]), "iscrowd": int(scene.crowds[place])}
+            ignored = kind == "segm" and scene.broken[place]
+            if ignored:
+                record["segmentation"] = region(scene.true.boxes[place], scene).as_coco()
+            yield record | {"area": float(scene.areas[place]), "iscrowd": int(scene.crowds[place] or ignored)}
 
 
 def found_records(scenes: Sequence[Scene], kind: Kind) -> Iterator[dict[str, Any]]:
@@ -129,6 +157,15 @@ def records(objects: Objects, image_id: int, scene: Scene, kind: Kind) -> Iterat
         if kind == "segm":
             record["segmentation"] = segmentation(mask, scene)
         yield record
+
+
+def region(box: npt.NDArray[np.float64], scene: Scene) -> Rle:
+    """Return the mask of the pixels that a box touches."""
+    x1, y1 = np.floor(np.maximum(box[:2], 0)).astype(int)
+    x2, y2 = np.ceil(np.minimum(box[2:], scene.size[::-1])).astype(int)
+    mask = np.zeros(scene.size, bool)
+    mask[y1:y2, x1:x2] = True
+    return Rle.encode(mask)
 
 
 def segmentation(mask: Rle | None, scene: Scene) -> Mapping[str, object]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from autolabel.data.coco.read import Annotation
 from autolabel.types import Labels, Rle, Size
+from autolabel.types.boxes import areas, clip_exactly
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -42,13 +43,15 @@ class Scene:
     """(N,) whether a true object is a crowd: what is found there is neither right nor wrong."""
     areas: Float64
     """(N,) true areas in pixels: those of the file, else of the mask, else of the box."""
+    broken: npt.NDArray[np.bool_]
+    """(N,) whether a true object has a segmentation that cannot be read: its mask is neither found nor missed."""
     found: Objects
     scores: Float64
     rounds: Int64
 
 
 def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:
-    """Return a scene with nothing found; objects of unmeasured classes, and those without area, are left out.
+    """Return a scene with nothing found, without objects of unmeasured classes and those without area in the image.
 
     The annotations are those of a file that was read with its masks checked.
     """
@@ -57,23 +60,38 @@ def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[
     ]
     boxes = np.array([one.bbox for one, _ in kept], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    masks = tuple(Rle.from_coco(one.segmentation, size, added_up=True) if one.segmentation else None for one, _ in kept)
+    boxes = clip_exactly(boxes, size).astype(np.float64)
+    inside = areas(boxes) > 0
+    kept, boxes = [one for one, stays in zip(kept, inside.tolist(), strict=True) if stays], boxes[inside]
+    read = [mask_of(one, size) for one, _ in kept]
+    masks = tuple(mask for mask, _ in read)
     true = Objects(
         boxes=boxes,
         classes=np.array([number for _, number in kept], np.int64),
         masks=masks,
         ids=tuple(one.id for one, _ in kept),
     )
-    areas = [area_of(one, mask) for (one, _), mask in zip(kept, masks, strict=True)]
+    true_areas = [area_of(one, mask) for (one, _), mask in zip(kept, masks, strict=True)]
     return Scene(
         size=size,
         true=true,
         crowds=np.array([bool(one.iscrowd) for one, _ in kept], bool),
-        areas=np.array(areas, np.float64),
+        areas=np.array(true_areas, np.float64),
+        broken=np.array([broken for _, broken in read], bool),
         found=nothing(),
         scores=np.zeros(0),
         rounds=np.zeros(0, np.int64),
     )
+
+
+def mask_of(annotation: Annotation, size: Size) -> tuple[Rle | None, bool]:
+    """Return the mask of an annotation, None where it has none, and whether it has one that cannot be read."""
+    if not annotation.segmentation:
+        return None, annotation.broken_mask
+    try:
+        return Rle.from_coco(annotation.segmentation, size, added_up=True), False
+    except ValueError:
+        return None, True
 
 
 def area_of(annotation: Annotation, mask: Rle | None) -> float:
@@ -102,6 +120,7 @@ def with_found(scene: Scene, rows: Sequence[Labels], class_of: Callable[[str], i
         true=scene.true,
         crowds=scene.crowds,
         areas=scene.areas,
+        broken=scene.broken,
         found=found,
         scores=np.concatenate([scene.scores, *(part[1] for part in parts)]),
         rounds=np.concatenate([scene.rounds, *(part[2] for part in parts)]),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import groupby
 
-from autolabel.data.coco.read import CocoBoxes, CocoImage, read_coco
+from autolabel.data.coco.read import Annotation, CocoBoxes, CocoImage, read_coco
 from autolabel.data.pairing import Pairing, pair
 from autolabel.errors import DataError
 from autolabel.evaluate.scene import Scene, truth_of, with_found
@@ -15,6 +16,9 @@ from autolabel.types import Labels, Size
 
 MOST_PHRASES = 100_000
 SHOWN = 10
+SIZE_HINT = (
+    "the boxes must be those of the upright photo, with its width and height; a file without sizes is not compared"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,22 +44,33 @@ class Asked:
     """Images with a row that failed."""
 
 
-def gather(labels: Iterable[Labels], truth: str | Location) -> Scenes:
+def gather(labels: Iterable[Labels], truth: str | Location, *, names: Mapping[str, str] | None = None) -> Scenes:
     """Bring the labels of a run and a COCO file together.
 
-    An image that failed counts as one in which nothing was found. Raises DataError where the file is not sound, or
-    where run and file have no image or no class in common.
+    ``names`` says which class of the run a class of the file is, where the two are called differently. An image that
+    failed counts as one in which nothing was found; one that the file lists twice has the objects of both entries.
+    Raises DataError where the file is not sound, or where run and file have no image or no class in common.
     """
     asked, coco = survey(labels), read_coco(truth)
+    if names:
+        coco = renamed(coco, names, asked)
     pairing = pair(asked.sizes, [image.file_name for image in coco.images])
     classes = shared_classes(coco, asked)
     check(coco, pairing, classes)
     numbers = {plain(name): number for number, name in enumerate(classes)}
-    true = true_scenes(coco, pairing, sizes=asked.sizes, numbers=numbers)
+    true, other_size = true_scenes(coco, pairing, sizes=asked.sizes, numbers=numbers)
+    if not true:
+        raise DataError(f"{coco.file}: {other_size[0]}", hint=SIZE_HINT)
     return Scenes(
         scenes=tuple(complete(labels, true, numbers)),
         classes=classes,
-        notes=(*notes(asked, coco, pairing), *omissions(coco, pairing, len(true), len(classes))),
+        notes=(
+            *notes(asked, coco, pairing),
+            *omissions(other_size),
+            *unasked(coco, asked),
+            *masks_left_out(true),
+            *coco.notes,
+        ),
         image_of=pairing.image_of,
     )
 
@@ -69,21 +84,59 @@ def shared_classes(coco: CocoBoxes, asked: Asked) -> tuple[str, ...]:
     return tuple(first.values())
 
 
+def renamed(coco: CocoBoxes, names: Mapping[str, str], asked: Asked) -> CocoBoxes:
+    """Return the file with its classes called as the run calls them.
+
+    Raises DataError where the file has no such class, or the run was asked for none of that name.
+    """
+    known = {plain(name) for name in coco.categories.values()}
+    for own, other in names.items():
+        if plain(own) not in known:
+            raise DataError(f"{coco.file}: no class is called {own!r}{near(own, coco.categories.values())}")
+        if plain(other) not in asked.phrases:
+            raise DataError(f"the run was asked for no class {other!r}{near(other, asked.phrases)}")
+    called = {plain(own): other for own, other in names.items()}
+    categories = {number: called.get(plain(name), name) for number, name in coco.categories.items()}
+    return replace(coco, categories=categories)
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Return the names that are most like one, as the end of a sentence."""
+    by_plain = {plain(one): one for one in names}
+    alike = [by_plain[one] for one in get_close_matches(plain(name), by_plain, 3)]
+    return f"; nearest: {', '.join(alike)}" if alike else f"; there are {', '.join(list(by_plain.values())[:SHOWN])}"
+
+
 def true_scenes(
     coco: CocoBoxes, pairing: Pairing, *, sizes: Mapping[str, Size], numbers: Mapping[str, int]
-) -> dict[str, Scene]:
-    """Return the shared images with nothing found yet; those that the file says another size of are left out."""
+) -> tuple[dict[str, Scene], list[str]]:
+    """Return the shared images with nothing found yet, and sentences on those of which the file states another size."""
     category = {number: numbers.get(plain(name)) for number, name in coco.categories.items()}
-    scenes: dict[str, Scene] = {}
+    objects_of: dict[str, list[Annotation]] = {}
+    size_of: dict[str, Size] = {}
+    other_size: dict[str, str] = {}
     for image, objects in coco.by_image():
         found = pairing.image_of.get(image.file_name)
-        if found is None or found in scenes or (size := common_size(image, sizes[found])) is None:
+        if found is None:
             continue
-        try:
-            scenes[found] = truth_of(objects, size, category.get)
-        except ValueError as error:
-            raise DataError(f"{coco.file}: {image.file_name}: {error}") from error
-    return scenes
+        size = common_size(image, sizes[found])
+        if size is None:
+            other_size.setdefault(found, stated_otherwise(image, sizes[found]))
+        else:
+            size_of.setdefault(found, size)
+            objects_of.setdefault(found, []).extend(objects)
+    scenes = {found: truth_of(objects, size_of[found], category.get) for found, objects in objects_of.items()}
+    return scenes, list(other_size.values())
+
+
+def stated_otherwise(image: CocoImage, size: Size) -> str:
+    """Say how the size of an image in the file differs from the one that the run read."""
+    turned = (
+        ": that of the photo before it is turned upright by its EXIF orientation" if image.stated == size[::-1] else ""
+    )
+    return (
+        f"{image.file_name} is {image.width}x{image.height} in the file, {size[1]}x{size[0]} as the run read it{turned}"
+    )
 
 
 def complete(labels: Iterable[Labels], scenes: Mapping[str, Scene], numbers: Mapping[str, int]) -> Iterator[Scene]:
@@ -127,7 +180,8 @@ def check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str]) -> None:
         raise DataError(f"{coco.file}: none of its {len(coco.images)} images is in the run", hint=hint)
     if not classes:
         known = ", ".join(list(coco.categories.values())[:SHOWN])
-        raise DataError(f"{coco.file}: the run was asked for none of its classes: {known}", hint="names must be equal")
+        hint = "say which is which: --map 'CLASS OF THE FILE=CLASS OF THE RUN'"
+        raise DataError(f"{coco.file}: the run was asked for none of its classes: {known}", hint=hint)
 
 
 def notes(asked: Asked, coco: CocoBoxes, pairing: Pairing) -> list[str]:
@@ -148,12 +202,30 @@ def notes(asked: Asked, coco: CocoBoxes, pairing: Pairing) -> list[str]:
     ]
 
 
-def omissions(coco: CocoBoxes, pairing: Pairing, scenes: int, classes: int) -> list[str]:
-    """Return sentences on what has a counterpart, and is left out nevertheless."""
-    return sentences(
-        (len(pairing.image_of) - scenes, "image(s) have another size in the truth file"),
-        (len(coco.categories) - classes, "class(es) of the truth file were not asked for"),
+def omissions(other_size: Sequence[str]) -> list[str]:
+    """Return a sentence on the images that are left out for their size, with the first of them."""
+    return (
+        [f"{len(other_size)} image(s) have another size in the truth file, such as {other_size[0]}"]
+        if other_size
+        else []
     )
+
+
+def unasked(coco: CocoBoxes, asked: Asked) -> list[str]:
+    """Return a sentence on the classes of the file that the run was not asked for."""
+    names = [name for name in dict.fromkeys(coco.categories.values()) if plain(name) not in asked.phrases]
+    if not names:
+        return []
+    told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    example = f"--map {names[0]}=CLASS" if " " not in names[0] else f"--map '{names[0]}=CLASS'"
+    return [f"{len(names)} class(es) of the truth file were not asked for: {told}; {example} measures one as another"]
+
+
+def masks_left_out(scenes: Mapping[str, Scene]) -> list[str]:
+    """Return a sentence on true objects whose mask cannot be read."""
+    broken = sum(int(scene.broken.sum()) for scene in scenes.values())
+    text = "true object(s) have a segmentation that cannot be read: their boxes count, their masks neither way"
+    return sentences((broken, text))
 
 
 def sentences(*counted: tuple[int, str]) -> list[str]:

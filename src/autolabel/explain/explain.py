@@ -12,6 +12,7 @@ from autolabel.executors.threads import limit_threads
 from autolabel.explain.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
 from autolabel.explain.image_rows import inputs_of, labels_of
 from autolabel.explain.lineage import Lineage, trace
+from autolabel.images import ValueRange
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
 from autolabel.results.record import BOX_DECIMALS, SCORE_DECIMALS
@@ -77,7 +78,7 @@ def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | 
     assert isinstance(detector, Detector) and annealing is not None, "a stage with rounds has a detector"
     detector.load(device)
     every = EveryCandidate(**{field.name: getattr(annealing, field.name) for field in fields(Annealing)})
-    return Searcher(detector, every, plan.max_pixels)
+    return Searcher(detector, every, plan.max_pixels, plan.value_range)
 
 
 def detecting(plan: Plan) -> Stage | None:
@@ -92,10 +93,11 @@ class Searcher:
     detector: Detector
     annealing: Annealing
     max_pixels: int
+    value_range: ValueRange = None
 
     def search(self, row: Labels) -> Search:
         """Search an image as the run did, but for its neighbours in the batch; raises what makes that fail."""
-        item = preprocess(self.detector, row, max_pixels=self.max_pixels)
+        item = preprocess(self.detector, row, max_pixels=self.max_pixels, value_range=self.value_range)
         batch = [Asked(0, row.prompt, row.image.size, item)]
         ((_, outcome),) = searched(self.detector, [batch], self.annealing, batch_size=1)
         if isinstance(outcome, Exception):

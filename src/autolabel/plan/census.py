@@ -8,7 +8,7 @@ from functools import lru_cache
 from autolabel.data.inputs import Input
 from autolabel.errors import ImageError
 from autolabel.plan.model import Stage
-from autolabel.plan.shards import Fingerprint
+from autolabel.plan.shards import Contents, Fingerprint
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt
 from autolabel.types.ontology import Ontology, expand
@@ -27,6 +27,7 @@ class Census:
         self.forwards = forwards
         self.passes = [0] * len(forwards)
         self.fingerprint = Fingerprint()
+        self.contents = Contents()
         self.images = 0
         """How many different images the rows speak of."""
         self.rows = 0
@@ -39,6 +40,7 @@ class Census:
             self.rows += 1
             self.images += not row.caption_index
             self.fingerprint.add(row)
+            self.contents.add(row)
             if row.code:
                 self.unusable += 1
             else:

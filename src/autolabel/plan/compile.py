@@ -13,7 +13,7 @@ import autolabel
 from autolabel import weights
 from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
-from autolabel.data.sources import sources
+from autolabel.data.sources import Results, sources
 from autolabel.detectors import Consensus
 from autolabel.plan import devices, model
 from autolabel.plan.census import Census, forwards
@@ -42,6 +42,8 @@ from autolabel.types.ontology import Ontology
 
 TOGETHER = Choice(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
 """What stands for several labelers of a stage."""
+OURS = frozenset({"stages", "logs", "report", "images_annotated"})
+"""Folders that a run writes besides its exports."""
 DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
 
 
@@ -72,7 +74,8 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
     """
     decided = decide(spec, registry=registry)
-    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers)
+    results = Results(folder=at(spec.results_dir), names=frozenset({*OURS, *(choice.name for choice in spec.export)}))
+    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers, results=results)
     ontology = spec.data.ontology()
     counting = [forwards(*pair, ontology) for pair in zip(decided.labelers, decided.stages, strict=True)]
     census = Census(inputs.classes, counting)
@@ -89,6 +92,10 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         unusable=census.unusable,
         stages=with_passes(plan.stages, census.most_passes()),
         shards=ordered.shards,
+        contents=str(census.contents),
+        passed_over=dict(sorted(inputs.passed_over.counts.items())),
+        given=inputs.given,
+        notices=(*plan.notices, *inputs.remarks()),
     )
     return Compiled(plan, ordered, key, shard_size)
 
@@ -114,6 +121,9 @@ def compile_around(spec: Spec, there: Plan, *, registry: Registry, limit: int | 
         unusable=there.unusable,
         stages=with_passes(plan.stages, passes) if len(passes) == len(plan.stages) else plan.stages,
         shards=there.shards,
+        contents=there.contents,
+        passed_over=there.passed_over,
+        given=there.given,
     )
 
 
@@ -155,6 +165,7 @@ def without_rows(
         shards=(),
         batch_size=spec.run.batch_size,
         max_pixels=spec.run.max_pixels,
+        value_range=spec.data.value_range,
         results_dir=str(place_of(spec, limit=limit)),
         execution=decided.execution,
         exports=tuple(chosen(choice) for choice in spec.export),
@@ -187,6 +198,7 @@ def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str], ontolo
             "batch_size": spec.run.batch_size,
             "shard_size": spec.run.shard_size,
             "max_pixels": spec.run.max_pixels,
+            **({"value_range": spec.data.value_range} if spec.data.value_range else {}),
             "threads": spec.run.threads,
         }
     )

@@ -162,6 +162,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     report: bool
     visualize: bool
     notices: tuple[str, ...] = ()
+    value_range: tuple[float, float] | None = None
+    """Values that become black and white in images of more than 8 bits; None: found for each image."""
+    passed_over: dict[str, int] = {}
+    """How many files below the folders of images are no rows, by the reason why."""
+    given: dict[str, Any] = {}
+    """What the COCO file of given boxes says besides its images and annotations: info, licences, categories."""
+    contents: str = ""
+    """A sum over the bytes of the images, whatever their order; no part of the digest."""
     ontology: dict[str, Terms] = {}
     """What detectors are asked on behalf of a class; a class that is not in it is asked by its name."""
     forecast: Forecast | None = None

@@ -86,6 +86,15 @@ class Fingerprint:
         return f"{self.total % (1 << 256):064x}"
 
 
+class Contents(Fingerprint):
+    """The SHA-256 sum of the names of images with the marks of their bytes."""
+
+    def add(self, row: Input) -> None:
+        """Take a row in."""
+        marked = hashlib.sha256(f"{row.image}\0{row.mark}".encode()).digest() if row.mark else b""
+        self.total += int.from_bytes(marked)
+
+
 def identity(row: Input) -> bytes:
     """Return what a row is, without where its image lies and what tells its bytes from others."""
     return encode(replace(row, path="", mark=""))

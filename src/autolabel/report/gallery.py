@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autolabel.images import ValueRange
 from autolabel.report.markup import cut, embed
 from autolabel.report.outline import outline
 from autolabel.report.thumbnail import Thumbnail, thumbnail
@@ -30,10 +31,18 @@ THREADS = 4
 Truth = Mapping[str, Sequence[TrueBox]]
 
 
-def gallery(rows: Sequence[Labels], *, max_pixels: int, truth: Truth | None, review: Review | None) -> list[str]:
+def gallery(
+    rows: Sequence[Labels],
+    *,
+    max_pixels: int,
+    truth: Truth | None,
+    review: Review | None,
+    value_range: ValueRange = None,
+) -> list[str]:
     """Return each row as JSON for the page: as many of ``rows`` as MAX_BYTES holds, in their order."""
     share = max(1, len(rows))
-    shrink = partial(thumbnail, max_pixels=max_pixels, max_bytes=min(LARGEST_PICTURE, PICTURE_BYTES // share))
+    most = min(LARGEST_PICTURE, PICTURE_BYTES // share)
+    shrink = partial(thumbnail, max_pixels=max_pixels, max_bytes=most, value_range=value_range)
     out: list[str] = []
     left = MAX_BYTES
     with ThreadPoolExecutor(THREADS) as pool:

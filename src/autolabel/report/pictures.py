@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from autolabel.errors import ImageError
-from autolabel.images import MAX_PIXELS, SUFFIXES, read_pixels
+from autolabel.images import MAX_PIXELS, SUFFIXES, ValueRange, read_pixels
 from autolabel.report.palette import Colour, Palette, ink
 from autolabel.report.typeface import font_for
 from autolabel.types import Labels, Rle
@@ -176,7 +176,12 @@ def overlaps(a: Rectangle, b: Rectangle) -> bool:
 
 
 def write_pictures(
-    labels: Iterable[Labels], out: Path, *, limit: int | None = None, max_pixels: int = MAX_PIXELS
+    labels: Iterable[Labels],
+    out: Path,
+    *,
+    limit: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    value_range: ValueRange = None,
 ) -> int:
     """Draw the first ``limit`` images (None: all) into JPEG files below ``out``, which mirror the images' folders.
 
@@ -189,7 +194,7 @@ def write_pictures(
         if not rows:
             continue
         try:
-            pixels = read_pixels(rows[0].image.path, max_pixels=max_pixels)
+            pixels = read_pixels(rows[0].image.path, max_pixels=max_pixels, value_range=value_range)
         except ImageError:
             continue
         if pixels.shape[:2] != rows[0].image.size:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image as Pillow
 
 from autolabel.errors import ImageError
-from autolabel.images import read_pixels
+from autolabel.images import ValueRange, read_pixels
 
 STEPS = ((720, 80), (640, 75), (512, 72), (400, 68), (320, 60), (240, 50), (160, 40))
 """(longer side, JPEG quality), from best to smallest."""
@@ -23,7 +23,7 @@ class Thumbnail:
     problem: str = ""
 
 
-def thumbnail(path: str, *, max_pixels: int, max_bytes: int) -> Thumbnail:
+def thumbnail(path: str, *, max_pixels: int, max_bytes: int, value_range: ValueRange = None) -> Thumbnail:
     """Return the image at ``path``, upright, at the best of STEPS whose base64 has at most ``max_bytes`` characters.
 
     The smallest step is taken where none does. An image that is not there (an empty path) or not readable any more
@@ -32,7 +32,7 @@ def thumbnail(path: str, *, max_pixels: int, max_bytes: int) -> Thumbnail:
     if not path:
         return Thumbnail("", "the run does not say where this image is")
     try:
-        picture = Pillow.fromarray(read_pixels(path, max_pixels=max_pixels))
+        picture = Pillow.fromarray(read_pixels(path, max_pixels=max_pixels, value_range=value_range))
     except ImageError as error:
         return Thumbnail("", error.message)
     text, size = "", 0.0

@@ -101,7 +101,7 @@ def compose(
     """Fill the page's template."""
     style, script, template = resource("style.css"), resource("script.js"), resource("template.html")
     colours = overview.palette(tally)
-    shown = gallery(rows, max_pixels=plan.max_pixels, truth=truth, review=review)
+    shown = gallery(rows, max_pixels=plan.max_pixels, truth=truth, review=review, value_range=plan.value_range)
     return Template(template).substitute(
         style=style,
         script=script,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,14 @@ from autolabel.storage import Location, resolved
 
 
 def calibrate_run(
-    run: Location, truth: Location, *, precision: float, confidence: float, iou: float, out: Path
+    run: Location,
+    truth: Location,
+    *,
+    precision: float,
+    confidence: float,
+    iou: float,
+    out: Path,
+    names: Mapping[str, str] | None = None,
 ) -> Calibration:
     """Choose thresholds for what a run exports, boxes outside its size limits left out, and write them to ``out``.
 
@@ -23,7 +30,9 @@ def calibrate_run(
     store, plan = finished(run)
     limits = {"filter": plan.output.get("filter")}
     labels = checked_ledger(store, plan, change=partial(changed, output=limits, review=None))
-    result = calibrate(labels, truth, classes=plan.classes, precision=precision, confidence=confidence, iou=iou)
+    result = calibrate(
+        labels, truth, classes=plan.classes, precision=precision, confidence=confidence, iou=iou, names=names
+    )
     title = f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {truth.name}"
     publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")
     return result

@@ -67,6 +67,7 @@ def provenance(plan: Plan) -> Provenance:
             for file in stage.weights.files
         ),
         masks=plan.masks,
+        given=plan.given,
     )
 
 

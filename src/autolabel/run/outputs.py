@@ -73,7 +73,7 @@ def draw(store: RunStore, plan: Plan) -> Location:
     from autolabel.report.pictures import write_pictures
 
     with publish_folder(store.root / PICTURES, name="pictures") as folder:
-        write_pictures(located(store, plan), folder, max_pixels=plan.max_pixels)
+        write_pictures(located(store, plan), folder, max_pixels=plan.max_pixels, value_range=plan.value_range)
     note(store, PICTURES, Output(current=True))
     return store.root / PICTURES
 

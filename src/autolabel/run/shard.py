@@ -157,7 +157,9 @@ class Worker:
     def load_row(self, position: int, row: Labels) -> Loaded:
         """Decode an image and preprocess it; an error takes the place of the result."""
         try:
-            return position, preprocess(self.labeler, row, max_pixels=self.plan.max_pixels)
+            return position, preprocess(
+                self.labeler, row, max_pixels=self.plan.max_pixels, value_range=self.plan.value_range
+            )
         except Exception as error:
             return position, error
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from autolabel.detectors import Voting, composed
 from autolabel.errors import ImageError
-from autolabel.images import read_pixels
+from autolabel.images import ValueRange, read_pixels
 from autolabel.plan.model import Stage
 from autolabel.registry import Registry
 from autolabel.run.anneal import Annealing
@@ -37,12 +37,12 @@ def has_work(labeler: Labeler, row: Labels) -> bool:
     return row.reason is None and len(wanted) > 0
 
 
-def preprocess(labeler: Labeler, row: Labels, *, max_pixels: int) -> Any:
+def preprocess(labeler: Labeler, row: Labels, *, max_pixels: int, value_range: ValueRange = None) -> Any:
     """Decode a row's image and return what ``prepare`` or ``segment`` takes.
 
     Raises ImageError where the image cannot be decoded, or has another size than when the run was planned.
     """
-    pixels = read_pixels(row.image.path, max_pixels=max_pixels)
+    pixels = read_pixels(row.image.path, max_pixels=max_pixels, value_range=value_range)
     if pixels.shape[:2] != row.image.size:
         height, width = row.image.size
         raise ImageError("changed_image", f"was {width}x{height} when the run was planned and no longer is")

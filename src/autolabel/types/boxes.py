@@ -46,9 +46,14 @@ def clip(boxes: Boxes, size: Size) -> Float32:
 
     A box that lies outside altogether collapses to a side of length 0; nothing is dropped.
     """
+    return clip_exactly(boxes, size).astype(np.float32)
+
+
+def clip_exactly(boxes: Boxes, size: Size) -> Boxes:
+    """Return what ``clip`` does in the boxes' own precision."""
     height, width = size
-    limits = np.array([width, height, width, height], np.float32)
-    return np.clip(boxes, 0, limits).astype(np.float32)
+    limits = np.array([width, height, width, height], boxes.dtype)
+    return np.clip(boxes, boxes.dtype.type(0), limits)
 
 
 def to_xywh(boxes: Boxes) -> Boxes:

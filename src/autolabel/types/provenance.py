@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -28,6 +29,9 @@ class Provenance:
     weights: tuple[Source, ...] = ()
     masks: bool | None = None
     """Whether the run gives masks; None where nobody knows."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """What a COCO file of given boxes says besides its images and annotations: info, licences, categories, all else."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON of what is known: ``autolabel``, ``plan``, ``weights``."""

@@ -76,7 +76,12 @@ class Annotation(msgspec.Struct, kw_only=True):
 
     def fields(self) -> dict[str, Any]:
         """Return what is kept to the output: ids, ``iscrowd``, extra fields, and a crowd's ``segmentation``."""
-        kept: dict[str, Any] = {"id": self.id, "image_id": self.image_id, "category_id": self.category_id, "iscrowd": self.iscrowd}
+        kept: dict[str, Any] = {
+            "id": self.id,
+            "image_id": self.image_id,
+            "category_id": self.category_id,
+            "iscrowd": self.iscrowd,
+        }
         if self.iscrowd and self.segmentation is not None:
             kept["segmentation"] = self.segmentation
         return {**self.extra, **kept}

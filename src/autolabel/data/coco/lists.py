@@ -11,7 +11,6 @@ from autolabel.data.coco.entries import Category, CocoImage
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.repair import as_id, as_side, plain_json, shown
 
-
 _strict = msgspec.json.Decoder(CocoImage)
 
 
@@ -45,7 +44,7 @@ def _image(raw: msgspec.Raw, faults: Faults, number: int) -> CocoImage:
     sides = {side: as_side(fields.get(side)) for side in ("width", "height")}
     if None in sides.values():
         for side in sides:
-            if fields.get(side) is not None:
+            if sides[side] is None and fields.get(side) is not None:
                 faults.remark(f"/images/{number}/{side}", f"no size is stated: {side} is {shown(fields[side])}")
         sides = dict.fromkeys(sides)
     return CocoImage(id=image_id, file_name=name, raw=raw, **sides)

@@ -16,6 +16,7 @@ from autolabel.data.coco.entries import Annotation, CocoImage, decode, decode_on
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.lists import read_categories, read_images
 from autolabel.data.coco.masks import check_masks
+from autolabel.data.coco.repair import as_id
 from autolabel.errors import DataError
 from autolabel.storage import Location, at
 
@@ -56,7 +57,9 @@ class CocoBoxes:
 
     def rest(self) -> dict[str, Any]:
         """Return what the file says besides images and annotations, whole: info, licences, categories, all else."""
-        return rest(self.text)
+        said = rest(self.text)
+        said["categories"] = [{**one, "id": as_id(one["id"])} for one in said["categories"] if usable(one)]
+        return said
 
     def by_image(self) -> Iterator[tuple[CocoImage, list[Annotation]]]:
         """Yield every image in the file's order with its annotations in the file's order, maybe none."""
@@ -84,6 +87,11 @@ class CocoBoxes:
             if index in self.broken:
                 one.segmentation, one.broken_mask = None, True
         return read
+
+
+def usable(category: Any) -> bool:
+    """Tell whether a category has an id."""
+    return isinstance(category, dict) and as_id(category.get("id")) is not None
 
 
 def notes_on(faults: Faults, shown: int = 5) -> list[str]:

@@ -13,6 +13,7 @@ from autolabel.data.coco.faults import MARK, NOT_FINITE, WORDS
 
 LONGEST_VALUE = 60
 LARGEST = 2**63
+LARGEST_NUMBER = 1.7e308
 MOST_LEVELS = 100
 
 
@@ -107,7 +108,8 @@ def _box(fields: Mapping[str, Any]) -> tuple[Any, ...]:
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"/bbox: must be a list of 4 numbers, got {shown(box)}")
     for index, value in enumerate(box):
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        finite = isinstance(value, int | float) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER
+        if isinstance(value, bool) or not finite:
             raise ValueError(f"/bbox/{index}: must be a finite number, got {shown(value)}")
     for index, side in ((2, "width"), (3, "height")):
         if box[index] < 0:
@@ -117,5 +119,6 @@ def _box(fields: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def shown(value: Any) -> str:
     """Return a value cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False)
+    marked = isinstance(value, str) and value[:1] == MARK and value[1:] in NOT_FINITE
+    text = value[1:] if marked else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
