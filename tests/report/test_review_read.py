@@ -45,7 +45,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("decision", "pointer", "words"),
     [
-        (said("maybe"), "/decisions/0/verdict", "'keep', 'reject' or 'forget', got 'maybe'"),
+        (said("maybe"), "/decisions/0/verdict", "'keep', 'reject', 'checked' or 'forget', got 'maybe'"),
         (said(image=""), "/decisions/0/image", "at least 1 character"),
         (said(image=3), "/decisions/0/image", "valid string, got 3"),
         (said(caption_index=-1), "/decisions/0/caption_index", "greater than or equal to 0, got -1"),

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import autolabel
-from autolabel.cli import certify, console, explain, installed, label, results
+from autolabel.cli import certify, console, explain, installed, label, results, review
 from autolabel.cli.terminal import LiteralFormatter
 from autolabel.errors import AutolabelError
 
@@ -68,6 +68,7 @@ for command in (
     results.calibrate,
     certify.certify,
     results.report,
+    review.review,
     results.apply_review,
     explain.explain,
     installed.plugins,

@@ -124,10 +124,50 @@ def report(
 def apply_review(
     run: Run,
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
+    map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OLD=NEW", help="What a class of the file is called in the run."),
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out images and classes that the run does not have.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be taken in, and change nothing.")
+    ] = False,
+    json: AsJson = False,
 ) -> None:
     """Take a person's decisions in; this and later exports never overwrite them."""
     from autolabel import discover
     from autolabel.run.outputs import review_run
 
-    merged = review_run(at(run), at(review), registry=discover())
-    console.out.say(f"{len(merged.decisions)} decisions about {run}; its exports are written again")
+    taken, standing = review_run(
+        at(run),
+        at(review),
+        registry=discover(),
+        names=class_names(map),
+        skip_unknown=skip_unknown,
+        dry_run=dry_run,
+    )
+    counts = {"new": len(taken.decisions), "left_out": taken.left_out, "standing": len(standing.decisions)}
+    if json:
+        console.print_json({**counts, "unknown_images": taken.images, "unknown_classes": taken.classes})
+        return
+    if taken.left_out:
+        console.notices(
+            [f"{console.counted(taken.left_out, 'decision')} left out: {problem}" for problem in taken.problems]
+        )
+    if dry_run:
+        console.out.say(f"{console.counted(counts['new'], 'decision')} would be taken in; nothing is changed")
+    else:
+        console.out.say(f"{counts['standing']} decisions about {run}; its exports are written again")
+
+
+def class_names(pairs: list[str] | None) -> dict[str, str]:
+    """Return the pairs of ``--map OLD=NEW``; raises SpecError for one that is none."""
+    out: dict[str, str] = {}
+    for pair in pairs or ():
+        old, separator, new = pair.partition("=")
+        if not separator or not old or not new:
+            raise SpecError(f"--map {pair!r}: expected OLD=NEW")
+        out[old] = new
+    return out

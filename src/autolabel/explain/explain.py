@@ -15,9 +15,9 @@ from autolabel.explain.lineage import Lineage, trace
 from autolabel.images import ValueRange
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
+from autolabel.results.journal import read_decisions
 from autolabel.results.record import BOX_DECIMALS, SCORE_DECIMALS
 from autolabel.results.review import verdicts
-from autolabel.results.select import read_decisions
 from autolabel.results.store import RunStore, finished
 from autolabel.run.anneal import Annealing, Asked, Search, searched
 from autolabel.run.stage import make_annealing, make_labeler, preprocess

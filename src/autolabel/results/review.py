@@ -1,196 +1,111 @@
-"""A person's decisions about boxes: read, joined with earlier ones, applied to labels."""
+"""A person's decisions applied to labels, and joined with earlier ones."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
-from autolabel.errors import DataError, Problem
-from autolabel.storage import Location, at
-from autolabel.types import GIVEN, Instances, Labels, Size
-from autolabel.types.boxes import Float32, areas, clip, iou
+from autolabel.results.decision import (
+    VERSION,
+    Decision,
+    Key,
+    Review,
+    Verdict,
+    encode,
+    encode_line,
+    parse_review,
+    read_review,
+    row_of,
+)
+from autolabel.results.same_object import assign
+from autolabel.types import GIVEN, Instances, Labels, Prompt, Rle, Size
+from autolabel.types.boxes import Float32, areas, clip
 
-SAME = 0.7
-"""From this overlap on, boxes of one phrase are the same object: what ``nms`` takes for one by default."""
-MOST_PROBLEMS = 20
-
-Verdict = Literal["keep", "reject", "forget"]
-Coordinate = Annotated[float, Field(ge=0, le=1e9)]
-Score = Annotated[float, Field(ge=0, le=1)]
-FoundIn = Annotated[int, Field(ge=GIVEN, le=32767)]
-
-
-class Decision(BaseModel):
-    """What a person said of one box, or (``bbox`` and ``phrase`` null) of a whole row."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    image: Annotated[str, Field(min_length=1)]
-    caption_index: Annotated[int, Field(ge=0)] = 0
-    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
-    """``x1 y1 x2 y2`` in pixels, as in ``labels.jsonl``."""
-    phrase: str | None = None
-    score: Score | None = None
-    round: FoundIn | None = None
-    verdict: Verdict
-
-    @model_validator(mode="after")
-    def check_box(self) -> Decision:
-        """Refuse a box without phrase, a phrase without box, and a box turned inside out."""
-        if (self.bbox is None) != (self.phrase is None):
-            raise ValueError("bbox and phrase go together: both for a box, neither for a whole image")
-        if self.bbox is not None and not (self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]):
-            raise ValueError(f"bbox must be x1 y1 x2 y2 with x1 < x2 and y1 < y2, got {list(self.bbox)}")
-        return self
-
-    @property
-    def row(self) -> tuple[str, int]:
-        """The row it speaks of."""
-        return self.image, self.caption_index
+__all__ = [
+    "Decision",
+    "Review",
+    "Verdict",
+    "apply",
+    "apply_protected",
+    "assigned",
+    "encode",
+    "encode_line",
+    "is_checked",
+    "join_row",
+    "left_out",
+    "merge",
+    "parse_review",
+    "protected",
+    "read_review",
+    "row_of",
+    "verdicts",
+]
 
 
-class Review(BaseModel):
-    """The decisions about one run's labels."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    plan: str
-    """The digest of the plan whose labels the person saw; decisions hold for other plans too."""
-    decisions: tuple[Decision, ...] = ()
-
-    @cached_property
-    def by_row(self) -> dict[tuple[str, int], list[Decision]]:
-        """The decisions of each row (image, caption index), in order."""
-        out: dict[tuple[str, int], list[Decision]] = {}
-        for decision in self.decisions:
-            out.setdefault(decision.row, []).append(decision)
-        return out
-
-    def boxes(self, labels: Labels) -> list[Decision]:
-        """Return the decisions about single boxes of a row."""
-        return [one for one in self.by_row.get(row_of(labels), ()) if one.bbox is not None]
-
-    def whole(self, labels: Labels) -> Verdict | None:
-        """Return the decision about a whole row, if there is one."""
-        return next((one.verdict for one in self.by_row.get(row_of(labels), ()) if one.bbox is None), None)
-
-
-def row_of(labels: Labels) -> tuple[str, int]:
-    """Return a row's name."""
-    return labels.image.id, labels.caption_index
-
-
-def read_review(path: str | Location) -> Review:
-    """Read a review as it is written, ``forget`` included.
-
-    Raises DataError with a JSON pointer for everything that is wrong: not JSON, unknown or doubled fields, wrong types.
-    """
-    file = at(path)
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be read: {error.strerror}", hint="download it from the report's page"
-        ) from error
-    try:
-        json.loads(text, object_pairs_hook=without_doubles)
-        return Review.model_validate_json(text)
-    except ValidationError as error:
-        raise DataError(problems(error, str(file))) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(Problem(file=str(file), message=f"not a review: {error}")) from error
-
-
-def without_doubles(pairs: Sequence[tuple[str, Any]]) -> None:
-    """Refuse an object that says the same field twice; keeps nothing."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"the field {max(names, key=names.count)!r} is there twice in one object")
-
-
-def problems(error: ValidationError, file: str) -> list[Problem]:
-    """Return what pydantic found, as places in the file."""
-    found = error.errors(include_url=False, include_context=False)
-    out = [
-        Problem(file=file, path="".join(f"/{step}" for step in one["loc"]), message=message(one))
-        for one in found[:MOST_PROBLEMS]
-    ]
-    if len(found) > MOST_PROBLEMS:
-        out.append(Problem(file=file, message=f"and {len(found) - MOST_PROBLEMS} more problems"))
-    return out
-
-
-def message(one: ErrorDetails) -> str:
-    """Return pydantic's words in the house's style, with a short value that was found."""
-    text = one["msg"].removeprefix("Value error, ")
-    value = one["input"]
-    shown = f", got {value!r}" if isinstance(value, str | int | float | None) and len(repr(value)) < 80 else ""
-    return text[:1].lower() + text[1:] + (shown if "got" not in text and one["type"] != "missing" else "")
-
-
-def encode(review: Review) -> bytes:
-    """Return a review as indented JSON with a final newline; fields that say nothing are left out."""
-    return (review.model_dump_json(indent=1, exclude_none=True) + "\n").encode()
-
-
-def merge(old: Review, new: Review) -> Review:
+def merge(old: Review, new: Review, *, labels: Mapping[tuple[str, int], Labels] | None = None) -> Review:
     """Join two reviews: a new decision takes the place of the old one about the same object; ``forget`` removes it.
 
-    The result is sorted by row, whole-row decisions first, and has neither doubles nor ``forget``.
+    ``labels`` are rows of the run by name: two decisions about one of their boxes are about the same object. The result
+    is sorted by row, whole-row decisions first, and has neither doubles nor ``forget``.
     """
     rows = sorted(old.by_row.keys() | new.by_row.keys())
-    joined = (one for row in rows for one in merge_row(old.by_row.get(row, []), new.by_row.get(row, [])))
-    return Review(plan=new.plan, decisions=tuple(joined))
-
-
-def merge_row(old: list[Decision], new: list[Decision]) -> list[Decision]:
-    """Join the decisions of one row, oldest first."""
-    latest = {(one.phrase, one.bbox): one for one in new}
-    new = list(latest.values())
-    kept = [one for one in old if (one.phrase, one.bbox) not in latest]
-    boxes = [one for one in kept if one.bbox is not None]
-    fresh = [
-        one for one in new if one.bbox is not None and (one.phrase, one.bbox) not in {(o.phrase, o.bbox) for o in old}
-    ]
-    taken = assign(corners(boxes), [one.phrase or "" for one in boxes], fresh)
-    replaced = {id(boxes[index]) for index in taken if index >= 0}
-    joined = [one for one in kept if id(one) not in replaced] + new
-    return sorted(
-        (one for one in joined if one.verdict != "forget"), key=lambda one: (one.phrase or "", one.bbox or ())
+    known = labels or {}
+    joined = (
+        one
+        for row in rows
+        for one in merge_row(old.by_row.get(row, []), new.by_row.get(row, []), labels=known.get(row))
     )
+    return Review(version=VERSION, plan=new.plan, decisions=tuple(joined))
 
 
-def corners(decisions: Sequence[Decision]) -> npt.NDArray[np.float64]:
-    """Return the (N, 4) boxes of decisions about boxes."""
-    return np.asarray([one.bbox for one in decisions], np.float64).reshape(-1, 4)
+def merge_row(old: list[Decision], new: list[Decision], *, labels: Labels | None = None) -> list[Decision]:
+    """Join the decisions of one row."""
+    state = {one.key: one for one in old}
+    for one in join_row(old, new, labels=labels):
+        if one.verdict == "forget":
+            state.pop(one.key, None)
+        else:
+            state[one.key] = one
+    return in_order(state.values())
 
 
-def assign(boxes: npt.NDArray[Any], phrases: Sequence[str], decisions: Sequence[Decision]) -> list[int]:
-    """Return for each decision the index of the (N, 4) box that it speaks of, or -1.
+def in_order(decisions: Iterable[Decision]) -> list[Decision]:
+    """Return decisions of a row in the order in which they are written: the whole row first."""
+    return sorted(decisions, key=lambda one: (one.phrase or "", one.bbox or ()))
 
-    A box has at most one decision: pairs of equal phrase and an overlap of SAME or more, the closest first.
+
+def join_row(old: Sequence[Decision], new: Sequence[Decision], *, labels: Labels | None = None) -> list[Decision]:
+    """Return the new decisions of a row, then a ``forget`` for each old one that a new one takes the place of.
+
+    An old decision is about the same object as a new one where both speak of one box of ``labels``, or where neither
+    does and the two overlap.
     """
-    out = [-1] * len(decisions)
-    if not len(boxes) or not decisions:
-        return out
-    overlap = iou(corners(decisions), boxes)
-    names = np.asarray(phrases, object)
-    overlap[np.asarray([one.phrase for one in decisions], object)[:, None] != names[None, :]] = 0
-    pairs = np.flatnonzero(overlap >= SAME)
-    free = np.ones(len(boxes), bool)
-    for place in pairs[np.argsort(-overlap.ravel()[pairs], kind="stable")].tolist():
-        decision, box = divmod(place, len(boxes))
-        if out[decision] < 0 and free[box]:
-            out[decision], free[box] = box, False
-    return out
+    latest: dict[Key, Decision] = {one.key: one for one in new}
+    known = {one.key for one in old}
+    waiting = [one for one in old if one.key is not None and one.key not in latest]
+    fresh = [one for one in latest.values() if one.key is not None and one.key not in known]
+    replaced: set[int] = set()
+    if labels is not None and waiting and fresh:
+        of_old, of_new = assigned(labels, waiting), assigned(labels, fresh)
+        spoken_of = {box for box in of_new if box >= 0}
+        replaced = {index for index, box in enumerate(of_old) if box in spoken_of}
+        waiting_left = [index for index, box in enumerate(of_old) if box < 0]
+        fresh = [one for one, box in zip(fresh, of_new, strict=True) if box < 0]
+    else:
+        waiting_left = list(range(len(waiting)))
+    left = [waiting[index] for index in waiting_left]
+    places = np.asarray([one.place for one in left], np.float64).reshape(-1, 4)
+    replaced |= {
+        waiting_left[index] for index in assign(places, [one.final_phrase for one in left], fresh) if index >= 0
+    }
+    forgotten = [
+        Decision(image=one.image, caption_index=one.caption_index, bbox=one.bbox, phrase=one.phrase, verdict="forget")
+        for one in (waiting[index] for index in sorted(replaced))
+    ]
+    return [*latest.values(), *forgotten]
 
 
 def verdicts(labels: Labels, review: Review) -> list[Verdict | None]:
@@ -214,49 +129,97 @@ def left_out(labels: Labels, review: Review) -> bool:
     return review.whole(labels) == "reject"
 
 
+def is_checked(labels: Labels, review: Review) -> bool:
+    """Tell whether a person has checked the whole row: what is kept is all there is."""
+    return review.whole(labels) in ("keep", "checked")
+
+
 def protected(labels: Labels, review: Review) -> npt.NDArray[np.bool_]:
     """Return which boxes of a row (N,) a person kept: no filter may drop them."""
     return np.asarray([verdict == "keep" for verdict in verdicts(labels, review)], bool)
 
 
-def apply(labels: Labels, review: Review) -> Labels:
+def apply(labels: Labels, review: Review, *, classes: Sequence[str] = ()) -> Labels:
     """Return a row as its person wants it; a row nobody spoke of, or that failed, comes back as it is.
 
-    Rejected boxes are dropped; kept ones have the place in which they were kept, and come back where a later run has
-    not found them (without mask), as long as their phrase is still asked. A row rejected as a whole has no boxes; one
-    kept as a whole has the kept boxes only.
+    Rejected boxes are dropped; kept ones have the place, class and mask that they were given, and come back where a
+    later run has not found them, as long as their class is asked of the row or is one of ``classes``. A row rejected as
+    a whole has no boxes; one that is checked has the kept boxes only.
     """
+    return _applied(labels, review, classes)[0]
+
+
+def apply_protected(
+    labels: Labels, review: Review, *, classes: Sequence[str] = ()
+) -> tuple[Labels, npt.NDArray[np.bool_]]:
+    """Return a row as ``apply`` does, and which of its boxes (N,) a person kept."""
+    return _applied(labels, review, classes)
+
+
+def _applied(labels: Labels, review: Review, classes: Sequence[str]) -> tuple[Labels, npt.NDArray[np.bool_]]:
+    nobody = np.zeros(len(labels.instances), bool)
     if labels.reason is not None or row_of(labels) not in review.by_row:
-        return labels
+        return labels, nobody
     whole = review.whole(labels)
     if whole == "reject":
-        return replace(labels, instances=Instances.empty())
+        return replace(labels, instances=Instances.empty()), nobody[:0]
     decisions = review.boxes(labels)
     places = assigned(labels, decisions)
+    phrases = list(labels.prompt.phrases)
+    wanted = dict.fromkeys(one.final_phrase for one in decisions if one.verdict == "keep")
+    phrases += [name for name in wanted if name in set(classes).difference(phrases)]
+    numbers = {name: number for number, name in enumerate(phrases)}
     stays = np.full(len(labels.instances), whole is None)
-    boxes = labels.instances.boxes.copy()
+    kept = nobody.copy()
+    found = labels.instances
+    boxes, names = found.boxes.copy(), found.labels.copy()
+    masks: list[Rle | None] = list(found.masks) if found.masks is not None else [None] * len(found)
     for decision, box in zip(decisions, places, strict=True):
-        if box >= 0:
-            stays[box] = decision.verdict == "keep"
-            boxes[box] = inside([decision], labels.image.size)
-    lost = [one for one, box in zip(decisions, places, strict=True) if box < 0 and one.verdict == "keep"]
-    moved = replace(labels.instances, boxes=boxes)
-    return replace(labels, instances=Instances.concatenate([moved.take(stays), restored(lost, labels)]))
+        if box < 0:
+            continue
+        stays[box] = kept[box] = decision.verdict == "keep" and decision.final_phrase in numbers
+        if stays[box]:
+            boxes[box] = _inside([decision], labels.image.size)[0]
+            names[box] = numbers[decision.final_phrase]
+            masks[box] = _mask_of(decision, masks[box], labels.image.size)
+    lost = [
+        one
+        for one, box in zip(decisions, places, strict=True)
+        if box < 0 and one.verdict == "keep" and one.final_phrase in numbers
+    ]
+    moved = replace(found, boxes=boxes, labels=names, masks=tuple(masks) if any(masks) else None)
+    back = _restored(lost, labels.image.size, numbers)
+    instances = Instances.concatenate([moved.take(stays), back])
+    prompt = (
+        labels.prompt if len(phrases) == len(labels.prompt.phrases) else Prompt(tuple(phrases), labels.prompt.caption)
+    )
+    return (
+        replace(labels, instances=instances, prompt=prompt),
+        np.concatenate([kept[stays], np.ones(len(back), bool)]),
+    )
 
 
-def restored(decisions: Sequence[Decision], labels: Labels) -> Instances:
-    """Return kept boxes as instances, but for those whose phrase is asked no more or that lie outside the image."""
-    phrases = {phrase: index for index, phrase in enumerate(labels.prompt.phrases)}
-    asked = [one for one in decisions if one.phrase in phrases]
+def _mask_of(decision: Decision, own: Rle | None, size: Size) -> Rle | None:
+    """Return the mask of a kept box: its own as long as it was neither moved nor given another."""
+    becomes = decision.becomes
+    if becomes is None or (becomes.mask is None and becomes.bbox is None):
+        return own
+    return None if becomes.mask is None or becomes.mask == "none" else becomes.mask.rle(size)
+
+
+def _restored(decisions: Sequence[Decision], size: Size, numbers: Mapping[str, int]) -> Instances:
+    """Return kept boxes as instances, but for those that lie outside the image."""
+    masks = [_mask_of(one, None, size) for one in decisions]
     built = Instances.build(
-        inside(asked, labels.image.size),
-        scores=[1.0 if one.score is None else one.score for one in asked],
-        labels=[phrases[one.phrase or ""] for one in asked],
-        rounds=[GIVEN if one.round is None else one.round for one in asked],
+        _inside(decisions, size),
+        scores=[1.0 if one.score is None else one.score for one in decisions],
+        labels=[numbers[one.final_phrase] for one in decisions],
+        rounds=[GIVEN if one.round is None else one.round for one in decisions],
+        masks=masks if any(masks) else None,
     )
     return built.take(areas(built.boxes) > 0)
 
 
-def inside(decisions: Sequence[Decision], size: Size) -> Float32:
-    """Return the (N, 4) boxes of decisions, cut to the image."""
-    return clip(corners(decisions), size)
+def _inside(decisions: Sequence[Decision], size: Size) -> Float32:
+    """Return the (N, 4) boxes that decisions end in, cut to the image."""
+    return clip(np.asarray([one.place for one in decisions], np.float64).reshape(-1, 4), size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from autolabel.data.split import split_of
 from autolabel.plan.model import Plan
 from autolabel.results import review as reviews
+from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger, checked_ledger, ledger_of
 from autolabel.results.review import Review
 from autolabel.results.store import RunStore, finished
@@ -25,7 +26,7 @@ from autolabel.types import Labels
 def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
     """Yield each split's name with its labels; one nameless split where the spec asks for none."""
     review = read_decisions(store)
-    change = partial(handed_out, output=plan.output, review=review)
+    change = partial(handed_out, output=plan.output, review=review, classes=plan.classes)
     for split, belongs_to in splits(plan.output.get("split")):
         yield (
             split,
@@ -40,11 +41,6 @@ def sure_labels(run: Location, thresholds: Path) -> Ledger:
     return checked_ledger(store, plan, change=partial(sure, thresholds=least, review=None))
 
 
-def read_decisions(store: RunStore) -> Review | None:
-    """Return what a person has decided about this run, None where nobody has."""
-    return reviews.read_review(store.review) if store.review.exists() else None
-
-
 def kept(belongs_to: Callable[[Labels], bool] | None, review: Review | None, labels: Labels) -> bool:
     """Return whether a row is exported: it belongs to the split, and nobody rejected it."""
     if belongs_to is not None and not belongs_to(labels):
@@ -52,21 +48,22 @@ def kept(belongs_to: Callable[[Labels], bool] | None, review: Review | None, lab
     return review is None or not reviews.left_out(labels, review)
 
 
-def handed_out(labels: Labels, *, output: Mapping[str, Any], review: Review | None) -> Labels:
+def handed_out(
+    labels: Labels, *, output: Mapping[str, Any], review: Review | None, classes: Sequence[str] = ()
+) -> Labels:
     """Return a row as exporters get it: ``changed``, with its boxes inside the image."""
-    return changed(labels, output=output, review=review).inside()
+    return changed(labels, output=output, review=review, classes=classes).inside()
 
 
-def changed(labels: Labels, *, output: Mapping[str, Any], review: Review | None) -> Labels:
+def changed(labels: Labels, *, output: Mapping[str, Any], review: Review | None, classes: Sequence[str] = ()) -> Labels:
     """Return a row as a person decided, without the boxes that the spec leaves out; what was kept by hand stays."""
+    by_hand = np.zeros(len(labels.instances), bool)
     if review is not None:
-        labels = reviews.apply(labels, review)
+        labels, by_hand = reviews.apply_protected(labels, review, classes=classes)
     limits, thresholds = output.get("filter") or {}, output.get("thresholds") or {}
     if not limits and not thresholds:
         return labels
-    keep = within(labels, limits) & above(labels, thresholds)
-    if review is not None:
-        keep |= reviews.protected(labels, review)
+    keep = by_hand | (within(labels, limits) & above(labels, thresholds))
     return replace(labels, instances=labels.instances.take(keep))
 
 

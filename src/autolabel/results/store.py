@@ -28,6 +28,7 @@ INPUTS = "inputs.jsonl"
 STAGES = "stages"
 LABELS = "labels.jsonl"
 REVIEW = "review.json"
+JOURNAL = "review.jsonl"
 LOCK = ".lock"
 TEMPORARY = ".autolabel-tmp"
 SHARDS = "shard-*.jsonl"
@@ -60,6 +61,11 @@ class RunStore:
     def review(self) -> Location:
         """What a person decided in the report; starting over leaves it alone."""
         return self.root / REVIEW
+
+    @property
+    def journal(self) -> Location:
+        """Every action of a review, one a line; starting over leaves it alone."""
+        return self.root / JOURNAL
 
     @property
     def inputs(self) -> Location:

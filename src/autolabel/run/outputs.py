@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 
 from autolabel.errors import DataError, PluginError
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results import review as reviews
+from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.ledger import Ledger, ledger_of, mend
 from autolabel.results.review import Review
-from autolabel.results.select import read_decisions, sure
-from autolabel.results.store import RunStore, finished, publish, publish_folder
+from autolabel.results.select import sure
+from autolabel.results.store import RunStore, finished, publish_folder
+from autolabel.results.take_in import Taken, record, refuse, take_in
 from autolabel.results.written import PICTURES, REPORT, Output, mark_stale, note, read_written
 from autolabel.run.export import export
 from autolabel.run.worker import Watch
@@ -101,14 +104,31 @@ def report_run(run: Location, *, truth: Location | None = None) -> Location:
         return report(store, plan, truth=truth)
 
 
-def review_run(run: Location, review: Location, *, registry: Registry) -> Review:
-    """Take a person's decisions in, write the exports and the report again; return all decisions about the run."""
+def review_run(
+    run: Location,
+    review: Location,
+    *,
+    registry: Registry,
+    names: Mapping[str, str] | None = None,
+    skip_unknown: bool = False,
+    dry_run: bool = False,
+) -> tuple[Taken, Review]:
+    """Take a person's decisions in, write the exports and the report again; return what came in, and all that stands.
+
+    ``names`` says what classes of the file are called in the run. Raises DataError, naming the nearest, where the file
+    speaks of images or classes that the run does not have, unless ``skip_unknown``; then nothing is taken in.
+    """
     store, plan = finished(run)
     new = reviews.read_review(review)
     with store.lock():
         mend(store, plan)
-        merged = reviews.merge(read_decisions(store) or Review(plan=plan.digest), new)
-        publish(store.review, [reviews.encode(merged)], name="review")
+        journal = Journal(store)
+        taken = take_in(journal, Ledger(store.labels), plan, new, file=str(review), names=names)
+        if not skip_unknown:
+            refuse(taken)
+        if dry_run:
+            return taken, journal.decisions()
         mark_stale(store, plan)
+        standing = record(journal, taken, plan=plan, source=review.name)
         follow(store, plan, registry=registry)
-    return merged
+    return taken, standing

@@ -1,0 +1,69 @@
+"""``autolabel review``: a page to correct a run's labels in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from autolabel.cli import console
+from autolabel.cli.options import Run
+from autolabel.errors import SpecError
+from autolabel.storage import at
+
+OrderName = Literal["least", "most", "disagreement", "boxes", "name", "random"]
+ShowName = Literal["all", "unchecked", "undecided", "checked", "left_out", "labelled", "empty"]
+
+
+def review(
+    run: Run,
+    reviewer: Annotated[
+        str | None, typer.Option("--reviewer", metavar="NAME", help="Who decides; kept with each decision.")
+    ] = None,
+    order: Annotated[OrderName, typer.Option("--order", help="Which images come first.")] = "least",
+    show: Annotated[ShowName, typer.Option("--show", help="Which images are listed.")] = "all",
+    phrase: Annotated[str, typer.Option("--class", metavar="NAME", help="Only images with a box of this class.")] = "",
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FILE", help="Only these images, in this order: a name a line.")
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="NAME", help="Only images drawn at random: for one name the same ones."),
+    ] = None,
+    size: Annotated[int, typer.Option("--size", min=1, help="How many images a sample has.")] = 200,
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Make masks for boxes moved or drawn.")] = True,
+    device: Annotated[str | None, typer.Option("--device", help="Where masks are made: cpu, cuda:0, mps.")] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes one that is free.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+) -> None:
+    """Correct a run's labels in a page on this machine: keep, reject, move, draw, rename, check whole images."""
+    from autolabel.registry import discover
+    from autolabel.review.order import Query
+    from autolabel.review.serve import serve
+    from autolabel.review.start import limit_to_images, limit_to_sample, open_session, read_names
+
+    if images is not None and sample is not None:
+        raise SpecError("--images and --sample exclude each other")
+    session = open_session(at(run), registry=discover(), reviewer=reviewer, model=model, device=device, phrase=phrase)
+    if images is not None:
+        limit_to_images(session, read_names(images), file=str(images))
+    if sample is not None:
+        limit_to_sample(session, sample, size)
+    limited = session.images is not None
+    query = Query(order="list" if limited and order == "least" else order, show=show, phrase=phrase)
+    try:
+        serve(session, port=port, query=query, started=lambda address: _opened(address, browser=browser))
+    finally:
+        standing = session.close()
+    console.out.say(f"{console.counted(standing, 'decision')} about {run}")
+
+
+def _opened(address: str, *, browser: bool) -> None:
+    """Tell the address, and open it."""
+    console.out.say(f"review at {address}")
+    console.err.say("Ctrl-C ends it; every decision is on disk as soon as the page says so")
+    if browser:
+        import webbrowser
+
+        webbrowser.open(address)

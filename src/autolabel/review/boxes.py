@@ -1,0 +1,183 @@
+"""A row as a person sees it: the boxes that were found, with what has been decided about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autolabel.report.outline import outline
+from autolabel.results.decision import Becomes, Corners, Decision, Key, Mask, Row
+from autolabel.results.review import assigned
+from autolabel.types import GIVEN, Labels, Rle, Size
+
+MOST_OUTLINES = 1_000
+"""How many masks of a row are drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """One box of a row: as the labels have it, and as it stands."""
+
+    phrase: str
+    bbox: Corners
+    """As the labels have it, or where a person drew it: with ``phrase``, its name."""
+    score: float
+    round: int
+    added: bool = False
+    """Whether no labels have it: a person drew it, or kept it in an earlier run."""
+    hidden: bool = False
+    """Whether the run's thresholds or size filters leave it out."""
+    verdict: str | None = None
+    becomes: Becomes = field(default_factory=Becomes)
+    mask: Rle | None = None
+    """The mask as it stands."""
+    sources: tuple[str, ...] = ()
+    asked: str | None = None
+    reviewer: str | None = None
+    time: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """What decisions call it."""
+        return self.phrase, self.bbox
+
+    @property
+    def place(self) -> Corners:
+        """Where it stands."""
+        return self.becomes.bbox or self.bbox
+
+    @property
+    def name(self) -> str:
+        """The class that it stands for."""
+        return self.becomes.phrase or self.phrase
+
+    def as_dict(self, *, drawn: bool) -> dict[str, Any]:
+        """Return plain JSON for the page."""
+        becomes = self.becomes
+        return {
+            "phrase": self.phrase,
+            "bbox": self.bbox,
+            "name": self.name,
+            "place": self.place,
+            "score": None if self.added and self.round == GIVEN else self.score,
+            "round": self.round,
+            "added": self.added,
+            "hidden": self.hidden,
+            "verdict": self.verdict,
+            "moved": becomes.bbox is not None,
+            "renamed": becomes.phrase is not None,
+            "mask": outline(self.mask) if drawn and self.mask is not None else None,
+            "mask_verdict": None if becomes.mask is None else "reject" if becomes.mask == "none" else "keep",
+            "sources": self.sources,
+            "asked": self.asked,
+            "reviewer": self.reviewer,
+            "time": self.time,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowView:
+    """One row as it stands."""
+
+    row: Row
+    size: Size
+    labels: Labels
+    verdict: str | None
+    """Of the whole row: ``checked``, ``reject`` or None."""
+    boxes: tuple[Box, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON for the page; boxes are in the order of their scores, the least first."""
+        labels = self.labels
+        return {
+            "image": self.row[0],
+            "caption_index": self.row[1],
+            "height": self.size[0],
+            "width": self.size[1],
+            "caption": labels.prompt.caption,
+            "state": labels.state,
+            "reason": labels.reason.message if labels.reason else None,
+            "notes": list(labels.notes[:5]),
+            "verdict": self.verdict,
+            "boxes": [box.as_dict(drawn=number < MOST_OUTLINES) for number, box in enumerate(self.boxes)],
+        }
+
+
+def view(labels: Labels, decisions: Iterable[Decision], *, shown: Iterable[bool]) -> RowView:
+    """Return a row as it stands; ``shown`` (N,) says which of its boxes the run hands out."""
+    decisions = list(decisions)
+    whole = next((one.verdict for one in decisions if one.key is None), None)
+    about = [one for one in decisions if one.key is not None]
+    places = assigned(labels, about)
+    said = {box: one for one, box in zip(about, places, strict=True) if box >= 0}
+    found = [_found(labels, index, said.get(index), visible) for index, visible in enumerate(shown)]
+    added = [
+        _added(one, labels.image.size)
+        for one, box in zip(about, places, strict=True)
+        if box < 0 and one.verdict == "keep"
+    ]
+    boxes = sorted([*found, *added], key=lambda box: (box.added, box.score, box.bbox))
+    return RowView(
+        row=(labels.image.id, labels.caption_index),
+        size=labels.image.size,
+        labels=labels,
+        verdict="checked" if whole in ("keep", "checked") else whole,
+        boxes=tuple(boxes),
+    )
+
+
+def corners(box: Iterable[float]) -> Corners:
+    """Return a box with the 3 decimals that the ledger has."""
+    x1, y1, x2, y2 = (round(float(value), 3) for value in box)
+    return x1, y1, x2, y2
+
+
+def _found(labels: Labels, index: int, decision: Decision | None, visible: bool) -> Box:
+    instances = labels.instances
+    becomes = (decision.becomes if decision else None) or Becomes()
+    own = instances.masks[index] if instances.masks else None
+    bbox = corners(instances.boxes[index].tolist())
+    if decision is not None and decision.verdict == "keep" and becomes.bbox is None and decision.bbox != bbox:
+        # It was kept where an earlier run had found it, and stays there with its mask.
+        pinned = Mask(size=own.size, counts=own.counts) if own is not None and becomes.mask is None else becomes.mask
+        becomes = becomes.model_copy(update={"bbox": decision.bbox, "mask": pinned})
+    return Box(
+        phrase=labels.prompt.phrases[instances.labels[index]],
+        bbox=bbox,
+        score=round(float(np.float64(instances.scores[index])), 6),
+        round=int(instances.rounds[index]),
+        hidden=not visible and decision is None,
+        verdict=decision.verdict if decision else None,
+        becomes=becomes,
+        mask=_mask(becomes, own, labels.image.size),
+        sources=instances.sources[index] if instances.sources else (),
+        asked=instances.asked[index] if instances.asked else None,
+        reviewer=decision.reviewer if decision else None,
+        time=decision.time if decision else None,
+    )
+
+
+def _added(one: Decision, size: Size) -> Box:
+    assert one.bbox is not None and one.phrase is not None
+    becomes = one.becomes or Becomes()
+    return Box(
+        phrase=one.phrase,
+        bbox=one.bbox,
+        score=1.0 if one.score is None else one.score,
+        round=GIVEN if one.round is None else one.round,
+        added=True,
+        verdict=one.verdict,
+        becomes=becomes,
+        mask=_mask(becomes, None, size),
+        reviewer=one.reviewer,
+        time=one.time,
+    )
+
+
+def _mask(becomes: Becomes, own: Rle | None, size: Size) -> Rle | None:
+    if becomes.mask is None:
+        return own if becomes.bbox is None else None
+    return None if becomes.mask == "none" else becomes.mask.rle(size)

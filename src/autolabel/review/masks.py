@@ -1,0 +1,67 @@
+"""Masks for boxes that a person moved or drew, from the run's own mask stage."""
+
+from __future__ import annotations
+
+import threading
+
+from autolabel.errors import DataError, MachineError
+from autolabel.images import read_pixels
+from autolabel.plan.model import Plan, Stage
+from autolabel.registry import Registry
+from autolabel.results.decision import Corners
+from autolabel.run.shard import labeler_of
+from autolabel.strategies import Segmenter
+from autolabel.types import Instances, Labels, Prompt, Rle, Sample
+
+
+class MaskStage:
+    """The run's mask stage on one device; its weights are loaded once, when the first mask is asked for."""
+
+    def __init__(self, plan: Plan, stage: Stage, segmenter: Segmenter, *, device: str) -> None:
+        self._plan = plan
+        self._stage = stage
+        self._segmenter = segmenter
+        self._device = device
+        self._loaded = False
+        self._alone = threading.Lock()
+
+    @classmethod
+    def of(cls, plan: Plan, *, registry: Registry, device: str | None = None) -> MaskStage | None:
+        """Return the last stage that turns boxes into masks, None where the run has none."""
+        for stage in reversed(plan.stages):
+            if stage.gives == "masks":
+                labeler = labeler_of(stage, registry)
+                if isinstance(labeler, Segmenter):
+                    return cls(plan, stage, labeler, device=device or _device(plan))
+        return None
+
+    def mask(self, labels: Labels, phrase: str, box: Corners) -> Rle | None:
+        """Return the mask of a box in a row's image, None where the stage finds none.
+
+        Raises ImageError where the image cannot be read or has changed, MachineError where the stage cannot be loaded.
+        """
+        pixels = read_pixels(labels.image.path, max_pixels=self._plan.max_pixels)
+        if pixels.shape[:2] != labels.image.size:
+            raise DataError(f"{labels.image.id} has another size than when it was labelled")
+        given = Instances.build([box], scores=[1.0], labels=[0], rounds=-1)
+        sample = Sample(image=labels.image, pixels=pixels, prompt=Prompt((phrase,)), instances=given)
+        with self._alone:
+            if not self._loaded:
+                self._segmenter.load(self._device)
+                self._loaded = True
+            [found] = self._segmenter.segment([sample])
+        mask = found.masks[0] if found.masks else None
+        return mask if mask is not None and mask.area() else None
+
+
+def _device(plan: Plan) -> str:
+    """Return the device of the plan's first worker, where this machine has it, else the CPU."""
+    device = next(iter(plan.execution.workers), "cpu")
+    if device == "cpu":
+        return device
+    try:
+        import torch
+    except ImportError as error:  # pragma: no cover, torch is a dependency
+        raise MachineError(f"torch cannot be imported: {error}") from error
+    there = torch.cuda.is_available() if device.startswith("cuda") else torch.backends.mps.is_available()
+    return device if there else "cpu"

@@ -1,0 +1,97 @@
+"""In which order the rows of a run are shown, and which of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.review.row_index import RowIndex, Rows
+
+Order = Literal["least", "most", "boxes", "disagreement", "name", "random", "list"]
+Show = Literal["all", "unchecked", "checked", "undecided", "left_out", "empty", "labelled"]
+
+ORDERS: tuple[Order, ...] = ("least", "most", "boxes", "disagreement", "name", "random", "list")
+SHOWS: tuple[Show, ...] = ("all", "unchecked", "checked", "undecided", "left_out", "empty", "labelled")
+
+UNTOUCHED, TOUCHED, CHECKED, LEFT_OUT = range(4)
+"""What has been decided about a row: nothing, something about its boxes, all of it, to leave it out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What a page asks for."""
+
+    order: Order = "least"
+    show: Show = "all"
+    phrase: str = ""
+    """Only rows that have a box of this class; empty for all."""
+    text: str = ""
+    """Only images whose name contains this."""
+
+
+def listed(index: RowIndex, query: Query, *, flags: Callable[[], bytearray], images: Sequence[int] | None) -> Rows:
+    """Return the rows that a query asks for, in its order.
+
+    ``flags`` gives a byte for each row (UNTOUCHED ... LEFT_OUT); ``images`` are the rows of a list that was given, to
+    which everything is limited.
+    """
+    count = len(index)
+    rows = np.arange(count) if images is None else np.asarray(images, np.int64)
+    rows = rows[rows < count]
+    if query.text:
+        rows = rows[np.isin(rows, index.search(query.text))]
+    if query.phrase:
+        rows = rows[np.isin(rows, index.with_class(query.phrase))]
+    rows = _shown(index, rows, query.show, flags)
+    return _ordered(index, rows, query.order)
+
+
+def _shown(index: RowIndex, rows: Rows, show: Show, flags: Callable[[], bytearray]) -> Rows:
+    if show == "all":
+        return rows
+    if show in ("empty", "labelled"):
+        boxes = np.fromiter((index.boxes(row) for row in rows.tolist()), np.int64, len(rows))
+        without: Rows = rows[(boxes == 0) == (show == "empty")]
+        return without
+    state = np.frombuffer(flags(), np.uint8)
+    rows = rows[rows < len(state)]
+    state = state[rows]
+    wanted = {
+        "unchecked": state < CHECKED,
+        "checked": state == CHECKED,
+        "undecided": state == UNTOUCHED,
+        "left_out": state == LEFT_OUT,
+    }[show]
+    chosen: Rows = rows[wanted]
+    return chosen
+
+
+def _ordered(index: RowIndex, rows: Rows, order: Order) -> Rows:
+    if order in ("name", "list"):
+        return rows
+    keys: npt.NDArray[np.float64]
+    if order == "random":
+        keys = np.random.default_rng(0).random(int(rows.max(initial=0)) + 1)[rows]
+    elif order == "boxes":
+        keys = -np.fromiter((index.boxes(row) for row in rows.tolist()), np.float64, len(rows))
+    elif order == "disagreement":
+        keys = -index.disputed()[rows].astype(np.float64)
+    else:
+        keys = index.least()[rows].astype(np.float64)
+        keys = -np.where(keys > 1, -1, keys) if order == "most" else keys
+    ordered: Rows = rows[np.argsort(keys, kind="stable")]
+    return ordered
+
+
+def sample(index: RowIndex, name: str, size: int) -> list[int]:
+    """Return ``size`` rows drawn evenly: the same ones for the same name and run, in the order in which they are drawn."""
+    drawn = sorted(
+        (hashlib.sha256(f"{name}\n{index.name(row)}\n{row}".encode("utf-8", "surrogatepass")).digest()[:8], row)
+        for row in range(len(index))
+    )
+    return [row for _, row in drawn[:size]]

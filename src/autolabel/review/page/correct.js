@@ -1,0 +1,402 @@
+// Correcting: keep, reject, move, resize, draw, delete, change class, accept or reject masks, and finish images.
+
+import { Outbox, newId } from "./api.js";
+import { BoxPanel } from "./boxes.js";
+import { make } from "./dom.js";
+import { RowList } from "./list.js";
+import { Stage, rounded } from "./stage.js";
+
+const SETTLED = 400; // milliseconds without a key before a box moved by keys is saved
+const SAID = { keep: "kept", reject: "rejected", forget: "taken back" };
+
+class Correct {
+  constructor(root, page) {
+    this.page = page;
+    this.session = page.session;
+    this.row = null;
+    this.selected = null; // the name of a box: its class and place as the labels have them
+    this.last = Promise.resolve();
+    this.masks = new Outbox(() => this.showMasking());
+    this.drawing = false;
+    this.shown = { masks: true, boxes: true, left: false };
+    const area = make("div", { tabindex: "0", role: "application", "aria-label": "Image with boxes", "aria-describedby": "stage-help" });
+    this.stage = new Stage(area, {
+      onSelect: (shape) => this.choose(shape && shape.key),
+      onChange: (shape, box) => this.act(() => this.change(shape.key, { do: "keep", to_bbox: box }, "moved", true)),
+      onDraw: (box) => this.act(() => this.addBox(box)),
+    });
+    this.panel = new BoxPanel(this.session.classes, {
+      choose: (key) => this.choose(key, true),
+      name: (name) => this.pickClass(name),
+      judge: (verdict) => this.judge(verdict),
+    });
+    this.list = new RowList(page, { open: (row) => this.open(row) });
+    this.tools = this.makeTools();
+    this.caption = make("p", { class: "caption", dir: "auto", hidden: true });
+    this.notes = make("p", { class: "notes faint", hidden: true });
+    this.masking = make("span", { class: "masking faint", role: "status" });
+    this.title = make("h2", { class: "image-name", tabindex: "-1" });
+    root.append(
+      this.list.root,
+      make("section", { class: "centre", "aria-label": "Image" },
+        make("div", { class: "image-head" }, this.title, this.masking),
+        area, this.caption, this.notes, this.tools.bar,
+        make("p", { id: "stage-help", class: "unseen" }, "J and K go through the boxes, Y keeps, N rejects, Shift with arrows moves a box, Shift with Alt and arrows resizes it, B draws one.")),
+      this.panel.root,
+    );
+    this.stopNews = page.onNews((rows) => this.heard(rows));
+    this.setKeys();
+  }
+
+  makeTools() {
+    const button = (words, key, action, attributes = {}) =>
+      make("button", { type: "button", onclick: action, title: key ? `${words} (${key})` : words, ...attributes }, make("span", {}, words), key ? make("kbd", { "aria-hidden": "true" }, key) : null);
+    const tools = {
+      back: button("Previous", "←", () => this.list.step(-1)),
+      next: button("Next", "→", () => this.list.step(1)),
+      draw: button("Draw", "B", () => this.setDrawing(!this.drawing), { "aria-pressed": "false" }),
+      undo: button("Undo", "Z", () => this.act(() => this.back("undo"))),
+      redo: button("Redo", "⇧Z", () => this.act(() => this.back("redo"))),
+      fit: button("Fit", "0", () => this.stage.fit()),
+      closer: button("Zoom in", "+", () => this.stage.zoom(1.5), { class: "icon" }),
+      wider: button("Zoom out", "−", () => this.stage.zoom(1 / 1.5), { class: "icon" }),
+      checked: button("Checked", "C", () => this.finish("checked"), { class: "good" }),
+      nothing: button("Nothing here", "E", () => this.finish("nothing")),
+      out: button("Leave out", "X", () => this.finish("reject"), { class: "bad" }),
+      again: button("Not checked", "V", () => this.finish("forget"), { hidden: true }),
+    };
+    const check = (name, words) => make("label", { class: "check" }, make("input", { type: "checkbox", checked: this.shown[name], onchange: (event) => { this.shown[name] = event.target.checked; this.paint(); } }), words);
+    tools.bar = make("div", { class: "tools", role: "toolbar", "aria-label": "Image" },
+      make("div", { class: "group" }, tools.back, tools.next),
+      make("div", { class: "group" }, tools.draw, tools.undo, tools.redo),
+      make("div", { class: "group wide" }, tools.wider, tools.fit, tools.closer),
+      make("div", { class: "group wide" }, this.session.masks ? check("masks", "Masks") : null, check("left", "Below thresholds")),
+      make("div", { class: "group finish" }, tools.again, tools.out, tools.nothing, tools.checked));
+    return tools;
+  }
+
+  setKeys() {
+    const move = (dx, dy) => (event) => this.nudge(dx, dy, event);
+    const digits = [..."1234567890"].map((digit, place) => [digit, "", () => this.pickClass(this.session.classes[place]), digit]);
+    this.page.setKeys([
+      ["Boxes", [
+        ["J K", "next, previous box", () => this.stepBox(1), "j", "J"],
+        ["Y", "keep, and on to the next", () => this.judge("keep"), "y", "Y"],
+        ["N", "reject, and on to the next", () => this.judge("reject"), "n", "N"],
+        ["U", "take the decision back", () => this.judge("forget"), "u", "U"],
+        ["Del", "delete", () => this.judge("reject"), "Delete", "Backspace"],
+        ["1 … 0", "class; without a box, the class to draw", () => {}, "none"],
+        ["⇧ arrows", "move by a pixel; with Ctrl by ten", () => {}, "none"],
+        ["⇧ Alt arrows", "resize by a pixel; with Ctrl by ten", () => {}, "none"],
+        ["B", "draw a box; Enter puts one in the middle", () => this.setDrawing(!this.drawing), "b", "B"],
+        ["M ⇧M", "reject or restore its mask; accept it", () => this.judgeMask(false), "m"],
+        ["Esc", "let go of box or drawing", () => this.letGo(), "Escape"],
+      ]],
+      ["Image", [
+        ["→ ←", "next, previous image", () => this.list.step(1), "ArrowRight"],
+        ["C", "checked: everything that is there is boxed", () => this.finish("checked"), "c"],
+        ["E", "nothing is here", () => this.finish("nothing"), "e"],
+        ["X", "leave this image out", () => this.finish("reject"), "x"],
+        ["V", "not checked after all", () => this.finish("forget"), "v"],
+        ["Z ⇧Z", "undo, redo", () => this.act(() => this.back("undo")), "z", "Ctrl+z"],
+        ["+ − 0", "zoom, fit", () => this.stage.zoom(1.5), "+", "="],
+        ["H", "hide boxes", () => { this.shown.boxes = !this.shown.boxes; this.paint(); }, "h"],
+        ["/", "search", () => this.list.focusSearch(), "/"],
+      ]],
+    ]);
+    const { keys } = this.page;
+    const more = [
+      ["k", () => this.stepBox(-1)], ["K", () => this.stepBox(-1)], ["ArrowDown", () => this.stepBox(1)], ["ArrowUp", () => this.stepBox(-1)],
+      ["ArrowLeft", () => this.list.step(-1)], ["M", () => this.judgeMask(true)],
+      ["Z", () => this.act(() => this.back("redo"))], ["Ctrl+Z", () => this.act(() => this.back("redo"))],
+      ["Ctrl+Shift+Z", () => this.act(() => this.back("redo"))], ["Ctrl+y", () => this.act(() => this.back("redo"))],
+      ["-", () => this.stage.zoom(1 / 1.5)], ["0", () => this.stage.fit()], ["f", () => this.stage.fit()],
+      ["Enter", () => { if (this.drawing) this.drawInMiddle(); }],
+      ...digits.slice(0, 9).map(([digit, , action]) => [digit, action]),
+    ];
+    for (const [name, action] of more) keys.set(name, action);
+    for (const [arrow, dx, dy] of [["Left", -1, 0], ["Right", 1, 0], ["Up", 0, -1], ["Down", 0, 1]]) {
+      for (const prefix of ["Shift+", "Ctrl+Shift+", "Alt+Shift+", "Ctrl+Alt+Shift+"]) keys.set(`${prefix}Arrow${arrow}`, move(dx, dy));
+    }
+    keys.delete("none");
+    keys.set("0", () => (this.session.classes.length > 9 && this.selected ? this.pickClass(this.session.classes[9]) : this.stage.fit()));
+  }
+
+  // ---- what is shown ---------------------------------------------------------------------------------------------
+
+  async start() {
+    await this.list.load();
+    const first = this.list.first();
+    if (first) await this.open(first.row);
+    else this.title.textContent = "No image is in this list.";
+  }
+
+  async open(row) {
+    await this.settle();
+    const mine = (this.opening = {});
+    let told;
+    try {
+      told = await this.page.get(`row/${row}`);
+    } catch (error) {
+      this.page.complain(error.message);
+      return;
+    }
+    if (mine !== this.opening) return;
+    const another = !this.row || this.row.row !== row;
+    this.take(told);
+    if (!another) return;
+    this.selected = null;
+    this.setDrawing(false);
+    this.stage.show({ src: `picture/${row}`, width: told.width, height: told.height, alt: told.image });
+    this.paint();
+    const first = this.visible().find((box) => !box.verdict) || this.visible()[0];
+    if (first) this.choose(first.key);
+    this.page.say(`${told.image}, ${this.visible().length} boxes${told.verdict === "checked" ? ", checked" : ""}`);
+    const after = this.list.after();
+    if (after) new Image().src = `picture/${after.row}`;
+  }
+
+  take(told) {
+    if (this.row && this.row.row === told.row && told.changes < this.row.changes) return;
+    for (const box of told.boxes) box.key = JSON.stringify([box.phrase, box.bbox]);
+    this.row = told;
+    if (!told.boxes.some((box) => box.key === this.selected)) this.selected = null;
+    this.list.update({ row: told.row, state: told.flag });
+    this.paint();
+  }
+
+  box(key = this.selected) {
+    return this.row && this.row.boxes.find((box) => box.key === key);
+  }
+
+  visible() {
+    return this.row ? this.row.boxes.filter((box) => !box.hidden || this.shown.left || box.key === this.selected) : [];
+  }
+
+  paint() {
+    const { row } = this;
+    if (!row) return;
+    const crowded = row.boxes.length > 40 ? " crowded" : "";
+    const boxes = this.visible();
+    this.title.replaceChildren(make("bdi", {}, row.image + (this.session.captions ? ` (caption ${row.caption_index})` : "")));
+    this.title.title = row.image;
+    this.caption.textContent = row.caption || "";
+    this.caption.hidden = !row.caption;
+    this.notes.textContent = [row.reason && `Failed: ${row.reason}`, ...row.notes].filter(Boolean).join(" ");
+    this.notes.hidden = !this.notes.textContent;
+    const shapes = this.shown.boxes ? boxes.map((box) => ({
+      key: box.key, box: box.place, mask: this.shown.masks ? box.mask : null, label: this.labelOf(box),
+      className: `${this.panel.hue(box.name)} ${box.verdict || "open"}${box.hidden ? " below" : ""}${row.verdict === "reject" ? " reject" : ""}${crowded}`,
+    })) : [];
+    this.stage.selected = shapes.find((shape) => shape.key === this.selected) || null;
+    this.stage.draw(shapes);
+    this.panel.show(boxes, this.selected, this.row);
+    for (const [name, state] of [["checked", "checked"], ["out", "reject"]]) this.tools[name].setAttribute("aria-pressed", String(row.verdict === state));
+    this.tools.again.hidden = !row.verdict;
+    this.stage.root.dataset.verdict = row.verdict || "";
+  }
+
+  labelOf(box) {
+    const score = box.score === null ? "" : ` ${box.score.toFixed(2)}`;
+    return `${box.name}${score}${box.verdict ? ` · ${SAID[box.verdict]}` : ""}`;
+  }
+
+  choose(key, focus = false) {
+    const before = this.selected;
+    this.selected = key || null;
+    if (before !== this.selected) this.settle();
+    this.paint();
+    const box = this.box();
+    if (box && focus) this.stage.root.focus({ preventScroll: true });
+    if (box && before !== this.selected) this.page.say(`${this.labelOf(box)}, ${this.visible().indexOf(box) + 1} of ${this.visible().length}`);
+  }
+
+  stepBox(by) {
+    const boxes = this.visible();
+    if (!boxes.length) return;
+    const at = boxes.findIndex((box) => box.key === this.selected);
+    this.choose(boxes[(at + by + boxes.length) % boxes.length].key);
+  }
+
+  letGo() {
+    if (this.drawing) this.setDrawing(false);
+    else this.choose(null);
+  }
+
+  setDrawing(on) {
+    this.drawing = on;
+    this.stage.mode = on ? "draw" : "select";
+    this.tools.draw.setAttribute("aria-pressed", String(on));
+    this.stage.root.classList.toggle("drawing", on);
+    if (on) this.page.say(`drawing ${this.panel.current}: drag over the object, or press Enter for a box in the middle`);
+  }
+
+  // ---- decisions: one after the other, each on disk before the next begins -----------------------------------------
+
+  act(work) {
+    this.last = this.last.then(work).catch((error) => this.page.complain(error.message));
+    return this.last;
+  }
+
+  async decide(body, words) {
+    const { row } = this;
+    const id = newId();
+    const told = await this.page.send("decide", { id, tab: this.page.tab, row: row.row, image: row.image, ...body });
+    if (!told) {
+      this.paint();
+      return null;
+    }
+    if (this.row && this.row.row === told.row) this.take(told);
+    else this.list.update({ row: told.row, state: told.flag });
+    if (words) this.page.say(words);
+    return { id, told };
+  }
+
+  // Changes the box of a name; a moved one gets its mask anew.
+  async change(key, change, words, masked = false) {
+    const box = this.box(key);
+    if (!box) return;
+    const made = await this.decide({ changes: [{ phrase: box.phrase, bbox: box.bbox, ...change }] }, `${box.name} ${words}`);
+    if (made && masked) this.askMask(made, box.phrase, box.bbox);
+  }
+
+  askMask({ id, told }, phrase, bbox) {
+    if (!this.session.segments) return;
+    const body = { row: told.row, image: told.image, phrase, bbox, tab: this.page.tab, follows: id };
+    this.masks.send("mask", body).then((after) => {
+      if (this.row && this.row.row === after.row) this.take(after);
+    }).catch((error) => this.page.complain(`No mask: ${error.message}`));
+  }
+
+  showMasking() {
+    this.masking.textContent = this.masks.waiting ? "Making the mask…" : "";
+  }
+
+  judge(verdict) {
+    this.act(async () => {
+      const key = this.selected;
+      const box = this.box(key);
+      if (!box) return;
+      await this.change(key, { do: verdict }, SAID[verdict]);
+      if (verdict === "forget" || this.selected !== key && this.selected !== null) return;
+      const boxes = this.visible();
+      const from = boxes.findIndex((one) => one.key === key);
+      const rest = [...boxes.slice(from + 1), ...boxes.slice(0, Math.max(0, from))];
+      const next = rest.find((one) => !one.verdict);
+      if (next) this.choose(next.key);
+      else this.page.say("every box is decided: C says that the image is checked");
+    });
+  }
+
+  judgeMask(accept) {
+    this.act(async () => {
+      const box = this.box();
+      if (!box || !(box.mask || box.mask_verdict)) return;
+      const what = accept ? "mask_accept" : box.mask_verdict === "reject" ? "mask_restore" : "mask_reject";
+      await this.change(box.key, { do: what }, what.replace("_", " ") + "ed");
+    });
+  }
+
+  pickClass(name) {
+    if (!name) return;
+    this.panel.setCurrent(name);
+    const box = this.box();
+    if (box && box.name !== name && !this.drawing) this.act(() => this.change(box.key, { do: "keep", to_phrase: name }, `is ${name}`));
+    else this.page.say(`draws ${name}`);
+  }
+
+  async addBox(box) {
+    const phrase = this.panel.current;
+    this.setDrawing(false);
+    const made = await this.decide({ changes: [{ phrase, bbox: box, do: "draw" }] }, `${phrase} added`);
+    if (!made) return;
+    this.choose(JSON.stringify([phrase, box]), true);
+    this.askMask(made, phrase, box);
+  }
+
+  drawInMiddle() {
+    const [x, y] = this.stage.centre();
+    const { width, height } = this.stage.size;
+    const half = Math.max(2, Math.min(width, height) / 12);
+    const left = Math.min(Math.max(0, x - half), Math.max(0, width - 2 * half));
+    const top = Math.min(Math.max(0, y - half), Math.max(0, height - 2 * half));
+    this.act(() => this.addBox(rounded([left, top, Math.min(width, left + 2 * half), Math.min(height, top + 2 * half)])));
+  }
+
+  finish(whole) {
+    this.act(async () => {
+      if (!this.row) return;
+      await this.saveNudge();
+      const words = { checked: "checked", nothing: "nothing here", reject: "left out", forget: "not checked" }[whole];
+      const made = await this.decide({ whole }, `image ${words}`);
+      if (made && whole !== "forget") await this.list.step(1);
+    });
+  }
+
+  async back(which) {
+    await this.saveNudge();
+    const told = await this.page.send(which, { tab: this.page.tab });
+    if (!told) return;
+    if (told.row === null) {
+      this.page.say(`nothing to ${which}`);
+      return;
+    }
+    if (this.row && this.row.row === told.row) this.take(told);
+    else await this.list.go(told.row);
+    this.page.say(`${which === "undo" ? "undone" : "done again"}`);
+  }
+
+  // ---- moving by keys: what is pressed in a row is one change ----------------------------------------------------------
+
+  nudge(dx, dy, event) {
+    const box = this.box();
+    const shape = this.stage.selected;
+    if (!box || !shape) return;
+    const step = event.ctrlKey || event.metaKey ? 10 : 1;
+    const { width, height } = this.stage.size;
+    const [x1, y1, x2, y2] = shape.box;
+    const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+    if (event.altKey) shape.box = [x1, y1, clamp(x2 + dx * step, x1 + 1, width), clamp(y2 + dy * step, y1 + 1, height)];
+    else {
+      const [mx, my] = [clamp(dx * step, -x1, width - x2), clamp(dy * step, -y1, height - y2)];
+      shape.box = [x1 + mx, y1 + my, x2 + mx, y2 + my];
+    }
+    shape.box = rounded(shape.box);
+    this.stage.place(shape, shape.box);
+    this.stage.paintHandles(shape.box);
+    clearTimeout(this.settling);
+    this.nudged = { key: box.key, box: shape.box };
+    this.settling = setTimeout(() => this.settle(), SETTLED);
+  }
+
+  settle() {
+    return this.nudged ? this.act(() => this.saveNudge()) : this.last;
+  }
+
+  async saveNudge() {
+    clearTimeout(this.settling);
+    const { nudged } = this;
+    this.nudged = null;
+    if (nudged) await this.change(nudged.key, { do: "keep", to_bbox: nudged.box }, "moved", true);
+  }
+
+  async heard(rows) {
+    if (this.row && rows.includes(this.row.row) && !this.page.outbox.waiting && !this.nudged) {
+      const told = await this.page.get(`row/${this.row.row}`).catch(() => null);
+      if (told && this.row && told.row === this.row.row) this.take(told);
+    }
+    this.list.heard(rows);
+  }
+
+  close() {
+    this.stopNews();
+    this.stage.close();
+    this.list.close();
+  }
+}
+
+export async function mount(root, page) {
+  const mode = new Correct(root, page);
+  await mode.start();
+  return () => mode.close();
+}

@@ -1,0 +1,91 @@
+"""The image of a row for a browser: the file itself where browsers show it as it was labelled, else decoded anew."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+
+from PIL import Image as Pillow
+
+from autolabel.errors import ImageError
+from autolabel.images import read_pixels, read_size
+from autolabel.storage import Remote, at
+from autolabel.types import Labels
+
+AS_THEY_ARE = {b"\xff\xd8\xff": "image/jpeg"}
+"""Files that go to the browser unchanged, by their first bytes: it turns JPEG upright as the run did."""
+MOST_BYTES = 64_000_000
+"""Larger files are decoded and sent smaller."""
+REMEMBERED = 64_000_000
+"""Bytes of decoded pictures that are kept."""
+LEAST_SIDE, MOST_SIDE = 32, 2048
+DECODERS = 2
+QUALITY = 92
+
+Picture = tuple[str, bytes]
+"""A media type and the bytes."""
+
+
+class Pictures:
+    """Pictures of rows, at full size or as thumbnails, a few at a time; the ones used last are remembered."""
+
+    def __init__(self, *, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._kept: OrderedDict[tuple[str, int], Picture] = OrderedDict()
+        self._bytes = 0
+        self._alone = threading.Lock()
+        self._decoding = threading.BoundedSemaphore(DECODERS)
+
+    def picture(self, labels: Labels, *, side: int = 0) -> Picture:
+        """Return the picture of a row, no side longer than ``side`` pixels where that is not 0.
+
+        Raises ImageError where the image cannot be read, or has another size than the one that was labelled.
+        """
+        key = (labels.image.id, side)
+        with self._alone:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = self._plain(labels) if not side else None
+        if made is not None:
+            return made
+        with self._decoding:
+            made = self._decoded(labels, side)
+        self._keep(key, made)
+        return made
+
+    def _plain(self, labels: Labels) -> Picture | None:
+        size = read_size(labels.image.path, max_pixels=self._max_pixels)
+        _check_size(labels, size)
+        place = at(labels.image.path)
+        if not isinstance(place, Remote) and place.stat().st_size > MOST_BYTES:
+            return None
+        content = place.read_bytes()
+        media = next((media for start, media in AS_THEY_ARE.items() if content.startswith(start)), None)
+        return None if media is None or len(content) > MOST_BYTES else (media, content)
+
+    def _decoded(self, labels: Labels, side: int) -> Picture:
+        pixels = read_pixels(labels.image.path, max_pixels=self._max_pixels)
+        _check_size(labels, pixels.shape[:2])
+        image = Pillow.fromarray(pixels)
+        if side:
+            image.thumbnail((side, side))
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=QUALITY if not side else 80, subsampling=0 if not side else 2)
+        return "image/jpeg", out.getvalue()
+
+    def _keep(self, key: tuple[str, int], made: Picture) -> None:
+        with self._alone:
+            if key not in self._kept:
+                self._bytes += len(made[1])
+            self._kept[key] = made
+            while self._bytes > REMEMBERED and len(self._kept) > 1:
+                _, (_, content) = self._kept.popitem(last=False)
+                self._bytes -= len(content)
+
+
+def _check_size(labels: Labels, size: tuple[int, ...]) -> None:
+    if tuple(size) != labels.image.size:
+        height, width = labels.image.size
+        raise ImageError("changed_image", f"was {width}x{height} when it was labelled, is {size[1]}x{size[0]} now")

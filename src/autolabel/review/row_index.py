@@ -1,0 +1,206 @@
+"""Where each row of the ledger lies, and the few numbers that orders and searches need; about 60 bytes a row."""
+
+from __future__ import annotations
+
+import bisect
+import mmap
+import os
+import threading
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.errors import DataError
+from autolabel.results import record
+from autolabel.storage import Location, read_part
+from autolabel.types import Labels
+
+CHUNK = 1 << 20
+"""Bytes of the ledger read at once."""
+NOTHING = 2.0
+"""The least score of a row without boxes: after every score."""
+
+Rows = npt.NDArray[np.int64]
+
+
+class _Box(msgspec.Struct, frozen=True):
+    phrase: str
+    score: float
+    sources: tuple[str, ...] = ()
+
+
+class _Line(msgspec.Struct, frozen=True):
+    image: str
+    caption_index: int
+    state: str
+    instances: tuple[_Box, ...]
+
+
+_lines = msgspec.json.Decoder(_Line)
+
+
+class RowIndex:
+    """The rows of a ledger by number, in its order: sorted by image and caption.
+
+    ``build`` fills it, in a thread of its own if wanted; what is indexed so far can be used at any time. Names are kept
+    in an unnamed temporary file, everything else in arrays, so memory stays small whatever the run.
+    """
+
+    def __init__(self, ledger: Location, classes: Sequence[str], *, labelers: int = 1) -> None:
+        """Index nothing yet; ``labelers`` is how many were asked of each image."""
+        self.ledger = ledger
+        self._file = ledger.open("rb")
+        self.classes = {name: number for number, name in enumerate(classes)}
+        self.labelers = labelers
+        self.complete = False
+        self.error: Exception | None = None
+        self._offsets = array("q", [0])
+        self._least = array("f")
+        self._disputed = array("f")
+        self._boxes = array("i")
+        self._captions = array("i")
+        self._class_starts = array("q", [0])
+        self._class_ids = array("i")
+        self._name_ends = array("q", [0])
+        self._names = TemporaryFile()  # noqa: SIM115, it lives as long as the index
+        self._grown = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._name_ends) - 1
+
+    def build(self) -> None:
+        """Read the ledger to its end; an error is kept for ``wait``."""
+        try:
+            for line, end in self._read():
+                self._add(line, end)
+            self._names.flush()
+        except (OSError, msgspec.DecodeError, DataError) as error:
+            self.error = error
+        with self._grown:
+            self.complete = True
+            self._grown.notify_all()
+
+    def wait(self, rows: int | None = None, *, seconds: float) -> bool:
+        """Wait until so many rows (None: all) are indexed, or all there are; return whether that is so."""
+        with self._grown:
+            self._grown.wait_for(lambda: self.complete or (rows is not None and len(self) >= rows), seconds)
+        if self.error is not None:
+            raise DataError(f"{self.ledger}: cannot be read: {self.error}") from self.error
+        return self.complete or (rows is not None and len(self) >= rows)
+
+    def labels(self, row: int) -> Labels:
+        """Read a row; raises IndexError where there is none of that number."""
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        start, end = self._offsets[row], self._offsets[row + 1]
+        if isinstance(self.ledger, Path):
+            return record.decode(os.pread(self._file.fileno(), end - start, start))
+        return record.decode(read_part(self.ledger, start, end))
+
+    def replaced(self) -> bool:
+        """Return whether another ledger has taken the place of the one that is indexed."""
+        if not isinstance(self.ledger, Path):
+            return False
+        return not self.ledger.exists() or self.ledger.stat().st_ino != os.fstat(self._file.fileno()).st_ino
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        self._names.close()
+
+    def name(self, row: int) -> str:
+        """Return the image of a row."""
+        start, end = self._name_ends[row], self._name_ends[row + 1]
+        self._names.flush()
+        return os.pread(self._names.fileno(), end - start - 1, start).decode("utf-8", "surrogatepass")
+
+    def caption(self, row: int) -> int:
+        """Return the caption index of a row."""
+        return self._captions[row]
+
+    def find(self, image: str, caption_index: int = 0) -> int | None:
+        """Return the number of a row by name, None where there is none (or none yet)."""
+        first = bisect.bisect_left(range(len(self)), image, key=self.name)
+        row = first + caption_index
+        return row if row < len(self) and self.name(row) == image else None
+
+    def search(self, text: str) -> Rows:
+        """Return the rows whose image's name contains a text; the case of the letters a to z does not count."""
+        wanted = text.encode("utf-8", "surrogatepass").lower()
+        self._names.flush()
+        size = self._name_ends[-1]
+        if not size:
+            return np.zeros(0, np.int64)
+        with mmap.mmap(self._names.fileno(), size, prot=mmap.PROT_READ) as names:
+            places = list(_occurrences(names, wanted))
+        ends = np.frombuffer(self._name_ends.tobytes(), np.int64)
+        return np.unique(np.searchsorted(ends, np.asarray(places, np.int64), side="right") - 1)
+
+    def least(self) -> npt.NDArray[np.float32]:
+        """Return each row's least score, NOTHING where it has no boxes."""
+        return np.frombuffer(self._least.tobytes(), np.float32)
+
+    def disputed(self) -> npt.NDArray[np.float32]:
+        """Return for each row the share of labelers that did not find its most disputed box."""
+        return np.frombuffer(self._disputed.tobytes(), np.float32)
+
+    def boxes(self, row: int) -> int:
+        """Return how many boxes the ledger has of a row."""
+        return self._boxes[row]
+
+    def least_of(self, row: int) -> float:
+        """Return the least score of a row, NOTHING where it has no boxes."""
+        return self._least[row]
+
+    def with_class(self, name: str) -> Rows:
+        """Return the rows that have a box of a class."""
+        number = self.classes.get(name)
+        if number is None:
+            return np.zeros(0, np.int64)
+        places = np.flatnonzero(np.frombuffer(self._class_ids.tobytes(), np.int32) == number)
+        starts = np.frombuffer(self._class_starts.tobytes(), np.int64)
+        return np.unique(np.searchsorted(starts, places, side="right") - 1)
+
+    def _read(self) -> Iterator[tuple[bytes, int]]:
+        """Yield each line with the place where it ends."""
+        stream = self._file if not isinstance(self.ledger, Path) else os.fdopen(os.dup(self._file.fileno()), "rb")
+        place = 0
+        for line in stream:
+            place += len(line)
+            yield line, place
+
+    def _add(self, line: bytes, end: int) -> None:
+        row = _lines.decode(line)
+        name = row.image.encode("utf-8", "surrogatepass") + b"\n"
+        scores = [box.score for box in row.instances]
+        found = {self.classes.setdefault(box.phrase, len(self.classes)) for box in row.instances}
+        supporters = [len(box.sources) for box in row.instances if box.sources]
+        self._names.write(name)
+        self._offsets.append(end)
+        self._least.append(min(scores, default=NOTHING))
+        self._disputed.append(1 - min(supporters, default=self.labelers) / max(1, self.labelers))
+        self._boxes.append(len(scores))
+        self._captions.append(row.caption_index)
+        self._class_ids.extend(sorted(found))
+        self._class_starts.append(len(self._class_ids))
+        self._name_ends.append(self._name_ends[-1] + len(name))  # last: a row counts once all of it is there
+        if not len(self) % 500:
+            with self._grown:
+                self._grown.notify_all()
+
+
+def _occurrences(names: mmap.mmap, wanted: bytes) -> Iterator[int]:
+    """Yield where a text of small letters stands; pieces overlap by what a text may be cut at."""
+    overlap = max(0, len(wanted) - 1)
+    size = len(names)
+    for start in range(0, size, CHUNK):
+        piece = names[start : min(size, start + CHUNK + overlap)].lower()
+        place = piece.find(wanted)
+        while 0 <= place < CHUNK:
+            yield start + place
+            place = piece.find(wanted, place + 1)

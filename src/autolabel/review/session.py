@@ -1,0 +1,327 @@
+"""One review of a run while its page is open: the rows, what stands, and what is changed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Any
+
+import numpy as np
+
+from autolabel.errors import BusyError, DataError
+from autolabel.plan.model import Plan
+from autolabel.results.decision import VERSION, Decision, Key, Mask, Review, Row
+from autolabel.results.journal import Journal
+from autolabel.results.review import join_row
+from autolabel.results.select import above, within
+from autolabel.results.store import RunStore
+from autolabel.review import changes
+from autolabel.review.boxes import RowView, view
+from autolabel.review.masks import MaskStage
+from autolabel.review.order import CHECKED, LEFT_OUT, TOUCHED, UNTOUCHED, Query, listed
+from autolabel.review.pictures import Pictures
+from autolabel.review.row_index import RowIndex, Rows
+from autolabel.types import Labels
+
+LISTS = 8
+"""How many ordered lists are remembered, for tabs that page through them."""
+STEPS = 200
+"""How many actions of a tab can be taken back."""
+PATIENCE = 0.4
+"""Seconds that a list waits for the index before it shows what is indexed so far."""
+
+
+@dataclass(slots=True)
+class _Step:
+    """One action of a tab with what stood before and after it."""
+
+    id: str
+    row: int
+    before: dict[Key, Decision | None]
+    after: dict[Key, Decision | None]
+
+
+class Session:
+    """A run that is reviewed; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        plan: Plan,
+        *,
+        reviewer: str | None = None,
+        masks: MaskStage | None = None,
+        before_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Read what has been decided; ``index`` is filled by ``index.build``.
+
+        ``before_change`` is called before a decision is written, since files that were handed out become stale then.
+        """
+        self.store = store
+        self.plan = plan
+        self.reviewer = reviewer
+        self.masks = masks
+        labelers = max((len(stage.members) for stage in plan.stages), default=1) or 1
+        self.index = RowIndex(store.labels, plan.classes, labelers=labelers)
+        self.pictures = Pictures(max_pixels=plan.max_pixels)
+        self.journal = Journal(store)
+        self.images: Sequence[int] | None = None
+        """The rows that a list of images limits the review to."""
+        self._before_change = before_change
+        self._alone = threading.RLock()
+        self._flags = bytearray()
+        self._flagged = False
+        self._lists: OrderedDict[str, tuple[Query, bool, Rows]] = OrderedDict()
+        self._done: dict[str, deque[_Step]] = {}
+        self._undone: dict[str, deque[_Step]] = {}
+        self._changed: list[Row] = []
+
+    # ---- reading ------------------------------------------------------------------------------------------------
+
+    def labels(self, row: int) -> Labels:
+        """Return a row with the place of its image; raises DataError where there is none of that number."""
+        try:
+            labels = self.index.labels(row)
+        except IndexError:
+            raise DataError(f"there is no row {row}") from None
+        return replace(labels, image=replace(labels.image, path=self.plan.place_of(labels.image.id)))
+
+    def view(self, row: int) -> RowView:
+        """Return a row as it stands."""
+        return self._view(self.labels(row))
+
+    def _view(self, labels: Labels) -> RowView:
+        output = self.plan.output
+        shown = within(labels, output.get("filter") or {}) & above(labels, output.get("thresholds") or {})
+        with self._alone:
+            decisions = list(self.journal.rows.get((labels.image.id, labels.caption_index), {}).values())
+        return view(labels, decisions, shown=shown.tolist())
+
+    def rows(self, name: str, query: Query, *, start: int, count: int) -> dict[str, Any]:
+        """Return a part of a list; ``name`` is the page's own name for it, under which it stays as it is."""
+        with self._alone:
+            known = self._lists.get(name)
+        if known is None or known[0] != query or (not known[1] and self.index.complete):
+            complete = self.index.wait(1 if query.order in ("name", "list") else None, seconds=PATIENCE)
+            complete = complete and self.index.complete
+            known = (query, complete, listed(self.index, query, flags=self.flags, images=self.images))
+            with self._alone:
+                self._lists[name] = known
+                self._lists.move_to_end(name)
+                while len(self._lists) > LISTS:
+                    self._lists.popitem(last=False)
+        _, complete, found = known
+        part = found[start : start + count].tolist()
+        return {
+            "total": len(found),
+            "start": start,
+            "complete": complete,
+            "indexed": len(self.index),
+            "rows": [self.summary(row) for row in part],
+        }
+
+    def summary(self, row: int) -> dict[str, Any]:
+        """Return the little of a row that a list shows."""
+        labels = self.index
+        return {
+            "row": row,
+            "image": labels.name(row),
+            "boxes": labels.boxes(row),
+            "least": labels.least_of(row) if labels.boxes(row) else None,
+            "state": self.flag(row),
+        }
+
+    def flag(self, row: int) -> int:
+        """Return what has been decided about a row: UNTOUCHED, TOUCHED, CHECKED or LEFT_OUT."""
+        said = self.journal.rows.get((self.index.name(row), self.index.caption(row)))
+        if not said:
+            return UNTOUCHED
+        if None not in said:
+            return TOUCHED
+        return LEFT_OUT if said[None].verdict == "reject" else CHECKED
+
+    def flags(self) -> bytearray:
+        """Return a byte for each row; while rows are still being indexed, those of earlier decisions are missing."""
+        with self._alone:
+            grown = len(self.index) - len(self._flags)
+            self._flags.extend(bytes(grown))
+            if self.index.complete and not self._flagged:
+                self._flagged = True
+                self._flag(self.journal.rows)
+            return self._flags
+
+    def _flag(self, names: Iterable[Row]) -> None:
+        for name in names:
+            row = self.index.find(*name)
+            if row is not None and row < len(self._flags):
+                self._flags[row] = self.flag(row)
+
+    def progress(self) -> dict[str, int]:
+        """Return how many rows there are, and how many are checked, left out, or decided in part."""
+        counts = np.bincount(np.frombuffer(bytes(self.flags()), np.uint8), minlength=4)
+        return {
+            "rows": len(self.index),
+            "checked": int(counts[CHECKED]),
+            "left_out": int(counts[LEFT_OUT]),
+            "touched": int(counts[TOUCHED]),
+        }
+
+    # ---- changing -----------------------------------------------------------------------------------------------
+
+    def decide(self, request: changes.Request) -> dict[str, Any]:
+        """Write what a page asks for, and return the row as it stands then."""
+        with self._alone:
+            self._follow()
+            if request.id in self.journal.seen:
+                return self._told(request.row)
+            labels = self._same(request.row, request.image)
+            current = self._view(labels)
+            made = changes.decisions(request, current, classes=self.plan.classes)
+            old = list(self.journal.rows.get(current.row, {}).values())
+            wanted = join_row(old, made, labels=labels)
+            if wanted:
+                step = self._write(request.row, wanted, id=request.id, tab=request.tab)
+                self._remember(request.tab, step)
+                self._undone.pop(request.tab, None)
+            return self._told(request.row)
+
+    def segment(self, row: int, image: str, key: Key, *, tab: str, follows: str) -> dict[str, Any]:
+        """Ask the mask stage for the mask of a box, write it, and return the row as it stands then.
+
+        It is one step with the action ``follows`` when that is taken back. Raises DataError where there is no stage.
+        """
+        if self.masks is None or key is None:
+            raise DataError("this review has no mask stage", hint="start it without --no-model on a run with masks")
+        labels = self._same(row, image)
+        before = next((box for box in self._view(labels).boxes if box.key == key), None)
+        if before is None or before.verdict != "keep":
+            return self._told(row)
+        mask = self.masks.mask(labels, before.name, before.place)
+        with self._alone:
+            self._follow()
+            box = next((box for box in self._view(labels).boxes if box.key == key), None)
+            if mask is None or box is None or box.verdict != "keep" or box.place != before.place:
+                return self._told(row)
+            name = (labels.image.id, labels.caption_index)
+            made = changes.with_mask(box, Mask(size=mask.size, counts=mask.counts), name)
+            step = self._write(row, [made], id=token_hex(8), tab=tab, follows=follows)
+            last = self._done.get(tab, deque[_Step]())
+            if last and last[-1].id == follows and key in last[-1].after:
+                last[-1].after[key] = step.after[key]
+            else:
+                self._remember(tab, step)
+            return self._told(row)
+
+    def undo(self, tab: str) -> dict[str, Any] | None:
+        """Take back the last action of a tab; return its row as it stands then, None where there is nothing left.
+
+        Raises BusyError where somebody has decided otherwise about the same boxes since.
+        """
+        return self._back(tab, self._done, self._undone)
+
+    def redo(self, tab: str) -> dict[str, Any] | None:
+        """Do again what was taken back last, as ``undo`` does."""
+        return self._back(tab, self._undone, self._done)
+
+    def _back(self, tab: str, taken: dict[str, deque[_Step]], given: dict[str, deque[_Step]]) -> dict[str, Any] | None:
+        with self._alone:
+            self._follow()
+            if not taken.get(tab):
+                return None
+            step = taken[tab].pop()
+            labels = self.index.labels(step.row)
+            name = (labels.image.id, labels.caption_index)
+            standing = self.journal.rows.get(name, {})
+            if any(standing.get(key) != decision for key, decision in step.after.items()):
+                raise BusyError("somebody has decided otherwise since: nothing was changed")
+            forget = {"image": name[0], "caption_index": name[1], "verdict": "forget"}
+            back = [
+                decision if decision is not None else _forgotten(key, forget) for key, decision in step.before.items()
+            ]
+            made = self._write(step.row, back, id=token_hex(8), tab=tab, undoes=step.id)
+            given.setdefault(tab, deque(maxlen=STEPS)).append(made)
+            return self._told(step.row)
+
+    def _write(self, row: int, wanted: Sequence[Decision], *, tab: str, id: str, **links: str) -> _Step:
+        name = wanted[0].row
+        keys = [one.key for one in wanted]
+        before = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
+        action = Review(
+            version=VERSION,
+            plan=self.plan.digest,
+            id=id,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            reviewer=self.reviewer,
+            source=f"page {tab}",
+            decisions=tuple(wanted),
+            **links,
+        )
+        self._before_change()
+        self._note(self.journal.append(action))
+        self._note([action])
+        after = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
+        return _Step(id, row, before, after)
+
+    def _remember(self, tab: str, step: _Step) -> None:
+        self._done.setdefault(tab, deque(maxlen=STEPS)).append(step)
+        while len(self._done) > 100:
+            self._done.pop(next(iter(self._done)))
+
+    def _same(self, row: int, image: str) -> Labels:
+        if self.index.replaced():
+            raise BusyError("the labels of this run were written anew: start the review again")
+        labels = self.labels(row)
+        if labels.image.id != image:
+            raise DataError(f"row {row} is {labels.image.id}, not {image}: load the page again")
+        return labels
+
+    def _follow(self) -> None:
+        self._note(self.journal.follow())
+
+    def _note(self, actions: Sequence[Review]) -> None:
+        """Bring up to date what depends on the decisions of some rows."""
+        self.flags()
+        names = dict.fromkeys(row for action in actions for row in action.by_row)
+        self._flag(names)
+        self._changed += names
+
+    def news(self, since: int) -> dict[str, Any]:
+        """Return which rows have changed since a number of changes, and the number of changes now."""
+        with self._alone:
+            self._follow()
+            names = dict.fromkeys(self._changed[max(0, since) :])
+            rows = [self.index.find(*name) for name in list(names)[-1000:]]
+            return {"changes": len(self._changed), "rows": [row for row in rows if row is not None]}
+
+    def _told(self, row: int) -> dict[str, Any]:
+        """Return a row as it stands, with all that a page shows beside it."""
+        with self._alone:
+            return {
+                "row": row,
+                **self.view(row).as_dict(),
+                "flag": self.flag(row),
+                "changes": len(self._changed),
+                "progress": self.progress(),
+            }
+
+    def told(self, row: int) -> dict[str, Any]:
+        """Return a row as it stands, others' latest decisions among it."""
+        with self._alone:
+            self._follow()
+        return self._told(row)
+
+    def close(self) -> int:
+        """Write ``review.json`` where anything has been decided; return how many decisions stand."""
+        with self._alone:
+            self._follow()
+            if not self.journal.position:
+                return len(self.journal.decisions().decisions)
+            return len(self.journal.checkpoint().decisions)
+
+
+def _forgotten(key: Key, named: dict[str, Any]) -> Decision:
+    return Decision(**named) if key is None else Decision(**named, phrase=key[0], bbox=key[1])
