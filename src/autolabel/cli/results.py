@@ -126,14 +126,12 @@ def apply_review(
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OLD=NEW", help="What a class of the file is called in the run."),
+        typer.Option("--map", metavar="OLD=NEW", help="The run's name for a class of the file."),
     ] = None,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out images and classes that the run does not have.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be taken in, and change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be taken in; change nothing.")] = False,
     json: AsJson = False,
 ) -> None:
     """Take a person's decisions in; this and later exports never overwrite them."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from autolabel.errors import DataError, Problem
 from autolabel.results.decision import VERSION, Decision, Key, Review, Row, encode, encode_line, parse_review
 from autolabel.results.failpoints import reach
+from autolabel.results.lock import writing
 from autolabel.results.review import in_order
 from autolabel.results.store import RunStore, publish, sync_folder
-from autolabel.results.writing import writing
 from autolabel.storage import read_part
 
 

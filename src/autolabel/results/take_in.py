@@ -1,4 +1,4 @@
-"""Take decisions from elsewhere into a run's journal: checked against its images and classes, joined with what stands."""
+"""Take decisions from elsewhere into a run: checked against its images and classes, joined with what stands."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _renamed(one: Decision, names: Mapping[str, str]) -> Decision:
     if not names or one.phrase is None:
         return one
     becomes = one.becomes
-    if becomes is not None and becomes.phrase in names:
+    if becomes is not None and becomes.phrase is not None and becomes.phrase in names:
         becomes = Becomes(bbox=becomes.bbox, phrase=names[becomes.phrase], mask=becomes.mask)
     return one.model_copy(update={"phrase": names.get(one.phrase, one.phrase), "becomes": becomes})
 

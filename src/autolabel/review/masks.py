@@ -9,7 +9,7 @@ from autolabel.images import read_pixels
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
 from autolabel.results.decision import Corners
-from autolabel.run.shard import labeler_of
+from autolabel.run.stage import make_labeler
 from autolabel.strategies import Segmenter
 from autolabel.types import Instances, Labels, Prompt, Rle, Sample
 
@@ -30,7 +30,7 @@ class MaskStage:
         """Return the last stage that turns boxes into masks, None where the run has none."""
         for stage in reversed(plan.stages):
             if stage.gives == "masks":
-                labeler = labeler_of(stage, registry)
+                labeler = make_labeler(stage, registry)
                 if isinstance(labeler, Segmenter):
                     return cls(plan, stage, labeler, device=device or _device(plan))
         return None

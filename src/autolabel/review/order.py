@@ -89,7 +89,7 @@ def _ordered(index: RowIndex, rows: Rows, order: Order) -> Rows:
 
 
 def sample(index: RowIndex, name: str, size: int) -> list[int]:
-    """Return ``size`` rows drawn evenly: the same ones for the same name and run, in the order in which they are drawn."""
+    """Return ``size`` rows drawn evenly, in the order of the draw: the same ones for the same name and run."""
     drawn = sorted(
         (hashlib.sha256(f"{name}\n{index.name(row)}\n{row}".encode("utf-8", "surrogatepass")).digest()[:8], row)
         for row in range(len(index))
