@@ -13,9 +13,10 @@ from autolabel.certify.units import HandedOut, Units, gather
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan
 from autolabel.results import review as reviews
+from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger
 from autolabel.results.review import Review, encode, read_review
-from autolabel.results.select import changed, read_decisions
+from autolabel.results.select import changed
 from autolabel.results.store import RunStore
 from autolabel.storage import Location
 
@@ -55,7 +56,7 @@ def decided(store: RunStore) -> Review | None:
 
 def encode_decided(review: Review | None) -> bytes:
     """Return decisions as they are kept beside a sample."""
-    return b"null\n" if review is None else encode(review)
+    return b"null\n" if review is None else encode(review.model_copy(update={"journal": None}))
 
 
 def read_decided(path: Location, digest: str) -> Review | None:

@@ -41,11 +41,12 @@ def review(
     from autolabel.registry import discover
     from autolabel.review.order import Query
     from autolabel.review.serve import serve
-    from autolabel.review.start import limit_to_images, limit_to_sample, open_session, read_names
+    from autolabel.review.start import hand_out, limit_to_images, limit_to_sample, open_session, read_names
 
     if images is not None and sample is not None:
         raise SpecError("--images and --sample exclude each other")
-    session = open_session(at(run), registry=discover(), reviewer=reviewer, model=model, device=device, phrase=phrase)
+    registry = discover()
+    session = open_session(at(run), registry=registry, reviewer=reviewer, model=model, device=device, phrase=phrase)
     if images is not None:
         limit_to_images(session, read_names(images), file=str(images))
     if sample is not None:
@@ -55,8 +56,8 @@ def review(
     try:
         serve(session, port=port, query=query, started=lambda address: _opened(address, browser=browser))
     finally:
-        standing = session.close()
-    console.out.say(f"{console.counted(standing, 'decision')} about {run}")
+        standing = hand_out(session, registry=registry)
+    console.out.say(f"{console.counted(standing, 'decision')} about {run}; its exports are up to date")
 
 
 def _opened(address: str, *, browser: bool) -> None:

@@ -11,7 +11,7 @@ from autolabel.certify import statement
 from autolabel.errors import SpecError
 from autolabel.plan import model
 from autolabel.registry import discover
-from autolabel.results import record
+from autolabel.results import decision, record
 from autolabel.spec.schema import spec_schema, tao_schema
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -20,6 +20,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "plan": model.schema,
     "labels": record.schema,
     "certificate": statement.schema,
+    "review": decision.schema,
 }
 
 

@@ -168,11 +168,11 @@ class RowIndex:
 
     def _read(self) -> Iterator[tuple[bytes, int]]:
         """Yield each line with the place where it ends."""
-        stream = self._file if not isinstance(self.ledger, Path) else os.fdopen(os.dup(self._file.fileno()), "rb")
         place = 0
-        for line in stream:
-            place += len(line)
-            yield line, place
+        with os.fdopen(os.dup(self._file.fileno()), "rb") if isinstance(self.ledger, Path) else self._file as stream:
+            for line in stream:
+                place += len(line)
+                yield line, place
 
     def _add(self, line: bytes, end: int) -> None:
         row = _lines.decode(line)

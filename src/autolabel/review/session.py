@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -19,6 +19,7 @@ from autolabel.results.journal import Journal
 from autolabel.results.review import join_row
 from autolabel.results.select import above, within
 from autolabel.results.store import RunStore
+from autolabel.results.written import mark_stale, standing
 from autolabel.review import changes
 from autolabel.review.boxes import RowView, view
 from autolabel.review.masks import MaskStage
@@ -55,12 +56,8 @@ class Session:
         *,
         reviewer: str | None = None,
         masks: MaskStage | None = None,
-        before_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Read what has been decided; ``index`` is filled by ``index.build``.
-
-        ``before_change`` is called before a decision is written, since files that were handed out become stale then.
-        """
+        """Read what has been decided; ``index`` is filled by ``index.build``."""
         self.store = store
         self.plan = plan
         self.reviewer = reviewer
@@ -71,7 +68,8 @@ class Session:
         self.journal = Journal(store)
         self.images: Sequence[int] | None = None
         """The rows that a list of images limits the review to."""
-        self._before_change = before_change
+        self.changed = False
+        """Whether anything was decided here."""
         self._alone = threading.RLock()
         self._flags = bytearray()
         self._flagged = False
@@ -235,8 +233,8 @@ class Session:
             step = taken[tab].pop()
             labels = self.index.labels(step.row)
             name = (labels.image.id, labels.caption_index)
-            standing = self.journal.rows.get(name, {})
-            if any(standing.get(key) != decision for key, decision in step.after.items()):
+            stands = self.journal.rows.get(name, {})
+            if any(stands.get(key) != decision for key, decision in step.after.items()):
                 raise BusyError("somebody has decided otherwise since: nothing was changed")
             forget = {"image": name[0], "caption_index": name[1], "verdict": "forget"}
             back = [
@@ -260,7 +258,8 @@ class Session:
             decisions=tuple(wanted),
             **links,
         )
-        self._before_change()
+        self.changed = True
+        self._mark_stale()
         self._note(self.journal.append(action))
         self._note([action])
         after = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
@@ -270,6 +269,15 @@ class Session:
         self._done.setdefault(tab, deque(maxlen=STEPS)).append(step)
         while len(self._done) > 100:
             self._done.pop(next(iter(self._done)))
+
+    def _mark_stale(self) -> None:
+        """Record that what was handed out no longer shows what is decided, before that is decided."""
+        if any(standing(self.store, self.plan).values()):
+            try:
+                with self.store.lock():
+                    mark_stale(self.store, self.plan)
+            except BusyError:  # it is being written: the next look tries again
+                return
 
     def _same(self, row: int, image: str) -> Labels:
         if self.index.replaced():
@@ -293,6 +301,8 @@ class Session:
         """Return which rows have changed since a number of changes, and the number of changes now."""
         with self._alone:
             self._follow()
+            if self.changed:
+                self._mark_stale()
             names = dict.fromkeys(self._changed[max(0, since) :])
             rows = [self.index.find(*name) for name in list(names)[-1000:]]
             return {"changes": len(self._changed), "rows": [row for row in rows if row is not None]}
@@ -314,13 +324,12 @@ class Session:
             self._follow()
         return self._told(row)
 
-    def close(self) -> int:
+    def checkpoint(self) -> int:
         """Write ``review.json`` where anything has been decided; return how many decisions stand."""
         with self._alone:
             self._follow()
-            if not self.journal.position:
-                return len(self.journal.decisions().decisions)
-            return len(self.journal.checkpoint().decisions)
+            standing_now = self.journal.checkpoint() if self.journal.position else self.journal.decisions()
+            return len(standing_now.decisions)
 
 
 def _forgotten(key: Key, named: dict[str, Any]) -> Decision:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from autolabel.errors import DataError, Problem, SpecError
 from autolabel.registry import Registry
 from autolabel.results.store import finished
 from autolabel.results.take_in import nearest
+from autolabel.results.written import mark_stale
 from autolabel.review.masks import MaskStage
 from autolabel.review.order import sample
 from autolabel.review.session import Session
+from autolabel.run.outputs import follow
 from autolabel.storage import Location
 
 MOST_NEAR = 500
@@ -26,7 +28,6 @@ def open_session(
     model: bool = True,
     device: str | None = None,
     phrase: str = "",
-    before_change: Callable[[], None] = lambda: None,
 ) -> Session:
     """Open a finished run for review, with its mask stage where ``model`` says so and the run has one.
 
@@ -38,7 +39,21 @@ def open_session(
     if phrase and phrase not in plan.classes:
         raise SpecError(f"{phrase!r} is no class of this run", hint=nearest(phrase, plan.classes))
     masks = MaskStage.of(plan, registry=registry, device=device) if model else None
-    return Session(store, plan, reviewer=reviewer, masks=masks, before_change=before_change)
+    return Session(store, plan, reviewer=reviewer, masks=masks)
+
+
+def hand_out(session: Session, *, registry: Registry) -> int:
+    """Write ``review.json`` and, as decided now, all that the run has handed out; return how many decisions stand.
+
+    Raises BusyError where another command works in the results directory: what is decided is on disk nevertheless.
+    """
+    store, plan = session.store, session.plan
+    with store.lock():
+        count = session.checkpoint()
+        if count and session.changed:
+            mark_stale(store, plan)
+        follow(store, plan, registry=registry)
+    return count
 
 
 def limit_to_images(session: Session, names: Sequence[str], *, file: str) -> None:

@@ -11,7 +11,6 @@ export class BoxPanel {
     this.current = classes[0];
     this.choose = choose;
     this.name = name;
-    this.judge = judge;
     this.filter = make("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class", hidden: classes.length <= FEW, oninput: () => this.paintPalette() });
     this.palette = make("div", { class: "palette", role: "group", "aria-label": "Classes" });
     this.items = make("ol", { class: "boxes" });
@@ -21,7 +20,8 @@ export class BoxPanel {
     this.forget = make("button", { type: "button", onclick: () => judge("forget") }, "Undecided", make("kbd", { "aria-hidden": "true" }, "U"));
     this.root = make("aside", { class: "panel", "aria-label": "Boxes" },
       make("h2", {}, "Class"), this.filter, this.palette,
-      make("h2", {}, "Boxes"), make("div", { class: "judge", role: "group", "aria-label": "Selected box" }, this.keep, this.reject, this.forget), this.empty, this.items);
+      make("h2", {}, "Boxes"), this.empty, this.items);
+    this.judging = make("div", { class: "group judge", role: "group", "aria-label": "Selected box" }, this.keep, this.reject, this.forget);
     this.paintPalette();
   }
 

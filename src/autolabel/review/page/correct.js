@@ -30,7 +30,7 @@ class Correct {
       name: (name) => this.pickClass(name),
       judge: (verdict) => this.judge(verdict),
     });
-    this.list = new RowList(page, { open: (row) => this.open(row) });
+    this.list = new RowList(page, { open: (row) => this.open(row), act: (work) => this.act(work) });
     this.tools = this.makeTools();
     this.caption = make("p", { class: "caption", dir: "auto", hidden: true });
     this.notes = make("p", { class: "notes faint", hidden: true });
@@ -52,8 +52,8 @@ class Correct {
     const button = (words, key, action, attributes = {}) =>
       make("button", { type: "button", onclick: action, title: key ? `${words} (${key})` : words, ...attributes }, make("span", {}, words), key ? make("kbd", { "aria-hidden": "true" }, key) : null);
     const tools = {
-      back: button("Previous", "←", () => this.list.step(-1)),
-      next: button("Next", "→", () => this.list.step(1)),
+      back: button("Previous", "←", () => this.step(-1)),
+      next: button("Next", "→", () => this.step(1)),
       draw: button("Draw", "B", () => this.setDrawing(!this.drawing), { "aria-pressed": "false" }),
       undo: button("Undo", "Z", () => this.act(() => this.back("undo"))),
       redo: button("Redo", "⇧Z", () => this.act(() => this.back("redo"))),
@@ -67,8 +67,9 @@ class Correct {
     };
     const check = (name, words) => make("label", { class: "check" }, make("input", { type: "checkbox", checked: this.shown[name], onchange: (event) => { this.shown[name] = event.target.checked; this.paint(); } }), words);
     tools.bar = make("div", { class: "tools", role: "toolbar", "aria-label": "Image" },
-      make("div", { class: "group" }, tools.back, tools.next),
-      make("div", { class: "group" }, tools.draw, tools.undo, tools.redo),
+      make("div", { class: "group step" }, tools.back, tools.next),
+      this.panel.judging,
+      make("div", { class: "group edit" }, tools.draw, tools.undo, tools.redo),
       make("div", { class: "group wide" }, tools.wider, tools.fit, tools.closer),
       make("div", { class: "group wide" }, this.session.masks ? check("masks", "Masks") : null, check("left", "Below thresholds")),
       make("div", { class: "group finish" }, tools.again, tools.out, tools.nothing, tools.checked));
@@ -93,7 +94,7 @@ class Correct {
         ["Esc", "let go of box or drawing", () => this.letGo(), "Escape"],
       ]],
       ["Image", [
-        ["→ ←", "next, previous image", () => this.list.step(1), "ArrowRight"],
+        ["→ ←", "next, previous image", () => this.step(1), "ArrowRight"],
         ["C", "checked: everything that is there is boxed", () => this.finish("checked"), "c"],
         ["E", "nothing is here", () => this.finish("nothing"), "e"],
         ["X", "leave this image out", () => this.finish("reject"), "x"],
@@ -107,7 +108,7 @@ class Correct {
     const { keys } = this.page;
     const more = [
       ["k", () => this.stepBox(-1)], ["K", () => this.stepBox(-1)], ["ArrowDown", () => this.stepBox(1)], ["ArrowUp", () => this.stepBox(-1)],
-      ["ArrowLeft", () => this.list.step(-1)], ["M", () => this.judgeMask(true)],
+      ["ArrowLeft", () => this.step(-1)], ["M", () => this.judgeMask(true)],
       ["Z", () => this.act(() => this.back("redo"))], ["Ctrl+Z", () => this.act(() => this.back("redo"))],
       ["Ctrl+Shift+Z", () => this.act(() => this.back("redo"))], ["Ctrl+y", () => this.act(() => this.back("redo"))],
       ["-", () => this.stage.zoom(1 / 1.5)], ["0", () => this.stage.fit()], ["f", () => this.stage.fit()],
@@ -131,8 +132,13 @@ class Correct {
     else this.title.textContent = "No image is in this list.";
   }
 
+  step(by) {
+    this.act(() => this.list.step(by));
+  }
+
+  // Only ever called from within `act`, so that no decision is on its way meanwhile.
   async open(row) {
-    await this.settle();
+    await this.saveNudge();
     const mine = (this.opening = {});
     let told;
     try {
@@ -147,6 +153,7 @@ class Correct {
     if (!another) return;
     this.selected = null;
     this.setDrawing(false);
+    this.stage.root.style.setProperty("--ratio", told.height / told.width);
     this.stage.show({ src: `picture/${row}`, width: told.width, height: told.height, alt: told.image });
     this.paint();
     const first = this.visible().find((box) => !box.verdict) || this.visible()[0];
@@ -323,9 +330,11 @@ class Correct {
     this.act(() => this.addBox(rounded([left, top, Math.min(width, left + 2 * half), Math.min(height, top + 2 * half)])));
   }
 
+  // Speaks of the image that was shown when the key was pressed: a second press must not finish the next one unseen.
   finish(whole) {
+    const shown = this.row && this.row.row;
     this.act(async () => {
-      if (!this.row) return;
+      if (!this.row || this.row.row !== shown) return;
       await this.saveNudge();
       const words = { checked: "checked", nothing: "nothing here", reject: "left out", forget: "not checked" }[whole];
       const made = await this.decide({ whole }, `image ${words}`);

@@ -11,10 +11,12 @@ const STATES = ["", "begun", "checked", "left out"];
 const MARKS = ["", "…", "✓", "✗"];
 
 export class RowList {
-  constructor(page, { open }) {
+  // `open(row)` shows an image, within `act(work)`, which does one thing after another.
+  constructor(page, { open, act }) {
     const { session } = page;
     this.page = page;
     this.openRow = open;
+    this.act = act;
     this.at = 0;
     this.start = 0;
     this.total = 0;
@@ -22,7 +24,7 @@ export class RowList {
     this.name = newId();
     const options = (pairs, chosen) => pairs.map(([value, words]) => make("option", { value, selected: value === chosen }, words));
     const orders = ORDERS.filter(([value]) => (value !== "disagreement" || session.labelers > 1) && (value !== "list" || session.limited));
-    const refresh = () => this.changed();
+    const refresh = () => this.act(() => this.changed());
     this.order = make("select", { "aria-label": "Order", onchange: refresh }, ...options(orders, session.query.order));
     this.show = make("select", { "aria-label": "Show", onchange: refresh }, ...options(SHOWS, session.query.show));
     this.phrase = make("select", { "aria-label": "Class", onchange: refresh }, make("option", { value: "" }, "any class"), ...options(session.classes.slice(0, 2000).map((name) => [name, name]), session.query.phrase));
@@ -137,7 +139,7 @@ export class RowList {
     const item = (row, place) => {
       const at = this.start + place;
       const words = `${row.boxes === 1 ? "1 box" : `${row.boxes} boxes`}${row.least === null ? "" : `, least ${row.least.toFixed(2)}`}`;
-      return make("li", {}, make("button", { type: "button", class: `row state-${row.state}`, "aria-current": String(at === this.at), title: row.image, onclick: () => { this.at = at; this.paint(); this.openRow(row.row); } },
+      return make("li", {}, make("button", { type: "button", class: `row state-${row.state}`, "aria-current": String(at === this.at), title: row.image, onclick: () => this.act(() => { this.at = at; this.paint(); return this.openRow(row.row); }) },
         make("img", { src: `picture/${row.row}?side=96`, alt: "", loading: "lazy", decoding: "async" }),
         make("span", { class: "words" }, make("bdi", { class: "name" }, row.image.split("/").pop()), make("span", { class: "faint" }, words)),
         make("span", { class: "mark", title: STATES[row.state] }, make("span", { class: "unseen" }, STATES[row.state]), make("span", { "aria-hidden": "true" }, MARKS[row.state]))));

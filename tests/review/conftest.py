@@ -1,0 +1,85 @@
+"""A small run to review, made with the free labeler of the example package."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from autolabel.plan.compile import compile_plan
+from autolabel.registry import Registry
+from autolabel.results.store import finished
+from autolabel.review.app import make_app
+from autolabel.review.session import Session
+from autolabel.run.generate import generate
+from autolabel.spec.load import spec_from_mapping
+
+HOST = "127.0.0.1:1234"
+TOKEN = "token"
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Path:
+    """Six pictures with one red rectangle and one blue one each, the last one empty; exported to COCO and YOLO."""
+    from autolabel_colors import Rectangle, save
+
+    folder = tmp_path_factory.mktemp("labelled")
+    for index in range(5):
+        rectangles = [
+            Rectangle(2 + index, 3, 20 + index, 20, "red", 0.6 + index / 20),
+            Rectangle(30, 30, 50, 60, "blue", 0.9),
+        ]
+        save(folder / "photos" / f"{index:02}.png", rectangles)
+    save(folder / "photos" / "05.png", [])
+    spec = {
+        "version": 1,
+        "data": {"images": [str(folder / "photos")], "classes": ["red", "blue", "green"]},
+        "stages": [{"labeler": {"type": "colors"}}],
+        "devices": "cpu",
+        "export": [{"type": "coco"}],
+        "results_dir": str(folder / "run"),
+    }
+    generate(
+        compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry), registry=registry
+    )
+    return folder / "run"
+
+
+@pytest.fixture
+def run(labelled: Path, tmp_path: Path) -> Path:
+    """A copy of that run."""
+    return Path(shutil.copytree(labelled, tmp_path / "run"))
+
+
+@pytest.fixture
+def open_session(run: Path) -> Iterator[Callable[..., Session]]:
+    """Open a session of the run, indexed."""
+    opened: list[Session] = []
+
+    def make(**options: Any) -> Session:
+        session = Session(*finished(run), **options)
+        session.index.build()
+        opened.append(session)
+        return session
+
+    yield make
+    for session in opened:
+        session.index.close()
+
+
+@pytest.fixture
+def session(open_session: Callable[..., Session]) -> Session:
+    """A session of the run."""
+    return open_session(reviewer="ann")
+
+
+@pytest.fixture
+def client(session: Session) -> TestClient:
+    """What a page of ours sends its requests with."""
+    app = make_app(session, token=TOKEN, hosts={HOST})
+    headers = {"origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}
+    return TestClient(app, base_url=f"http://{HOST}/{TOKEN}/", headers=headers)

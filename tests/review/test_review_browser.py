@@ -1,0 +1,305 @@
+"""The review page in a real browser, served by the real command; skipped where Chromium or playwright is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autolabel.results.journal import Journal
+from autolabel.results.store import RunStore
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+LAPTOP = {"viewport": {"width": 1366, "height": 768}}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Server:
+    """The command, until it is stopped."""
+
+    def __init__(self, run: Path, path: str, *options: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "autolabel", "review", str(run), "--no-browser", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+/\S+/", self.process.stdout.readline())
+        assert found is not None
+        self.address = found[0]
+
+    def stop(self, how: int = signal.SIGINT) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+@pytest.fixture
+def serve(run: Path, example_path: str) -> Iterator[Callable[..., Server]]:
+    started: list[Server] = []
+
+    def start(*options: str) -> Server:
+        started.append(Server(run, example_path, *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop(signal.SIGKILL)
+
+
+class Visit:
+    """A page that is open, and everything it should not have done."""
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.context = browser.new_context(**{**LAPTOP, **options})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.sins: list[str] = []
+        self.page.on("pageerror", lambda error: self.sins.append(str(error)))
+        self.page.on("console", lambda message: self.note(message))
+        self.page.goto(address)
+        self.page.wait_for_selector(".mode-correct .row")
+        self.page.wait_for_selector(".image-name bdi")
+        self.page.wait_for_selector(".stage:not(.loading)")
+
+    def note(self, message: Any) -> None:
+        if "net::ERR_" not in message.text and message.type in ("error", "warning"):
+            self.sins.append(message.text)
+
+    def keys(self, *names: str) -> None:
+        for name in names:
+            self.page.keyboard.press(name)
+
+    def saved(self) -> None:
+        self.page.wait_for_selector("#saved.good", state="attached")
+
+    def name(self) -> str:
+        text: str = self.page.locator(".image-name").inner_text()
+        return text
+
+    def mark(self, text: str, state: str = "visible") -> None:
+        self.page.locator(".boxes .marks", has_text=text).wait_for(state=state)
+
+    def boxes(self) -> list[str]:
+        texts: list[str] = self.page.locator(".boxes .box").evaluate_all(
+            "nodes => nodes.map(n => n.querySelector('bdi').textContent + ' ' + n.querySelector('.marks').textContent)"
+        )
+        return [" ".join(text.split()) for text in texts]
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the image is on the screen."""
+        frame = self.page.locator(".sheet").bounding_box()
+        return frame["x"] + x * frame["width"] / 64, frame["y"] + y * frame["height"] / 64
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.at(*start))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.at(*[(a + b) / 2 for a, b in zip(start, end, strict=True)]))
+        self.page.mouse.move(*self.at(*end))
+        self.page.mouse.up()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+
+    def go(address: str, **options: Any) -> Visit:
+        visits.append(Visit(browser, address, **options))
+        return visits[-1]
+
+    yield go
+    for one in visits:
+        one.context.close()
+        assert one.sins == []
+
+
+def standing(run: Path) -> dict[str, dict[Any, Any]]:
+    return {image: said for (image, _), said in Journal(RunStore(run)).rows.items()}
+
+
+def test_everything_by_keyboard(run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]) -> None:
+    server = serve("--order", "name", "--reviewer", "ann")
+    here = visit(server.address)
+    assert here.name() == "00.png" and here.boxes() == ["red", "blue"]
+    here.keys("n", "y")
+    here.page.wait_for_selector(".box.reject")
+    here.page.wait_for_selector(".box.keep")
+    here.keys("z")
+    here.page.wait_for_selector(".box:not(.keep):not(.reject)")
+    here.keys("3")
+    here.mark("was blue")
+    here.keys("Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown", "Shift+Alt+ArrowRight")
+    here.mark("moved")
+    here.keys("Escape", "1", "b", "Enter")
+    here.mark("added")
+    here.keys("c")
+    here.page.locator(".image-name", has_text="01.png").wait_for()
+    here.keys("e")
+    here.page.locator(".image-name", has_text="02.png").wait_for()
+    here.keys("x", "ArrowRight", "ArrowLeft", "ArrowLeft")
+    here.saved()
+    said = standing(run)
+    assert said["00.png"][None].verdict == "checked" and said["00.png"][None].reviewer == "ann"
+    assert said["00.png"]["red", (2, 3, 20, 20)].verdict == "reject"
+    changed = said["00.png"]["blue", (30, 30, 50, 60)].becomes
+    assert changed.phrase == "green" and changed.bbox == (32, 31, 53, 61)
+    [drawn] = [one for one in said["00.png"].values() if one.bbox and one.score is None]
+    assert drawn.phrase == "red" and drawn.verdict == "keep"
+    assert {one.verdict for one in said["01.png"].values()} == {"reject", "checked"}
+    assert said["02.png"][None].verdict == "reject"
+    assert server.stop() == 0
+    coco = json.loads((run / "coco" / "annotations.json").read_text())
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    classes = {category["id"]: category["name"] for category in coco["categories"]}
+    found = sorted((names[one["image_id"]], classes[one["category_id"]]) for one in coco["annotations"])
+    assert [one for one in found if one[0] < "03.png"] == [("00.png", "green"), ("00.png", "red")]
+    assert "02.png" not in names.values()
+
+
+def test_everything_by_mouse(run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]) -> None:
+    here = visit(serve("--order", "name").address)
+    here.page.mouse.click(*here.at(40, 45))
+    here.page.wait_for_selector(".box[aria-current=true] >> text=blue")
+    here.drag((40, 45), (44, 46))
+    here.mark("moved")
+    here.drag((54, 61), (60, 63))
+    here.saved()
+    here.page.locator(".palette button", has_text="green").click()
+    here.mark("was blue")
+    here.page.locator(".palette button", has_text="red").click()
+    here.page.get_by_role("button", name="Draw").click()
+    here.drag((3, 40), (13, 55))
+    here.mark("added")
+    here.page.get_by_role("button", name="Reject").click()
+    here.mark("added", "detached")
+    here.page.get_by_role("button", name="Undo").click()
+    here.mark("added")
+    here.page.get_by_role("button", name="Checked", exact=False).last.click()
+    here.page.wait_for_selector(".row.state-2")
+    here.saved()
+    said = standing(run)["00.png"]
+    becomes = said["blue", (30, 30, 50, 60)].becomes
+    assert becomes.phrase == "red" or becomes.phrase == "green"
+    assert max(abs(a - b) for a, b in zip(becomes.bbox, (34, 31, 60, 63), strict=True)) < 0.6
+    [drawn] = [one for one in said.values() if one.bbox and one.score is None]
+    assert max(abs(a - b) for a, b in zip(drawn.bbox, (3, 40, 13, 55), strict=True)) < 0.6
+
+
+def test_by_touch_on_a_phone(run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]) -> None:
+    here = visit(serve("--order", "name").address, **PHONE)
+    here.page.touchscreen.tap(*here.at(40, 45))
+    here.page.get_by_role("button", name="Reject").tap()
+    here.page.wait_for_selector(".box.reject", state="attached")
+    here.page.get_by_role("button", name="Checked", exact=False).last.tap()
+    here.page.wait_for_selector(".row.state-2", state="attached")
+    here.saved()
+    assert standing(run)["00.png"]["blue", (30, 30, 50, 60)].verdict == "reject"
+
+
+def test_two_tabs_and_two_reviewers(run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]) -> None:
+    ann, bob = serve("--order", "name", "--reviewer", "ann"), serve("--order", "name", "--reviewer", "bob")
+    first, second, third = visit(ann.address), visit(ann.address), visit(bob.address)
+    first.keys("n")
+    first.saved()
+    for other in (second, third):
+        other.page.wait_for_selector(".box.reject")
+    third.page.locator(".box").first.click()
+    third.keys("y")
+    third.saved()
+    for other in (first, second):
+        other.page.wait_for_selector(".box.keep[title*=bob]")
+    assert standing(run)["00.png"]["red", (2, 3, 20, 20)].reviewer == "bob"
+    assert len((run / "review.jsonl").read_text().splitlines()) == 2, "both are in the history"
+
+
+def test_a_closed_tab_and_a_reload_lose_nothing(
+    run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]
+) -> None:
+    server = serve("--order", "name")
+    here = visit(server.address)
+    here.keys("n")
+    here.saved()
+    here.page.reload()
+    here.page.wait_for_selector(".box.reject")
+    here.keys("z")
+    here.page.wait_for_selector(".box.reject", state="detached")
+    here.keys("y")
+    here.saved()
+    here.context.close()
+    assert visit(server.address).page.locator(".box.keep").count() == 1
+
+
+def test_what_is_not_saved_is_said_and_sent_again(
+    run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]
+) -> None:
+    server = serve("--order", "name")
+    here = visit(server.address)
+    server.process.send_signal(signal.SIGSTOP)
+    here.keys("n")
+    here.page.wait_for_selector("#saved.busy", state="attached")
+    assert standing(run) == {}
+    server.process.send_signal(signal.SIGCONT)
+    here.page.wait_for_selector(".box.reject")
+    here.saved()
+    server.stop(signal.SIGKILL)
+    here.keys("y")
+    here.page.get_by_role("alert").get_by_text("not saved").wait_for()
+    assert here.page.locator(".box.keep").count() == 0
+
+
+def confirmed_until_killed(server: Server, here: Visit, moves: list[str], after: float) -> set[str]:
+    """Press keys while the server is killed after a time; return the changes that the page was told are on disk."""
+    confirmed: set[str] = set()
+
+    def note(response: Any) -> None:
+        if response.url.endswith("/decide") and response.status == 200:
+            confirmed.add(json.loads(response.request.post_data)["id"])
+
+    here.page.on("response", note)
+    kill = subprocess.Popen(["sh", "-c", f"sleep {after}; kill -9 {server.process.pid}"])
+    for move in moves:
+        here.keys(move)
+        here.page.wait_for_timeout(30)
+        if kill.poll() is not None:
+            break
+    kill.wait()
+    server.stop(signal.SIGKILL)
+    here.keys("x")
+    here.page.locator("#saved.bad").wait_for(state="attached")
+    return confirmed
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak), pytest.param(3, marks=pytest.mark.soak)])
+def test_a_server_killed_at_random_loses_nothing(
+    run: Path, serve: Callable[..., Server], visit: Callable[..., Visit], seed: int
+) -> None:
+    drawn = random.Random(seed)
+    confirmed: set[str] = set()
+    for _ in range(4 if seed == 1 else 25):
+        server = serve("--order", "name")
+        here = visit(server.address)
+        confirmed |= confirmed_until_killed(server, here, drawn.choices("ynynyncz", k=60), drawn.uniform(0.1, 1.5))
+        Journal(RunStore(run))  # reads it all, or says what is wrong
+        written = [json.loads(line)["id"] for line in (run / "review.jsonl").read_bytes().splitlines()]
+        assert confirmed <= set(written) and len(written) == len(set(written))
+    assert len(confirmed) > 4

@@ -1,0 +1,244 @@
+"""A session: rows as they stand, decisions on disk, undo, two tabs, two reviewers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autolabel.errors import BusyError, DataError
+from autolabel.registry import Registry
+from autolabel.results.journal import read_decisions
+from autolabel.results.ledger import Ledger
+from autolabel.results.review import apply
+from autolabel.results.store import RunStore
+from autolabel.results.written import read_written
+from autolabel.review import changes
+from autolabel.review.session import Session
+from autolabel.review.start import hand_out, limit_to_images, limit_to_sample
+from autolabel.types import Labels, Rle
+
+RED = ("red", (2.0, 3.0, 20.0, 20.0))
+BLUE = ("blue", (30.0, 30.0, 50.0, 60.0))
+NUMBER = iter(range(10**8, 10**9))
+
+
+def ask(session: Session, *steps: dict[str, Any], row: int = 0, tab: str = "t", **whole: Any) -> dict[str, Any]:
+    request = {
+        "id": str(next(NUMBER)),
+        "tab": tab,
+        "row": row,
+        "image": session.index.name(row),
+        "changes": steps,
+        **whole,
+    }
+    return session.decide(changes.Request.model_validate(request))
+
+
+def step(do: str, key: tuple[str, Any] = RED, **to: Any) -> dict[str, Any]:
+    return {"phrase": key[0], "bbox": key[1], "do": do, **to}
+
+
+def exported(session: Session, row: int = 0) -> list[tuple[str, list[float]]]:
+    """What the run hands out of a row."""
+    review = read_decisions(session.store)
+    labels: Labels = list(Ledger(session.store.labels))[row]
+    applied = apply(labels, review, classes=session.plan.classes) if review else labels
+    names = [applied.prompt.phrases[label] for label in applied.instances.labels]
+    return sorted(zip(names, applied.instances.boxes.tolist(), strict=True))
+
+
+def test_a_row_is_told_as_it_stands(session: Session) -> None:
+    told = session.told(0)
+    assert told["image"] == "00.png" and (told["width"], told["height"]) == (64, 64)
+    assert [(box["phrase"], tuple(box["bbox"]), box["verdict"]) for box in told["boxes"]] == [
+        (*RED, None),
+        (*BLUE, None),
+    ]
+
+
+def test_every_kind_of_change_arrives_in_what_is_handed_out(session: Session) -> None:
+    ask(session, step("keep", to_bbox=(4, 3, 24, 22)))
+    ask(session, step("keep", BLUE, to_phrase="green"))
+    ask(session, step("draw", ("blue", (0, 40, 10, 50))))
+    assert exported(session) == [("blue", [0, 40, 10, 50]), ("green", list(BLUE[1])), ("red", [4, 3, 24, 22])]
+    ask(session, step("reject", BLUE))
+    ask(session, step("keep", ("blue", (0, 40, 10, 50)), to_bbox=(1, 41, 11, 51), to_phrase="red"))
+    assert exported(session) == [("red", [1, 41, 11, 51]), ("red", [4, 3, 24, 22])]
+    ask(session, step("reject", ("blue", (0, 40, 10, 50))))
+    assert exported(session) == [("red", [4, 3, 24, 22])]
+    ask(session, step("forget"))
+    ask(session, step("forget", BLUE))
+    assert exported(session) == [("blue", list(BLUE[1])), ("red", list(RED[1]))]
+
+
+def test_whole_images(session: Session) -> None:
+    told = ask(session, step("reject", BLUE), whole="checked")
+    assert [box["verdict"] for box in told["boxes"]] == ["keep", "reject"] and told["verdict"] == "checked"
+    assert told["progress"] == {"rows": 6, "checked": 1, "left_out": 0, "touched": 0}
+    assert exported(session) == [("red", list(RED[1]))]
+    assert ask(session, whole="nothing", row=1)["progress"]["checked"] == 2
+    assert exported(session, 1) == []
+    assert ask(session, whole="reject", row=2)["progress"]["left_out"] == 1
+    ask(session, whole="forget", row=2)
+    assert len(exported(session, 2)) == 2
+    told = ask(session, step("forget", BLUE))
+    assert told["verdict"] is None, "a box is open again, so the image is not checked"
+
+
+def test_undo_and_redo_are_a_tabs_own(session: Session) -> None:
+    ask(session, step("reject"), tab="one")
+    ask(session, step("keep", to_bbox=(4, 3, 24, 22), key=BLUE), tab="two")
+    ask(session, whole="checked", row=1, tab="one")
+    told = session.undo("one")
+    assert told is not None and told["row"] == 1 and told["verdict"] is None
+    assert session.undo("one") is not None
+    assert session.undo("one") is None
+    assert exported(session) == [("blue", [4, 3, 24, 22]), ("red", list(RED[1]))]
+    assert session.redo("one") is not None and session.redo("one") is not None and session.redo("one") is None
+    assert exported(session) == [("blue", [4, 3, 24, 22])]
+    assert session.view(1).verdict == "checked"
+    session.undo("one")
+    ask(session, step("keep"), tab="one")
+    assert session.redo("one") is None, "something else was done since"
+
+
+def test_nothing_is_undone_that_somebody_has_changed_since(open_session: Callable[..., Session]) -> None:
+    ann, bob = open_session(reviewer="ann"), open_session(reviewer="bob")
+    ask(ann, step("reject"))
+    ask(bob, step("keep"))
+    with pytest.raises(BusyError, match="somebody has decided otherwise"):
+        ann.undo("t")
+    assert exported(ann) == [("blue", list(BLUE[1])), ("red", list(RED[1]))]
+    [red, _] = ann.told(0)["boxes"]
+    assert (red["verdict"], red["reviewer"]) == ("keep", "bob")
+    history = [json.loads(line) for line in (ann.store.root / "review.jsonl").read_text().splitlines()]
+    assert [(one["reviewer"], one["decisions"][0]["verdict"]) for one in history] == [
+        ("ann", "reject"),
+        ("bob", "keep"),
+    ]
+
+
+def test_a_tab_hears_of_another(open_session: Callable[..., Session]) -> None:
+    ann, bob = open_session(), open_session()
+    before = ann.news(0)["changes"]
+    ask(bob, step("reject", BLUE), row=3)
+    news = ann.news(before)
+    assert news["rows"] == [3]
+    assert ann.news(news["changes"])["rows"] == []
+
+
+def test_the_same_request_twice_is_one_decision(session: Session) -> None:
+    request = {
+        "id": "same-request",
+        "tab": "t",
+        "row": 0,
+        "image": "00.png",
+        "changes": [step("draw", ("red", (1, 1, 9, 9)))],
+    }
+    for _ in range(2):
+        session.decide(changes.Request.model_validate(request))
+    assert len((session.store.root / "review.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (step("keep", ("red", (0, 0, 1, 1))), "no such box"),
+        (step("keep", to_phrase="yellow"), "'yellow' is no class of this run"),
+        (step("keep", to_bbox=(0, 0, 65, 10)), "must lie inside the image of 64x64"),
+        (step("keep", to_bbox=(9, 9, 9, 10)), "must lie inside"),
+        (step("draw", ("yellow", (0, 0, 5, 5))), "'yellow' is no class"),
+        (step("mask_accept"), "has no mask"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(session: Session, asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        ask(session, asked)
+    assert not session.journal
+
+
+def test_a_page_of_other_labels_is_refused(session: Session) -> None:
+    request = {"id": "12345678", "tab": "t", "row": 0, "image": "01.png", "whole": "checked"}
+    with pytest.raises(DataError, match="load the page again"):
+        session.decide(changes.Request.model_validate(request))
+
+
+def test_labels_that_are_written_anew_end_the_review(session: Session) -> None:
+    ledger = session.store.root / "labels.jsonl"
+    ledger.with_suffix(".new").write_bytes(ledger.read_bytes())
+    ledger.with_suffix(".new").replace(ledger)
+    with pytest.raises(BusyError, match="written anew"):
+        ask(session, step("keep"))
+
+
+class Masks:
+    """A mask stage that fills boxes."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    def mask(self, labels: Labels, phrase: str, box: Any) -> Rle:
+        self.asked.append((phrase, box))
+        mask = np.zeros(labels.image.size, bool)
+        x1, y1, x2, y2 = (int(value) for value in box)
+        mask[y1:y2, x1:x2] = True
+        return Rle.encode(mask)
+
+
+def test_a_moved_box_gets_its_mask_in_the_same_step(open_session: Callable[..., Session]) -> None:
+    session = open_session(masks=Masks())
+    request = {"id": "moved-it-1", "tab": "t", "row": 0, "image": "00.png"}
+    session.decide(changes.Request.model_validate({**request, "changes": [step("keep", to_bbox=(4, 3, 24, 22))]}))
+    told = session.segment(0, "00.png", RED, tab="t", follows="moved-it-1")
+    assert told["boxes"][0]["mask"].startswith("M")
+    review = read_decisions(session.store)
+    assert review is not None
+    found = apply(next(iter(Ledger(session.store.labels))), review).instances
+    assert found.masks is not None and found.masks[0] is None
+    assert found.masks[1] is not None and found.masks[1].bounds() == (4, 3, 24, 22)
+    ask(session, step("mask_reject"))
+    assert session.told(0)["boxes"][0]["mask"] is None
+    session.undo("t")
+    assert session.told(0)["boxes"][0]["mask"]
+    ask(session, step("keep", to_phrase="green"))
+    assert session.told(0)["boxes"][0]["mask"], "a reclassified box keeps its mask"
+    session.undo("t")
+    told = session.undo("t")
+    assert told is not None and told["boxes"][0]["verdict"] is None and told["boxes"][0]["mask"] is None
+    told = session.redo("t")
+    assert told is not None and told["boxes"][0]["mask"], "both come back"
+
+
+def test_what_was_handed_out_is_marked_then_written_again(session: Session, registry: Registry) -> None:
+    coco = Path(session.store.root) / "coco" / "annotations.json"
+    before = coco.read_bytes()
+    ask(session, step("reject"))
+    written = read_written(RunStore(session.store.root))
+    assert written is not None and not written.outputs["coco"].current
+    assert hand_out(session, registry=registry) == 1
+    written = read_written(RunStore(session.store.root))
+    assert written is not None and written.outputs["coco"].current
+    assert len(json.loads(coco.read_text())["annotations"]) == len(json.loads(before)["annotations"]) - 1
+
+
+def test_a_list_of_images(session: Session) -> None:
+    limit_to_images(session, ["04.png", "01.png"], file="list.txt")
+    assert session.images == [4, 1]
+    with pytest.raises(DataError) as caught:
+        limit_to_images(session, ["04.png", "0l.png"], file="list.txt")
+    [problem] = caught.value.problems
+    assert (problem.file, problem.line) == ("list.txt", 2) and "'0l.png' is no image" in problem.message
+
+
+def test_a_sample_is_the_same_for_its_name(open_session: Callable[..., Session]) -> None:
+    one, other = open_session(), open_session()
+    limit_to_sample(one, "pilot", 3)
+    limit_to_sample(other, "pilot", 3)
+    assert one.images == other.images and len(set(one.images or ())) == 3
+    limit_to_sample(other, "second", 6)
+    assert sorted(other.images or ()) == list(range(6))
