@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from review_pages import HOST, TOKEN
 from starlette.testclient import TestClient
 
 from autolabel.plan.compile import compile_plan
@@ -17,9 +18,6 @@ from autolabel.review.app import make_app
 from autolabel.review.session import Session
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
-
-HOST = "127.0.0.1:1234"
-TOKEN = "token"
 
 
 @pytest.fixture(scope="session")

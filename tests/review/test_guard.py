@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import HOST, TOKEN
+from review_pages import HOST, TOKEN
 from starlette.testclient import TestClient
 
 from autolabel.review.guard import MOST_BYTES

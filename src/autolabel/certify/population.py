@@ -26,12 +26,12 @@ WHOLE = ("keep", "checked")
 
 def population(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Units:
     """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review."""
-    return gather(handed_out(store, limits=limits, review=review), plan.classes)
+    return gather(handed_out(store, plan, limits=limits, review=review), plan.classes)
 
 
-def handed_out(store: RunStore, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
+def handed_out(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
     """Yield the rows that are handed out; images that a person left out are not."""
-    change = partial(changed, output=limits, review=review)
+    change = partial(changed, output=limits, review=review, classes=plan.classes)
     for before in Ledger(store.labels):
         if review is not None and reviews.left_out(before, review):
             continue
