@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Iterator
 
 from autolabel import hookspecs, testing
-from autolabel.strategies import Aggregator, Detector, Exporter, Labeler, Scheduler, Segmenter, Strategy
+from autolabel.strategies import Aggregator, Detector, Exporter, Labeler, Look, Scheduler, Segmenter, Strategy
 from docs.generate.markdown import code, plain, table
 
-STRATEGIES: tuple[type[Strategy], ...] = (Scheduler, Aggregator, Labeler, Detector, Segmenter, Exporter)
+STRATEGIES: tuple[type[Strategy], ...] = (Scheduler, Aggregator, Labeler, Detector, Segmenter, Look, Exporter)
 
 
 def hooks() -> str:

@@ -24,6 +24,8 @@ NAMES = {
     "StageSpec": "`stages[]`",
     "CombineSpec": "`stages[].combine`",
     "TilesSpec": "`stages[].tiles`",
+    "LooksSpec": "`stages[].looks`",
+    "DoubtSpec": "`stages[].looks.doubt`",
     "RunSpec": "`run`",
     "OutputSpec": "`output`",
     "FilterSpec": "`output.filter`",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from autolabel.strategies import Aggregator
+from autolabel.strategies import Aggregator, Strategy
 from autolabel.types import Instances, Round
 from autolabel.types.boxes import Float32, Float64
 from autolabel.types.neighbours import SMALLEST, Neighbours, overlaps
@@ -17,6 +18,12 @@ from autolabel_aggregators.precedence import Index, precedence
 Groups = npt.NDArray[np.int32] | None
 WIDEST = 0.99
 ROUNDING = 1e-9
+
+
+class InLooks(Strategy.Params):
+    """A number of looks."""
+
+    looks: int = Field(ge=1, description="In how many looks; without looks, how many boxes.")
 
 
 class Dbscan(Aggregator):
@@ -30,11 +37,10 @@ class Dbscan(Aggregator):
         eps: float = Field(
             default=0.5, ge=0, le=WIDEST, description="Two boxes are neighbours if 1 - IoU is at most this."
         )
-        min_samples: int = Field(
+        min_samples: Annotated[int, Field(ge=1)] | InLooks = Field(
             default=1,
-            ge=1,
-            description="How many neighbours, itself included, a box needs to found a cluster; "
-            "above 1, boxes that end in no cluster are dropped.",
+            description="How many neighbours, itself included, a box needs to found a cluster, or {looks: N}: in how "
+            "many looks it needs some; above 1, boxes that end in no cluster are dropped.",
         )
         across_labels: bool = Field(
             default=False, description="Whether boxes of different labels can merge, under the label of the best."
@@ -58,7 +64,33 @@ class Dbscan(Aggregator):
         eps = self.params.eps if threshold is None else min(1 - threshold, WIDEST)
         ordered = instances.take(precedence(instances))
         groups = None if self.params.across_labels else ordered.labels
-        return merge(ordered, clusters(ordered.boxes, eps, min_samples=self.params.min_samples, groups=groups))
+        least = self.params.min_samples
+        if isinstance(least, int):
+            return merge(ordered, clusters(ordered.boxes, eps, min_samples=least, groups=groups))
+        if ordered.looks is None:
+            return merge(ordered, clusters(ordered.boxes, eps, min_samples=least.looks, groups=groups))
+        return merge(ordered, seen_clusters(ordered, eps, looks=least.looks, groups=groups))
+
+
+def seen_clusters(ordered: Instances, eps: float, *, looks: int, groups: Groups) -> Index:
+    """Return the cluster of each of N boxes as ``clusters`` does; a core point has neighbours in so many looks.
+
+    A box beside core points of several clusters belongs to that of the best.
+    """
+    _, look_of = np.unique(ordered.looks or (), return_inverse=True)
+    i, j, iou = overlaps(ordered.boxes, lowest_iou(eps), groups=groups)
+    near, itself = 1 - iou <= eps, np.arange(len(ordered))
+    i, j = np.concatenate([i[near], j[near], itself]), np.concatenate([j[near], i[near], itself])
+    seen = np.unique(np.column_stack([i, look_of[j]]), axis=0)[:, 0]
+    core = np.bincount(seen, minlength=len(ordered)) >= looks
+    both = core[i] & core[j]
+    roots = np.where(core, join(itself.copy(), i[both], j[both]), len(ordered))
+    border = ~core[i] & core[j]
+    best = np.full(len(ordered), len(ordered))
+    np.minimum.at(best, i[border], j[border])
+    reached = best < len(ordered)
+    roots[reached] = roots[best[reached]]
+    return np.where(roots < len(ordered), roots, -1)
 
 
 def clusters(boxes: Float32, eps: float, *, min_samples: int, groups: Groups = None) -> Index:

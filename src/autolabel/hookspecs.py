@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from autolabel.strategies import Aggregator, Exporter, Labeler, Scheduler
+from autolabel.strategies import Aggregator, Exporter, Labeler, Look, Scheduler
 
 GROUP = "autolabel"
 hookspec = pluggy.HookspecMarker(GROUP)
@@ -24,6 +24,11 @@ def autolabel_aggregators() -> list[type[Aggregator]]:  # type: ignore[empty-bod
 @hookspec
 def autolabel_labelers() -> list[type[Labeler]]:  # type: ignore[empty-body]
     """Return labeler classes: detectors and segmenters."""
+
+
+@hookspec
+def autolabel_looks() -> list[type[Look]]:  # type: ignore[empty-body]
+    """Return look classes."""
 
 
 @hookspec

@@ -17,18 +17,19 @@ import pluggy
 
 from autolabel import hookspecs
 from autolabel.errors import PluginError, UnknownStrategyError
-from autolabel.strategies import Aggregator, Exporter, Labeler, Scheduler, Strategy
+from autolabel.strategies import Aggregator, Exporter, Labeler, Look, Scheduler, Strategy
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds after which a package that is still being imported is named."""
-Kind = Literal["scheduler", "aggregator", "labeler", "exporter"]
+Kind = Literal["scheduler", "aggregator", "labeler", "look", "exporter"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BASES: dict[Kind, type[Strategy]] = {
     "scheduler": Scheduler,
     "aggregator": Aggregator,
     "labeler": Labeler,
+    "look": Look,
     "exporter": Exporter,
 }
 
@@ -81,6 +82,8 @@ class Registry:
     def make(self, kind: Literal["aggregator"], name: str, params: Mapping[str, Any]) -> Aggregator: ...
     @overload
     def make(self, kind: Literal["labeler"], name: str, params: Mapping[str, Any]) -> Labeler: ...
+    @overload
+    def make(self, kind: Literal["look"], name: str, params: Mapping[str, Any]) -> Look: ...
     @overload
     def make(self, kind: Literal["exporter"], name: str, params: Mapping[str, Any]) -> Exporter: ...
     def make(self, kind: Kind, name: str, params: Mapping[str, Any]) -> Strategy:
@@ -150,7 +153,7 @@ def watched(package: str) -> Iterator[None]:
 
 
 def register(registry: Registry, plugin: Any, *, package: str, version: str) -> None:
-    """Call a plugin's four hooks and add the classes they return."""
+    """Call a plugin's hooks and add the classes they return."""
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     try:

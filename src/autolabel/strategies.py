@@ -1,4 +1,4 @@
-"""The kinds of strategy that packages can offer: Scheduler, Aggregator, Labeler (Detector, Segmenter), Exporter."""
+"""The kinds of strategy packages offer: Scheduler, Aggregator, Labeler (Detector, Segmenter), Look, Exporter."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from autolabel.types import Instances, Labels, Prompt, Provenance, Round, Sample, Size
@@ -131,6 +133,29 @@ class Segmenter(Labeler):
     def counters(self) -> dict[str, int]:
         """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""
         return {}
+
+
+class Look(Strategy):
+    """A way of looking at an image: changes its pixels, and carries what was found there back to the image.
+
+    A look that moves no pixel defines ``apply`` alone. ``size`` is (height, width) of the image as it is.
+    """
+
+    @abstractmethod
+    def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return what is seen of (H, W, 3) uint8 RGB pixels: (h, w, 3) uint8 of ``shape((H, W))``. Pure."""
+
+    def shape(self, size: Size) -> Size:
+        """Return (height, width) of what is seen of an image of ``size``."""
+        return size
+
+    def restore_boxes(self, boxes: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32]:
+        """Return (N, 4) ``x1 y1 x2 y2`` of what is seen in pixels of the image, the inverse of ``apply``; exact."""
+        return boxes
+
+    def restore_mask(self, mask: npt.NDArray[np.bool_], size: Size) -> npt.NDArray[np.bool_]:
+        """Return a mask (h, w) of what is seen as one of the image, (H, W), the inverse of ``apply``; exact."""
+        return mask
 
 
 class Exporter(Strategy):

@@ -77,7 +77,7 @@ def test_it_installs_is_listed_passes_its_tests_and_labels(registry: Registry, t
     assert [entry["kind"] for entry in listed] == list(KINDS)
     assert all(Path(entry["file"]).is_relative_to(site) for entry in listed)
 
-    assert "8 passed" in python("-m", "pytest", "-p", "no:cacheprovider", folder=folder, path=site)
+    assert "10 passed" in python("-m", "pytest", "-p", "no:cacheprovider", folder=folder, path=site)
 
     save(tmp_path / "photos" / "a.png", [(1, 2, 20, 30, "red")])
     (tmp_path / "spec.yaml").write_text(SPEC)
@@ -141,7 +141,9 @@ def test_names_that_cannot_be(registry: Registry, tmp_path: Path, name: str, mes
 
 
 def test_an_unknown_kind_is_told(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="'detector'\n  hint: the kinds are scheduler, aggregator, labeler, exporter"):
+    with pytest.raises(
+        SpecError, match="'detector'\n  hint: the kinds are scheduler, aggregator, labeler, look, exporter"
+    ):
         new_plugin("birds", tmp_path, kinds=["detector"], registry=registry)
 
 

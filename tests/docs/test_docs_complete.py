@@ -36,7 +36,7 @@ def first_column(page: str, heading: str) -> set[str]:
 
 def test_every_hook_is_described() -> None:
     hooks = [name for name in vars(hookspecs) if name.startswith("autolabel_")]
-    assert len(hooks) == 4
+    assert len(hooks) == 5
     assert all(f"`{name}(" in text("plugins.md") for name in hooks)
 
 

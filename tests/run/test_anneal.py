@@ -130,8 +130,8 @@ def test_all_in_rounds_keeps_what_one_round_at_the_last_threshold_keeps(
         search = Search(
             Prompt(phrases), (300, 400), Annealing(rounds(*thresholds), aggregator(aggregator.Params()), "all")
         )
-        assert search.wants() == phrases
-        search.answer(phrases, candidates)
+        assert search.wants() == Prompt(phrases)
+        search.answer(Prompt(phrases), candidates)
         assert search.wants() is None
         found = search.result()
         columns = np.column_stack([found.labels, found.scores, found.boxes]).round(3)

@@ -80,7 +80,7 @@ def searched_by_hand(aggregator: Aggregator, seed: int) -> tuple[Search, Labels]
     search = Search(prompt, SIZE, Annealing(ROUNDS, aggregator, "all"))
     faint = Instances.build([[5, 5, 20, 20], [6, 6, 9, 9]], scores=[0.2, 0.1], labels=[3, 3])
     found = replace(crowd(40, seed), masks=None, given=None)
-    search.answer(prompt.phrases, Instances.concatenate([found, faint]))
+    search.answer(prompt, Instances.concatenate([found, faint]))
     assert search.wants() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=prompt, instances=search.result())
     return search, record.decode(record.encode(row, "digest"))
@@ -120,7 +120,7 @@ def test_the_words_that_found_a_box_are_told() -> None:
     ontology = {"car": Terms(phrases=("car", "lorry"))}
     search = Search(Prompt(("car",)), SIZE, Annealing(ROUNDS, AGGREGATORS[0], "all", ontology))
     found = Instances.build([[0, 0, 9, 9], [30, 30, 50, 50]], scores=[0.9, 0.8], labels=[1, 0])
-    search.answer(("car",), found)
+    search.answer(Prompt(("car",)), found)
     assert search.wants() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=search.prompt, instances=search.result())
     told = Retrace(
@@ -133,7 +133,9 @@ def test_the_words_that_found_a_box_are_told() -> None:
 def test_a_phrase_that_another_label_displaced_names_the_box() -> None:
     aggregator = Nms(Nms.Params(threshold=0.5, across_labels=True))
     search = Search(Prompt(("cat", "dog")), SIZE, Annealing(ROUNDS, aggregator, "all"))
-    search.answer(("cat", "dog"), Instances.build([[0, 0, 9, 9], [0, 0, 9, 8]], scores=[0.9, 0.6], labels=[1, 0]))
+    search.answer(
+        Prompt(("cat", "dog")), Instances.build([[0, 0, 9, 9], [0, 0, 9, 8]], scores=[0.9, 0.6], labels=[1, 0])
+    )
     assert search.wants() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=search.prompt, instances=search.result())
     told = Retrace(plan=PLANNED, row=row, search=search, verdicts=["keep"]).explanation()

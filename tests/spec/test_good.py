@@ -26,6 +26,7 @@ NOT_SHAPE = {
     "tao_temperatures": "a rule between two values",
     "filter_order": "a rule between two values",
     "split_sum": "a sum",
+    "looks_twice": "equal only once they are written out",
     "votes_many": "a rule between two values",
     "terms_shared": "a rule between two classes",
     "terms_spaces": "equal only without the spaces around them",

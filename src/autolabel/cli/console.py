@@ -140,6 +140,9 @@ def composition(stage: Stage) -> dict[str, str]:
     if stage.tiles:
         besides = ", and the whole image" if stage.tiles.whole else ""
         facts["tiles"] = f"{stage.tiles.size}x{stage.tiles.size}, overlap {stage.tiles.overlap:g}{besides}"
+    if stage.looks:
+        spent = "in every round" if stage.looks.doubt is None else "one a round, while there is doubt"
+        facts["looks"] = f"{', '.join(stage.looks.names)}: {spent}, score by {stage.looks.agreement.score}"
     return facts
 
 

@@ -14,6 +14,7 @@ from autolabel.storage import at
 
 if TYPE_CHECKING:
     from autolabel.explain.explanation import BoxOrigin, Candidate, Explanation, Unfound
+    from autolabel.types.instances import Support
 
 AGREES = 0.05
 """Pixels that a derived box may be off without a word: what batches and threads change in a model's answers."""
@@ -66,6 +67,8 @@ def lines(told: Explanation, box: int | None) -> Iterator[str]:
         yield f"  failed: {console.printable(told.reason)}"
     elif told.labeler is not None:
         yield f"  searched once more with {told.labeler}: {agreement(told)}"
+    if told.looks:
+        yield f"  seen in {console.counted(len(told.looks), 'look')}: {', '.join(told.looks)}"
     for one in told.boxes[slice(None) if box is None else slice(box, box + 1)]:
         yield ""
         yield from box_lines(one, told)
@@ -92,6 +95,8 @@ def box_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
         yield "  given by the input" + (f": annotation {number}" if number is not None else "")
     else:
         yield f"  round {one.round}, where a score had to be above {one.threshold:g}"
+    if one.support is not None:
+        yield f"  seen in {one.support.looks} of {console.counted(one.support.asked, 'look')}{by(one.support)}"
     if one.sources:
         yield from source_lines(one, told)
     if one.displaced:
@@ -106,6 +111,11 @@ def box_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
         yield "  no such box comes out again" if one.derived is None else f"  comes out {one.off:.2g} px off"
 
 
+def by(support: Support) -> str:
+    """Tell by how many labelers a box was seen, where that is more than one."""
+    return f", by {support.labelers} labelers" if support.labelers > 1 else ""
+
+
 def source_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
     """Yield what a box is made of."""
     own = next((source for source in one.sources if in_place(source, one, told)), None)
@@ -114,7 +124,8 @@ def source_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
         yield f"  made by {told.aggregator} of {console.counted(len(one.sources), 'candidate')}:"
         yield from listed(one.sources)
     elif abs(own.score - one.score) > RESCORED:
-        yield f"  where the detector put it; {told.aggregator} changed its score from {own.score:.3f}"
+        changed = "the looks" if one.support is not None else told.aggregator
+        yield f"  where the detector put it; {changed} changed its score from {own.score:.3f}"
         yield from listed(others, "because of ")
     else:
         yield "  as the detector gave it" + (f"; {told.aggregator} kept it because of:" if others else "")
@@ -132,6 +143,7 @@ def listed(found: Sequence[Candidate], why: str = "") -> Iterator[str]:
     """Yield the first candidates, a line each."""
     for one in found[:SHOWN]:
         entered = "" if one.round is None else f", round {one.round}"
+        entered += "" if one.look is None else f", {one.look}"
         yield f"    {why}{described(one)}{entered}"
     if len(found) > SHOWN:
         yield f"    and {len(found) - SHOWN} more"

@@ -1,7 +1,22 @@
-"""Detectors made of detectors: several that are asked the same, and one that looks at a large image in tiles."""
+"""Detectors made of detectors: several that are asked the same; one that sees an image in looks, or in tiles."""
 
+from autolabel.detectors.agreement import Agreement, Doubt
 from autolabel.detectors.compose import composed
-from autolabel.detectors.consensus import Consensus, Vote, Voting
+from autolabel.detectors.consensus import Consensus, Vote, Voting, told_apart
+from autolabel.detectors.looking import Looking
+from autolabel.detectors.looks import Looks
 from autolabel.detectors.tiled import Tiled, Tiles
 
-__all__ = ["Consensus", "Tiled", "Tiles", "Vote", "Voting", "composed"]
+__all__ = [
+    "Agreement",
+    "Consensus",
+    "Doubt",
+    "Looking",
+    "Looks",
+    "Tiled",
+    "Tiles",
+    "Vote",
+    "Voting",
+    "composed",
+    "told_apart",
+]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from autolabel.detectors.consensus import Consensus
+from autolabel.detectors.looking import Looking
 from autolabel.detectors.tiled import Tiled, Tiles
-from autolabel.strategies import Detector, Labeler
+from autolabel.strategies import Detector, Labeler, Look
 
 
-def composed(members: Sequence[Labeler], tiles: Tiles | None) -> Labeler:
-    """Return one labeler made of ``members``, detectors all of them, that looks at ``tiles``.
+def composed(
+    members: Sequence[Labeler], tiles: Tiles | None, *, looks: Mapping[str, Look] | None = None, ahead: int = 0
+) -> Labeler:
+    """Return one labeler made of ``members``, detectors all of them, that sees ``tiles``, each in ``looks`` by name.
 
-    A segmenter stands alone and sees whole images: it is returned as it is.
+    The first ``ahead`` looks are preprocessed in decode threads. A segmenter stands alone and sees whole images: it is
+    returned as it is.
     """
     detectors = [member for member in members if isinstance(member, Detector)]
     if len(detectors) < len(members):
         return members[0]
     detector = detectors[0] if len(detectors) == 1 else Consensus(detectors)
+    detector = Looking(detector, looks, ahead=ahead) if looks else detector
     return Tiled(detector, tiles) if tiles else detector

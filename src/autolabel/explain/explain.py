@@ -133,7 +133,16 @@ class Retrace:
             last_round=self.last.index if self.last else None,
             boxes=tuple(self.box(index) for index in range(len(row.instances))),
             unfound=tuple(self.unfound()),
+            looks=self.looks,
         )
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """The looks that were asked in any round, for any class."""
+        if self.search is None:
+            return ()
+        names = self.search.annealing.looks.names[: self.search.looked.max(initial=0)]
+        return tuple(name for name in names if name is not None)
 
     @cached_property
     def kept(self) -> Instances:
@@ -142,10 +151,8 @@ class Retrace:
 
     @property
     def last(self) -> Round | None:
-        """The last round in which anything entered, and so the last one whose union was aggregated."""
-        if self.search is None or not len(self.search.union):
-            return None
-        return self.search.annealing.rounds[int(self.search.union.rounds.max())]
+        """The last round that changed what is kept: the last one whose union was aggregated."""
+        return self.search.last if self.search is not None else None
 
     @cached_property
     def lineage(self) -> Lineage:
@@ -153,7 +160,8 @@ class Retrace:
         search = self.search
         if search is None or self.last is None:
             return Lineage(sources=(), displaced={})
-        return trace(partial(search.annealing.aggregator.aggregate, round=self.last), search.union, search.kept)
+        keep = partial(search.annealing.keep, round=self.last, asked=search.looked)
+        return trace(keep, search.union, search.kept)
 
     @cached_property
     def derived(self) -> list[int | None]:
@@ -188,6 +196,7 @@ class Retrace:
             displaced=self.entered(self.lineage.displaced_by(kept) if kept is not None else ()),
             mask=self.mask(index),
             verdict=self.verdicts[index],
+            support=found.support[index] if found.support else None,
         )
 
     def mask(self, index: int) -> MaskOrigin | None:
@@ -210,7 +219,8 @@ class Retrace:
         """Return one candidate; labels index the row's phrases."""
         phrase = self.row.prompt.phrases[found.labels[index]]
         score, asked = rounded(found.scores[index], DECIMALS), found.asked[index] if found.asked else None
-        return Candidate(bbox=corners(found, index), phrase=phrase, score=score, round=round, asked=asked)
+        look = found.looks[index] if found.looks else None
+        return Candidate(bbox=corners(found, index), phrase=phrase, score=score, round=round, asked=asked, look=look)
 
     def unfound(self) -> Iterator[Unfound]:
         """Yield the phrases that have no box, with their best candidates."""

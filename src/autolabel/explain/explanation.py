@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autolabel.types import GIVEN
+from autolabel.types.instances import Support
 
 Box = tuple[float, ...]
 """``x1 y1 x2 y2`` in pixels."""
@@ -23,6 +24,8 @@ class Candidate:
     """The round in which it entered, None where it never did."""
     asked: str | None
     """The phrase that found it where its class was asked by other words, None where by its name."""
+    look: str | None = None
+    """The look that it was found in, None where the image was seen as it is alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,8 @@ class BoxOrigin:
     mask: MaskOrigin | None
     verdict: str | None
     """What a person said of it: keep or reject."""
+    support: Support | None = None
+    """How many looks saw it, None where the image was seen as it is alone."""
 
     @property
     def off(self) -> float:
@@ -100,6 +105,8 @@ class Explanation:
     """The last round in which anything entered: the aggregator, asked in it, gives each box from its sources alone."""
     boxes: tuple[BoxOrigin, ...]
     unfound: tuple[Unfound, ...]
+    looks: tuple[str, ...] = ()
+    """The looks that were asked; none where the image was seen as it is alone."""
 
     @property
     def off(self) -> float:

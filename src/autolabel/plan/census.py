@@ -59,21 +59,33 @@ class Census:
         return [None if forwards is None else count for forwards, count in zip(self.forwards, self.passes, strict=True)]
 
 
+def most_asked(stage: Stage, *, phrases: int, round: int = 0) -> int:
+    """Return how often a stage can ask about an image from a round on: once for each set of phrases and look."""
+    names = (None,) if stage.looks is None else stage.looks.names
+    if stage.ask == "all":
+        return len(names)
+    by_round = stage.looks is not None and stage.looks.doubt is not None
+    left = range(round, len(stage.rounds))
+    looks = [min(one + 1, len(names)) if by_round else len(names) for one in left]
+    return max(1, sum(sorted(looks)[-max(1, phrases) :]))
+
+
 def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> Forwards | None:
     """Return what tells the most forward passes that a prompt can take in a stage.
 
     None for a segmenter, and for tiles, whose number depends on the image.
 
-    A round that asks the same phrases reuses the candidates; with ``missing`` each new set is smaller than the last.
+    A round that asks the same phrases in the same look reuses the candidates; with ``missing`` each new set is smaller
+    than the last.
     """
     if not isinstance(labeler, Detector) or stage.tiles is not None:
         return None
 
     @lru_cache(REMEMBERED)
     def of(prompt: Prompt) -> int:
-        sets = 1 if stage.ask == "all" else max(1, min(len(stage.rounds), len(prompt.phrases)))
+        asked = most_asked(stage, phrases=len(prompt.phrases))
         try:
-            return sets * labeler.passes(Prompt(expand(prompt.phrases, ontology))) if prompt.phrases else 0
+            return asked * labeler.passes(Prompt(expand(prompt.phrases, ontology))) if prompt.phrases else 0
         except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
             return 0
 

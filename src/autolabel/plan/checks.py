@@ -26,17 +26,34 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
 
 
 def check_members(spec: Spec) -> None:
-    """Refuse several labelers in a stage unless all are detectors that give the same, and tiles for a segmenter."""
+    """Refuse several labelers in a stage unless all are detectors that give the same; tiles or looks of a segmenter."""
     problems = []
     for index, stage in enumerate(spec.stages):
         for member, choice in enumerate(stage.choices):
-            where = ("stages", index, "labelers", member) if stage.labelers else ("stages", index, "tiles")
+            where = ("stages", index, "labelers", member) if stage.labelers else ("stages", index)
             if not issubclass(choice.strategy, Detector):
-                if stage.labelers or stage.tiles:
-                    problems.append(spec.problem(where, f"{choice.name!r} takes boxes: it stands alone, without tiles"))
+                beside = [name for name in ("tiles", "looks") if getattr(stage, name)]
+                if stage.labelers or beside:
+                    said = f"{choice.name!r} takes boxes: it stands alone, without tiles or looks"
+                    problems.append(spec.problem(where if stage.labelers else (*where, beside[0]), said))
             elif choice.strategy.gives != stage.choices[0].strategy.gives:
                 said = f"{choice.name!r} gives {choice.strategy.gives}, {stage.choices[0].name!r} does not"
                 problems.append(spec.problem(where, said))
+    if problems:
+        raise SpecError(problems)
+
+
+def check_looks(spec: Spec) -> None:
+    """Refuse looks that are spent by round where there are fewer rounds than looks."""
+    problems = []
+    for index, stage in enumerate(spec.stages):
+        if stage.views is None or stage.views.spend == "every":
+            continue
+        rounds, looks = (len(stage.scheduler.make().rounds()) if stage.scheduler else 1), len(stage.views.which)
+        if rounds < looks:
+            said = f"{looks} looks are to be spent by round, and there {'is' if rounds == 1 else 'are'} {rounds}"
+            hint = f"give the stage a scheduler of {looks} rounds or more, or write spend: every"
+            problems.append(spec.problem(("stages", index, "looks", "spend"), said, hint=hint))
     if problems:
         raise SpecError(problems)
 

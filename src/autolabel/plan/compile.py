@@ -14,7 +14,7 @@ from autolabel import weights
 from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.data.sources import Results, sources
-from autolabel.detectors import Consensus
+from autolabel.detectors import Consensus, told_apart
 from autolabel.plan import devices, model
 from autolabel.plan.census import Census, forwards
 from autolabel.plan.checks import (
@@ -22,16 +22,18 @@ from autolabel.plan.checks import (
     check_exports,
     check_kinds,
     check_licences,
+    check_looks,
     check_members,
     check_weights,
 )
 from autolabel.plan.execution import executed
 from autolabel.plan.files import check_files
 from autolabel.plan.identity import portable
-from autolabel.plan.model import VERSION, Choice, Execution, Plan, Stage, WeightFile, Weights, digest
+from autolabel.plan.model import VERSION, Choice, Execution, LookPlan, Plan, Stage, WeightFile, Weights, digest
 from autolabel.plan.shards import Cut, Key, cut
 from autolabel.registry import Registry
 from autolabel.spec import choice as spec_choice
+from autolabel.spec.looks import LooksSpec
 from autolabel.spec.model import Spec
 from autolabel.spec.stage import StageSpec
 from autolabel.spec.thresholds import thresholds_of
@@ -131,6 +133,7 @@ def decide(spec: Spec, *, registry: Registry) -> Decided:
     """Check what can be checked and decide what can be decided before any image is listed."""
     check_files(spec)
     check_members(spec)
+    check_looks(spec)
     labelers = [stage.make() for stage in spec.stages]
     check_kinds(spec, labelers)
     check_classes(spec, labelers)
@@ -234,6 +237,17 @@ def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registr
         members=tuple(chosen(choice) for choice in written.choices) if several else (),
         vote=written.combine.vote() if several else None,
         tiles=written.tiles.tiles() if written.tiles else None,
+        looks=looks_of(written.views, len(written.choices)) if written.views else None,
+    )
+
+
+def looks_of(written: LooksSpec, labelers: int) -> LookPlan:
+    """Write out in which ways the labelers of a stage see an image."""
+    return LookPlan(
+        which=tuple(chosen(look) for look in written.which),
+        names=told_apart([look.name for look in written.which]),
+        agreement=written.agreement(labelers),
+        doubt=written.doubt.doubt() if written.spend == "by_round" else None,
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from autolabel.plan.model import Choice, Stage
+from autolabel.plan.model import Choice, LookPlan, Stage
 
-AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote"})
-"""What decides over a labeler's answers; all else in a stage decides what they are."""
+AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote", "looks"})
+"""What decides over a labeler's answers; all else in a stage decides what they are. (An answer is kept by its look.)"""
 
 
 def portable(stage: Stage) -> dict[str, Any]:
@@ -22,7 +22,14 @@ def portable(stage: Stage) -> dict[str, Any]:
         "weights": [file.sha256 for file in stage.weights.files],
         **({"members": [reduced(member) for member in stage.members], "vote": stage.vote} if stage.members else {}),
         **({"tiles": stage.tiles} if stage.tiles else {}),
+        **({"looks": looked(stage.looks)} if stage.looks else {}),
     }
+
+
+def looked(looks: LookPlan) -> dict[str, Any]:
+    """Return what determines how images are seen, and what that makes of a score."""
+    which = [reduced(look) for look in looks.which]
+    return {"which": which, "agreement": looks.agreement, "doubt": looks.doubt}
 
 
 def answering(stage: Stage) -> dict[str, Any]:

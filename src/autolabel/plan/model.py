@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from autolabel.detectors import Tiles, Vote
+from autolabel.detectors import Agreement, Doubt, Tiles, Vote
 from autolabel.errors import DataError
 from autolabel.safe_names import fault_of
 from autolabel.storage import Location, read_regular
@@ -53,6 +53,17 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     commercial: bool | None
 
 
+class LookPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """In which ways an image is seen."""
+
+    which: tuple[Choice, ...]
+    names: tuple[str, ...]
+    """What each is called: its type, with a number where another one has that."""
+    agreement: Agreement
+    doubt: Doubt | None
+    """When an image is worth another look; None: every round sees all of them."""
+
+
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One labeler, or several, with literal rounds; a segmenter has neither rounds nor aggregator."""
 
@@ -72,6 +83,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """How many of the members must support a box; None where there is one."""
     tiles: Tiles | None = None
     """How images are cut for the detector; None where they are seen whole."""
+    looks: LookPlan | None = None
+    """In which ways an image is seen; None where only as it is."""
 
 
 class Shard(msgspec.Struct, frozen=True, array_like=True):

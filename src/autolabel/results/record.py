@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.types import GIVEN, Image, Instances, Labels, Prompt, Reason, Rle, Size
+from autolabel.types.instances import UNSEEN, Support
 from autolabel.types.labels import State
 from autolabel.types.runs import explain, totals
 
@@ -38,11 +39,20 @@ class Segmentation(msgspec.Struct, frozen=True):
     counts: str
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """Pairs of labeler and look that saw an object, labelers that did, pairs that were asked."""
+
+    looks: Count
+    labelers: Count
+    asked: Count
+
+
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: ``bbox`` is x1 y1 x2 y2 in pixels of the upright image, ``label`` an index into ``phrases``.
 
     ``asked`` is the phrase that found it, where that is another than the class's name; ``sources`` the labelers that
-    support it, where several were asked.
+    support it, where several were asked; ``support`` says how many looks of how many labelers saw it, of how many that
+    were asked, where an image is seen in several.
     """
 
     bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
@@ -54,6 +64,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     given: dict[str, Any] | None = None
     asked: str | None = None
     sources: tuple[str, ...] = ()
+    support: Seen | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -123,6 +134,7 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     given = found.given or (None,) * len(found)
     asked = found.asked or (None,) * len(found)
     sources = found.sources or ((),) * len(found)
+    support = found.support or (None,) * len(found)
     return [
         Instance(
             bbox=tuple(box),
@@ -134,9 +146,19 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
             given=dict(fields) if fields is not None else None,
             asked=phrase,
             sources=names,
+            support=Seen(seen.looks, seen.labelers, seen.asked) if seen is not None else None,
         )
-        for box, label, score, found_in, mask, fields, phrase, names in zip(
-            boxes, found.labels.tolist(), scores, found.rounds.tolist(), masks, given, asked, sources, strict=True
+        for box, label, score, found_in, mask, fields, phrase, names, seen in zip(
+            boxes,
+            found.labels.tolist(),
+            scores,
+            found.rounds.tolist(),
+            masks,
+            given,
+            asked,
+            sources,
+            support,
+            strict=True,
         )
     ]
 
@@ -233,7 +255,13 @@ def objects(written: Sequence[Instance]) -> Instances:
         given=[item.given or {} for item in written] if any(item.given is not None for item in written) else None,
         asked=[item.asked for item in written] if any(item.asked is not None for item in written) else None,
         sources=[item.sources for item in written] if any(item.sources for item in written) else None,
+        support=[supported(item.support) for item in written] if any(item.support for item in written) else None,
     )
+
+
+def supported(seen: Seen | None) -> Support:
+    """Return who saw an object as the types have it."""
+    return Support(looks=seen.looks, labelers=seen.labelers, asked=seen.asked) if seen is not None else UNSEEN
 
 
 def schema() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.detectors.looks import Looks
 from autolabel.errors import MachineError
 from autolabel.strategies import Aggregator, Detector
 from autolabel.types import Instances, Prompt, Round, Size, boxes
@@ -21,6 +22,7 @@ from autolabel.types.ontology import Ontology, expand, fold
 log = logging.getLogger(__name__)
 
 Phrases = tuple[str, ...]
+Int64 = npt.NDArray[np.int64]
 T = TypeVar("T")
 R = TypeVar("R")
 Outcome: TypeAlias = R | Exception
@@ -34,11 +36,21 @@ class Annealing:
     aggregator: Aggregator
     ask: Literal["missing", "all"]
     ontology: Ontology = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
 
     @property
     def floor(self) -> float:
         """The lowest threshold of all rounds: candidates below it are never needed."""
         return min(round.conf_threshold for round in self.rounds)
+
+    def keep(self, union: Instances, round: Round, asked: Int64) -> Instances:
+        """Return what a round keeps of the candidates that have entered; ``asked`` counts the looks of each class."""
+        kept = self.aggregator.aggregate(union, round)
+        return self.looks.weigh(kept, union, asked, above=round.conf_threshold)
+
+    def settled(self, known: Instances, count: int) -> bool:
+        """Tell whether more than ``count`` looks are not worth asking; ``known`` is all that these have found."""
+        return self.looks.settled(self.aggregator.aggregate(known, self.rounds[-1]), known, count)
 
 
 class Memory(Protocol):
@@ -60,10 +72,20 @@ class Candidates:
     found: Instances
     entered: npt.NDArray[np.bool_]
 
+    def enter(self, round: Round) -> Instances:
+        """Return the candidates that a round lets in, above its threshold and not in before, with its number."""
+        new = (self.found.scores > round.conf_threshold) & ~self.entered
+        self.entered |= new
+        fresh = self.found.take(new)
+        return replace(fresh, rounds=np.full(len(fresh), round.index, np.int16))
+
 
 @dataclass(slots=True)
 class Search:
-    """One image on its way through the rounds; a pure state machine that asks for forward passes by phrases."""
+    """One image on its way through the rounds; a pure state machine that asks for forward passes, one at a time.
+
+    What it asks is a prompt that names classes, and the look; ``asks`` turns it into the detector's words.
+    """
 
     prompt: Prompt
     size: Size
@@ -71,45 +93,66 @@ class Search:
     round: int = 0
     union: Instances = field(default_factory=Instances.empty)
     kept: Instances = field(default_factory=Instances.empty)
-    answers: dict[Phrases, Candidates] = field(default_factory=dict)
+    answers: dict[Prompt, Candidates] = field(default_factory=dict)
     memory: Memory | None = None
+    last: Round | None = None
+    """The last round that changed what is kept; None where nothing has entered."""
+    enough: int | None = None
+    """How many looks have left no doubt; None where some is left, or nothing depends on it."""
+    looked: Int64 = field(init=False)
+    """(P,) how many looks have been asked for each class."""
 
-    def wants(self) -> Phrases | None:
-        """Run every round that needs no new forward pass; return the phrases the next one needs, None when done."""
+    def __post_init__(self) -> None:
+        self.looked = np.zeros(len(self.prompt.phrases), np.int64)
+
+    def wants(self) -> Prompt | None:
+        """Run every round that needs no new forward pass; return what the next one needs, None when done."""
         while self.round < len(self.annealing.rounds):
-            phrases = self.asked()
-            if not phrases:
+            questions = self.questions()
+            if not questions:
                 return None
-            if phrases not in self.answers:
-                known = self.memory.recall(self.asks(phrases)) if self.memory else None
-                if known is None:
-                    return phrases
-                self.take(phrases, known)
-            self.play(self.answers[phrases])
+            for question in questions:
+                if question not in self.answers:
+                    known = self.memory.recall(self.asks(question)) if self.memory else None
+                    if known is None:
+                        return question
+                    self.take(question, known)
+            self.play(questions)
         return None
 
-    def answer(self, phrases: Phrases, found: Instances) -> None:
+    def questions(self) -> list[Prompt]:
+        """Return what this round asks, one prompt a look; nothing where every phrase has a label."""
+        phrases, looks = self.asked(), self.annealing.looks.names[: self.depth]
+        return [Prompt(phrases, self.prompt.caption, look) for look in looks] if phrases else []
+
+    @property
+    def depth(self) -> int:
+        """How many looks this round asks."""
+        return self.annealing.looks.in_round(self.round) if self.enough is None else self.enough
+
+    def answer(self, question: Prompt, found: Instances) -> None:
         """Take in, and have remembered, what the detector answered; see ``take``."""
         if self.memory:
-            self.memory.keep(self.asks(phrases), found)
-        self.take(phrases, found)
+            self.memory.keep(self.asks(question), found)
+        self.take(question, found)
 
-    def take(self, phrases: Phrases, found: Instances) -> None:
-        """Take in the candidates above the floor for ``phrases``; labels index what ``asks`` makes of these.
+    def take(self, question: Prompt, found: Instances) -> None:
+        """Take in the candidates above the floor; labels index what ``asks`` makes of the question's phrases.
 
         Those that are not finite, or have no area inside the image, are dropped.
         """
         found = found.take(usable(found, self.size))
         if self.annealing.ontology:
-            found = fold(found, phrases, self.annealing.ontology)
+            found = fold(found, question.phrases, self.annealing.ontology)
         index = {phrase: label for label, phrase in enumerate(self.prompt.phrases)}
-        to_prompt = np.array([index[phrase] for phrase in phrases], np.int32)
-        renamed = replace(found, labels=to_prompt[found.labels]) if len(found) else found
-        self.answers[phrases] = Candidates(renamed, np.zeros(len(found), bool))
+        to_prompt = np.array([index[phrase] for phrase in question.phrases], np.int32)
+        looks = None if question.look is None else (question.look,) * len(found)
+        renamed = replace(found, labels=to_prompt[found.labels], looks=looks) if len(found) else found
+        self.answers[question] = Candidates(renamed, np.zeros(len(found), bool))
 
-    def asks(self, phrases: Phrases) -> Prompt:
-        """Return the prompt by which the detector is asked for ``phrases``: the ontology's words for them."""
-        return Prompt(expand(phrases, self.annealing.ontology), self.prompt.caption)
+    def asks(self, question: Prompt) -> Prompt:
+        """Return what the detector is asked: the ontology's words for the classes of a question."""
+        return replace(question, phrases=expand(question.phrases, self.annealing.ontology))
 
     def result(self) -> Instances:
         """Return what is kept, cut at the image's edges: only here, so that overlaps are those of whole boxes."""
@@ -124,18 +167,21 @@ class Search:
         have = set(self.kept.labels.tolist())
         return tuple(phrase for label, phrase in enumerate(self.prompt.phrases) if label not in have)
 
-    def play(self, candidates: Candidates) -> None:
+    def play(self, questions: Sequence[Prompt]) -> None:
         """Play one round: let new candidates in, aggregate the raw union."""
-        round = self.annealing.rounds[self.round]
-        new = (candidates.found.scores > round.conf_threshold) & ~candidates.entered
-        candidates.entered |= new
+        round, looks = self.annealing.rounds[self.round], self.annealing.looks
+        answers = [self.answers[question] for question in questions]
+        fresh = [candidates.enter(round) for candidates in answers]
+        self.union = Instances.concatenate([self.union, *fresh])
+        asked = frozenset(questions[0].phrases)
+        here = [label for label, phrase in enumerate(self.prompt.phrases) if phrase in asked]
+        self.looked[here] = np.maximum(self.looked[here], len(questions))
+        if any(map(len, fresh)) or (looks.agreement is not None and len(self.union)):
+            self.kept, self.last = self.annealing.keep(self.union, round, self.looked), round
+        if self.enough is None and len(questions) < len(looks.names):
+            known = Instances.concatenate([one.found for one in answers])
+            self.enough = len(questions) if self.annealing.settled(known, len(questions)) else None
         self.round += 1
-        if not new.any():
-            return
-        fresh = candidates.found.take(new)
-        fresh = replace(fresh, rounds=np.full(len(fresh), round.index, np.int16))
-        self.union = Instances.concatenate([self.union, fresh])
-        self.kept = self.annealing.aggregator.aggregate(self.union, round)
 
 
 def usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
@@ -163,7 +209,7 @@ class Waiting:
     position: int
     search: Search
     item: Any
-    phrases: Phrases
+    question: Prompt
 
 
 def anneal(
@@ -217,11 +263,11 @@ def admit(
             yield asked.position, item
             continue
         search = asked.search or Search(asked.prompt, asked.size, annealing)
-        phrases = search.wants()
-        if phrases is None:
+        question = search.wants()
+        if question is None:
             yield asked.position, search
         else:
-            waiting.append(Waiting(asked.position, search, item, phrases))
+            waiting.append(Waiting(asked.position, search, item, question))
 
 
 def forward(
@@ -229,18 +275,18 @@ def forward(
 ) -> Iterator[tuple[int, Outcome[Search]]]:
     """Make one forward pass; yield the images that are done, let the others wait again."""
     detect: Callable[[Sequence[Waiting]], Sequence[Instances]] = lambda items: detector.detect(  # noqa: E731
-        [one.item for one in items], [one.search.asks(one.phrases) for one in items], floor
+        [one.item for one in items], [one.search.asks(one.question) for one in items], floor
     )
     for one, found in zip(turn, salvage(detect, turn), strict=True):
         if isinstance(found, Exception):
             yield one.position, found
             continue
-        one.search.answer(one.phrases, found)
-        phrases = one.search.wants()
-        if phrases is None:
+        one.search.answer(one.question, found)
+        question = one.search.wants()
+        if question is None:
             yield one.position, one.search
         else:
-            waiting.append(Waiting(one.position, one.search, one.item, phrases))
+            waiting.append(Waiting(one.position, one.search, one.item, question))
 
 
 def salvage(work: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T]) -> list[R | Exception]:

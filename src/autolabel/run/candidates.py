@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from autolabel.errors import ImageError
 from autolabel.images import content_hash
-from autolabel.plan.identity import answering
+from autolabel.plan.identity import answering, reduced
 from autolabel.plan.model import Plan, Stage, digest
 from autolabel.results.store import TEMPORARY, publish
 from autolabel.storage import Entry, Location, at, entries, read_part
@@ -33,6 +33,8 @@ ENTRY = np.dtype(
 )
 FOUND = np.dtype([*ENTRY.descr, ("file", "<u4")])
 DAY = 86_400
+AS_IT_IS = "plain"
+"""The look that changes nothing: its answers are those of a run without looks."""
 KEY = 16
 """Bytes of an entry's key."""
 LEVEL = 6
@@ -53,6 +55,8 @@ class CandidateStore:
     """All entries, sorted by ``high``."""
     fresh: list[tuple[bytes, float, bytes]] = field(default_factory=list)
     """Key, floor and packed answer of what was asked since the last ``flush``."""
+    looks: dict[str, str] = field(default_factory=dict)
+    """What tells the looks of a stage from those of others, by name; one that changes nothing is not in it."""
 
     @classmethod
     def open(cls, folder: Location) -> CandidateStore:
@@ -71,7 +75,11 @@ class CandidateStore:
         folder = plan.execution.candidates
         if folder is None or not stage.rounds:
             return None
-        return cls.open(at(folder) / digest(answering(stage))[:32])
+        store = cls.open(at(folder) / digest(answering(stage))[:32])
+        if stage.looks is not None:
+            changed = zip(stage.looks.names, stage.looks.which, strict=True)
+            store.looks = {name: digest(reduced(look)) for name, look in changed if look.type != AS_IT_IS}
+        return store
 
     @property
     def count(self) -> int:
@@ -183,7 +191,9 @@ class ImageMemory:
 
     def key(self, prompt: Prompt) -> bytes:
         """Return what the answer to a prompt is kept under."""
-        asked = msgspec.json.encode([self.image, self.size, prompt.phrases, prompt.caption])
+        look = self.store.looks.get(prompt.look) if prompt.look is not None else None
+        seen_as = [] if look is None else [look]
+        asked = msgspec.json.encode([self.image, self.size, prompt.phrases, prompt.caption, *seen_as])
         return hashlib.blake2b(asked, digest_size=KEY).digest()
 
 

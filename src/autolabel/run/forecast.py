@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from autolabel.data import inputs
 from autolabel.data.prefetch import prefetch
 from autolabel.errors import ImageError
+from autolabel.plan.census import most_asked
 from autolabel.plan.compile import Compiled
-from autolabel.plan.model import Forecast, Plan
+from autolabel.plan.model import Forecast, Plan, Stage
 from autolabel.registry import Registry
 from autolabel.run.anneal import Annealing, Search
 from autolabel.run.candidates import CandidateStore, ImageMemory, content_of
@@ -30,20 +31,22 @@ class Forecaster:
     detector: Detector
     annealing: Annealing
     candidates: CandidateStore
+    stage: Stage
 
     def passes_left(self, row: Labels, content: str) -> list[int]:
-        """Return the forward passes of each set of phrases that is still to be asked of a row, at most; none, none."""
+        """Return the forward passes of each question that is still to be asked of a row, at most; none, none."""
         memory = ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
         search = Search(row.prompt, row.image.size, self.annealing, memory=memory)
-        phrases = search.wants()
-        if phrases is None:
+        question = search.wants()
+        if question is None:
             return []
         try:
-            each = self.detector.passes(search.asks(phrases))
+            each = self.detector.passes(search.asks(question))
         except ImageError:  # this row fails when it is labelled
             return [0]
-        rounds = len(self.annealing.rounds) - search.round
-        return [each] * (1 if self.annealing.ask == "all" else max(1, min(rounds, len(phrases))))
+        most = most_asked(self.stage, phrases=len(question.phrases), round=search.round)
+        known = sum(one.phrases == question.phrases for one in search.answers)
+        return [each] * max(1, most - known)
 
 
 def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
@@ -59,7 +62,7 @@ def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
     assert isinstance(detector, Detector) and annealing is not None, "only a detector's candidates are kept"
     lines = (inputs.decode(line).labels(plan.classes) for line in compiled.inputs.lines)
     rows = (row for row in lines if has_work(detector, row))
-    forecaster = Forecaster(detector, annealing, candidates)
+    forecaster = Forecaster(detector, annealing, candidates, stage)
     return replace(plan, forecast=forecast(forecaster, rows, threads=plan.execution.num_workers))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autolabel.detectors import Voting, composed
+from autolabel.detectors import Looks, Voting, composed
 from autolabel.errors import ImageError
 from autolabel.images import ValueRange, read_pixels
 from autolabel.plan.model import Stage
@@ -18,7 +18,18 @@ from autolabel.types.ontology import Ontology
 def make_labeler(stage: Stage, registry: Registry) -> Labeler:
     """Make the labeler of a stage, of several members where it has them; loads no weights."""
     choices = stage.members or (stage.labeler,)
-    return composed([registry.make("labeler", choice.type, choice.params) for choice in choices], stage.tiles)
+    members = [registry.make("labeler", choice.type, choice.params) for choice in choices]
+    if stage.looks is None:
+        return composed(members, stage.tiles)
+    made = [registry.make("look", choice.type, choice.params) for choice in stage.looks.which]
+    looks = dict(zip(stage.looks.names, made, strict=True))
+    return composed(members, stage.tiles, looks=looks, ahead=looks_in(stage).in_round(0))
+
+
+def looks_in(stage: Stage) -> Looks:
+    """Return in which looks the rounds of a stage see an image."""
+    written = stage.looks
+    return Looks() if written is None else Looks(written.names, written.agreement, written.doubt)
 
 
 def make_annealing(stage: Stage, ontology: Ontology, registry: Registry) -> Annealing | None:
@@ -28,7 +39,7 @@ def make_annealing(stage: Stage, ontology: Ontology, registry: Registry) -> Anne
     aggregator: Aggregator = registry.make("aggregator", stage.aggregator.type, stage.aggregator.params)
     if stage.vote is not None:
         aggregator = Voting(aggregator, stage.vote)
-    return Annealing(stage.rounds, aggregator, stage.ask, ontology)
+    return Annealing(stage.rounds, aggregator, stage.ask, ontology, looks_in(stage))
 
 
 def has_work(labeler: Labeler, row: Labels) -> bool:

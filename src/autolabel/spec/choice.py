@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from autolabel.errors import UnknownStrategyError
 from autolabel.registry import Entry, Kind, Registry
 from autolabel.spec.node import Loc
-from autolabel.strategies import Aggregator, Exporter, Labeler, Scheduler, Strategy
+from autolabel.strategies import Aggregator, Exporter, Labeler, Look, Scheduler, Strategy
 
 S = TypeVar("S", bound=Strategy)
 
@@ -56,12 +56,15 @@ class OneOf:
 SchedulerChoice = Annotated[Choice[Scheduler], OneOf("scheduler")]
 AggregatorChoice = Annotated[Choice[Aggregator], OneOf("aggregator")]
 LabelerChoice = Annotated[Choice[Labeler], OneOf("labeler")]
+LookChoice = Annotated[Choice[Look], OneOf("look")]
 ExporterChoice = Annotated[Choice[Exporter], OneOf("exporter")]
 
 
 def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
     if isinstance(value, Choice) and value.kind == kind:
         return value
+    if kind == "look":
+        value = _written_out(value, info)
     if not isinstance(value, Mapping):
         raise PydanticCustomError("wanted", "a mapping", {"wanted": f"a mapping such as {{type: {short_name(value)}}}"})
     if "type" not in value:
@@ -80,6 +83,25 @@ def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
         package=entry.package,
         version=entry.version,
     )
+
+
+def _written_out(value: object, info: ValidationInfo) -> object:
+    """Return what the short forms of a look stand for: ``mirror``, and ``{zoom_out: 1.25}``, its first parameter."""
+    if isinstance(value, str):
+        fields = _entry("look", value, info).strategy.Params.model_fields
+        needed = next((name for name, field in fields.items() if field.is_required()), None)
+        if needed is not None:
+            hint = f"write {{{value}: ...}}: {(fields[needed].description or '').rstrip('.')}"
+            raise PydanticCustomError("said", "{said}", {"said": f"{value!r} needs {needed}", "hint": hint})
+        return {"type": value}
+    if not isinstance(value, Mapping) or "type" in value or len(value) != 1:
+        return value
+    [(name, parameter)] = value.items()
+    fields = _entry("look", name, info).strategy.Params.model_fields
+    if not fields:
+        said = f"{name!r} takes no number"
+        raise PydanticCustomError("said", "{said}", {"said": said, "hint": f"write {name} alone"})
+    return {"type": name, next(iter(fields)): parameter}
 
 
 def article(noun: str) -> str:

@@ -83,7 +83,39 @@ def _any_choice(node: Json) -> Json | None:
 
 
 def _choice(kind: Kind, entries: list[Entry]) -> Json:
-    """Return the schema of ``{type: name, ...}``: the name decides which parameters there are."""
+    """Return the schema of ``{type: name, ...}``: the name decides which parameters there are.
+
+    A look has two short forms: its name, and its name with its first parameter.
+    """
+    whole = _whole_choice(kind, entries)
+    if kind != "look":
+        return whole
+    names = {"enum": [entry.name for entry in entries if not _required(entry)]}
+    return {"title": "Look", "anyOf": [names, *map(_first_parameter, filter(_fields, entries)), whole]}
+
+
+def _fields(entry: Entry) -> list[str]:
+    """Return the names of a strategy's parameters."""
+    return list(entry.strategy.Params.model_fields)
+
+
+def _required(entry: Entry) -> bool:
+    """Return whether a strategy has a parameter that must be given."""
+    return any(field.is_required() for field in entry.strategy.Params.model_fields.values())
+
+
+def _first_parameter(entry: Entry) -> Json:
+    """Return the schema of ``{name: value}``."""
+    first = entry.strategy.Params.model_json_schema()["properties"][_fields(entry)[0]]
+    return {
+        "type": "object",
+        "required": [entry.name],
+        "properties": {entry.name: first},
+        "additionalProperties": False,
+    }
+
+
+def _whole_choice(kind: Kind, entries: list[Entry]) -> Json:
     return {
         "title": kind.capitalize(),
         "type": "object",

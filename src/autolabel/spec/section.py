@@ -58,6 +58,7 @@ def said(loc: Loc, text: str, value: object) -> InitErrorDetails:
 
 
 Count = Annotated[int, Field(strict=True, ge=1)]
+Ratio = Annotated[float, Field(strict=True, gt=0, le=1)]
 UNIQUE: JsonDict = {"uniqueItems": True}
 Location = Annotated[SpecPath, Field(min_length=1)]
 Name = Annotated[

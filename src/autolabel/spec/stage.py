@@ -7,13 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, StrictBool, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from autolabel.detectors import Tiles, Vote, composed
+from autolabel.detectors import Tiles, Vote, composed, told_apart
 from autolabel.spec.choice import AggregatorChoice, LabelerChoice, SchedulerChoice
-from autolabel.spec.section import Count, Section, said
+from autolabel.spec.looks import LooksSpec, WrittenLooks
+from autolabel.spec.section import Count, Ratio, Section, said
 from autolabel.strategies import Labeler
 
 Overlap = Annotated[float, Field(strict=True, ge=0, lt=1)]
-Ratio = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
 class CombineSpec(Section):
@@ -60,6 +60,10 @@ class StageSpec(Section):
     )
     combine: CombineSpec = Field(default_factory=CombineSpec, description="how the boxes of several are put together")
     tiles: TilesSpec | None = Field(None, description="cut large images into tiles; without it they are seen whole")
+    looks: WrittenLooks | None = Field(
+        None,
+        description="look at images in several ways and weigh what each finds; without it they are seen as they are",
+    )
     scheduler: SchedulerChoice | None = Field(None, description="thresholds of the rounds; one round at 0.5 without it")
     aggregator: AggregatorChoice | None = Field(
         None, description="merges the boxes of all rounds; nms at 0.7 without it"
@@ -84,7 +88,16 @@ class StageSpec(Section):
         """The labelers that are chosen, one or several."""
         return self.labelers or ((self.labeler,) if self.labeler is not None else ())
 
+    @property
+    def views(self) -> LooksSpec | None:
+        """The looks in full; a list of them means that every round sees all, and that they vote."""
+        return LooksSpec(which=self.looks) if isinstance(self.looks, tuple) else self.looks
+
     def make(self) -> Labeler:
-        """Return the stage's labeler, made of all that are chosen; these, and one that is tiled, must be detectors."""
+        """Return the stage's labeler, made of all that are chosen; with several, tiles or looks these are detectors."""
         members = [choice.make() for choice in self.choices]
-        return composed(members, self.tiles.tiles() if self.tiles else None)
+        which = self.views.which if self.views else ()
+        looks = dict(
+            zip(told_apart([choice.name for choice in which]), (choice.make() for choice in which), strict=True)
+        )
+        return composed(members, self.tiles.tiles() if self.tiles else None, looks=looks)

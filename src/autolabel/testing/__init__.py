@@ -7,6 +7,7 @@ test framework. Parameters are given as they would stand in a spec, without ``ty
 from autolabel.testing.aggregator import check_aggregator
 from autolabel.testing.detector import check_detector
 from autolabel.testing.exporter import check_exporter
+from autolabel.testing.look import check_look
 from autolabel.testing.samples import example_labels, example_sample
 from autolabel.testing.scheduler import check_scheduler
 from autolabel.testing.segmenter import check_segmenter
@@ -15,6 +16,7 @@ __all__ = [
     "check_aggregator",
     "check_detector",
     "check_exporter",
+    "check_look",
     "check_scheduler",
     "check_segmenter",
     "example_labels",

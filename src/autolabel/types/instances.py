@@ -22,6 +22,21 @@ GIVEN = -1
 """The round of a box that was given, not found."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """Who saw a box; one labeler that sees an image in one look is one pair."""
+
+    looks: int
+    """Pairs of labeler and look that saw it."""
+    labelers: int
+    """Labelers that saw it in any look."""
+    asked: int
+    """Pairs that were asked about the image."""
+
+
+UNSEEN = Support(looks=0, labelers=0, asked=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Instances:
     """N objects of one image, column by column.
@@ -46,6 +61,10 @@ class Instances:
     """N phrases by which a class was asked when the box was found; an entry is None where that is the class's name."""
     sources: tuple[tuple[str, ...], ...] | None = None
     """N lists of the labelers that support a box, where several were asked."""
+    looks: tuple[str, ...] | None = None
+    """N names of the looks that the boxes were seen in, where an image is seen in several."""
+    support: tuple[Support, ...] | None = None
+    """How many looks saw each of N boxes, where an image is seen in several."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -59,6 +78,8 @@ class Instances:
             "given": self.given,
             "asked": self.asked,
             "sources": self.sources,
+            "looks": self.looks,
+            "support": self.support,
         }
         for name, column in columns.items():
             if column is not None and len(column) != n:
@@ -79,6 +100,7 @@ class Instances:
         given: Sequence[Mapping[str, Any]] | None = None,
         asked: Sequence[str | None] | None = None,
         sources: Sequence[tuple[str, ...]] | None = None,
+        support: Sequence[Support] | None = None,
     ) -> Instances:
         """Convert anything array-like to the right dtypes; a scalar ``rounds`` counts for every box."""
         array = np.asarray(boxes, np.float32).reshape(-1, 4)
@@ -91,6 +113,7 @@ class Instances:
             given=None if given is None else tuple(given),
             asked=None if asked is None else tuple(asked),
             sources=None if sources is None else tuple(sources),
+            support=None if support is None else tuple(support),
         )
 
     @classmethod
@@ -111,6 +134,8 @@ class Instances:
             given=picked(self.given, chosen),
             asked=picked(self.asked, chosen),
             sources=picked(self.sources, chosen),
+            looks=picked(self.looks, chosen),
+            support=picked(self.support, chosen),
         )
 
     @classmethod
@@ -128,6 +153,8 @@ class Instances:
             given=joined([(part.given, len(part)) for part in parts], {}),
             asked=joined([(part.asked, len(part)) for part in parts], None),
             sources=joined([(part.sources, len(part)) for part in parts], ()),
+            looks=joined([(part.looks, len(part)) for part in parts], ""),
+            support=joined([(part.support, len(part)) for part in parts], UNSEEN),
         )
 
 

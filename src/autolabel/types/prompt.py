@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Phrases to look for: ordered and distinct; ``caption`` is the text they came from, carried through only."""
+    """Phrases to look for: ordered and distinct; ``caption`` is the text they came from, carried through only.
+
+    ``look`` names the look in which the image is to be seen; None: as it is.
+    """
 
     phrases: tuple[str, ...]
     caption: str | None = None
+    look: str | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.phrases)) != len(self.phrases):

@@ -1,0 +1,56 @@
+"""Looks in another light."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from autolabel.strategies import Look
+
+
+class Darker(Look):
+    """The image with less light."""
+
+    name = "darker"
+
+    class Params(Look.Params):
+        """How much."""
+
+        factor: float = Field(default=0.8, gt=0, lt=1, description="What every pixel is multiplied by.")
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+
+    def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return (H, W, 3) pixels, each multiplied by the factor."""
+        return scaled(pixels, self.params.factor)
+
+
+class Brighter(Look):
+    """The image with more light; what would be brighter than white is white."""
+
+    name = "brighter"
+
+    class Params(Look.Params):
+        """How much."""
+
+        factor: float = Field(default=1.2, gt=1, le=4, description="What every pixel is multiplied by.")
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+
+    def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return (H, W, 3) pixels, each multiplied by the factor, at most 255."""
+        return scaled(pixels, self.params.factor)
+
+
+def scaled(pixels: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
+    """Return pixels multiplied by a factor, rounded, from 0 to 255."""
+    levels = np.minimum(np.round(np.arange(256) * factor), 255).astype(np.uint8)
+    seen: npt.NDArray[np.uint8] = levels[pixels]
+    return seen

@@ -1,0 +1,106 @@
+"""How much the looks at an image agree on a box, and what that makes of its score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types import Instances
+from autolabel.types.instances import Support
+from autolabel.types.neighbours import Index, Neighbours
+
+Float64 = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Rule = Literal["vote", "mean", "noisy_or"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """When an image is worth another look."""
+
+    score: float
+    """A box that scores more than this is in doubt while not all looks have seen it; after a single look, while it
+    scores no more than twice this, so that a second look that does not see it would take it below."""
+    boxes: int
+    """An image with no more boxes in doubt than these is asked about in no further look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """What the looks that were asked about an image say of the boxes that an aggregator kept.
+
+    A candidate belongs to the box of its label that it overlaps most, where that is by an IoU of ``iou`` or more.
+    """
+
+    score: Rule
+    iou: float
+    labelers: int
+    """How many labelers look."""
+
+    def weigh(self, kept: Instances, union: Instances, *, looks: Sequence[str], asked: Counts) -> Instances:
+        """Return the kept boxes, best first, with their support and the scores that the looks give them.
+
+        ``union`` holds the candidates that entered, each with the look that it was found in, one of ``looks``; boxes of
+        the l-th label were asked for in the first ``asked[l]`` of these. Of the highest scores of a box's candidates in
+        each of n looks, 0 where a look has none, ``vote`` is the highest times the share of looks that have one,
+        ``mean`` the mean, and ``noisy_or`` is 1 - (the product of 1 - score) ** (1/n). The aggregator's score is
+        multiplied by what this is of the highest; mostly it is the highest, and so becomes this.
+        """
+        seen, each = self.seen(kept, union, looks), asked[kept.labels]
+        best = seen.max(axis=2)
+        highest = np.maximum(best.max(axis=1), np.finfo(np.float32).tiny)
+        support = tuple(
+            Support(looks=int(one.sum()), labelers=int(one.any(axis=0).sum()), asked=count * self.labelers)
+            for one, count in zip(seen > 0, each.tolist(), strict=True)
+        )
+        scores = (kept.scores * combined(best, each, self.score) / highest).astype(np.float32)
+        return replace(kept, scores=scores, support=support).take(np.argsort(-scores, kind="stable"))
+
+    def in_doubt(self, kept: Instances, union: Instances, *, looks: Sequence[str], least: float) -> int:
+        """Return how many of the kept boxes are in doubt, asked for in all ``looks``; ``least`` is ``Doubt.score``."""
+        best = self.seen(kept, union, looks).max(axis=2)
+        scores = combined(best, np.full(len(best), len(looks)), self.score).astype(np.float32)
+        unsure = scores <= 2 * least if len(looks) == 1 else (best > 0).sum(axis=1) < len(looks)
+        return int((unsure & (scores > least)).sum())
+
+    def seen(self, kept: Instances, union: Instances, looks: Sequence[str]) -> Float64:
+        """Return (N, looks, labelers) the highest score of each box's candidates, 0 where there is none."""
+        place = {name: index for index, name in enumerate(looks)}
+        names = sorted({name for names in union.sources or () for name in names})
+        look_of = np.array([place[name] for name in union.looks or ()], np.int64)
+        scores = np.zeros((len(kept), len(looks), self.labelers))
+        box, candidate = self.belonging(kept, union)
+        labeler = np.array([names.index(union.sources[one][0]) if union.sources else 0 for one in candidate], np.int64)
+        np.maximum.at(scores, (box, look_of[candidate], labeler), union.scores[candidate])
+        for alone in np.flatnonzero(~scores.any(axis=(1, 2))).tolist():  # a merged box may overlap none of its own
+            scores[alone, place[(kept.looks or ())[alone]], 0] = kept.scores[alone]
+        return scores
+
+    def belonging(self, kept: Instances, union: Instances) -> tuple[Index, Index]:
+        """Return pairs (box, candidate): each candidate once at most, with the box that it overlaps most."""
+        boxes = np.concatenate([kept.boxes, union.boxes])
+        near = Neighbours(boxes, self.iou, groups=np.concatenate([kept.labels, union.labels]))
+        waiting, parts = np.arange(len(kept)), [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        while len(waiting):
+            answered, i, j, overlap = near.search(waiting)
+            parts.append((i, j, overlap))
+            waiting = waiting[answered:]
+        i, j, overlap = (np.concatenate(column) for column in zip(*parts, strict=True))
+        theirs = j >= len(kept)
+        i, j, overlap = i[theirs], j[theirs], overlap[theirs]
+        order = np.lexsort((i, -overlap, j))
+        _, first = np.unique(j[order], return_index=True)
+        return i[order][first], j[order][first] - len(kept)
+
+
+def combined(best: Float64, asked: Counts, rule: Rule) -> Float64:
+    """Return one score a box from the best in each look (N, looks), of which the first ``asked`` (N,) were asked."""
+    if rule == "vote":
+        return np.asarray(best.max(axis=1) * (best > 0).sum(axis=1) / asked)
+    if rule == "mean":
+        return np.asarray(best.sum(axis=1) / asked)
+    return np.asarray(1 - np.prod(1 - best, axis=1) ** (1 / asked))

@@ -1,0 +1,142 @@
+"""A detector that sees an image in several looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autolabel.strategies import Detector, Look, Strategy
+from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
+from autolabel.weights import Licence
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """One image, with what the detector makes of it in each look."""
+
+    sample: Sample
+    preprocessed: dict[str | None, Any] = field(default_factory=dict)
+    prepared: dict[str | None, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What is asked about one image in one look, and where its answer belongs."""
+
+    place: int
+    seen: Seen
+    prompt: Prompt
+    key: tuple[int, ...]
+
+
+class Looking(Detector):
+    """Asks another detector about an image in the look that the prompt names, and carries its answer back.
+
+    A prompt without a look asks about the image as it is. What the detector makes of an image is kept for each look
+    that it was asked in, until the image is done.
+    """
+
+    name = "looking"
+
+    def __init__(self, detector: Detector, looks: Mapping[str, Look], *, ahead: int) -> None:
+        """Take looks by name; the first ``ahead`` are preprocessed in decode threads, others when they are asked."""
+        super().__init__(Strategy.Params())
+        self.detector = detector
+        self.looks = dict(looks)
+        self.ahead = tuple(looks)[:ahead]
+        self.gives = detector.gives  # type: ignore[misc]  # a class says it once for all; this one says what it wraps
+
+    def load(self, device: str) -> None:
+        """Load the detector."""
+        self.detector.load(device)
+
+    def batch_key(self, size: Size) -> tuple[int, ...]:
+        """Return the keys of an image in all looks, one after the other."""
+        return tuple(chain.from_iterable(self.detector.batch_key(look.shape(size)) for look in self.looks.values()))
+
+    def files(self) -> Sequence[Path]:
+        """Return the detector's files."""
+        return self.detector.files()
+
+    def licence(self) -> Licence:
+        """Return the licence of the detector's weights."""
+        return self.detector.licence()
+
+    def preprocess(self, sample: Sample) -> Seen:
+        """Preprocess a sample in the first looks."""
+        seen = Seen(sample)
+        for name in self.ahead:
+            seen.preprocessed[name] = self.detector.preprocess(self.shown(sample, name))
+        return seen
+
+    def shown(self, sample: Sample, name: str | None) -> Sample:
+        """Return a sample as a look shows it; raises ValueError where that has another shape than the look says."""
+        if name is None:
+            return sample
+        look, size = self.looks[name], sample.image.size
+        pixels = np.ascontiguousarray(look.apply(sample.pixels))
+        if pixels.shape != (*look.shape(size), 3) or pixels.dtype != np.uint8:
+            raise ValueError(f"look {name!r} gives {pixels.shape} {pixels.dtype}, not {(*look.shape(size), 3)} uint8")
+        image = Image(id=sample.image.id, path=sample.image.path, size=look.shape(size))
+        return Sample(image=image, pixels=pixels, prompt=sample.prompt, instances=Instances.empty())
+
+    def prepare(self, batch: Sequence[Seen]) -> Sequence[Seen]:
+        """Return the items as they are: a look is prepared when it is first asked, since it may never be."""
+        return batch
+
+    def detect(self, prepared: Sequence[Seen], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+        """Return what the detector finds in each item's look, in pixels of the image; one batch a batch key."""
+        answers: list[Instances] = [Instances.empty()] * len(prepared)
+        asked = [self.question(*each) for each in zip(range(len(prepared)), prepared, prompts, strict=True)]
+        for key in dict.fromkeys(one.key for one in asked):
+            alike = [one for one in asked if one.key == key]
+            self.prepare_looks(alike)
+            items = [one.seen.prepared[one.prompt.look] for one in alike]
+            found = self.detector.detect(items, [replace(one.prompt, look=None) for one in alike], floor)
+            for one, answer in zip(alike, found, strict=True):
+                answers[one.place] = self.restored(answer, one)
+        return answers
+
+    def question(self, place: int, seen: Seen, prompt: Prompt) -> Question:
+        """Return a question with the batch key of what is seen."""
+        size = seen.sample.image.size
+        shape = size if prompt.look is None else self.looks[prompt.look].shape(size)
+        return Question(place, seen, prompt, self.detector.batch_key(shape))
+
+    def prepare_looks(self, asked: Sequence[Question]) -> None:
+        """Prepare, as one batch, the looks that are asked for the first time."""
+        new = [one for one in asked if one.prompt.look not in one.seen.prepared]
+        for one in new:
+            if one.prompt.look not in one.seen.preprocessed:
+                shown = self.shown(one.seen.sample, one.prompt.look)
+                one.seen.preprocessed[one.prompt.look] = self.detector.preprocess(shown)
+        items = self.detector.prepare([one.seen.preprocessed[one.prompt.look] for one in new])
+        for one, item in zip(new, items, strict=True):
+            one.seen.prepared[one.prompt.look] = item
+            del one.seen.preprocessed[one.prompt.look]
+
+    def restored(self, found: Instances, one: Question) -> Instances:
+        """Return an answer in pixels of the image."""
+        if one.prompt.look is None:
+            return found
+        look, size = self.looks[one.prompt.look], one.seen.sample.image.size
+        masks = None if found.masks is None else tuple(restored_mask(mask, look, size) for mask in found.masks)
+        return replace(found, boxes=look.restore_boxes(found.boxes, size).astype(np.float32), masks=masks)
+
+    def passes(self, prompt: Prompt) -> int:
+        """Return the forward passes of one look: how many are asked is the rounds' affair."""
+        return self.detector.passes(replace(prompt, look=None))
+
+    def counters(self) -> dict[str, int]:
+        """Return what the detector counts."""
+        return self.detector.counters()
+
+
+def restored_mask(mask: Rle | None, look: Look, size: Size) -> Rle | None:
+    """Return a mask of what a look shows as one of the image of ``size``."""
+    return None if mask is None else Rle.encode(look.restore_mask(mask.decode(), size))

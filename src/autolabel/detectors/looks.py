@@ -1,0 +1,47 @@
+"""In which looks an image is seen, and when no further one is worth asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autolabel.detectors.agreement import Agreement, Counts, Doubt
+from autolabel.types import Instances
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The looks of a stage; without any, an image is seen once, as it is."""
+
+    names: tuple[str | None, ...] = (None,)
+    agreement: Agreement | None = None
+    doubt: Doubt | None = None
+    """None: every round sees all looks. Else round k adds look k where an image is still in doubt."""
+
+    def in_round(self, round: int) -> int:
+        """Return how many looks a round asks of an image that is in doubt."""
+        return len(self.names) if self.doubt is None else min(round + 1, len(self.names))
+
+    def weigh(self, kept: Instances, union: Instances, asked: Counts, *, above: float) -> Instances:
+        """Return kept boxes with what the looks say of them, those that then score more than ``above``.
+
+        Boxes of the l-th label were asked for in the first ``asked[l]`` looks. Without an agreement they are returned
+        as they are.
+        """
+        if self.agreement is None:
+            return kept
+        weighed = self.agreement.weigh(kept, union, looks=self.first(len(self.names)), asked=asked)
+        return weighed.take(weighed.scores > above)
+
+    def settled(self, kept: Instances, known: Instances, count: int) -> bool:
+        """Tell whether no more than the first ``count`` looks are worth asking.
+
+        ``kept`` is what is kept of ``known``, all that those have found.
+        """
+        if self.agreement is None or self.doubt is None:
+            return True
+        doubts = self.agreement.in_doubt(kept, known, looks=self.first(count), least=self.doubt.score)
+        return doubts <= self.doubt.boxes
+
+    def first(self, count: int) -> list[str]:
+        """Return the names of the first looks."""
+        return [name for name in self.names[:count] if name is not None]
