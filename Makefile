@@ -5,7 +5,7 @@ BCCD   ?= ../shared/data/bccd
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test lint soak bench docs annealing schema train-detector train-mal clean
+.PHONY: quickstart test lint soak clients bench docs annealing schema train-detector train-mal clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/autolabel generate -e specs/quickstart.yaml
@@ -22,6 +22,11 @@ lint: $(VENV)/.installed-dev
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+# Which tools read which exports; CLIENTS is the Python that has them, as their pins fit neither ours nor one another's.
+CLIENTS ?= $(BIN)/python
+clients: $(VENV)/.installed-dev
+	$(BIN)/python tests/clients $(CLIENTS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
