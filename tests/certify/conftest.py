@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from true_run import Truth
 
-from autolabel.plan import model
+from autolabel.plan import plan_file
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.results import record
@@ -54,7 +54,7 @@ def make_run(registry: Registry, tmp_path: Path) -> Callable[..., Truth]:
         plan = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry).plan
         truth = Truth(tmp_path / name)
         truth.root.mkdir()
-        (truth.root / "plan.json").write_bytes(model.encode(plan))
+        (truth.root / "plan.json").write_bytes(plan_file.encode(plan))
         lines = []
         for image in ids:
             reason = Reason(code=failed[0], message="made to fail") if failed and image == ids[0] else None

@@ -104,8 +104,8 @@ def test_limit_labels_the_first_images_elsewhere(cli: Cli, spec: Path) -> None:
 def test_overrides_beat_the_file(cli: Cli, spec: Path) -> None:
     _, out, _ = cli("plan", spec, "stages.0.scheduler.rounds=2", "run.batch_size=3", "--json")
     plan = json.loads(out)
-    assert [round["conf_threshold"] for round in plan["stages"][0]["rounds"]] == [0.6, 0.2]
-    assert plan["batch_size"] == 3
+    assert [round["conf_threshold"] for round in plan["recipe"]["stages"][0]["rounds"]] == [0.6, 0.2]
+    assert plan["recipe"]["batch_size"] == 3
 
 
 def test_plan_names_everything_it_will_do(cli: Cli, spec: Path) -> None:

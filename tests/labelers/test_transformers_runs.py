@@ -47,7 +47,7 @@ def test_owlv2_finds_boxes_and_sam2_cuts_them_out(owlv2: Path, sam2: Path, tmp_p
     rows = generate(tmp_path, SPEC.format(detector="owlv2", checkpoint=owlv2, masks=masks, high=0.7, low=0.4))
     check(rows)
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
-    hashed = [[file["name"] for file in stage["weights"]["files"]] for stage in plan["stages"]]
+    hashed = [[file["name"] for file in stage["weights"]["files"]] for stage in plan["recipe"]["stages"]]
     assert hashed[0] == ["config.json", "merges.txt", "model.safetensors", "preprocessor_config.json", "vocab.json"]
     assert hashed[1] == ["config.json", "model.safetensors", "preprocessor_config.json"]
 

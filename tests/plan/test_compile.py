@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from autolabel.data.inputs import Input, decode
 from autolabel.errors import DataError, MachineError, SpecError
-from autolabel.plan import model
+from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.plan.devices import cuda_count, resolve, threads_per_worker
+from autolabel.plan.identity import Fingerprint, without_folders
 from autolabel.plan.model import Plan
-from autolabel.plan.shards import Fingerprint, cut
+from autolabel.plan.shards import shard_rows
 from autolabel.registry import Registry
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types.ontology import Terms
@@ -52,21 +53,21 @@ def compiled(registry: Registry, photos: Path, **changes: Any) -> Compiled:
 
 
 def test_rounds_are_literal_and_defaults_written_out(registry: Registry, photos: Path) -> None:
-    [stage] = compiled(registry, photos).plan.stages
+    [stage] = compiled(registry, photos).plan.recipe.stages
     assert [round.conf_threshold for round in stage.rounds] == [0.5, 0.4, 0.3]
     assert stage.aggregator is not None
     assert (stage.aggregator.type, stage.aggregator.params["threshold"]) == ("nms", 0.7)
-    [bare] = compiled(registry, photos, stages=[{"labeler": {"type": "colors"}}]).plan.stages
+    [bare] = compiled(registry, photos, stages=[{"labeler": {"type": "colors"}}]).plan.recipe.stages
     assert [(round.index, round.conf_threshold) for round in bare.rounds] == [(0, 0.5)]
 
 
 def test_rows_are_sorted_by_key_so_that_batches_are_full(registry: Registry, photos: Path) -> None:
     out = compiled(registry, photos)
-    rows = [decode(line) for line in out.inputs.lines]
+    rows = [decode(line) for line in out.rows]
     assert [row.image for row in rows] == ["0.png", "2.png", "4.png", "1.png", "3.png"]
-    assert [shard.rows for shard in out.plan.shards] == [2, 2, 1]
-    text = b"".join(out.inputs.lines.text())
-    for shard in out.plan.shards:
+    assert [shard.rows for shard in out.plan.manifest.shards] == [2, 2, 1]
+    text = b"".join(line + b"\n" for line in out.rows)
+    for shard in out.plan.manifest.shards:
         lines = text[shard.offset : shard.offset + shard.bytes].splitlines()
         assert len(lines) == shard.rows
 
@@ -111,7 +112,7 @@ def test_an_ontology_is_part_of_the_plan_where_it_says_more_than_names(registry:
 
     base = of(classes=["red", "blue"])
     same = of(classes={"red": "red", "blue": {}})
-    assert (same.digest, same.ontology, same.classes) == (base.digest, {}, ("red", "blue"))
+    assert (same.digest, same.recipe.ontology, same.manifest.classes) == (base.digest, {}, ("red", "blue"))
     plans = [
         of(classes={"red": ["red", "pink"], "blue": "blue"}),
         of(classes={"red": ["pink", "red"], "blue": "blue"}),
@@ -119,9 +120,9 @@ def test_an_ontology_is_part_of_the_plan_where_it_says_more_than_names(registry:
         of(classes={"red": {"negatives": ["pink"]}, "blue": {}}),
     ]
     assert len({base.digest, *(plan.digest for plan in plans)}) == 5
-    assert plans[0].ontology["red"] == Terms(phrases=("red", "pink"))
-    assert plans[2].ontology["blue"] == Terms(phrases=("blue",), negatives=("pink",))
-    assert model.decode(model.encode(plans[3]), file="plan.json") == plans[3]
+    assert plans[0].recipe.ontology["red"] == Terms(phrases=("red", "pink"))
+    assert plans[2].recipe.ontology["blue"] == Terms(phrases=("blue",), negatives=("pink",))
+    assert plan_file.decode(plan_file.encode(plans[3]), file="plan.json") == plans[3]
 
 
 def test_phrases_count_towards_the_text_of_the_model(registry: Registry, photos: Path) -> None:
@@ -133,8 +134,8 @@ def test_phrases_count_towards_the_text_of_the_model(registry: Registry, photos:
         return compiled(registry, photos, data={"images": [str(photos)], "classes": classes}, stages=[stage]).plan
 
     few, many = of(2), of(200)
-    assert few.stages[0].most_passes == 5
-    assert (many.stages[0].most_passes or 0) >= 10
+    assert few.manifest.most_passes[0] == 5
+    assert (many.manifest.most_passes[0] or 0) >= 10
     with pytest.raises(SpecError, match=r"data\.classes\.dog.*tokens"):
         classes = {"cell": "cell", "dog": ["dog", "very " * 300]}
         stage = {"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}
@@ -156,10 +157,10 @@ def test_members_and_tiles_are_part_of_the_plan(registry: Registry, photos: Path
         of(labeler={"type": "colors"}, tiles={"size": 100}),
     ]
     assert len({plan.digest for plan in plans}) == len(plans)
-    assert [member.params["min_side"] for member in two.stages[0].members] == [3, 9]
-    assert (one.stages[0].most_passes, two.stages[0].most_passes, plans[4].stages[0].most_passes) == (5, 10, None)
-    assert model.decode(model.encode(plans[2]), file="plan.json") == plans[2]
-    assert model.decode(model.encode(plans[4]), file="plan.json") == plans[4]
+    assert [member.params["min_side"] for member in two.recipe.stages[0].members] == [3, 9]
+    assert (one.manifest.most_passes[0], two.manifest.most_passes[0], plans[4].manifest.most_passes[0]) == (5, 10, None)
+    assert plan_file.decode(plan_file.encode(plans[2]), file="plan.json") == plans[2]
+    assert plan_file.decode(plan_file.encode(plans[4]), file="plan.json") == plans[4]
     mal = {"type": "mal", "checkpoint": "tiny-mal"}
     with pytest.raises(SpecError, match=r"stages\[0\]\.labelers\[1\]: 'mal' takes boxes"):
         of(labelers=[{"type": "colors"}, mal])
@@ -175,18 +176,29 @@ def test_a_moved_data_set_keeps_its_digest(registry: Registry, photos: Path) -> 
     assert compiled(registry, moved).plan.digest != before
 
 
+def test_folders_are_no_part_of_a_digest_however_deep_they_stand() -> None:
+    params = {"files": ["/data/a.pth", {"vocab": "/data/vocab.txt", "size": 3}], "word": "a/b", "url": "s3://b/c"}
+    moved = {"files": ["/mnt/x/a.pth", {"vocab": "/mnt/vocab.txt", "size": 3}], "word": "a/b", "url": "s3://b/c"}
+    assert without_folders(params) == without_folders(moved)
+    assert without_folders(params) == {
+        "files": ["a.pth", {"vocab": "vocab.txt", "size": 3}],
+        "word": "a/b",
+        "url": "s3://b/c",
+    }
+
+
 def test_the_plan_survives_its_file_and_its_schema(registry: Registry, photos: Path, tmp_path: Path) -> None:
     plan = compiled(registry, photos).plan
-    text = model.encode(plan)
-    assert model.decode(text, file="plan.json") == plan
+    text = plan_file.encode(plan)
+    assert plan_file.decode(text, file="plan.json") == plan
     jsonschema.validate(json.loads(text), json.loads((ROOT / "schema" / "plan.schema.json").read_text()))
     with pytest.raises(DataError, match="not a plan"):
-        model.decode(text[:-40], file="plan.json")
+        plan_file.decode(text[:-40], file="plan.json")
 
 
 def test_most_passes_counts_phrase_sets(registry: Registry, photos: Path) -> None:
     stage = {"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 3, "start": 0.5, "end": 0.3}}
-    of = lambda ask: compiled(registry, photos, stages=[{**stage, "ask": ask}]).plan.stages[0].most_passes  # noqa: E731
+    of = lambda ask: compiled(registry, photos, stages=[{**stage, "ask": ask}]).plan.manifest.most_passes[0]  # noqa: E731
     assert (of("all"), of("missing")) == (5, 10)
 
 
@@ -206,15 +218,15 @@ def test_an_empty_folder_is_told(registry: Registry, tmp_path: Path) -> None:
 def test_unusable_files_are_rows_with_a_reason(registry: Registry, photos: Path) -> None:
     (photos / "bad.png").write_bytes(b"")
     out = compiled(registry, photos)
-    assert out.plan.unusable == 1
-    assert [row.code for row in map(decode, out.inputs.lines) if row.code] == ["unsupported_format"]
+    assert out.plan.manifest.unusable == 1
+    assert [row.code for row in map(decode, out.rows) if row.code] == ["unsupported_format"]
 
 
 @given(st.lists(st.integers(1, 4), max_size=40), st.integers(1, 7))
 def test_shards_keep_an_image_together(captions: list[int], shard_size: int) -> None:
     images = [f"{index}" for index, count in enumerate(captions) for _ in range(count)]
     rows = [Input(image=image, path="", caption_index=index) for index, image in enumerate(images)]
-    out = cut(reversed(rows), key=lambda size: size, shard_size=shard_size)
+    out = shard_rows(reversed(rows), key=lambda size: size, shard_size=shard_size)
     ordered, start = [decode(line).image for line in out.lines], 0
     assert sorted(ordered) == ordered
     assert sorted(ordered) == sorted(images)

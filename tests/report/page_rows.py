@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from autolabel.plan.model import Choice, Execution, Plan, Shard, Stage, WeightFile, Weights
+from autolabel.plan.model import (
+    Execution,
+    Manifest,
+    Outputs,
+    Plan,
+    Recipe,
+    ResolvedStrategy,
+    Shard,
+    Stage,
+    WeightFile,
+    Weights,
+)
 from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle, Round
 
 THRESHOLDS = (0.6, 0.4, 0.2)
@@ -35,31 +46,33 @@ def make_plan(
     segmenter = Stage(index=1, name="1-mal", labeler=choice("mal"), weights=licence, gives="masks")
     return Plan(
         digest=digest,
-        results={},
         autolabel="1.2.3",
-        roots={},
-        inputs="c" * 64,
-        images=3,
-        rows=3,
-        unusable=0,
-        classes=tuple(classes),
-        stages=(detector, segmenter) if masks else (detector,),
-        shards=(Shard(0, 3, 0, 1),),
-        batch_size=4,
-        max_pixels=10**8,
-        results_dir=f"/private/runs/{name}",
+        recipe=Recipe(
+            stages=(detector, segmenter) if masks else (detector,),
+            batch_size=4,
+            shard_size=64,
+            max_pixels=10**8,
+            threads=None,
+        ),
+        manifest=Manifest(
+            fingerprint="c" * 64,
+            images=3,
+            rows=3,
+            unusable=0,
+            classes=tuple(classes),
+            roots={},
+            most_passes=(None,) * (2 if masks else 1),
+            shards=(Shard(0, 3, 0, 1),),
+        ),
         execution=Execution(executor="inline", workers=("cpu",), threads=1, num_workers=1, max_failures=0.01),
-        exports=(choice("coco"),),
-        output={},
-        report=True,
-        visualize=False,
+        outputs=Outputs(results_dir=f"/private/runs/{name}", exports=(choice("coco"),), report=True, visualize=False),
         notices=("a key without effect",),
     )
 
 
-def choice(type: str, **params: object) -> Choice:
+def choice(type: str, **params: object) -> ResolvedStrategy:
     """Return a strategy by name."""
-    return Choice(type=type, package="autolabel-vision", version="1.2.3", params=dict(params))
+    return ResolvedStrategy(type=type, package="autolabel-vision", version="1.2.3", params=dict(params))
 
 
 def make_row(

@@ -47,7 +47,7 @@ def exported(session: Session, row: int = 0) -> list[tuple[str, list[float]]]:
     """What the run hands out of a row."""
     review = read_decisions(session.store)
     labels: Labels = list(Ledger(session.store.labels))[row]
-    applied = apply(labels, review, classes=session.plan.classes) if review else labels
+    applied = apply(labels, review, classes=session.plan.manifest.classes) if review else labels
     names = [applied.prompt.phrases[label] for label in applied.instances.labels]
     return sorted(zip(names, applied.instances.boxes.tolist(), strict=True))
 

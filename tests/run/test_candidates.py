@@ -108,13 +108,13 @@ def compiled(registry: Registry, photos: Path, out: str, **changes: Any) -> Comp
 
 def labels(registry: Registry, plan: Compiled, **options: Any) -> bytes:
     generate(plan, registry=registry, **options)
-    return (Path(plan.plan.results_dir) / "labels.jsonl").read_bytes()
+    return (Path(plan.plan.outputs.results_dir) / "labels.jsonl").read_bytes()
 
 
 def fresh(registry: Registry, photos: Path, **changes: Any) -> bytes:
     """Return the labels of a run that keeps nothing."""
     run = {**changes.pop("run", {}), "candidates": None}
-    return labels(registry, compiled(registry, photos, "fresh", run=run, **changes), fresh=True)
+    return labels(registry, compiled(registry, photos, "fresh", run=run, **changes), mode="fresh")
 
 
 STEP = {"type": "step", "rounds": 3, "start": 0.6, "end": 0.2}
@@ -181,7 +181,7 @@ def test_what_an_answer_rests_on_is_in_its_key(registry: Registry, photos: Path,
     work.since()
 
     def asked(out: str, **changes: Any) -> int:
-        labels(registry, compiled(registry, photos, out, **changes), fresh=True)
+        labels(registry, compiled(registry, photos, out, **changes), mode="fresh")
         return work.since()["asked"]
 
     assert asked("a", labeler={"type": "colors", "min_side": 4}) == IMAGES
@@ -206,7 +206,7 @@ def test_an_image_that_changed_its_size_since_it_was_planned_fails_as_ever(
     rows = [json.loads(line) for line in labels(registry, plan).splitlines()]
     assert rows[0]["reason"]["code"] == "changed_image"
     (photos / "1.png").unlink()
-    rows = [json.loads(line) for line in labels(registry, plan, fresh=True).splitlines()]
+    rows = [json.loads(line) for line in labels(registry, plan, mode="fresh").splitlines()]
     assert [row["state"] for row in rows] == ["failed", "failed", *["labelled"] * 5]
     assert rows[1]["reason"]["code"] == "missing"
 

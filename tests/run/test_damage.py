@@ -156,7 +156,9 @@ def restored(run: Run) -> Iterator[None]:
 
 COMMANDS: dict[str, Callable[[Run], object]] = {
     "generate": lambda run: generate(run.compiled, registry=run.registry),
-    "generate --planned": lambda run: generate(planned(run.spec, registry=run.registry), registry=run.registry),
+    "generate --planned": lambda run: generate(
+        planned(run.spec, registry=run.registry), registry=run.registry, mode="planned"
+    ),
     "merge": lambda run: merge(run.out, registry=run.registry),
     "export": lambda run: export_run(run.out, "coco", [], registry=run.registry),
     "report": lambda run: report_run(run.out),
@@ -306,16 +308,25 @@ def test_a_ledger_is_checked_by_sha256sum_too(run: Run) -> None:
 
 def age(run: Run) -> None:
     """Turn a run into one of autolabel 0.1.0: a plan of version 1, no last lines, no sums."""
-    from autolabel.plan import model
 
     (run.out / "labels.jsonl.sha256").unlink()
     for shard in run.out.glob("stages/*/*.jsonl"):
         shard.write_bytes(b"".join(rows(shard.read_bytes())[:-1]))
     plan = json.loads((run.out / "plan.json").read_bytes())
-    del plan["sha256"], plan["extends"]
-    plan["shards"] = [shard[:4] for shard in plan["shards"]]
-    plan["digest"] = model.digest([1, plan["results"], plan["inputs"]])
-    (run.out / "plan.json").write_text(json.dumps({**plan, "version": 1}))
+    recipe, manifest, outputs = (plan[name] for name in ("recipe", "manifest", "outputs"))
+    passes = manifest.pop("most_passes")
+    old = {
+        **{name: plan[name] for name in ("digest", "autolabel", "execution", "notices")},
+        "results": {name: recipe.pop(name) for name in ("shard_size", "threads")},
+        **recipe,
+        "stages": [{**stage, "most_passes": most} for stage, most in zip(recipe["stages"], passes, strict=True)],
+        "inputs": manifest.pop("fingerprint"),
+        **manifest,
+        "shards": [shard[:4] for shard in manifest["shards"]],
+        "output": {"filter": outputs.pop("filter"), "thresholds": outputs.pop("thresholds")},
+        **{name: outputs[name] for name in ("results_dir", "exports", "report", "visualize")},
+    }
+    (run.out / "plan.json").write_text(json.dumps({**old, "version": 1}))
 
 
 def test_a_run_of_an_older_version_is_read_with_a_note(run: Run, caplog: pytest.LogCaptureFixture) -> None:

@@ -161,9 +161,9 @@ def test_what_no_run_has_written_is_never_replaced(registry: Registry, photos: P
     mine = tmp_path / name if "." in name else tmp_path / name / "train" / "a.jpg"
     mine.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
-    for fresh in (False, True):
+    for mode in ("resume", "fresh"):
         with pytest.raises(BusyError, match=rf"holds {name}, which no run of autolabel has written"):
-            generate(compiled(registry, photos, tmp_path), registry=registry, fresh=fresh)
+            generate(compiled(registry, photos, tmp_path), registry=registry, mode=mode)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "mine"
 
@@ -175,7 +175,7 @@ def test_starting_over_leaves_other_files_alone(registry: Registry, photos: Path
     for path in others:
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
-    generate(plan, registry=registry, fresh=True)
+    generate(plan, registry=registry, mode="fresh")
     assert [path.read_text() for path in others] == ["mine"] * 4
 
 

@@ -20,7 +20,7 @@ from autolabel.errors import DataError, ImageError
 from autolabel.explain.explain import Retrace, explain_rows, explain_run, load_searcher
 from autolabel.explain.explanation import Explanation
 from autolabel.plan.compile import compile_plan
-from autolabel.plan.model import Choice, Stage, WeightFile, Weights
+from autolabel.plan.model import ResolvedStrategy, Stage, WeightFile, Weights
 from autolabel.registry import Registry
 from autolabel.results import record
 from autolabel.results.ledger import read_labels
@@ -48,10 +48,10 @@ AGGREGATORS: list[Any] = [
 ]
 
 
-CHOICE = Choice(type="any", package="tests", version="0", params={})
+CHOICE = ResolvedStrategy(type="any", package="tests", version="0", params={})
 WEIGHTS = Weights(files=(), licence="", commercial=None)
 STAGE = Stage(index=0, name="0-any", labeler=CHOICE, weights=WEIGHTS, gives="boxes", rounds=ROUNDS, aggregator=CHOICE)
-PLANNED: Any = SimpleNamespace(stages=(STAGE,))
+PLANNED: Any = SimpleNamespace(recipe=SimpleNamespace(stages=(STAGE,)))
 """The part of a plan that an explanation reads."""
 
 
@@ -224,7 +224,7 @@ def test_given_boxes_are_told_as_given_with_the_weights_of_their_masks() -> None
         [[0, 0, 9, 9], [1, 1, 2, 2]], scores=[1, 1], labels=[0, 0], rounds=-1, given=given, masks=masks
     )
     row = Labels(image=Image(id="a.jpg", path="", size=(9, 9)), prompt=Prompt(("red",)), instances=found)
-    plan: Any = SimpleNamespace(stages=(stage,))
+    plan: Any = SimpleNamespace(recipe=SimpleNamespace(stages=(stage,)))
     told = Retrace(plan=plan, row=row, search=None, verdicts=[None, None]).explanation()
     assert list(lines(told, 0)) == [
         "a.jpg: 9x9, labelled, 2 boxes",
@@ -259,15 +259,15 @@ def test_every_box_of_a_run_of_the_shipped_model_is_derived_again(
     generate(compiled, registry=registry)
     store, plan = finished(tmp_path / "run")
     searcher = load_searcher(plan, device="cpu", registry=registry)
-    assert plan.stages[0].aggregator is not None
-    choice = plan.stages[0].aggregator
+    assert plan.recipe.stages[0].aggregator is not None
+    choice = plan.recipe.stages[0].aggregator
     made = registry.make("aggregator", choice.type, choice.params)
     assert isinstance(made, Aggregator)
     boxes = merged = 0
     for row in read_labels(tmp_path / "run"):
         (told,) = explain_rows([row], store=store, plan=plan, searcher=searcher)
         assert told.off <= 1e-3, told.image
-        for box, (corners, score) in zip(told.boxes, rederived(told, made, plan.stages[0].rounds), strict=True):
+        for box, (corners, score) in zip(told.boxes, rederived(told, made, plan.recipe.stages[0].rounds), strict=True):
             assert corners == pytest.approx(box.bbox, abs=1e-3) and score == pytest.approx(box.score, abs=1e-5)
         boxes += len(told.boxes)
         merged += sum(len(box.sources) + len(box.displaced) > 1 for box in told.boxes)

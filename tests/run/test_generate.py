@@ -155,21 +155,21 @@ def test_another_plan_is_refused_by_name_and_fresh_starts_over(registry: Registr
     (photos.parent / "run" / "mine.txt").write_text("keep me")
     with pytest.raises(BusyError, match="another plan: classes was"):
         run(registry, changed)
-    summary = run(registry, changed, fresh=True)
+    summary = run(registry, changed, mode="fresh")
     assert dict(summary.found) == {("red", 0): 5}
     assert (photos.parent / "run" / "mine.txt").read_text() == "keep me"
 
 
 @pytest.mark.parametrize("name", ["coco/mine.json", "labels.jsonl", "plan.json", "stages/mine.txt"])
-@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("mode", ["resume", "fresh"])
 def test_what_others_left_in_the_directory_is_never_replaced(
-    registry: Registry, photos: Path, name: str, fresh: bool
+    registry: Registry, photos: Path, name: str, mode: str
 ) -> None:
     mine = photos.parent / "run" / name
     mine.parent.mkdir(parents=True)
     mine.write_text('{"mine": true}')
     with pytest.raises(BusyError, match="which no run of autolabel has written"):
-        run(registry, mapping(photos), fresh=fresh)
+        run(registry, mapping(photos), mode=mode)
     assert mine.read_text() == '{"mine": true}'
 
 
@@ -184,7 +184,7 @@ def test_extend_labels_only_what_was_added(registry: Registry, photos: Path) -> 
     save(photos / "zzz.png", [Rectangle(1, 1, 9, 9, "green", 0.9)])
     with pytest.raises(BusyError, match=r"6 rows, now 8.*\n.*--extend"):
         run(registry, mapping(photos))
-    summary = run(registry, mapping(photos), extend=True)
+    summary = run(registry, mapping(photos), mode="extend")
     assert summary.rows == 8
     assert summary.found["green", 0] == 2
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
@@ -195,7 +195,7 @@ def test_extend_labels_only_what_was_added(registry: Registry, photos: Path) -> 
     assert (root / "labels.jsonl").read_text().splitlines() == lines
     (photos / "0.png").unlink()
     with pytest.raises(BusyError, match="another plan"):
-        run(registry, mapping(photos), extend=True)
+        run(registry, mapping(photos), mode="extend")
 
 
 def test_an_added_export_labels_nothing_again(registry: Registry, photos: Path) -> None:

@@ -77,7 +77,7 @@ def compiled(registry: Registry, photos: Path, out: str, looks: Any, **changes: 
 
 def labels(registry: Registry, plan: Compiled) -> list[dict[str, Any]]:
     generate(plan, registry=registry)
-    text = (Path(plan.plan.results_dir) / "labels.jsonl").read_text()
+    text = (Path(plan.plan.outputs.results_dir) / "labels.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -200,10 +200,10 @@ def test_workers_and_batches_change_no_label(registry: Registry, photos: Path, r
 def test_what_is_missing_is_labelled_again_to_the_same_bytes(registry: Registry, photos: Path, asked: Asked) -> None:
     plan = compiled(registry, photos, "run", BY_ROUND)
     generate(plan, registry=registry)
-    path = Path(plan.plan.results_dir) / "labels.jsonl"
+    path = Path(plan.plan.outputs.results_dir) / "labels.jsonl"
     before = path.read_bytes()
     asked.clear()
-    next(Path(plan.plan.results_dir).glob("stages/0-colors/shard-000001*")).unlink()
+    next(Path(plan.plan.outputs.results_dir).glob("stages/0-colors/shard-000001*")).unlink()
     generate(plan, registry=registry)
     assert path.read_bytes() == before and len(asked) == IMAGES - 4
 
@@ -230,7 +230,7 @@ def test_every_box_is_explained(registry: Registry, photos: Path, looks: Any, ag
     plan = compiled(registry, photos, "run", looks, aggregator={"type": aggregator})
     rows = labels(registry, plan)
     for row in rows[:2]:
-        told = CliRunner().invoke(app, ["explain", plan.plan.results_dir, row["image"]])
+        told = CliRunner().invoke(app, ["explain", plan.plan.outputs.results_dir, row["image"]])
         assert told.exit_code == 0, told.output
         count = row["instances"][0]["support"]
         assert "every box comes out again" in told.output

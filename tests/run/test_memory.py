@@ -102,10 +102,12 @@ def test_twenty_thousand_images_are_planned_exported_reported(registry: Registry
     compiled = compile_plan(spec_from_mapping(mapping(tmp_path), root=tmp_path, registry=registry), registry=registry)
     plan, store = compiled.plan, RunStore.at(compiled.plan)
     scales.writing("plan")
-    [stage], found = plan.stages, Instances.build([[1, 2, 9, 9]], scores=[0.9], labels=[0])
-    rows = iter(compiled.inputs.lines)
-    for shard in plan.shards:
-        labels = (replace(decode(row).labels(plan.classes), instances=found) for row in islice(rows, shard.rows))
+    [stage], found = plan.recipe.stages, Instances.build([[1, 2, 9, 9]], scores=[0.9], labels=[0])
+    rows = iter(compiled.rows)
+    for shard in plan.manifest.shards:
+        labels = (
+            replace(decode(row).labels(plan.manifest.classes), instances=found) for row in islice(rows, shard.rows)
+        )
         store.publish_shard(plan, stage, shard, (record.encode(row, plan.digest) for row in labels))
     write_ledger(store, plan)
     scales.writing("ledger")

@@ -42,7 +42,7 @@ def label(registry: Registry, photos: Path, *, extend: bool = False, **changes: 
         **changes,
     }
     loaded = spec_from_mapping(spec, root=photos.parent, registry=registry)
-    generate(compile_plan(loaded, registry=registry), registry=registry, extend=extend)
+    generate(compile_plan(loaded, registry=registry), registry=registry, mode="extend" if extend else "resume")
     return photos.parent / "run"
 
 

@@ -71,7 +71,7 @@ def mapping(images: object, out: object, **changes: Any) -> dict[str, Any]:
     }
 
 
-def run(registry: Registry, spec: dict[str, Any], **options: bool) -> Any:
+def run(registry: Registry, spec: dict[str, Any], **options: str) -> Any:
     loaded = spec_from_mapping(spec, root=Path.cwd(), registry=registry)
     return generate(compile_plan(loaded, registry=registry), registry=registry, **options)
 
@@ -115,7 +115,11 @@ def test_the_plan_of_a_data_set_is_the_same_wherever_it_lies(registry: Registry,
         for images, out in ((photos, tmp_path / "run"), (PHOTOS, RUN))
     ]
     assert plans[0].digest == plans[1].digest
-    assert (plans[0].images, plans[0].unusable) == (plans[1].images, plans[1].unusable) == (IMAGES + 2, 2)
+    assert (
+        (plans[0].manifest.images, plans[0].manifest.unusable)
+        == (plans[1].manifest.images, plans[1].manifest.unusable)
+        == (IMAGES + 2, 2)
+    )
 
 
 @pytest.mark.parametrize("point", ["lock.taken:1", "shard.written:2", "shard.renamed:2", "ledger.written:1"])
@@ -162,9 +166,9 @@ def test_starting_over_and_taking_in_more(registry: Registry, photos: Path, expe
     put(photos, PHOTOS)
     with pytest.raises(BusyError, match="label what was added with --extend"):
         run(registry, mapping(PHOTOS, RUN))
-    run(registry, mapping(PHOTOS, RUN), extend=True)
+    run(registry, mapping(PHOTOS, RUN), mode="extend")
     assert len(list(read_labels(RUN))) == IMAGES + 2
-    run(registry, mapping(PHOTOS, RUN), fresh=True)
+    run(registry, mapping(PHOTOS, RUN), mode="fresh")
     assert published(RUN) == expected
 
 

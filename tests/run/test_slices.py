@@ -19,7 +19,7 @@ from autolabel.results import slices
 from autolabel.results.slices import Slice, running, seen
 from autolabel.results.store import TEMPORARY, RunStore
 from autolabel.run.generate import generate, generate_slice, merge
-from autolabel.run.prepare import settle
+from autolabel.run.prepare import Mode, prepare
 from autolabel.spec.load import spec_from_mapping
 
 IMAGES = 11
@@ -121,7 +121,7 @@ def test_slices_take_in_images_that_were_added(hazards: Registry, photos: Path, 
     with pytest.raises(BusyError, match="--extend"):
         generate_slice(compiled(hazards, now), Slice(1, 2))
     for part in (Slice(1, 2), Slice(2, 2)):
-        generate_slice(compiled(hazards, now), part, extend=True)
+        generate_slice(compiled(hazards, now), part, mode="extend")
     assert merge(tmp_path / "first-4", registry=hazards)[0].rows == IMAGES
 
 
@@ -149,7 +149,7 @@ def test_while_a_slice_runs_others_may_but_not_the_same_nor_the_whole(
 
 def test_half_written_files_of_others_stay_while_they_run(hazards: Registry, photos: Path, tmp_path: Path) -> None:
     store, plan = RunStore(tmp_path), compiled(hazards, mapping(photos, tmp_path))
-    settle(store, plan, fresh=False, extend=False)
+    prepare(store, plan, Mode.RESUME)
     half = tmp_path / "stages" / "0-colors" / f"shard-000000.jsonl.1{TEMPORARY}"
     half.parent.mkdir(parents=True)
     half.touch()

@@ -42,7 +42,7 @@ def plan(registry: Registry, tmp_path: Path) -> Compiled:
 
 
 def shards(plan: Compiled) -> list[Path]:
-    return sorted((Path(plan.plan.results_dir) / "stages" / "0-colors").iterdir())
+    return sorted((Path(plan.plan.outputs.results_dir) / "stages" / "0-colors").iterdir())
 
 
 class Onlooker(Watch):
@@ -57,7 +57,7 @@ class Onlooker(Watch):
 
 
 def test_it_is_told_while_the_run_goes_on_and_disturbs_nothing(registry: Registry, plan: Compiled) -> None:
-    run = Path(plan.plan.results_dir)
+    run = Path(plan.plan.outputs.results_dir)
     onlooker = Onlooker(run)
     generate(plan, registry=registry, watch=onlooker)
     told = [status.stages["0-colors"] for status in onlooker.seen]
@@ -75,7 +75,7 @@ def test_rate_and_time_left_are_those_of_the_shards_and_a_pause_between_two_runs
     registry: Registry, plan: Compiled, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generate(plan, registry=registry)
-    run = Path(plan.plan.results_dir)
+    run = Path(plan.plan.outputs.results_dir)
     (run / "labels.jsonl").unlink()
     shards(plan)[3].unlink()
     for path, seconds in zip(shards(plan), (0, 10, 14), strict=True):
@@ -93,7 +93,7 @@ def test_rate_and_time_left_are_those_of_the_shards_and_a_pause_between_two_runs
 def test_slices_are_told_with_who_runs_them(
     registry: Registry, plan: Compiled, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = Path(plan.plan.results_dir)
+    run = Path(plan.plan.outputs.results_dir)
     write_plan(plan)
     assert read_status(run).slices == ()
     generate_slice(plan, Slice(3, 3))

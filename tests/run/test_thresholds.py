@@ -103,9 +103,9 @@ def test_a_file_of_thresholds_serves_a_spec_an_override_and_an_export(
     written.write_text(json.dumps(spec))
     monkeypatch.chdir(tmp_path)
     loaded = load_spec(written, overrides=["output.thresholds=least.yaml"], registry=registry)
-    assert compile_plan(loaded, registry=registry).plan.output["thresholds"] == {"blue": 0.95}
+    assert compile_plan(loaded, registry=registry).plan.outputs.thresholds == {"blue": 0.95}
     loaded = load_spec(written, overrides=["output.thresholds.green=0.3"], registry=registry)
-    assert compile_plan(loaded, registry=registry).plan.output["thresholds"] == {"green": 0.3}
+    assert compile_plan(loaded, registry=registry).plan.outputs.thresholds == {"green": 0.3}
 
 
 def test_thresholds_are_no_part_of_the_digest(registry: Registry, spec: Spec) -> None:

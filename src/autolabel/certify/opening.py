@@ -111,7 +111,7 @@ def opened(run: Location, asked: Asked = Asked(), *, redraw: bool = False) -> It
 
 
 def _open(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> Opened:
-    thresholds = None if asked.thresholds is None else read_thresholds(asked.thresholds, classes=plan.classes)
+    thresholds = None if asked.thresholds is None else read_thresholds(asked.thresholds, classes=plan.manifest.classes)
     journal = Journal(store.root / FOLDER / "journal.jsonl")
     recorded = journal.read()
     if not recorded:

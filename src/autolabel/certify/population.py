@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from autolabel.certify.units import HandedOut, Units, gather
 from autolabel.errors import DataError
-from autolabel.plan.model import Plan
+from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results import review as reviews
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger
@@ -26,12 +27,18 @@ WHOLE = ("keep", "checked")
 
 def population(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Units:
     """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review."""
-    return gather(handed_out(store, plan, limits=limits, review=review), plan.classes)
+    return gather(handed_out(store, plan, limits=limits, review=review), plan.manifest.classes)
 
 
 def handed_out(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
     """Yield the rows that are handed out; images that a person left out are not."""
-    change = partial(changed, output=limits, review=review, classes=plan.classes)
+    change = partial(
+        changed,
+        limits=SizeLimits(**limits.get("filter") or {}),
+        thresholds=limits.get("thresholds"),
+        review=review,
+        classes=plan.manifest.classes,
+    )
     for before in Ledger(store.labels):
         if review is not None and reviews.left_out(before, review):
             continue
@@ -45,8 +52,10 @@ def handed_out(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review
 
 def limits_of(plan: Plan, thresholds: Mapping[str, float] | None) -> dict[str, Any]:
     """Return filter and thresholds under which a run hands its labels out; ``thresholds`` replace the plan's."""
-    own = plan.output.get("thresholds") if thresholds is None else thresholds
-    return {"filter": dict(plan.output.get("filter") or {}), "thresholds": dict(own or {})}
+    own = plan.outputs.thresholds if thresholds is None else thresholds
+    sizes = {} if plan.outputs.filter is None else asdict(plan.outputs.filter)
+    stated = {name: value for name, value in sizes.items() if value is not None}
+    return {"filter": stated, "thresholds": dict(own or {})}
 
 
 def decided(store: RunStore) -> Review | None:

@@ -26,8 +26,8 @@ def chance_of_wrong(scores: Float64, classes: Int64, *, answered: Int64, wrong: 
     """Return the predicted chance that each box is wrong, (F,).
 
     ``scores`` in [0, 1] and ``classes`` are of all boxes, (F,); ``answered`` are the places of those with an answer,
-    and ``wrong`` says which of them are, both (A,). Logistic in logit(score) and class, refitted on all answers; by score
-    alone below FEW_ANSWERS. It only sets the order of work: a bad prediction costs work, never truth.
+    and ``wrong`` says which of them are, both (A,). Logistic in logit(score) and class, refitted on all answers; by
+    score alone below FEW_ANSWERS. It only sets the order of work: a bad prediction costs work, never truth.
     """
     if len(answered) < FEW_ANSWERS or wrong.all() or not wrong.any():
         return 1 - scores

@@ -80,22 +80,24 @@ def table(*columns: str, title: str | None = None, numbers: Sequence[str] = ()) 
 
 def print_plan(plan: Plan) -> None:
     """Print a plan for people."""
+    manifest = plan.manifest
+    shards = counted(len(manifest.shards), "shard")
     print_facts(
         {
-            "images": f"{plan.images:,}" + (f" ({plan.unusable:,} unusable)" if plan.unusable else ""),
-            **({"passed over": passed_over(plan)} if plan.passed_over else {}),
-            "rows": f"{plan.rows:,} in {counted(len(plan.shards), 'shard')}, batches of {plan.batch_size}",
-            "classes": f"{len(plan.classes):,}: {shortened([printable(name) for name in plan.classes])}",
-            **({"asked by": asked_by(plan)} if plan.ontology else {}),
+            "images": f"{manifest.images:,}" + (f" ({manifest.unusable:,} unusable)" if manifest.unusable else ""),
+            **({"passed over": passed_over(plan)} if manifest.passed_over else {}),
+            "rows": f"{manifest.rows:,} in {shards}, batches of {plan.recipe.batch_size}",
+            "classes": f"{len(manifest.classes):,}: {shortened([printable(name) for name in manifest.classes])}",
+            **({"asked by": asked_by(plan)} if plan.recipe.ontology else {}),
             "devices": plan.execution.places,
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
-            "results": nearby(plan.results_dir),
+            "results": nearby(plan.outputs.results_dir),
             "writes": ", ".join(outputs(plan)),
             **({"candidates": saved(plan.forecast)} if plan.forecast else {}),
             "digest": plan.digest[:16],
         }
     )
-    for stage in plan.stages:
+    for stage, passes in zip(plan.recipe.stages, plan.manifest.most_passes, strict=True):
         out.print()
         out.print(Text(f"stage {stage.index}: {stage.labeler.type} -> {stage.gives}", style="bold"))
         facts = composition(stage)
@@ -105,8 +107,8 @@ def print_plan(plan: Plan) -> None:
             facts["weights"] = shortened([f"{file.name} {file.sha256[:12]}" for file in heavy])
         if stage.aggregator:
             facts |= {"aggregator": stage.aggregator.type, "ask": stage.ask}
-        if stage.most_passes is not None:
-            facts["forward passes"] = f"at most {stage.most_passes:,}"
+        if passes is not None:
+            facts["forward passes"] = f"at most {passes:,}"
         print_facts(facts)
         if stage.rounds:
             rounds = table(
@@ -120,8 +122,8 @@ def print_plan(plan: Plan) -> None:
 
 def passed_over(plan: Plan) -> str:
     """Say how many files are no rows, and why."""
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.passed_over.items() if count)
-    return f"{counted(sum(plan.passed_over.values()), 'file')}: {reasons}"
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.manifest.passed_over.items() if count)
+    return f"{counted(sum(plan.manifest.passed_over.values()), 'file')}: {reasons}"
 
 
 def saved(forecast: Forecast) -> str:
@@ -148,18 +150,18 @@ def composition(stage: Stage) -> dict[str, str]:
 
 def asked_by(plan: Plan) -> str:
     """Say how many phrases stand for the classes of a plan, and how many against them."""
-    for_them = {phrase for terms in plan.ontology.values() for phrase in terms.phrases}
-    against = {phrase for terms in plan.ontology.values() for phrase in terms.negatives}
+    for_them = {phrase for terms in plan.recipe.ontology.values() for phrase in terms.phrases}
+    against = {phrase for terms in plan.recipe.ontology.values() for phrase in terms.negatives}
     return counted(len(for_them), "phrase") + (f", {len(against):,} negative" if against else "")
 
 
 def outputs(plan: Plan) -> Iterator[str]:
     """Yield what a run writes into its results directory for its user."""
     yield "labels.jsonl"
-    yield from (f"{choice.type}/" for choice in plan.exports)
-    if plan.visualize:
+    yield from (f"{choice.type}/" for choice in plan.outputs.exports)
+    if plan.outputs.visualize:
         yield "images_annotated/"
-    if plan.report:
+    if plan.outputs.report:
         yield "report/"
 
 
@@ -171,10 +173,10 @@ def shortened(names: Sequence[str], most: int = 6) -> str:
 def print_summary(summary: Summary, plan: Plan) -> None:
     """Print what was found per class and per round, what failed, and where to look."""
     rounds = [GIVEN] if any(round == GIVEN for _, round in summary.found) else []
-    rounds += [round.index for stage in plan.stages for round in stage.rounds]
+    rounds += [round.index for stage in plan.recipe.stages for round in stage.rounds]
     headings = ["given" if round == GIVEN else f"round {round}" for round in rounds]
     found = table("class", *headings, "all", numbers=(*headings, "all"))
-    counts = {name: [summary.found[name, round] for round in rounds] for name in plan.classes}
+    counts = {name: [summary.found[name, round] for round in rounds] for name in plan.manifest.classes}
     for name, numbers in shown_classes(counts):
         cells = (f"{count:,}" for count in (*numbers, sum(numbers)))
         found.add_row(Text(name), *cells, style=None if any(numbers) else "yellow")
@@ -196,10 +198,10 @@ def print_slice(part: Slice, shards: Sequence[Shard], plan: Plan, *, json: bool)
     """Print what a slice has labelled, and what is to follow."""
     rows = sum(shard.rows for shard in shards)
     if json:
-        print_json({"slice": str(part), "shards": len(shards), "rows": rows, "results_dir": plan.results_dir})
+        print_json({"slice": str(part), "shards": len(shards), "rows": rows, "results_dir": plan.outputs.results_dir})
         return
     out.print(f"slice {part}: {counted(len(shards), 'shard')} with {counted(rows, 'row')} labelled")
-    out.say(f"when all {part.count} slices are done: autolabel merge {nearby(plan.results_dir)}")
+    out.say(f"when all {part.count} slices are done: autolabel merge {nearby(plan.outputs.results_dir)}")
 
 
 def shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterator[tuple[str, Sequence[int]]]:

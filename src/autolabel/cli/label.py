@@ -16,6 +16,7 @@ from autolabel.storage import at
 if TYPE_CHECKING:
     from autolabel.plan.model import Plan
     from autolabel.results.summary import Summary
+    from autolabel.run.prepare import Mode
 
 
 def spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
@@ -70,19 +71,24 @@ def plan(
 ) -> None:
     """Show what a spec would do: rounds, devices, batches, forward passes, files."""
     from autolabel import compile_plan
-    from autolabel.plan import model
+    from autolabel.plan import plan_file
     from autolabel.run.forecast import foretold
     from autolabel.run.generate import write_plan
+    from autolabel.run.prepare import Mode
 
     if extend and not write:
         raise SpecError("--extend is for --write: it takes images into a plan that was written")
     loaded, registry = load(words, spec)
     compiled = compile_plan(loaded, registry=registry, limit=limit)
-    made = write_plan(compiled, extend=extend) if write else foretold(compiled, registry=registry)
+    made = (
+        write_plan(compiled, mode=Mode.EXTEND if extend else Mode.RESUME)
+        if write
+        else foretold(compiled, registry=registry)
+    )
     if out is not None:
-        out.write_bytes(model.encode(made))
+        out.write_bytes(plan_file.encode(made))
     if json:
-        console.out.say(escape_json(model.encode(made).decode().rstrip()))
+        console.out.say(escape_json(plan_file.encode(made).decode().rstrip()))
     else:
         console.notices(made.notices)
         console.print_plan(made)
@@ -110,7 +116,7 @@ def generate(
     from autolabel import compile_plan
     from autolabel import generate as run
     from autolabel.results.slices import Slice
-    from autolabel.run import prepare as settle
+    from autolabel.run import prepare
     from autolabel.run.generate import generate_slice
 
     part = None if shard is None else Slice.parse(shard)
@@ -118,21 +124,29 @@ def generate(
         raise SpecError(
             "--fresh with --shard would remove what other slices have labelled", hint="empty results_dir first"
         )
-    if planned and (fresh or extend):
-        raise SpecError(f"--planned lists no images, --{'fresh' if fresh else 'extend'} needs them listed")
+    mode = mode_of(fresh=fresh, extend=extend, planned=planned)
     loaded, registry = load(words, spec)
-    compiled = None if planned else compile_plan(loaded, registry=registry, limit=limit)
-    made = settle.planned(loaded, registry=registry, limit=limit) if compiled is None else compiled.plan
-    console.notices(made.notices)
+    compiling = prepare.planned if mode is prepare.Mode.PLANNED else compile_plan
+    compiled = compiling(loaded, registry=registry, limit=limit)
+    console.notices(compiled.plan.notices)
     with console.watching(quiet=quiet) as watch:
         if part is None:
-            summary = run(compiled or made, registry=registry, watch=watch, fresh=fresh, extend=extend)
+            summary = run(compiled, registry=registry, watch=watch, mode=mode)
         else:
-            shards = generate_slice(compiled or made, part, watch=watch, extend=extend)
+            shards = generate_slice(compiled, part, watch=watch, mode=mode)
     if part is None:
-        conclude(summary, made, json=json)
+        conclude(summary, compiled.plan, json=json)
     else:
-        console.print_slice(part, shards, made, json=json)
+        console.print_slice(part, shards, compiled.plan, json=json)
+
+
+def mode_of(*, fresh: bool, extend: bool, planned: bool) -> Mode:
+    """Return what the options ask for; raises SpecError for options that contradict each other."""
+    from autolabel.run.prepare import Mode
+
+    if planned and (fresh or extend):
+        raise SpecError(f"--planned lists no images, --{'fresh' if fresh else 'extend'} needs them listed")
+    return Mode.FRESH if fresh else Mode.EXTEND if extend else Mode.PLANNED if planned else Mode.RESUME
 
 
 def conclude(summary: Summary, plan: Plan, *, json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from autolabel.certify import statement
 from autolabel.errors import SpecError
-from autolabel.plan import model
+from autolabel.plan import plan_file
 from autolabel.registry import discover
 from autolabel.results import decision, record
 from autolabel.spec.schema import spec_schema, tao_schema
@@ -17,7 +17,7 @@ from autolabel.spec.schema import spec_schema, tao_schema
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "spec": lambda: spec_schema(discover()),
     "tao": tao_schema,
-    "plan": model.schema,
+    "plan": plan_file.schema,
     "labels": record.schema,
     "certificate": statement.schema,
     "review": decision.schema,

@@ -74,16 +74,16 @@ def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | 
     if stage is None:
         return None
     limit_threads(plan.execution.threads)
-    detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.ontology, registry)
+    detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "a stage with rounds has a detector"
     detector.load(device)
     every = EveryCandidate(**{field.name: getattr(annealing, field.name) for field in fields(Annealing)})
-    return Searcher(detector, every, plan.max_pixels, plan.value_range)
+    return Searcher(detector, every, plan.recipe.max_pixels, plan.recipe.value_range)
 
 
 def detecting(plan: Plan) -> Stage | None:
     """Return the stage that found the boxes; None where they were given."""
-    return next((stage for stage in plan.stages if stage.rounds), None)
+    return next((stage for stage in plan.recipe.stages if stage.rounds), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Retrace:
         """Explain one box of the labels."""
         found, kept = self.row.instances, self.derived[index]
         round = int(found.rounds[index])
-        thresholds = {round.index: round.conf_threshold for stage in self.plan.stages for round in stage.rounds}
+        thresholds = {round.index: round.conf_threshold for stage in self.plan.recipe.stages for round in stage.rounds}
         return BoxOrigin(
             index=index,
             bbox=corners(found, index, decimals=BOX_DECIMALS),
@@ -202,7 +202,7 @@ class Retrace:
     def mask(self, index: int) -> MaskOrigin | None:
         """Tell which labeler made a box's mask."""
         masks = self.row.instances.masks
-        stage = next((stage for stage in reversed(self.plan.stages) if stage.gives == "masks"), None)
+        stage = next((stage for stage in reversed(self.plan.recipe.stages) if stage.gives == "masks"), None)
         if stage is None or masks is None or masks[index] is None:
             return None
         return MaskOrigin(labeler=stage.labeler.type, weights={file.name: file.sha256 for file in stage.weights.files})

@@ -30,8 +30,10 @@ def labels_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
 def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the rows of an image as they stood before any stage, in the order of its captions."""
     start = beginning(image)
-    lines = (line for shard in plan.shards for line in store.rows(shard) if line.startswith(start))
-    return sorted((inputs.decode(line).labels(plan.classes) for line in lines), key=lambda row: row.caption_index)
+    lines = (line for shard in plan.manifest.shards for line in store.rows(shard) if line.startswith(start))
+    return sorted(
+        (inputs.decode(line).labels(plan.manifest.classes) for line in lines), key=lambda row: row.caption_index
+    )
 
 
 def rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:

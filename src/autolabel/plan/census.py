@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
+from autolabel.data.collect import Inputs
 from autolabel.data.inputs import Input
 from autolabel.errors import ImageError
-from autolabel.plan.model import Stage
-from autolabel.plan.shards import Contents, Fingerprint
+from autolabel.plan.identity import Contents, Fingerprint
+from autolabel.plan.model import Manifest, Shard, Stage
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt
 from autolabel.types.ontology import Ontology, expand
@@ -54,9 +55,24 @@ class Census:
             if forwards is not None:
                 self.passes[stage] += forwards(asked)
 
-    def most_passes(self) -> list[int | None]:
-        """Return the most forward passes of each stage; None where boxes found earlier decide it."""
-        return [None if forwards is None else count for forwards, count in zip(self.forwards, self.passes, strict=True)]
+    def manifest(self, inputs: Inputs, shards: tuple[Shard, ...]) -> Manifest:
+        """Return what was counted, once all rows of ``inputs`` have passed."""
+        known = (
+            None if forwards is None else count for forwards, count in zip(self.forwards, self.passes, strict=True)
+        )
+        return Manifest(
+            fingerprint=str(self.fingerprint),
+            images=self.images,
+            rows=self.rows,
+            unusable=self.unusable,
+            classes=tuple(self.classes),
+            roots=inputs.roots,
+            most_passes=tuple(known),
+            shards=shards,
+            passed_over=dict(sorted(inputs.passed_over.counts.items())),
+            given=inputs.given,
+            contents=str(self.contents),
+        )
 
 
 def most_asked(stage: Stage, *, phrases: int, round: int = 0) -> int:

@@ -15,7 +15,7 @@ from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.data.sources import Results, sources
 from autolabel.detectors import Consensus, told_apart
-from autolabel.plan import devices, model
+from autolabel.plan import devices
 from autolabel.plan.census import Census, forwards
 from autolabel.plan.checks import (
     check_classes,
@@ -26,13 +26,25 @@ from autolabel.plan.checks import (
     check_members,
     check_weights,
 )
-from autolabel.plan.execution import executed
+from autolabel.plan.execution import compile_execution
 from autolabel.plan.files import check_files
-from autolabel.plan.identity import portable
-from autolabel.plan.model import VERSION, Choice, Execution, LookPlan, Plan, Stage, WeightFile, Weights, digest
-from autolabel.plan.shards import Cut, Key, cut
+from autolabel.plan.identity import plan_digest
+from autolabel.plan.model import (
+    LookPlan,
+    Manifest,
+    Outputs,
+    Plan,
+    Recipe,
+    ResolvedStrategy,
+    SizeLimits,
+    Split,
+    Stage,
+    WeightFile,
+    Weights,
+)
+from autolabel.plan.shards import Key, shard_rows
 from autolabel.registry import Registry
-from autolabel.spec import choice as spec_choice
+from autolabel.spec.choice import Choice
 from autolabel.spec.looks import LooksSpec
 from autolabel.spec.model import Spec
 from autolabel.spec.stage import StageSpec
@@ -40,10 +52,11 @@ from autolabel.spec.thresholds import thresholds_of
 from autolabel.storage import Location, at
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Round, Size
-from autolabel.types.ontology import Ontology
 
-TOGETHER = Choice(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
+TOGETHER = ResolvedStrategy(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
 """What stands for several labelers of a stage."""
+OURS = frozenset({"stages", "logs", "report", "images_annotated"})
+"""Folders that a run writes besides its exports."""
 OURS = frozenset({"stages", "logs", "report", "images_annotated"})
 """Folders that a run writes besides its exports."""
 DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
@@ -54,19 +67,10 @@ class Compiled:
     """A plan with the rows that it labels."""
 
     plan: Plan
-    inputs: Cut
-    key: Callable[[Size], Key]
+    rows: Iterable[bytes]
+    """Lines of ``inputs.jsonl`` in the order of the shards; may be walked more than once."""
+    batch_key: Callable[[Size], Key]
     """The first stage's batch key, by which rows that are added later are sorted."""
-    shard_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What a spec decides before any image is listed."""
-
-    labelers: Sequence[Labeler]
-    stages: tuple[Stage, ...]
-    execution: Execution
 
 
 def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
@@ -75,137 +79,116 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     ``limit`` keeps the first rows by image id and writes below ``results_dir/first-N``. Reads image headers, weight
     files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
     """
-    decided = decide(spec, registry=registry)
-    results = Results(folder=at(spec.results_dir), names=frozenset({*OURS, *(choice.name for choice in spec.export)}))
-    inputs = collect(spec.data, max_pixels=spec.run.max_pixels, threads=spec.run.num_workers, results=results)
-    ontology = spec.data.ontology()
-    counting = [forwards(*pair, ontology) for pair in zip(decided.labelers, decided.stages, strict=True)]
-    census = Census(inputs.classes, counting)
-    rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
-    key, shard_size = decided.labelers[0].batch_key, spec.run.shard_size
-    ordered = cut(rows, key=key, shard_size=shard_size)
-    plan = without_rows(spec, decided, classes=inputs.classes, roots=inputs.roots, limit=limit)
-    plan = replace(
-        plan,
-        digest=digest([VERSION, plan.results, str(census.fingerprint)]),
-        inputs=str(census.fingerprint),
-        images=census.images,
-        rows=census.rows,
-        unusable=census.unusable,
-        stages=with_passes(plan.stages, census.most_passes()),
-        shards=ordered.shards,
-        contents=str(census.contents),
-        passed_over=dict(sorted(inputs.passed_over.counts.items())),
-        given=inputs.given,
-        notices=(*plan.notices, *inputs.remarks()),
+    check_files(spec)
+    labelers = make_labelers(spec)
+    execution = compile_execution(spec)
+    recipe = compile_recipe(spec, labelers, registry=registry)
+    manifest, rows, remarks = list_inputs(spec, recipe, labelers, limit=limit)
+    outputs = compile_outputs(spec, manifest.classes, limit=limit)
+    plan = Plan(
+        digest=plan_digest(recipe, manifest),
+        autolabel=autolabel.__version__,
+        recipe=recipe,
+        manifest=manifest,
+        execution=execution,
+        outputs=outputs,
+        notices=(*notices(spec, execution.workers), *remarks),
     )
-    return Compiled(plan, ordered, key, shard_size)
+    return Compiled(plan, rows, labelers[0].batch_key)
 
 
-def compile_around(spec: Spec, there: Plan, *, registry: Registry, limit: int | None = None) -> Plan:
-    """Decide everything that a run does with the rows of another plan: lists no images, reads no headers.
+def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Registry, limit: int | None) -> Compiled:
+    """Decide everything that a run does with the ``rows`` of another plan: lists no images, reads no headers.
 
     Classes that captions or boxes name are those of that plan. Raises as ``compile_plan`` does.
     """
-    decided = decide(spec, registry=registry)
-    classes = there.classes if spec.data.classes is None else tuple(spec.data.classes)
-    roots = {source.prefix: str(source.root) for source in sources(spec.data.images)}
-    plan = without_rows(spec, decided, classes=classes, roots=roots, limit=limit)
-    passes = [stage.most_passes for stage in there.stages]
-    return replace(
-        plan,
-        version=there.version,
-        digest=there.digest,
-        extends=there.extends,
-        inputs=there.inputs,
-        images=there.images,
-        rows=there.rows,
-        unusable=there.unusable,
-        stages=with_passes(plan.stages, passes) if len(passes) == len(plan.stages) else plan.stages,
-        shards=there.shards,
-        contents=there.contents,
-        passed_over=there.passed_over,
-        given=there.given,
-    )
-
-
-def decide(spec: Spec, *, registry: Registry) -> Decided:
-    """Check what can be checked and decide what can be decided before any image is listed."""
     check_files(spec)
+    labelers = make_labelers(spec)
+    execution = compile_execution(spec)
+    recipe = compile_recipe(spec, labelers, registry=registry)
+    classes = old.manifest.classes if spec.data.classes is None else tuple(spec.data.classes)
+    roots = {source.prefix: str(source.root) for source in sources(spec.data.images)}
+    plan = Plan(
+        version=old.version,
+        digest=old.digest,
+        extends=old.extends,
+        autolabel=autolabel.__version__,
+        recipe=recipe,
+        manifest=replace(old.manifest, classes=classes, roots=roots),
+        execution=execution,
+        outputs=compile_outputs(spec, classes, limit=limit),
+        notices=notices(spec, execution.workers),
+    )
+    return Compiled(plan, rows, labelers[0].batch_key)
+
+
+def make_labelers(spec: Spec) -> list[Labeler]:
+    """Make the labeler of every stage, loading none; raises SpecError where stages do not line up."""
     check_members(spec)
     check_looks(spec)
     labelers = [stage.make() for stage in spec.stages]
     check_kinds(spec, labelers)
     check_classes(spec, labelers)
     check_weights(spec, labelers)
-    execution = executed(spec)
+    return labelers
+
+
+def compile_recipe(spec: Spec, labelers: Sequence[Labeler], *, registry: Registry) -> Recipe:
+    """Decide what decides the labels: literal rounds, parameters, hashes of weights."""
     stages = tuple(compile_stage(spec, index, labeler, registry=registry) for index, labeler in enumerate(labelers))
     check_licences(spec, stages)
     check_exports(spec, stages)
-    return Decided(labelers, stages, execution)
-
-
-def without_rows(
-    spec: Spec, decided: Decided, *, classes: tuple[str, ...], roots: dict[str, str], limit: int | None
-) -> Plan:
-    """Return the plan of a spec as far as it does not depend on which rows there are."""
-    ontology = spec.data.ontology()
-    output = spec.output.model_dump(mode="json", exclude_none=True)
-    if spec.output.thresholds is not None:
-        output["thresholds"] = thresholds_of(spec, classes=classes)
-    asked = spec.devices if "devices" in spec.model_fields_set else None
-    return Plan(
-        digest="",
-        results=decisive(spec, decided.stages, classes, ontology),
-        autolabel=autolabel.__version__,
-        inputs="",
-        images=0,
-        rows=0,
-        unusable=0,
-        classes=classes,
-        stages=decided.stages,
-        roots=roots,
-        shards=(),
-        batch_size=spec.run.batch_size,
-        max_pixels=spec.run.max_pixels,
+    run = spec.run
+    return Recipe(
+        stages=stages,
+        ontology=spec.data.ontology(),
+        batch_size=run.batch_size,
+        shard_size=run.shard_size,
+        max_pixels=run.max_pixels,
         value_range=spec.data.value_range,
-        results_dir=str(place_of(spec, limit=limit)),
-        execution=decided.execution,
-        exports=tuple(chosen(choice) for choice in spec.export),
-        output=output,
+        threads=run.threads,
+    )
+
+
+def list_inputs(
+    spec: Spec, recipe: Recipe, labelers: Sequence[Labeler], *, limit: int | None = None
+) -> tuple[Manifest, Iterable[bytes], list[str]]:
+    """List the rows that a spec asks for and put them into shards.
+
+    Return what is counted of them, their lines, and what was repaired or left out of the files read.
+    """
+    results = Results(folder=at(spec.results_dir), names=frozenset({*OURS, *(choice.name for choice in spec.export)}))
+    inputs = collect(spec.data, max_pixels=recipe.max_pixels, threads=spec.run.num_workers, results=results)
+    counting = [forwards(*pair, recipe.ontology) for pair in zip(labelers, recipe.stages, strict=True)]
+    census = Census(inputs.classes, counting)
+    rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
+    sharded = shard_rows(rows, key=labelers[0].batch_key, shard_size=recipe.shard_size)
+    return census.manifest(inputs, sharded.shards), sharded.lines, inputs.remarks()
+
+
+def compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) -> Outputs:
+    """Decide what a run writes for its user, and where."""
+    limits, split = spec.output.filter, spec.output.split
+    return Outputs(
+        results_dir=str(results_dir_for(spec, limit=limit)),
+        exports=tuple(resolved(choice) for choice in spec.export),
+        filter=None if limits is None else SizeLimits(**limits.model_dump()),
+        split=None if split is None else Split(fractions=split.model_dump(exclude={"seed"}), seed=split.seed),
+        thresholds=None if spec.output.thresholds is None else thresholds_of(spec, classes=classes),
         report=spec.report,
         visualize=spec.visualize,
-        notices=(*spec.notices, *devices.fallback(asked, decided.execution.workers)),
-        ontology=ontology,
     )
 
 
-def place_of(spec: Spec, *, limit: int | None = None) -> Location:
+def notices(spec: Spec, workers: Sequence[str]) -> tuple[str, ...]:
+    """Return what the user should know once: keys without effect, and a CPU where a GPU was hoped for."""
+    asked = spec.devices if "devices" in spec.model_fields_set else None
+    return (*spec.notices, *devices.fallback(asked, workers))
+
+
+def results_dir_for(spec: Spec, *, limit: int | None = None) -> Location:
     """Return where a spec's results go."""
     return at(spec.results_dir) / ("" if limit is None else f"first-{limit}")
-
-
-def with_passes(stages: Iterable[Stage], passes: Iterable[int | None]) -> tuple[Stage, ...]:
-    """Return stages that say how many forward passes each may make."""
-    return tuple(replace(stage, most_passes=count) for stage, count in zip(stages, passes, strict=True))
-
-
-def decisive(spec: Spec, stages: Sequence[Stage], classes: Sequence[str], ontology: Ontology) -> dict[str, Any]:
-    """Return what changes a run's labels, besides its inputs, as plain JSON: what the digest covers."""
-    covered: dict[str, Any] = model.plain(
-        {
-            "autolabel": autolabel.__version__,
-            "classes": classes,
-            **({"ontology": ontology} if ontology else {}),
-            "stages": [portable(stage) for stage in stages],
-            "batch_size": spec.run.batch_size,
-            "shard_size": spec.run.shard_size,
-            "max_pixels": spec.run.max_pixels,
-            **({"value_range": spec.data.value_range} if spec.data.value_range else {}),
-            "threads": spec.run.threads,
-        }
-    )
-    return covered
 
 
 def first(rows: Iterable[Input], limit: int) -> list[Input]:
@@ -216,7 +199,7 @@ def first(rows: Iterable[Input], limit: int) -> list[Input]:
 def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:
     """Write out a stage: literal rounds, parameters, hashes of weights."""
     written = spec.stages[index]
-    choice = chosen(written.choices[0]) if len(written.choices) == 1 else TOGETHER
+    choice = resolved(written.choices[0]) if len(written.choices) == 1 else TOGETHER
     common: dict[str, Any] = {
         "index": index,
         "name": f"{index}-{choice.type}",
@@ -228,13 +211,13 @@ def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registr
     if not isinstance(labeler, Detector):
         return Stage(**common)
     rounds = literal_rounds(written)
-    aggregator = chosen(written.aggregator) if written.aggregator else default_aggregator(registry)
+    aggregator = resolved(written.aggregator) if written.aggregator else default_aggregator(registry)
     several = len(written.choices) > 1
     return Stage(
         **common,
         rounds=rounds,
         aggregator=aggregator,
-        members=tuple(chosen(choice) for choice in written.choices) if several else (),
+        members=tuple(resolved(choice) for choice in written.choices) if several else (),
         vote=written.combine.vote() if several else None,
         tiles=written.tiles.tiles() if written.tiles else None,
         looks=looks_of(written.views, len(written.choices)) if written.views else None,
@@ -244,7 +227,7 @@ def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registr
 def looks_of(written: LooksSpec, labelers: int) -> LookPlan:
     """Write out in which ways the labelers of a stage see an image."""
     return LookPlan(
-        which=tuple(chosen(look) for look in written.which),
+        which=tuple(resolved(look) for look in written.which),
         names=told_apart([look.name for look in written.which]),
         agreement=written.agreement(labelers),
         doubt=written.doubt.doubt() if written.spend == "by_round" else None,
@@ -258,17 +241,17 @@ def literal_rounds(stage: StageSpec) -> tuple[Round, ...]:
     return tuple(stage.scheduler.make().rounds())
 
 
-def default_aggregator(registry: Registry) -> Choice:
+def default_aggregator(registry: Registry) -> ResolvedStrategy:
     """Return ``nms`` with its own parameters."""
     entry = registry.get("aggregator", "nms")
     params = entry.strategy.Params().model_dump(mode="json")
-    return Choice(type=entry.name, package=entry.package, version=entry.version, params=params)
+    return ResolvedStrategy(type=entry.name, package=entry.package, version=entry.version, params=params)
 
 
-def chosen(choice: spec_choice.Choice[Any]) -> Choice:
+def resolved(choice: Choice[Any]) -> ResolvedStrategy:
     """Write a strategy out with all its parameters."""
     params = choice.params.model_dump(mode="json")
-    return Choice(type=choice.name, package=choice.package, version=choice.version, params=params)
+    return ResolvedStrategy(type=choice.name, package=choice.package, version=choice.version, params=params)
 
 
 def weights_of(labeler: Labeler) -> Weights:

@@ -8,7 +8,7 @@ from autolabel.plan.model import Cluster, Execution
 from autolabel.spec.model import Spec
 
 
-def executed(spec: Spec) -> Execution:
+def compile_execution(spec: Spec) -> Execution:
     """Decide where the plan runs."""
     run, cluster = spec.run, None
     if run.executor == "ray":

@@ -1,15 +1,60 @@
-"""What of a plan decides its results: named by content, wherever files lie."""
+"""What a plan is: the digests of plans, rows and answers, and what enters them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autolabel.plan.model import Choice, LookPlan, Stage
+import msgspec
+from msgspec.structs import replace
 
+import autolabel
+from autolabel.data.inputs import Input, encode
+from autolabel.plan.model import LookPlan, Manifest, Recipe, ResolvedStrategy, Stage
+
+VERSION = 1
+"""Of what the digest covers."""
 AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote", "looks"})
 """What decides over a labeler's answers; all else in a stage decides what they are. (An answer is kept by its look.)"""
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON (keys sorted)."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def plan_digest(recipe: Recipe, manifest: Manifest) -> str:
+    """Return the digest of a plan: two plans of one digest give the same labels, byte for byte."""
+    return digest([VERSION, decisive(recipe, manifest.classes), manifest.fingerprint])
+
+
+def extended_digest(old: str, manifest: Manifest) -> str:
+    """Return the digest of a plan that took in more rows: those of ``manifest`` are all of them."""
+    return digest([old, manifest.fingerprint])
+
+
+def decisive(recipe: Recipe, classes: Sequence[str], *, version: str = autolabel.__version__) -> dict[str, Any]:
+    """Return what changes a run's labels besides its rows, as plain JSON: what the digest covers of the recipe.
+
+    Files are named by their hashes, folders left out: the same run elsewhere has the same digest. ``version`` is that
+    of the autolabel that made the plan.
+    """
+    covered: dict[str, Any] = plain(
+        {
+            "autolabel": version,
+            "classes": classes,
+            **({"ontology": recipe.ontology} if recipe.ontology else {}),
+            "stages": [portable(stage) for stage in recipe.stages],
+            "batch_size": recipe.batch_size,
+            "shard_size": recipe.shard_size,
+            "max_pixels": recipe.max_pixels,
+            **({"value_range": recipe.value_range} if recipe.value_range else {}),
+            "threads": recipe.threads,
+        }
+    )
+    return covered
 
 
 def portable(stage: Stage) -> dict[str, Any]:
@@ -32,22 +77,59 @@ def looked(looks: LookPlan) -> dict[str, Any]:
     return {"which": which, "agreement": looks.agreement, "doubt": looks.doubt}
 
 
-def answering(stage: Stage) -> dict[str, Any]:
-    """Return what determines the answer to one image and prompt: the labeler and its weights."""
-    return {name: value for name, value in portable(stage).items() if name not in AFTERWARDS}
+def answers_digest(stage: Stage) -> str:
+    """Return the digest of what determines the answer to one image and prompt: the labeler and its weights."""
+    return digest({name: value for name, value in portable(stage).items() if name not in AFTERWARDS})
 
 
-def reduced(choice: Choice) -> dict[str, Any]:
+def reduced(strategy: ResolvedStrategy) -> dict[str, Any]:
     """Return a strategy's name, version and parameters, absolute paths reduced to their last part."""
     return {
-        "type": choice.type,
-        "package": choice.package,
-        "version": choice.version,
-        "params": dict(without_folders(choice.params)),
+        "type": strategy.type,
+        "package": strategy.package,
+        "version": strategy.version,
+        "params": without_folders(strategy.params),
     }
 
 
-def without_folders(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield parameters, absolute paths reduced to their last part."""
-    for name, value in params.items():
-        yield name, Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+def without_folders(value: Any) -> Any:
+    """Return plain JSON whose absolute paths, however deep, are reduced to their last part."""
+    if isinstance(value, dict):
+        return {key: without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def plain(value: Any) -> Any:
+    """Return a value as its JSON would be read back: lists, mappings, numbers, texts."""
+    read: Any = msgspec.json.decode(msgspec.json.encode(value))
+    return read
+
+
+class Fingerprint:
+    """The SHA-256 sum of what rows are: whatever their order, and wherever the images lie."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def add(self, row: Input) -> None:
+        """Take a row in."""
+        self.total += int.from_bytes(hashlib.sha256(row_identity(row)).digest())
+
+    def __str__(self) -> str:
+        return f"{self.total % (1 << 256):064x}"
+
+
+class Contents(Fingerprint):
+    """The SHA-256 sum of the names of images with the marks of their bytes."""
+
+    def add(self, row: Input) -> None:
+        """Take a row in."""
+        marked = hashlib.sha256(f"{row.image}\0{row.mark}".encode()).digest() if row.mark else b""
+        self.total += int.from_bytes(marked)
+
+
+def row_identity(row: Input) -> bytes:
+    """Return what a row is, without where its image lies and what tells its bytes from others."""
+    return encode(replace(row, path="", mark=""))

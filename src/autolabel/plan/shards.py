@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, islice
 
-from msgspec.structs import replace
-
 from autolabel.data.inputs import Input, encode, outline
 from autolabel.external_sort import Spool, sort_lines
 from autolabel.plan.model import Shard
@@ -19,14 +17,14 @@ Key = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ShardedRows:
     """Rows in the order of their shards, as lines of JSON."""
 
     lines: Spool
     shards: tuple[Shard, ...]
 
 
-def cut(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -> Cut:
+def shard_rows(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -> ShardedRows:
     """Sort rows by (batch key, image, caption) and cut them every ``shard_size``; an image's rows stay together.
 
     Memory does not grow with the number of rows.
@@ -42,7 +40,7 @@ def cut(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -
             yield shard_of(index, group, spool)
 
     spool = Spool()
-    return Cut(spool, tuple(shards()))
+    return ShardedRows(spool, tuple(shards()))
 
 
 def shard_of(index: int, lines: list[bytes], spool: Spool) -> Shard:
@@ -64,37 +62,9 @@ def images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[by
         yield group
 
 
-def lay(lines: Iterable[bytes], counts: Iterable[int]) -> Cut:
+def rows_in_shards(lines: Iterable[bytes], counts: Iterable[int]) -> ShardedRows:
     """Put lines into shards of so many rows each."""
     source, spool, shards = iter(lines), Spool(), []
     for index, count in enumerate(counts):
         shards.append(shard_of(index, list(islice(source, count)), spool))
-    return Cut(spool, tuple(shards))
-
-
-class Fingerprint:
-    """The SHA-256 sum of what rows are: whatever their order, and wherever the images lie."""
-
-    def __init__(self) -> None:
-        self.total = 0
-
-    def add(self, row: Input) -> None:
-        """Take a row in."""
-        self.total += int.from_bytes(hashlib.sha256(identity(row)).digest())
-
-    def __str__(self) -> str:
-        return f"{self.total % (1 << 256):064x}"
-
-
-class Contents(Fingerprint):
-    """The SHA-256 sum of the names of images with the marks of their bytes."""
-
-    def add(self, row: Input) -> None:
-        """Take a row in."""
-        marked = hashlib.sha256(f"{row.image}\0{row.mark}".encode()).digest() if row.mark else b""
-        self.total += int.from_bytes(marked)
-
-
-def identity(row: Input) -> bytes:
-    """Return what a row is, without where its image lies and what tells its bytes from others."""
-    return encode(replace(row, path="", mark=""))
+    return ShardedRows(spool, tuple(shards))

@@ -100,7 +100,7 @@ def classes(tally: Tally, colours: Palette) -> Html:
 
 def round_names(plan: Plan, rounds: Sequence[int]) -> list[tuple[str, str]]:
     """Return two lines for each round: its number, and its threshold where the plan has one."""
-    literal = next((stage.rounds for stage in reversed(plan.stages) if stage.rounds), ())
+    literal = next((stage.rounds for stage in reversed(plan.recipe.stages) if stage.rounds), ())
     limits = {round.index: f"≥ {round.conf_threshold:.2f}" for round in literal}
     return [(round_name(round), limits.get(round, "")) for round in rounds]
 
@@ -112,7 +112,7 @@ def round_name(round: int) -> str:
 
 def asked_rounds(tally: Tally, plan: Plan) -> list[int]:
     """Return the rounds that found boxes and those that the plan has, in order."""
-    planned = {round.index for stage in plan.stages for round in stage.rounds}
+    planned = {round.index for stage in plan.recipe.stages for round in stage.rounds}
     return sorted(planned | set(tally.rounds))[:MOST_ROUNDS]
 
 
@@ -160,7 +160,7 @@ def round_table(tally: Tally, plan: Plan, colours: Palette) -> Html:
 
 def histograms(tally: Tally, plan: Plan, colours: Palette) -> Html:
     """Plot the scores of each class, with the rounds' thresholds."""
-    marks = sorted({round.conf_threshold for stage in plan.stages for round in stage.rounds})[:MOST_ROUNDS]
+    marks = sorted({round.conf_threshold for stage in plan.recipe.stages for round in stage.rounds})[:MOST_ROUNDS]
     figures = []
     for phrase in [phrase for phrase in tally.ranked() if phrase in tally.scores][:MOST_HISTOGRAMS]:
         bins = tally.scores[phrase]

@@ -6,10 +6,9 @@ import json
 import platform
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
-from autolabel.plan.model import Choice, Plan, Stage, Weights
+from autolabel.plan.identity import without_folders
+from autolabel.plan.model import Plan, ResolvedStrategy, Stage, Weights
 from autolabel.report.markup import Html, cut, element
 from autolabel.types import Round
 
@@ -21,24 +20,26 @@ MOST_NOTICES = 50
 
 def provenance(plan: Plan) -> Html:
     """Return the facts of a plan, then a card for each stage."""
+    rows = plan.manifest
     facts = definitions(
         ("Plan", code(plan.digest)),
-        ("Inputs", code(plan.inputs)),
+        ("Inputs", code(rows.fingerprint)),
         (
             "Images, rows",
-            f"{plan.images:,} images, {plan.rows:,} rows, {plan.unusable:,} of them unusable from the start",
+            f"{rows.images:,} images, {rows.rows:,} rows, {rows.unusable:,} of them unusable from the start",
         ),
-        ("Batches", f"{plan.batch_size} images; {len(plan.shards):,} shards"),
+        ("Batches", f"{plan.recipe.batch_size} images; {len(rows.shards):,} shards"),
         (
             "Exports",
-            ", ".join(f"{choice.type} ({choice.package} {choice.version})" for choice in plan.exports) or "none",
+            ", ".join(f"{choice.type} ({choice.package} {choice.version})" for choice in plan.outputs.exports)
+            or "none",
         ),
         ("autolabel", plan.autolabel),
         ("Versions where this page was written", ", ".join(versions())),
     )
     notices = [element("li", cut(notice, 500)) for notice in plan.notices[:MOST_NOTICES]]
     told = element("ul", *notices, class_="notices") if notices else Html("")
-    return element("div", facts, told, *map(stage_card, plan.stages))
+    return element("div", facts, told, *map(stage_card, plan.recipe.stages))
 
 
 def versions() -> Iterator[str]:
@@ -73,22 +74,13 @@ def stage_card(stage: Stage) -> Html:
     )
 
 
-def strategy(choice: Choice) -> Html:
+def strategy(choice: ResolvedStrategy) -> Html:
     """Return a strategy's name and version, with its parameters to unfold."""
     params = cut(json.dumps(without_folders(choice.params), indent=2, ensure_ascii=False), LONGEST_PARAMS)
     details = (
         element("details", element("summary", "parameters"), element("pre", params)) if choice.params else Html("")
     )
     return element("div", f"{choice.type} ({choice.package} {choice.version})", details)
-
-
-def without_folders(value: Any) -> Any:
-    """Return parameters with absolute paths reduced to their names: the page may be passed on."""
-    if isinstance(value, dict):
-        return {key: without_folders(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_folders(inner) for inner in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def asks(stage: Stage) -> str:

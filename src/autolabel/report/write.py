@@ -101,13 +101,15 @@ def compose(
     """Fill the page's template."""
     style, script, template = resource("style.css"), resource("script.js"), resource("template.html")
     colours = overview.palette(tally)
-    shown = gallery(rows, max_pixels=plan.max_pixels, truth=truth, review=review, value_range=plan.value_range)
+    shown = gallery(
+        rows, max_pixels=plan.recipe.max_pixels, truth=truth, review=review, value_range=plan.recipe.value_range
+    )
     return Template(template).substitute(
         style=style,
         script=script,
         style_hash=content_hash(style),
         script_hash=content_hash(script),
-        title=escape(Path(plan.results_dir).name or "run"),
+        title=escape(Path(plan.outputs.results_dir).name or "run"),
         digest=escape(plan.digest[:12]),
         tiles=overview.tiles(tally),
         states=overview.states(tally),
@@ -143,8 +145,8 @@ def data(tally: Tally, plan: Plan, rows: list[str], *, with_truth: bool) -> Html
         "plan": plan.digest,
         "classes": [phrase for phrase in tally.ranked() if phrase is not None and len(phrase) < 1000][:MOST_CHOICES],
         "rounds": [[round, " ".join(name).strip()] for round, name in named_rounds(tally, plan)],
-        "floor": min((round.conf_threshold for stage in plan.stages for round in stage.rounds), default=0),
-        "masks": plan.masks,
+        "floor": min((round.conf_threshold for stage in plan.recipe.stages for round in stage.rounds), default=0),
+        "masks": plan.recipe.masks,
         "truth": with_truth,
     }
     return join([Html(embed(head)[:-1]), Html(',"rows":['), Html(",".join(rows)), Html("]}")])

@@ -32,7 +32,7 @@ class Ledger:
     keep: Callable[[Labels], bool] | None = None
     """Leave out the rows that this says no to."""
     change: Callable[[Labels], Labels] | None = None
-    place_of: Callable[[str], str] | None = None
+    image_path: Callable[[str], str] | None = None
     """Tells where the image of an id lies; a ledger does not."""
     classes: frozenset[str] | None = None
     """The classes of the run, which every phrase is one of; None where they are not known."""
@@ -53,9 +53,9 @@ class Ledger:
         except record.RowError as error:
             problem = Problem(file=str(self.path), line=number, column=1, message=str(error), hint=WRITE_AGAIN)
             raise DataError(problem) from None
-        if self.place_of is None or labels.reason is not None:
+        if self.image_path is None or labels.reason is not None:
             return labels
-        return replace(labels, image=replace(labels.image, path=self.place_of(labels.image.id)))
+        return replace(labels, image=replace(labels.image, path=self.image_path(labels.image.id)))
 
 
 def lines_of(path: Location) -> Iterator[bytes]:
@@ -94,7 +94,7 @@ def checked_ledger(store: RunStore, plan: Plan, **how: Any) -> Ledger:
 
 def ledger_of(store: RunStore, plan: Plan, **how: Any) -> Ledger:
     """Return the labels of a finished run, which have just been written, or checked."""
-    return Ledger(store.labels, classes=frozenset(plan.classes), **how)
+    return Ledger(store.labels, classes=frozenset(plan.manifest.classes), **how)
 
 
 def check(path: Location, *, proven: bool) -> None:
@@ -123,7 +123,7 @@ def mend(store: RunStore, plan: Plan) -> None:
 
 def write_ledger(store: RunStore, plan: Plan) -> None:
     """Merge the last stage's shards into the ledger, in memory that does not grow with it; then its SHA-256."""
-    rows = sort_lines(store.all_lines(plan, plan.stages[-1]), key=order)
+    rows = sort_lines(store.all_lines(plan, plan.recipe.stages[-1]), key=order)
     summed = checksum.Sum()
     publish(store.labels, summed.over(row + b"\n" for row in rows), name="ledger")
     publish(checksum.beside(store.labels), [summed.line(store.labels.name)], name="checksum")

@@ -50,7 +50,7 @@ class Slice:
 
     def of(self, plan: Plan) -> Sequence[Shard]:
         """Return this slice's shards."""
-        return plan.shards[self.index - 1 :: self.count]
+        return plan.manifest.shards[self.index - 1 :: self.count]
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def cut_last(store: RunStore) -> Sequence[Slice]:
 
 def check_complete(store: RunStore, plan: Plan) -> None:
     """Raise DataError, naming them, where shards are missing or damaged."""
-    stage = plan.stages[-1]
+    stage = plan.recipe.stages[-1]
     missing = store.missing(plan, stage)
     if not missing:
         check_whole(store, plan, stage)
@@ -129,17 +129,19 @@ def check_complete(store: RunStore, plan: Plan) -> None:
         names = [f"{number} of slice {part}" for part, number in sorted(parts.items())]
         hint = f"`autolabel generate SPEC --shard {min(parts)}` labels what is missing of the first"
     told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    raise DataError(f"{store.root}: {len(missing)} of {len(plan.shards)} shards are missing: {told}", hint=hint)
+    raise DataError(
+        f"{store.root}: {len(missing)} of {len(plan.manifest.shards)} shards are missing: {told}", hint=hint
+    )
 
 
 def check_whole(store: RunStore, plan: Plan, stage: Stage) -> None:
     """Raise DataError, naming them, where shards of a stage are not what was written."""
-    damaged = store.damaged(plan, stage, plan.shards)
+    damaged = store.damaged(plan, stage, plan.manifest.shards)
     problems = [
         Problem(file=str(store.shard(stage, index)), message=f"is damaged: {fault}")
         for index, fault in list(damaged.items())[:SHOWN]
     ]
     if problems:
         hint = "`autolabel generate SPEC` labels them again"
-        told = f"{len(damaged)} of {len(plan.shards)} shards are damaged"
+        told = f"{len(damaged)} of {len(plan.manifest.shards)} shards are damaged"
         raise DataError([*problems, Problem(file=str(store.root), message=told, hint=hint)])

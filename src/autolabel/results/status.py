@@ -75,12 +75,12 @@ def read_status(run: Location) -> Status:
     published: dict[str, set[int]] = {}
     seconds: list[float | None] = []
     rate = None
-    for stage in plan.stages:
+    for stage in plan.recipe.stages:
         there = store.published(stage)
         done, lines = whole_shards(store, plan, stage, there, damaged)
         published[stage.name] = {shard.index for shard in done}
-        stages[stage.name] = f"{sum(shard.rows for shard in done):,} of {plan.rows:,}"
-        todo = plan.rows - sum(shard.rows for shard in done)
+        stages[stage.name] = f"{sum(shard.rows for shard in done):,} of {plan.manifest.rows:,}"
+        todo = plan.manifest.rows - sum(shard.rows for shard in done)
         left += todo
         if done:
             states = lines
@@ -98,7 +98,7 @@ def read_status(run: Location) -> Status:
         damaged.append(f"{LABELS}: {fault}")
     return Status(
         digest=plan.digest,
-        rows=plan.rows,
+        rows=plan.manifest.rows,
         stages=stages,
         states=dict(sorted(states.items())),
         damaged=tuple(damaged),
@@ -115,7 +115,7 @@ def whole_shards(
     store: RunStore, plan: Plan, stage: Stage, there: Container[str], damaged: list[str]
 ) -> tuple[list[Shard], Counter[str]]:
     """Return the shards of a stage that are there and whole, with the states of their rows; note those damaged."""
-    shards = [shard for shard in plan.shards if store.shard(stage, shard.index).name in there]
+    shards = [shard for shard in plan.manifest.shards if store.shard(stage, shard.index).name in there]
     done, states = [], Counter[str]()
     for shard, outcome in store.checked(plan, stage, shards):
         if isinstance(outcome, DamageError):

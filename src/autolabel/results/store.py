@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from autolabel.data.prefetch import prefetch
 from autolabel.errors import DataError
-from autolabel.plan import model
+from autolabel.plan import plan_file
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.results import shard_file
 from autolabel.results.failpoints import reach
@@ -50,7 +50,7 @@ class RunStore:
     @classmethod
     def at(cls, plan: Plan) -> RunStore:
         """Return the store that a plan writes to."""
-        return cls(at(plan.results_dir))
+        return cls(at(plan.outputs.results_dir))
 
     @property
     def labels(self) -> Location:
@@ -88,7 +88,7 @@ class RunStore:
 
     def all_lines(self, plan: Plan, stage: Stage) -> Iterator[bytes]:
         """Yield the rows of all shards of a stage, several read at a time; DataError, naming it, at a damaged one."""
-        for shard, outcome in self.checked(plan, stage, plan.shards):
+        for shard, outcome in self.checked(plan, stage, plan.manifest.shards):
             if isinstance(outcome, DamageError):
                 name = self.shard(stage, shard.index)
                 raise DataError(f"{name}: is damaged: {outcome}", hint="`autolabel generate SPEC` labels it again")
@@ -102,7 +102,7 @@ class RunStore:
     def missing(self, plan: Plan, stage: Stage) -> list[Shard]:
         """Return the shards of a stage that have no file."""
         there = self.published(stage).keys()
-        return [shard for shard in plan.shards if self.shard(stage, shard.index).name not in there]
+        return [shard for shard in plan.manifest.shards if self.shard(stage, shard.index).name not in there]
 
     def damaged(self, plan: Plan, stage: Stage, shards: Iterable[Shard]) -> dict[int, str]:
         """Return which of some published shards are not what was written, each with what is wrong; reads them all."""
@@ -129,7 +129,7 @@ class RunStore:
     def read_plan(self) -> Plan | None:
         """Return the plan whose results lie here, None where there is none."""
         path = self.root / PLAN
-        return model.read(path) if path.exists() else None
+        return plan_file.read(path) if path.exists() else None
 
     def rows(self, shard: Shard) -> list[bytes]:
         """Return the input lines of a shard; raises DataError where they are not what was planned."""
@@ -146,7 +146,7 @@ class RunStore:
 
     def check_inputs(self, plan: Plan) -> None:
         """Raise DataError unless the rows of every shard are what was planned; reads them once, from start to end."""
-        for shard in plan.shards:
+        for shard in plan.manifest.shards:
             self.rows(shard)
 
     @contextmanager

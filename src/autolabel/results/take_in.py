@@ -45,7 +45,7 @@ def take_in(
     renamed = tuple(_renamed(one, names or {}) for one in new.decisions)
     review = new.model_copy(update={"decisions": renamed})
     review.__dict__.pop("by_row", None)
-    known = set(plan.classes)
+    known = set(plan.manifest.classes)
     wanted = review.by_row
     found: set[Row] = set()
     made: list[Decision] = []
@@ -122,7 +122,10 @@ def _problems(
             text = f"{image!r} is no image of this run"
             yield Problem(file=file, path=first_image[image], message=text, hint=nearest(image, known))
     for name in strange[:MOST_PROBLEMS]:
-        hint = nearest(name, plan.classes) or f"the run has {', '.join(plan.classes[:10])}; --map OLD=NEW renames"
+        hint = (
+            nearest(name, plan.manifest.classes)
+            or f"the run has {', '.join(plan.manifest.classes[:10])}; --map OLD=NEW renames"
+        )
         yield Problem(file=file, path=first_class[name], message=f"{name!r} is no class of this run", hint=hint)
     unnamed = len(images) - MOST_PROBLEMS, len(strange) - MOST_PROBLEMS
     for count, word in zip(unnamed, ("images", "classes"), strict=True):

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from autolabel.errors import DataError
-from autolabel.plan.model import Choice, Plan
+from autolabel.plan.model import Plan, ResolvedStrategy
 from autolabel.results.store import RunStore, publish
 from autolabel.storage import Location
 
@@ -22,7 +22,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     current: bool
     """False from the time its labels change until it is written again."""
-    choice: Choice | None = None
+    choice: ResolvedStrategy | None = None
     """The exporter with its parameters; None for pictures and the report."""
     thresholds: dict[str, float] | None = None
     """Least scores by class that took the place of the spec's."""
@@ -68,8 +68,8 @@ def mark_stale(store: RunStore, plan: Plan) -> None:
 
 def planned(plan: Plan) -> dict[str, Output]:
     """Return what a plan asks for, by the names of the folders."""
-    exports = {choice.type: Output(current=False, choice=choice) for choice in plan.exports}
-    seen = ((PICTURES, plan.visualize), (REPORT, plan.report))
+    exports = {choice.type: Output(current=False, choice=choice) for choice in plan.outputs.exports}
+    seen = ((PICTURES, plan.outputs.visualize), (REPORT, plan.outputs.report))
     return exports | {name: Output(current=False) for name, wanted in seen if wanted}
 
 

@@ -28,7 +28,7 @@ class MaskStage:
     @classmethod
     def of(cls, plan: Plan, *, registry: Registry, device: str | None = None) -> MaskStage | None:
         """Return the last stage that turns boxes into masks, None where the run has none."""
-        for stage in reversed(plan.stages):
+        for stage in reversed(plan.recipe.stages):
             if stage.gives == "masks":
                 labeler = make_labeler(stage, registry)
                 if isinstance(labeler, Segmenter):
@@ -40,7 +40,7 @@ class MaskStage:
 
         Raises ImageError where the image cannot be read or has changed, MachineError where the stage cannot be loaded.
         """
-        pixels = read_pixels(labels.image.path, max_pixels=self._plan.max_pixels)
+        pixels = read_pixels(labels.image.path, max_pixels=self._plan.recipe.max_pixels)
         if pixels.shape[:2] != labels.image.size:
             raise DataError(f"{labels.image.id} has another size than when it was labelled")
         given = Instances.build([box], scores=[1.0], labels=[0], rounds=-1)

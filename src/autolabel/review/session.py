@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.errors import BusyError, DataError
-from autolabel.plan.model import Plan
+from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results.decision import VERSION, Decision, Key, Mask, Review, Row
 from autolabel.results.journal import Journal
 from autolabel.results.review import join_row
@@ -62,9 +62,9 @@ class Session:
         self.plan = plan
         self.reviewer = reviewer
         self.masks = masks
-        labelers = max((len(stage.members) for stage in plan.stages), default=1) or 1
-        self.index = RowIndex(store.labels, plan.classes, labelers=labelers)
-        self.pictures = Pictures(max_pixels=plan.max_pixels)
+        labelers = max((len(stage.members) for stage in plan.recipe.stages), default=1) or 1
+        self.index = RowIndex(store.labels, plan.manifest.classes, labelers=labelers)
+        self.pictures = Pictures(max_pixels=plan.recipe.max_pixels)
         self.journal = Journal(store)
         self.images: Sequence[int] | None = None
         """The rows that a list of images limits the review to."""
@@ -86,15 +86,15 @@ class Session:
             labels = self.index.labels(row)
         except IndexError:
             raise DataError(f"there is no row {row}") from None
-        return replace(labels, image=replace(labels.image, path=self.plan.place_of(labels.image.id)))
+        return replace(labels, image=replace(labels.image, path=self.plan.manifest.image_path(labels.image.id)))
 
     def view(self, row: int) -> RowView:
         """Return a row as it stands."""
         return self._view(self.labels(row))
 
     def _view(self, labels: Labels) -> RowView:
-        output = self.plan.output
-        shown = within(labels, output.get("filter") or {}) & above(labels, output.get("thresholds") or {})
+        outputs = self.plan.outputs
+        shown = within(labels, outputs.filter or SizeLimits()) & above(labels, outputs.thresholds or {})
         with self._alone:
             decisions = list(self.journal.rows.get((labels.image.id, labels.caption_index), {}).values())
         return view(labels, decisions, shown=shown.tolist())
@@ -178,7 +178,7 @@ class Session:
                 return self._told(request.row)
             labels = self._same(request.row, request.image)
             current = self._view(labels)
-            made = changes.decisions(request, current, classes=self.plan.classes)
+            made = changes.decisions(request, current, classes=self.plan.manifest.classes)
             old = list(self.journal.rows.get(current.row, {}).values())
             wanted = join_row(old, made, labels=labels)
             if wanted:

@@ -36,8 +36,8 @@ def open_session(
     if not isinstance(run, Path):
         raise DataError(f"{run}: a review needs the run in a folder", hint="copy it to this machine, then back")
     store, plan = finished(run)
-    if phrase and phrase not in plan.classes:
-        raise SpecError(f"{phrase!r} is no class of this run", hint=nearest(phrase, plan.classes))
+    if phrase and phrase not in plan.manifest.classes:
+        raise SpecError(f"{phrase!r} is no class of this run", hint=nearest(phrase, plan.manifest.classes))
     masks = MaskStage.of(plan, registry=registry, device=device) if model else None
     return Session(store, plan, reviewer=reviewer, masks=masks)
 

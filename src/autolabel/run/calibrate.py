@@ -28,10 +28,10 @@ def calibrate_run(
     Raises DataError where ``run`` is not a finished run or the two share nothing.
     """
     store, plan = finished(run)
-    limits = {"filter": plan.output.get("filter")}
-    labels = checked_ledger(store, plan, change=partial(changed, output=limits, review=None))
+    limited = partial(changed, limits=plan.outputs.filter, thresholds=None, review=None)
+    labels = checked_ledger(store, plan, change=limited)
     result = calibrate(
-        labels, truth, classes=plan.classes, precision=precision, confidence=confidence, iou=iou, names=names
+        labels, truth, classes=plan.manifest.classes, precision=precision, confidence=confidence, iou=iou, names=names
     )
     title = f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {truth.name}"
     publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from autolabel.errors import ImageError
 from autolabel.images import content_hash
-from autolabel.plan.identity import answering, reduced
-from autolabel.plan.model import Plan, Stage, digest
+from autolabel.plan.identity import answers_digest, digest, reduced
+from autolabel.plan.model import Plan, Stage
 from autolabel.results.store import TEMPORARY, publish
 from autolabel.storage import Entry, Location, at, entries, read_part
 from autolabel.types import Instances, Labels, Prompt, Rle, Size
@@ -75,7 +75,7 @@ class CandidateStore:
         folder = plan.execution.candidates
         if folder is None or not stage.rounds:
             return None
-        store = cls.open(at(folder) / digest(answering(stage))[:32])
+        store = cls.open(at(folder) / answers_digest(stage)[:32])
         if stage.looks is not None:
             changed = zip(stage.looks.names, stage.looks.which, strict=True)
             store.looks = {name: digest(reduced(look)) for name, look in changed if look.type != AS_IT_IS}

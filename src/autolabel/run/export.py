@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from autolabel.errors import DataError, Problem, SpecError
-from autolabel.plan.model import Choice, Plan, Stage
+from autolabel.plan.model import Plan, ResolvedStrategy, Stage
 from autolabel.registry import Registry
 from autolabel.results.ledger import mend
 from autolabel.results.select import selections
@@ -28,7 +28,7 @@ OURS = "Value error, "
 
 def export(
     plan: Plan,
-    choice: Choice,
+    choice: ResolvedStrategy,
     *,
     store: RunStore,
     registry: Registry,
@@ -39,16 +39,16 @@ def export(
     ``thresholds`` take the place of the plan's. What was written, and how, is recorded, so that it can follow a review.
     """
     if thresholds is not None:
-        plan = msgspec.structs.replace(plan, output={**plan.output, "thresholds": dict(thresholds)})
+        plan = replace(plan, outputs=replace(plan.outputs, thresholds=dict(thresholds)))
     exporter = registry.make("exporter", choice.type, choice.params)
     target = store.root / choice.type
     exporter.provenance = provenance(plan)
     parts = dict(selections(store, plan))
     with publish_folder(target, name="export") as folder:
         if parts.keys() == {""}:
-            paths = exporter.export(parts[""], plan.classes, folder)
+            paths = exporter.export(parts[""], plan.manifest.classes, folder)
         else:
-            paths = exporter.export_parts(parts, plan.classes, folder)
+            paths = exporter.export_parts(parts, plan.manifest.classes, folder)
         written = [target / path.relative_to(folder) for path in paths]
     stated = None if thresholds is None else dict(thresholds)
     note(store, choice.type, Output(current=True, choice=choice, thresholds=stated))
@@ -60,14 +60,14 @@ def provenance(plan: Plan) -> Provenance:
     return Provenance(
         autolabel=plan.autolabel,
         plan=plan.digest,
-        labelers=tuple(name for stage in plan.stages for name in names_of(stage)),
+        labelers=tuple(name for stage in plan.recipe.stages for name in names_of(stage)),
         weights=tuple(
             Source(labeler=stage.labeler.type, file=file.name, sha256=file.sha256, licence=stage.weights.licence)
-            for stage in plan.stages
+            for stage in plan.recipe.stages
             for file in stage.weights.files
         ),
-        masks=plan.masks,
-        given=plan.given,
+        masks=plan.recipe.masks,
+        given=plan.manifest.given,
     )
 
 
@@ -85,16 +85,18 @@ def export_run(
     that the exporter does not take and for thresholds that are wrong, DataError where ``run`` is not a finished run.
     """
     store, plan = finished(run)
-    stated = None if thresholds is None else read_thresholds(thresholds, classes=plan.classes)
+    stated = None if thresholds is None else read_thresholds(thresholds, classes=plan.manifest.classes)
     entry = registry.get("exporter", name)
-    if getattr(entry.strategy, "needs", "boxes") == "masks" and not plan.masks:
+    if getattr(entry.strategy, "needs", "boxes") == "masks" and not plan.recipe.masks:
         raise DataError(f"{run}: {name!r} needs masks, and this run has none")
     given = dict(parameter(text) for text in params)
     try:
         checked = entry.strategy.Params.model_validate(given, context={"root": Path.cwd()})
     except ValidationError as error:
         raise SpecError(wrong_parameters(error, name, sorted(entry.strategy.Params.model_fields))) from None
-    choice = Choice(type=name, package=entry.package, version=entry.version, params=checked.model_dump(mode="json"))
+    choice = ResolvedStrategy(
+        type=name, package=entry.package, version=entry.version, params=checked.model_dump(mode="json")
+    )
     with store.lock():
         mend(store, plan)
         return export(plan, choice, store=store, registry=registry, thresholds=stated)

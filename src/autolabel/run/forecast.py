@@ -54,13 +54,13 @@ def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
 
     Reads the images' bytes, decodes and loads nothing; searches every image as far as memory goes.
     """
-    plan, stage = compiled.plan, compiled.plan.stages[0]
+    plan, stage = compiled.plan, compiled.plan.recipe.stages[0]
     candidates = CandidateStore.of(plan, stage)
     if candidates is None:
         return plan
-    detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.ontology, registry)
+    detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "only a detector's candidates are kept"
-    lines = (inputs.decode(line).labels(plan.classes) for line in compiled.inputs.lines)
+    lines = (inputs.decode(line).labels(plan.manifest.classes) for line in compiled.rows)
     rows = (row for row in lines if has_work(detector, row))
     forecaster = Forecaster(detector, annealing, candidates, stage)
     return replace(plan, forecast=forecast(forecaster, rows, threads=plan.execution.num_workers))

@@ -25,7 +25,7 @@ from autolabel.results.store import RunStore
 from autolabel.results.summary import Summary, summarise
 from autolabel.results.written import mark_stale
 from autolabel.run.outputs import write_outputs
-from autolabel.run.prepare import refuse_foreign, settle
+from autolabel.run.prepare import Mode, prepare, refuse_foreign
 from autolabel.run.worker import Once, StartStage, Watch, done
 from autolabel.storage import Location
 from autolabel.types import Instances, Reason
@@ -34,30 +34,25 @@ log = logging.getLogger(__name__)
 
 
 def generate(
-    compiled: Compiled | Plan,
-    *,
-    registry: Registry,
-    watch: Watch | None = None,
-    fresh: bool = False,
-    extend: bool = False,
+    compiled: Compiled, *, registry: Registry, watch: Watch | None = None, mode: Mode | str = "resume"
 ) -> Summary:
     """Label everything that has no labels yet, then write the ledger and what the spec asks for besides.
 
-    A plan alone (``autolabel.run.prepare.planned``) is one whose rows lie in the results directory already. ``fresh``
-    starts over; ``extend`` takes in rows that were added since, and labels only those. Raises BusyError where the
-    results directory is in use, or holds another plan's results and neither helps.
+    ``mode`` says what becomes of labels that lie there already: ``resume``, ``fresh`` to start over, ``extend`` to take
+    in rows that were added since, ``planned`` for what ``autolabel.run.prepare.planned`` returned. Raises BusyError
+    where the results directory is in use, or holds another plan's results and the mode does not replace them.
     """
     watch = watch or Watch()
-    store = prepared(compiled)
+    store = store_for(compiled.plan)
     with alone(store):
-        plan = settle(store, compiled, fresh=fresh, extend=extend)
-        for stage in plan.stages:
-            run_stage(store, plan, stage, plan.shards, watch=watch)
+        plan = prepare(store, compiled, Mode(mode))
+        for stage in plan.recipe.stages:
+            run_stage(store, plan, stage, plan.manifest.shards, watch=watch)
         return finish(store, plan, registry=registry, watch=watch)
 
 
 def generate_slice(
-    compiled: Compiled | Plan, part: Slice, *, watch: Watch | None = None, extend: bool = False
+    compiled: Compiled, part: Slice, *, watch: Watch | None = None, mode: Mode | str = "resume"
 ) -> Sequence[Shard]:
     """Label one slice's shards, through all stages, beside others that label theirs; return them.
 
@@ -65,26 +60,25 @@ def generate_slice(
     belongs to another run or plan.
     """
     watch = watch or Watch()
-    store = prepared(compiled)
-    with entered(store, part, partial(settle, store, compiled, fresh=False, extend=extend)) as plan:
-        for stage in plan.stages:
+    store = store_for(compiled.plan)
+    with entered(store, part, partial(prepare, store, compiled, Mode(mode))) as plan:
+        for stage in plan.recipe.stages:
             run_stage(store, plan, stage, part.of(plan), watch=watch)
     return part.of(plan)
 
 
-def write_plan(compiled: Compiled, *, extend: bool = False) -> Plan:
+def write_plan(compiled: Compiled, *, mode: Mode | str = "resume") -> Plan:
     """Write the plan and its rows into the results directory, label nothing; return the plan that lies there then.
 
     Raises BusyError as ``generate`` does.
     """
-    store = prepared(compiled)
+    store = store_for(compiled.plan)
     with alone(store):
-        return settle(store, compiled, fresh=False, extend=extend)
+        return prepare(store, compiled, Mode(mode))
 
 
-def prepared(compiled: Compiled | Plan) -> RunStore:
+def store_for(plan: Plan) -> RunStore:
     """Return where a plan's results go; raises BusyError where that folder is somebody else's."""
-    plan = compiled if isinstance(compiled, Plan) else compiled.plan
     store = RunStore.at(plan)
     refuse_foreign(store, plan)
     return store
@@ -124,7 +118,7 @@ def run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard]
     crashed = run_tasks(plan, stage, [(shard.index, None) for shard in missing], tell=tell)
     for (index, _), crash in crashed:
         if isinstance(crash, Crash):
-            isolate(store, plan, stage, plan.shards[index], tell=tell)
+            isolate(store, plan, stage, plan.manifest.shards[index], tell=tell)
     watch.stage_finished(stage)
 
 
@@ -140,7 +134,7 @@ def unlabelled(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard
 
 def run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, tell: Once) -> list[tuple[Any, Any]]:
     """Run tasks on the plan's workers and return what each came to."""
-    start = StartStage(plan.results_dir, stage.index, logs=plan.execution.executor != "inline")
+    start = StartStage(plan.outputs.results_dir, stage.index, logs=plan.execution.executor != "inline")
     with closing(executor(plan.execution).map(tasks, start, emit=tell)) as results:  # type: ignore[type-var]
         return list(results)
 
@@ -161,7 +155,7 @@ def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, tell: On
     for row, text in enumerate(store.rows(shard)):
         outcome = outcomes[shard.index, row]
         if isinstance(outcome, Crash):
-            labels = inputs.decode(text).labels(plan.classes)
+            labels = inputs.decode(text).labels(plan.manifest.classes)
             reason = Reason(code="worker_crash", message=outcome.message)
             failed = replace(labels, instances=Instances.empty(), reason=reason)
             tell(done(failed, shard=shard.index, row=row))

@@ -30,13 +30,13 @@ def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Wat
     What commands have written since follows.
     """
     written: list[Location] = []
-    for choice in plan.exports:
+    for choice in plan.outputs.exports:
         watch.writing(choice.type)
         written += export(plan, choice, store=store, registry=registry)
-    if plan.visualize:
+    if plan.outputs.visualize:
         watch.writing("pictures")
         written.append(draw(store, plan))
-    if plan.report:
+    if plan.outputs.report:
         watch.writing("report")
         written.append(report(store, plan))
     follow(store, plan, registry=registry, watch=watch)
@@ -66,9 +66,9 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
 
 def located(store: RunStore, plan: Plan) -> Ledger:
     """Return the labels that score enough, with the places of their images."""
-    thresholds = plan.output.get("thresholds")
+    thresholds = plan.outputs.thresholds
     change = partial(sure, thresholds=thresholds, review=read_decisions(store)) if thresholds else None
-    return ledger_of(store, plan, change=change, place_of=plan.place_of)
+    return ledger_of(store, plan, change=change, image_path=plan.manifest.image_path)
 
 
 def draw(store: RunStore, plan: Plan) -> Location:
@@ -76,7 +76,9 @@ def draw(store: RunStore, plan: Plan) -> Location:
     from autolabel.report.pictures import write_pictures
 
     with publish_folder(store.root / PICTURES, name="pictures") as folder:
-        write_pictures(located(store, plan), folder, max_pixels=plan.max_pixels, value_range=plan.value_range)
+        write_pictures(
+            located(store, plan), folder, max_pixels=plan.recipe.max_pixels, value_range=plan.recipe.value_range
+        )
     note(store, PICTURES, Output(current=True))
     return store.root / PICTURES
 

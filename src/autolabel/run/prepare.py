@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
 from typing import Any, NoReturn
 
 import msgspec
@@ -10,10 +13,11 @@ from msgspec.structs import replace
 
 from autolabel.data.inputs import Input, decode, encode
 from autolabel.errors import BusyError, DataError
-from autolabel.plan import model
-from autolabel.plan.compile import Compiled, compile_around, place_of
+from autolabel.plan import plan_file
+from autolabel.plan.compile import Compiled, compile_around, results_dir_for
+from autolabel.plan.identity import decisive, extended_digest, row_identity
 from autolabel.plan.model import Plan
-from autolabel.plan.shards import Cut, cut, identity, lay
+from autolabel.plan.shards import rows_in_shards, shard_rows
 from autolabel.registry import Registry
 from autolabel.results.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
 from autolabel.results.written import OUTPUTS
@@ -23,26 +27,42 @@ from autolabel.spec.model import Spec
 LONGEST = 120
 
 
-def settle(store: RunStore, compiled: Compiled | Plan, *, fresh: bool, extend: bool, alone: bool = True) -> Plan:
+class Mode(StrEnum):
+    """What a run makes of a results directory that holds labels already."""
+
+    RESUME = "resume"
+    """Label what has no labels yet; the rows must be those of the earlier run."""
+    FRESH = "fresh"
+    """Start over: forget what earlier runs left."""
+    EXTEND = "extend"
+    """Resume, and take in rows that were added since."""
+    PLANNED = "planned"
+    """Label the rows of the plan that lies there; see ``planned``."""
+
+
+def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = True) -> Plan:
     """Write the plan and its inputs, and return the plan to run: that of the directory's shards where there are any.
 
-    A plan that comes without its rows takes those which the directory holds. Files that others are writing stay where
-    this run is not ``alone``. Raises BusyError, with the difference named, where the directory holds the results of
-    another plan.
+    Files that others are writing stay where this run is not ``alone``. Raises BusyError, with the difference named,
+    where the directory holds the results of another plan.
     """
     if alone:
         store.sweep()
-    if isinstance(compiled, Plan):
-        check_same(store, compiled)
-        store.check_inputs(compiled)
-        publish(store.root / PLAN, [model.encode(compiled)], name="plan")
-        return compiled
-    there = None if fresh else store.read_plan()
-    if there is None:
+    plan, rows = compiled.plan, compiled.rows
+    if mode is Mode.PLANNED:
+        check_same(store, plan)
+        store.check_inputs(plan)
+        publish(store.root / PLAN, [plan_file.encode(plan)], name="plan")
+        return plan
+    if mode is Mode.FRESH and isinstance(rows, StoredRows):
+        raise ValueError("a plan with the rows of its results directory cannot start that directory over")
+    old = None if mode is Mode.FRESH else store.read_plan()
+    if old is None:
         store.clear()
-    plan, inputs = (compiled.plan, compiled.inputs) if there is None else adopt(store, there, compiled, extend=extend)
-    publish(store.root / INPUTS, inputs.lines.text(), name="inputs")
-    publish(store.root / PLAN, [model.encode(plan)], name="plan")
+    else:
+        plan, rows = reconcile(store, old, compiled, extend=mode is Mode.EXTEND)
+    publish(store.root / INPUTS, (line + b"\n" for line in rows), name="inputs")
+    publish(store.root / PLAN, [plan_file.encode(plan)], name="plan")
     return plan
 
 
@@ -56,64 +76,80 @@ def refuse_foreign(store: RunStore, plan: Plan) -> None:
         )
 
 
-def planned(spec: Spec, *, registry: Registry, limit: int | None = None) -> Plan:
-    """Return the plan of a spec with the rows that its results directory holds; lists no images.
+def planned(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
+    """Return the plan of a spec with the rows that its results directory holds, for ``Mode.PLANNED``.
 
-    Raises DataError where none has been planned there.
+    Lists no images. Raises DataError where none has been planned there.
     """
-    place = place_of(spec, limit=limit)
-    there = RunStore(place).read_plan()
-    if there is None:
+    store = RunStore(results_dir_for(spec, limit=limit))
+    old = store.read_plan()
+    if old is None:
         raise DataError(
-            f"{place}: no plan.json here", hint="run `autolabel plan SPEC --write` first, without --planned"
+            f"{store.root}: no plan.json here", hint="run `autolabel plan SPEC --write` first, without --planned"
         )
-    return compile_around(spec, there, registry=registry, limit=limit)
+    return compile_around(spec, old, StoredRows(store, old.manifest.rows), registry=registry, limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """The rows of the plan that lies in a results directory, as lines of JSON."""
+
+    store: RunStore
+    count: int
+    """An extension that was cut short may have left more rows than those of the plan."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self.store.inputs.open("rb") as stream:
+            for line in islice(stream, self.count):
+                yield line.rstrip(b"\n")
 
 
 def check_same(store: RunStore, plan: Plan) -> None:
     """Raise BusyError unless the directory holds the rows that a plan was made around, to be labelled as it says."""
-    there = store.read_plan()
-    if there is None or (there.digest, there.shards) != (plan.digest, plan.shards):
+    old = store.read_plan()
+    if old is None or (old.digest, old.manifest.shards) != (plan.digest, plan.manifest.shards):
         raise BusyError(f"{store.root} was planned again meanwhile", hint="start this command again")
-    if there.results != plan.results:
-        refuse(store, there, plan)
-    if there.roots != plan.roots:
-        told = "; ".join(descend("data.images", there.roots, plan.roots))
+    if decisive_of(old) != decisive_of(plan):
+        refuse(store, old, plan)
+    if old.manifest.roots != plan.manifest.roots:
+        told = "; ".join(changes("data.images", old.manifest.roots, plan.manifest.roots))
         raise BusyError(f"{store.root} was planned for other images: {told}", hint="start again without --planned")
 
 
-def adopt(store: RunStore, there: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Cut]:
+def reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Iterable[bytes]]:
     """Return the new plan in the shards of the old one, rows that were added since in shards of their own."""
     new = compiled.plan
-    if there.digest == new.digest and rows_each(there) == rows_each(new):
-        return new, compiled.inputs
-    if there.results != new.results:
-        refuse(store, there, new)
-    rows = {(row.image, row.caption_index): row for row in map(decode, compiled.inputs.lines)}
-    old = [decode(line) for shard in there.shards for line in store.rows(shard)]
-    kept = [rows.pop((row.image, row.caption_index), None) for row in old]
-    changed = [row for row, now in zip(old, kept, strict=True) if now is None or identity(now) != identity(row)]
-    if changed:
-        refuse(store, there, new)
+    if decisive_of(old) != decisive_of(new):
+        refuse(store, old, new)
+    if old.digest == new.digest and rows_each(old) == rows_each(new):
+        return replace(new, version=old.version, extends=old.extends), compiled.rows
+    rows = {(row.image, row.caption_index): row for row in map(decode, compiled.rows)}
+    before = [decode(line) for shard in old.manifest.shards for line in store.rows(shard)]
+    kept = [rows.pop((row.image, row.caption_index), None) for row in before]
+    pairs = zip(before, kept, strict=True)
+    if any(now is None or row_identity(now) != row_identity(row) for row, now in pairs):
+        refuse(store, old, new)
     if rows and not extend:
-        refuse(store, there, new, hint="label what was added with --extend, or start over with --fresh")
-    return arranged(compiled, there, [row for row in kept if row is not None], list(rows.values()))
+        refuse(store, old, new, hint="label what was added with --extend, or start over with --fresh")
+    return extended(compiled, old, [row for row in kept if row is not None], list(rows.values()))
 
 
 def rows_each(plan: Plan) -> list[int]:
     """Return how many rows each shard has; where the images lie may have changed the rest."""
-    return [shard.rows for shard in plan.shards]
+    return [shard.rows for shard in plan.manifest.shards]
 
 
-def arranged(compiled: Compiled, there: Plan, kept: list[Input], added: list[Input]) -> tuple[Plan, Cut]:
-    """Lay the rows that were there into the shards they have, then those that were added."""
-    more = cut(added, key=compiled.key, shard_size=compiled.shard_size)
-    counts = [shard.rows for shard in (*there.shards, *more.shards)]
-    inputs = lay([*map(encode, kept), *more.lines], counts)
-    digest = model.digest([there.digest, compiled.plan.inputs]) if added else there.digest
-    extends = (there.digest, *there.extends) if added else there.extends
-    plan = replace(compiled.plan, version=there.version, shards=inputs.shards, digest=digest, extends=extends)
-    return plan, inputs
+def extended(compiled: Compiled, old: Plan, kept: list[Input], added: list[Input]) -> tuple[Plan, Iterable[bytes]]:
+    """Put the rows that were there into the shards they have, then those that were added."""
+    new = compiled.plan
+    more = shard_rows(added, key=compiled.batch_key, shard_size=new.recipe.shard_size)
+    counts = [shard.rows for shard in (*old.manifest.shards, *more.shards)]
+    sharded = rows_in_shards([*map(encode, kept), *more.lines], counts)
+    manifest = replace(new.manifest, shards=sharded.shards)
+    digest = extended_digest(old.digest, manifest) if added else old.digest
+    extends = (old.digest, *old.extends) if added else old.extends
+    plan = replace(new, version=old.version, manifest=manifest, digest=digest, extends=extends)
+    return plan, sharded.lines
 
 
 def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:
@@ -126,20 +162,25 @@ def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn
 
 def differences(old: Plan, new: Plan) -> list[str]:
     """Name what differs between two plans, most telling first."""
-    out = list(descend("", old.results, new.results))
-    if old.inputs != new.inputs:
-        out.append(f"the images or prompts differ ({old.rows:,} rows, now {new.rows:,})")
+    out = list(changes("", decisive_of(old), decisive_of(new)))
+    if old.manifest.fingerprint != new.manifest.fingerprint:
+        out.append(f"the images or prompts differ ({old.manifest.rows:,} rows, now {new.manifest.rows:,})")
     return out or ["its format is of another version"]
 
 
-def descend(path: str, old: Any, new: Any) -> Iterator[str]:
+def decisive_of(plan: Plan) -> dict[str, Any]:
+    """Return what decides a plan's labels besides its rows."""
+    return decisive(plan.recipe, plan.manifest.classes, version=plan.autolabel)
+
+
+def changes(path: str, old: Any, new: Any) -> Iterator[str]:
     """Name the values in which two pieces of JSON differ, by their paths."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in dict.fromkeys([*old, *new]):
-            yield from descend(f"{path}.{name}" if path else name, old.get(name), new.get(name))
+            yield from changes(f"{path}.{name}" if path else name, old.get(name), new.get(name))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from descend(f"{path}[{index}]", before, after)
+            yield from changes(f"{path}[{index}]", before, after)
     elif old != new:
         yield f"{path} was {brief(old)}, now {brief(new)}"
 

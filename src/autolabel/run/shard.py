@@ -52,7 +52,7 @@ class Worker:
     def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
         """Make the strategies that a stage chose; the weights are loaded when they are first needed."""
         labeler = make_labeler(stage, registry)
-        annealing = make_annealing(stage, plan.ontology, registry)
+        annealing = make_annealing(stage, plan.recipe.ontology, registry)
         return cls(plan, stage, RunStore.at(plan), labeler, annealing, device, CandidateStore.of(plan, stage))
 
     def wake(self) -> None:
@@ -88,8 +88,8 @@ class Worker:
         """Return a shard's rows as they stand before this stage."""
         rows = [inputs.decode(line) for line in self.store.rows(shard)]
         if self.stage.index == 0:
-            return [row.labels(self.plan.classes) for row in rows]
-        stage = self.plan.stages[self.stage.index - 1]
+            return [row.labels(self.plan.manifest.classes) for row in rows]
+        stage = self.plan.recipe.stages[self.stage.index - 1]
         try:
             lines = self.store.lines(self.plan, stage, shard)
             return [found_before(line, row) for line, row in zip(lines, rows, strict=True)]
@@ -134,7 +134,7 @@ class Worker:
         if not positions:
             return
         self.wake()
-        size = self.plan.batch_size
+        size = self.plan.recipe.batch_size
         failed: list[tuple[int, Exception]] = []
         loaded = prefetch(
             lambda position: self.load_row(position, rows[position]),
@@ -158,7 +158,7 @@ class Worker:
         """Decode an image and preprocess it; an error takes the place of the result."""
         try:
             return position, preprocess(
-                self.labeler, row, max_pixels=self.plan.max_pixels, value_range=self.plan.value_range
+                self.labeler, row, max_pixels=self.plan.recipe.max_pixels, value_range=self.plan.recipe.value_range
             )
         except Exception as error:
             return position, error

@@ -78,11 +78,11 @@ class StartStage:
         if self.logs and isinstance(root, Path):
             keep_log(root)
         plan = plan_of(RunStore(root))
-        worker = Worker.make(plan, plan.stages[self.stage], device=device, registry=discover())
+        worker = Worker.make(plan, plan.recipe.stages[self.stage], device=device, registry=discover())
 
         def work(task: Task) -> bytes | None:
             index, only = task
-            shard, began = plan.shards[index], time.monotonic()
+            shard, began = plan.manifest.shards[index], time.monotonic()
 
             def tell(row: int, labels: Labels, recalled: bool) -> None:
                 emit(done(labels, recalled, shard=index, row=row if only is None else only))

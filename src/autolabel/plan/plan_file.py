@@ -1,0 +1,106 @@
+"""The file ``plan.json``: written with the sum that proves it whole, read with nothing in it trusted."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from autolabel.errors import DataError
+from autolabel.plan.identity import digest, plain
+from autolabel.plan.model import PROVEN, VERSION, Plan
+from autolabel.storage import Location, read_regular
+
+DAMAGED = "start over with --fresh, or restore it from a copy"
+MOST_BYTES = 1 << 30
+"""Of a plan: one of 100 million images has a tenth of that."""
+STAGE = re.compile(r"\d+-[A-Za-z0-9_][A-Za-z0-9_.-]*")
+log = logging.getLogger(__name__)
+
+
+def encode(plan: Plan) -> bytes:
+    """Return the plan as indented JSON with a final newline, and the sum that proves it whole."""
+    sealed = replace(plan, sha256=sum_of(plain(plan)))
+    return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
+
+
+def sum_of(plan: dict[str, Any]) -> str:
+    """Return the sum of a plan's JSON."""
+    return digest({name: value for name, value in plan.items() if name != "sha256"})
+
+
+def decode(text: bytes, *, file: str) -> Plan:
+    """Read a plan back; raises DataError where it is none, of another version, or not as it was written."""
+    try:
+        raw = msgspec.json.decode(text)
+        plan = msgspec.convert(in_parts(raw) if "recipe" not in raw else raw, Plan)
+    except (msgspec.DecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint=DAMAGED) from error
+    if plan.sha256 or plan.version >= PROVEN:
+        if sum_of(raw) != plan.sha256:
+            raise DataError(f"{file}: is damaged: its SHA-256 is not the one that it was written with", hint=DAMAGED)
+    else:
+        log.warning("%s: written by an older autolabel, without checksums: damage in this run cannot be told", file)
+    for fault in faults_of(plan):
+        raise DataError(f"{file}: {fault}", hint=DAMAGED)
+    return replace(plan, sha256="")
+
+
+def in_parts(old: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON of a plan of version 1, which had no parts, in today's form."""
+    output, decided = old["output"], old["results"]
+    split = output.get("split")
+    fractions = {name: share for name, share in (split or {}).items() if name != "seed"}
+    stages = [{name: value for name, value in stage.items() if name != "most_passes"} for stage in old["stages"]]
+    return {
+        **{name: old[name] for name in ("version", "digest", "autolabel", "execution", "notices") if name in old},
+        **{name: old[name] for name in ("sha256", "extends") if name in old},
+        "recipe": {
+            "stages": stages,
+            "ontology": old.get("ontology", {}),
+            "threads": decided["threads"],
+            "shard_size": decided["shard_size"],
+            **{name: old[name] for name in ("batch_size", "max_pixels")},
+        },
+        "manifest": {
+            "fingerprint": old["inputs"],
+            "most_passes": [stage.get("most_passes") for stage in old["stages"]],
+            **{name: old[name] for name in ("images", "rows", "unusable", "classes", "roots", "shards")},
+        },
+        "outputs": {
+            "filter": output.get("filter"),
+            "split": split and {"fractions": fractions, "seed": split.get("seed", 0)},
+            "thresholds": output.get("thresholds"),
+            **{name: old[name] for name in ("results_dir", "exports", "report", "visualize")},
+        },
+    }
+
+
+def faults_of(plan: Plan) -> Iterator[str]:
+    """Yield what no plan that was compiled says; names in a plan become names of files."""
+    if not plan.recipe.stages:
+        yield "names no stage"
+    for index, stage in enumerate(plan.recipe.stages):
+        if stage.index != index or not STAGE.fullmatch(stage.name):
+            yield f"stage {index} is called {stage.name!r}"
+    end = 0
+    for index, shard in enumerate(plan.manifest.shards):
+        if shard.index != index or shard.offset != end or shard.rows < 1 or shard.bytes < shard.rows:
+            yield f"shard {index} is out of place"
+        end = shard.offset + shard.bytes
+    if sum(shard.rows for shard in plan.manifest.shards) != plan.manifest.rows:
+        yield f"its shards do not hold its {plan.manifest.rows:,} rows"
+
+
+def read(path: Location) -> Plan:
+    """Read a plan file."""
+    return decode(read_regular(path, most=MOST_BYTES), file=str(path))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``plan.json``."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Plan)}
