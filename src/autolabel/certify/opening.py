@@ -30,6 +30,7 @@ from autolabel.storage import Location
 
 FOLDER = "certificate"
 LOCK = ".certificate.lock"
+JOURNAL = f"{FOLDER}/journal.jsonl"
 CERTIFICATE = f"{FOLDER}/certificate.json"
 AGAIN = "`--redraw` begins a new audit of the run as it is: what was answered about unchanged units stays known"
 
@@ -84,6 +85,11 @@ class Opened:
         return made
 
 
+def begun(store: RunStore) -> bool:
+    """Tell whether a certificate of the run was begun."""
+    return (store.root / JOURNAL).exists()
+
+
 def read_certificate(store: RunStore) -> Certificate | None:
     """Return the certificate as it was written last, None where there is none."""
     path = store.root / CERTIFICATE
@@ -112,7 +118,7 @@ def opened(run: Location, asked: Asked = Asked(), *, redraw: bool = False) -> It
 
 def _open(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> Opened:
     thresholds = None if asked.thresholds is None else read_thresholds(asked.thresholds, classes=plan.manifest.classes)
-    journal = Journal(store.root / FOLDER / "journal.jsonl")
+    journal = Journal(store.root / JOURNAL)
     recorded = journal.read()
     if not recorded:
         _draw(store, plan, journal, asked, thresholds, audit=1)

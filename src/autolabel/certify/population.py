@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from msgspec.structs import asdict
 
 from autolabel.certify.units import HandedOut, Units, gather
@@ -15,39 +17,50 @@ from autolabel.errors import DataError
 from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results import review as reviews
 from autolabel.results.journal import read_decisions
-from autolabel.results.ledger import Ledger
+from autolabel.results.ledger import ledger_of
 from autolabel.results.review import Review, encode, read_review
-from autolabel.results.select import changed
+from autolabel.results.select import handed_out
 from autolabel.results.store import RunStore
 from autolabel.storage import Location
-
-WHOLE = ("keep", "checked")
-"""Verdicts about a whole image by which everything in it has its box."""
+from autolabel.types import Labels
 
 
 def population(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Units:
     """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review."""
-    return gather(handed_out(store, plan, limits=limits, review=review), plan.manifest.classes)
+    return gather(rows(store, plan, limits=limits, review=review), plan.manifest.classes)
 
 
-def handed_out(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
+def rows(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
     """Yield the rows that are handed out; images that a person left out are not."""
     change = partial(
-        changed,
+        handed_out,
         limits=SizeLimits(**limits.get("filter") or {}),
         thresholds=limits.get("thresholds"),
         review=review,
         classes=plan.manifest.classes,
     )
-    for before in Ledger(store.labels):
+    for before in ledger_of(store, plan):
         if review is not None and reviews.left_out(before, review):
             continue
         after = change(before)
         if review is None:
             yield HandedOut(labels=after, kept=np.zeros(len(after.instances), bool), complete=False)
         else:
-            kept = reviews.protected(after, review)
-            yield HandedOut(labels=after, kept=kept, complete=review.whole(before) in WHOLE)
+            kept = _by_hand(before, after, review, plan.manifest.classes)
+            yield HandedOut(labels=after, kept=kept, complete=reviews.is_checked(before, review))
+
+
+def _by_hand(before: Labels, after: Labels, review: Review, classes: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which boxes of a row that is handed out, (N,), a person has kept, moved or drawn."""
+    applied, kept = reviews.apply_protected(before, review, classes=classes)
+    chosen = set(_names(replace(applied, instances=applied.instances.take(kept)).inside()))
+    return np.array([name in chosen for name in _names(after)], bool)
+
+
+def _names(labels: Labels) -> list[tuple[str, tuple[float, ...]]]:
+    found = labels.instances
+    pairs = zip(found.labels.tolist(), found.boxes.tolist(), strict=True)
+    return [(labels.prompt.phrases[label], tuple(box)) for label, box in pairs]
 
 
 def limits_of(plan: Plan, thresholds: Mapping[str, float] | None) -> dict[str, Any]:

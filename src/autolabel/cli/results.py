@@ -79,9 +79,13 @@ def evaluate(
 def calibrate(
     run: Run,
     gt: Annotated[
-        str,
-        typer.Option("--gt", metavar="FILE", help="A COCO file with every true box of some images, drawn at random."),
-    ],
+        str | None,
+        typer.Option(
+            "--gt",
+            metavar="FILE",
+            help="A COCO file with every true box of some images, drawn at random; else the certificate's checks.",
+        ),
+    ] = None,
     precision: Annotated[
         float, typer.Option("--precision", min=0, max=1, help="The share of right boxes to promise.")
     ] = 0.9,
@@ -93,12 +97,18 @@ def calibrate(
     out: Annotated[Path, typer.Option("--out", help="The file to write; it is replaced.")] = Path("thresholds.yaml"),
     json: AsJson = False,
 ) -> None:
-    """Choose score thresholds that promise a precision, from images that a person has checked."""
+    """Choose score thresholds that promise a precision, from what a person has checked."""
     from autolabel.evaluate.table import render_calibration
     from autolabel.run.calibrate import calibrate_run
 
     result = calibrate_run(
-        at(run), at(gt), precision=precision, confidence=confidence, iou=iou, out=out, names=renamed(names)
+        at(run),
+        None if gt is None else at(gt),
+        precision=precision,
+        confidence=confidence,
+        iou=iou,
+        out=out,
+        names=renamed(names),
     )
     if json:
         console.print_json({**result.as_dict(), "written": str(out)})

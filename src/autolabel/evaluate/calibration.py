@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from autolabel.types import Labels
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 
+ALL = "all classes"
 LEVELS = 40
 """Thresholds that are tried for a class: they keep equal steps of what the run found of it."""
 
@@ -60,6 +61,10 @@ class Calibration:
     """Checked images of the run."""
     classes: tuple[ClassThreshold, ...]
     notes: tuple[str, ...]
+    overall: ClassThreshold
+    """One threshold for all classes, promised of their boxes together."""
+    checks: str = "images"
+    """What was checked: ``images`` wholly, or ``boxes`` that were drawn for a certificate."""
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -94,18 +99,20 @@ def calibrate(
     if it overlaps a true one of its class by ``iou`` or more. Raises DataError where the file is not sound, shares
     nothing with the run, or a number is out of its range.
     """
-    for name, value in (("precision", precision), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise DataError(f"{name} must be above 0 and below 1, got {value:g}")
+    checked_numbers(precision=precision, confidence=confidence)
     shared = gather(labels, truth, names=names)
     numbers = {plain(name): number for number, name in enumerate(shared.classes)}
-    found, checked = scores_by_class(labels, numbers), judge(shared.scenes, iou)
+    found, checked = read_found(labels, numbers), judge(shared.scenes, iou)
     wanted = Wanted(precision, confidence)
-    images = len(shared.scenes)
+    images, seen = len(shared.scenes), frozenset(shared.images)
+    most = shared.run_images / images
     chosen = {
-        name: choose(found[number], checked.of(number), wanted, images=images) for name, number in numbers.items()
+        name: choose(found.of(number), checked.of(number), wanted, images=images, seen=seen, most=most)
+        for name, number in numbers.items()
     }
+    overall = choose(found, checked, wanted, images=images, seen=seen, most=most)
     return Calibration(
+        overall=ClassThreshold(name=ALL, **overall),
         precision=precision,
         confidence=confidence,
         iou=iou,
@@ -113,6 +120,13 @@ def calibrate(
         classes=tuple(ClassThreshold(name=name, **chosen[plain(name)]) for name in classes if plain(name) in chosen),
         notes=shared.notes,
     )
+
+
+def checked_numbers(**shares: float) -> None:
+    """Raise DataError where a share is not between 0 and 1."""
+    for name, value in shares.items():
+        if not 0 < value < 1:
+            raise DataError(f"{name} must be above 0 and below 1, got {value:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +164,60 @@ def judge(scenes: Sequence[Scene], iou: float) -> Judged:
     )
 
 
-def scores_by_class(labels: Iterable[Labels], numbers: Mapping[str, int]) -> list[Float32]:
-    """Return the scores of every box of the run by class, each sorted; ``numbers`` are the classes by plain name."""
-    parts: list[list[Float32]] = [[] for _ in numbers]
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """B boxes of the run, column by column: scores rising, class, and image by its place in ``names``."""
+
+    scores: Float32
+    classes: Int64
+    images: Int64
+    names: tuple[str, ...]
+
+    def of(self, number: int) -> Found:
+        """Return the boxes of one class."""
+        mine = self.classes == number
+        return Found(self.scores[mine], self.classes[mine], self.images[mine], self.names)
+
+    def images_at(self, levels: Float32, seen: Collection[str]) -> tuple[Int64, Int64]:
+        """Return how many images have a box at or above each level, and how many of them are in ``seen``; both (T,)."""
+        best = np.full(len(self.names), -1, np.float32)
+        np.maximum.at(best, self.images, self.scores)
+        checked = np.array([name in seen for name in self.names], bool)
+        at_least = best[None, :] >= levels[:, None]
+        return at_least.sum(axis=1), (at_least & checked[None, :]).sum(axis=1)
+
+
+def read_found(labels: Iterable[Labels], numbers: Mapping[str, int]) -> Found:
+    """Return the boxes of the run of measured classes; ``numbers`` are those by plain name."""
+    scores: list[Float32] = [np.zeros(0, np.float32)]
+    classes, images = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    names: list[str] = []
     for row in labels:
-        for label in np.unique(row.instances.labels).tolist():
-            number = numbers.get(plain(row.prompt.phrases[label]))
-            if number is not None:
-                parts[number].append(row.instances.scores[row.instances.labels == label])
-    return [np.sort(np.concatenate([np.zeros(0, np.float32), *part])) for part in parts]
+        if not names or names[-1] != row.image.id:
+            names.append(row.image.id)
+        known = np.array([numbers.get(plain(phrase), -1) for phrase in row.prompt.phrases], np.int64)
+        of_box = known[row.instances.labels] if len(row.instances) else np.zeros(0, np.int64)
+        scores.append(row.instances.scores[of_box >= 0])
+        classes.append(of_box[of_box >= 0])
+        images.append(np.full(len(classes[-1]), len(names) - 1))
+    joined = np.concatenate(scores)
+    order = np.argsort(joined, kind="stable")
+    return Found(joined[order], np.concatenate(classes)[order], np.concatenate(images)[order], tuple(names))
 
 
-def choose(scores: Float32, checked: Judged, wanted: Wanted, *, images: int) -> dict[str, Any]:
-    """Return what can be promised of a class whose boxes in the run have ``scores`` (sorted), as fields of its row.
+def choose(
+    found: Found, checked: Judged, wanted: Wanted, *, images: int, seen: Collection[str], most: float
+) -> dict[str, Any]:
+    """Return what can be promised of some boxes of the run, as fields of a row.
 
-    ``images`` is how many were checked, with or without a box of the class.
+    ``images`` is how many were checked, with or without such a box, ``seen`` their names; ``most`` times as many are
+    all images of the run.
     """
+    scores = found.scores
     levels = thresholds(scores)
-    counts = tally(*by_image(checked, levels), precision=wanted.precision)
+    right, counted = by_image(checked, levels)
+    there, of_them = found.images_at(levels, seen)
+    counts = tally(right, counted, precision=wanted.precision, part=of_them / np.maximum(there, 1))
     place = promise.loosest(counts, precision=wanted.precision, confidence=wanted.confidence) if len(levels) else None
     if place is not None:
         at = levels[place]
@@ -177,7 +227,7 @@ def choose(scores: Float32, checked: Judged, wanted: Wanted, *, images: int) -> 
             "kept": int((scores >= at).sum()),
             **told(checked, at),
         }
-    more = missing(counts, checked, wanted, images=images) if len(scores) else {}
+    more = missing(counts, checked, wanted, images=images, most=most) if len(scores) else {}
     return {"threshold": None, "boxes": len(scores), "kept": 0, **told(checked), **more}
 
 
@@ -204,13 +254,18 @@ def told(checked: Judged, least: float = 0) -> dict[str, Any]:
     return {"checked": len(right), "right": int(right.sum()), "precision": float(right.mean()) if len(right) else None}
 
 
-def missing(counts: Tally, checked: Judged, wanted: Wanted, *, images: int) -> dict[str, int]:
-    """Return how many more images and boxes would have to be checked, nothing where no number would do."""
+def missing(counts: Tally, checked: Judged, wanted: Wanted, *, images: int, most: float) -> dict[str, int]:
+    """Return how many more images and boxes would have to be checked, nothing where no number would do.
+
+    Never more images than the run has left.
+    """
     boxes = len(checked.scores)
     if not boxes:
         more = promise.faultless(precision=wanted.precision, confidence=wanted.confidence)
-        return {"more_images": more, "more_boxes": more}
-    times = promise.more_times(counts, precision=wanted.precision, confidence=wanted.confidence)
+        left = round((most - 1) * images)
+        return {"more_images": min(more, left), "more_boxes": min(more, left)} if left else {}
+    times = promise.more_times(counts, precision=wanted.precision, confidence=wanted.confidence, most=most)
     if times is None:
         return {}
-    return {"more_images": math.ceil((times - 1) * images), "more_boxes": math.ceil((times - 1) * boxes)}
+    more, left = math.ceil((times - 1) * images), round((most - 1) * images)
+    return {"more_images": min(more, left), "more_boxes": math.ceil((times - 1) * boxes)}

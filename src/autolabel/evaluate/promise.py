@@ -33,15 +33,21 @@ class Tally:
     """Sum over images of (right - wanted precision * found) squared: large where mistakes come together."""
     crowd: Float64
     """How many such boxes the image of a typical one has."""
+    part: Float64
+    """The share of all images of the run with such a box that was checked; 1 where every one was."""
 
-    def times(self, factor: float) -> Tally:
-        """Return what ``factor`` times as many images of the same kind would say."""
+    def times(self, factor: float, most: float = MOST_TIMES) -> Tally:
+        """Return what ``factor`` times as many images of the same kind would say; ``most`` times as many are all."""
         more = {name: getattr(self, name) * factor for name in ("found", "right", "images", "spread")}
-        return replace(self, **more)
+        left = (1 - self.part) * max(0.0, most - factor) / max(most - 1, 1e-9)
+        return replace(self, **more, part=1 - left)
 
 
-def tally(right: Int64, found: Int64, *, precision: float) -> Tally:
-    """Sum up (T, images) counts of right and of all boxes at T thresholds."""
+def tally(right: Int64, found: Int64, *, precision: float, part: Float64 | None = None) -> Tally:
+    """Sum up (T, images) counts of right and of all boxes at T thresholds.
+
+    ``part``, (T,), is the share of the run's images with such a box that was checked; None where that is next to 0.
+    """
     total = found.sum(axis=1).astype(np.float64)
     return Tally(
         found=total,
@@ -49,6 +55,7 @@ def tally(right: Int64, found: Int64, *, precision: float) -> Tally:
         images=(found > 0).sum(axis=1).astype(np.float64),
         spread=((right - precision * found) ** 2).sum(axis=1),
         crowd=(found**2).sum(axis=1) / np.maximum(total, 1),
+        part=np.zeros(len(total)) if part is None else part,
     )
 
 
@@ -58,8 +65,9 @@ def chances(checked: Tally, *, precision: float, risk: float) -> Float64:
     Clopper and Pearson's test, on the effective number of boxes: boxes of one image may be wrong together, so their
     number is divided by the design effect between images and corrected for the degrees of freedom (Korn and Graubard,
     Survey Methodology 24, 1998). The design effect is taken against the wanted precision, never below 1, and counts
-    one more image in which everything is wrong, so that a few faultless images cannot promise much. 1 where fewer
-    than two images have a box.
+    one more image in which everything is wrong, so that a few faultless images cannot promise much. The variance is
+    that of a sample without replacement from the run: the more of its images are checked, the less is left to chance,
+    and nothing where all are. 1 where fewer than two images have a box.
     """
     from scipy.special import betainc, stdtrit
 
@@ -68,10 +76,13 @@ def chances(checked: Tally, *, precision: float, risk: float) -> Float64:
     effect = np.maximum(1, (checked.spread + wrong_image) / variance)
     freedom = np.maximum(checked.images - 1, 1)
     few = np.minimum(1, (stdtrit(1e9, 1 - risk) / stdtrit(freedom, 1 - risk)) ** 2)
-    boxes = checked.found / effect * few
+    every = checked.part >= 1 - 1e-9
+    boxes = checked.found / effect * few / np.where(every, 1.0, 1 - checked.part)
     right = checked.right / np.maximum(checked.found, 1) * boxes
     tail = betainc(np.maximum(right, 1e-9), boxes - right + 1, precision)
-    out: Float64 = np.where((right > 0) & (checked.images >= 2), tail, 1.0)
+    sampled = np.where((right > 0) & (checked.images >= 2), tail, 1.0)
+    exact = np.where((checked.right >= precision * checked.found - 1e-9) & (checked.right > 0), 0.0, 1.0)
+    out: Float64 = np.where(every, exact, sampled)
     return out
 
 
@@ -89,7 +100,11 @@ def loosest(checked: Tally, *, precision: float, confidence: float) -> int | Non
     Dmitrienko, 2005, as Learn then Test uses it), so that over all thresholds the risk is at most 1 - confidence.
     """
     risk = (1 - confidence) * SPENT
-    found = chances(checked, precision=precision, risk=risk / STARTS)
+    return first_fallback(chances(checked, precision=precision, risk=risk / STARTS), risk)
+
+
+def first_fallback(found: Float64, risk: float) -> int | None:
+    """Return the place of the loosest test that passes by the fallback procedure; ``found`` are p-values, (T,)."""
     granted = starts(len(found))
     at_hand, best = 0.0, None
     for place, chance in enumerate(found.tolist()):
@@ -101,14 +116,17 @@ def loosest(checked: Tally, *, precision: float, confidence: float) -> int | Non
     return best
 
 
-def more_times(checked: Tally, *, precision: float, confidence: float) -> float | None:
-    """Return how many times as many images would do, if they are like those checked; None where no number would."""
+def more_times(checked: Tally, *, precision: float, confidence: float, most: float = MOST_TIMES) -> float | None:
+    """Return how many times as many images would do, if they are like those checked; None where no number would.
+
+    ``most`` times as many are all images of the run: where that is the answer, it will be exact.
+    """
 
     def enough(factor: float) -> bool:
-        return loosest(checked.times(factor), precision=precision, confidence=confidence) is not None
+        return loosest(checked.times(factor, most), precision=precision, confidence=confidence) is not None
 
-    too_few, plenty = 1.0, MOST_TIMES
-    if not enough(plenty):
+    too_few, plenty = 1.0, most
+    if plenty <= 1 or not enough(plenty):
         return None
     while plenty / too_few > 1.01:
         middle = math.sqrt(too_few * plenty)

@@ -32,6 +32,10 @@ class Scenes:
     """What was left out, or needs care."""
     image_of: Mapping[str, str]
     """Images of the run by the names that the truth file gives them."""
+    images: tuple[str, ...] = ()
+    """The image of each scene."""
+    run_images: int = 0
+    """Images of the whole run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ def gather(labels: Iterable[Labels], truth: str | Location, *, names: Mapping[st
             *coco.notes,
         ),
         image_of=pairing.image_of,
+        images=tuple(image for image in asked.sizes if image in true),
+        run_images=len(asked.sizes),
     )
 
 

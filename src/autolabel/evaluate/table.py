@@ -109,13 +109,21 @@ def overlap(evaluation: Evaluation) -> Table:
 
 def render_calibration(result: Calibration) -> RenderableType:
     """Return what `autolabel calibrate` prints; names are shown literally."""
-    title = f"Precision {result.precision:g} with {result.confidence:g} confidence, IoU {result.iou:g}"
+    title = f"Precision {result.precision:g} with {result.confidence:g} confidence"
+    title += f", IoU {result.iou:g}" if result.checks == "images" else ""
     made = table(title, "class", "threshold", "kept", "of", "right", "of checked", "precision", "to do")
-    for one in result.classes:
+    for one in (*result.classes, result.overall):
         threshold = "-" if one.threshold is None else f"{one.threshold:.4f}"
         counts = map(str, (one.kept, one.boxes, one.right, one.checked))
         made.add_row(Text(one.name), threshold, *counts, share(one.precision), to_do(one))
-    return Group(Text(f"{result.images} checked images"), made, *(Text(f"note: {note}") for note in result.notes))
+    return Group(Text(checked(result)), made, *(Text(f"note: {note}") for note in result.notes))
+
+
+def checked(result: Calibration) -> str:
+    """Say what was checked."""
+    if result.checks == "boxes":
+        return f"{result.overall.checked} checked boxes"
+    return f"{result.images} checked images"
 
 
 def to_do(one: ClassThreshold) -> str:
@@ -124,8 +132,10 @@ def to_do(one: ClassThreshold) -> str:
         return ""
     if not one.boxes:
         return "nothing was found of it"
-    if one.more_images is None:
+    if one.more_images is None and one.more_boxes is None:
         return "no: more checks would not help"
+    if one.more_images is None:
+        return f"check about {one.more_boxes:,} more boxes"
     return f"check about {one.more_images:,} more images ({one.more_boxes:,} boxes)"
 
 

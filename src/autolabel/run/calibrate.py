@@ -6,16 +6,21 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from autolabel.certify.opening import begun, opened
+from autolabel.errors import DataError
 from autolabel.evaluate.calibration import Calibration, calibrate
+from autolabel.evaluate.drawn import calibrate_drawn
+from autolabel.evaluate.table import checked
+from autolabel.plan.model import Plan
 from autolabel.results.ledger import checked_ledger
 from autolabel.results.select import changed
-from autolabel.results.store import finished, publish
+from autolabel.results.store import RunStore, finished, publish
 from autolabel.storage import Location, resolved
 
 
 def calibrate_run(
     run: Location,
-    truth: Location,
+    truth: Location | None,
     *,
     precision: float,
     confidence: float,
@@ -25,23 +30,44 @@ def calibrate_run(
 ) -> Calibration:
     """Choose thresholds for what a run exports, boxes outside its size limits left out, and write them to ``out``.
 
-    Raises DataError where ``run`` is not a finished run or the two share nothing.
+    Without ``truth``, from the boxes that were drawn and checked for the run's certificate. Raises DataError where
+    ``run`` is not a finished run, the two share nothing, or nothing was checked.
     """
     store, plan = finished(run)
+    if truth is None:
+        return _from_certificate(run, store, plan, precision=precision, confidence=confidence, out=out)
     limited = partial(changed, limits=plan.outputs.filter, thresholds=None, review=None)
     labels = checked_ledger(store, plan, change=limited)
     result = calibrate(
         labels, truth, classes=plan.manifest.classes, precision=precision, confidence=confidence, iou=iou, names=names
     )
-    title = f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {truth.name}"
-    publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")
+    _write(result, f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {truth.name}", out)
     return result
+
+
+def _from_certificate(
+    run: Location, store: RunStore, plan: Plan, *, precision: float, confidence: float, out: Path
+) -> Calibration:
+    if not begun(store):
+        raise DataError(f"{run}: no box was checked", hint="`autolabel certify` draws boxes; or give --gt FILE")
+    with opened(run) as found:
+        checks = found.at_work().checks
+        result = calibrate_drawn(checks, classes=plan.manifest.classes, precision=precision, confidence=confidence)
+    _write(result, f"of run {resolved(run).name} (plan {plan.digest[:16]}), from its certificate's checks", out)
+    return result
+
+
+def _write(result: Calibration, title: str, out: Path) -> None:
+    publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")
 
 
 def lines(result: Calibration, title: str) -> Iterator[str]:
     """Yield a thresholds file: a line for each class that was found, a comment where nothing can be promised."""
-    yield f"# score thresholds {one_line(title)}: {result.images} checked images, IoU {result.iou:g}"
+    overlap = f", IoU {result.iou:g}" if result.checks == "images" else ""
+    yield f"# score thresholds {one_line(title)}: {checked(result)}{overlap}"
     yield f"# of the boxes kept, {result.precision:g} or more are right; confidence {result.confidence:g} a class"
+    if result.overall.threshold is not None:
+        yield f"# one threshold for all classes together would be {result.overall.threshold}"
     if not result.thresholds:
         yield "{}"
     for one in result.classes:

@@ -1,0 +1,118 @@
+"""Score thresholds whose precision is promised, from the boxes that were drawn and checked for a certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.certify.audit import ceil_of
+from autolabel.certify.checks import Checks
+from autolabel.certify.evidence import replay
+from autolabel.certify.forecast import faultless, more_draws
+from autolabel.certify.ledger import Ledger, wealth
+from autolabel.errors import DataError
+from autolabel.evaluate.calibration import ALL, Calibration, ClassThreshold, Wanted, checked_numbers, thresholds
+from autolabel.evaluate.promise import STARTS, first_fallback
+
+Mask = npt.NDArray[np.bool_]
+
+
+def calibrate_drawn(
+    checks: Checks, *, classes: Sequence[str], precision: float, confidence: float = 0.95
+) -> Calibration:
+    """Choose for each class, and for all together, the lowest score above which ``precision`` is promised.
+
+    Boxes were drawn one by one, so that they are counted one by one: a threshold reads the same order, restricted to
+    its boxes, and is tested by betting (``certify``), which holds at every look. What was decided by choice is known
+    and no evidence; where all boxes at a threshold are decided, the answer is exact. The risk is shared out over
+    thresholds as ``first_fallback`` does. Raises DataError where no box was checked or a number is out of its range.
+    """
+    checked_numbers(precision=precision, confidence=confidence)
+    if not checks.boxes:
+        raise DataError("no box was checked", hint="`autolabel certify RUN --next N` draws boxes; or give --gt FILE")
+    wanted = Wanted(precision, confidence)
+    everything = np.ones(len(checks.units.box_keys), bool)
+    places = checks.units.place_of_class
+    return Calibration(
+        precision=precision,
+        confidence=confidence,
+        iou=0.5,
+        images=0,
+        classes=tuple(
+            ClassThreshold(name=name, **choose_drawn(checks, checks.units.of_class(places[name]), wanted))
+            for name in classes
+            if name in places
+        ),
+        notes=(),
+        overall=ClassThreshold(name=ALL, **choose_drawn(checks, everything, wanted)),
+        checks="boxes",
+    )
+
+
+def choose_drawn(checks: Checks, within: Mask, wanted: Wanted) -> dict[str, Any]:
+    """Return what can be promised of some boxes, (F,), as fields of a row."""
+    scores = np.frombuffer(checks.units.scores, np.float64).astype(np.float32)
+    levels = thresholds(np.sort(scores[within]))
+    ledgers = [_ledger(checks, within & (scores >= level)) for level in levels]
+    risk = 1 - wanted.confidence
+    chances = np.array([_chance(one, ceil_of(wanted.precision * one.size) - 1) for one in ledgers])
+    place = first_fallback(chances, risk) if len(levels) else None
+    boxes = int(within.sum())
+    if place is None:
+        more = _more(ledgers, wanted.precision, risk / STARTS, boxes) if boxes else {}
+        return {"threshold": None, "boxes": boxes, "kept": 0, **_told(checks, within), **more}
+    at = levels[place]
+    kept = within & (scores >= at)
+    return {"threshold": float(str(at)), "boxes": boxes, "kept": int(kept.sum()), **_told(checks, kept)}
+
+
+def _ledger(checks: Checks, within: Mask) -> Ledger:
+    ledger = Ledger(int(within.sum()))
+    for drawn, verdicts in replay(checks.box_rounds, checks.boxes, within):
+        for verdict in verdicts:
+            (ledger.draw if drawn else _known(ledger))(int(verdict == "yes"))
+    return ledger
+
+
+def _known(ledger: Ledger) -> Any:
+    return lambda value: ledger.choose([value])
+
+
+def _chance(ledger: Ledger, total: int) -> float:
+    """Return a p-value of the claim that at most ``total`` of the boxes are right; it may be looked at any time."""
+    if ledger.known > total:
+        return 0.0
+    if ledger.complete or not ledger.values:
+        return 1.0
+    return min(1.0, math.exp(-float(wealth(ledger, total).max())))
+
+
+def _told(checks: Checks, within: Mask) -> dict[str, Any]:
+    verdicts = [verdict for box, verdict in checks.boxes.items() if within[box]]
+    right = verdicts.count("yes")
+    return {"checked": len(verdicts), "right": right, "precision": right / len(verdicts) if verdicts else None}
+
+
+def _more(ledgers: Sequence[Ledger], precision: float, risk: float, boxes: int) -> dict[str, int]:
+    """Return about how many more boxes of the class to check: no more than are left; nothing where none would do."""
+    left = ledgers[-1].size - ledgers[-1].decided
+    counts = [count for one in ledgers for count in _draws(one, precision, risk, boxes)]
+    return {"more_boxes": min(left, math.ceil(min(counts)))} if counts and left else {}
+
+
+def _draws(ledger: Ledger, precision: float, risk: float, boxes: int) -> Iterator[float]:
+    """Yield how many boxes of the class, of any score, are drawn until there are enough of this ledger's."""
+    total, undecided = ceil_of(precision * ledger.size) - 1, ledger.size - ledger.decided
+    if not ledger.values:
+        count = faultless(undecided, total - ledger.known, risk)
+    else:
+        count = more_draws(ledger, total, risk)
+        estimate = ledger.estimate
+        if count is None and estimate is not None and estimate > total:
+            count = undecided
+    if count is not None:
+        yield count * boxes / max(ledger.size, 1)
