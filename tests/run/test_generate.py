@@ -17,6 +17,7 @@ from autolabel.registry import Registry
 from autolabel.results.ledger import read_labels
 from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
+from autolabel.run.worker import Watch
 from autolabel.spec.load import spec_from_mapping
 
 Make = Callable[..., Path]
@@ -182,7 +183,7 @@ def test_extend_labels_only_what_was_added(registry: Registry, photos: Path) -> 
     old = (root / "labels.jsonl").read_text().splitlines()
     save(photos / "!first.png", [Rectangle(1, 1, 9, 9, "green", 0.9)])
     save(photos / "zzz.png", [Rectangle(1, 1, 9, 9, "green", 0.9)])
-    with pytest.raises(BusyError, match=r"6 rows, now 8.*\n.*--extend"):
+    with pytest.raises(BusyError, match=r"2 added \(!first\.png, zzz\.png\)\n.*--extend"):
         run(registry, mapping(photos))
     summary = run(registry, mapping(photos), mode="extend")
     assert summary.rows == 8
@@ -193,9 +194,100 @@ def test_extend_labels_only_what_was_added(registry: Registry, photos: Path) -> 
     assert lines[1:-1] == old
     assert run(registry, mapping(photos)).rows == 8, "the extended run is resumed as it is"
     assert (root / "labels.jsonl").read_text().splitlines() == lines
+
+
+class News(Watch):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.rows: list[str] = []
+
+    def row(self, done: Any) -> None:
+        self.rows.append(done.state)
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def labels_by_image(root: Path) -> dict[str, list[Any]]:
+    lines = (root / "labels.jsonl").read_text().splitlines()
+    return {row["image"]: row["instances"] for row in map(json.loads, lines)}
+
+
+def test_extend_brings_a_run_in_step_with_its_folder(registry: Registry, photos: Path) -> None:
+    from autolabel_colors import Rectangle, save
+
+    run(registry, mapping(photos))
+    root = photos.parent / "run"
+    before = labels_by_image(root)
+    assert len(list((root / "stages").rglob("*.jsonl"))) == 3
     (photos / "0.png").unlink()
-    with pytest.raises(BusyError, match="another plan"):
-        run(registry, mapping(photos), mode="extend")
+    (photos / "2.png").rename(photos / "more" / "two.png")
+    save(photos / "more" / "1.png", [Rectangle(1, 1, 9, 9, "green", 0.9)])
+    save(photos / "new.png", [Rectangle(2, 2, 9, 9, "green", 0.9)])
+    told = "1 added (new.png), 1 removed (0.png), 1 renamed (2.png -> more/two.png), 1 changed (more/1.png)"
+    with pytest.raises(BusyError) as caught:
+        run(registry, mapping(photos))
+    assert told in str(caught.value) and "--extend" in caught.value.hint
+    assert labels_by_image(root) == before
+    news = News()
+    summary = run(registry, mapping(photos), mode="extend", watch=news)
+    after = labels_by_image(root)
+    assert news.notes == [f"in step with the images: {told}"]
+    assert len(news.rows) == 2, "only what is new or changed is labelled"
+    assert summary.rows == 6 and summary.found["green", 0] == 2
+    assert after["more/two.png"] == before["2.png"] and "0.png" not in after
+    assert {name: after[name] for name in ("4.png", "more/3.png", "more/5.png")} == {
+        name: before[name] for name in ("4.png", "more/3.png", "more/5.png")
+    }
+    listed = json.loads((root / "coco" / "annotations.json").read_text())["images"]
+    assert sorted(one["file_name"] for one in listed) == sorted(after)
+    news = News()
+    run(registry, mapping(photos), watch=news)
+    assert not news.rows and not news.notes and labels_by_image(root) == after, "it is resumed as it is"
+    run(registry, mapping(photos), mode="fresh")
+    assert labels_by_image(root) == after, "as if it had been labelled anew"
+
+
+def test_a_replaced_photo_of_equal_length_and_size_is_noticed(registry: Registry, photos: Path) -> None:
+    run(registry, mapping(photos))
+    image = photos / "0.png"
+    data = bytearray(image.read_bytes())
+    other = photos.parent / "other.bmp"
+    Image.open(image).save(other)
+    (photos / "b.bmp").write_bytes(other.read_bytes())
+    run(registry, mapping(photos), mode="extend")
+    data = bytearray(other.read_bytes())
+    data[-3:] = bytes(255 - value for value in data[-3:])
+    (photos / "b.bmp").write_bytes(data)
+    with pytest.raises(BusyError, match=r"1 changed \(b\.bmp\)"):
+        run(registry, mapping(photos))
+
+
+@pytest.mark.parametrize("point", ["shard.written", "shard.renamed", "inputs.renamed", "plan.renamed"])
+def test_an_extension_that_is_cut_short_goes_on(
+    registry: Registry, photos: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    from autolabel.results import store
+
+    run(registry, mapping(photos))
+    root = photos.parent / "run"
+    (photos / "0.png").unlink()
+    (photos / "2.png").rename(photos / "two.png")
+    want = {name: value for name, value in labels_by_image(root).items() if name not in ("0.png", "2.png")}
+    want["two.png"] = labels_by_image(root)["2.png"]
+
+    def stop(name: str) -> None:
+        if name == point:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(store, "reach", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(registry, mapping(photos), mode="extend")
+    run(registry, mapping(photos), mode="extend")
+    assert labels_by_image(root) == want
 
 
 def test_an_added_export_labels_nothing_again(registry: Registry, photos: Path) -> None:

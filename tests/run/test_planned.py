@@ -144,7 +144,7 @@ def test_a_changed_data_set_is_noticed(registry: Registry, photos: Path, tmp_pat
     generate(planned(spec_of(registry, photos, tmp_path / "run"), registry=registry), registry=registry, mode="planned")
     failed = {row.image.id: row.reason.code for row in read_labels(tmp_path / "run") if row.reason}
     assert failed == {"1.png": "changed_image", "2.png": "missing"}
-    with pytest.raises(BusyError, match=r"images or prompts differ \(7 rows, now 7\)"):
+    with pytest.raises(BusyError, match=r"1 added \(more.png\), 1 removed \(2.png\), 1 changed \(1.png\)"):
         write_plan(compiled(registry, photos, tmp_path / "run"))
 
 

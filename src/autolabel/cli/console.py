@@ -57,12 +57,11 @@ def notices(lines: Sequence[str]) -> None:
 
 @contextmanager
 def watching(*, quiet: bool) -> Iterator[Watch]:
-    """Show progress while the block runs: a bar on a terminal, else a line now and then; nothing where ``quiet``."""
-    from autolabel.cli.progress import Bars, Lines
-    from autolabel.run.worker import Watch
+    """Show progress while the block runs, a bar on a terminal, else a line now and then; notes alone if ``quiet``."""
+    from autolabel.cli.progress import Bars, Lines, Quiet
 
     if quiet:
-        yield Watch()
+        yield Quiet(err)
     elif err.is_terminal:
         with Bars(err) as bars:
             yield bars

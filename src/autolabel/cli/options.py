@@ -21,7 +21,12 @@ Thresholds = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A results directory, or its URL.")]
-Extend = Annotated[bool, typer.Option("--extend", help="Take in images added since; keep what is labelled.")]
+Extend = Annotated[
+    bool,
+    typer.Option(
+        "--extend", help="Bring the run in step: images added, removed, renamed, changed; others keep their labels."
+    ),
+]
 
 Names = Annotated[
     list[str] | None,

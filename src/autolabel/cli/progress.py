@@ -23,11 +23,22 @@ from autolabel.run.worker import Done, Watch
 EVERY = 30.0
 
 
-class Tally(Watch):
-    """Counts rows, boxes and failures of the stage that runs."""
+class Quiet(Watch):
+    """Says what the user should know, and nothing of progress."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+
+    def noted(self, text: str) -> None:
+        """Print a note."""
+        self.console.print(f"note: {text}", markup=False, soft_wrap=True)
+
+
+class Tally(Quiet):
+    """Counts rows, boxes and failures of the stage that runs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self.states: Counter[str] = Counter()
         self.boxes = self.recalled = 0
         self.began = time.monotonic()

@@ -161,6 +161,9 @@ def by_box(coco: CocoBoxes, found: Iterable[Found], passed: PassedOver) -> tuple
                     notes.append(f"annotation {one.id} is left out: {fault}")
                     coco.faults.skip(f"annotation {one.id}", fault)
                     continue
+                if "score" in one.extra and one.extra["score"] is None:
+                    notes.append(f"annotation {one.id}: its score is null, 1 is taken")
+                    coco.faults.remark(f"annotation {one.id}", "its score is null, 1 is taken")
                 boxes.append(GivenBox(tuple(one.corners().tolist()), label_of[one.category_id], one.fields()))
             said = image.fields()
             yield replace(row, boxes=tuple(boxes), notes=tuple(notes), given=said, stated=image.stated)

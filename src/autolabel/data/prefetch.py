@@ -1,4 +1,4 @@
-"""Decode ahead in threads, in order, with a bounded number of images in memory."""
+"""Work ahead in threads, in order, with bounds on how many items are in memory and on how heavy they are together."""
 
 from __future__ import annotations
 
@@ -11,21 +11,39 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def prefetch(work: Callable[[T], R], items: Iterable[T], *, threads: int, ahead: int) -> Iterator[R]:
+def prefetch(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    threads: int,
+    ahead: int,
+    weight: Callable[[T], int] | None = None,
+    most: int = 0,
+) -> Iterator[R]:
     """Yield ``work(item)`` for every item in order, at most ``ahead`` of them in flight or waiting.
 
-    An exception of ``work`` is raised where its result would have been yielded.
+    Where items have a ``weight``, those in flight or waiting weigh ``most`` together, or are one alone. An exception of
+    ``work`` is raised where its result would have been yielded.
     """
-    source = iter(items)
-    flying: deque[Future[R]] = deque()
+    weigh = weight or (lambda item: 0)
+    flying: deque[tuple[Future[R], int]] = deque()
+    total = 0
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="decode") as pool:
         try:
-            for item in source:
-                flying.append(pool.submit(work, item))
+            for item in items:
+                heavy = weigh(item)
+                while flying and total + heavy > most and weight is not None:
+                    first, light = flying.popleft()
+                    yield first.result()
+                    total -= light
+                flying.append((pool.submit(work, item), heavy))
+                total += heavy
                 if len(flying) >= max(1, ahead):
-                    yield flying.popleft().result()
+                    first, light = flying.popleft()
+                    yield first.result()
+                    total -= light
             while flying:
-                yield flying.popleft().result()
+                yield flying.popleft()[0].result()
         finally:
-            for future in flying:
+            for future, _ in flying:
                 future.cancel()

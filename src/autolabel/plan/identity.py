@@ -31,8 +31,8 @@ def plan_digest(recipe: Recipe, manifest: Manifest) -> str:
 
 
 def extended_digest(old: str, manifest: Manifest) -> str:
-    """Return the digest of a plan that took in more rows: those of ``manifest`` are all of them."""
-    return digest([old, manifest.fingerprint])
+    """Return the digest of a plan that was brought in step with its images: ``manifest`` has all rows."""
+    return digest([old, manifest.fingerprint, manifest.contents])
 
 
 def decisive(recipe: Recipe, classes: Sequence[str], *, version: str = autolabel.__version__) -> dict[str, Any]:

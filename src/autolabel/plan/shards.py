@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby, islice
+from itertools import groupby
 
 from autolabel.data.inputs import Input, encode, outline
 from autolabel.external_sort import Spool, sort_lines
@@ -60,11 +60,3 @@ def images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[by
         group += rows
     if group:
         yield group
-
-
-def rows_in_shards(lines: Iterable[bytes], counts: Iterable[int]) -> ShardedRows:
-    """Put lines into shards of so many rows each."""
-    source, spool, shards = iter(lines), Spool(), []
-    for index, count in enumerate(counts):
-        shards.append(shard_of(index, list(islice(source, count)), spool))
-    return ShardedRows(spool, tuple(shards))

@@ -243,6 +243,12 @@ def mask_faults(masks: Sequence[tuple[int, Segmentation]], size: Size) -> Iterat
             yield f"/instances/{number}/segmentation: {explain(mask.counts, size)}"
 
 
+def renamed(line: bytes, image: str) -> bytes:
+    """Return a line with another name of its image."""
+    row = _rows.decode(line)
+    return line if row.image == image else _encoder.encode(msgspec.structs.replace(row, image=image))
+
+
 def objects(written: Sequence[Instance]) -> Instances:
     """Gather objects into columns."""
     masks = [Rle(item.segmentation.size, item.segmentation.counts) if item.segmentation else None for item in written]

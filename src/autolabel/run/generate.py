@@ -38,14 +38,16 @@ def generate(
 ) -> Summary:
     """Label everything that has no labels yet, then write the ledger and what the spec asks for besides.
 
-    ``mode`` says what becomes of labels that lie there already: ``resume``, ``fresh`` to start over, ``extend`` to take
-    in rows that were added since, ``planned`` for what ``autolabel.run.prepare.planned`` returned. Raises BusyError
-    where the results directory is in use, or holds another plan's results and the mode does not replace them.
+    ``mode`` says what becomes of labels that lie there already: ``resume``, ``fresh`` to start over, ``extend`` to bring
+    the run in step with images that were added, removed, renamed or changed since, ``planned`` for what
+    ``autolabel.run.prepare.planned`` returned. Raises BusyError where the results directory is in use, or holds another
+    plan's results and the mode does not replace them.
     """
     watch = watch or Watch()
     store = store_for(compiled.plan)
     with alone(store):
         plan = prepare(store, compiled, Mode(mode))
+        tell_news(plan, compiled, watch)
         for stage in plan.recipe.stages:
             run_stage(store, plan, stage, plan.manifest.shards, watch=watch)
         return finish(store, plan, registry=registry, watch=watch)
@@ -62,9 +64,16 @@ def generate_slice(
     watch = watch or Watch()
     store = store_for(compiled.plan)
     with entered(store, part, partial(prepare, store, compiled, Mode(mode))) as plan:
+        tell_news(plan, compiled, watch)
         for stage in plan.recipe.stages:
             run_stage(store, plan, stage, part.of(plan), watch=watch)
     return part.of(plan)
+
+
+def tell_news(plan: Plan, compiled: Compiled, watch: Watch) -> None:
+    """Tell what came up when the plan met the results directory."""
+    for text in plan.notices[len(compiled.plan.notices) :]:
+        watch.noted(text)
 
 
 def write_plan(compiled: Compiled, *, mode: Mode | str = "resume") -> Plan:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from typing import Any, NoReturn
 
 import msgspec
 from msgspec.structs import replace
 
-from autolabel.data.inputs import Input, decode, encode
+from autolabel.data.inputs import decode
 from autolabel.errors import BusyError, DataError
 from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_around, results_dir_for
-from autolabel.plan.identity import decisive, extended_digest, row_identity
+from autolabel.plan.identity import decisive, extended_digest
 from autolabel.plan.model import Plan
-from autolabel.plan.shards import rows_in_shards, shard_rows
+from autolabel.plan.shards import shard_rows
 from autolabel.registry import Registry
 from autolabel.results.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
 from autolabel.results.written import OUTPUTS
 from autolabel.results.written import planned as outputs
+from autolabel.run.reconcile import compare, empty_shards, lay_out, move_labels
 from autolabel.spec.model import Spec
 
 LONGEST = 120
@@ -35,7 +35,7 @@ class Mode(StrEnum):
     FRESH = "fresh"
     """Start over: forget what earlier runs left."""
     EXTEND = "extend"
-    """Resume, and take in rows that were added since."""
+    """Resume, in step with the images: added, removed, renamed, changed; all others keep their labels."""
     PLANNED = "planned"
     """Label the rows of the plan that lies there; see ``planned``."""
 
@@ -63,6 +63,7 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
         plan, rows = reconcile(store, old, compiled, extend=mode is Mode.EXTEND)
     publish(store.root / INPUTS, (line + b"\n" for line in rows), name="inputs")
     publish(store.root / PLAN, [plan_file.encode(plan)], name="plan")
+    empty_shards(store, plan)
     return plan
 
 
@@ -87,7 +88,7 @@ def planned(spec: Spec, *, registry: Registry, limit: int | None = None) -> Comp
         raise DataError(
             f"{store.root}: no plan.json here", hint="run `autolabel plan SPEC --write` first, without --planned"
         )
-    return compile_around(spec, old, StoredRows(store, old.manifest.rows), registry=registry, limit=limit)
+    return compile_around(spec, old, StoredRows(store, old), registry=registry, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,12 @@ class StoredRows:
     """The rows of the plan that lies in a results directory, as lines of JSON."""
 
     store: RunStore
-    count: int
-    """An extension that was cut short may have left more rows than those of the plan."""
+    plan: Plan
+    """An extension may have left more rows than those of the plan."""
 
     def __iter__(self) -> Iterator[bytes]:
-        with self.store.inputs.open("rb") as stream:
-            for line in islice(stream, self.count):
-                yield line.rstrip(b"\n")
+        for shard in self.plan.manifest.shards:
+            yield from self.store.rows(shard)
 
 
 def check_same(store: RunStore, plan: Plan) -> None:
@@ -117,39 +117,46 @@ def check_same(store: RunStore, plan: Plan) -> None:
 
 
 def reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Iterable[bytes]]:
-    """Return the new plan in the shards of the old one, rows that were added since in shards of their own."""
+    """Return the new plan in the shards of the old one; with ``extend``, in step with what has happened to the images.
+
+    Raises BusyError where the plan decides otherwise, or images have changed and ``extend`` is not given.
+    """
     new = compiled.plan
     if decisive_of(old) != decisive_of(new):
         refuse(store, old, new)
-    if old.digest == new.digest and rows_each(old) == rows_each(new):
+    if old.digest == new.digest and rows_each(old) == rows_each(new) and same_contents(old, new):
         return replace(new, version=old.version, extends=old.extends), compiled.rows
-    rows = {(row.image, row.caption_index): row for row in map(decode, compiled.rows)}
     before = [decode(line) for shard in old.manifest.shards for line in store.rows(shard)]
-    kept = [rows.pop((row.image, row.caption_index), None) for row in before]
-    pairs = zip(before, kept, strict=True)
-    if any(now is None or row_identity(now) != row_identity(row) for row, now in pairs):
-        refuse(store, old, new)
-    if rows and not extend:
-        refuse(store, old, new, hint="label what was added with --extend, or start over with --fresh")
-    return extended(compiled, old, [row for row in kept if row is not None], list(rows.values()))
+    step = compare(before, map(decode, compiled.rows))
+    if step and not extend:
+        raise BusyError(
+            f"{store.root}: the images are others than when it was planned: {step.said()}",
+            hint="--extend brings the run in step and keeps the labels of all others; --fresh starts over",
+        )
+    more = shard_rows(step.new, key=compiled.batch_key, shard_size=new.recipe.shard_size)
+    layout = lay_out(store, old, step, more)
+    manifest = replace(new.manifest, shards=layout.shards)
+    plan = replace(new, version=old.version, manifest=manifest, digest=old.digest, extends=old.extends)
+    if step:
+        plan = replace(
+            plan,
+            digest=extended_digest(old.digest, manifest),
+            extends=(old.digest, *old.extends),
+            notices=(*new.notices, f"in step with the images: {step.said()}"),
+        )
+        move_labels(store, old, plan, step, layout)
+    return plan, layout.lines
+
+
+def same_contents(old: Plan, new: Plan) -> bool:
+    """Tell whether the bytes of the images are those that were planned, as far as that is known."""
+    before, now = old.manifest.contents, new.manifest.contents
+    return not before or not now or before == now
 
 
 def rows_each(plan: Plan) -> list[int]:
     """Return how many rows each shard has; where the images lie may have changed the rest."""
     return [shard.rows for shard in plan.manifest.shards]
-
-
-def extended(compiled: Compiled, old: Plan, kept: list[Input], added: list[Input]) -> tuple[Plan, Iterable[bytes]]:
-    """Put the rows that were there into the shards they have, then those that were added."""
-    new = compiled.plan
-    more = shard_rows(added, key=compiled.batch_key, shard_size=new.recipe.shard_size)
-    counts = [shard.rows for shard in (*old.manifest.shards, *more.shards)]
-    sharded = rows_in_shards([*map(encode, kept), *more.lines], counts)
-    manifest = replace(new.manifest, shards=sharded.shards)
-    digest = extended_digest(old.digest, manifest) if added else old.digest
-    extends = (old.digest, *old.extends) if added else old.extends
-    plan = replace(new, version=old.version, manifest=manifest, digest=digest, extends=extends)
-    return plan, sharded.lines
 
 
 def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, Labels, bool], None]
 """Told of every row that is done: its position, its labels, whether kept candidates answered all that it asks."""
 
+PIXELS_IN_FLIGHT = 150_000_000
+"""Of the images that a worker decodes ahead, together, or one alone: about 10 bytes each at the worst of formats."""
 Loaded = tuple[int, Any]
 
 
@@ -134,13 +136,36 @@ class Worker:
         if not positions:
             return
         self.wake()
-        size = self.plan.recipe.batch_size
+        execution, size = self.plan.execution, self.plan.recipe.batch_size
+        ahead = 2 * size + execution.num_workers
         failed: list[tuple[int, Exception]] = []
+        yield from self.answers(rows, positions, searches, failed, threads=execution.num_workers, ahead=ahead)
+        starved = [position for position, error in failed if isinstance(error, MemoryError)]
+        yield from ((position, error) for position, error in failed if position not in starved)
+        alone: list[tuple[int, Exception]] = []
+        for position in starved:  # what did not fit beside others may fit alone
+            yield from self.answers(rows, [position], searches, alone, threads=1, ahead=1)
+        yield from alone
+
+    def answers(
+        self,
+        rows: Sequence[Labels],
+        positions: Sequence[int],
+        searches: Mapping[int, Search],
+        failed: list[tuple[int, Exception]],
+        *,
+        threads: int,
+        ahead: int,
+    ) -> Iterator[tuple[int, Outcome[Instances]]]:
+        """Yield what the labeler says of rows; those that cannot be loaded go into ``failed``."""
+        size = self.plan.recipe.batch_size
         loaded = prefetch(
             lambda position: self.load_row(position, rows[position]),
             positions,
-            threads=self.plan.execution.num_workers,
-            ahead=2 * size + self.plan.execution.num_workers,
+            threads=threads,
+            ahead=ahead,
+            weight=lambda position: rows[position].image.size[0] * rows[position].image.size[1],
+            most=PIXELS_IN_FLIGHT,
         )
         batches = chunks(succeeded(loaded, failed), size)
         if isinstance(self.labeler, Detector):
@@ -152,7 +177,6 @@ class Worker:
             for batch in batches:
                 segmented = salvage(self.labeler.segment, [item for _, item in batch])
                 yield from zip((position for position, _ in batch), segmented, strict=True)
-        yield from failed
 
     def load_row(self, position: int, row: Labels) -> Loaded:
         """Decode an image and preprocess it; an error takes the place of the result."""

@@ -137,6 +137,9 @@ class Watch:
     def writing(self, name: str) -> None:
         """A file or export is being written."""
 
+    def noted(self, text: str) -> None:
+        """Something that the user should know has come up."""
+
 
 class Once:
     """Tells of each row of a stage once, however often its shard is begun."""

@@ -15,7 +15,7 @@ class Image:
     """Where an image is, what it is called, and how large it is once upright."""
 
     id: str
-    """Path relative to its root, ``/``-separated, prefixed with the root's name where there are several; unique."""
+    """Path relative to its root, or to the folder that several roots share; ``/``-separated, unique."""
     path: str
     """What is opened."""
     size: Size

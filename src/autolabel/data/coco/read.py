@@ -98,7 +98,9 @@ def notes_on(faults: Faults, shown: int = 5) -> list[str]:
     """Return sentences on entries that are left out or were repaired."""
     if not faults.left_out:
         return []
-    count = f"{faults.skipped:,} entries of {faults.file} are left out" if faults.skipped else f"in {faults.file}"
+    entries = "1 entry of" if faults.skipped == 1 else f"{faults.skipped:,} entries of"
+    verb = "is" if faults.skipped == 1 else "are"
+    count = f"{entries} {faults.file} {verb} left out" if faults.skipped else f"in {faults.file}"
     more = len(faults.left_out) - shown
     places = [f"{problem.path}: {problem.message}" for problem in faults.left_out[:shown]]
     return [f"{count}: {'; '.join(places)}" + (f"; and {more} more" if more > 0 else "")]

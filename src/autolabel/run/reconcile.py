@@ -1,0 +1,173 @@
+"""Bring the rows of a run in step with its folder: added, removed, renamed, changed; all others keep their labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from msgspec.structs import replace
+
+from autolabel.data.inputs import Input, encode
+from autolabel.external_sort import Spool
+from autolabel.plan.identity import row_identity
+from autolabel.plan.model import Plan, Shard
+from autolabel.plan.shards import ShardedRows, shard_of
+from autolabel.results import record
+from autolabel.results.store import DamageError, RunStore
+from autolabel.storage import read_part
+
+SHOWN = 5
+
+
+@dataclass(slots=True)
+class Step:
+    """What has happened to the rows of a run since it was planned."""
+
+    kept: list[Input | None]
+    """For each row that was there, the row that it is now; None where it is gone or has to be labelled again."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """New names of images by their old ones."""
+    removed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    """Images that have other pixels now, or of which something else is asked."""
+    added: list[str] = field(default_factory=list)
+    new: list[Input] = field(default_factory=list)
+    """The rows to label: those of added and of changed images."""
+
+    def __bool__(self) -> bool:
+        """Tell whether anything has happened."""
+        return bool(self.renamed or self.removed or self.changed or self.added)
+
+    def said(self) -> str:
+        """Return what has happened, with the first names of each kind."""
+        renamed = [f"{old} -> {new}" for old, new in self.renamed.items()]
+        kinds = (("added", self.added), ("removed", self.removed), ("renamed", renamed), ("changed", self.changed))
+        return ", ".join(f"{len(names):,} {kind} ({shortened(names)})" for kind, names in kinds if names)
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first of some names."""
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def compare(old: Sequence[Input], now: Iterable[Input]) -> Step:
+    """Tell what has happened to rows; a file that has another name and the same bytes is renamed."""
+    rows = {(row.image, row.caption_index): row for row in now}
+    step = Step(kept=[])
+    for row in old:
+        found = rows.pop((row.image, row.caption_index), None)
+        same = found is not None and unchanged(row, found)
+        step.kept.append(found if same else None)
+        if found is not None and not same:
+            step.changed.append(row.image)
+            step.new.append(found)
+    gone = [index for index, row in enumerate(step.kept) if row is None and old[index].image not in set(step.changed)]
+    follow(step, old, gone, rows)
+    step.added = list(dict.fromkeys(row.image for row in rows.values()))
+    step.new += rows.values()
+    return step
+
+
+def unchanged(before: Input, after: Input) -> bool:
+    """Tell whether a row is what it was: what is asked, its size, and its bytes as far as they are known."""
+    return row_identity(before) == row_identity(after) and (
+        before.mark == after.mark or not (before.mark and after.mark)
+    )
+
+
+def follow(step: Step, old: Sequence[Input], gone: Sequence[int], rows: dict[tuple[str, int], Input]) -> None:
+    """Find the rows that are gone under other names; what is found is taken out of ``rows``."""
+    by_content: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
+    for key, row in rows.items():
+        if row.mark:
+            by_content[content(row)].append(key)
+    for index in gone:
+        row = old[index]
+        alike = by_content.get(content(row), []) if row.mark else []
+        if alike:
+            found = rows.pop(alike.pop(0))
+            step.kept[index] = found
+            step.renamed[row.image] = found.image
+        else:
+            step.removed.append(row.image)
+    step.removed = list(dict.fromkeys(step.removed))
+
+
+def content(row: Input) -> bytes:
+    """Return what a row is under whatever name: its bytes, its size, what is asked."""
+    return row.mark.encode() + row_identity(replace(row, image="", notes=()))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the rows of a run go once it is in step: shards whose rows are as they were stay, all others are new."""
+
+    lines: Spool
+    """All rows, and those that no shard has any more."""
+    shards: tuple[Shard, ...]
+    moved: Mapping[int, Shard]
+    """New shards by the index of the old one whose rows, without those that are gone, they hold."""
+
+
+def lay_out(store: RunStore, old: Plan, step: Step, more: ShardedRows) -> Layout:
+    """Lay kept rows into their shards; those of a shard that has changed go into one of their own, the old is empty.
+
+    Rows are added to those that lie in the directory, so that the plan that lies there holds as well: whenever this is
+    cut short, the next run finds one of the two. Only where images lie elsewhere now is every row written anew.
+    """
+    groups = by_shard(old, step)
+    renamed = frozenset(step.renamed.values())
+    stays = {index for index, kept in groups.items() if all(row and row.image not in renamed for row in kept)}
+    lines = {index: [encode(row) for row in kept if row is not None] for index, kept in groups.items()}
+    spool = Spool()
+    if all(lines[index] == store.rows(old.manifest.shards[index]) for index in stays):
+        end = max((shard.offset + shard.bytes for shard in old.manifest.shards), default=0)
+        spool.extend(read_part(store.inputs, 0, end).splitlines())
+        shards = [one if one.index in stays else Shard(one.index, 0, one.offset, 0) for one in old.manifest.shards]
+    else:
+        shards = [
+            shard_of(one.index, lines[one.index] if one.index in stays else [], spool) for one in old.manifest.shards
+        ]
+    moved = {}
+    for index in sorted(lines.keys() - stays):
+        if lines[index]:
+            moved[index] = shard_of(len(shards), lines[index], spool)
+            shards.append(moved[index])
+    for shard in more.shards:
+        own = list(more.lines.lines(shard.offset, shard.offset + shard.bytes))
+        shards.append(shard_of(len(shards), own, spool))
+    return Layout(spool, tuple(shards), moved)
+
+
+def by_shard(old: Plan, step: Step) -> dict[int, list[Input | None]]:
+    """Return the rows of each shard as they are now, None where one is gone."""
+    source = iter(step.kept)
+    return {shard.index: list(islice(source, shard.rows)) for shard in old.manifest.shards}
+
+
+def move_labels(store: RunStore, old: Plan, plan: Plan, step: Step, layout: Layout) -> None:
+    """Write what is labelled of shards that have changed into the new ones, under the new names."""
+    groups = by_shard(old, step)
+    for stage in old.recipe.stages:
+        published = store.published(stage)
+        for index, target in layout.moved.items():
+            source = old.manifest.shards[index]
+            if store.shard(stage, index).name not in published:
+                continue
+            try:
+                lines = store.lines(old, stage, source)
+            except DamageError:
+                continue  # labelled again
+            pairs = zip(lines, groups[index], strict=True)
+            rows = [record.renamed(line, row.image) for line, row in pairs if row is not None]
+            store.publish_shard(plan, stage, target, rows)
+
+
+def empty_shards(store: RunStore, plan: Plan) -> None:
+    """Publish the shards that hold no row any more."""
+    for stage in plan.recipe.stages:
+        for shard in plan.manifest.shards:
+            if not shard.rows:
+                store.publish_shard(plan, stage, shard, [])
