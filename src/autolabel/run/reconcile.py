@@ -15,7 +15,8 @@ from autolabel.plan.identity import row_identity
 from autolabel.plan.model import Plan, Shard
 from autolabel.plan.shards import ShardedRows, shard_of
 from autolabel.results import record
-from autolabel.results.store import DamageError, RunStore
+from autolabel.results.shard_file import DamageError
+from autolabel.results.store import RunStore
 from autolabel.storage import read_part
 
 SHOWN = 5
