@@ -38,8 +38,8 @@ def generate(
 ) -> Summary:
     """Label everything that has no labels yet, then write the ledger and what the spec asks for besides.
 
-    ``mode`` says what becomes of labels that lie there already: ``resume``, ``fresh`` to start over, ``extend`` to bring
-    the run in step with images that were added, removed, renamed or changed since, ``planned`` for what
+    ``mode`` says what becomes of labels that lie there already: ``resume``, ``fresh`` to start over, ``extend`` to
+    bring the run in step with images that were added, removed, renamed or changed since, ``planned`` for what
     ``autolabel.run.prepare.planned`` returned. Raises BusyError where the results directory is in use, or holds another
     plan's results and the mode does not replace them.
     """
