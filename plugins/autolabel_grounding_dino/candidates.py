@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.errors import ImageError
 from autolabel.types import Instances, Size
 from autolabel_grounding_dino.caption import Caption
 
@@ -21,7 +22,7 @@ def candidates(
 
     ``logits`` are (queries, tokens), ``boxes`` (queries, 4) as centre x, y, width, height in 0..1. A phrase's score is
     the mean (TAO) or the maximum (IDEA-Research) over its tokens' sigmoids. Boxes may reach beyond the image's edges;
-    those that are not finite, or have no area, are dropped.
+    those that have no area are dropped. Raises ImageError ``answer_not_finite`` where a number is none.
     """
     return above(phrase_scores(logits, caption, score=score), to_pixels(boxes, size), caption.labels, floor=floor)
 
@@ -30,8 +31,9 @@ def above(scores: Floats, corners: Floats, owners: Sequence[Sequence[int]], *, f
     """Return every pair of a box and a phrase that scores above ``floor``, best first.
 
     ``scores`` are (boxes, phrases), ``corners`` (boxes, 4) as x1, y1, x2, y2; ``owners`` has for each of these phrases
-    the labels that it stands for. Boxes without area are dropped.
+    the labels that it stands for. Boxes without area are dropped. Raises ImageError ``answer_not_finite``.
     """
+    check_finite(scores, corners)
     whole = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
     rows, columns = np.nonzero((scores > floor) & whole[:, None])
     order = np.argsort(-scores[rows, columns], kind="stable")
@@ -42,6 +44,14 @@ def above(scores: Floats, corners: Floats, owners: Sequence[Sequence[int]], *, f
     return Instances.build(
         np.repeat(corners[rows], times, axis=0), scores=np.repeat(scores[rows, columns], times), labels=labels
     )
+
+
+def check_finite(*answers: Floats) -> None:
+    """Raise ImageError where a network's answer holds a NaN or an infinity: it would pass for an empty image."""
+    if not all(np.isfinite(answer).all() for answer in answers):
+        raise ImageError(
+            "answer_not_finite", "the model's answer is not finite: its weights, or its precision, do not hold"
+        )
 
 
 def phrase_scores(logits: Floats, caption: Caption, *, score: Literal["mean", "max"]) -> Floats:
@@ -57,9 +67,8 @@ def phrase_scores(logits: Floats, caption: Caption, *, score: Literal["mean", "m
 
 
 def to_pixels(boxes: Floats, size: Size) -> Floats:
-    """Return (queries, 4) x1, y1, x2, y2 for an image of ``size``; all zero where a number is not finite."""
+    """Return (queries, 4) x1, y1, x2, y2 for an image of ``size``."""
     height, width = size
     centre, half = boxes[:, :2], boxes[:, 2:] / 2
     scale = np.array([width, height, width, height], np.float32)
-    corners = np.concatenate([centre - half, centre + half], axis=1) * scale
-    return np.where(np.isfinite(corners).all(1, keepdims=True), corners, 0).astype(np.float32)
+    return (np.concatenate([centre - half, centre + half], axis=1) * scale).astype(np.float32)

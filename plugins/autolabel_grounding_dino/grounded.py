@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.errors import MachineError
-from autolabel.strategies import Detector
+from autolabel.strategies import Detector, Reading
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel.weights import Licence, files_of, licence_of, locate
 from autolabel_grounding_dino.candidates import candidates
@@ -115,6 +115,10 @@ class GroundedDetector(Detector):
         Raises ImageError where a phrase is empty or too long for a caption of its own.
         """
         return len(self.captions(prompt))
+
+    def read(self, phrase: str) -> Reading:
+        """Return what the text encoder makes of a phrase."""
+        return self._tokenizer.read(phrase)
 
     def captions(self, prompt: Prompt) -> tuple[Caption, ...]:
         """Return the captions that ask for every phrase of a prompt once."""

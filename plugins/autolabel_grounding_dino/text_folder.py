@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autolabel.errors import WeightsError
 from autolabel.weights import locate
-from autolabel_grounding_dino.tokenizer import BERT_BASE, has_tokenizer
+from autolabel_grounding_dino.tokenizer import BERT_BASE, FILES, has_tokenizer
 
 BERT_BASE_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
 NEIGHBOUR = "text_encoder"
@@ -15,8 +16,9 @@ def find_text_folder(checkpoint: Path, wanted: str | None) -> Path:
     """Return the folder that a checkpoint's phrases are split with.
 
     A folder's own tokenizer comes first, then a local folder that the spec names, then ``text_encoder`` beside the
-    file, then the name in the spec; bert-base-uncased, which ships with this package, where nothing is said. Raises
-    WeightsError where a name cannot be found.
+    file, then the name in the spec; bert-base-uncased, which ships with this package, for files of the original
+    projects where nothing is said. Raises WeightsError where a name cannot be found, and where a Hugging Face folder
+    has lost its tokenizer: another one would split phrases in another way.
     """
     if checkpoint.is_dir() and has_tokenizer(checkpoint):
         return checkpoint
@@ -25,4 +27,9 @@ def find_text_folder(checkpoint: Path, wanted: str | None) -> Path:
     beside = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / NEIGHBOUR
     if has_tokenizer(beside):
         return beside
-    return BERT_BASE if wanted is None or wanted in BERT_BASE_NAMES else locate(wanted)
+    if wanted is None and checkpoint.is_dir() and (checkpoint / "config.json").is_file():
+        raise WeightsError(
+            f"{checkpoint}: no tokenizer in this folder",
+            hint=f"copy {' or '.join(FILES)} from where the model came from, or set text_encoder: {BERT_BASE_NAMES[0]}",
+        )
+    return BERT_BASE if wanted is None or wanted in BERT_BASE_NAMES else locate(wanted, weights=False)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from autolabel.errors import WeightsError
+from autolabel.strategies import Reading
+from autolabel.weights import panics_as_errors, read_mapping, said
 
 CLS, SEP, STOP, QUESTION = 101, 102, 1012, 1029
 SEPARATORS = {"[CLS]": CLS, "[SEP]": SEP, ".": STOP, "?": QUESTION}
 """The tokens that end a phrase: their ids are fixed in the network (they are those of bert-base-uncased)."""
 SILENT = frozenset({0, CLS, SEP, 103, STOP, QUESTION})
 """Ids that never come from inside a phrase: the separators, [PAD] and [MASK]."""
+UNKNOWN = "[UNK]"
+"""What stands for everything that is not in the vocabulary."""
 FILES = ("tokenizer.json", "vocab.txt")
 BERT_BASE = Path(__file__).parent / "bert_base_uncased"
 """The vocabulary of bert-base-uncased, so that files without a tokenizer work offline."""
@@ -25,6 +29,7 @@ class PhraseTokenizer:
     def __init__(self, folder: Path) -> None:
         self.files = tokenizer_files(folder)
         self._tokenizer = _read(folder)
+        self._unknown = self._tokenizer.token_to_id(UNKNOWN)
         for word, expected in SEPARATORS.items():
             if (found := self._tokenizer.token_to_id(word)) != expected:
                 raise WeightsError(
@@ -36,8 +41,21 @@ class PhraseTokenizer:
 
         What separates phrases ("." and "?", and the vocabulary's special words) is left out: a phrase stays one.
         """
-        encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
+        with panics_as_errors():
+            encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
         return tuple(token for token in encoded.ids if token not in SILENT)
+
+    def read(self, phrase: str) -> Reading:
+        """Return what the model makes of a phrase: its ids, and what of it stands for no word of the vocabulary."""
+        with panics_as_errors():
+            encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
+        ids = tuple(token for token in encoded.ids if token not in SILENT)
+        unknown = [place for token, place in zip(encoded.ids, encoded.offsets, strict=True) if token == self._unknown]
+        return Reading(
+            ids,
+            unknown=tuple(dict.fromkeys(phrase[start:stop] for start, stop in unknown)),
+            readable=any(token != self._unknown for token in ids),
+        )
 
     @property
     def size(self) -> int:
@@ -61,13 +79,20 @@ def tokenizer_files(folder: Path) -> tuple[Path, ...]:
 def _read(folder: Path) -> Tokenizer:
     source, *configurations = tokenizer_files(folder)
     try:
-        if source.name == "vocab.txt":
-            lower = all(json.loads(path.read_text("utf-8")).get("do_lower_case", True) for path in configurations)
-            tokenizer: Tokenizer = BertWordPieceTokenizer(str(source), lowercase=lower)._tokenizer
-        else:
-            tokenizer = Tokenizer.from_file(str(source))
+        with panics_as_errors():
+            tokenizer = _made(source, configurations)
+    except WeightsError:
+        raise
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise WeightsError(f"{source}: not a tokenizer: {error}") from error
+        raise WeightsError(f"{source}: not a tokenizer: {said(error)}", hint="download it again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _made(source: Path, configurations: Sequence[Path]) -> Tokenizer:
+    if source.name != "vocab.txt":
+        return Tokenizer.from_file(str(source))
+    lower = all(read_mapping(path).get("do_lower_case", True) for path in configurations)
+    made: Tokenizer = BertWordPieceTokenizer(str(source), lowercase=lower)._tokenizer
+    return made

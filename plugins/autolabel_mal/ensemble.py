@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autolabel.errors import ImageError
 from autolabel.transfer import to_device
 from autolabel.types import Rle
 from autolabel_mal import paste
@@ -90,6 +91,8 @@ class Started:
         if self.event is not None:
             self.event.synchronize()
         encode = fastest_encode()
+        if not bool(self.logits.isfinite().all()):
+            raise ImageError("answer_not_finite", "the model's masks are not finite: its weights do not hold")
         for job, logits in zip(self.jobs, self.logits.numpy(), strict=True):
             size = job.pixels.shape[:2]
             yield job, encode(logits, job.region, size, side=self.side, threshold=job.threshold)

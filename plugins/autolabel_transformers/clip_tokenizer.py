@@ -8,8 +8,12 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 from autolabel.errors import WeightsError
+from autolabel.strategies import Reading
+from autolabel.weights import panics_as_errors, said
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+FIRST_FOREIGN = 0x250
+"""The first letter after the Latin ones."""
 WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 """What stands alone before pieces are merged (openai/CLIP, simple_tokenizer.py)."""
 
@@ -32,8 +36,17 @@ class ClipTokenizer:
 
         The marks of a text's start and end are left out wherever they stand: a phrase cannot end another.
         """
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        with panics_as_errors():
+            encoded = self._tokenizer.encode(text, add_special_tokens=False)
         return tuple(token for token in encoded.ids if token not in (self.start, self.end))
+
+    def read(self, phrase: str) -> Reading:
+        """Return what the model makes of a phrase: its ids, and the letters that it reads as bytes only."""
+        ids = self.words(phrase)
+        foreign = dict.fromkeys(letter for letter in phrase if ord(letter) >= FIRST_FOREIGN)
+        unknown = tuple(letter for letter in foreign if len(self.words(letter)) >= len(letter.encode()))
+        known = [letter for letter in phrase if letter.isalnum() and letter not in unknown]
+        return Reading(ids, unknown=unknown, readable=bool(known))
 
     def sentence(self, text: str) -> tuple[int, ...]:
         """Return the ids of a text between the marks of start and end."""
@@ -42,19 +55,15 @@ class ClipTokenizer:
 
 def _read(folder: Path) -> Tokenizer:
     whole, vocabulary, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
+    if not whole.is_file() and not (vocabulary.is_file() and merges.is_file()):
+        raise WeightsError(
+            f"{folder}: no tokenizer in this folder", hint="expected tokenizer.json, or vocab.json and merges.txt"
+        )
     try:
-        if whole.is_file():
-            tokenizer = Tokenizer.from_file(str(whole))
-        elif vocabulary.is_file() and merges.is_file():
-            tokenizer = _assemble(vocabulary, merges)
-        else:
-            raise WeightsError(
-                f"{folder}: no tokenizer in this folder", hint="expected tokenizer.json, or vocab.json and merges.txt"
-            )
-    except WeightsError:
-        raise
+        with panics_as_errors():
+            tokenizer = Tokenizer.from_file(str(whole)) if whole.is_file() else _assemble(vocabulary, merges)
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise WeightsError(f"{folder}: not a tokenizer: {error}") from error
+        raise WeightsError(f"{folder}: not a tokenizer: {said(error)}", hint="download it again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache, partial
 from typing import ClassVar
 
 from autolabel.errors import WeightsError
-from autolabel.strategies import Detector
+from autolabel.strategies import Detector, Reading
 from autolabel.types import Prompt
 from autolabel_grounding_dino.pixels import Shaping, read_shaping
 from autolabel_transformers.clip_tokenizer import ClipTokenizer
@@ -54,6 +54,10 @@ class PhraseDetector(FolderLabeler, Detector):
     def tokenizer(self) -> ClipTokenizer:
         """Return the folder's tokenizer."""
         return ClipTokenizer(self.folder)
+
+    def read(self, phrase: str) -> Reading:
+        """Return what the text encoder makes of a phrase."""
+        return self.tokenizer.read(phrase)
 
     @property
     def limit(self) -> int:

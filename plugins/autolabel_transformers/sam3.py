@@ -12,6 +12,7 @@ from pydantic import Field
 
 from autolabel.errors import MachineError
 from autolabel.types import Instances, Prompt, Rle, Sample, Size
+from autolabel_grounding_dino.candidates import check_finite
 from autolabel_grounding_dino.grounded import ResizedImage
 from autolabel_grounding_dino.pixels import Shaping, resize
 from autolabel_transformers.folder import FolderParams
@@ -117,6 +118,7 @@ class Sam3(PhraseDetector):
 
     def _objects(self, answer: Answer, asked: tuple[Ids, tuple[int, ...]], size: Size, floor: float) -> Instances:
         """Return what scores above ``floor``, best first, once for each label of the sentence."""
+        check_finite(answer.scores, answer.boxes)
         height, width = size
         corners = answer.boxes * np.array([width, height, width, height], np.float32)
         whole = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autolabel.errors import WeightsError
+from autolabel.errors import ImageError, WeightsError
 from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import bare, load_state_dict
@@ -87,6 +87,8 @@ class SamNetwork(ABC):
             output = self._model(image_embeddings=seen.features, input_boxes=part[None], multimask_output=best)
             self.counts["boxes"] += len(part)
             self.counts["forward_passes"] += 1
+            if not bool(output.pred_masks.isfinite().all()):
+                raise ImageError("answer_not_finite", "the model's masks are not finite: its weights do not hold")
             choice = output.iou_scores[0].argmax(-1)
             for masks, index in zip(output.pred_masks[0], choice, strict=True):
                 yield self._whole(masks[index], seen)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -83,6 +85,18 @@ class Labeler(Strategy):
         return licence_of(files[0]) if files else UNKNOWN
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a detector makes of a phrase before it looks at any image."""
+
+    pieces: tuple[int | str, ...]
+    """What the phrase is to the model: phrases of equal pieces are one to it."""
+    unknown: tuple[str, ...] = ()
+    """The parts of the phrase that the model has no word for."""
+    readable: bool = True
+    """Whether anything of it is left besides."""
+
+
 class Detector(Labeler):
     """A labeler from prompts to boxes, or to boxes and masks (``gives = "masks"``)."""
 
@@ -107,6 +121,10 @@ class Detector(Labeler):
         ``labels`` index the prompt's phrases; ``rounds`` are ignored. Boxes are in pixels of the upright image and may
         reach beyond its edges: they are cut there after aggregation, and dropped where nothing would be left.
         """
+
+    def read(self, phrase: str) -> Reading:
+        """Return what the model makes of a phrase, so that names that it cannot tell apart are said. No torch."""
+        return Reading((" ".join(unicodedata.normalize("NFKC", phrase).casefold().split()),))
 
     def passes(self, prompt: Prompt) -> int:
         """Return the most forward passes that ``prompt`` can take in one round. No torch."""

@@ -215,6 +215,8 @@ def test_init_writes_a_valid_spec_once(cli: Cli, tmp_path: Path) -> None:
     assert cli("init", path)[0] == 0
     assert cli("init", path)[0] == 2
     code, out, err = cli("validate", path)
+    assert code == 3 and "HF_HUB_OFFLINE is set" in err, out + err
+    code, out, err = cli("validate", path, "stages.0.labeler.checkpoint=tiny")
     assert code == 0, out + err
 
 

@@ -223,13 +223,22 @@ def test_scores_are_taken_over_the_span_only() -> None:
 
 
 def test_boxes_may_reach_beyond_the_image_and_are_dropped_without_area() -> None:
-    boxes = np.array([[0.5, 0.5, 2.0, 0.5], [0.5, 0.5, 0, 0.1], [np.nan, 0.5, 1, 1], [0.5, np.inf, 1, 1]], np.float32)
+    boxes = np.array([[0.5, 0.5, 2.0, 0.5], [0.5, 0.5, 0, 0.1]], np.float32)
     assert to_pixels(boxes, (100, 200)).tolist()[0] == [-100, 25, 300, 75]
-    logits = np.full((4, 7), 5, np.float32)
+    logits = np.full((2, 7), 5, np.float32)
     found = candidates(logits, boxes, CAPTION, size=(100, 200), score="mean", floor=0.5)
     assert found.boxes.tolist() == [[-100, 25, 300, 75]] * 2
     assert sorted(found.labels) == [0, 1]
     assert len(candidates(logits, boxes, CAPTION, size=(100, 200), score="mean", floor=0.999)) == 0
+
+
+@pytest.mark.parametrize("box", [[np.nan, 0.5, 1, 1], [0.5, np.inf, 1, 1]])
+def test_an_answer_that_is_not_finite_fails_its_image(box: list[float]) -> None:
+    boxes, logits = np.array([box], np.float32), np.full((1, 7), 5, np.float32)
+    with pytest.raises(ImageError, match="the model's answer is not finite"):
+        candidates(logits, boxes, CAPTION, size=(100, 200), score="mean", floor=0.5)
+    with pytest.raises(ImageError, match="the model's answer is not finite"):
+        candidates(logits * np.nan, np.ones_like(boxes) / 2, CAPTION, size=(100, 200), score="mean", floor=0.5)
 
 
 def test_the_checkpoint_decides_pixels_unless_the_spec_does(folder: Path) -> None:

@@ -16,7 +16,7 @@ from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.results.ledger import read_labels
 from autolabel.results.summary import Summary
-from autolabel.run.generate import generate
+from autolabel.run.generate import generate, write_plan
 from autolabel.run.worker import Watch
 from autolabel.spec.load import spec_from_mapping
 
@@ -368,3 +368,13 @@ def test_boxes_land_upright_for_every_orientation(registry: Registry, tmp_path: 
     for labels in read_labels(tmp_path / "run"):
         assert labels.image.size == (40, 60), labels.image.id
         assert labels.instances.boxes.tolist() == [[5, 4, 25, 14]], labels.image.id
+
+
+def test_a_plan_that_has_labelled_nothing_gives_way(registry: Registry, photos: Path) -> None:
+    spec = mapping(photos)
+    first = spec_from_mapping(spec, root=Path.cwd(), registry=registry)
+    write_plan(compile_plan(first, registry=registry))
+    summary = run(registry, mapping(photos, data={"images": [str(photos)], "classes": ["red"]}))
+    assert summary.states["labelled"] == 5
+    with pytest.raises(BusyError, match="holds the results of another plan"):
+        run(registry, spec)

@@ -21,6 +21,9 @@ GOOD = sorted((HERE / "good").glob("*.yaml"))
 BAD = sorted(path for path in (HERE / "bad").glob("*.yaml") if not path.stem.startswith(("yaml_", "override_")))
 
 NOT_SHAPE = {
+    "classes_as_sentence": "what a text means",
+    "classes_by_semicolons": "what a text means",
+    "classes_in_one_text": "what a text means",
     "param_rule": "a rule between two values",
     "tao_rounds_rise": "a rule between two values",
     "tao_temperatures": "a rule between two values",

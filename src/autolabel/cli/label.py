@@ -10,7 +10,7 @@ import typer
 from autolabel.cli import console
 from autolabel.cli.options import AsJson, Extend, Quiet, Run, SpecOption, Words
 from autolabel.cli.terminal import escape_json
-from autolabel.errors import SpecError
+from autolabel.errors import SpecError, WeightsError
 from autolabel.storage import at
 
 if TYPE_CHECKING:
@@ -39,22 +39,23 @@ def load(words: list[str] | None, option: str | None) -> Any:
 def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False) -> None:
     """Check a spec: every problem with its place."""
     from autolabel.plan.files import check_files
+    from autolabel.plan.names import check_names
 
     path, _ = spec_and_overrides(words, spec)
     try:
         loaded, _ = load(words, spec)
         check_files(loaded)
-    except SpecError as error:
+        notices = [*loaded.notices, *check_names(loaded, fetch=False)]
+    except (SpecError, WeightsError) as error:
         if not json:
             raise
-        console.print_json(
-            {"valid": False, "problems": [problem.as_dict() for problem in error.problems], "message": str(error)}
-        )
+        problems = [problem.as_dict() for problem in getattr(error, "problems", ())]
+        console.print_json({"valid": False, "problems": problems, "message": str(error)})
         raise typer.Exit(error.exit_code) from None
     if json:
-        console.print_json({"valid": True, "problems": [], "notices": list(loaded.notices)})
+        console.print_json({"valid": True, "problems": [], "notices": notices})
         return
-    console.notices(loaded.notices)
+    console.notices(notices)
     console.out.say(f"{path}: valid")
 
 

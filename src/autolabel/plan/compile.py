@@ -28,7 +28,7 @@ from autolabel.plan.checks import (
 )
 from autolabel.plan.execution import compile_execution
 from autolabel.plan.files import check_files
-from autolabel.plan.identity import plan_digest
+from autolabel.plan.identity import code_of, plan_digest
 from autolabel.plan.model import (
     LookPlan,
     Manifest,
@@ -42,6 +42,7 @@ from autolabel.plan.model import (
     WeightFile,
     Weights,
 )
+from autolabel.plan.names import check_names
 from autolabel.plan.shards import Key, shard_rows
 from autolabel.registry import Registry
 from autolabel.spec.choice import Choice
@@ -81,6 +82,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     """
     check_files(spec)
     labelers = make_labelers(spec)
+    said = check_names(spec)
     execution = compile_execution(spec)
     recipe = compile_recipe(spec, labelers, registry=registry)
     manifest, rows, remarks = list_inputs(spec, recipe, labelers, limit=limit)
@@ -92,7 +94,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         manifest=manifest,
         execution=execution,
         outputs=outputs,
-        notices=(*notices(spec, execution.workers), *remarks),
+        notices=(*notices(spec, execution.workers), *said, *remarks),
     )
     return Compiled(plan, rows, labelers[0].batch_key)
 
@@ -104,6 +106,7 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
     """
     check_files(spec)
     labelers = make_labelers(spec)
+    said = check_names(spec)
     execution = compile_execution(spec)
     recipe = compile_recipe(spec, labelers, registry=registry)
     classes = old.manifest.classes if spec.data.classes is None else tuple(spec.data.classes)
@@ -117,7 +120,7 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
         manifest=replace(old.manifest, classes=classes, roots=roots),
         execution=execution,
         outputs=compile_outputs(spec, classes, limit=limit),
-        notices=notices(spec, execution.workers),
+        notices=(*notices(spec, execution.workers), *said),
     )
     return Compiled(plan, rows, labelers[0].batch_key)
 
@@ -251,7 +254,8 @@ def default_aggregator(registry: Registry) -> ResolvedStrategy:
 def resolved(choice: Choice[Any]) -> ResolvedStrategy:
     """Write a strategy out with all its parameters."""
     params = choice.params.model_dump(mode="json")
-    return ResolvedStrategy(type=choice.name, package=choice.package, version=choice.version, params=params)
+    code = code_of(choice.strategy, choice.package)
+    return ResolvedStrategy(type=choice.name, package=choice.package, version=choice.version, params=params, code=code)
 
 
 def weights_of(labeler: Labeler) -> Weights:

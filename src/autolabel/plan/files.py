@@ -19,6 +19,22 @@ def check_files(spec: Spec) -> None:
     problems = [*missing_data(spec), *missing_weights(spec), *wrong_thresholds(spec)]
     if problems:
         raise SpecError(problems)
+    check_hub(spec)
+
+
+def check_hub(spec: Spec) -> None:
+    """Raise WeightsError, naming the place in the spec, for weights that neither the cache nor the hub has.
+
+    One request for each that is not cached; nothing is fetched.
+    """
+    for index, stage in enumerate(spec.stages):
+        for member, choice in enumerate(stage.choices):
+            try:
+                weights.check_reachable(getattr(choice.params, "checkpoint", ""))
+            except WeightsError as error:
+                key = ("labelers", member) if stage.labelers else ("labeler",)
+                found = spec.problem(("stages", index, *key, "checkpoint"), error.message, hint=error.hint)
+                raise WeightsError(str(found)) from error
 
 
 def missing_data(spec: Spec) -> Iterator[Problem]:
@@ -37,7 +53,7 @@ def missing_weights(spec: Spec) -> Iterator[Problem]:
     for index, stage in enumerate(spec.stages):
         for member, choice in enumerate(stage.choices):
             if weights.on_hub(getattr(choice.params, "checkpoint", "")):
-                continue  # may be downloaded when the plan is compiled
+                continue  # fetched when the plan is compiled
             try:
                 choice.make().files()
             except WeightsError as error:

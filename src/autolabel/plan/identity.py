@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ import msgspec
 from msgspec.structs import replace
 
 import autolabel
+from autolabel import weights
 from autolabel.data.inputs import Input, encode
 from autolabel.plan.model import LookPlan, Manifest, Recipe, ResolvedStrategy, Stage
 
 VERSION = 1
 """Of what the digest covers."""
+OURS = "autolabel-vision"
+CODE = {".py", ".so", ".pyd", ".json", ".yaml", ".toml", ".txt"}
+"""Suffixes of the files of a package that decide what it does; its weights are named by the strategy itself."""
 AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote", "looks"})
 """What decides over a labeler's answers; all else in a stage decides what they are. (An answer is kept by its look.)"""
 
@@ -82,12 +87,31 @@ def answers_digest(stage: Stage) -> str:
     return digest({name: value for name, value in portable(stage).items() if name not in AFTERWARDS})
 
 
+def code_of(strategy: type, package: str) -> str:
+    """Return the SHA-256 of the files of the package that holds a strategy; empty for our own, whose version tells.
+
+    So results do not outlive the code that made them where a package is edited in place.
+    """
+    module = sys.modules.get(strategy.__module__.partition(".")[0])
+    source = getattr(module, "__file__", None)
+    if package == OURS or source is None:
+        return ""
+    path = Path(source)
+    files = sorted(path.parent.rglob("*")) if path.name == "__init__.py" else [path]
+    total = hashlib.sha256()
+    for file in files:
+        if file.is_file() and file.suffix in CODE and "__pycache__" not in file.parts:
+            total.update(f"{file.relative_to(path.parent).as_posix()}\0{weights.digest(file)}\n".encode())
+    return total.hexdigest()
+
+
 def reduced(strategy: ResolvedStrategy) -> dict[str, Any]:
     """Return a strategy's name, version and parameters, absolute paths reduced to their last part."""
     return {
         "type": strategy.type,
         "package": strategy.package,
         "version": strategy.version,
+        **({"code": strategy.code} if strategy.code else {}),
         "params": without_folders(strategy.params),
     }
 

@@ -25,6 +25,8 @@ class ResolvedStrategy(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     version: str
     params: dict[str, Any]
+    code: str = ""
+    """SHA-256 of the files of the package it comes from; empty for our own."""
 
 
 class WeightFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,8 +43,8 @@ class Mode(StrEnum):
 def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = True) -> Plan:
     """Write the plan and its inputs, and return the plan to run: that of the directory's shards where there are any.
 
-    Files that others are writing stay where this run is not ``alone``. Raises BusyError, with the difference named,
-    where the directory holds the results of another plan.
+    Files that others are writing stay where this run is not ``alone``; a plan that has labelled nothing yet gives way
+    to one that is. Raises BusyError, with the difference named, where the directory holds the results of another plan.
     """
     if alone:
         store.sweep()
@@ -56,7 +56,8 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
         return plan
     if mode is Mode.FRESH and isinstance(rows, StoredRows):
         raise ValueError("a plan with the rows of its results directory cannot start that directory over")
-    old = None if mode is Mode.FRESH else store.read_plan()
+    untouched = alone and next(store.shards(), None) is None and not store.labels.exists()
+    old = None if mode is Mode.FRESH or (untouched and not isinstance(rows, StoredRows)) else store.read_plan()
     if old is None:
         store.clear()
     else:

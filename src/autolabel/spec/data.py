@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
@@ -86,7 +87,28 @@ def _all_there(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     return names
 
 
+_SEPARATED = re.compile(r"\s+\.(?:\s+|$)|[;|\n]+")
+"""What stands between names that were meant as a list: `` . `` as in a detector's own captions, ``;``, ``|``, lines."""
+_SENTENCE = re.compile(r"[^.]*\w\.(\s+[^.]*\w\.)+")
+
+
+def _names_in(value: object) -> list[str]:
+    """Return the names that one text lists, none where it is one name."""
+    if not isinstance(value, str):
+        return []
+    text = value.strip()
+    parts = re.split(r"\.\s*", text) if _SENTENCE.fullmatch(text) else _SEPARATED.split(text)
+    return [part.strip() for part in parts if part.strip()] if len(parts) > 1 else []
+
+
 def _listed(value: object) -> object:
+    names = [(index, name) for index, name in enumerate(value) if _names_in(name)] if isinstance(value, list) else []
+    if names:
+        index, name = names[0]
+        meant = ", ".join(one for item in value for one in (_names_in(item) or [item]))  # type: ignore[attr-defined]
+        said_of = f"found one name that lists several: {short(name)}"
+        detail = PydanticCustomError("said", "{said}", {"said": said_of, "hint": f"write a list: [{meant}]"})
+        raise ValidationError.from_exception_data("classes", [InitErrorDetails(type=detail, loc=(index,), input=name)])
     if not isinstance(value, (dict, list, tuple)):
         text = "a list of names, or a mapping of names to phrases"
         raise PydanticCustomError("wanted", "{wanted}", {"wanted": text})

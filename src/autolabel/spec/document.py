@@ -145,9 +145,9 @@ class _Builder:
     def node(self, event: Any) -> Node:
         place = self.locate(event.start_mark)
         if isinstance(event, events.ScalarEvent):
-            node = Node(self.scalar(event), place)
+            node = Node(self.scalar(event), place, written=event.value)
         elif isinstance(event, events.AliasEvent):
-            return Node(self.anchors[event.anchor].value, place)
+            return Node(self.anchors[event.anchor].value, place, written=self.anchors[event.anchor].written)
         else:
             node = Node(self.mapping() if isinstance(event, events.MappingStartEvent) else self.items(), place)
         if event.tag:
@@ -168,7 +168,7 @@ class _Builder:
             elif key in entries:
                 self.note(event, f"the key {short(key)} is there twice")
             else:
-                entries[key] = Node(child.value, self.locate(event.start_mark))
+                entries[key] = Node(child.value, self.locate(event.start_mark), written=child.written)
         for source in merged:
             self.merge(entries, source)
         return entries

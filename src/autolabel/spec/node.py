@@ -33,6 +33,8 @@ class Node(NamedTuple):
     value: Scalar | dict[str, Node] | list[Node]
     place: Place
     words: Loc | None = None
+    written: str = ""
+    """The text of an unquoted scalar, as it stands in the document."""
 
     def plain(self) -> object:
         """Return the value as plain dicts, lists and scalars."""

@@ -113,20 +113,30 @@ def _problem(group: list[Any], root: Node, model: type[BaseModel], registry: Reg
         message = f"unknown key {short(name)}"
         hint = _hint_for_key(name, _models(model, detail["loc"][:-1], root, registry))
     else:
-        message, hint = _complaint(group)
+        message, hint = _complaint(group, written=_written(root, detail["loc"]))
     return Problem(
         file=place.file, line=place.line, column=place.column, path=dotted(words), message=message, hint=hint
     )
 
 
-def _complaint(group: list[Any]) -> tuple[str, str]:
+def _written(root: Node, loc: Loc) -> str:
+    """Return the text of an unquoted scalar as the user wrote it."""
+    node = root
+    for part in loc:
+        node = node.child(part) or node
+    return node.written
+
+
+def _complaint(group: list[Any], *, written: str) -> tuple[str, str]:
     wanted = list(dict.fromkeys(filter(None, map(_wanted, group))))
     detail = group[0]
     context = detail.get("ctx", {})
     if not wanted:
         text = context.get("said") or str(context.get("error", "")) or detail["msg"]
         return text[:1].lower() + text[1:], context.get("hint", "")
-    return f"found {show(detail['input'])}, wanted {' or '.join(wanted)}", context.get("hint", "") or _hint(detail)
+    value = detail["input"]
+    found = written if written and isinstance(value, (int, float)) else show(value)
+    return f"found {found}, wanted {' or '.join(wanted)}", context.get("hint", "") or _hint(detail, written)
 
 
 def _wanted(detail: Any) -> str:
@@ -142,12 +152,12 @@ def _wanted(detail: Any) -> str:
     return _WANTED.get(detail["type"], "").format(**context)
 
 
-def _hint(detail: Any) -> str:
+def _hint(detail: Any, written: str) -> str:
     value, kind = detail["input"], detail["type"]
     if kind in ("bool_type", "bool_parsing") and isinstance(value, str) and value.lower() in _YES_NO:
         return f"write {_YES_NO[value.lower()]}"
-    if kind == "string_type" and isinstance(value, (int, float, bool)):
-        return f'put it in quotes: "{show(value)}"'
+    if kind == "string_type" and (isinstance(value, (int, float, bool)) or (value is None and written)):
+        return f'put it in quotes: "{written or show(value)}"'
     if kind in ("literal_error", "enum") and isinstance(value, str):
         known = re.findall("'([^']*)'", detail["ctx"]["expected"])
         match = difflib.get_close_matches(value[:80], known, n=1)

@@ -7,7 +7,7 @@ from autolabel.weights.fit import check_alike, check_folder, compare, headers_of
 from autolabel.weights.headers import TensorHeader, all_headers
 from autolabel.weights.json_file import read_json, read_mapping
 from autolabel.weights.licence import UNKNOWN, Licence, licence_of
-from autolabel.weights.panics import panics_as_errors
+from autolabel.weights.panics import panics_as_errors, said
 from autolabel.weights.plain import plain_configuration
 from autolabel.weights.tensors import load_state_dict
 from autolabel.weights.unwrap import bare
@@ -37,6 +37,7 @@ __all__ = [
     "read_json",
     "read_mapping",
     "refuse_not_finite",
+    "said",
     "shipped",
     "weight_files",
 ]

@@ -1,0 +1,119 @@
+"""What the detectors of a spec make of its names: those that they cannot read, or cannot tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from autolabel.errors import Problem, SpecError
+from autolabel.spec.model import Spec
+from autolabel.spec.node import short
+from autolabel.strategies import Detector, Reading
+from autolabel.weights import is_cached
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A phrase that is asked on behalf of a class."""
+
+    name: str
+    index: int
+    phrase: str
+    negative: bool
+    """Whether a box of the class that fits it better is dropped."""
+
+
+def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
+    """Return what a spec's detectors read otherwise than it is written, a notice each.
+
+    Without ``fetch``, detectors whose files are not on this machine are passed over.
+
+    Raises SpecError for a phrase that a detector cannot read at all, and for two that it cannot tell apart for what it
+    cannot read in them.
+    """
+    asked = list(phrases_of(spec))
+    problems: list[Problem] = []
+    notices: list[str] = []
+    for stage in spec.stages:
+        for choice in stage.choices:
+            there = fetch or all(map(is_cached, named_checkpoints(choice.params)))
+            if asked and there and issubclass(choice.strategy, Detector):
+                detector = choice.make()
+                assert isinstance(detector, Detector)
+                readings = [(one, detector.read(one.phrase)) for one in asked]
+                problems += unreadable(spec, readings, detector.name)
+                notices += partly_read(readings, detector.name)
+                found, said = alike(spec, readings, detector.name)
+                problems += found
+                notices += said
+    if problems:
+        raise SpecError(list(dict.fromkeys(problems)))
+    return list(dict.fromkeys(notices))
+
+
+def named_checkpoints(params: BaseModel) -> Iterator[str]:
+    """Yield what a labeler's parameters name of checkpoints."""
+    for key in ("checkpoint", "text_encoder"):
+        if isinstance(value := getattr(params, key, None), str):
+            yield value
+
+
+def phrases_of(spec: Spec) -> Iterator[Asked]:
+    """Yield every phrase that a spec's classes are asked by, and those against them."""
+    ontology = spec.data.ontology()
+    for index, name in enumerate(spec.data.classes or ()):
+        terms = ontology.get(name)
+        for phrase in terms.phrases if terms else (name,):
+            yield Asked(name, index, phrase, negative=False)
+        for phrase in terms.negatives if terms else ():
+            yield Asked(name, index, phrase, negative=True)
+
+
+def unreadable(spec: Spec, readings: Sequence[tuple[Asked, Reading]], model: str) -> Iterator[Problem]:
+    """Yield a problem for every phrase of which nothing is left."""
+    for one, reading in readings:
+        if not reading.readable and reading.unknown:
+            message = f"{model} can read nothing of {short(one.phrase)}: {listed(reading.unknown)} to it"
+            hint = f"ask for it in words that the model was trained with: classes: {{{one.name}: [its English name]}}"
+            yield spec.problem(place_of(spec, one), message, hint=hint)
+
+
+def partly_read(readings: Sequence[tuple[Asked, Reading]], model: str) -> Iterator[str]:
+    """Yield a notice for every phrase of which something is lost."""
+    for one, reading in readings:
+        if reading.readable and reading.unknown:
+            yield f"{model} cannot read all of {short(one.phrase)}: {listed(reading.unknown)} to it"
+
+
+def alike(spec: Spec, readings: Sequence[tuple[Asked, Reading]], model: str) -> tuple[list[Problem], list[str]]:
+    """Return problems and notices about phrases that are one to the model: every box of one is the other's as well."""
+    first: dict[tuple[int | str, ...], tuple[Asked, Reading]] = {}
+    problems, notices = [], []
+    for one, reading in readings:
+        if not reading.pieces or not reading.readable:
+            continue
+        other, _ = first.setdefault(reading.pieces, (one, reading))
+        if other is one or other.phrase == one.phrase:
+            continue
+        said = f"{short(other.phrase)} and {short(one.phrase)} read the same to {model}"
+        if reading.unknown:
+            hint = "ask for them in words that the model was trained with"
+            problems.append(spec.problem(place_of(spec, one), f"{said}: {listed(reading.unknown)} to it", hint=hint))
+        elif one.name == other.name and one.negative != other.negative:
+            problems.append(spec.problem(place_of(spec, one), f"{said}: it would stand for the class and against it"))
+        elif one.name != other.name and not one.negative and not other.negative:
+            notices.append(f"{said}: every box is found once for each of them")
+    return problems, notices
+
+
+def place_of(spec: Spec, one: Asked) -> tuple[str | int, ...]:
+    """Return where a spec names a class."""
+    return ("data", "classes", one.name if isinstance(spec.data.classes, dict) else one.index)
+
+
+def listed(unknown: Sequence[str]) -> str:
+    """Return what is unknown, with its verb."""
+    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    return f"{shown} {'is' if len(unknown) == 1 else 'are'} unknown"
