@@ -271,6 +271,7 @@ def test_it_prints_nothing_and_becomes_json_and_tables(row: Any, truth: Any, cap
     assert values["classes"][0] | {"box_ap": 0} == {
         "name": "[red]cat[/red]", "true": 1, "found": 2, "right": 1, "precision": 0.5, "recall": 1.0, "f1": 2 / 3,
         "box_ap": 0, "box_ap50": values["classes"][0]["box_ap50"],
+        "interval": {"precision": None, "recall": None, "f1": None},
     }  # fmt: skip
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(render(result))

@@ -31,6 +31,9 @@ def export(
     ] = None,
     format: Annotated[str | None, typer.Option("-f", "--format", help="The exporter's name.")] = None,
     thresholds: Thresholds = None,
+    checked: Annotated[
+        bool, typer.Option("--checked", help="Only images that a person has checked as a whole: truth to learn from.")
+    ] = False,
 ) -> None:
     """Write a finished run's labels in another format."""
     from autolabel import discover
@@ -42,7 +45,7 @@ def export(
             raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
         format = words.pop(0)
     registry = discover()
-    for path in export_run(at(run), format, words, registry=registry, thresholds=thresholds):
+    for path in export_run(at(run), format, words, registry=registry, thresholds=thresholds, checked=checked):
         console.out.say(console.nearby(str(path)))
     if loses := getattr(registry.get("exporter", format).strategy, "loses", ()):
         console.notices([f"{format} does not carry: {', '.join(loses)}"])
@@ -50,27 +53,33 @@ def export(
 
 def evaluate(
     run: Run,
-    gt: Annotated[str, typer.Option("--gt", metavar="FILE", help="A COCO file with the true boxes or masks.")],
+    gt: Annotated[
+        str | None,
+        typer.Option(
+            "--gt", metavar="FILE", help="A COCO file of the truth, or a run; left out: this run's checked images."
+        ),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Measure what the models said: no review, thresholds, filters.")
+    ] = False,
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
     thresholds: Thresholds = None,
     names: Names = None,
     plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Write plots as PNG files too.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Measure a run's labels against the truth."""
-    from autolabel import read_labels
-    from autolabel.evaluate import evaluate as measure
+    """Measure what a run hands out against the truth, with 95 % intervals."""
     from autolabel.evaluate.plots import check_plots, write_plots
     from autolabel.evaluate.table import render
-    from autolabel.results.select import sure_labels
+    from autolabel.run.evaluate import evaluate_run
 
     if plots is not None:
         check_plots()
-    labels = read_labels(run) if thresholds is None else sure_labels(at(run), thresholds)
-    result = measure(labels, at(gt), iou=iou, names=renamed(names))
+    result, what = evaluate_run(at(run), gt, raw=raw, iou=iou, thresholds=thresholds, names=renamed(names))
     if json:
-        console.print_json(result.as_dict())
+        console.print_json({"measured": what, **result.as_dict()})
     else:
+        console.out.say(f"measured: {what}")
         console.out.print(render(result))
     for path in write_plots(result, plots) if plots is not None else ():
         console.err.say(f"wrote {console.nearby(str(path))}")
@@ -83,7 +92,8 @@ def calibrate(
         typer.Option(
             "--gt",
             metavar="FILE",
-            help="A COCO file with every true box of some images, drawn at random; else the certificate's checks.",
+            help="A COCO file with every true box of some images, drawn at random, or a run whose checked images are;"
+            " left out: the certificate's checks, else this run's checked images.",
         ),
     ] = None,
     precision: Annotated[

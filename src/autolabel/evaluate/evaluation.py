@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autolabel.errors import DataError
+from autolabel.evaluate.intervals import Counts, RatioIntervals, ratio_intervals
 from autolabel.evaluate.matching import (
     ClassCount,
     Confusion,
@@ -35,6 +36,9 @@ class Evaluation:
     classes: tuple[ClassCount, ...]
     rounds: tuple[RoundCount, ...]
     confusions: tuple[Confusion, ...]
+    total_interval: RatioIntervals
+    """Bounds of precision, recall and F1 with 95 % confidence: the bootstrap over images."""
+    class_intervals: tuple[RatioIntervals, ...]
     boxes: Precision
     masks: Precision | None
     """None unless every true object has a mask, and something found has one."""
@@ -75,7 +79,9 @@ class Evaluation:
                 if measured is not None:
                     one[f"{kind}_ap"] = measured.ap_by_class[number]
                     one[f"{kind}_ap50"] = measured.ap50_by_class[number]
-        values["total"] |= ratios(self.total)
+        for one, bounds in zip(values["classes"], values.pop("class_intervals"), strict=True):
+            one["interval"] = bounds
+        values["total"] |= ratios(self.total) | {"interval": values.pop("total_interval")}
         for kind in ("boxes", "masks"):
             if values[kind] is not None:
                 del values[kind]["ap_by_class"], values[kind]["ap50_by_class"], values[kind]["curves"]
@@ -104,6 +110,7 @@ def evaluate(
     matches = [match(scene, iou) for scene in scenes]
     counts = count_classes(scenes, matches, classes)
     boxes = average_precision(scenes, classes, "bbox")
+    total_interval, class_intervals = ratio_intervals(Counts.of(scenes, matches, len(classes)))
     return Evaluation(
         iou=iou,
         images=len(scenes),
@@ -111,6 +118,8 @@ def evaluate(
         classes=tuple(counts),
         rounds=tuple(count_rounds(scenes, matches)),
         confusions=tuple(count_confusions(scenes, matches, classes, threshold=iou)),
+        total_interval=total_interval,
+        class_intervals=class_intervals,
         boxes=boxes,
         masks=average_precision(scenes, classes, "segm") if masked(scenes) else None,
         overlap=mask_overlap(scenes, matches, threshold=iou),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.evaluate.intervals import Interval, average_precision_intervals
 from autolabel.evaluate.scene import Objects, Scene
 from autolabel.types import Rle
 from autolabel.types.boxes import to_xywh
@@ -37,6 +38,9 @@ class Precision:
     ar_large: float | None
     ap_unlimited: float | None
     """``ap`` with all boxes of an image, where COCO takes the 100 surest of a class; the same where none has more."""
+    ap_interval: Interval | None
+    """Of ``ap``, with 95 % confidence; None with one image, or with so many boxes that it would take minutes."""
+    ap50_interval: Interval | None
     beyond_limit: int
     """Images with more than 100 true or found boxes of a class."""
     ap_by_class: tuple[float | None, ...]
@@ -60,6 +64,7 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kin
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
+    ap_interval, ap50_interval = average_precision_intervals(evaluation, len(scenes))
     stats = [measured(value) for value in evaluation.stats]
     table = evaluation.eval["precision"][:, :, :, 0, -1]
     crowded = [most for scene in scenes if (most := most_of_a_class(scene)) > LIMIT]
@@ -68,6 +73,8 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kin
         **dict(zip(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"), stats[:6], strict=True)),
         **dict(zip(("ar100", "ar_small", "ar_medium", "ar_large"), stats[8:], strict=True)),
         ap_unlimited=unlimited,
+        ap_interval=ap_interval,
+        ap50_interval=ap50_interval,
         beyond_limit=len(crowded),
         ap_by_class=tuple(mean(table[:, :, number]) for number in range(len(classes))),
         ap50_by_class=tuple(mean(table[:1, :, number]) for number in range(len(classes))),

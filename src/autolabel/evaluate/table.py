@@ -11,6 +11,7 @@ from rich.text import Text
 
 from autolabel.evaluate.calibration import Calibration, ClassThreshold
 from autolabel.evaluate.evaluation import Evaluation
+from autolabel.evaluate.intervals import Interval, RatioIntervals
 from autolabel.evaluate.matching import ClassCount
 from autolabel.evaluate.precision import Precision
 
@@ -36,6 +37,8 @@ def parts(evaluation: Evaluation) -> Iterator[RenderableType]:
         yield overlap(evaluation)
     for note in evaluation.notes:
         yield Text(f"note: {note}")
+    if evaluation.total_interval.precision or evaluation.total_interval.recall:
+        yield Text("Bounds hold with 95 % confidence for images like these (bootstrap over images).")
 
 
 def table(title: str, *columns: str) -> Table:
@@ -52,7 +55,14 @@ def precisions(evaluation: Evaluation) -> Table:
     for name, measured in (("boxes", evaluation.boxes), ("masks", evaluation.masks)):
         if measured is not None:
             made.add_row(name, *map(share, averages(measured)))
+            bounds = [span(measured.ap_interval), span(measured.ap50_interval)]
+            made.add_row(*(Text(cell, style="dim") for cell in ("  95 %", *bounds, *("",) * 5)))
     return made
+
+
+def span(interval: Interval | None) -> str:
+    """Return the two bounds of an interval, a dash where there is none."""
+    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def averages(measured: Precision) -> tuple[float | None, ...]:
@@ -64,22 +74,25 @@ def averages(measured: Precision) -> tuple[float | None, ...]:
 def classes(evaluation: Evaluation) -> Table:
     """Return a row for each class that is true or found anywhere, and one for all."""
     made = table(f"At the run's thresholds, IoU {evaluation.iou:g}", *CLASS_COLUMNS)
-    for counts, ap50 in zip(evaluation.classes, evaluation.boxes.ap50_by_class, strict=True):
+    rows = zip(evaluation.classes, evaluation.class_intervals, evaluation.boxes.ap50_by_class, strict=True)
+    for counts, interval, ap50 in rows:
         if counts.true or counts.found:
-            made.add_row(*class_cells(counts), share(ap50))
+            made.add_row(*class_cells(counts, interval), share(ap50))
     made.add_section()
-    made.add_row(*class_cells(evaluation.total), share(evaluation.boxes.ap50))
+    made.add_row(*class_cells(evaluation.total, evaluation.total_interval), share(evaluation.boxes.ap50))
     return made
 
 
 CLASS_COLUMNS = ("class", "true", "found", "right", "precision", "recall", "F1", "AP50")
 
 
-def class_cells(counts: ClassCount) -> Iterator[RenderableType]:
+def class_cells(counts: ClassCount, interval: RatioIntervals) -> Iterator[RenderableType]:
     """Yield the cells of a class."""
     yield Text(counts.name)
     yield from map(str, (counts.true, counts.found, counts.right))
-    yield from map(share, (counts.precision, counts.recall, counts.f1))
+    yield bounded(counts.precision, interval.precision)
+    yield bounded(counts.recall, interval.recall)
+    yield share(counts.f1)
 
 
 def rounds(evaluation: Evaluation) -> Table:
@@ -137,6 +150,11 @@ def to_do(one: ClassThreshold) -> str:
     if one.more_images is None:
         return f"check about {one.more_boxes:,} more boxes"
     return f"check about {one.more_images:,} more images ({one.more_boxes:,} boxes)"
+
+
+def bounded(value: float | None, interval: Interval | None) -> str:
+    """Return a share with its interval."""
+    return share(value) if interval is None else f"{share(value)} ({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def share(value: float | None) -> str:

@@ -22,8 +22,11 @@ from autolabel.storage import Location
 from autolabel.types import Labels
 
 
-def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
-    """Yield each split's name with its labels; one nameless split where the spec asks for none."""
+def selections(store: RunStore, plan: Plan, *, checked: bool = False) -> Iterator[tuple[str, Ledger]]:
+    """Yield each split's name with its labels; one nameless split where the spec asks for none.
+
+    With ``checked``, only the rows that a person has checked as a whole.
+    """
     review = read_decisions(store)
     change = partial(
         handed_out,
@@ -36,21 +39,46 @@ def selections(store: RunStore, plan: Plan) -> Iterator[tuple[str, Ledger]]:
         yield (
             split,
             ledger_of(
-                store, plan, keep=partial(kept, belongs_to, review), change=change, image_path=plan.manifest.image_path
+                store,
+                plan,
+                keep=partial(kept, belongs_to, review, checked=checked),
+                change=change,
+                image_path=plan.manifest.image_path,
             ),
         )
 
 
-def sure_labels(run: Location, thresholds: Path) -> Ledger:
-    """Return the labels of a finished run that reach the thresholds of a file."""
+def measured(
+    run: Location, *, raw: bool = False, reviewed: bool = True, thresholds: Path | None = None
+) -> tuple[Ledger, str]:
+    """Return the labels of a finished run that a measurement is of, and what they are, in words.
+
+    What the run hands out: as people decided, above the thresholds, within the size filters. ``raw`` is what the models
+    said, ``reviewed=False`` leaves out what people decided alone; ``thresholds`` replace those of the spec.
+    """
     store, plan = finished(run)
-    least = read_thresholds(thresholds, classes=plan.manifest.classes)
-    return checked_ledger(store, plan, change=partial(sure, thresholds=least, review=None))
+    if raw:
+        return checked_ledger(store, plan), "what the models said"
+    limits, least = plan.outputs.filter, plan.outputs.thresholds
+    if thresholds is not None:
+        least = read_thresholds(thresholds, classes=plan.manifest.classes)
+    review = read_decisions(store) if reviewed else None
+    parts = [f"{len(review.decisions)} decisions applied"] if review is not None and review.decisions else []
+    parts += ["before any decision"] if not reviewed else []
+    parts += [f"above thresholds of {len(least)} classes"] if least else []
+    parts += ["within the size filters"] if limits else []
+    change = partial(handed_out, limits=limits, thresholds=least, review=review, classes=plan.manifest.classes)
+    ledger = checked_ledger(store, plan, keep=partial(kept, None, review), change=change)
+    return ledger, "what the run hands out" + (f": {', '.join(parts)}" if parts else "")
 
 
-def kept(belongs_to: Callable[[Labels], bool] | None, review: Review | None, labels: Labels) -> bool:
-    """Return whether a row is exported: it belongs to the split, and nobody rejected it."""
+def kept(
+    belongs_to: Callable[[Labels], bool] | None, review: Review | None, labels: Labels, *, checked: bool = False
+) -> bool:
+    """Return whether a row is exported: it belongs to the split, nobody rejected it, it is checked where it must be."""
     if belongs_to is not None and not belongs_to(labels):
+        return False
+    if checked and (review is None or not reviews.is_checked(labels, review)):
         return False
     return review is None or not reviews.left_out(labels, review)
 

@@ -26,6 +26,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The exporter with its parameters; None for pictures and the report."""
     thresholds: dict[str, float] | None = None
     """Least scores by class that took the place of the spec's."""
+    checked: bool = False
+    """Whether it holds only the images that a person has checked as a whole."""
     truth: str | None = None
     """The file that the report compares with."""
 

@@ -40,7 +40,8 @@ class MaskStage:
 
         Raises ImageError where the image cannot be read or has changed, MachineError where the stage cannot be loaded.
         """
-        pixels = read_pixels(labels.image.path, max_pixels=self._plan.recipe.max_pixels)
+        recipe = self._plan.recipe
+        pixels = read_pixels(labels.image.path, max_pixels=recipe.max_pixels, value_range=recipe.value_range)
         if pixels.shape[:2] != labels.image.size:
             raise DataError(f"{labels.image.id} has another size than when it was labelled")
         given = Instances.build([box], scores=[1.0], labels=[0], rounds=-1)

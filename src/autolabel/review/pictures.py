@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 
 from autolabel.errors import ImageError
 from autolabel.images import read_pixels, read_size
+from autolabel.plan.model import Recipe
 from autolabel.storage import Remote, at
 from autolabel.types import Labels
 
@@ -30,8 +31,8 @@ Picture = tuple[str, bytes]
 class Pictures:
     """Pictures of rows, at full size or as thumbnails, a few at a time; the ones used last are remembered."""
 
-    def __init__(self, *, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
         self._kept: OrderedDict[tuple[str, int], Picture] = OrderedDict()
         self._bytes = 0
         self._alone = threading.Lock()
@@ -56,7 +57,7 @@ class Pictures:
         return made
 
     def _plain(self, labels: Labels) -> Picture | None:
-        size = read_size(labels.image.path, max_pixels=self._max_pixels)
+        size = read_size(labels.image.path, max_pixels=self._recipe.max_pixels)
         _check_size(labels, size)
         place = at(labels.image.path)
         if not isinstance(place, Remote) and place.stat().st_size > MOST_BYTES:
@@ -66,7 +67,9 @@ class Pictures:
         return None if media is None or len(content) > MOST_BYTES else (media, content)
 
     def _decoded(self, labels: Labels, side: int) -> Picture:
-        pixels = read_pixels(labels.image.path, max_pixels=self._max_pixels)
+        pixels = read_pixels(
+            labels.image.path, max_pixels=self._recipe.max_pixels, value_range=self._recipe.value_range
+        )
         _check_size(labels, pixels.shape[:2])
         image = Pillow.fromarray(pixels)
         if side:

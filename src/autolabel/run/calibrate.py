@@ -12,6 +12,7 @@ from autolabel.evaluate.calibration import Calibration, calibrate
 from autolabel.evaluate.drawn import calibrate_drawn
 from autolabel.evaluate.table import checked
 from autolabel.plan.model import Plan
+from autolabel.results.checked import any_checked, truth_at
 from autolabel.results.ledger import checked_ledger
 from autolabel.results.select import changed
 from autolabel.results.store import RunStore, finished, publish
@@ -30,18 +31,21 @@ def calibrate_run(
 ) -> Calibration:
     """Choose thresholds for what a run exports, boxes outside its size limits left out, and write them to ``out``.
 
-    Without ``truth``, from the boxes that were drawn and checked for the run's certificate. Raises DataError where
-    ``run`` is not a finished run, the two share nothing, or nothing was checked.
+    ``truth`` is a COCO file, or a run, whose checked images count. Without it, the boxes count that were drawn and
+    checked for the run's certificate, else its own checked images. Raises DataError where ``run`` is not a finished run,
+    the two share nothing, or nothing was checked.
     """
     store, plan = finished(run)
-    if truth is None:
+    if truth is None and (begun(store) or not any_checked(store)):
         return _from_certificate(run, store, plan, precision=precision, confidence=confidence, out=out)
     limited = partial(changed, limits=plan.outputs.filter, thresholds=None, review=None)
     labels = checked_ledger(store, plan, change=limited)
-    result = calibrate(
-        labels, truth, classes=plan.manifest.classes, precision=precision, confidence=confidence, iou=iou, names=names
-    )
-    _write(result, f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {truth.name}", out)
+    classes = plan.manifest.classes
+    with truth_at(run if truth is None else truth) as file:
+        result = calibrate(
+            labels, file, classes=classes, precision=precision, confidence=confidence, iou=iou, names=names
+        )
+    _write(result, f"of run {resolved(run).name} (plan {plan.digest[:16]}), from {file.name}", out)
     return result
 
 
@@ -49,7 +53,10 @@ def _from_certificate(
     run: Location, store: RunStore, plan: Plan, *, precision: float, confidence: float, out: Path
 ) -> Calibration:
     if not begun(store):
-        raise DataError(f"{run}: no box was checked", hint="`autolabel certify` draws boxes; or give --gt FILE")
+        hint = (
+            "`autolabel certify` draws boxes to check, `autolabel review --sample NAME` whole images; or give --gt FILE"
+        )
+        raise DataError(f"{run}: nothing was checked", hint=hint)
     with opened(run) as found:
         checks = found.at_work().checks
         result = calibrate_drawn(checks, classes=plan.manifest.classes, precision=precision, confidence=confidence)

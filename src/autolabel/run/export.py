@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from autolabel.errors import DataError, Problem, SpecError
 from autolabel.plan.model import Plan, ResolvedStrategy, Stage
 from autolabel.registry import Registry
+from autolabel.results.checked import HINT, any_checked
 from autolabel.results.ledger import mend
 from autolabel.results.select import selections
 from autolabel.results.store import RunStore, finished, publish_folder
@@ -33,17 +34,19 @@ def export(
     store: RunStore,
     registry: Registry,
     thresholds: Mapping[str, float] | None = None,
+    checked: bool = False,
 ) -> list[Location]:
     """Write one exporter's files below ``results_dir/<its name>``, a folder a split where the spec asks for splits.
 
-    ``thresholds`` take the place of the plan's. What was written, and how, is recorded, so that it can follow a review.
+    ``thresholds`` take the place of the plan's; ``checked`` leaves out what no person has checked as a whole. What was
+    written, and how, is recorded, so that it can follow a review.
     """
     if thresholds is not None:
         plan = replace(plan, outputs=replace(plan.outputs, thresholds=dict(thresholds)))
     exporter = registry.make("exporter", choice.type, choice.params)
     target = store.root / choice.type
     exporter.provenance = provenance(plan)
-    parts = dict(selections(store, plan))
+    parts = dict(selections(store, plan, checked=checked))
     with publish_folder(target, name="export") as folder:
         if parts.keys() == {""}:
             paths = exporter.export(parts[""], plan.manifest.classes, folder)
@@ -51,7 +54,7 @@ def export(
             paths = exporter.export_parts(parts, plan.manifest.classes, folder)
         written = [target / path.relative_to(folder) for path in paths]
     stated = None if thresholds is None else dict(thresholds)
-    note(store, choice.type, Output(current=True, choice=choice, thresholds=stated))
+    note(store, choice.type, Output(current=True, choice=choice, thresholds=stated, checked=checked))
     return written
 
 
@@ -77,29 +80,38 @@ def names_of(stage: Stage) -> list[str]:
 
 
 def export_run(
-    run: Location, name: str, params: Sequence[str], *, registry: Registry, thresholds: Path | None = None
+    run: Location,
+    name: str,
+    params: Sequence[str],
+    *,
+    registry: Registry,
+    thresholds: Path | None = None,
+    checked: bool = False,
 ) -> list[Location]:
     """Write a finished run's labels with one exporter; ``params`` are ``key=value`` with YAML values.
 
     ``thresholds`` is a file that takes the place of the thresholds of the run's spec. Raises SpecError for parameters
-    that the exporter does not take and for thresholds that are wrong, DataError where ``run`` is not a finished run.
+    that the exporter does not take and for thresholds that are wrong, DataError where ``run`` is not a finished run, or
+    where ``checked`` images are wanted and no person has checked any.
     """
     store, plan = finished(run)
+    if checked and not any_checked(store):
+        raise DataError(f"{run}: no image of this run is checked", hint=HINT)
     stated = None if thresholds is None else read_thresholds(thresholds, classes=plan.manifest.classes)
     entry = registry.get("exporter", name)
     if getattr(entry.strategy, "needs", "boxes") == "masks" and not plan.recipe.masks:
         raise DataError(f"{run}: {name!r} needs masks, and this run has none")
     given = dict(parameter(text) for text in params)
     try:
-        checked = entry.strategy.Params.model_validate(given, context={"root": Path.cwd()})
+        valid = entry.strategy.Params.model_validate(given, context={"root": Path.cwd()})
     except ValidationError as error:
         raise SpecError(wrong_parameters(error, name, sorted(entry.strategy.Params.model_fields))) from None
     choice = ResolvedStrategy(
-        type=name, package=entry.package, version=entry.version, params=checked.model_dump(mode="json")
+        type=name, package=entry.package, version=entry.version, params=valid.model_dump(mode="json")
     )
     with store.lock():
         mend(store, plan)
-        return export(plan, choice, store=store, registry=registry, thresholds=stated)
+        return export(plan, choice, store=store, registry=registry, thresholds=stated, checked=checked)
 
 
 def wrong_parameters(error: ValidationError, name: str, known: Sequence[str]) -> list[Problem]:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
+from msgspec.structs import replace
+
 from autolabel.errors import DataError, PluginError
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
@@ -13,7 +15,7 @@ from autolabel.results import review as reviews
 from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.ledger import Ledger, ledger_of, mend
 from autolabel.results.review import Review
-from autolabel.results.select import sure
+from autolabel.results.select import measured, selections, sure
 from autolabel.results.store import RunStore, finished, publish_folder
 from autolabel.results.take_in import Taken, record, refuse, take_in
 from autolabel.results.written import PICTURES, REPORT, Output, mark_stale, note, read_written
@@ -55,7 +57,14 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
         (watch or Watch()).writing(name)
         try:
             if output.choice is not None:
-                export(plan, output.choice, store=store, registry=registry, thresholds=output.thresholds)
+                export(
+                    plan,
+                    output.choice,
+                    store=store,
+                    registry=registry,
+                    thresholds=output.thresholds,
+                    checked=output.checked,
+                )
             elif name == PICTURES:
                 draw(store, plan)
             elif name == REPORT:
@@ -76,9 +85,9 @@ def draw(store: RunStore, plan: Plan) -> Location:
     from autolabel.report.pictures import write_pictures
 
     with publish_folder(store.root / PICTURES, name="pictures") as folder:
-        write_pictures(
-            located(store, plan), folder, max_pixels=plan.recipe.max_pixels, value_range=plan.recipe.value_range
-        )
+        whole = replace(plan, outputs=replace(plan.outputs, split=None))
+        drawn = dict(selections(store, whole))[""]
+        write_pictures(drawn, folder, max_pixels=plan.recipe.max_pixels, value_range=plan.recipe.value_range)
     note(store, PICTURES, Output(current=True))
     return store.root / PICTURES
 
@@ -90,7 +99,7 @@ def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Loc
     from autolabel.report.write import PAGE, write_report
 
     labels, review = located(store, plan), read_decisions(store)
-    evaluation = None if truth is None else evaluate(labels, truth)
+    evaluation = None if truth is None else evaluate(measured(store.root)[0], truth)
     with publish_folder(store.root / REPORT, name="report") as folder:
         certificate = read_certificate(store)
         write_report(labels, plan, folder, truth=truth, evaluation=evaluation, review=review, certificate=certificate)

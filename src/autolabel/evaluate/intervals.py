@@ -1,0 +1,154 @@
+"""How far figures could be off, had other images been checked: the bootstrap over images (Efron, 1979)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.evaluate.matching import IGNORED
+from autolabel.evaluate.scene import Int64, Scene
+
+Float64 = npt.NDArray[np.float64]
+_Table = tuple[Int64, npt.NDArray[np.bool_], npt.NDArray[np.bool_], Float64]
+Interval = tuple[float, float]
+"""The lower and the upper bound, with 95 % confidence."""
+
+LEVELS = (2.5, 97.5)
+DRAWS = 1000
+AP_DRAWS = 200
+MOST_WORK = 4e8
+"""Found boxes times overlaps times draws: beyond, AP is given without an interval."""
+LEAST_IMAGES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioIntervals:
+    """The intervals of one class, or of all; None where there is nothing to measure, or only one image."""
+
+    precision: Interval | None = None
+    recall: Interval | None = None
+    f1: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """True, found and right boxes by image and class, as three (N, K) arrays."""
+
+    true: Float64
+    found: Float64
+    right: Float64
+
+    @classmethod
+    def of(cls, scenes: Sequence[Scene], matches: Sequence[Int64], classes: int) -> Counts:
+        """Count over N scenes; crowds and what lies in them are left out."""
+        true, found, right = (np.zeros((len(scenes), classes)) for _ in range(3))
+        for row, (scene, matched) in enumerate(zip(scenes, matches, strict=True)):
+            true[row] = np.bincount(scene.true.classes[~scene.crowds], minlength=classes)
+            found[row] = np.bincount(scene.found.classes[matched != IGNORED], minlength=classes)
+            right[row] = np.bincount(scene.found.classes[matched >= 0], minlength=classes)
+        return cls(true=true, found=found, right=right)
+
+
+def ratio_intervals(counts: Counts) -> tuple[RatioIntervals, tuple[RatioIntervals, ...]]:
+    """Return the intervals over all classes together, then those of each class."""
+    images = len(counts.true)
+    sums = [np.column_stack([one.sum(axis=1), one]) for one in (counts.true, counts.found, counts.right)]
+    if images < LEAST_IMAGES:
+        nothing = tuple(RatioIntervals() for _ in range(sums[0].shape[1]))
+        return nothing[0], nothing[1:]
+    true, found, right = (np.concatenate(parts) for parts in zip(*_drawn(sums, images), strict=True))
+    columns = zip(_bounds(right, found), _bounds(right, true), _bounds(2 * right, true + found), strict=True)
+    made = tuple(RatioIntervals(precision=p, recall=r, f1=f) for p, r, f in columns)
+    return made[0], made[1:]
+
+
+def draws(images: int, count: int, *, seed: int = 0) -> Float64:
+    """Return how often each image is drawn in each of ``count`` draws with replacement, (count, images)."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
+
+
+def _drawn(sums: Sequence[Float64], images: int) -> Any:
+    """Yield the sums of some draws at a time, so that memory stays small."""
+    at_once = max(1, min(DRAWS, int(2e7 / images)))
+    for number, start in enumerate(range(0, DRAWS, at_once)):
+        weights = draws(images, min(at_once, DRAWS - start), seed=number)
+        yield tuple(weights @ one for one in sums)
+
+
+def _bounds(part: Float64, whole: Float64) -> list[Interval | None]:
+    """Return the interval of each column's ratio over the draws."""
+    ratios = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+    return [_interval(column) for column in ratios.T]
+
+
+def _interval(values: Float64) -> Interval | None:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    low, high = np.percentile(values, LEVELS)
+    return float(low), float(high)
+
+
+def average_precision_intervals(evaluation: Any, images: int) -> tuple[Interval | None, Interval | None]:
+    """Return the intervals of AP and AP50 of pycocotools' evaluation of ``images`` images, once it has evaluated."""
+    tables = list(_tables(evaluation, images))
+    overlaps = len(evaluation.params.iouThrs)
+    work = overlaps * sum(len(table[0]) for table in tables)
+    count = min(AP_DRAWS, int(MOST_WORK / max(1, work)))
+    if images < LEAST_IMAGES or not tables or count < AP_DRAWS // 4:
+        return None, None
+    points = np.asarray(evaluation.params.recThrs)
+    weights = draws(images, count)
+    means = np.full((count, len(tables), overlaps), np.nan)
+    for number in range(count):
+        for place, table in enumerate(tables):
+            means[number, place] = _weighted_precision(weights[number], table, points)
+    counted = ~np.isnan(means)
+    sums = np.where(counted, means, 0)
+
+    def averaged(part: npt.NDArray[Any], there: npt.NDArray[Any]) -> Float64:
+        total, terms = part.reshape(count, -1).sum(axis=1), there.reshape(count, -1).sum(axis=1)
+        ratio: Float64 = np.divide(total, terms, out=np.full(count, np.nan), where=terms > 0)
+        return ratio
+
+    return _interval(averaged(sums, counted)), _interval(averaged(sums[:, :, :1], counted[:, :, :1]))
+
+
+def _tables(evaluation: Any, images: int) -> Iterator[_Table]:
+    """Yield for each class with true objects: image, right and wrong (T, D) of its boxes by score, true by image."""
+    for start in range(0, len(evaluation.evalImgs), images * len(evaluation.params.areaRng)):
+        found = [(row, one) for row, one in enumerate(evaluation.evalImgs[start : start + images]) if one is not None]
+        true = np.zeros(images)
+        for row, one in found:
+            true[row] = np.count_nonzero(np.asarray(one["gtIgnore"]) == 0)
+        if not true.sum():
+            continue
+        scores = np.concatenate([np.asarray(one["dtScores"], np.float64) for _, one in found])
+        owner = np.concatenate([np.full(len(one["dtScores"]), row) for row, one in found]).astype(np.int64)
+        matched = np.concatenate([np.asarray(one["dtMatches"]) for _, one in found], axis=1) > 0
+        counts = np.concatenate([np.asarray(one["dtIgnore"], bool) for _, one in found], axis=1) == 0
+        order = np.argsort(-scores, kind="mergesort")
+        yield owner[order], (matched & counts)[:, order], (~matched & counts)[:, order], true
+
+
+def _weighted_precision(weights: Float64, table: _Table, points: Float64) -> Float64:
+    """Return COCO's average precision at each overlap, (T,), where each image counts as often as it was drawn."""
+    owner, right, wrong, true = table
+    total = float(weights @ true)
+    if not total:
+        return np.full(len(right), np.nan)
+    own = weights[owner]
+    hits, misses = np.cumsum(right * own, axis=1), np.cumsum(wrong * own, axis=1)
+    precision = np.divide(hits, hits + misses, out=np.zeros_like(hits), where=hits + misses > 0)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    out = np.zeros(len(right))
+    for row, recall in enumerate(hits / total):
+        places = np.searchsorted(recall, points, side="left")
+        reached = places < len(recall)
+        out[row] = envelope[row, places[reached]].sum() / len(points)
+    return out

@@ -1,0 +1,81 @@
+"""The images of a run that a person has checked wholly, as truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from autolabel.errors import DataError
+from autolabel.plan.model import Plan
+from autolabel.results.journal import read_decisions
+from autolabel.results.ledger import checked_ledger
+from autolabel.results.review import Review, apply, is_checked
+from autolabel.results.store import RunStore, finished
+from autolabel.storage import Location, at, resolved
+from autolabel.types import Labels
+from autolabel.types.boxes import to_xywh
+
+HINT = "check images in `autolabel review`: C says that everything in one is boxed"
+
+
+def checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tuple[str, list[Labels]]]:
+    """Yield each image of which every row is checked, with its rows as decided; failed ones are not among them."""
+    for image, group in groupby(checked_ledger(store, plan), key=lambda row: row.image.id):
+        rows = list(group)
+        if all(is_checked(row, review) and row.reason is None for row in rows):
+            yield image, [apply(row, review, classes=plan.manifest.classes).inside() for row in rows]
+
+
+def any_checked(store: RunStore) -> bool:
+    """Tell whether a person has checked any image as a whole."""
+    review = read_decisions(store)
+    return review is not None and any(one.key is None and one.verdict != "reject" for one in review.decisions)
+
+
+@contextmanager
+def truth_at(place: str | Location) -> Iterator[Location]:
+    """Yield a COCO file of the truth: ``place`` itself, or one of the checked images where that is a run.
+
+    Raises DataError where it is a run of which nothing is checked.
+    """
+    location = at(place)
+    if not location.is_dir():
+        yield location
+        return
+    store, plan = finished(location)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"checked images of {resolved(location).name}"
+        file.write_bytes(msgspec.json.encode(_coco(store, plan, str(place))))
+        yield file
+
+
+def _coco(store: RunStore, plan: Plan, run: str) -> dict[str, Any]:
+    review = read_decisions(store)
+    numbers = {name: number for number, name in enumerate(plan.manifest.classes, 1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image, rows in checked_images(store, plan, review) if review is not None else ():
+        height, width = rows[0].image.size
+        images.append({"id": len(images) + 1, "file_name": image, "height": height, "width": width})
+        for row in rows:
+            annotations += _annotations(row, len(images), numbers, start=len(annotations) + 1)
+    if not images:
+        raise DataError(f"{run}: no image of this run is checked", hint=HINT)
+    categories = [{"id": number, "name": name} for name, number in numbers.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _annotations(row: Labels, image: int, numbers: dict[str, int], *, start: int) -> Iterator[dict[str, Any]]:
+    found = row.instances
+    masks = found.masks or (None,) * len(found)
+    boxes = to_xywh(found.boxes.astype("float64")).tolist()
+    for number, (box, label, mask) in enumerate(zip(boxes, found.labels.tolist(), masks, strict=True), start):
+        name = row.prompt.phrases[label]
+        one = {"id": number, "image_id": image, "category_id": numbers[name], "bbox": box, "iscrowd": 0}
+        yield one | ({"segmentation": mask.as_coco()} if mask is not None else {})

@@ -1,0 +1,39 @@
+"""Measure a finished run against a truth file, another run's checked images, or its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from autolabel.errors import SpecError
+from autolabel.evaluate import Evaluation, evaluate
+from autolabel.results.checked import truth_at
+from autolabel.results.ledger import read_labels
+from autolabel.results.select import measured
+from autolabel.storage import Location, at, resolved
+
+
+def evaluate_run(
+    run: Location,
+    truth: str | None,
+    *,
+    raw: bool = False,
+    iou: float = 0.5,
+    thresholds: Path | None = None,
+    names: Mapping[str, str] | None = None,
+) -> tuple[Evaluation, str]:
+    """Return the measurement and, in words, what was measured.
+
+    That is what the run hands out, or with ``raw`` what the models said. ``truth`` is a COCO file or a run, whose
+    checked images count; None stands for ``run`` itself. Then what people decided is the truth, and no part of what is
+    measured.
+    """
+    if raw and thresholds is not None:
+        raise SpecError("--raw measures what the models said, whatever it scores: --thresholds has no place beside it")
+    own = truth is None or (at(truth).is_dir() and resolved(at(truth)) == resolved(run))
+    if run.is_file():
+        labels, what = read_labels(run), "the labels of the file"
+    else:
+        labels, what = measured(run, raw=raw, reviewed=not own, thresholds=thresholds)
+    with truth_at(run if truth is None else truth) as file:
+        return evaluate(labels, file, iou=iou, names=names), what
