@@ -53,10 +53,8 @@ def _from_certificate(
     run: Location, store: RunStore, plan: Plan, *, precision: float, confidence: float, out: Path
 ) -> Calibration:
     if not begun(store):
-        hint = (
-            "`autolabel certify` draws boxes to check, `autolabel review --sample NAME` whole images; or give --gt FILE"
-        )
-        raise DataError(f"{run}: nothing was checked", hint=hint)
+        hint = "`autolabel certify` draws boxes, `autolabel review --sample NAME` images to check; or give --gt FILE"
+        raise DataError(f"{run}: no box was checked", hint=hint)
     with opened(run) as found:
         checks = found.at_work().checks
         result = calibrate_drawn(checks, classes=plan.manifest.classes, precision=precision, confidence=confidence)
