@@ -19,6 +19,7 @@ from autolabel.evaluate import evaluate
 from autolabel.evaluate.table import render
 from autolabel.types import Image, Instances, Labels, Prompt, Rle
 
+SIZE = (100, 200)
 A, B, C = [0, 0, 20, 20], [50, 50, 90, 90], [100, 10, 180, 80]
 
 
@@ -277,3 +278,104 @@ def test_it_prints_nothing_and_becomes_json_and_tables(row: Any, truth: Any, cap
     console.print(render(result))
     text = console.export_text()
     assert "[red]cat[/red]" in text and "recall so far" in text and "Average precision" in text
+
+
+def both(truth: Any, **changes: Any) -> Any:
+    """Write the truth of two images, then change the file."""
+    path = truth({"a.jpg": [("cat", A)], "b.jpg": [("cat", B)]})
+    document = json.loads(path.read_text())
+    for place, value in changes.items():
+        section, index, key = place.split("__")
+        document[section][int(index)][key] = value
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "./a.jpg"])
+def test_an_image_that_the_file_lists_twice_has_the_objects_of_both_entries(row: Any, truth: Any, name: str) -> None:
+    path = both(truth, images__1__file_name=name)
+    result = evaluate([row("a.jpg", [A, B])], path)
+    assert (result.images, result.total.true, result.total.right, result.notes) == (1, 2, 2, ())
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("images__0__width", -1), ("images__0__height", 0), ("images__0__width", "wide"), ("annotations__0__id", "x"),
+        ("annotations__0__area", -5), ("annotations__0__area", None), ("images__0__id", "1"),
+        ("annotations__0__image_id", 1.0), ("annotations__0__segmentation", [[1, 2, 3, 4]]),
+        ("annotations__0__segmentation", {"size": [1, 1], "counts": "zz"}), ("annotations__0__segmentation", "x"),
+        ("annotations__0__score", float("nan")), ("annotations__0__depth", 2**80),
+    ],
+)  # fmt: skip
+def test_what_boxes_do_not_need_refuses_no_truth(row: Any, truth: Any, place: str, value: Any) -> None:
+    result = evaluate([row("a.jpg", [A]), row("b.jpg", [B])], both(truth, **{place: value}))
+    assert (result.images, result.total.true, result.total.right) == (2, 2, 2)
+    assert result.boxes.ap == pytest.approx(1) and result.boxes.ar100 == pytest.approx(1)
+
+
+def test_a_box_that_is_wrong_costs_no_other(row: Any, truth: Any) -> None:
+    result = evaluate([row("a.jpg", [A]), row("b.jpg", [B])], both(truth, annotations__0__bbox=[1, 2, -3, 4]))
+    assert (result.images, result.total.true, result.total.right) == (2, 1, 1)
+    assert any("/annotations/0/bbox/2: reversed box" in note for note in result.notes)
+
+
+def test_a_mask_that_cannot_be_read_counts_neither_way(row: Any, truth: Any) -> None:
+    pixels = np.zeros((2, *SIZE), bool)
+    pixels[0, :20, :20] = pixels[1, 50:90, 50:90] = True
+    masks = [Rle.encode(one) for one in pixels]
+    square = {"segmentation": masks[1].as_coco()}
+    path = truth({"a.jpg": [("cat", A, {"segmentation": [[1, 1, 2, 2]]})], "b.jpg": [("cat", B, square)]})
+    rows = [row("a.jpg", [A], masks=masks[:1]), row("b.jpg", [B], masks=masks[1:])]
+    result = evaluate(rows, path)
+    assert result.masks is not None and result.masks.ap == pytest.approx(1)
+    assert any("1 true object(s) have a segmentation that cannot be read" in note for note in result.notes)
+
+
+def test_true_boxes_are_cut_at_the_edges_as_found_ones_are(row: Any, truth: Any) -> None:
+    result = evaluate([row("a.jpg", [[0, 0, 30, 30]])], truth({"a.jpg": [("cat", [-60, -60, 30, 30])]}), iou=0.95)
+    assert result.total.right == 1
+
+
+@pytest.mark.parametrize(("objects", "limited"), [(150, True), (100, False)])
+def test_the_limit_of_a_hundred_is_told_with_a_figure_without_it(
+    row: Any, truth: Any, objects: int, limited: bool
+) -> None:
+    boxes = [[x, y, x + 5, y + 5] for x in range(0, 200, 10) for y in range(0, 100, 10)][:objects]
+    path = truth({"a.jpg": [("cat", box) for box in boxes]})
+    result = evaluate([row("a.jpg", boxes, scores=[0.5] * objects)], path)
+    assert result.total.precision == result.total.recall == 1
+    assert result.boxes.ap is not None and (result.boxes.ap < 0.7) == limited
+    assert result.boxes.ap_unlimited == pytest.approx(1)
+    assert [note for note in result.notes if "without that limit the AP of boxes is 1.000" in note] == (
+        list(result.notes) if limited else []
+    )
+
+
+@pytest.mark.parametrize("size", [(200, 100), (50, 100)])
+def test_a_truth_of_which_every_size_is_another_is_an_error(row: Any, truth: Any, size: tuple[int, int]) -> None:
+    with pytest.raises(DataError, match=rf"a\.jpg is {size[1]}x{size[0]} in the file, 200x100 as the run read it"):
+        evaluate([row("a.jpg", [A])], truth({"a.jpg": [("cat", A)]}, size=size))
+
+
+def test_classes_may_be_mapped(row: Any, truth: Any) -> None:
+    rows = [row("a.jpg", [A], phrases=["red blood cell"])]
+    path = truth({"a.jpg": [("RBC", A)]}, ["RBC"])
+    with pytest.raises(DataError) as caught:
+        evaluate(rows, path)
+    assert "--map" in caught.value.hint
+    result = evaluate(rows, path, names={"rbc": "Red Blood Cell"})
+    assert result.total.right == 1
+    with pytest.raises(DataError, match="no class is called 'WBC'; nearest: RBC"):
+        evaluate(rows, path, names={"WBC": "red blood cell"})
+    with pytest.raises(DataError, match="asked for no class 'red blod cell'; nearest: red blood cell"):
+        evaluate(rows, path, names={"RBC": "red blod cell"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1a2b3c4d-my_photo.jpg", "my-photo_jpg.rf.0123456789abcdef0123456789abcdef.jpg", "MY PHOTO.JPG", "my%20photo.jpg"],
+)
+def test_names_of_other_tools_are_matched(row: Any, truth: Any, name: str) -> None:
+    result = evaluate([row("in/my photo.jpg", [A]), row("in/other.jpg")], truth({name: [("cat", A)]}))
+    assert result.total.right == 1 and any("their names differ" in note for note in result.notes)

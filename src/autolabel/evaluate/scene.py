@@ -96,7 +96,7 @@ def mask_of(annotation: Annotation, size: Size) -> tuple[Rle | None, bool]:
 
 def area_of(annotation: Annotation, mask: Rle | None) -> float:
     """Return the area that COCO's size classes go by."""
-    if annotation.area is not None:
+    if annotation.area is not None and annotation.area >= 0:
         return annotation.area
     return float(mask.area()) if mask is not None else annotation.bbox[2] * annotation.bbox[3]
 
