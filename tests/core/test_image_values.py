@@ -29,6 +29,7 @@ SCALED: dict[str, Callable[[Array], Array]] = {
     "uint16 of 12 bits": lambda grey: (grey * np.uint16(16) + np.uint16(15)).astype(np.uint16),
     "uint16 of 10 bits": lambda grey: (grey * np.uint16(4) + np.uint16(3)).astype(np.uint16),
     "uint16 of 8 bits": lambda grey: grey.astype(np.uint16),
+    "int8": lambda grey: (grey.astype(np.int16) - 128).astype(np.int8),
     "int16": lambda grey: grey.astype(np.int16),
     "int16 with negatives": lambda grey: ((grey.astype(np.int16) - 128) * np.int16(100)).astype(np.int16),
     "int32": lambda grey: grey.astype(np.int32) * 257,
@@ -77,13 +78,24 @@ def test_a_16_bit_png_in_colour_keeps_its_low_bytes(tmp_path: Path) -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    for factor, name in ((16, "twelve.png"), (257, "sixteen.png")):
-        rows = (COLOUR.astype(np.uint16) * factor).astype(">u2")
+    clear = np.concatenate([COLOUR, np.full((24, 32, 1), 255, np.uint8)], axis=2)
+    clear[:, 16:, 3] = 0
+    cases = (
+        (16, "twelve.png", COLOUR),
+        (257, "sixteen.png", COLOUR),
+        (16, "clear.png", clear),
+        (257, "c16.png", clear),
+    )
+    for factor, name, photo in cases:
+        rows = (photo.astype(np.uint16) * factor).astype(">u2")
         data = b"".join(b"\0" + row.tobytes() for row in rows)
-        header = struct.pack(">IIBBBBB", 32, 24, 16, 2, 0, 0, 0)
+        header = struct.pack(">IIBBBBB", 32, 24, 16, 2 if photo.shape[2] == 3 else 6, 0, 0, 0)
         parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
         (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
-        assert np.abs(read_pixels(tmp_path / name).astype(int) - COLOUR).max() <= 2
+        wanted = photo[:, :, :3].copy()
+        if photo.shape[2] == 4:
+            wanted[:, 16:] = 255
+        assert np.abs(read_pixels(tmp_path / name).astype(int) - wanted).max() <= 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -170,3 +182,19 @@ def test_the_mark_of_a_file_differs_where_its_bytes_do(tmp_path: Path) -> None:
         (tmp_path / "b").write_bytes(other)
         assert content_mark(tmp_path / "a") != content_mark(tmp_path / "b")
     assert content_mark(tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32, np.float64])
+def test_values_are_brought_to_bytes_without_copies_of_the_image(dtype: Any) -> None:
+    import tracemalloc
+
+    from autolabel.images.values import STRIP, to_bytes
+
+    values = np.zeros((3000, 4000), dtype)
+    values[5, 7] = 1000
+    tracemalloc.start()
+    pixels = to_bytes(values, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pixels[5, 7].tolist() == [249, 249, 249]
+    assert peak < pixels.nbytes + 40 * STRIP, "what is made on the way is a few strips of the image"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -378,3 +380,27 @@ def test_a_plan_that_has_labelled_nothing_gives_way(registry: Registry, photos: 
     assert summary.states["labelled"] == 5
     with pytest.raises(BusyError, match="holds the results of another plan"):
         run(registry, spec)
+
+
+def test_an_image_that_does_not_fit_beside_others_is_tried_again_alone(
+    registry: Registry, draw_photos: Callable[[Path, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autolabel.images import read_pixels
+
+    (tmp_path / "photos").mkdir()
+    photos, tries, lock = draw_photos(tmp_path / "photos", 6), Counter[str](), Lock()
+
+    def starved(path: str, **options: Any) -> Any:
+        name = Path(path).name
+        with lock:
+            tries[name] += 1
+            if name == "05.png" or (tries[name] == 1 and name in ("01.png", "03.png")):
+                raise MemoryError
+        return read_pixels(path, **options)
+
+    monkeypatch.setattr("autolabel.run.stage.read_pixels", starved)
+    stages = [{"labeler": {"type": "colors"}}]
+    summary = run(registry, mapping(photos, stages=stages, run={"executor": "inline"}, devices="cpu"))
+    assert dict(summary.states) == {"labelled": 5, "failed": 1}
+    assert dict(summary.reasons) == {"out_of_memory": 1}
+    assert tries == {"00.png": 1, "01.png": 2, "02.png": 1, "03.png": 2, "04.png": 1, "05.png": 2}

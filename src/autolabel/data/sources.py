@@ -20,6 +20,7 @@ SYSTEM = frozenset(
 )  # fmt: skip
 """Folders and files that operating systems and file servers leave behind, in lower case."""
 HIDDEN, SYSTEM_FOLDER, RESULTS = "hidden", "system folder", "results of a run"
+LINK = "link to a folder outside"
 PLAN, INPUTS = "plan.json", "inputs.jsonl"
 """What lies in every results directory."""
 
@@ -197,7 +198,9 @@ def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Re
             outside = entry.is_symlink() and not follow_symlinks and leaves(entry.path, top)
             why = passed or _by_name([entry.name]) or (RESULTS if name in written else "")
             if is_folder(entry):
-                if not outside:
+                if outside:
+                    yield _found(source, name, entry.path, outside=True, passed=why or LINK)
+                else:
                     why = why or (RESULTS if Path(entry.path).resolve() == own or is_results(entry.path) else "")
                     pending.append((entry.path, name + "/", why))
             else:

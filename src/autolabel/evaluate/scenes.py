@@ -75,7 +75,7 @@ def gather(labels: Iterable[Labels], truth: str | Location, *, names: Mapping[st
             *masks_left_out(true),
             *coco.notes,
         ),
-        image_of=pairing.image_of,
+        image_of={name: image for name, image in pairing.image_of.items() if image in true},
         images=tuple(image for image in asked.sizes if image in true),
         run_images=len(asked.sizes),
     )

@@ -18,7 +18,7 @@ from autolabel.images.values import Pixels, ValueRange, to_bytes
 MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 """Of Pillow: one channel of more than 8 bits."""
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
-WHITE_IS_ZERO, UNSIGNED = 0, 1
+WHITE_IS_ZERO, UNSIGNED, SIGNED = 0, 1, 2
 BRIGHT = 63
 """A 16-bit image with a larger high byte uses more than 14 bits: its low bytes do not matter."""
 MAX_SAMPLES = 32
@@ -66,20 +66,33 @@ def _copied(source: Any) -> Any:
 
 
 def joined(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
-    """Return (H, W, C) uint16 of a decoded 16-bit PNG; None where its high bytes say enough, or it has transparency."""
+    """Return (H, W, C) uint16 of a decoded 16-bit PNG; None where its high bytes say enough."""
     with low:
-        high = np.asarray(image)[:, :, :3]
-        if image.mode != "RGB" or int(high.max(initial=0)) > BRIGHT:
+        high = np.asarray(image)
+        if int(high[:, :, :3].max(initial=0)) > BRIGHT:
             return None
         low.load()
-        values: npt.NDArray[np.uint16] = high.astype(np.uint16) * 256 + np.asarray(low)[:, :, :3]
+        values: npt.NDArray[np.uint16] = high.astype(np.uint16) * 256 + np.asarray(low)
         return values
 
 
+def over_white(values: npt.NDArray[np.uint16], value_range: ValueRange) -> Pixels:
+    """Return (H, W, 3) 8-bit pixels of (H, W, 3 or 4) values, laid over white where they are transparent."""
+    colours = to_bytes(values, value_range)
+    if values.shape[2] == 3:
+        return colours
+    alpha = to_bytes(values[:, :, 3], None)[:, :, :1].astype(np.uint16)
+    laid: Pixels = ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return laid
+
+
 def wanted(image: Pillow.Image) -> bool:
-    """Tell whether Pillow would cut the values of a TIFF with several channels to their high bytes."""
-    bits = getattr(image, "tag_v2", {}).get(BITS) if image.format == "TIFF" else None
-    return isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+    """Tell whether Pillow would cut a TIFF's values to their high bytes, or take signed bytes for unsigned ones."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    bits, kinds = tags.get(BITS), tags.get(SAMPLE_FORMAT, ())
+    if not isinstance(bits, tuple):
+        return False
+    return (len(bits) > 1 and max(bits) > 8) or (bits[0] == 8 and SIGNED in kinds)
 
 
 def header(source: Source, *, max_pixels: int, page: int) -> Header:

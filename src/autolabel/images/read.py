@@ -22,7 +22,7 @@ from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start,
 from autolabel.images.formats import FORMATS, HEIF, advice, heif_file, is_heif, is_tiff
 from autolabel.images.header import Header, header_of, orientation
 from autolabel.images.patience import check_scans, hurried
-from autolabel.images.values import ValueRange, to_bytes
+from autolabel.images.values import ValueRange
 from autolabel.storage import TRANSIENT
 from autolabel.types import Size
 
@@ -117,7 +117,7 @@ def _decoded(image: Pillow.Image, source: Source, value_range: ValueRange) -> np
     if image.format == "PNG":
         _check_end(source)
     if low_bytes is not None and (both := deep.joined(image, low_bytes)) is not None:
-        return _upright(to_bytes(both, value_range), orientation(image))
+        return _upright(deep.over_white(both, value_range), orientation(image))
     if image.mode in deep.MODES:
         return _upright(deep.to_bytes_of(image, value_range), orientation(image))
     upright = ImageOps.exif_transpose(image) if orientation(image) not in (None, 1) else image
