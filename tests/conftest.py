@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -41,13 +40,6 @@ class Calls:
 
     def note(self, frame: FrameType, event: str, argument: object) -> None:
         self.made += event in ("call", "c_call")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def unsettled_memory() -> Iterator[None]:
-    """Leave the tests' own process as glibc has it, so that later tests can weigh it; workers settle theirs."""
-    with patch("autolabel.executors.inline.settle_memory"):
-        yield
 
 
 @pytest.fixture

@@ -7,12 +7,16 @@ The four steps, as the command line takes them::
     compiled = compile_plan(spec, registry=registry)
     summary = generate(compiled, registry=registry)
     for labels in read_labels(summary.results_dir): ...
+
+With a finished run: ``evaluate``, ``calibrate``, ``export``, ``report``, ``apply_review``, ``explain``. Nothing here
+changes a global of the process that calls it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autolabel.api import apply_review, calibrate, evaluate, explain, export, report
     from autolabel.plan.compile import compile_plan
     from autolabel.registry import discover
     from autolabel.results.ledger import read_labels
@@ -20,7 +24,19 @@ if TYPE_CHECKING:
     from autolabel.spec.load import load_spec
 
 __version__ = "0.1.0"
-__all__ = ["compile_plan", "discover", "generate", "load_spec", "read_labels"]
+__all__ = [
+    "apply_review",
+    "calibrate",
+    "compile_plan",
+    "discover",
+    "evaluate",
+    "explain",
+    "export",
+    "generate",
+    "load_spec",
+    "read_labels",
+    "report",
+]
 
 _HOMES = {
     "compile_plan": "autolabel.plan.compile",
@@ -28,6 +44,7 @@ _HOMES = {
     "generate": "autolabel.run.generate",
     "load_spec": "autolabel.spec.load",
     "read_labels": "autolabel.results.ledger",
+    **dict.fromkeys(("apply_review", "calibrate", "evaluate", "explain", "export", "report"), "autolabel.api"),
 }
 
 
@@ -36,3 +53,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the API, for those who look what there is."""
+    return sorted([*__all__, "__version__", "__doc__"])

@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from autolabel.errors import ImageError
 from autolabel.images import read_pixels, read_size
+from autolabel.images.opener import open_image
 from autolabel.storage import PAUSES
 
 GREY16 = 30_000
@@ -211,14 +212,14 @@ def test_a_disk_that_fails_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, code: str
 ) -> None:
     Image.new("RGB", (8, 6), (10, 20, 30)).save(tmp_path / "a.png")
-    opened, left, pauses = Image.open, [OSError(errno.EIO, os.strerror(errno.EIO))] * failures, []
+    opened, left, pauses = open_image, [OSError(errno.EIO, os.strerror(errno.EIO))] * failures, []
 
     def flaky(*words: object, **options: object) -> Image.Image:
         if left:
             raise left.pop()
         return opened(*words, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("autolabel.images.read.Pillow.open", flaky)
+    monkeypatch.setattr("autolabel.images.read.open_image", flaky)
     monkeypatch.setattr("autolabel.images.files.time.sleep", pauses.append)
     if not code:
         assert read_pixels(tmp_path / "a.png").shape == (6, 8, 3)

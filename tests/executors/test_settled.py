@@ -12,11 +12,11 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from autolabel.executors.memory import settle_memory
+from autolabel.executors.tuning import reuse_memory
 
 torch.set_num_threads(1)
 if sys.argv[1] == "settled":
-    settle_memory()
+    reuse_memory()
 for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
@@ -26,11 +26,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 SHAPES = """
 import sys
 import psutil, torch
-from autolabel.executors.memory import settle_memory
+from autolabel.executors.tuning import reuse_memory
 
 torch.set_num_threads(1)
 if sys.argv[1] == "settled":
-    settle_memory()
+    reuse_memory()
 weight = torch.ones(32, 32, 3, 3)
 for width in range(600):
     with torch.inference_mode():
@@ -64,10 +64,10 @@ def test_memory_does_not_grow_with_the_shapes_of_images() -> None:
 
 
 def test_what_the_environment_says_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autolabel.executors.memory import settle_memory
+    from autolabel.executors.tuning import reuse_memory
 
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
-    monkeypatch.setattr("autolabel.executors.memory.ctypes", None)
-    settle_memory()
+    monkeypatch.setattr("autolabel.executors.tuning.ctypes", None)
+    reuse_memory()
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from autolabel.executors.threads import VARIABLES, limit_threads
+from autolabel.executors.tuning import THREAD_VARIABLES, limit_threads
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_libraries_get_the_threads_of_the_plan(environment: dict[str, str]) -> None:
     limit_threads(3)
-    assert {name: environment[name] for name in VARIABLES} == dict.fromkeys(VARIABLES, "3")
+    assert {name: environment[name] for name in THREAD_VARIABLES} == dict.fromkeys(THREAD_VARIABLES, "3")
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])

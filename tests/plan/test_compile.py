@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autolabel.cli.app import obey_tao_visible_devices
 from autolabel.data.inputs import Input, decode
 from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_plan
-from autolabel.plan.devices import cuda_count, resolve, threads_per_worker
+from autolabel.plan.devices import resolve, threads_per_worker
 from autolabel.plan.identity import Fingerprint, without_folders
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import shard_rows
@@ -300,7 +301,7 @@ def test_taos_variable_counts_where_cudas_is_not_set(
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    cuda_count()
+    obey_tao_visible_devices()
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == expected
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 

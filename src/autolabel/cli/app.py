@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -86,8 +87,16 @@ def stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped(number)
 
 
+def obey_tao_visible_devices() -> None:
+    """Let TAO's name for the GPUs that a process sees count where CUDA's own is not set."""
+    visible = os.environ.get("TAO_VISIBLE_DEVICES")
+    if visible is not None:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", visible)
+
+
 def main() -> None:
     """Run the command line; every expected error ends as a message and an exit code."""
+    obey_tao_visible_devices()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:

@@ -116,6 +116,7 @@ def generate(
     """Label the images of a spec; the same command resumes after an interruption."""
     from autolabel import compile_plan
     from autolabel import generate as run
+    from autolabel.executors.tuning import tune_process
     from autolabel.results.slices import Slice
     from autolabel.run import prepare
     from autolabel.run.generate import generate_slice
@@ -130,6 +131,9 @@ def generate(
     compiling = prepare.planned if mode is prepare.Mode.PLANNED else compile_plan
     compiled = compiling(loaded, registry=registry, limit=limit)
     console.notices(compiled.plan.notices)
+    execution = compiled.plan.execution
+    if execution.executor == "inline":
+        tune_process(execution.threads)
     with console.watching(quiet=quiet) as watch:
         if part is None:
             summary = run(compiled, registry=registry, watch=watch, mode=mode)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autolabel.executors.executor import Emit, Start
-from autolabel.executors.memory import settle_memory
-from autolabel.executors.threads import limit_threads
+from autolabel.executors.tuning import torch_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +21,8 @@ class Inline:
         """Yield (task, result) in order."""
         if not tasks:
             return
-        limit_threads(self.threads)
-        settle_memory()
         work = start(self.device, emit)
         for task in tasks:
-            yield task, work(task)
+            with torch_threads(self.threads):
+                result = work(task)
+            yield task, result

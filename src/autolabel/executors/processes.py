@@ -16,9 +16,8 @@ from typing import Any
 
 from autolabel.executors.driver import Worker, drive
 from autolabel.executors.executor import Emit, Start
-from autolabel.executors.memory import settle_memory
 from autolabel.executors.messages import Death, Event, Message, Ready, Result, failure
-from autolabel.executors.threads import limit_threads
+from autolabel.executors.tuning import tune_process
 
 GRACE = 5.0
 
@@ -113,8 +112,7 @@ def serve(pipe: Connection, device: str, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=die_with_parent, daemon=True).start()
-    limit_threads(threads)
-    settle_memory()
+    tune_process(threads)
     try:
         work = pipe.recv()(device, lambda event: pipe.send(Event((event,))))
         pipe.send(Ready())

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +18,8 @@ from typing import Any
 from autolabel.errors import MachineError
 from autolabel.executors.driver import Worker, drive
 from autolabel.executors.executor import Emit, Start, Work
-from autolabel.executors.memory import settle_memory
 from autolabel.executors.messages import Death, Event, Message, Ready, Result, failure
-from autolabel.executors.threads import limit_threads
+from autolabel.executors.tuning import tune_process
 from autolabel.plan.model import Cluster
 
 log = logging.getLogger(__name__)
@@ -62,8 +61,25 @@ class Ray:
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
     """Yield Ray, connected to a cluster: to that of the process where it is in one already."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    with environment(SETTINGS), joined(address) as ray:
+        yield ray
+
+
+@contextmanager
+def environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that are not set while the block runs."""
+    new = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def joined(address: str) -> Iterator[Any]:
+    """Yield Ray, connected to the cluster at an address unless the process is in one."""
     try:
         import ray
     except ImportError:
@@ -183,8 +199,7 @@ class Actor:
     """A worker on the cluster: its calls are streams of messages, the last of them tells how the call ended."""
 
     def __init__(self, device: str, threads: int) -> None:
-        limit_threads(threads)
-        settle_memory()
+        tune_process(threads)
         self.device = device
         self.events: SimpleQueue[Any] = SimpleQueue()
         self.thread = ThreadPoolExecutor(1)

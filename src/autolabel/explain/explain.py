@@ -8,7 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from autolabel.executors.threads import limit_threads
+from autolabel.executors.tuning import torch_threads
 from autolabel.explain.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
 from autolabel.explain.image_rows import inputs_of, labels_of
 from autolabel.explain.lineage import Lineage, trace
@@ -51,7 +51,8 @@ def explain_run(run: Location, image: str, *, registry: Registry, device: str | 
     searcher = None
     if any(row.reason is None for row in rows):
         searcher = load_searcher(plan, device=device or plan.execution.workers[0], registry=registry)
-    return explain_rows(rows, store=store, plan=plan, searcher=searcher)
+    with torch_threads(plan.execution.threads):
+        return explain_rows(rows, store=store, plan=plan, searcher=searcher)
 
 
 def explain_rows(
@@ -73,7 +74,6 @@ def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | 
     stage = detecting(plan)
     if stage is None:
         return None
-    limit_threads(plan.execution.threads)
     detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "a stage with rounds has a detector"
     detector.load(device)

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from autolabel.errors import ImageError
 from autolabel.images.files import Source
 from autolabel.images.header import Header, size_of_page
+from autolabel.images.opener import open_image
 from autolabel.images.values import Pixels, ValueRange, to_bytes
 
 MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
@@ -54,7 +55,7 @@ def low_bytes_of(image: Pillow.Image, source: Source) -> Any:
     if not isinstance(source, str):
         source.seek(0)
         source = _copied(source)
-    low: Any = Pillow.open(source, formats=("PNG",))
+    low: Any = open_image(source, ("PNG",))
     low.tile = [one._replace(args=one.args.replace("16B", "16L")) for one in low.tile]
     return low
 

@@ -21,6 +21,7 @@ from autolabel.images import deep
 from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start, patiently, split_page, whole
 from autolabel.images.formats import FORMATS, HEIF, advice, heif_file, is_heif, is_tiff
 from autolabel.images.header import Header, header_of, orientation
+from autolabel.images.opener import open_image
 from autolabel.images.patience import check_scans, hurried
 from autolabel.images.values import ValueRange
 from autolabel.storage import TRANSIENT
@@ -31,8 +32,6 @@ __all__ = ["content_mark", "read_header", "read_pixels", "read_size"]
 PNG_END = b"IEND\xaeB`\x82"
 TAIL = 4096
 HEAD = 16
-
-Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before anything is decoded
 
 
 def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
@@ -174,7 +173,7 @@ def _open(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tupl
 
 def _opened(source: Source) -> Pillow.Image:
     try:
-        return Pillow.open(source, formats=FORMATS)
+        return open_image(source, FORMATS)
     except UnidentifiedImageError:
         if HEIF and is_heif(_head(source)):
             heif: Pillow.Image = heif_file()(source)

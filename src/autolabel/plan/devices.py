@@ -42,9 +42,6 @@ def fallback(asked: Devices | None, taken: Sequence[str]) -> Iterator[str]:
 
 def cuda_count() -> int:
     """Return how many CUDA devices torch can use; torch is imported only where a driver is present."""
-    visible = os.environ.get("TAO_VISIBLE_DEVICES")
-    if visible is not None and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible
     if (
         not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia"))
         and os.name != "nt"

@@ -82,13 +82,13 @@ def names_of(stage: Stage) -> list[str]:
 def export_run(
     run: Location,
     name: str,
-    params: Sequence[str],
+    params: Mapping[str, Any] | Sequence[str],
     *,
     registry: Registry,
     thresholds: Path | None = None,
     checked: bool = False,
 ) -> list[Location]:
-    """Write a finished run's labels with one exporter; ``params`` are ``key=value`` with YAML values.
+    """Write a finished run's labels with one exporter; ``params`` are a mapping, or ``key=value`` with YAML values.
 
     ``thresholds`` is a file that takes the place of the thresholds of the run's spec. Raises SpecError for parameters
     that the exporter does not take and for thresholds that are wrong, DataError where ``run`` is not a finished run, or
@@ -101,7 +101,7 @@ def export_run(
     entry = registry.get("exporter", name)
     if getattr(entry.strategy, "needs", "boxes") == "masks" and not plan.recipe.masks:
         raise DataError(f"{run}: {name!r} needs masks, and this run has none")
-    given = dict(parameter(text) for text in params)
+    given = params if isinstance(params, Mapping) else dict(parameter(text) for text in params)
     try:
         valid = entry.strategy.Params.model_validate(given, context={"root": Path.cwd()})
     except ValidationError as error:

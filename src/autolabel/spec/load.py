@@ -17,23 +17,30 @@ from autolabel.spec.overrides import apply
 from autolabel.spec.problems import problems
 
 
-def load_spec(path: str | Path, *, overrides: Sequence[str] = (), registry: Registry) -> Spec:
-    """Return the validated spec of a YAML file, in the native form or TAO's, with ``key.path=value`` overrides.
+def load_spec(
+    source: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    registry: Registry,
+    root: str | Path | None = None,
+) -> Spec:
+    """Return the validated spec of a YAML file or of plain data, in the native form or TAO's.
 
-    Relative paths are made absolute against the file's folder, those of overrides against the working directory; that
-    the files exist is not checked. Raises SpecError with all problems of the first step that finds any: YAML,
-    overrides, TAO's form, the native form.
+    ``overrides`` are ``key.path=value``, as on the command line. Relative paths are made absolute against ``root``, by
+    default the file's folder, or the working directory for plain data; those of overrides against the working
+    directory. That the files exist is not checked. Raises SpecError with all problems of the first step that finds any:
+    YAML, overrides, TAO's form, the native form; a mapping is named ``<mapping>`` in them.
     """
-    root = apply(document.read(path), overrides)
-    return _validated(root, Path(path).absolute().parent, registry)
+    if isinstance(source, Mapping):
+        node, folder = from_plain(source, Place("<mapping>")), Path.cwd()
+    else:
+        node, folder = document.read(source), Path(source).absolute().parent
+    return _validated(apply(node, overrides), folder if root is None else Path(root).absolute(), registry)
 
 
 def spec_from_mapping(mapping: Mapping[str, Any], *, root: str | Path, registry: Registry) -> Spec:
-    """Return the validated spec of plain data, in either form; relative paths are relative to ``root``.
-
-    Raises SpecError with all problems, which name ``<mapping>`` as their file.
-    """
-    return _validated(from_plain(mapping, Place("<mapping>")), Path(root).absolute(), registry)
+    """Return the validated spec of plain data: ``load_spec`` with a ``root`` that must be named."""
+    return load_spec(mapping, root=root, registry=registry)
 
 
 def _validated(root: Node, folder: Path, registry: Registry) -> Spec:

@@ -1,0 +1,128 @@
+"""What the Python API does with a finished run; the command line calls the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autolabel.registry import Registry, discover
+from autolabel.storage import Location, at
+
+if TYPE_CHECKING:
+    from autolabel.evaluate import Calibration, Evaluation
+    from autolabel.explain.explanation import Explanation
+    from autolabel.results.review import Review
+
+Run = str | Location
+"""A results directory, or its URL."""
+
+
+def evaluate(
+    run: Run,
+    truth: str | Location | None = None,
+    *,
+    raw: bool = False,
+    iou: float = 0.5,
+    thresholds: str | Path | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Evaluation:
+    """Measure what a run hands out against the truth: a COCO file, another run, or (None) its own checked images.
+
+    ``raw`` measures what the models said: no review, thresholds or filters. ``iou`` is the overlap that counts as
+    found, ``thresholds`` a file of least scores by class, ``names`` what the truth calls classes of the run. Raises
+    DataError where the run has no labels, or shares nothing with the truth.
+    """
+    from autolabel.run.evaluate import evaluate_run
+
+    least = None if thresholds is None else Path(thresholds)
+    gt = None if truth is None else str(truth)
+    return evaluate_run(at(run), gt, raw=raw, iou=iou, thresholds=least, names=names)[0]
+
+
+def calibrate(
+    run: Run,
+    truth: str | Location | None = None,
+    *,
+    precision: float = 0.9,
+    confidence: float = 0.95,
+    iou: float = 0.5,
+    out: str | Path = "thresholds.yaml",
+    names: Mapping[str, str] | None = None,
+) -> Calibration:
+    """Choose score thresholds that reach a precision, from what a person has checked; write them to ``out``.
+
+    ``truth`` is a COCO file or another run; None: the certificate's checks, else the run's own checked images.
+    Raises DataError where ``run`` is not a finished run, or shares nothing with the truth.
+    """
+    from autolabel.run.calibrate import calibrate_run
+
+    return calibrate_run(
+        at(run),
+        None if truth is None else at(truth),
+        precision=precision,
+        confidence=confidence,
+        iou=iou,
+        out=Path(out),
+        names=names,
+    )
+
+
+def export(
+    run: Run,
+    name: str,
+    params: Mapping[str, Any] | Sequence[str] = (),
+    *,
+    registry: Registry | None = None,
+    thresholds: str | Path | None = None,
+    checked: bool = False,
+) -> list[Location]:
+    """Write the labels of a finished run with one exporter; return the paths of its files.
+
+    ``params`` are the exporter's, as a mapping or as ``key=value``; ``thresholds`` is a file of least scores by class;
+    ``checked`` leaves out images that nobody has checked.
+    Raises SpecError for parameters or thresholds that are wrong, DataError where ``run`` is not a finished run.
+    """
+    from autolabel.run.export import export_run
+
+    least = None if thresholds is None else Path(thresholds)
+    return export_run(at(run), name, params, registry=registry or discover(), thresholds=least, checked=checked)
+
+
+def report(run: Run, *, truth: str | Location | None = None) -> Location:
+    """Write a finished run's report, compared with the COCO file ``truth`` where one is given; return its page."""
+    from autolabel.run.outputs import report_run
+
+    return report_run(at(run), truth=None if truth is None else at(truth))
+
+
+def apply_review(
+    run: Run,
+    review: str | Location,
+    *,
+    registry: Registry | None = None,
+    names: Mapping[str, str] | None = None,
+    skip_unknown: bool = False,
+) -> Review:
+    """Take a person's decisions in, and write the exports and the report again; return all decisions that stand.
+
+    ``names`` says what classes of the review are called in the run. Raises DataError where the review speaks of images
+    or classes that the run does not have, unless ``skip_unknown``.
+    """
+    from autolabel.run.outputs import review_run
+
+    _, standing = review_run(
+        at(run), at(review), registry=registry or discover(), names=names, skip_unknown=skip_unknown
+    )
+    return standing
+
+
+def explain(run: Run, image: str, *, registry: Registry | None = None, device: str | None = None) -> list[Explanation]:
+    """Tell how each box of an image came about; the detector searches the image once more on ``device``.
+
+    ``image`` is an id, or the end of the only one that ends so; there is one explanation a caption. Raises DataError
+    where run or image are not there, ImageError, MachineError or WeightsError where the search cannot be made again.
+    """
+    from autolabel.explain.explain import explain_run
+
+    return explain_run(at(run), image, registry=registry or discover(), device=device)
