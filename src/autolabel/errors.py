@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,10 @@ class AutolabelError(Exception):
         self.message = message
         self.hint = hint
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a program may want to know, as plain JSON."""
+        return {"error": self.message, "hint": self.hint}
+
 
 class _ProblemsError(AutolabelError):
     def __init__(self, problems: Sequence[Problem] | Problem | str, *, hint: str = "") -> None:
@@ -64,6 +68,10 @@ class _ProblemsError(AutolabelError):
             return
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a program may want to know, each problem with its place."""
+        return super().as_dict() | {"problems": [problem.as_dict() for problem in self.problems]}
 
 
 class SpecError(_ProblemsError):
@@ -110,6 +118,15 @@ class BusyError(AutolabelError):
     """The results directory is in use by another run, or holds the results of another plan."""
 
     exit_code = 5
+
+    def __init__(self, message: str, *, hint: str = "", differences: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.differences = tuple(differences)
+        """In what the two plans differ, most telling first."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a program may want to know, all differences among it."""
+        return super().as_dict() | {"differences": list(self.differences)}
 
 
 class WorkerError(AutolabelError):

@@ -231,7 +231,7 @@ def test_another_plan_in_the_directory_exits_5(cli: Cli, spec: Path) -> None:
     cli("generate", "-q", spec)
     code, _, err = cli("generate", "-q", spec, "data.classes=[red]")
     assert code == 5
-    assert "another plan: classes was" in err
+    assert "another plan: classes: now without blue" in err
     assert cli("generate", "-q", spec, "data.classes=[red]", "--fresh")[0] == 0
 
 

@@ -156,7 +156,7 @@ def test_another_plan_is_refused_by_name_and_fresh_starts_over(registry: Registr
     changed = mapping(photos)
     changed["data"]["classes"] = ["red"]
     (photos.parent / "run" / "mine.txt").write_text("keep me")
-    with pytest.raises(BusyError, match="another plan: classes was"):
+    with pytest.raises(BusyError, match="another plan: classes: now without blue"):
         run(registry, changed)
     summary = run(registry, changed, mode="fresh")
     assert dict(summary.found) == {("red", 0): 5}

@@ -93,7 +93,10 @@ def test_what_may_change_is_taken_from_the_spec(registry: Registry, photos: Path
     ("changes", "told"),
     [
         ({"run": {"shard_size": 3}}, "shard_size was 2, now 3"),
-        ({"stages": [{"labeler": {"type": "colors"}}] * 1 + [{"labeler": {"type": "filled"}}]}, "stages was"),
+        (
+            {"stages": [{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}]},
+            "colors, now colors -> filled",
+        ),
         ({"data": {"images": ["elsewhere"], "classes": ["red", "blue"]}}, "planned for other images: .*elsewhere"),
     ],
 )

@@ -14,6 +14,7 @@ import typer
 
 import autolabel
 from autolabel.cli import certify, console, explain, installed, label, results, review
+from autolabel.cli.pipe import ending_quietly
 from autolabel.cli.terminal import LiteralFormatter
 from autolabel.errors import AutolabelError
 
@@ -99,14 +100,24 @@ def main() -> None:
     obey_tao_visible_devices()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    with ending_quietly():
+        run()
+
+
+def run() -> None:
+    """Run the command, and turn what it raises into messages and exit codes."""
     try:
         app()
     except AutolabelError as error:
+        if "--json" in sys.argv[1:]:
+            console.print_json(error.as_dict())
         console.err.say(str(error))
         sys.exit(error.exit_code)
     except Stopped as stopped:
         console.err.print("interrupted; the same command resumes")
         sys.exit(stopped.exit_code)
+    except BrokenPipeError:
+        raise
     except Exception:
         console.err.say(traceback.format_exc())
         console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")

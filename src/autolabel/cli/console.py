@@ -193,6 +193,14 @@ def print_summary(summary: Summary, plan: Plan) -> None:
         out.print(f"  {nearby(path)}", markup=False, soft_wrap=True)
 
 
+def print_too_many_failures(summary: Summary) -> None:
+    """Say why a run that is done ends with exit code 1."""
+    failed, rows, limit = summary.states["failed"], summary.rows, summary.max_failures
+    allowed = f"a share of {limit:g}, {int(limit * rows):,} of them" if isinstance(limit, float) else f"{limit:,}"
+    what = "images" if rows == summary.images else "captions"
+    err.say(f"{failed:,} of {rows:,} {what} failed; run.max_failures allows {allowed}: exit code 1")
+
+
 def print_slice(part: Slice, shards: Sequence[Shard], plan: Plan, *, json: bool) -> None:
     """Print what a slice has labelled, and what is to follow."""
     rows = sum(shard.rows for shard in shards)

@@ -161,6 +161,7 @@ def conclude(summary: Summary, plan: Plan, *, json: bool) -> None:
     else:
         console.print_summary(summary, plan)
     if summary.too_many_failures:
+        console.print_too_many_failures(summary)
         raise typer.Exit(1)
 
 

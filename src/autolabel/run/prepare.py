@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NoReturn
 
-import msgspec
 from msgspec.structs import replace
 
 from autolabel.data.inputs import decode
 from autolabel.errors import BusyError, DataError
 from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_around, results_dir_for
+from autolabel.plan.difference import changes, differences
 from autolabel.plan.identity import decisive, extended_digest
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import shard_rows
@@ -24,7 +24,8 @@ from autolabel.results.written import planned as outputs
 from autolabel.run.reconcile import compare, empty_shards, lay_out, move_labels
 from autolabel.spec.model import Spec
 
-LONGEST = 120
+SHOWN = 3
+"""How many differences between two plans are named; --json has them all."""
 
 
 class Mode(StrEnum):
@@ -161,39 +162,20 @@ def rows_each(plan: Plan) -> list[int]:
 
 
 def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:
-    """Raise BusyError, naming the difference."""
-    raise BusyError(
-        f"{store.root} holds the results of another plan: {'; '.join(differences(old, new))}",
-        hint=hint or "choose another results_dir, or start over with --fresh",
-    )
-
-
-def differences(old: Plan, new: Plan) -> list[str]:
-    """Name what differs between two plans, most telling first."""
-    out = list(changes("", decisive_of(old), decisive_of(new)))
+    """Raise BusyError, naming the differences that tell most; it carries all of them."""
+    found = differences(decisive_of(old), decisive_of(new))
     if old.manifest.fingerprint != new.manifest.fingerprint:
-        out.append(f"the images or prompts differ ({old.manifest.rows:,} rows, now {new.manifest.rows:,})")
-    return out or ["its format is of another version"]
+        found.append(f"the images or prompts differ ({old.manifest.rows:,} rows, now {new.manifest.rows:,})")
+    found = found or ["its format is of another version"]
+    more = len(found) - SHOWN
+    rest = f"; and {more} more difference{'s' if more > 1 else ''}, which --json lists" if more > 0 else ""
+    raise BusyError(
+        f"{store.root} holds the results of another plan: {'; '.join(found[:SHOWN])}{rest}",
+        hint=hint or "choose another results_dir, or start over with --fresh",
+        differences=found,
+    )
 
 
 def decisive_of(plan: Plan) -> dict[str, Any]:
     """Return what decides a plan's labels besides its rows."""
     return decisive(plan.recipe, plan.manifest.classes, version=plan.autolabel)
-
-
-def changes(path: str, old: Any, new: Any) -> Iterator[str]:
-    """Name the values in which two pieces of JSON differ, by their paths."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in dict.fromkeys([*old, *new]):
-            yield from changes(f"{path}.{name}" if path else name, old.get(name), new.get(name))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from changes(f"{path}[{index}]", before, after)
-    elif old != new:
-        yield f"{path} was {brief(old)}, now {brief(new)}"
-
-
-def brief(value: Any) -> str:
-    """Return a value's JSON, cut where it is long."""
-    text = msgspec.json.encode(value, order="sorted").decode()
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

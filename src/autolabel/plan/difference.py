@@ -1,0 +1,103 @@
+"""What differs between two plans, most telling first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+LONGEST = 100
+TELLING = (
+    r"^classes",
+    r"^stages: ",
+    r"^stages\[\d+\]\.labeler\.type",
+    r"^stages\[\d+\]\.labeler\.checkpoint",
+    r"\.rounds|\.conf_thresholds|\.nms_thresholds",
+    r"\.aggregator|\.ask|\.labeler|\.members|\.vote|\.tiles|ontology",
+    r"\.weights",
+)
+"""From what a person means to change to what follows from it, or decides little."""
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name what differs between what decides two plans' labels, most telling first."""
+    found = [*of_classes(old.get("classes", []), new.get("classes", [])), *of_stages(old["stages"], new["stages"])]
+    for name in dict.fromkeys([*old, *new]):
+        if name not in ("classes", "stages"):
+            found += changes(name, old.get(name), new.get(name))
+    return sorted(found, key=rank)
+
+
+def rank(said: str) -> int:
+    """Return how telling a difference is; 0 tells most."""
+    return next((place for place, pattern in enumerate(TELLING) if re.search(pattern, said)), len(TELLING))
+
+
+def of_classes(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    """Name the classes that came and went."""
+    gone, come = [name for name in old if name not in new], [name for name in new if name not in old]
+    if gone or come:
+        told = [f"without {listed(gone)}"] if gone else []
+        told += [f"with {listed(come)}"] if come else []
+        yield f"classes: now {' and '.join(told)}"
+    elif old != new:
+        yield f"classes were in the order {listed(old)}, now {listed(new)}"
+
+
+def of_stages(old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
+    """Name what differs in each stage, and the stages themselves where there are more or fewer."""
+    if len(old) != len(new):
+        kinds = [" -> ".join(stage["labeler"]["type"] for stage in stages) for stages in (old, new)]
+        yield f"stages: {kinds[0]}, now {kinds[1]}"
+    for index, (before, now) in enumerate(zip(old, new, strict=False)):
+        yield from of_stage(f"stages[{index}]", before, now)
+
+
+def of_stage(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Name what differs in a stage, in the words of a spec."""
+    for name in dict.fromkeys([*old, *new]):
+        before, now = old.get(name), new.get(name)
+        if name in ("labeler", "aggregator") and before and now:
+            yield from of_strategy(f"{path}.{name}", before, now)
+        elif name == "aggregator" and before != now:
+            yield f"{path}.aggregator was {before and before['type']}, now {now and now['type']}"
+        elif name == "rounds":
+            for kind in ("conf_threshold", "nms_threshold"):
+                yield from changes(f"{path}.{kind}s", [r[kind] for r in before or ()], [r[kind] for r in now or ()])
+        elif name == "weights" and before != now:
+            yield f"{path}.weights are other files, or have other contents"
+        else:
+            yield from changes(f"{path}.{name}", before, now)
+
+
+def of_strategy(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Name what differs between two strategies; parameters of different ones say nothing."""
+    if old["type"] != new["type"]:
+        yield f"{path}.type was {old['type']}, now {new['type']}"
+        return
+    yield from changes(path, old.get("params") or {}, new.get("params") or {})
+    for name in dict.fromkeys([*old, *new]):
+        if name not in ("params", "type"):
+            yield from changes(f"the {name} of {path}", old.get(name), new.get(name))
+
+
+def changes(path: str, old: Any, new: Any) -> Iterator[str]:
+    """Name the values in which two pieces of JSON differ, by their paths."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys([*old, *new]):
+            yield from changes(f"{path}.{name}" if path else name, old.get(name), new.get(name))
+    elif old != new:
+        yield f"{path} was {brief(old)}, now {brief(new)}"
+
+
+def brief(value: Any) -> str:
+    """Return a value's JSON, cut where it is long."""
+    text = msgspec.json.encode(value, order="sorted").decode()
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

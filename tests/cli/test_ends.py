@@ -1,0 +1,168 @@
+"""How commands end: by which code, with which line, and quietly where nobody reads on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+
+import autolabel
+from autolabel.plan.difference import differences
+
+
+def spec_of(folder: Path, *, good: int, bad: int, **changes: Any) -> Path:
+    photos = folder / "photos"
+    photos.mkdir(exist_ok=True)
+    for index in range(good):
+        Pillow.new("RGB", (32, 24)).save(photos / f"{index:03}.png")
+    for index in range(bad):
+        (photos / f"bad{index:03}.png").write_bytes(b"no picture")
+    spec = {
+        "version": 1,
+        "data": {"images": [str(photos)], "classes": ["red"]},
+        "stages": [{"labeler": {"type": "colors"}}],
+        "devices": "cpu",
+        "run": {"num_workers": 1},
+        "results_dir": str(folder / "run"),
+    }
+    path = folder / "spec.yaml"
+    path.write_text(json.dumps(spec | changes))
+    return path
+
+
+@pytest.fixture
+def command(example_path: str) -> Any:
+    def run(*words: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "autolabel", *map(str, words)],
+            env={**os.environ, "PYTHONPATH": example_path},
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("run", "allowed"),
+    [
+        ({}, "a share of 0.01, 0 of them"),
+        ({"max_failures": 2}, "2"),
+        ({"max_failures": 0.2}, "a share of 0.2, 2 of them"),
+    ],
+)
+def test_too_many_failures_say_so(command: Any, tmp_path: Path, run: dict[str, Any], allowed: str) -> None:
+    done = command("generate", "-q", spec_of(tmp_path, good=9, bad=3, run=run))
+    said = f"3 of 12 images failed; run.max_failures allows {allowed}: exit code 1"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, said)
+    as_json = command("generate", "-q", "--json", tmp_path / "spec.yaml")
+    assert as_json.returncode == 1 and json.loads(as_json.stdout)["too_many_failures"]
+
+
+def test_few_failures_end_with_0_and_no_such_line(command: Any, tmp_path: Path) -> None:
+    done = command("generate", "-q", spec_of(tmp_path, good=9, bad=3, run={"max_failures": 3}))
+    assert done.returncode == 0 and "max_failures" not in done.stderr
+
+
+def test_another_plan_s_results_name_the_three_differences_that_tell_most(command: Any, tmp_path: Path) -> None:
+    assert command("generate", "-q", spec_of(tmp_path, good=2, bad=0)).returncode == 0
+    stage = {
+        "labeler": {"type": "colors"},
+        "scheduler": {"type": "step", "rounds": 3, "start": 0.6, "end": 0.2},
+        "aggregator": {"type": "dbscan"},
+        "ask": "all",
+    }
+    data = {"images": [str(tmp_path / "photos")], "classes": ["blue", "green", "black", "white", "red"]}
+    run = {"num_workers": 1, "batch_size": 7, "shard_size": 9}
+    other = spec_of(tmp_path, good=2, bad=0, stages=[stage], data=data, run=run)
+    done = command("generate", "-q", other)
+    told = done.stderr.splitlines()[0]
+    assert done.returncode == 5 and len(told) < 500
+    assert (
+        "classes: now with blue, green, black and 1 more; stages[0].conf_thresholds was [0.5], now [0.6,0.4,0.2]"
+        in told
+    )
+    assert "more differences, which --json lists" in told
+    listed = json.loads(command("generate", "-q", "--json", other).stdout)["differences"]
+    assert any("batch_size was 4, now 7" in one for one in listed)
+    assert any("aggregator" in one for one in listed) and len(listed) >= 5
+
+
+def stage(**changes: Any) -> dict[str, Any]:
+    labeler = {"type": "d", "package": "p", "version": "1", "params": {"checkpoint": "a", "size": 3}}
+    rounds = [{"index": 0, "conf_threshold": 0.5, "nms_threshold": None}]
+    return {"labeler": labeler, "aggregator": None, "rounds": rounds, "ask": "all", "weights": ["00"]} | changes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            {"stages": [stage()], "threads": 1},
+            {"stages": [stage(weights=["11"])], "threads": 2},
+            ["stages[0].weights are other files, or have other contents", "threads was 1, now 2"],
+        ),
+        ({"stages": [stage()]}, {"stages": [stage(), stage()]}, ["stages: d, now d -> d"]),
+        (
+            {"stages": [stage()], "classes": ["a", "b"]},
+            {"stages": [stage(aggregator={"type": "nms"})], "classes": ["b", "a"]},
+            ["classes were in the order a, b, now b, a", "stages[0].aggregator was None, now nms"],
+        ),
+        (
+            {"stages": [stage()], "autolabel": "1"},
+            {"stages": [stage(labeler={"type": "other"})], "autolabel": "2"},
+            ["stages[0].labeler.type was d, now other", 'autolabel was "1", now "2"'],
+        ),
+    ],
+)
+def test_differences_come_in_the_order_of_what_they_tell(old: Any, new: Any, said: list[str]) -> None:
+    assert differences(old, new) == said
+    assert differences(old, old) == []
+
+
+def test_any_error_is_json_where_that_is_asked_for(command: Any, tmp_path: Path) -> None:
+    done = command("status", "--json", tmp_path)
+    assert done.returncode == 4
+    told = json.loads(done.stdout)
+    assert "no plan.json here" in told["error"] and told["hint"] and told["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("generate", "--help"), ("plugins",), ("plugins", "--json"), ("schema", "spec"), ("--version",)],
+)
+def test_a_reader_that_has_seen_enough_ends_it_as_other_tools(words: tuple[str, ...]) -> None:
+    code = "import os, sys; os.close(0); sys.exit(0)"
+    for _ in range(3):
+        reader = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+        assert reader.stdin is not None
+        reader.wait()
+        writer = subprocess.Popen(
+            [sys.executable, "-m", "autolabel", *words], stdout=reader.stdin, stderr=subprocess.PIPE, text=True
+        )
+        _, errors = writer.communicate()
+        reader.stdin.close()
+        assert (writer.returncode, errors) == (-signal.SIGPIPE, "")
+
+
+def test_a_reader_of_errors_that_is_gone_ends_it_too(command: Any, tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run([sys.executable, "-m", "autolabel", "status", str(tmp_path)], stderr=theirs, check=False)
+    os.close(theirs)
+    assert done.returncode == -signal.SIGPIPE
+
+
+def test_the_module_shows_its_api() -> None:
+    assert {"compile_plan", "discover", "generate", "load_spec", "read_labels", "__version__"} <= set(dir(autolabel))
+    code = "import autolabel, sys; dir(autolabel); sys.exit('autolabel.run.generate' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, "and imports nothing for it"
