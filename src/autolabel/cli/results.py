@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,13 @@ from autolabel.cli import console
 from autolabel.cli.options import AsJson, Names, Run, Thresholds, renamed
 from autolabel.errors import SpecError
 from autolabel.storage import at
+
+
+class Fitting(enum.StrEnum):
+    """How the chance of being right is learnt."""
+
+    logistic = "logistic"
+    isotonic = "isotonic"
 
 
 def status(run: Run, json: AsJson = False) -> None:
@@ -105,11 +113,17 @@ def calibrate(
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
     names: Names = None,
     out: Annotated[Path, typer.Option("--out", help="The file to write; it is replaced.")] = Path("thresholds.yaml"),
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Learn the chance of being right of each score too, into RUN/scores.json.")
+    ] = False,
+    method: Annotated[
+        Fitting, typer.Option("--method", help="How --scores learns it: a curve, or a curve that may bend anywhere.")
+    ] = Fitting.logistic,
     json: AsJson = False,
 ) -> None:
     """Choose score thresholds that promise a precision, from what a person has checked."""
-    from autolabel.evaluate.table import render_calibration
-    from autolabel.run.calibrate import calibrate_run
+    from autolabel.evaluate.table import render_calibration, render_chances
+    from autolabel.run.calibrate import calibrate_run, learn_scores
 
     result = calibrate_run(
         at(run),
@@ -120,11 +134,20 @@ def calibrate(
         out=out,
         names=renamed(names),
     )
+    learnt = (
+        learn_scores(at(run), None if gt is None else at(gt), iou=iou, method=method.value, names=renamed(names))
+        if scores
+        else None
+    )
     if json:
-        console.print_json({**result.as_dict(), "written": str(out)})
+        more = {} if learnt is None else {"scores": learnt[0], "scores_written": str(learnt[1])}
+        console.print_json({**result.as_dict(), "written": str(out), **more})
     else:
         console.out.print(render_calibration(result))
         console.out.say(console.nearby(str(out)))
+        if learnt is not None:
+            console.out.print(render_chances(learnt[0]))
+            console.out.say(console.nearby(str(learnt[1])))
     if not result.complete:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.data.coco.read import Annotation
+from autolabel.results.chances import shares
 from autolabel.types import Labels, Rle, Size
 from autolabel.types.boxes import areas, clip_exactly
 
@@ -48,6 +49,8 @@ class Scene:
     found: Objects
     scores: Float64
     rounds: Int64
+    shares: Float64
+    """The share of the looks that were asked which saw a found object; 1 without looks."""
 
 
 def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:
@@ -81,6 +84,7 @@ def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[
         found=nothing(),
         scores=np.zeros(0),
         rounds=np.zeros(0, np.int64),
+        shares=np.zeros(0),
     )
 
 
@@ -124,11 +128,12 @@ def with_found(scene: Scene, rows: Sequence[Labels], class_of: Callable[[str], i
         found=found,
         scores=np.concatenate([scene.scores, *(part[1] for part in parts)]),
         rounds=np.concatenate([scene.rounds, *(part[2] for part in parts)]),
+        shares=np.concatenate([scene.shares, *(part[3] for part in parts)]),
     )
 
 
-def columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects, Float64, Int64]:
-    """Return objects, scores and rounds of one row, those of unmeasured classes left out."""
+def columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects, Float64, Int64, Float64]:
+    """Return objects, scores, rounds and shares of looks of one row, those of unmeasured classes left out."""
     classes = [class_of(row.prompt.phrases[label]) for label in row.instances.labels.tolist()]
     kept = row.instances.take([index for index, number in enumerate(classes) if number is not None])
     given = [one.get("id") for one in kept.given or ({},) * len(kept)]
@@ -138,4 +143,4 @@ def columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects
         masks=kept.masks or (None,) * len(kept),
         ids=tuple(number if isinstance(number, int) else None for number in given),
     )
-    return objects, kept.scores.astype(np.float64), kept.rounds.astype(np.int64)
+    return objects, kept.scores.astype(np.float64), kept.rounds.astype(np.int64), shares(kept)

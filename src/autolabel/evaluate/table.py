@@ -14,6 +14,7 @@ from autolabel.evaluate.evaluation import Evaluation
 from autolabel.evaluate.intervals import Interval, RatioIntervals
 from autolabel.evaluate.matching import ClassCount
 from autolabel.evaluate.precision import Precision
+from autolabel.results.chances import Bin, Chances
 
 MOST_CONFUSIONS = 10
 
@@ -137,6 +138,26 @@ def checked(result: Calibration) -> str:
     if result.checks == "boxes":
         return f"{result.overall.checked} checked boxes"
     return f"{result.images} checked images"
+
+
+def render_chances(chances: Chances) -> RenderableType:
+    """Return what `autolabel calibrate --scores` prints: scores beside what came true, as they are and as chances."""
+    facts = (
+        f"{chances.right} of {chances.boxes} boxes in {chances.images} checked images are right (IoU {chances.iou:g})"
+    )
+    title = f"Error of the scores (D-ECE) {chances.before.error:.3f}, of the chances {chances.after.error:.3f}"
+    made = table(title, "from", "to", "boxes", "mean score", "right", "calibrated", "mean chance", "right")
+    before = {one.low: one for one in chances.before.bins}
+    after = {one.low: one for one in chances.after.bins}
+    for low in sorted(before.keys() | after.keys()):
+        cells = [cell for bins in (before, after) for cell in bin_cells(bins.get(low))]
+        made.add_row(f"{low:g}", f"{round(low + 0.1, 1):g}", *cells)
+    return Group(Text(facts), made)
+
+
+def bin_cells(one: Bin | None) -> Iterator[str]:
+    """Yield the cells of a bin: how many boxes, their mean score, the share that is right."""
+    yield from ("0", "-", "-") if one is None else (str(one.boxes), share(one.score), share(one.right))
 
 
 def to_do(one: ClassThreshold) -> str:

@@ -201,6 +201,8 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     split: Split | None = None
     thresholds: dict[str, float] | None = None
     """The least score of a box by class."""
+    scores: Literal["raw", "calibrated"] = "raw"
+    """Whether exports hand out what the labeler said, or the chance of being right."""
     report: bool
     visualize: bool
 

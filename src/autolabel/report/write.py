@@ -15,9 +15,11 @@ from autolabel.report.comparison import comparison
 from autolabel.report.gallery import Truth, gallery
 from autolabel.report.markup import Html, content_hash, embed, escape, join
 from autolabel.report.provenance import provenance
+from autolabel.report.reliability import reliability
 from autolabel.report.sample import Sampler
 from autolabel.report.tally import Tally
 from autolabel.report.truth import read_truth
+from autolabel.results.chances import Chances
 from autolabel.results.review import Review
 from autolabel.storage import Location
 from autolabel.types import Labels
@@ -40,14 +42,16 @@ def write_report(
     evaluation: Evaluation | None = None,
     review: Review | None = None,
     certificate: Certificate | None = None,
+    chances: Chances | None = None,
 ) -> Path:
     """Write ``out/index.html`` and return its path.
 
     ``labels`` are walked twice, sorted by (image id, caption index), with ``image.path`` set where a picture is to be
     shown. ``truth`` is a COCO file to compare with, ``evaluation`` what comes of that for the whole run, ``review``
     what a person has decided before,
-    ``certificate`` what was certified. Memory and the page (below 15 MB) do not grow with the run: counts are of all
-    rows, the gallery shows a sample. Equal labels, pictures and versions give equal bytes. Raises DataError where
+    ``certificate`` what was certified, ``chances`` what was learnt of the scores. Memory and the page (below 15 MB) do
+    not grow with the run: counts are of all rows, the gallery shows a sample. Equal labels, pictures and versions give
+    equal bytes. Raises DataError where
     ``truth`` is not sound, ValueError where ``labels`` can be walked only once.
     """
     if iter(labels) is labels:
@@ -60,7 +64,15 @@ def write_report(
     if truth is not None:
         known = read_truth(truth, {row.image.id for row in rows}, image_of=evaluation.image_of if evaluation else None)
     page = compose(
-        tally, plan, rows, failed, truth=known, evaluation=evaluation, review=review, certificate=certificate
+        tally,
+        plan,
+        rows,
+        failed,
+        truth=known,
+        evaluation=evaluation,
+        review=review,
+        certificate=certificate,
+        chances=chances,
     )
     out.mkdir(parents=True, exist_ok=True)
     path = out / PAGE
@@ -97,6 +109,7 @@ def compose(
     evaluation: Evaluation | None,
     review: Review | None,
     certificate: Certificate | None,
+    chances: Chances | None,
 ) -> str:
     """Fill the page's template."""
     style, script, template = resource("style.css"), resource("script.js"), resource("template.html")
@@ -122,6 +135,7 @@ def compose(
         truth=comparison(evaluation, colours),
         certificate_link=Html('<a href="#certificate">Certificate</a>' if certificate else ""),
         certificate=certified(certificate),
+        reliability=reliability(chances),
         sample=escape(sample_note(tally, len(shown))),
         failures=overview.failures(tally, failed),
         provenance=provenance(plan),

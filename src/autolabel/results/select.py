@@ -13,6 +13,7 @@ import numpy.typing as npt
 from autolabel.data.split import split_of
 from autolabel.plan.model import Plan, SizeLimits, Split
 from autolabel.results import review as reviews
+from autolabel.results.chances import Fit, asked_for, calibrated
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger, checked_ledger, ledger_of
 from autolabel.results.review import Review
@@ -34,6 +35,7 @@ def selections(store: RunStore, plan: Plan, *, checked: bool = False) -> Iterato
         thresholds=plan.outputs.thresholds,
         review=review,
         classes=plan.manifest.classes,
+        fit=asked_for(store, plan),
     )
     for split, belongs_to in splits(plan.outputs.split):
         yield (
@@ -90,9 +92,11 @@ def handed_out(
     thresholds: Mapping[str, float] | None,
     review: Review | None,
     classes: Sequence[str] = (),
+    fit: Fit | None = None,
 ) -> Labels:
-    """Return a row as exporters get it: ``changed``, with its boxes inside the image."""
-    return changed(labels, limits=limits, thresholds=thresholds, review=review, classes=classes).inside()
+    """Return a row as exporters get it: ``changed``, with its boxes inside the image, scores as ``fit`` has them."""
+    kept = changed(labels, limits=limits, thresholds=thresholds, review=review, classes=classes)
+    return calibrated(kept.inside(), fit)
 
 
 def changed(

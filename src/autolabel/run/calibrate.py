@@ -1,4 +1,4 @@
-"""Choose score thresholds for a finished run, and write them where a spec or an export can name them."""
+"""Choose score thresholds for a finished run, or learn what its scores mean, and write it down for its exports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from autolabel.certify.opening import begun, opened
 from autolabel.errors import DataError
 from autolabel.evaluate.calibration import Calibration, calibrate
 from autolabel.evaluate.drawn import calibrate_drawn
+from autolabel.evaluate.probability import learn
 from autolabel.evaluate.table import checked
 from autolabel.plan.model import Plan
+from autolabel.results.chances import Chances, Method, place
 from autolabel.results.checked import any_checked, truth_at
 from autolabel.results.ledger import checked_ledger
 from autolabel.results.select import changed
@@ -64,6 +68,23 @@ def _from_certificate(
 
 def _write(result: Calibration, title: str, out: Path) -> None:
     publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")
+
+
+def learn_scores(
+    run: Location, truth: Location | None, *, iou: float, method: Method, names: Mapping[str, str] | None = None
+) -> tuple[Chances, Location]:
+    """Learn how a run's scores become chances of being right and write it into the run; return it, and where it lies.
+
+    ``truth`` is as for ``calibrate_run``, but for the certificate's boxes: images have to be checked as a whole. Raises
+    DataError where ``run`` is not a finished run, or the two share nothing.
+    """
+    store, plan = finished(run)
+    limited = partial(changed, limits=plan.outputs.filter, thresholds=None, review=None)
+    labels = checked_ledger(store, plan, change=limited)
+    with truth_at(run if truth is None else truth) as file:
+        chances = learn(labels, file, plan=plan.digest, iou=iou, method=method, names=names)
+    publish(place(store), [msgspec.json.format(msgspec.json.encode(chances), indent=1), b"\n"], name="scores")
+    return chances, place(store)
 
 
 def lines(result: Calibration, title: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from autolabel.errors import DataError, PluginError
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results import review as reviews
+from autolabel.results.chances import Chances, Fit, asked_for, calibrated, read_chances
 from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.ledger import Ledger, ledger_of, mend
 from autolabel.results.review import Review
@@ -22,6 +23,7 @@ from autolabel.results.written import PICTURES, REPORT, Output, mark_stale, note
 from autolabel.run.export import export
 from autolabel.run.worker import Watch
 from autolabel.storage import Location, at
+from autolabel.types import Labels
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +77,24 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
 
 def located(store: RunStore, plan: Plan) -> Ledger:
     """Return the labels that score enough, with the places of their images."""
-    thresholds = plan.outputs.thresholds
-    change = partial(sure, thresholds=thresholds, review=read_decisions(store)) if thresholds else None
-    return ledger_of(store, plan, change=change, image_path=plan.manifest.image_path)
+    thresholds, fit = plan.outputs.thresholds, asked_for(store, plan)
+    change = partial(shown, thresholds=thresholds or {}, review=read_decisions(store), fit=fit)
+    needed = change if thresholds or fit else None
+    return ledger_of(store, plan, change=needed, image_path=plan.manifest.image_path)
+
+
+def shown(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None, fit: Fit | None) -> Labels:
+    """Return a row as pictures and the report show it: boxes that score enough, scores as ``fit`` has them."""
+    return calibrated(sure(labels, thresholds=thresholds, review=review), fit)
+
+
+def learnt(store: RunStore, plan: Plan) -> Chances | None:
+    """Return what was learnt of a run's scores; None, with a warning, where the file cannot be used."""
+    try:
+        return read_chances(store, plan)
+    except DataError as error:
+        log.warning("%s; the report is written without it", error)
+        return None
 
 
 def draw(store: RunStore, plan: Plan) -> Location:
@@ -99,10 +116,20 @@ def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Loc
     from autolabel.report.write import PAGE, write_report
 
     labels, review = located(store, plan), read_decisions(store)
+    chances = learnt(store, plan)
     evaluation = None if truth is None else evaluate(measured(store.root)[0], truth)
     with publish_folder(store.root / REPORT, name="report") as folder:
         certificate = read_certificate(store)
-        write_report(labels, plan, folder, truth=truth, evaluation=evaluation, review=review, certificate=certificate)
+        write_report(
+            labels,
+            plan,
+            folder,
+            truth=truth,
+            evaluation=evaluation,
+            review=review,
+            certificate=certificate,
+            chances=chances,
+        )
     note(store, REPORT, Output(current=True, truth=None if truth is None else str(truth)))
     return store.root / REPORT / PAGE
 

@@ -132,6 +132,11 @@ class OutputSpec(Section):
     thresholds: Thresholds | None = Field(
         None, description="least scores by class, or a file of them as `autolabel calibrate` writes it"
     )
+    scores: Literal["raw", "calibrated"] = Field(
+        "raw",
+        description="calibrated: the chance of being right, as `autolabel calibrate --scores` has learnt it; "
+        "raw: what the labeler said",
+    )
     filter: FilterSpec | None = Field(None, description="boxes that are left out, by size")
     split: SplitSpec | None = Field(None, description="subsets: train, val, test")
 

@@ -1,0 +1,142 @@
+"""The chance of being right that a box's score, support and class speak for, learnt from checked images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from msgspec.structs import replace
+
+from autolabel.errors import DataError
+from autolabel.evaluate.matching import IGNORED, match
+from autolabel.evaluate.scenes import gather
+from autolabel.results.chances import Bin, Chances, Curve, Fit, Float64, Method, Reliability, logit
+from autolabel.storage import Location
+from autolabel.types import Labels
+
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+BINS = 10
+FOLDS = 5
+FEW = 20
+"""A class with fewer checked boxes, or with none right or none wrong, is not told from the others."""
+
+
+def learn(
+    labels: Iterable[Labels],
+    truth: Location,
+    *,
+    plan: str,
+    iou: float,
+    method: Method,
+    names: Mapping[str, str] | None = None,
+) -> Chances:
+    """Learn how a run's scores become chances, from the images that ``truth``, a COCO file, lists every object of.
+
+    A box is right if it overlaps a true one of its class by ``iou`` or more that no surer box has claimed. Raises
+    DataError where the file is not sound, shares nothing with the run, or no box was found in its images.
+    """
+    shared = gather(labels, truth, names=names)
+    matches = [match(scene, iou) for scene in shared.scenes]
+    keep = [matched != IGNORED for matched in matches]
+    pairs = list(zip(shared.scenes, keep, strict=True))
+    scores = np.concatenate([np.zeros(0), *(scene.scores[kept] for scene, kept in pairs)])
+    share = np.concatenate([np.zeros(0), *(scene.shares[kept] for scene, kept in pairs)])
+    numbers = np.concatenate([np.zeros(0, np.int64), *(scene.found.classes[kept] for scene, kept in pairs)])
+    images = np.concatenate([np.zeros(0, np.int64), *(np.full(kept.sum(), n) for n, kept in enumerate(keep))])
+    right = np.concatenate([np.zeros(0, bool), *(one[kept] >= 0 for one, kept in zip(matches, keep, strict=True))])
+    if not len(scores):
+        raise DataError(f"{truth}: no box was found in its images, so that nothing can be learnt of scores")
+    classes = [shared.classes[number] for number in numbers.tolist()]
+    held_out = cross_fitted(scores, share, classes, right, images=images, method=method)
+    return Chances(
+        plan=plan,
+        truth=truth.name,
+        iou=iou,
+        images=len(shared.scenes),
+        boxes=len(scores),
+        right=int(right.sum()),
+        fit=fit(scores, share, classes, right, method=method),
+        before=reliability(scores, right),
+        after=reliability(held_out, right),
+        notes=shared.notes,
+    )
+
+
+def reliability(scores: Float64, right: Bool, *, bins: int = BINS) -> Reliability:
+    """Compare (N,) scores in [0, 1] with whether the boxes are right, in bins of equal width."""
+    made = tuple(filled(scores, right, bins))
+    total = max(1, len(scores))
+    return Reliability(error=sum(abs(one.score - one.right) * one.boxes for one in made) / total, bins=made)
+
+
+def filled(scores: Float64, right: Bool, bins: int) -> Iterator[Bin]:
+    """Yield the bins that hold a box, from the lowest."""
+    place = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
+    for index in np.unique(place).tolist():
+        here = place == index
+        yield Bin(
+            low=index / bins,
+            high=(index + 1) / bins,
+            boxes=int(here.sum()),
+            score=float(scores[here].mean()),
+            right=float(right[here].mean()),
+        )
+
+
+def fit(scores: Float64, share: Float64, classes: Sequence[str], right: Bool, *, method: Method) -> Fit:
+    """Learn from N checked boxes; where all are right, or none, every chance is about the share of right ones."""
+    names = tuple(name for name in sorted(set(classes)) if told_apart(classes, right, name))
+    if right.all() or not right.any():
+        level = float(logit(np.array([(right.sum() + 1) / (len(right) + 2)]))[0])
+        return Fit(method=method, classes=(), intercept=level, score=0.0, support=0.0, offsets=())
+    from sklearn.linear_model import LogisticRegression
+
+    columns = [logit(scores), share, *(np.array([one == name for one in classes], np.float64) for name in names)]
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(np.column_stack(columns), right)
+    score, support, *offsets = (float(value) for value in model.coef_[0])
+    made = Fit(
+        method=method,
+        classes=names,
+        intercept=float(model.intercept_[0]),
+        score=score,
+        support=support,
+        offsets=tuple(offsets),
+    )
+    return made if method == "logistic" else bent(made, made.chance(scores, share, classes), right)
+
+
+def told_apart(classes: Sequence[str], right: Bool, name: str) -> bool:
+    """Return whether enough boxes of a class were checked to tell it from others."""
+    mine = right[np.array([one == name for one in classes], np.bool_)]
+    return len(mine) >= FEW and 0 < mine.sum() < len(mine)
+
+
+def bent(made: Fit, chance: Float64, right: Bool) -> Fit:
+    """Return a fit with the non-decreasing curve from its chances to what came true."""
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(chance, right)
+    x, y = model.X_thresholds_.tolist(), model.y_thresholds_.tolist()
+    return replace(made, curve=Curve(x=tuple(x), y=tuple(y)))
+
+
+def cross_fitted(
+    scores: Float64, share: Float64, classes: Sequence[str], right: Bool, *, images: Int64, method: Method
+) -> Float64:
+    """Return (N,) chances, each by a fit that has seen no box of its image: images are dealt out to five parts.
+
+    With fewer than two images each chance is the score.
+    """
+    out = scores.astype(np.float64).copy()
+    parts, place = np.unique(images, return_inverse=True)
+    deal = np.random.default_rng(0).permutation(len(parts)) % min(FOLDS, max(1, len(parts)))
+    for fold in range(deal.max(initial=0) + 1) if len(parts) > 1 else ():
+        held = deal[place] == fold
+        seen = np.flatnonzero(~held)
+        made = fit(scores[seen], share[seen], [classes[one] for one in seen.tolist()], right[seen], method=method)
+        there = np.flatnonzero(held)
+        out[there] = made.chance(scores[there], share[there], [classes[one] for one in there.tolist()])
+    return out

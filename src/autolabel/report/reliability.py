@@ -1,0 +1,39 @@
+"""What the scores of a run mean, as a section of the report."""
+
+from __future__ import annotations
+
+from autolabel.report.markup import Html, element
+from autolabel.report.provenance import table
+from autolabel.results.chances import Bin, Chances
+
+
+def reliability(chances: Chances | None) -> Html:
+    """Return the section on scores beside what came true; nothing where nothing was learnt of them."""
+    if chances is None:
+        return Html("")
+    facts = (
+        f"From {chances.images:,} checked images: {chances.right:,} of {chances.boxes:,} boxes are right. "
+        "The error (D-ECE), the mean distance between a score and the share that is right, "
+        f"is {chances.before.error:.3f} as the labeler scores, and {chances.after.error:.3f} once scores are "
+        "calibrated, on images that the calibration had not seen."
+    )
+    before = {one.low: one for one in chances.before.bins}
+    after = {one.low: one for one in chances.after.bins}
+    rows = [
+        (f"{low:.1f} to {low + 0.1:.1f}", *cells(before.get(low)), *cells(after.get(low)))
+        for low in sorted(before.keys() | after.keys())
+    ]
+    head = ("Score", "boxes", "mean score", "right", "boxes, calibrated", "mean score", "right")
+    return element(
+        "section",
+        element("h2", "What scores mean", id="scores-title"),
+        element("p", facts, class_="faint"),
+        element("div", table(head, rows), class_="card"),
+        id="scores",
+        aria_labelledby="scores-title",
+    )
+
+
+def cells(one: Bin | None) -> tuple[str, str, str]:
+    """Return the cells of a bin."""
+    return ("0", "-", "-") if one is None else (f"{one.boxes:,}", f"{one.score:.3f}", f"{one.right:.3f}")
