@@ -311,7 +311,7 @@ def test_a_review_afterwards_is_noticed(make_run: Make) -> None:
     right = next(unit for unit in units if unit["unit"] == "box" and unit not in wrong)
     decide(run, *mended, {name: right[name] for name in ("image", "bbox", "phrase")} | {"verdict": "reject"})
     state = run.certify("--json")
-    assert not state["holds"] and "1 boxes changed that no check asked for" in state["changes"]
+    assert not state["holds"] and "1 box changed that no check asked for" in state["changes"]
     assert not state["certified"] and "no longer holds" in state["sentence"]
     run.check(10)
     again = run.certify("--redraw", "--json")

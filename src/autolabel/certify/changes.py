@@ -43,10 +43,14 @@ def between(session: Session, now: Units) -> Changes:
     boxed = sum(min(count, len(checks.images.get(image) or ())) for image, count in new.items())
     others = len(gone) - mended + sum(new.values()) - boxed + strange
     parts = [
-        f"{mended} boxes that were found wrong are gone" if mended else "",
-        f"{boxed} missed objects that were found have a box" if boxed else "",
-        f"{others} boxes changed that no check asked for" if others else "",
-        f"{lost} images are left out" if lost else "",
+        _counted(mended, "box that was found wrong is gone", "boxes that were found wrong are gone"),
+        _counted(boxed, "missed object that was found has a box", "missed objects that were found have a box"),
+        _counted(others, "box changed that no check asked for", "boxes changed that no check asked for"),
+        _counted(lost, "image is left out", "images are left out"),
     ]
     told = "; ".join(part for part in parts if part) or "scores or images changed"
     return Changes(told=told, holds=bool(mended or boxed) and not others and not lost)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}" if count else ""

@@ -113,10 +113,11 @@ def opened(run: Location, asked: Asked = Asked(), *, redraw: bool = False) -> It
     """
     store, plan = finished(run)
     with store.lock(LOCK):
-        yield _open(store, plan, asked, redraw=redraw)
+        yield open_locked(store, plan, asked, redraw=redraw)
 
 
-def _open(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> Opened:
+def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> Opened:
+    """Open a certificate as ``opened`` does; the caller holds ``LOCK``."""
     thresholds = None if asked.thresholds is None else read_thresholds(asked.thresholds, classes=plan.manifest.classes)
     journal = Journal(store.root / JOURNAL)
     recorded = journal.read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,12 @@ from autolabel.cli.options import Run
 from autolabel.errors import SpecError
 from autolabel.storage import at
 
+if TYPE_CHECKING:
+    from autolabel.review.app import Mode
+    from autolabel.review.certify import Desk
+    from autolabel.review.session import Session
+
+NextName = Literal["certificate", "errors", "mixed"]
 OrderName = Literal["least", "most", "disagreement", "boxes", "name", "random"]
 ShowName = Literal["all", "unchecked", "undecided", "checked", "left_out", "labelled", "empty"]
 
@@ -32,6 +38,23 @@ def review(
         typer.Option("--sample", metavar="NAME", help="Only images drawn at random: for one name the same ones."),
     ] = None,
     size: Annotated[int, typer.Option("--size", min=1, help="How many images a sample has.")] = 200,
+    what: Annotated[
+        NextName | None,
+        typer.Option(
+            "--next",
+            help="What to check: what a certificate draws, likely errors, or errors first and then a certificate.",
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option("--precision", min=0, max=1, help="With --next: the precision to reach [0.9].")
+    ] = None,
+    recall: Annotated[
+        float | None, typer.Option("--recall", min=0, max=1, help="With --next: the recall to certify [0.8].")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", min=0, metavar="MINUTES", help="With --next: the time that you have."),
+    ] = None,
     model: Annotated[bool, typer.Option("--model/--no-model", help="Make masks for boxes moved or drawn.")] = True,
     device: Annotated[str | None, typer.Option("--device", help="Where masks are made: cpu, cuda:0, mps.")] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes one that is free.")] = 0,
@@ -51,13 +74,40 @@ def review(
         limit_to_images(session, read_names(images), file=str(images))
     if sample is not None:
         limit_to_sample(session, sample, size)
+    modes, desk = _modes(session, what, precision=precision, recall=recall, budget=budget)
     limited = session.images is not None
     query = Query(order="list" if limited and order == "least" else order, show=show, phrase=phrase)
     try:
-        serve(session, port=port, query=query, started=lambda address: _opened(address, browser=browser))
+        serve(session, port=port, modes=modes, query=query, started=lambda address: _opened(address, browser=browser))
     finally:
+        made = desk.close()
         standing = hand_out(session, registry=registry)
     console.out.say(f"{console.counted(standing, 'decision')} about {run}; its exports are up to date")
+    if made is not None:
+        console.out.say(made.sentence)
+
+
+def _modes(
+    session: Session,
+    what: NextName | None,
+    *,
+    precision: float | None,
+    recall: float | None,
+    budget: float | None,
+) -> tuple[list[Mode], Desk]:
+    """Return the page's modes, the first one first, and the certificate's; limit the review where errors come first."""
+    from autolabel.certify.opening import Asked
+    from autolabel.review.app import CORRECT
+    from autolabel.review.certify import Desk, certify_mode
+    from autolabel.review.doubtful import limit_to_errors
+
+    desk = Desk(session, Asked(precision=precision, recall=recall, budget=budget))
+    certify = certify_mode(desk)
+    if what in ("errors", "mixed"):
+        wanted = 0.9 if precision is None else precision
+        for line in limit_to_errors(session, precision=wanted, budget=budget, certified=what == "mixed"):
+            console.err.say(line)
+    return ([certify, CORRECT] if what == "certificate" else [CORRECT, certify]), desk
 
 
 def _opened(address: str, *, browser: bool) -> None:

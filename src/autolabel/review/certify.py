@@ -1,0 +1,161 @@
+"""The certificate's mode of the review page: one box or one image at a time, and what is certain by now."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import Route
+
+from autolabel.certify.answers import parse
+from autolabel.certify.opening import JOURNAL, LOCK, Asked, Opened, open_locked
+from autolabel.certify.session import Unit
+from autolabel.certify.statement import Certificate
+from autolabel.errors import DataError
+from autolabel.review.app import Mode, get, post
+from autolabel.review.session import Session
+from autolabel.storage import Location
+
+BATCH = 20
+"""Units that the page is given at a time; more are only drawn once all of them have an answer."""
+PATIENCE = 60.0
+"""Seconds that a unit waits for its image to be indexed."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(min_length=8, max_length=64)]
+    """Of the request, so that one that is sent twice counts once."""
+    answer: dict[str, Any]
+
+
+class _Nothing(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Desk:
+    """A certificate while its page is open; every method may be called from any thread."""
+
+    def __init__(self, session: Session, asked: Asked) -> None:
+        self._review, self._asked = session, asked
+        self._alone = threading.RLock()
+        self._found: Opened | None = None
+        self._read = (-1, -1, -1.0)
+        self._seen: set[str] = set()
+
+    def work(self) -> Mapping[str, Any]:
+        """Return the units that wait for an answer, or the next ones, with all that the page shows of them."""
+        with self._open() as found:
+            session = found.at_work()
+            if found.changes.holds:
+                asked = session.next(BATCH, top_up=False)
+            else:  # what was shown still needs an answer before anything is drawn anew
+                asked = [session.described(*unit) for unit in session.waiting()]
+            units = [self._shown(found, unit) for unit in asked]
+            return {"units": units, "state": self._state(found, found.write())}
+
+    def answer(self, request: _Answer) -> Mapping[str, Any]:
+        """Take an answer in, and return what is stated then; it is on disk before this returns."""
+        with self._open() as found:
+            if request.id not in self._seen:
+                try:
+                    answer = parse(request.answer, reviewer=self._review.reviewer)
+                except ValueError as error:
+                    raise DataError(str(error)) from error
+                found.at_work().answer([answer])
+                self._seen.add(request.id)
+            return {"state": self._state(found, found.certificate())}
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what is stated by now."""
+        with self._open() as found:
+            return {"state": self._state(found, found.certificate())}
+
+    def redraw(self, request: _Nothing) -> Mapping[str, Any]:
+        """Draw anew, after the labels were corrected."""
+        with self._alone, self._review.store.lock(LOCK):
+            self._found = open_locked(self._review.store, self._review.plan, self._asked, redraw=True)
+            self._read = self._marks()
+            return {"state": self._state(self._found, self._found.write())}
+
+    def close(self) -> Certificate | None:
+        """Write the certificate as it stands, if one was begun here; return it."""
+        with self._alone:
+            if self._found is None:
+                return None
+            with self._review.store.lock(LOCK):
+                return open_locked(self._review.store, self._review.plan, Asked(), redraw=False).write()
+
+    @contextmanager
+    def _open(self) -> Iterator[Opened]:
+        """Give the certificate as it stands, alone; it is read again where others have written to it."""
+        with self._alone, self._review.store.lock(LOCK):
+            if self._found is None or self._marks() != self._read:
+                self._found = open_locked(self._review.store, self._review.plan, self._asked, redraw=False)
+            try:
+                yield self._found
+            finally:
+                self._read = self._marks()
+
+    def _marks(self) -> tuple[int, int, float]:
+        """Return what changes whenever the certificate's journal, or a decision about the run, does."""
+        store = self._review.store
+        answers, decisions, decided = (_status(path) for path in (store.root / JOURNAL, store.journal, store.review))
+        return answers[0], decisions[0], decided[1]
+
+    def _shown(self, found: Opened, unit: Unit) -> dict[str, Any]:
+        """Return a unit with its row, the size of its image, and the boxes in it."""
+        units = found.at_work().units
+        kind, place = found.at_work().place(unit["id"]) or ("", 0)
+        row = units.box_rows[place] if kind == "b" else place
+        facts = units.rows[row]
+        self._review.index.wait(seconds=PATIENCE)
+        number = self._review.index.find(facts.image, facts.caption_index)
+        boxes = np.frombuffer(units.box_rows, np.int64)
+        first, last = np.searchsorted(boxes, [row, row + 1]).tolist()
+        around = [units.box(box) | {"asked": kind == "b" and box == place} for box in range(first, last)]
+        kept = ("bbox", "phrase", "score", "asked")
+        return {
+            **unit,
+            "row": number,
+            "height": facts.size[0],
+            "width": facts.size[1],
+            "boxes": [{name: one[name] for name in kept} for one in around],
+        }
+
+    def _state(self, found: Opened, made: Certificate) -> dict[str, Any]:
+        names = ("precision", "recall", "complete", "boxes", "minutes", "K", "confidence", "sentence", "certified")
+        state = {name: msgspec.to_builtins(getattr(made, name)) for name in (*names, "holds", "changes")}
+        images = made.images
+        state["images"] = {name: getattr(images, name) for name in ("units", "checked", "waiting", "missed")}
+        return state | {"disagreements": len(made.disagreements)}
+
+
+def _status(path: Location) -> tuple[int, float]:
+    if not isinstance(path, Path) or not path.exists():
+        return 0, 0.0
+    status = path.stat()
+    return status.st_size, status.st_mtime
+
+
+def certify_mode(desk: Desk) -> Mode:
+    """Return the mode of the page."""
+    return Mode(
+        name="certify",
+        title="Certify",
+        package="autolabel.review",
+        script="certify.js",
+        routes=[
+            Route("/work", get(lambda request: desk.work())),
+            Route("/state", get(lambda request: desk.state())),
+            Route("/answer", post(_Answer, desk.answer), methods=["POST"]),
+            Route("/redraw", post(_Nothing, desk.redraw), methods=["POST"]),
+        ],
+    )
