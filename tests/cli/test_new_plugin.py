@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autolabel.cli.new_plugin import STARTER, new_plugin
+from autolabel.cli.new_plugin import EXAMPLE, STARTER, new_plugin, write_example
 from autolabel.errors import SpecError
 from autolabel.registry import KINDS, Kind, Registry, register
 
@@ -154,3 +154,30 @@ def test_what_is_written_is_linted_as_it_stands(registry: Registry, tmp_path: Pa
             [sys.executable, "-m", "ruff", *command, "--no-cache", "."], cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_documentation_s_package_is_written_as_it_is(tmp_path: Path) -> None:
+    example = STARTER.parents[2] / "docs" / "examples" / EXAMPLE
+    folder, written = write_example(tmp_path)
+    assert folder == tmp_path / EXAMPLE
+    for path in written:
+        assert path.read_bytes() == (example / path.relative_to(folder)).read_bytes()
+    assert {"pyproject.toml", "src/autolabel_colors/__init__.py"} <= {str(p.relative_to(folder)) for p in written}
+    assert not list(folder.rglob("__pycache__"))
+    with pytest.raises(SpecError, match="is there already"):
+        write_example(tmp_path)
+    with (STARTER.parents[2] / "pyproject.toml").open("rb") as stream:
+        included = tomllib.load(stream)["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included[f"docs/examples/{EXAMPLE}"] == f"autolabel/examples/{EXAMPLE}"
+
+
+@pytest.mark.parametrize("words", [[], ["birds", "--example"], ["--example", "--kind", "exporter"]])
+def test_a_name_or_the_example(tmp_path: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "autolabel", "new-plugin", *words, "--into", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "hint: autolabel new-plugin birds, or autolabel new-plugin --example" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -129,3 +129,11 @@ def test_the_spec_in_the_readme_lacks_only_its_files(registry: Registry, tmp_pat
         check_files(spec)
     assert all("no such" in problem.message for problem in caught.value.problems)
     assert len(caught.value.problems) == 2
+
+
+def test_pages_that_use_the_example_package_say_how_it_is_installed() -> None:
+    using = [page for page in pages() if "autolabel_colors import" in page.read_text("utf-8")]
+    using = [page for page in using if page.name not in ("plugins.md", "README.md")]
+    assert len(using) >= 8
+    silent = [page.name for page in using if "`autolabel new-plugin --example`" not in page.read_text("utf-8")]
+    assert not silent

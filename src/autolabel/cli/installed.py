@@ -9,6 +9,7 @@ import typer
 
 from autolabel.cli import console
 from autolabel.cli.options import AsJson
+from autolabel.errors import SpecError
 
 
 def plugins(json: AsJson = False) -> None:
@@ -19,7 +20,9 @@ def plugins(json: AsJson = False) -> None:
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the strategies are called in a spec.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="What the strategies are called in a spec.")
+    ] = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(
@@ -27,16 +30,28 @@ def new_plugin(
         ),
     ] = None,
     into: Annotated[Path, typer.Option("--into", help="The folder that the package is written into.")] = Path(),
+    example: Annotated[
+        bool, typer.Option("--example", help="Write autolabel-colors instead, which the documentation's examples use.")
+    ] = False,
 ) -> None:
     """Write a package of strategies to start from, ready to install and test."""
     from autolabel import discover
     from autolabel.cli import new_plugin as writer
     from autolabel.registry import KINDS
 
-    folder, written = writer.new_plugin(name, into, kinds=kind or KINDS, registry=discover())
+    if (name is None) != example or (example and kind):
+        said = "no name is given" if name is None else "--example writes one package, which has a name and its kinds"
+        raise SpecError(said, hint="autolabel new-plugin birds, or autolabel new-plugin --example")
+    if name is None:
+        folder, written = writer.write_example(into)
+    else:
+        folder, written = writer.new_plugin(name, into, kinds=kind or KINDS, registry=discover())
     for path in written:
         console.out.say(str(path))
-    console.err.say(f"next: pip install -e '{folder}[test]' && pytest {folder}")
+    if example:
+        console.err.say(f"next: pip install {folder if folder.is_absolute() else f'./{folder}'}")
+    else:
+        console.err.say(f"next: pip install -e '{folder}[test]' && pytest {folder}")
 
 
 def init(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from autolabel.errors import SpecError
+from autolabel.errors import MachineError, SpecError
 from autolabel.registry import KINDS, Registry
 
 STARTER = Path(__file__).resolve().parents[1] / "starter"
 """A package that works as it stands, and that linters and tests see as it stands."""
+EXAMPLE = "autolabel-colors"
+"""The package that the documentation's examples use: in the wheel below ``autolabel/examples``."""
 PREFIX = "autolabel-"
 SPELLING = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LEFT_OUT = {"__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache"}
@@ -96,3 +99,20 @@ def copied(target: Path, names: Names, *, absent: Iterable[str]) -> Iterator[Pat
         kept = [line for line in lines if not any(mark in line for mark in marks)]
         path.write_text(names.rename("".join(kept)), encoding="utf-8")
         yield path
+
+
+def write_example(folder: Path) -> tuple[Path, list[Path]]:
+    """Write the documentation's example package below ``folder``; return its own folder and its files.
+
+    Raises SpecError where its folder exists, MachineError where this installation does not have it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    places = (package / "examples" / EXAMPLE, package.parents[1] / "docs" / "examples" / EXAMPLE)
+    source = next((place for place in places if place.is_dir()), None)
+    if source is None:
+        raise MachineError(f"{places[0]}: not in this installation", hint="install autolabel-vision again")
+    target = folder / EXAMPLE
+    if target.exists():
+        raise SpecError(f"{target}: is there already", hint="choose another folder with --into")
+    shutil.copytree(source, target, ignore=lambda _, names: LEFT_OUT & {*names})
+    return target, sorted(path for path in target.rglob("*") if path.is_file())
