@@ -19,7 +19,7 @@ def write(tmp_path: Path, text: str | bytes) -> Path:
 
 
 def test_phrases_are_distinct_and_in_order(tmp_path: Path) -> None:
-    [caption] = read_captions(write(tmp_path, f"\n{GOOD}\n\n"))
+    [caption] = list(read_captions(write(tmp_path, f"\n{GOOD}\n\n")))
     assert caption.prompt.phrases == ("cat", "dog")
     assert (caption.line, caption.file_name, caption.prompt.caption) == (2, "a.jpg", "a cat")
 
@@ -31,7 +31,7 @@ def test_a_caption_without_phrases_is_split(tmp_path: Path) -> None:
         '{"file_name": "c.jpg", "caption": "a cat on a mat", "noun_chunks": []}',
         '{"file_name": "d.jpg", "caption": "", "noun_chunks": null}',
     ]
-    captions = read_captions(write(tmp_path, "\n".join(lines)))
+    captions = list(read_captions(write(tmp_path, "\n".join(lines))))
     assert [caption.prompt.phrases for caption in captions] == [("cat", "mat"), ("mat",), (), ()]
     assert captions[0].prompt.caption == "a cat on a mat"
 
@@ -52,8 +52,8 @@ BAD: list[tuple[str | bytes, str]] = [
     ('{"file_name": "a.jpg", "noun_chunks": ["a", "  "]}', ":1:1: /noun_chunks/1: must be a phrase, got '  '"),
     ('{"file_name": "a.jpg", "noun_chunks": [null]}', ":1:1: /noun_chunks/0: must be a phrase, got None"),
     ('{"file_name": "a.jpg", "caption": 4, "noun_chunks": ["a"]}', ":1:1: /caption: must be text, got 4"),
-    (GOOD + "\n" + GOOD[:-5], ":2:1: is not JSON"),
-    (GOOD + "\n" + "[" * 5000, ":2:1: is not JSON"),
+    (GOOD[:-5], ":1:1: is not JSON"),
+    ("[" * 5000, ":1:1: is not JSON"),
     (GOOD.encode() + b"\n\xff\xfe", "is not UTF-8 text"),
     ('{"file_name": "a.jpg", "noun_chunks": ["a"]} trailing', ":1:1: is not JSON"),
     ("{'file_name': 'a.jpg'}", ":1:1: is not JSON"),
@@ -73,8 +73,21 @@ def test_faults_name_their_line(tmp_path: Path, text: str | bytes, message: str)
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        read_captions(write(tmp_path, "{}\n" + GOOD + "\nnull\n"))
+        read_captions(write(tmp_path, "{}\n\nnull\n"))
     assert [problem.line for problem in caught.value.problems] == [1, 3]
+
+
+def test_a_line_that_is_wrong_fails_its_image_or_is_left_out_and_costs_no_other(tmp_path: Path) -> None:
+    bad = ['{"file_name": "b.jpg", "noun_chunks": "cat"}', "not json", '{"noun_chunks": ["a"]}', GOOD[:-5]]
+    captions = read_captions(write(tmp_path, "\n".join([GOOD, *bad, GOOD.replace("a.jpg", "c.jpg")])))
+    assert [(one.file_name, bool(one.fault)) for one in captions] == [
+        ("a.jpg", False),
+        ("b.jpg", True),
+        ("c.jpg", False),
+    ]
+    assert captions.usable[1].fault == "line 2: /noun_chunks: must be a list of phrases, got 'cat'"
+    (note,) = captions.notes()
+    assert "3 lines are left out: line 3: is not JSON" in note and "line 4: must be the name" in note
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

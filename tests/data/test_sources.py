@@ -155,7 +155,7 @@ def test_a_file_that_is_passed_over_is_read_where_it_is_named_or_told_why_not() 
     assert listing.row(".b.jpg").path == "/2" and passed.counts[HIDDEN] == 0
     assert listing.row("c.cr2").code == "unsupported_format" and "develop it" in listing.row("c.cr2").message
     assert "results of a run" in listing.row("d.jpg").message
-    assert passed.counts["not named"] == 1 and "1 images that no row names: a.jpg" in passed.notices()
+    assert passed.counts["not named"] == 1 and "1 image that no row names: a.jpg" in passed.notices()
 
 
 def test_rows_of_one_image_are_numbered() -> None:

@@ -140,6 +140,7 @@ def test_counts_by_reason_add_up_to_the_number_of_files(registry: Registry, odd:
     assert plan.manifest.rows == wanted["row"] + wanted["failed"]
     assert plan.manifest.rows + sum(passed.values()) == FILES
     assert any("images of a format that is not read" in notice for notice in plan.notices)
+    assert any("3 files with several pages or frames" in notice for notice in plan.notices)
     compiled = compile_plan(spec_from_mapping(spec, root=root, registry=registry), registry=registry)
     summary = generate(compiled, registry=registry)
     assert summary.states["failed"] == wanted["failed"]

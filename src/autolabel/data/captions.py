@@ -24,31 +24,63 @@ class Caption:
     line: int
     file_name: str
     prompt: Prompt
+    fault: str = ""
+    """What is wrong with the line: its image fails, by name."""
 
 
-def read_captions(path: str | Location) -> list[Caption]:
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """What a file says, and the lines that say nothing that can be used."""
+
+    file: str
+    usable: list[Caption]
+    left_out: list[Problem]
+    """The first of them."""
+    skipped: int
+
+    def __iter__(self) -> Iterator[Caption]:
+        return iter(self.usable)
+
+    def notes(self, shown: int = 5) -> list[str]:
+        """Return a sentence on the lines that are left out, with the first of them."""
+        if not self.skipped:
+            return []
+        told = "; ".join(f"line {problem.line}: {problem.message}" for problem in self.left_out[:shown])
+        lines = "1 line is" if self.skipped == 1 else f"{self.skipped:,} lines are"
+        return [f"{self.file}: {lines} left out: {told}" + ("; ..." if self.skipped > shown else "")]
+
+
+def read_captions(path: str | Location) -> Captions:
     """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines, TAO's ``noun_chunk_path``; blank ones are skipped.
 
-    Phrases keep their order; repeated ones count once. A caption without ``noun_chunks`` is split into phrases here.
-    Raises DataError with every fault's line.
+    Phrases keep their order; repeated ones count once. A caption without ``noun_chunks`` is split into phrases here. A
+    line that is wrong fails its image, by name; one that names none is left out. Raises DataError, with the first 50
+    faults by line, where no line can be used.
     """
     problems: list[Problem] = []
     captions: list[Caption] = []
+    skipped = 0
     for number, line in lines(at(path)):
         outcome = parse(line, number=number, file=str(path))
-        if isinstance(outcome, Problem):
-            problems.append(outcome)
-            if len(problems) == MAX_PROBLEMS:
-                break
-        else:
+        if isinstance(outcome, Caption):
             captions.append(outcome)
-    if problems:
+            continue
+        problem, name = outcome
+        if name:
+            fault = f"line {number}: {problem.path}: {problem.message}".replace(": : ", ": ")
+            captions.append(Caption(line=number, file_name=name, prompt=Prompt(()), fault=fault))
+        else:
+            skipped += 1
+        if len(problems) < MAX_PROBLEMS:
+            problems.append(problem)
+    if problems and all(caption.fault for caption in captions):
         raise DataError(problems)
     if not captions:
         raise DataError(
             Problem(file=str(path), message="holds no captions", hint='one {"file_name", "caption"} a line')
         )
-    return captions
+    unnamed = [problem for problem in problems if problem.line not in {caption.line for caption in captions}]
+    return Captions(str(path), captions, unnamed, skipped)
 
 
 def lines(path: Location) -> Iterator[tuple[int, str]]:
@@ -64,11 +96,12 @@ def lines(path: Location) -> Iterator[tuple[int, str]]:
         raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror}")) from error
 
 
-def parse(line: str, *, number: int, file: str) -> Caption | Problem:
-    """Check one line and return what it says, or what is wrong with it."""
+def parse(line: str, *, number: int, file: str) -> Caption | tuple[Problem, str]:
+    """Check one line and return what it says, or what is wrong with it and the image that it names."""
+    name: Any = ""
 
-    def problem(message: str, pointer: str = "") -> Problem:
-        return Problem(file=file, line=number, column=1, path=pointer, message=message)
+    def problem(message: str, pointer: str = "") -> tuple[Problem, str]:
+        return Problem(file=file, line=number, column=1, path=pointer, message=message), name
 
     try:
         row: Any = json.loads(line)
@@ -78,9 +111,10 @@ def parse(line: str, *, number: int, file: str) -> Caption | Problem:
         return problem("has half of a surrogate pair (\\ud800 to \\udfff), which is no character")
     if not isinstance(row, dict):
         return problem(f"must be an object, got {type(row).__name__}")
-    name, chunks, caption = row.get("file_name"), row.get("noun_chunks"), row.get("caption")
-    if not isinstance(name, str) or not name:
-        return problem(f"must be the name of an image, got {name!r}", "/file_name")
+    written, chunks, caption = row.get("file_name"), row.get("noun_chunks"), row.get("caption")
+    if not isinstance(written, str) or not written:
+        return problem(f"must be the name of an image, got {written!r}", "/file_name")
+    name = written
     if caption is not None and not isinstance(caption, str):
         return problem(f"must be text, got {caption!r}", "/caption")
     if chunks is None and caption is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from autolabel.data.captions import read_captions
+from autolabel.data.captions import Caption, Captions, read_captions
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
 from autolabel.data.fitting import fitted
@@ -67,21 +67,32 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
         raise DataError(f"no images below {', '.join(data.images)}{told}", hint=f"{', '.join(FORMATS)} are read")
     listing = chain([one], listing)
     coco = read_coco(data.boxes, masks=False) if data.boxes is not None else None
+    captions: Captions | None = None
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)
         rows: Iterator[Input] = map(row_of, listing)
     elif data.captions is not None:
-        classes, rows = by_caption(data.captions, listing, passed)
+        captions = read_captions(data.captions)
+        classes, rows = by_caption(captions, listing, passed)
     else:
         assert coco is not None, "the spec's model asks for one of classes, captions, boxes"
         classes, rows = by_box(coco, listing, passed)
     places = {source.prefix: str(source.root) for source in roots}
     every = data.pages == "all" and data.classes is not None
-    measured = measure(rows, max_pixels=max_pixels, threads=threads, every=every, rescale=data.rescale_boxes)
+    measured = measure(
+        rows, max_pixels=max_pixels, threads=threads, every=every, rescale=data.rescale_boxes, several=passed.several
+    )
     nested = [f"{root} lies inside another folder of images: its images count once" for root in inner(data.images)]
     faults = Faults("") if coco is None else coco.faults
     given = {} if coco is None else coco.rest()
-    return Inputs(measured, classes, places, passed, given, lambda: [*nested, *notes_on(faults), *passed.notices()])
+    return Inputs(
+        measured,
+        classes,
+        places,
+        passed,
+        given,
+        lambda: [*nested, *notes_on(faults), *(captions.notes() if captions else ()), *passed.notices()],
+    )
 
 
 def row_of(found: Found) -> Input:
@@ -133,16 +144,22 @@ class Listing:
         return Input(image=name, path="", code="unsupported_format", message=f"{found.id}: {self.passed.why(found)}")
 
 
-def by_caption(path: str, found: Iterable[Found], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
-    """Return all phrases in order of appearance, and a row for every caption."""
-    captions = read_captions(path)
+def by_caption(
+    captions: Captions, found: Iterable[Found], passed: PassedOver
+) -> tuple[tuple[str, ...], Iterator[Input]]:
+    """Return all phrases in order of appearance, and a row for every caption; one that is wrong is a failed row."""
     listing = Listing(found, (caption.file_name for caption in captions), passed)
     classes = tuple(dict.fromkeys(phrase for caption in captions for phrase in caption.prompt.phrases))
-    rows = (
-        replace(listing.row(caption.file_name), phrases=caption.prompt.phrases, caption=caption.prompt.caption)
-        for caption in captions
-    )
-    return classes, number(rows)
+
+    def asked(caption: Caption) -> Input:
+        row = listing.row(caption.file_name)
+        if caption.fault:
+            row = replace(row, path="", code=row.code or "bad_caption", message=row.message or caption.fault)
+        elif not caption.prompt.phrases:
+            row = replace(row, notes=(*row.notes, "nothing is asked of it: its caption has no phrase"))
+        return replace(row, phrases=caption.prompt.phrases, caption=caption.prompt.caption)
+
+    return classes, number(map(asked, captions))
 
 
 def by_box(coco: CocoBoxes, found: Iterable[Found], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
@@ -180,9 +197,19 @@ def number(rows: Iterable[Input]) -> Iterator[Input]:
 
 
 def measure(
-    rows: Iterable[Input], *, max_pixels: int, threads: int, every: bool = False, rescale: bool = False
+    rows: Iterable[Input],
+    *,
+    max_pixels: int,
+    threads: int,
+    every: bool = False,
+    rescale: bool = False,
+    several: list[str] | None = None,
 ) -> Iterator[Input]:
-    """Read every image's header, several at a time; ``every`` makes each further page of a file a row of its own."""
+    """Read every image's header, several at a time; ``every`` makes each further page of a file a row of its own.
+
+    ``several`` takes in the images of files of which only the first page is a row.
+    """
+    noted = [] if several is None else several
 
     def one(row: Input) -> Iterator[Input]:
         if row.code:
@@ -199,6 +226,7 @@ def measure(
         if header.pages > 1 and not every:
             note = f"holds {header.pages} pages or frames, of which the first is labelled"
             known = replace(known, notes=(*known.notes, note))
+            noted.append(row.image)
         yield fitted(known, header, rescale=rescale)
         for page in range(2, header.pages + 1 if every else 2):
             yield from page_of(replace(row, mark=known.mark, bytes=size), page)

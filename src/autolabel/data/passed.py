@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from autolabel.data.sources import HIDDEN, SYSTEM_FOLDER, Found
 from autolabel.images import advice, suffix_of
@@ -19,6 +19,8 @@ class PassedOver:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[str]] = defaultdict(list)
+        self.several: list[str] = []
+        """Images of files with several pages or frames, of which the first is a row."""
         self.files: dict[str, Found] = {}
         """Those that are images all the same, by id: a file of captions or boxes may name them."""
 
@@ -49,11 +51,26 @@ class PassedOver:
         return f"it is passed over: {found.passed_over}"
 
     def notices(self) -> list[str]:
-        """Return sentences on images that the run does not label: formats that are not read, files not named."""
+        """Return sentences on images that the run does not label: other formats, files not named, further pages."""
         out = []
-        for reason, text in ((FORMAT, "images of a format that is not read"), (NOT_NAMED, "images that no row names")):
-            if count := self.counts[reason]:
-                names = ", ".join(self.first[reason]) + (", ..." if count > SHOWN else "")
-                hint = f"; {advice(suffix_of(self.first[reason][0]))}" if reason == FORMAT else ""
-                out.append(f"{count:,} {text}: {names}{hint}")
+        if count := self.counts[FORMAT]:
+            hint = advice(suffix_of(self.first[FORMAT][0]))
+            out.append(
+                f"{said(count, 'image')} of a format that is not read: {names(self.first[FORMAT], count)}; {hint}"
+            )
+        if count := self.counts[NOT_NAMED]:
+            out.append(f"{said(count, 'image')} that no row names: {names(self.first[NOT_NAMED], count)}")
+        if count := len(self.several):
+            told = f"{said(count, 'file')} with several pages or frames, of which the first is labelled"
+            out.append(f"{told}: {names(sorted(self.several)[:SHOWN], count)}; data.pages: all labels each")
         return out
+
+
+def said(count: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def names(first: Sequence[str], count: int) -> str:
+    """Return the first of so many names."""
+    return ", ".join(first) + (", ..." if count > len(first) else "")
