@@ -252,6 +252,24 @@ def test_extend_brings_a_run_in_step_with_its_folder(registry: Registry, photos:
     assert labels_by_image(root) == after, "as if it had been labelled anew"
 
 
+def test_decisions_about_a_renamed_photo_hold_under_its_new_name(registry: Registry, photos: Path) -> None:
+    from autolabel.results.decision import Decision, Review
+    from autolabel.results.journal import Journal
+    from autolabel.results.store import RunStore
+
+    run(registry, mapping(photos))
+    root = photos.parent / "run"
+    box = labels_by_image(root)["2.png"][0]
+    (photos / "0.png").rename(photos / "spare.png")
+    (photos / "2.png").rename(photos / "0.png")
+    no = Decision(image="2.png", bbox=tuple(box["bbox"]), phrase=box["phrase"], verdict="reject")
+    keep = Decision(image="0.png", verdict="checked")
+    Journal(RunStore(root)).append(Review(version=2, plan="x", id="1", decisions=(no, keep)))
+    run(registry, mapping(photos), mode="extend")
+    standing = [(one.image, one.verdict) for one in Journal(RunStore(root)).decisions().decisions]
+    assert sorted(standing) == [("0.png", "reject"), ("spare.png", "checked")]
+
+
 def test_a_replaced_photo_of_equal_length_and_size_is_noticed(registry: Registry, photos: Path) -> None:
     run(registry, mapping(photos))
     image = photos / "0.png"

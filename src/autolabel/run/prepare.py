@@ -21,7 +21,7 @@ from autolabel.registry import Registry
 from autolabel.results.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
 from autolabel.results.written import OUTPUTS
 from autolabel.results.written import planned as outputs
-from autolabel.run.reconcile import compare, empty_shards, lay_out, move_labels
+from autolabel.run.reconcile import compare, empty_shards, lay_out, move_decisions, move_labels
 from autolabel.spec.model import Spec
 
 SHOWN = 3
@@ -147,6 +147,7 @@ def reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -
             notices=(*new.notices, f"in step with the images: {step.said()}"),
         )
         move_labels(store, old, plan, step, layout)
+        move_decisions(store, plan, step.renamed)
     return plan, layout.lines
 
 

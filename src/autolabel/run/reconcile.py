@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
+from secrets import token_hex
 
 from msgspec.structs import replace
 
@@ -15,6 +17,8 @@ from autolabel.plan.identity import row_identity
 from autolabel.plan.model import Plan, Shard
 from autolabel.plan.shards import ShardedRows, shard_of
 from autolabel.results import record
+from autolabel.results.decision import VERSION, Review
+from autolabel.results.journal import Journal
 from autolabel.results.shard_file import DamageError
 from autolabel.results.store import RunStore
 from autolabel.storage import read_part
@@ -58,14 +62,17 @@ def compare(old: Sequence[Input], now: Iterable[Input]) -> Step:
     rows = {(row.image, row.caption_index): row for row in now}
     step = Step(kept=[])
     for row in old:
-        found = rows.pop((row.image, row.caption_index), None)
+        found = rows.get((row.image, row.caption_index))
         same = found is not None and unchanged(row, found)
-        step.kept.append(found if same else None)
-        if found is not None and not same:
-            step.changed.append(row.image)
-            step.new.append(found)
-    gone = [index for index, row in enumerate(step.kept) if row is None and old[index].image not in set(step.changed)]
-    follow(step, old, gone, rows)
+        step.kept.append(rows.pop((row.image, row.caption_index)) if same else None)
+    follow(step, old, rows)
+    removed, changed = dict[str, None](), dict[str, None]()
+    for row, kept in zip(old, step.kept, strict=True):
+        if kept is None:
+            found = rows.pop((row.image, row.caption_index), None)
+            (removed if found is None else changed)[row.image] = None
+            step.new += [] if found is None else [found]
+    step.removed, step.changed = list(removed), list(changed)
     step.added = list(dict.fromkeys(row.image for row in rows.values()))
     step.new += rows.values()
     return step
@@ -78,22 +85,18 @@ def unchanged(before: Input, after: Input) -> bool:
     )
 
 
-def follow(step: Step, old: Sequence[Input], gone: Sequence[int], rows: dict[tuple[str, int], Input]) -> None:
-    """Find the rows that are gone under other names; what is found is taken out of ``rows``."""
+def follow(step: Step, old: Sequence[Input], rows: dict[tuple[str, int], Input]) -> None:
+    """Find rows that are not what they were under other names; what is found is taken out of ``rows``."""
     by_content: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for key, row in rows.items():
         if row.mark:
             by_content[content(row)].append(key)
-    for index in gone:
-        row = old[index]
-        alike = by_content.get(content(row), []) if row.mark else []
-        if alike:
+    for index, row in enumerate(old):
+        if step.kept[index] is None and row.mark and (alike := by_content.get(content(row))):
             found = rows.pop(alike.pop(0))
             step.kept[index] = found
-            step.renamed[row.image] = found.image
-        else:
-            step.removed.append(row.image)
-    step.removed = list(dict.fromkeys(step.removed))
+            if found.image != row.image:
+                step.renamed[row.image] = found.image
 
 
 def content(row: Input) -> bytes:
@@ -164,6 +167,26 @@ def move_labels(store: RunStore, old: Plan, plan: Plan, step: Step, layout: Layo
             pairs = zip(lines, groups[index], strict=True)
             rows = [record.renamed(line, row.image) for line, row in pairs if row is not None]
             store.publish_shard(plan, stage, target, rows)
+
+
+def move_decisions(store: RunStore, plan: Plan, renamed: Mapping[str, str]) -> None:
+    """Let what a person decided about an image that has another name now hold under it; nothing where that is done."""
+    journal = Journal(store)
+    old = [one for row in journal.rows.values() for one in row.values() if one.image in renamed]
+    if not old:
+        return
+    gone = [one.model_copy(update={"verdict": "forget", "becomes": None}) for one in old]
+    moved = [one.model_copy(update={"image": renamed[one.image]}) for one in old]
+    action = Review(
+        version=VERSION,
+        plan=plan.digest,
+        id=token_hex(8),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        source="images that were renamed",
+        decisions=(*gone, *moved),
+    )
+    journal.append(action)
+    journal.checkpoint()
 
 
 def empty_shards(store: RunStore, plan: Plan) -> None:
