@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from autolabel.storage import is_url
+from autolabel import urls
+from autolabel.storage import at
+from autolabel.urls import is_url
 
 
 class CommandLineText(str):
@@ -22,7 +23,7 @@ class CommandLineText(str):
 def locate(value: object, info: ValidationInfo) -> object:
     """Make a path absolute against ``info.context["root"]``; what is no string passes unchanged.
 
-    A URL is absolute. One with a password in it is refused: it would be written into plans and reports.
+    A URL is absolute. One that is not read (``autolabel.urls``) is refused.
     """
     if not isinstance(value, str) or not value:
         return value
@@ -32,13 +33,12 @@ def locate(value: object, info: ValidationInfo) -> object:
 
 
 def checked_url(url: str) -> str:
-    """Return a URL without a final slash; raise where it holds a password, or chains several."""
-    if "@" in urlsplit(url).netloc and ":" in urlsplit(url).netloc.rpartition("@")[0]:
-        said = "the URL holds a password, which would be written into the plan; leave it to the environment"
+    """Return a URL without a final slash; raise where it is not read."""
+    fault, hint = urls.fault_of(url)
+    if fault:
+        said = f"{urls.shown(url)} {fault}" + (f"; {hint}" if hint else "")
         raise PydanticCustomError("said", "{said}", {"said": said})
-    if "::" in url:
-        raise PydanticCustomError("said", "{said}", {"said": f"found {url!r}, wanted one URL without '::'"})
-    return url.rstrip("/")
+    return str(at(url))
 
 
 def spec_root(value: str, info: ValidationInfo) -> Path:

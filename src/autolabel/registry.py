@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,18 @@ from itertools import chain
 from typing import Any, Literal, get_args, overload
 
 import pluggy
+from pydantic import ValidationError
 
 from autolabel import hookspecs
-from autolabel.errors import PluginError, UnknownStrategyError
+from autolabel.errors import DataError, PluginError, UnknownStrategyError
 from autolabel.strategies import Aggregator, Exporter, Labeler, Look, Scheduler, Strategy
 
 log = logging.getLogger(__name__)
 
+SHOWN = 5
+TAKES = "`autolabel plugins` lists what it takes; a plan says what it took when it was made"
+NAME = re.compile(r"\w[\w .+-]*")
+"""What a strategy may be called: it becomes the name of a folder."""
 PATIENCE = 10.0
 """Seconds after which a package that is still being imported is named."""
 Kind = Literal["scheduler", "aggregator", "labeler", "look", "exporter"]
@@ -89,10 +95,14 @@ class Registry:
     def make(self, kind: Kind, name: str, params: Mapping[str, Any]) -> Strategy:
         """Return a new strategy of a name with these parameters.
 
-        Raises UnknownStrategyError for the name, pydantic's ValidationError for the parameters.
+        Raises UnknownStrategyError for the name, DataError for parameters that it does not take.
         """
         strategy = self.get(kind, name).strategy
-        return strategy(strategy.Params.model_validate(params))
+        try:
+            return strategy(strategy.Params.model_validate(params))
+        except ValidationError as error:
+            told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:SHOWN])
+            raise DataError(f"{kind} {name!r}: {told.replace('Value error, ', '')}", hint=TAKES) from None
 
     def add(self, kind: Kind, strategy: type[Strategy], *, package: str, version: str) -> None:
         """Take in a class; raises PluginError where it is nameless, of the wrong kind, or its name is taken."""
@@ -101,6 +111,9 @@ class Registry:
         name = getattr(strategy, "name", None)
         if not isinstance(name, str) or not name:
             raise PluginError(f"package {package!r}: {kind} {strategy.__qualname__} has no name")
+        if not NAME.fullmatch(name):
+            hint = "letters, digits, _, -, ., + and spaces"
+            raise PluginError(f"package {package!r}: {kind} {strategy.__qualname__} is called {name!r}", hint=hint)
         if taken := self.entries.get((kind, name)):
             raise PluginError(
                 f"{kind} {name!r} is offered by two packages: {taken.package!r} and {package!r}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +14,11 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
+from urllib.parse import unquote, urlsplit
 
-from autolabel.errors import DataError, MachineError
+from autolabel import http_client, urls
+from autolabel.errors import DataError, MachineError, SpecError
+from autolabel.urls import is_url as is_url
 
 TRANSIENT = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETDOWN, errno.EHOSTDOWN, errno.EBUSY}
@@ -26,10 +28,12 @@ TRANSIENT = frozenset(
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds before each further try."""
 HINT = "check the address, the credentials and the network; the same command goes on from here"
+DEEPEST, MOST_FOLDERS = 32, 1_000_000
+"""Levels and number of remote folders that are listed."""
+LONGEST = 500
+"""Characters of what a store says that are repeated."""
 LEAST, MOST = 1 << 16, 1 << 23
 """Bytes of the first and of the largest request of a file that is read from its start."""
-
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 T = TypeVar("T")
 
@@ -97,9 +101,15 @@ class Remote:
 
     def files(self) -> Iterator[Entry]:
         """Yield every file below, a folder at a time, in no particular order; none where there is no such folder."""
-        pending, seen = [""], set()
+        pending = [""]
+        seen: set[str] = set()
         while pending:
             below = pending.pop()
+            if below.count("/") >= DEEPEST or len(seen) > MOST_FOLDERS:
+                told = (
+                    f"{self.url}: folders below it lie deeper than {DEEPEST} levels, or are more than {MOST_FOLDERS:,}"
+                )
+                raise DataError(told, hint="a server's folder may hold itself; name the folders that hold images")
             for kind, entry in (self / below)._listed():
                 name = f"{below}/{entry.name}" if below else entry.name
                 if kind == "file":
@@ -159,7 +169,8 @@ class Remote:
         import fsspec
 
         try:
-            system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+            more = http_client.options() if urls.scheme_of(self.url) in ("http", "https") else {}
+            system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False, **more)
         except ImportError as error:
             hint = "pip install 'autolabel-vision[s3]'" if self.url.startswith("s3") else "install what it names"
             raise MachineError(f"{self.url}: {error}", hint=hint) from error
@@ -176,7 +187,7 @@ class Remote:
             except Exception as error:
                 if pause is None or not isinstance(error, OSError) or error.errno not in TRANSIENT:
                     said = " ".join(str(error).split()) or type(error).__name__
-                    raise MachineError(f"{self.url}: {said}", hint=HINT) from error
+                    raise MachineError(f"{self.url}: {said[:LONGEST]}", hint=HINT) from error
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
@@ -184,16 +195,21 @@ class Remote:
 Location: TypeAlias = Path | Remote
 
 
-def is_url(text: str) -> bool:
-    """Return whether a text is a URL, such as ``s3://bucket/photos``, rather than a path."""
-    return URL.match(text) is not None
-
-
 def at(text: str | Path | Remote) -> Location:
-    """Return the file or folder that a text names: a Remote for a URL, else a Path."""
-    if isinstance(text, str):
-        return Remote(text.rstrip("/")) if is_url(text) else Path(text)
-    return text
+    """Return the file or folder that a text names: a Remote for a URL, else a Path; ``file://`` is a path too.
+
+    Raises SpecError for a URL that is not read (``autolabel.urls``).
+    """
+    if not isinstance(text, str):
+        return text
+    if not is_url(text):
+        return Path(text)
+    fault, hint = urls.fault_of(text)
+    if fault:
+        raise SpecError(f"{urls.shown(text)}: {fault}", hint=hint)
+    if urls.scheme_of(text) == "file":
+        return Path(unquote(urlsplit(text).path))
+    return Remote(text.rstrip("/"))
 
 
 def resolved(place: Location) -> Location:

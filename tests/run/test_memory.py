@@ -12,12 +12,13 @@ import psutil
 import pytest
 
 from autolabel.data.inputs import decode
+from autolabel.plan import plan_file
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
 from autolabel.results.ledger import read_labels, write_ledger
-from autolabel.results.store import RunStore
+from autolabel.results.store import RunStore, publish
 from autolabel.run.generate import generate
 from autolabel.run.outputs import write_outputs
 from autolabel.run.worker import Done, Watch
@@ -102,6 +103,7 @@ def test_twenty_thousand_images_are_planned_exported_reported(registry: Registry
     compiled = compile_plan(spec_from_mapping(mapping(tmp_path), root=tmp_path, registry=registry), registry=registry)
     plan, store = compiled.plan, RunStore.at(compiled.plan)
     scales.writing("plan")
+    publish(store.root / "plan.json", [plan_file.encode(plan)], name="plan")
     [stage], found = plan.recipe.stages, Instances.build([[1, 2, 9, 9]], scores=[0.9], labels=[0])
     rows = iter(compiled.rows)
     for shard in plan.manifest.shards:

@@ -58,7 +58,7 @@ def label(registry: Registry, spec: dict[str, Any], watch: Watch | None = None) 
 
 
 def published(out: Path) -> dict[str, bytes]:
-    files = (path for name in ("coco", "odvg", "csv") for path in (out / name).rglob("*") if path.is_file())
+    files = (path for name in ("coco", "odvg", "csv") for path in (out / name).rglob("[!.]*") if path.is_file())
     return {str(path.relative_to(out)): path.read_bytes() for path in [out / "labels.jsonl", *files]}
 
 

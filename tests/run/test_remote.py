@@ -248,13 +248,16 @@ def test_boxes_at_a_url(registry: Registry, photos: Path, expected: dict[str, by
     assert len(read_coco(str(boxes))) == IMAGES
 
 
-def test_what_cannot_be_reached_is_told(registry: Registry, photos: Path) -> None:
+def test_what_cannot_be_reached_is_told(registry: Registry, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for url, told in (
         ("memory://bucket/nothing", "no such folder: memory://bucket/nothing"),
-        ("memory://me:secret@bucket/x", "the URL holds a password"),
-        ("zip://a.zip::memory://bucket", "wanted one URL without '::'"),
+        ("memory://me:secret@bucket/x", "memory://bucket/x holds a password"),
+        ("zip://a.zip::memory://bucket", "is several URLs in one"),
     ):
         with pytest.raises(SpecError, match=told):
             run(registry, mapping(url, RUN))
+    with pytest.raises(SpecError, match="scheme 'nowhere', which is not read"):
+        run(registry, mapping("nowhere://bucket", RUN))
+    monkeypatch.setenv("AUTOLABEL_ALLOW_URLS", "nowhere")
     with pytest.raises(MachineError, match="Protocol not known: nowhere"):
         run(registry, mapping("nowhere://bucket", RUN))

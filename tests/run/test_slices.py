@@ -55,7 +55,7 @@ def compiled(hazards: Registry, spec: dict[str, Any]) -> Compiled:
 
 
 def published(out: Path) -> dict[str, bytes]:
-    files = (path for name in ("coco", "csv", "stages") for path in (out / name).rglob("*") if path.is_file())
+    files = (path for name in ("coco", "csv", "stages") for path in (out / name).rglob("[!.]*") if path.is_file())
     return {str(path.relative_to(out)): path.read_bytes() for path in [out / "labels.jsonl", *files]}
 
 

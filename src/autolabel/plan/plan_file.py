@@ -18,7 +18,9 @@ from autolabel.storage import Location, read_regular
 DAMAGED = "start over with --fresh, or restore it from a copy"
 MOST_BYTES = 1 << 30
 """Of a plan: one of 100 million images has a tenth of that."""
-STAGE = re.compile(r"\d+-[A-Za-z0-9_][A-Za-z0-9_.-]*")
+STAGE = re.compile(r"\d+-\w[\w .+-]*")
+MOST_PIXELS = 10_000_000_000
+PARTS = frozenset({"train", "val", "test"})
 log = logging.getLogger(__name__)
 
 
@@ -94,6 +96,11 @@ def faults_of(plan: Plan) -> Iterator[str]:
         end = shard.offset + shard.bytes
     if sum(shard.rows for shard in plan.manifest.shards) != plan.manifest.rows:
         yield f"its shards do not hold its {plan.manifest.rows:,} rows"
+    if not 1 <= plan.recipe.max_pixels <= MOST_PIXELS:
+        yield f"max_pixels is {plan.recipe.max_pixels}"
+    for name in plan.outputs.split.fractions if plan.outputs.split else ():
+        if name not in PARTS:
+            yield f"{name!r} is no part of a split"
 
 
 def read(path: Location) -> Plan:

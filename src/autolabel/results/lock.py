@@ -7,7 +7,9 @@ import fcntl
 import json
 import logging
 import os
+import re
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +31,11 @@ RENEWED = 20.0
 """Seconds between renewals."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNWRITABLE = FULL | {errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+LONGEST = 400
+"""Characters that a lock may have."""
+OURS = re.compile(r"(process [^\n]*\n?)?\0*")
+"""What stands in a lock, also after a power cut."""
+REMOVE = "delete it if nothing of yours is in it, or choose another results_dir"
 HINT = "wait for it, or choose another results_dir"
 
 log = logging.getLogger(__name__)
@@ -47,12 +54,50 @@ def holder(place: Location) -> Holder | None:
     if not place.exists():
         return None
     if isinstance(place, Path):
-        with place.open(encoding="utf-8") as stream:
+        with opened(place, os.O_RDONLY) as stream:
             if locked(stream, fcntl.LOCK_SH):
                 return None
             return Holder(named(stream), clock(taken(place)))
-    there = json.loads(place.read_bytes() or b"{}")
-    return Holder(leased(there), clock(there["begun"])) if seconds_left(there) > 0 else None
+    there = lease_at(place)
+    return Holder(leased(there), clock(float(there.get("begun", 0)))) if seconds_left(there) > 0 else None
+
+
+def is_lock(place: Location) -> bool:
+    """Return whether there is a lock, and it is one that autolabel has written."""
+    if not isinstance(place, Path):
+        return bool(lease_at(place)) if place.exists() else False
+    try:
+        with opened(place, os.O_RDONLY) as stream:
+            return OURS.fullmatch(stream.read(LONGEST)) is not None
+    except (OSError, ValueError, BusyError):
+        return False
+
+
+def opened(file: Path, how: int) -> TextIO:
+    """Open a lock; raises BusyError where it is a link, a pipe, or a file that has another name too."""
+    try:
+        handle = os.open(file, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+        raise BusyError(
+            f"{file}: is a link, a pipe or a folder, which no run of autolabel has made", hint=REMOVE
+        ) from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(handle)
+        raise BusyError(f"{file}: is no file of its own, which no run of autolabel has made", hint=REMOVE)
+    return os.fdopen(handle, "r" if how == os.O_RDONLY else "r+", encoding="utf-8", errors="replace")
+
+
+def lease_at(place: Remote) -> dict[str, Any]:
+    """Return what a lease says; nothing where it is damaged or not there."""
+    try:
+        there = json.loads(place.read_bytes() or b"{}")
+    except (ValueError, RecursionError, FileNotFoundError):
+        return {}
+    good = isinstance(there, dict) and all(type(there.get(name, 0)) in (int, float) for name in ("begun", "renewed"))
+    return there if good else {}
 
 
 def clock(seconds: float) -> str:
@@ -71,13 +116,18 @@ def locked(stream: TextIO, how: int) -> bool:
 
 def named(stream: TextIO) -> str:
     """Return the holder that a locked file names."""
+    return text_of(stream).strip() or "another process"
+
+
+def text_of(stream: TextIO) -> str:
+    """Return the text of a lock."""
     stream.seek(0)
-    return stream.read().strip() or "another process"
+    return stream.read(LONGEST)
 
 
 def leased(there: dict[str, Any]) -> str:
     """Return the holder that a lease names."""
-    return f"process {there['process']} on {there['host']}"
+    return f"process {there.get('process')} on {there.get('host')}"
 
 
 @contextmanager
@@ -88,7 +138,7 @@ def hold(file: Path) -> Iterator[None]:
     """
     with writing(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
-        stream = file.open("a+", encoding="utf-8")
+        stream = opened(file, os.O_RDWR | os.O_CREAT)
     with stream:
         for pause in (0.0, *GLANCES):
             time.sleep(pause)
@@ -96,10 +146,12 @@ def hold(file: Path) -> Iterator[None]:
                 break
         else:
             raise BusyError(f"{file.parent} is in use by {named(stream)}", hint=HINT)
+        if not OURS.fullmatch(whole := text_of(stream)):
+            raise BusyError(f"{file}: holds {whole[:40]!r}, which no run of autolabel has written", hint=REMOVE)
         with writing(file.parent):
             reach("lock.taken")
             os.ftruncate(stream.fileno(), 0)
-            os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            os.pwrite(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
 
 
@@ -131,7 +183,7 @@ def claim(target: Remote, now: float) -> None:
     try:
         target.create(written(now, renewed=now))
     except FileExistsError:
-        there = json.loads(target.read_bytes() or b"{}")
+        there = lease_at(target)
         left = seconds_left(there)
         if left > 0:
             folder = str(target).rpartition("/")[0]
@@ -168,7 +220,7 @@ def taken(place: Location) -> float:
         return 0.0
     if isinstance(place, Path):
         return place.stat().st_mtime
-    return float(json.loads(place.read_bytes() or b"{}").get("begun", 0))
+    return float(lease_at(place).get("begun", 0))
 
 
 @contextmanager

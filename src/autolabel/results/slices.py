@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from autolabel.errors import BusyError, DataError, Problem, SpecError
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.results.lock import holder, taken
-from autolabel.results.store import LOCK, RunStore
+from autolabel.results.ownership import LOCK
+from autolabel.results.store import RunStore
 from autolabel.storage import entries
 
 LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")

@@ -12,9 +12,10 @@ from autolabel.plan.model import PROVEN, Plan, Shard, Stage
 from autolabel.results import record
 from autolabel.results.ledger import fault_of
 from autolabel.results.lock import Holder, holder, taken
+from autolabel.results.ownership import LOCK
 from autolabel.results.shard_file import DamageError
 from autolabel.results.slices import Slice, cut_last
-from autolabel.results.store import LABELS, LOCK, STAGES, RunStore
+from autolabel.results.store import LABELS, STAGES, RunStore
 from autolabel.results.written import planned, standing
 from autolabel.storage import Location
 

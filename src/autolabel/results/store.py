@@ -14,22 +14,22 @@ from secrets import token_hex
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from autolabel.data.prefetch import prefetch
-from autolabel.errors import DataError
+from autolabel.errors import DataError, MachineError
 from autolabel.plan import plan_file
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.results import shard_file
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import hold, lease, writing
+from autolabel.results.ownership import LOCK, PLAN, check_replaceable, mark, there
 from autolabel.results.shard_file import DamageError
 from autolabel.storage import Entry, Location, Remote, at, entries, read_part, read_regular
 
-PLAN = "plan.json"
 INPUTS = "inputs.jsonl"
 STAGES = "stages"
 LABELS = "labels.jsonl"
 REVIEW = "review.json"
 JOURNAL = "review.jsonl"
-LOCK = ".lock"
+LOGS = "logs"
 TEMPORARY = ".autolabel-tmp"
 SHARDS = "shard-*.jsonl"
 MOST_BYTES = 1 << 30
@@ -37,8 +37,6 @@ MOST_BYTES = 1 << 30
 READERS = 8
 """Shards that are read at a time: at a URL each is a request."""
 PLAN_AGAIN = "`autolabel generate SPEC`, without --planned, lists the images and writes it again"
-OURS = b'"autolabel"'
-"""What stands in every plan of ours, of whatever version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +94,8 @@ class RunStore:
 
     def publish_shard(self, plan: Plan, stage: Stage, shard: Shard, rows: Iterable[bytes]) -> None:
         """Publish a shard's rows, which come without newlines, with what proves them whole."""
+        if isinstance(self.root, Path) and not (self.root / PLAN).exists():
+            raise MachineError(f"{self.root}: is gone, or its plan is", hint="the same command starts over")
         lines = shard_file.written(rows, plan=plan.digest, stage=stage, shard=shard.index)
         publish(self.shard(stage, shard.index), lines, name="shard")
 
@@ -179,20 +179,8 @@ class RunStore:
             return
         for pattern in (f"*{TEMPORARY}", f"{STAGES}/*/*{TEMPORARY}"):
             for path in self.root.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-    def foreign(self, names: Iterable[str]) -> list[str]:
-        """Return which of ``names`` are here without ever a run having been: they are somebody else's."""
-        plan = self.root / PLAN
-        with writing(self.root):
-            if (self.root / LOCK).exists() or (plan.is_file() and OURS in plan.read_bytes()):
-                return []
-            return [name for name in names if there(self.root / name)]
-
-
-def there(place: Location) -> bool:
-    """Return whether anything has that name, a link that leads nowhere too."""
-    return os.path.lexists(place) if isinstance(place, Path) else place.exists()
+                folder = path.is_dir() and not path.is_symlink()
+                shutil.rmtree(path) if folder else path.unlink(missing_ok=True)
 
 
 def finished(run: Location) -> tuple[RunStore, Plan]:
@@ -217,7 +205,7 @@ def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as stream:
+            with temporary.open("xb") as stream:
                 for piece in pieces:
                     stream.write(piece)
                 reach(f"{name}.written")
@@ -246,7 +234,11 @@ def put(target: Remote, pieces: Iterable[bytes], *, name: str) -> None:
 
 @contextmanager
 def publish_folder(path: Location, *, name: str) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of ``path`` and whatever is there, once the block ends well."""
+    """Yield a temporary folder that takes the place of ``path``, once the block ends well.
+
+    Raises BusyError where ``path`` holds what we did not write.
+    """
+    check_replaceable(path)
     with replace_remote(path, name=name) if isinstance(path, Remote) else replace_here(path, name=name) as folder:
         yield folder
 
@@ -260,6 +252,7 @@ def replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
     with TemporaryDirectory(suffix=TEMPORARY) as temporary:
         folder = Path(temporary)
         with writing(folder):
+            mark(folder)
             yield folder
         reach(f"{name}.synced")
         names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
@@ -280,6 +273,7 @@ def replace_here(path: Path, *, name: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
+            mark(temporary)
             yield temporary
             for file in temporary.rglob("*"):
                 if not file.is_symlink():

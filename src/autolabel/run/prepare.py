@@ -18,7 +18,8 @@ from autolabel.plan.identity import decisive, extended_digest
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import shard_rows
 from autolabel.registry import Registry
-from autolabel.results.store import INPUTS, LABELS, PLAN, STAGES, RunStore, publish
+from autolabel.results.ownership import PLAN, check_links, check_place, foreign, mark_older
+from autolabel.results.store import INPUTS, LABELS, LOGS, STAGES, RunStore, publish
 from autolabel.results.written import OUTPUTS
 from autolabel.results.written import planned as outputs
 from autolabel.run.reconcile import compare, empty_shards, lay_out, move_decisions, move_labels
@@ -47,6 +48,8 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
     Files that others are writing stay where this run is not ``alone``; a plan that has labelled nothing yet gives way
     to one that is. Raises BusyError, with the difference named, where the directory holds the results of another plan.
     """
+    check_links(store.root, [STAGES, LOGS])
+    mark_older(store.root)
     if alone:
         store.sweep()
     plan, rows = compiled.plan, compiled.rows
@@ -70,11 +73,11 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
 
 
 def refuse_foreign(store: RunStore, plan: Plan) -> None:
-    """Raise BusyError where a folder in which no run has been yet holds what this one would replace."""
-    names = [PLAN, INPUTS, STAGES, LABELS, OUTPUTS, *outputs(plan)]
-    if foreign := store.foreign(names):
+    """Raise BusyError where a folder holds what this run would replace, and no run has written."""
+    check_place(store.root)
+    if others := foreign(store.root, [PLAN, INPUTS, STAGES, LABELS, OUTPUTS], outputs(plan)):
         raise BusyError(
-            f"{store.root} holds {', '.join(foreign)}, which no run of autolabel has written",
+            f"{store.root} holds {', '.join(others)}, which no run of autolabel has written",
             hint="choose another results_dir, or move them elsewhere",
         )
 

@@ -17,14 +17,13 @@ from autolabel.errors import MachineError
 from autolabel.executors.executor import Emit
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import discover
-from autolabel.results.store import RunStore
+from autolabel.results.store import LOGS, RunStore
 from autolabel.run.shard import Worker
 from autolabel.storage import at
 from autolabel.types import Labels
 
 log = logging.getLogger(__name__)
 
-LOGS = "logs"
 FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 Task = tuple[int, int | None]
@@ -112,7 +111,9 @@ def keep_log(results_dir: Path) -> Path:
     """Write what this worker process logs to ``logs/HOST-PID.log``, warnings to stderr as well; return the file."""
     path = results_dir / LOGS / f"{socket.gethostname()}-{os.getpid()}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    file, terminal = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    file = logging.StreamHandler(os.fdopen(handle, "a", encoding="utf-8"))
+    terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     file.setFormatter(logging.Formatter(FORM))
     for handler in (file, terminal):

@@ -1,0 +1,55 @@
+"""The HTTP client of fsspec as autolabel uses it: no redirects, no server on this machine, unless asked."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from autolabel import urls
+
+MOST_BYTES = 2 << 30
+"""Of an answer that says its length."""
+
+
+def options() -> dict[str, Any]:
+    """Return what fsspec's file system for http and https is made with."""
+    return {"get_client": client, "allow_redirects": "redirects" in urls.allowed()}
+
+
+async def client(**words: Any) -> Any:
+    """Make a session; errors of it are OSErrors."""
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(resolver=_resolver())
+    return aiohttp.ClientSession(connector=connector, raise_for_status=_check, **words)
+
+
+async def _check(answer: Any) -> None:
+    """Refuse a redirect that was not followed, and an answer that is too large."""
+    if 300 <= answer.status < 400 and answer.status != 304:
+        to = urls.shown(answer.headers.get("Location", "nowhere"))
+        raise OSError(f"the server sends on to {to}, which is not followed ({urls.ALLOW}=redirects allows it)")
+    if (answer.content_length or 0) > MOST_BYTES:
+        raise OSError(f"the server answers with {answer.content_length:,} bytes")
+
+
+def _resolver() -> Any:
+    from aiohttp.abc import AbstractResolver
+    from aiohttp.resolver import DefaultResolver
+
+    class Resolver(AbstractResolver):
+        """Finds addresses, and refuses those of this machine."""
+
+        def __init__(self) -> None:
+            self.own = DefaultResolver()
+
+        async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
+            found = await self.own.resolve(host, port, family)
+            if "local" not in urls.allowed() and any(urls.is_local(one["host"]) for one in found):
+                raise OSError(f"{host} leads to this machine ({urls.ALLOW}=local allows it)")
+            return found
+
+        async def close(self) -> None:
+            await self.own.close()
+
+    return Resolver()

@@ -1,0 +1,159 @@
+"""What in a results directory is ours to replace: nothing that a person, or another program, has put there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from autolabel.errors import BusyError, DataError
+from autolabel.plan import plan_file
+from autolabel.plan.model import PROVEN
+from autolabel.results.lock import is_lock, writing
+from autolabel.storage import Location, Remote, read_part
+
+MARK = ".autolabel"
+"""The file by which a folder says that we wrote it."""
+TEXT = b"Written by autolabel. Its next run replaces this folder, and what was put into it since.\n"
+PLAN = "plan.json"
+LOCK = ".lock"
+OURS = b'"autolabel"'
+"""What stands in every plan of ours, of whatever version."""
+BEGINNING = 1 << 20
+"""Bytes of a plan within which that stands."""
+ELSEWHERE = "choose another results_dir, or move it elsewhere"
+SYSTEM = frozenset(
+    f"/{name}"
+    for name in [
+        "bin",
+        "boot",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "media",
+        "mnt",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "sbin",
+        "srv",
+        "sys",
+        "tmp",
+        "usr",
+        "var",
+    ]
+)
+
+
+def there(place: Location) -> bool:
+    """Return whether anything has that name, a link that leads nowhere too."""
+    return os.path.lexists(place) if isinstance(place, Path) else place.exists()
+
+
+def mark(folder: Path) -> None:
+    """Note in a folder that we wrote it."""
+    (folder / MARK).write_bytes(TEXT)
+
+
+def is_marked(folder: Location) -> bool:
+    """Return whether we wrote a folder."""
+    if isinstance(folder, Remote):
+        return (folder / MARK).is_file()
+    place = folder / MARK
+    return not folder.is_symlink() and not place.is_symlink() and place.is_file()
+
+
+def check_replaceable(folder: Location) -> None:
+    """Raise BusyError unless a folder is not there, is empty, or was written by us."""
+    if not there(folder) or is_marked(folder):
+        return
+    if isinstance(folder, Path):
+        if folder.is_symlink():
+            raise BusyError(f"{folder}: is a link, and what it leads to is not replaced", hint=ELSEWHERE)
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+    if not of_older_run(folder):
+        raise BusyError(f"{folder}: no run of autolabel has written it", hint="delete it, or move it elsewhere")
+
+
+def of_older_run(folder: Location) -> bool:
+    """Return whether a folder without mark is what a run of 0.1.0, which set none, was asked to write."""
+    place, _, name = str(folder).rpartition("/")
+    return name in unmarked(Remote(place) if isinstance(folder, Remote) else Path(place or "."))
+
+
+def unmarked(root: Location) -> set[str]:
+    """Return the folders that a run of 0.1.0, which set no marks, was asked to write here; none for any other run."""
+    if not there(root / PLAN):
+        return set()
+    try:
+        plan = plan_file.read(root / PLAN)
+    except DataError:
+        return set()
+    if plan.version >= PROVEN:
+        return set()
+    seen = (("report", plan.outputs.report), ("images_annotated", plan.outputs.visualize))
+    return {export.type for export in plan.outputs.exports} | {name for name, wanted in seen if wanted}
+
+
+def mark_older(root: Location) -> None:
+    """Mark the folders that a run of 0.1.0 has written, before its plan gives way to another."""
+    for name in unmarked(root):
+        folder = root / name
+        if isinstance(folder, Remote):
+            if folder.exists() and not is_marked(folder):
+                (folder / MARK).write_bytes(TEXT)
+        elif folder.is_dir() and not folder.is_symlink():
+            mark(folder)
+
+
+def foreign(root: Location, files: Iterable[str], folders: Iterable[str]) -> list[str]:
+    """Return which files and folders of a results directory are somebody else's.
+
+    Files are, where no run has ever been; folders, where we did not write them.
+    """
+    plan = root / PLAN
+    with writing(root):
+        if is_lock(root / LOCK) or (plan.is_file() and OURS in read_part(plan, 0, BEGINNING)):
+            found = []
+        else:
+            found = [name for name in files if there(root / name)]
+        for name in folders:
+            try:
+                check_replaceable(root / name)
+            except BusyError:
+                found.append(name)
+    return found
+
+
+def check_place(root: Location) -> None:
+    """Raise BusyError where a results directory is the machine's, a person's home, or a repository."""
+    if isinstance(root, Remote):
+        return
+    place = root.resolve()
+    home = Path.home().resolve()
+    if place == Path("/") or str(place) in SYSTEM:
+        what = "a folder of the system"
+    elif place == home or home.is_relative_to(place):
+        what = "a home"
+    elif os.path.exists(place / ".git"):  # noqa: PTH110 - a name that is too long is no error here
+        what = "a repository"
+    else:
+        return
+    raise BusyError(f"{root} is {what}: a run would replace files in it", hint="name a folder in it as results_dir")
+
+
+def check_links(root: Location, folders: Iterable[str]) -> None:
+    """Raise BusyError where one of our folders, or one in it, is a link: we would write and delete elsewhere."""
+    if isinstance(root, Remote):
+        return
+    for name in folders:
+        place = root / name
+        inside = sorted(place.iterdir()) if place.is_dir() and not place.is_symlink() else []
+        for path in (place, *inside):
+            if path.is_symlink():
+                raise BusyError(f"{path}: is a link, which no run of autolabel has made", hint="delete it")

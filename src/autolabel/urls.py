@@ -1,0 +1,113 @@
+"""Which URLs are read at all, and what of a URL may be shown."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+ALLOW = "AUTOLABEL_ALLOW_URLS"
+"""A list, with commas, of further schemes, and of the words ``local`` and ``redirects``."""
+SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory", "file"})
+WRAPPERS = frozenset(
+    {"reference", "simplecache", "filecache", "blockcache", "cached", "zip", "tar", "libarchive", "dir", "generic"}
+    | {"dask", "data", "asyncwrapper", "async_wrapper", "local", "asynclocal", "jupyter", "jlab"}
+)
+"""Schemes that lead to other files, or to any: never read."""
+SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|^(sig|key|api_?key|auth|access_?key)$")
+
+
+def allowed() -> frozenset[str]:
+    """Return what the person at the command line allows besides."""
+    return frozenset(word.strip().lower() for word in os.environ.get(ALLOW, "").split(",") if word.strip())
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL, such as ``s3://bucket/photos``, rather than a path."""
+    return URL.match(text) is not None
+
+
+def scheme_of(url: str) -> str:
+    """Return a URL's scheme, in lower case."""
+    return url.partition("://")[0].lower()
+
+
+def fault_of(url: str) -> tuple[str, str]:
+    """Return why a URL is not read, and what can be done; both empty where it is.
+
+    Read are the schemes of SCHEMES and those that ``AUTOLABEL_ALLOW_URLS`` lists, one at a time, without secrets in
+    them, and no server on this machine unless that list has ``local``.
+    """
+    scheme, more = scheme_of(url), allowed()
+    if "::" in url:
+        return "is several URLs in one", "wanted one URL without '::'"
+    if scheme in WRAPPERS or scheme not in SCHEMES | more:
+        hint = f"read are {', '.join(sorted(SCHEMES))}"
+        hint += "" if scheme in WRAPPERS else f"; others where the environment says so: {ALLOW}={scheme}"
+        return f"is a URL of the scheme {scheme!r}, which is not read", hint
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError as error:
+        return f"is no URL: {error}", ""
+    user, _, _ = parts.netloc.rpartition("@")
+    if ":" in user or (user and scheme in ("http", "https")):
+        return "holds a password", "leave it to the environment: a URL is written into plans and reports"
+    if secret := next((name for name, _ in parse_qsl(parts.query) if SECRET.search(name)), ""):
+        return f"holds a secret, {secret!r}", "leave it to the environment: a URL is written into plans and reports"
+    if scheme in ("http", "https") and "local" not in more and is_local_name(host):
+        return "leads to this machine", f"{ALLOW}=local allows it"
+    return "", ""
+
+
+def shown(url: str) -> str:
+    """Return a URL for people: without user, password and query."""
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        return f"{scheme_of(url)}://..."
+
+
+def is_local_name(host: str) -> bool:
+    """Return whether a host is this machine by its name or address alone; asks no name server."""
+    if host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost"):
+        return True
+    try:
+        return is_local(host)
+    except ValueError:
+        return numeric(host)
+
+
+def numeric(host: str) -> bool:
+    """Return whether a host is an address in one of the old forms, such as 2130706433 or 0x7f.1, and a local one."""
+    try:
+        return is_local(socket.inet_ntoa(socket.inet_aton(host)))
+    except (OSError, ValueError):
+        return False
+
+
+def is_local(address: str) -> bool:
+    """Return whether an IP address is of this machine, or of its link alone, as cloud metadata services are.
+
+    Raises ValueError where it is no address.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
+        return True
+    return is_own(ip)
+
+
+def is_own(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Return whether an address is one of this machine's: only those can be bound."""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:
+        return False
+    return True
