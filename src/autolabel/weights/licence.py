@@ -8,6 +8,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from autolabel.errors import WeightsError
+from autolabel.weights.content import CARDS, weight_files
+
 COMMERCIAL = {
     "apache-2.0",
     "mit",
@@ -20,14 +23,12 @@ COMMERCIAL = {
     "cc-by-sa-4.0",
 }
 NON_COMMERCIAL = re.compile(r"(^|-)(nc|noncommercial|non-commercial)(-|$)|non-?commercial", re.IGNORECASE)
-FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
-LICENCE_LINE = re.compile(r"^license:\s*[\"']?([^\s\"'#]+)", re.MULTILINE | re.IGNORECASE)
-NAME_LINE = re.compile(r"^license_name:\s*[\"']?([^\s\"'#]+)", re.MULTILINE | re.IGNORECASE)
-"""What a card calls a licence of its own, beside ``license: other``."""
+MOST_TEXT = 64_000
+"""Characters of a card or a licence that are read: front matter stands first."""
 # What the first lines of a licence text say, with its SPDX name; the first match counts.
 TITLES = (
     (re.compile(r"non-?commercial", re.IGNORECASE), "other-noncommercial"),
-    (re.compile(r"Apache License\s+Version 2\.0", re.IGNORECASE), "apache-2.0"),
+    (re.compile(r"Apache License\s{1,200}Version 2\.0", re.IGNORECASE), "apache-2.0"),
     (re.compile(r"MIT License|Permission is hereby granted, free of charge", re.IGNORECASE), "mit"),
     (re.compile(r"Redistribution and use in source and binary forms", re.IGNORECASE), "bsd-3-clause"),
 )
@@ -54,7 +55,7 @@ def licence_of(path: Path) -> Licence:
     ``licence()`` of its own.
     """
     folder = path if path.is_dir() else path.parent
-    readers = (_of_card(folder / "README.md"), _of_text(folder), _of_metadata(path))
+    readers = (_of_card(folder / "README.md"), _of_text(folder), _of_metadata(_tensors(path)))
     return next((_judge(name) for name in readers if name), UNKNOWN)
 
 
@@ -66,20 +67,61 @@ def _judge(name: str) -> Licence:
 
 
 def _of_card(card: Path) -> str:
-    if not card.is_file():
-        return ""
-    front = FRONT_MATTER.match(card.read_text("utf-8", errors="replace"))
-    line = LICENCE_LINE.search(front[1]) if front else None
-    own = NAME_LINE.search(front[1]) if front and line and line[1].lower() == "other" else None
-    return (own or line)[1] if line else ""
+    front = _front_matter(_start_of(card))
+    stated = front.get("license", "") or front.get("licence", "")
+    return front.get("license_name", "") or stated if stated.lower() == "other" else stated
+
+
+def _front_matter(text: str) -> dict[str, str]:
+    """Return the texts of a card's front matter by key, read line by line; of a list, its first item."""
+    lines = text.removeprefix("\ufeff").splitlines()
+    if not lines or lines[0].rstrip() != "---":
+        return {}
+    found: dict[str, str] = {}
+    key = ""
+    for line in lines[1:]:
+        if line.rstrip() == "---":
+            return found
+        if line.startswith(("- ", "  - ")) and key:
+            found[key] = found[key] or _word(line.strip()[2:])
+        elif not line.startswith((" ", "#")) and ":" in line:
+            name, _, value = line.partition(":")
+            key = name.strip().lower()
+            found[key] = _word(value.strip().removeprefix("["))
+    return {}
+
+
+def _word(text: str) -> str:
+    """Return the first word of a value, without its quotes."""
+    words = text.replace(",", " ").replace("]", " ").split()
+    return words[0].strip("\"'") if words and not words[0].startswith("#") else ""
 
 
 def _of_text(folder: Path) -> str:
-    for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"):
-        if (folder / name).is_file():
-            text = (folder / name).read_text("utf-8", errors="replace")[:4000]
-            return next((spdx for title, spdx in TITLES if title.search(text)), "")
+    named = sorted(path for path in folder.iterdir() if CARDS.fullmatch(path.name)) if folder.is_dir() else []
+    for file in named:
+        if file.suffix.lower() != ".md" or not file.name.lower().startswith(("readme", "notice")):
+            text = _start_of(file)[:4000]
+            if found := next((spdx for title, spdx in TITLES if title.search(text)), ""):
+                return found
     return ""
+
+
+def _start_of(file: Path) -> str:
+    """Return the first part of a text file; nothing where there is none."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MOST_TEXT).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _tensors(path: Path) -> Path:
+    """Return the file whose metadata may state a licence: of a folder, its first weight file."""
+    try:
+        return weight_files(path)[0] if path.is_dir() else path
+    except WeightsError:
+        return path
 
 
 def _of_metadata(path: Path) -> str:
@@ -92,5 +134,5 @@ def _of_metadata(path: Path) -> str:
     try:
         metadata = json.loads(header)["__metadata__"]
         return str(metadata.get("license") or metadata.get("licence") or "")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
