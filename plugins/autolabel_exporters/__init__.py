@@ -12,6 +12,7 @@ from autolabel_exporters.label_studio import LabelStudio
 from autolabel_exporters.labelme import Labelme
 from autolabel_exporters.odvg import Odvg
 from autolabel_exporters.parquet import Parquet
+from autolabel_exporters.tao import Tao
 from autolabel_exporters.voc import Voc
 from autolabel_exporters.yolo import Yolo
 
@@ -19,4 +20,4 @@ from autolabel_exporters.yolo import Yolo
 @hookimpl
 def autolabel_exporters() -> list[type[Exporter]]:
     """Return the built-in exporters."""
-    return [Coco, CocoResults, Cvat, Kitti, LabelStudio, Labelme, Odvg, Parquet, Voc, Yolo]
+    return [Coco, CocoResults, Cvat, Kitti, LabelStudio, Labelme, Odvg, Parquet, Tao, Voc, Yolo]

@@ -182,6 +182,8 @@ class Exporter(Strategy):
     needs: ClassVar[Literal["boxes", "masks"]] = "boxes"
     loses: ClassVar[Sequence[str]] = ()
     """What of the labels its files cannot carry, in words: ``autolabel export`` says so."""
+    at_top: ClassVar[bool] = False
+    """Whether its files are found in the results directory itself as well, under their own names."""
     provenance: Provenance = Provenance()
     """What made the labels; set before ``export`` is called."""
 

@@ -31,7 +31,7 @@ def test_a_view_that_stands_for_more_than_the_file_is_refused(shape: Any, zipped
     path = saved(tmp_path / "x.pth", {"big": view}, _use_new_zipfile_serialization=zipped)
     assert path.stat().st_size < 5000
     for read in (load_state_dict, lambda file: all_headers([file])):
-        with pytest.raises(WeightsError, match="'big' .* stands for more numbers than the file holds"):
+        with pytest.raises(WeightsError, match=r"'big' .* stands for more numbers than the file holds"):
             read(path)
 
 

@@ -28,6 +28,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Least scores by class that took the place of the spec's."""
     checked: bool = False
     """Whether it holds only the images that a person has checked as a whole."""
+    placed: tuple[str, ...] = ()
+    """Files of it that lie in the results directory itself as well."""
     truth: str | None = None
     """The file that the report compares with."""
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from autolabel.errors import DataError, Problem, SpecError
+from autolabel.errors import BusyError, DataError, Problem, SpecError
 from autolabel.plan.model import Plan, ResolvedStrategy, Stage
 from autolabel.registry import Registry
 from autolabel.results.checked import HINT, any_checked
 from autolabel.results.ledger import mend
 from autolabel.results.select import selections
-from autolabel.results.store import RunStore, finished, publish_folder
-from autolabel.results.written import Output, note
+from autolabel.results.store import RunStore, finished, publish, publish_folder, there
+from autolabel.results.written import Output, Written, note, read_written
 from autolabel.spec.scalar import resolve
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
 from autolabel.types import Provenance
 from autolabel.types.provenance import Source
 
+CHUNK = 1 << 20
 OURS = "Value error, "
 """What pydantic puts before the messages of our own validators."""
 
@@ -54,8 +55,39 @@ def export(
             paths = exporter.export_parts(parts, plan.manifest.classes, folder)
         written = [target / path.relative_to(folder) for path in paths]
     stated = None if thresholds is None else dict(thresholds)
-    note(store, choice.type, Output(current=True, choice=choice, thresholds=stated, checked=checked))
+    output = Output(current=True, choice=choice, thresholds=stated, checked=checked)
+    if exporter.at_top and parts.keys() == {""}:
+        names = tuple(path.relative_to(folder).as_posix() for path in paths)
+        return place_at_top(store, choice.type, replace(output, placed=names))
+    note(store, choice.type, output)
     return written
+
+
+def place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
+    """Put an export's files into the results directory itself as well; return where.
+
+    Only files that an export has placed before are replaced: which those are is recorded before any is. Raises
+    BusyError for somebody else's.
+    """
+    ours = {file for one in (read_written(store) or Written()).outputs.values() for file in one.placed}
+    foreign = [file for file in output.placed if file not in ours and there(store.root / file)]
+    if foreign:
+        raise BusyError(
+            f"{store.root} holds {', '.join(foreign)}, which no export of this run has placed",
+            hint=f"move it elsewhere, then `autolabel export {store.root} {name}`",
+        )
+    note(store, name, replace(output, current=False))
+    for file in output.placed:
+        publish(store.root / file, chunks(store.root / name / file), name="placed")
+    note(store, name, output)
+    return [store.root / file for file in output.placed]
+
+
+def chunks(file: Location) -> Iterator[bytes]:
+    """Yield a file's bytes, some at a time."""
+    with file.open("rb") as stream:
+        while block := stream.read(CHUNK):
+            yield block
 
 
 def provenance(plan: Plan) -> Provenance:

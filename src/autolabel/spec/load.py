@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from autolabel.errors import SpecError
 from autolabel.registry import Registry
-from autolabel.spec import document, tao
+from autolabel.spec import document, hydra, interpolation, tao
 from autolabel.spec.model import Spec, validated
 from autolabel.spec.node import Node, Place, from_plain
-from autolabel.spec.overrides import apply
+from autolabel.spec.overrides import apply, yaml_value
 from autolabel.spec.problems import problems
 
 
@@ -30,12 +30,15 @@ def load_spec(
     default the file's folder, or the working directory for plain data; those of overrides against the working
     directory. That the files exist is not checked. Raises SpecError with all problems of the first step that finds any:
     YAML, overrides, TAO's form, the native form; a mapping is named ``<mapping>`` in them.
+
+    Values of overrides are YAML; those to a TAO document follow Hydra's grammar. ``${...}`` follows OmegaConf's.
     """
     if isinstance(source, Mapping):
         node, folder = from_plain(source, Place("<mapping>")), Path.cwd()
     else:
         node, folder = document.read(source), Path(source).absolute().parent
-    return _validated(apply(node, overrides), folder if root is None else Path(root).absolute(), registry)
+    node = apply(node, overrides, parse=hydra.parse if tao.is_tao(node) else yaml_value)
+    return _validated(node, folder if root is None else Path(root).absolute(), registry)
 
 
 def spec_from_mapping(mapping: Mapping[str, Any], *, root: str | Path, registry: Registry) -> Spec:
@@ -45,6 +48,7 @@ def spec_from_mapping(mapping: Mapping[str, Any], *, root: str | Path, registry:
 
 def _validated(root: Node, folder: Path, registry: Registry) -> Spec:
     notices: tuple[str, ...] = ()
+    root = interpolation.resolve(root)
     if tao.is_tao(root):
         root, notices = tao.rewrite(root)
     try:

@@ -1,35 +1,45 @@
-"""Values given on the command line as ``key.path=value``."""
+"""Values given on the command line as ``key.path=value``, added as ``+key=value``, removed as ``~key``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from autolabel.errors import Problem, SpecError
 from autolabel.paths import CommandLineText
-from autolabel.spec.document import parse
+from autolabel.spec import document
 from autolabel.spec.node import Loc, Node, Place, dotted, short
 
 COMMAND_LINE = "<command line>"
+
+Parse = Callable[[str, Place], Node]
+"""Turns the text of a value into a node."""
+
+
+def yaml_value(text: str, place: Place) -> Node:
+    """Return a value that is written in YAML."""
+    return document.parse(text, lambda mark: place)
+
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+|\[\d+\])*")
 _PART = re.compile(r"[\w-]+")
 
 
-def apply(root: Node, arguments: Sequence[str]) -> Node:
+def apply(root: Node, arguments: Sequence[str], *, parse: Parse = yaml_value) -> Node:
     """Return ``root`` with each ``key.path=value`` set, in order; ``root`` itself is left as it is.
 
     Keys are those of the document's own dialect; list entries go by index, ``stages.0.ask`` or ``stages[0].ask``;
-    mappings that are not there are made. Values are YAML 1.2, and relative paths in them are relative to the working
-    directory. Raises SpecError with every argument that is no ``key=value``, is not YAML, or leads into a scalar or
-    past the end of a list. No argument changes nothing.
+    mappings that are not there are made. ``+key=value`` and ``++key=value`` set a key as well, ``~key`` removes one,
+    ``~key=value`` one of that value. Values are what ``parse`` makes of them, YAML 1.2 by default, and relative paths
+    in them are relative to the working directory. Raises SpecError with every argument that is no ``key=value``, is
+    no value, or leads into a scalar or past the end of a list. No argument changes nothing.
     """
     wrong: list[Problem] = []
     for argument in arguments:
         place = Place(f"{COMMAND_LINE} {_shown(argument)}")
         try:
-            loc, value = _read(argument, place)
-            root = _replaced(root, loc, value, ())
+            remove, loc, value = _read(argument, place, parse)
+            root = _removed(root, loc, value, place) if remove else _replaced(root, loc, value or Node(None, place), ())
         except SpecError as error:
             wrong += error.problems
     if wrong:
@@ -42,15 +52,43 @@ def _shown(argument: str) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _read(argument: str, place: Place) -> tuple[Loc, Node]:
-    key, equals, text = argument.partition("=")
-    if not equals or not _KEY.fullmatch(key.strip()):
+def _read(argument: str, place: Place, parse: Parse) -> tuple[bool, Loc, Node | None]:
+    """Return whether a key is removed, its path, and its value: None where none is given."""
+    key, equals, text = argument.strip().partition("=")
+    mark = next((mark for mark in ("++", "+", "~") if key.startswith(mark)), "")
+    key = key.removeprefix(mark).strip()
+    if (not equals and mark != "~") or not _KEY.fullmatch(key):
         message = "is no override" if not equals else f"{short(key)} is no path of keys"
-        raise SpecError(
-            Problem(file=place.file, message=message, hint="write key.path=value, such as run.batch_size=8")
-        )
-    node = parse(text, lambda mark: place)
-    return _parts(key.strip()), Node(_from_command_line(node).value, place)
+        hint = "write key.path=value, such as run.batch_size=8"
+        raise SpecError(Problem(file=place.file, message=message, hint=hint))
+    if not equals:
+        return True, _parts(key), None
+    node = parse(text, place)
+    return mark == "~", _parts(key), Node(_from_command_line(node).value, place)
+
+
+def _removed(root: Node, loc: Loc, value: Node | None, place: Place) -> Node:
+    """Return a document without a key, which must be there, and of that value where one is given."""
+    there = root.find(loc)
+    if there is None:
+        raise SpecError(Problem(file=place.file, path=dotted(loc), message="is not there, so it cannot be removed"))
+    if value is not None and there.plain() != value.plain():
+        raise SpecError(Problem(file=place.file, path=dotted(loc), message="has another value, so it is not removed"))
+    return _without(root, loc)
+
+
+def _without(node: Node, loc: Loc) -> Node:
+    part, rest = loc[0], loc[1:]
+    if isinstance(node.value, list):
+        items = list(node.value)
+        index = int(part)
+        items[index : index + 1] = [_without(items[index], rest)] if rest else []
+        return node._replace(value=items)
+    assert isinstance(node.value, dict)
+    entries = {key: child for key, child in node.value.items() if key != part or rest}
+    if rest:
+        entries[str(part)] = _without(entries[str(part)], rest)
+    return node._replace(value=entries)
 
 
 def _parts(key: str) -> Loc:

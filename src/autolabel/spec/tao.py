@@ -30,10 +30,47 @@ _HOMES: dict[str, dict[Loc, Loc]] = {
 """The TAO section that stands for each mapping that the rewrite makes."""
 
 
+OLD_LAYOUT = ("checkpoint", "dataset", "evaluate", "inference", "iteration_scheduler", "model", "strategy", "train")
+"""Keys that stood at the top before TAO 5.5, and stand below the section of their labeler since."""
+
+
 def is_tao(root: Node) -> bool:
-    """Return whether a document is TAO's: it has ``autolabel_type``, or a section of TAO's and no ``stages``."""
+    """Return whether a document is TAO's: it has ``autolabel_type``, or a section of TAO's and no ``stages``.
+
+    One of MAL from before 5.5 has neither, but an ``inference`` that names annotations.
+    """
     keys = root.value if isinstance(root.value, dict) else {}
-    return "autolabel_type" in keys or (not {"version", "stages"} & set(keys) and bool(set(TYPES) & set(keys)))
+    if "autolabel_type" in keys:
+        return True
+    if {"version", "stages"} & set(keys):
+        return False
+    return bool(set(TYPES) & set(keys)) or any(
+        root.find(("inference", key)) is not None for key in ("ann_path", "img_dir", "label_dump_path")
+    )
+
+
+def _modern(root: Node) -> tuple[Node, tuple[str, ...]]:
+    """Return a document with the keys of an older layout below their section, and a notice where there were any."""
+    kind = root.find(("autolabel_type",))
+    section = str(kind.value) if kind is not None and kind.value in TYPES else "mal"
+    entries = root.value if isinstance(root.value, dict) else {}
+    moved = {key: _named(child, (key,)) for key, child in entries.items() if key in OLD_LAYOUT}
+    if not moved or section in entries:
+        return root, ()
+    kept = {key: child for key, child in entries.items() if key not in moved}
+    below = Node(dict(moved), next(iter(moved.values())).place, ())
+    said = f"read as a layout of before TAO 5.5: {', '.join(moved)} stand below {section} since"
+    return root._replace(value={**kept, section: below}), (said,)
+
+
+def _named(node: Node, words: Loc) -> Node:
+    """Return a node that goes by the user's own path, with all in it."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: _named(child, (*words, key)) for key, child in value.items()}
+    elif isinstance(value, list):
+        value = [_named(child, (*words, index)) for index, child in enumerate(value)]
+    return node._replace(value=value, words=words)
 
 
 def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
@@ -42,6 +79,7 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
     TAO's defaults are written in; native execution keys beat TAO's. Raises SpecError with every unknown key, wrong
     type, value out of range, and missing value (``???`` is one).
     """
+    root, layout = _modern(root)
     asked = root.find(("autolabel_type",))
     if asked is not None and asked.value in UNSUPPORTED:
         supported = " and ".join(TYPES)
@@ -54,7 +92,7 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
         wrong = [_absent(root, ("autolabel_type",), hint="autolabel_type: grounding_dino")]
     if wrong:
         raise SpecError(by_place(wrong))
-    return _Rewrite(given, kind).document(), _notices(given, kind)
+    return _Rewrite(given, kind).document(), (*layout, *_notices(given, kind))
 
 
 def _given(node: Node) -> Node:
@@ -62,7 +100,7 @@ def _given(node: Node) -> Node:
     if not isinstance(node.value, dict):
         return node
     kept = {key: _given(child) for key, child in node.value.items() if child.value not in NOT_GIVEN}
-    return Node(kept, node.place)
+    return node._replace(value=kept)
 
 
 def _shape(given: Node) -> list[Problem]:
@@ -131,6 +169,7 @@ class _Rewrite:
             self.put("stage.scheduler.type", self.made("fixed", "grounding_dino.iteration_scheduler"))
             self.put("stage.aggregator.type", self.made("nms", "grounding_dino.iteration_scheduler"))
             self.pair("pe_temperatureH", "pe_temperatureW")
+            self.put("export", self.made([{"type": "coco"}, {"type": "odvg"}, {"type": "tao"}], "grounding_dino"))
         else:
             self.which()
         self.devices()
@@ -262,10 +301,16 @@ def _rounds(node: Node) -> Node:
     return Node(entries, node.place, node.words)
 
 
+def _decoders(node: Node) -> Node:
+    """PyTorch's 0 is to decode images without helpers: one thread."""
+    return _instead(node, 1) if node.value == 0 else node
+
+
 def _dump(node: Node) -> Node:
     """The exporter's files lie below results_dir; of an absolute path, which TAO accepts, the name counts."""
     path = PurePosixPath(str(node.value))
-    return _instead(node, [{"type": "coco", "path": path.name if path.is_absolute() else str(node.value)}])
+    name = path.name if path.is_absolute() else str(node.value)
+    return _instead(node, [{"type": "coco", "path": name}, {"type": "tao", "label_dump_path": name}])
 
 
 TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
@@ -274,6 +319,7 @@ TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
     "grounding_dino.model.text_encoder_type": _text_encoder,
     "grounding_dino.iteration_scheduler": _rounds,
     "mal.inference.label_dump_path": _dump,
+    "num_workers": _decoders,
 }
 """What a key becomes, where it is not taken as it is; None drops it."""
 

@@ -98,7 +98,7 @@ ROWS: tuple[Row, ...] = (
     _row("gpu_ids", Annotated[list[Natural], Field(min_length=1)]),
     _row("num_gpus", Count),
     _row("batch_size", Count, "run.batch_size", default=4),
-    _row("num_workers", Count, "run.num_workers", default=8),
+    _row("num_workers", Natural, "run.num_workers", default=8),
     *(_row(name, Any, name) for name in NATIVE),
     *_under(
         "grounding_dino",

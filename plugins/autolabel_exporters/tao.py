@@ -1,0 +1,71 @@
+"""The files that TAO's Auto-Label leaves, under its names, in the results directory itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from autolabel.strategies import Exporter
+from autolabel.types import Labels
+from autolabel_exporters.coco import Coco
+from autolabel_exporters.json_stream import encode
+from autolabel_exporters.relative_name import RelativeName
+from autolabel_exporters.rows import objects
+
+ANNOTATIONS, LABELMAP = "final_annotation.jsonl", "labelmap.json"
+OWN = frozenset({"plan.json", "inputs.jsonl", "labels.jsonl", "outputs.json", "review.json", "stages", "logs"})
+"""What lies in a results directory under names of its own."""
+
+
+def _free(name: str) -> str:
+    if Path(name).parts[0] in OWN or name.startswith("."):
+        raise ValueError(f"{name!r} is the name of one of autolabel's own files")
+    return name
+
+
+class Tao(Exporter):
+    """What `tao dataset auto_label` writes: ODVG lines with their label map, or MAL's COCO file."""
+
+    name = "tao"
+    loses = ("scores, masks, rounds, fields of input annotations (none of them in MAL's file)",)
+    at_top = True
+
+    class Params(Exporter.Params):
+        """``label_dump_path`` names MAL's file, and is written in place of the two of Grounding DINO."""
+
+        label_dump_path: Annotated[RelativeName, AfterValidator(_free)] | None = None
+
+    params: Params
+
+    def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
+        """Write ``final_annotation.jsonl`` and ``labelmap.json``, or the COCO file at ``label_dump_path``.
+
+        A line has exactly TAO's fields. Images without boxes have a line without instances, which TAO leaves out;
+        with captions they have none, since TAO's trainer fails on it. Rows that failed are left out.
+        """
+        if self.params.label_dump_path is not None:
+            coco = Coco(Coco.Params(path=self.params.label_dump_path))
+            coco.provenance = self.provenance
+            return coco.export(labels, classes, out)
+        index = {name: number for number, name in enumerate(classes)}
+        (out / LABELMAP).write_bytes(encode({str(number): name for name, number in index.items()}) + b"\n")
+        with (out / ANNOTATIONS).open("wb") as file:
+            for row in labels:
+                if row.reason is None and (row.prompt.caption is None or len(row.instances)):
+                    file.write(encode(line(row, index)) + b"\n")
+        return [out / ANNOTATIONS, out / LABELMAP]
+
+
+def line(row: Labels, index: Mapping[str, int]) -> dict[str, Any]:
+    """Return TAO's record of a row; boxes are ``x1 y1 x2 y2`` pixels, ``file_name`` is the whole relative path."""
+    height, width = row.image.size
+    head = {"file_name": row.image.id, "height": height, "width": width}
+    found = list(objects(row))
+    if row.prompt.caption is None:
+        instances = [{"bbox": one.box, "label": index[one.phrase], "category": one.phrase} for one in found]
+        return head | {"detection": {"instances": instances}}
+    regions = [{"bbox": one.box, "phrase": one.phrase} for one in found]
+    return head | {"grounding": {"caption": row.prompt.caption, "regions": regions}}
