@@ -125,6 +125,14 @@ def odvg(files: Files) -> Back:
     }
 
 
+def tao(files: Files) -> Back:
+    names = json.loads(files["labelmap.json"].read_text("utf-8"))
+    return {
+        one["file_name"]: [Found(names[str(box["label"])], box["bbox"]) for box in one["detection"]["instances"]]
+        for one in lines(files["final_annotation.jsonl"])
+    }
+
+
 def label_files(files: Files, folder: str, ending: str) -> dict[str, Path]:
     start = f"{folder}/"
     found = {path.removeprefix(start): file for path, file in files.items() if path.startswith(start)}
@@ -230,5 +238,5 @@ def parquet(files: Files) -> Back:
 
 
 READERS: dict[str, Callable[[Files], Back]] = {
-    one.__name__: one for one in (coco, coco_results, odvg, yolo, voc, kitti, label_studio, cvat, labelme, parquet)
+    one.__name__: one for one in (coco, coco_results, odvg, yolo, voc, kitti, label_studio, cvat, labelme, parquet, tao)
 }

@@ -45,6 +45,7 @@ TEXT2BOX = Path(__file__).parents[2] / "specs" / "tao" / "text2box.yaml"
         ('"it\'s"', "it's"),
         ("'it\\'s'", "it's"),
         ("a\\,b", "a,b"),
+        ("'a\\\\'", "a\\"),
         ("/data/img-1/x.png", "/data/img-1/x.png"),
         ("s3://bucket/a", "s3://bucket/a"),
         ("a=b", "a=b"),

@@ -50,6 +50,7 @@ def test_defaults_are_those_of_tao() -> None:
         ],
         "devices": [0],
         "run": {"batch_size": 4, "num_workers": 8},
+        "export": [{"type": "coco"}, {"type": "odvg"}, {"type": "tao"}],
         "results_dir": "/results",
         "visualize": True,
     }
@@ -62,7 +63,10 @@ def test_mal_is_what_a_document_without_a_type_asks_for() -> None:
         "stages": [{"labeler": {"type": "mal", "checkpoint": "m.pth"}}],
         "devices": [0],
         "run": {"batch_size": 4, "num_workers": 8},
-        "export": [{"type": "coco", "path": "instances_val2017_mal.json"}],
+        "export": [
+            {"type": "coco", "path": "instances_val2017_mal.json"},
+            {"type": "tao", "label_dump_path": "instances_val2017_mal.json"},
+        ],
         "results_dir": "/results",
     }
 

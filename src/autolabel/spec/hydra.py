@@ -110,19 +110,19 @@ class _Reader:
         return key
 
     def quoted(self, mark: str) -> str:
-        """Read a quoted text; a backslash before the quote stands for the quote."""
+        """Read a quoted text: backslashes before a quote count half, an odd one makes the quote a part of it."""
         out = ""
         index = self.at + 1
         while index < len(self.text):
-            if self.text.startswith(f"\\{mark}", index):
-                out += mark
-                index += 2
-            elif self.text[index] == mark:
+            slashes = len(self.text[index:]) - len(self.text[index:].lstrip("\\"))
+            index += slashes
+            at_quote = self.text.startswith(mark, index)
+            out += "\\" * (slashes // 2 if at_quote else slashes)
+            if at_quote and slashes % 2 == 0:
                 self.at = index + 1
                 return out
-            else:
-                out += self.text[index]
-                index += 1
+            out += self.text[index : index + 1]
+            index += 1
         raise self.error(f"has no closing {mark}")
 
     def bare(self, ends: str) -> str:
