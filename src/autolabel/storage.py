@@ -213,8 +213,8 @@ def at(text: str | Path | Remote) -> Location:
 
 
 def resolved(place: Location) -> Location:
-    """Return a place with links followed; a store has none."""
-    return place if isinstance(place, Remote) else place.resolve()
+    """Return a place with links followed, as far as they lead: links in a circle are left; a store has none."""
+    return place if isinstance(place, Remote) else Path(os.path.realpath(place))  # Path.resolve raises on a circle
 
 
 def open_regular(place: Location) -> BinaryIO:

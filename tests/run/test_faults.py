@@ -145,6 +145,7 @@ def test_every_failpoint_is_named_here() -> None:
     sources = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
     files = {f"{name}.renamed" for name in re.findall(r'(?:publish|publish_folder)\(.*name="(\w+)"\)', sources)}
     elsewhere = {"review.renamed", "thresholds.renamed", "candidates.renamed"}
+    elsewhere |= {"journal.writing", "journal.written", "journal.synced"}  # tests/review/test_journal.py
     assert {*re.findall(r'reach\("([\w.]+)"\)', sources), *files} - elsewhere <= set(FAILPOINTS)
 
 
