@@ -42,6 +42,6 @@ def renamed(pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         own, sign, other = pair.partition("=")
         if not sign or not own.strip() or not other.strip():
-            raise SpecError(f"--map {pair}: expected CLASS=CLASS, that of the truth file first")
+            raise SpecError(f"--map {pair}: expected CLASS=CLASS, that of the file first")
         names[own.strip()] = other.strip()
     return names

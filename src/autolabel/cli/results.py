@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ from autolabel.cli import console
 from autolabel.cli.options import AsJson, Names, Run, Thresholds, renamed
 from autolabel.errors import SpecError
 from autolabel.storage import at
+
+ToolName = Literal["review", "coco", "label_studio", "cvat", "labelme", "yolo"]
+KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
 
 
 class Fitting(enum.StrEnum):
@@ -166,49 +169,52 @@ def report(
 
 def apply_review(
     run: Run,
-    review: Annotated[str, typer.Argument(metavar="REVIEW", help="The review.json that the report's page saved.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A review.json, or what COCO tools, Label Studio, CVAT, LabelMe, YOLO tools exported."
+        ),
+    ],
+    tool: Annotated[
+        ToolName | None, typer.Option("--from", metavar="TOOL", help="Who wrote it; told by its content else.")
+    ] = None,
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OLD=NEW", help="The run's name for a class of the file."),
+        typer.Option("--map", metavar="OLD=NEW", help="The run's name for a class of the file; may repeat."),
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="What another tool's file lacks is not removed, its images not checked.")
+    ] = False,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out images and classes that the run does not have.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be taken in; change nothing.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Take a person's decisions in; this and later exports never overwrite them."""
+    """Take corrections in, of people and of other tools; this and later exports never overwrite them."""
     from autolabel import discover
-    from autolabel.run.outputs import review_run
+    from autolabel.run.apply_review import apply_review as take_in
 
-    taken, standing = review_run(
+    done = take_in(
         at(run),
-        at(review),
+        at(file),
         registry=discover(),
-        names=class_names(map),
+        tool=tool,
+        names=renamed(map),
+        partial=partial,
         skip_unknown=skip_unknown,
         dry_run=dry_run,
     )
-    counts = {"new": len(taken.decisions), "left_out": taken.left_out, "standing": len(standing.decisions)}
     if json:
-        console.print_json({**counts, "unknown_images": taken.images, "unknown_classes": taken.classes})
+        counts = {"tool": done.tool, "new": done.new, "standing": done.standing, "left_out": done.left_out}
+        unknown = {"unknown_images": done.unknown_images, "unknown_classes": done.unknown_classes}
+        console.print_json({**counts, "images": done.images, "counts": done.counts, **unknown, "applied": not dry_run})
         return
-    if taken.left_out:
-        console.notices(
-            [f"{console.counted(taken.left_out, 'decision')} left out: {problem}" for problem in taken.problems]
-        )
+    console.notices([*done.notes, *(f"left out: {problem}" for problem in done.problems)])
+    if done.counts or done.images:
+        told = ", ".join(f"{count} {kind}" for kind in KINDS if (count := done.counts.get(kind)))
+        console.out.say(f"{done.tool}, {console.counted(done.images, 'image')}: {told or 'nothing differs'}")
     if dry_run:
-        console.out.say(f"{console.counted(counts['new'], 'decision')} would be taken in; nothing is changed")
+        console.out.say(f"{console.counted(done.new, 'decision')} would be taken in; nothing is changed")
     else:
-        console.out.say(f"{counts['standing']} decisions about {run}; its exports are written again")
-
-
-def class_names(pairs: list[str] | None) -> dict[str, str]:
-    """Return the pairs of ``--map OLD=NEW``; raises SpecError for one that is none."""
-    out: dict[str, str] = {}
-    for pair in pairs or ():
-        old, separator, new = pair.partition("=")
-        if not separator or not old or not new:
-            raise SpecError(f"--map {pair!r}: expected OLD=NEW")
-        out[old] = new
-    return out
+        console.out.say(f"{console.counted(done.standing, 'decision')} about {run}; its exports are written again")

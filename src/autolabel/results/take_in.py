@@ -71,9 +71,11 @@ def take_in(
     )
 
 
-def record(journal: Journal, taken: Taken, *, plan: Plan, source: str, reviewer: str | None = None) -> Review:
-    """Write what was taken in, and return all that stands then."""
-    if taken.decisions:
+def record(
+    journal: Journal, decisions: Sequence[Decision], *, plan: Plan, source: str, reviewer: str | None = None
+) -> Review:
+    """Write what was taken in as one action, and return all that stands then."""
+    if decisions:
         action = Review(
             version=VERSION,
             plan=plan.digest,
@@ -81,7 +83,7 @@ def record(journal: Journal, taken: Taken, *, plan: Plan, source: str, reviewer:
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             reviewer=reviewer,
             source=source,
-            decisions=taken.decisions,
+            decisions=tuple(decisions),
         )
         journal.append(action)
     return journal.checkpoint()

@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from autolabel.errors import DataError
-from autolabel.results.decision import Becomes, Corners, Decision, Key, Mask, Name, Row
-from autolabel.review.boxes import Box, RowView
-from autolabel.types import GIVEN
+from autolabel.results.decision import Corners, Decision, Key, Mask, Name, Row
+from autolabel.results.row_view import Box, RowView, about, gone, kept
 
 MOST_CHANGES = 10_000
 
@@ -65,7 +64,7 @@ def decisions(request: Request, view: RowView, *, classes: Sequence[str]) -> lis
 
 def with_mask(box: Box, mask: Mask | Literal["none"], row: Row) -> Decision:
     """Return a decision that gives a box a mask."""
-    return _kept(box, row, box.becomes.model_copy(update={"mask": mask}))
+    return kept(box, row, box.becomes.model_copy(update={"mask": mask}))
 
 
 def _of_row(request: Request, view: RowView, changed: Mapping[Key, Decision]) -> list[Decision]:
@@ -77,28 +76,28 @@ def _of_row(request: Request, view: RowView, changed: Mapping[Key, Decision]) ->
         return []
     if request.whole == "checked":
         open_boxes = (box for box in view.boxes if box.verdict is None and not box.hidden and box.key not in changed)
-        kept = [_kept(box, view.row, box.becomes) for box in open_boxes]
-        return [*kept, Decision(**_named(view.row), verdict="checked")]
+        said = [kept(box, view.row, box.becomes) for box in open_boxes]
+        return [*said, Decision(**_named(view.row), verdict="checked")]
     if request.whole == "nothing":
-        gone = [_gone(box, view.row) for box in view.boxes if box.verdict != "reject"]
-        return [*gone, Decision(**_named(view.row), verdict="checked")]
+        removed = [gone(box, view.row) for box in view.boxes if box.verdict != "reject"]
+        return [*removed, Decision(**_named(view.row), verdict="checked")]
     return [Decision(**_named(view.row), verdict=request.whole)]
 
 
 def _changed(box: Box, change: Change, view: RowView) -> Decision:
     if change.do == "reject":
-        return _gone(box, view.row)
+        return gone(box, view.row)
     if change.do == "forget":
-        return _about(box, view.row, "forget")
+        return about(box, view.row, "forget")
     becomes = box.becomes
     if change.do.startswith("mask"):
-        return _kept(box, view.row, becomes.model_copy(update={"mask": _judged_mask(box, change)}))
+        return kept(box, view.row, becomes.model_copy(update={"mask": _judged_mask(box, change)}))
     if change.to_phrase is not None:
         becomes = becomes.model_copy(update={"phrase": None if change.to_phrase == box.phrase else change.to_phrase})
     if change.to_bbox is not None and change.to_bbox != box.place:
         back = change.to_bbox == box.bbox
         becomes = becomes.model_copy(update={"bbox": None if back else change.to_bbox, "mask": None})
-    return _kept(box, view.row, becomes)
+    return kept(box, view.row, becomes)
 
 
 def _judged_mask(box: Box, change: Change) -> Mask | Literal["none"] | None:
@@ -109,21 +108,6 @@ def _judged_mask(box: Box, change: Change) -> Mask | Literal["none"] | None:
     if box.mask is None:
         raise DataError(f"{change.phrase} at {list(change.bbox)} has no mask to accept")
     return Mask(size=box.mask.size, counts=box.mask.counts)
-
-
-def _gone(box: Box, row: Row) -> Decision:
-    """Return the decision that removes a box: one that a person drew is forgotten, one that was found is rejected."""
-    return _about(box, row, "forget" if box.added else "reject")
-
-
-def _kept(box: Box, row: Row, becomes: Becomes) -> Decision:
-    said = becomes if becomes != Becomes() else None
-    return _about(box, row, "keep").model_copy(update={"becomes": said})
-
-
-def _about(box: Box, row: Row, verdict: Literal["keep", "reject", "forget"]) -> Decision:
-    found = {} if box.added and box.round == GIVEN else {"score": box.score, "round": box.round}
-    return Decision(**_named(row), bbox=box.bbox, phrase=box.phrase, verdict=verdict, **found)
 
 
 def _named(row: Row) -> dict[str, str | int]:

@@ -17,15 +17,16 @@ from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results.decision import VERSION, Decision, Key, Mask, Review, Row
 from autolabel.results.journal import Journal
 from autolabel.results.review import join_row
+from autolabel.results.row_view import RowView, view
 from autolabel.results.select import above, within
 from autolabel.results.store import RunStore
 from autolabel.results.written import mark_stale, standing
 from autolabel.review import changes
-from autolabel.review.boxes import RowView, view
 from autolabel.review.masks import MaskStage
 from autolabel.review.order import CHECKED, LEFT_OUT, TOUCHED, UNTOUCHED, Query, listed
 from autolabel.review.pictures import Pictures
 from autolabel.review.row_index import RowIndex, Rows
+from autolabel.review.told import row_told
 from autolabel.types import Labels
 
 LISTS = 8
@@ -312,7 +313,7 @@ class Session:
         with self._alone:
             return {
                 "row": row,
-                **self.view(row).as_dict(),
+                **row_told(self.view(row)),
                 "flag": self.flag(row),
                 "changes": len(self._changed),
                 "progress": self.progress(),

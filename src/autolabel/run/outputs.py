@@ -167,6 +167,6 @@ def review_run(
         if dry_run:
             return taken, journal.decisions()
         mark_stale(store, plan)
-        standing = record(journal, taken, plan=plan, source=review.name)
+        standing = record(journal, taken.decisions, plan=plan, source=review.name, reviewer=new.reviewer)
         follow(store, plan, registry=registry)
     return taken, standing

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
-from autolabel.report.outline import outline
 from autolabel.results.decision import Becomes, Corners, Decision, Key, Mask, Row
 from autolabel.results.review import assigned
 from autolabel.types import GIVEN, Labels, Rle, Size
-
-MOST_OUTLINES = 1_000
-"""How many masks of a row are drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,29 +50,6 @@ class Box:
         """The class that it stands for."""
         return self.becomes.phrase or self.phrase
 
-    def as_dict(self, *, drawn: bool) -> dict[str, Any]:
-        """Return plain JSON for the page."""
-        becomes = self.becomes
-        return {
-            "phrase": self.phrase,
-            "bbox": self.bbox,
-            "name": self.name,
-            "place": self.place,
-            "score": None if self.added and self.round == GIVEN else self.score,
-            "round": self.round,
-            "added": self.added,
-            "hidden": self.hidden,
-            "verdict": self.verdict,
-            "moved": becomes.bbox is not None,
-            "renamed": becomes.phrase is not None,
-            "mask": outline(self.mask) if drawn and self.mask is not None else None,
-            "mask_verdict": None if becomes.mask is None else "reject" if becomes.mask == "none" else "keep",
-            "sources": self.sources,
-            "asked": self.asked,
-            "reviewer": self.reviewer,
-            "time": self.time,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowView:
@@ -88,22 +61,6 @@ class RowView:
     verdict: str | None
     """Of the whole row: ``checked``, ``reject`` or None."""
     boxes: tuple[Box, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON for the page; boxes are in the order of their scores, the least first."""
-        labels = self.labels
-        return {
-            "image": self.row[0],
-            "caption_index": self.row[1],
-            "height": self.size[0],
-            "width": self.size[1],
-            "caption": labels.prompt.caption,
-            "state": labels.state,
-            "reason": labels.reason.message if labels.reason else None,
-            "notes": list(labels.notes[:5]),
-            "verdict": self.verdict,
-            "boxes": [box.as_dict(drawn=number < MOST_OUTLINES) for number, box in enumerate(self.boxes)],
-        }
 
 
 def view(labels: Labels, decisions: Iterable[Decision], *, shown: Iterable[bool]) -> RowView:
@@ -181,3 +138,19 @@ def _mask(becomes: Becomes, own: Rle | None, size: Size) -> Rle | None:
     if becomes.mask is None:
         return own if becomes.bbox is None else None
     return None if becomes.mask == "none" else becomes.mask.rle(size)
+
+
+def about(box: Box, row: Row, verdict: Literal["keep", "reject", "forget"]) -> Decision:
+    """Return a decision about a box of a row."""
+    found = {} if box.added and box.round == GIVEN else {"score": box.score, "round": box.round}
+    return Decision(image=row[0], caption_index=row[1], bbox=box.bbox, phrase=box.phrase, verdict=verdict, **found)
+
+
+def kept(box: Box, row: Row, becomes: Becomes) -> Decision:
+    """Return the decision that keeps a box, as what it becomes."""
+    return about(box, row, "keep").model_copy(update={"becomes": becomes if becomes != Becomes() else None})
+
+
+def gone(box: Box, row: Row) -> Decision:
+    """Return the decision that removes a box: one that a person drew is forgotten, one that was found is rejected."""
+    return about(box, row, "forget" if box.added else "reject")

@@ -1,0 +1,171 @@
+"""Label Studio's JSON export: tasks with annotations, or the same without the wrapping (JSON_MIN)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from math import cos, radians, sin
+from typing import Any
+
+import numpy as np
+
+from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape
+from autolabel.types import Rle, Size
+
+LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "labels")
+CHANNELS = 4
+MOST_BYTES = 1 << 26
+"""Of a brush's packed runs."""
+
+
+def is_label_studio(value: Any) -> bool:
+    """Tell whether a JSON value looks like tasks of Label Studio."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        return False
+    return "annotations" in value[0] or "completions" in value[0] or any(map(_is_regions, value[0].values()))
+
+
+def read_label_studio(tasks: Sequence[Any]) -> Corrections:
+    """Return the last annotation of each task that was not cancelled; a task without one was not looked at."""
+    images: list[DrawnImage] = []
+    untouched = 0
+    for number, task in enumerate(tasks):
+        if not isinstance(task, Mapping):
+            continue
+        name, regions = _task(task)
+        if name is None or regions is None:
+            untouched += 1
+            continue
+        shapes = list(_shapes(regions, place=f"/{number}"))
+        images.append(DrawnImage(name=name, size=_size(regions), shapes=shapes))
+    notes = [f"{untouched} task(s) have no annotation"] if untouched else []
+    return Corrections(tool="Label Studio", images=images, notes=notes)
+
+
+def _task(task: Mapping[str, Any]) -> tuple[str | None, list[Any] | None]:
+    """Return the image of a task and its regions, None where nobody annotated it."""
+    said = task.get("annotations", task.get("completions"))
+    if isinstance(said, list):
+        done = [one for one in said if isinstance(one, Mapping) and not one.get("was_cancelled")]
+        last = max(done, key=lambda one: (str(one.get("updated_at") or ""), done.index(one)), default=None)
+        data = task.get("data")
+        regions = last.get("result") if last is not None else None
+        return _image(data if isinstance(data, Mapping) else {}), regions if isinstance(regions, list) else None
+    lists = [one for one in task.values() if _is_regions(one)]
+    return _image(task), [region for one in lists for region in one] if lists or "image" in task else None
+
+
+def _image(data: Mapping[str, Any]) -> str | None:
+    """Return the first text that names a file: ``image`` if there is one."""
+    named = data.get("image")
+    if isinstance(named, str) and named:
+        return named
+    texts = (text for key, text in data.items() if isinstance(text, str) and "." in text.rpartition("/")[2])
+    return next(texts, None)
+
+
+def _is_regions(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and any(name in one for name in LABELS) for one in value)
+    )
+
+
+def _size(regions: Sequence[Any]) -> Size | None:
+    for region in regions:
+        if isinstance(region, Mapping):
+            height, width = region.get("original_height"), region.get("original_width")
+            if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
+                return height, width
+    return None
+
+
+def _shapes(regions: Sequence[Any], *, place: str) -> Iterator[Shape]:
+    """Yield the shapes of an annotation; parts of a region that share its id (its place, its label) are joined."""
+    by_id: dict[str, dict[str, Any]] = {}
+    for number, region in enumerate(regions):
+        if not isinstance(region, Mapping):
+            continue
+        value = region.get("value", region)
+        if isinstance(value, Mapping):
+            by_id.setdefault(str(region.get("id", f"#{number}")), {}).update(value)
+    for name, value in by_id.items():
+        phrase = next((said[0] for key in LABELS if isinstance(said := value.get(key), list) and said), None)
+        if isinstance(phrase, str):
+            base = name.partition("-")[0]
+            group = base if base.isdecimal() else None  # ours: an object's further regions follow its number
+            shape = _shape(phrase, value, group=group, place=f"{place} region {name}")
+            if shape is not None:
+                yield shape
+
+
+def _shape(phrase: str, value: Mapping[str, Any], *, group: str | None, place: str) -> Shape | None:
+    if isinstance(runs := value.get("rle"), list):
+        return Shape(phrase=phrase, kind="mask", mask=partial(unpack, runs), group=group, place=place)
+    if isinstance(points := value.get("points"), list):
+        return Shape(phrase=phrase, kind="polygon", points=_corners(points), unit="percent", group=group, place=place)
+    if all(isinstance(value.get(key), int | float) for key in ("x", "y", "width", "height")):
+        return Shape(phrase=phrase, kind="box", points=_rectangle(value), unit="percent", group=group, place=place)
+    return None
+
+
+def _corners(points: Sequence[Any]) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in points]
+
+
+def _rectangle(value: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return the corners in percent of a rectangle, which may be turned about its first corner.
+
+    Percents of width and height are different lengths: a turned one is exact in a square image only.
+    """
+    x, y, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
+    angle = radians(float(value.get("rotation") or 0))
+    sides = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
+    return [(x + dx * cos(angle) - dy * sin(angle), y + dx * sin(angle) + dy * cos(angle)) for dx, dy in sides]
+
+
+def unpack(runs: Sequence[Any], size: Size) -> Rle:
+    """Return the mask of a brush: bytes packed as thi.ng/rle-pack defines it, RGBA by rows; alpha says what is inside.
+
+    Raises ValueError where the bytes are no such thing, or of an image of another size.
+    """
+    if len(runs) > MOST_BYTES or not all(type(one) is int and 0 <= one < 256 for one in runs):
+        raise ValueError("a brush must be a list of bytes")
+    bits = _Bits(bytes(runs))
+    count, word = bits.take(32), bits.take(5) + 1
+    lengths = [bits.take(4) + 1 for _ in range(4)]
+    if count != size[0] * size[1] * CHANNELS or word > 8:
+        raise ValueError(f"a brush of {count // CHANNELS} pixels does not fit an image of {size[1]}x{size[0]}")
+    values: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
+    done = 0
+    while done < count:
+        repeated = bits.take(1)
+        length = bits.take(lengths[bits.take(2)]) + 1
+        if repeated:
+            values.append(np.full(length, bits.take(word), np.uint8))
+        else:
+            values.append(np.array([bits.take(word) for _ in range(length)], np.uint8))
+        done += length
+        if length > count:
+            raise ValueError("a run of a brush is longer than the image")
+    pixels = np.concatenate(values)[:count].reshape(size[0], size[1], CHANNELS)
+    return Rle.encode(pixels[:, :, 3] > 127)
+
+
+class _Bits:
+    """Reads whole numbers from bytes, bit by bit."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+        self._place = 0
+
+    def take(self, count: int) -> int:
+        """Return the next bits as a number; raises ValueError behind the end."""
+        start, end = self._place, self._place + count
+        first, last = start // 8, -(-end // 8)
+        if last > len(self._packed):
+            raise ValueError("a brush is cut off")
+        self._place = end
+        whole = int.from_bytes(self._packed[first:last])
+        return whole >> (8 * last - end) & ((1 << count) - 1)

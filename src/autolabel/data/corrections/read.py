@@ -1,0 +1,180 @@
+"""Read what another tool exported, told apart by content."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, get_args
+
+from autolabel.data.coco.read import read_coco
+from autolabel.data.corrections.cvat import read_cvat
+from autolabel.data.corrections.label_studio import is_label_studio, read_label_studio
+from autolabel.data.corrections.labelme import is_labelme, labelme_image
+from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape
+from autolabel.data.corrections.yolo import find_names, read_yolo
+from autolabel.errors import DataError, SpecError
+from autolabel.types import Rle, Size
+
+Tool = Literal["review", "coco", "label_studio", "cvat", "labelme", "yolo"]
+TOOLS: tuple[Tool, ...] = get_args(Tool)
+MOST_UNPACKED = 1 << 31
+"""Bytes of annotations that an archive may hold."""
+ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names"}
+
+
+def tool_of(path: Path) -> Tool:
+    """Return which tool wrote a file or folder; raises DataError where that cannot be told."""
+    if path.is_dir():
+        return _tool_of_folder(path)
+    with path.open("rb") as stream:
+        start = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<"):
+        return "cvat"
+    if start.startswith(b"["):
+        return "label_studio"
+    value = _json(path)
+    if isinstance(value, dict) and "decisions" in value:
+        return "review"
+    if isinstance(value, dict) and "images" in value:
+        return "coco"
+    if is_labelme(value):
+        return "labelme"
+    raise DataError(f"{path}: no tool is known that writes this", hint=f"say which: --from {' | '.join(TOOLS)}")
+
+
+def _tool_of_folder(folder: Path) -> Tool:
+    if any(is_labelme(_json(path)) for path in sorted(folder.rglob("*.json"))[:20]):
+        return "labelme"
+    if find_names(folder) is not None and next(folder.rglob("*.txt"), None) is not None:
+        return "yolo"
+    known = [path for path in (*folder.rglob("*.json"), *folder.rglob("*.xml")) if path.is_file()]
+    if len(known) == 1:
+        return tool_of(known[0])
+    raise DataError(f"{folder}: no tool is known that writes such a folder", hint="name the file in it, or say --from")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """Yield a file or folder; of an archive, a folder with the annotations in it."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        _unpack(path, Path(folder))
+        yield Path(folder)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    left = MOST_UNPACKED
+    with zipfile.ZipFile(archive) as packed:
+        for entry in packed.infolist():
+            name = PurePosixPath(entry.filename)
+            if entry.is_dir() or name.suffix.lower() not in ANNOTATIONS:
+                continue
+            if name.is_absolute() or ".." in name.parts or "\\" in entry.filename:
+                raise DataError(f"{archive}: {entry.filename!r} leads out of the archive")
+            left -= entry.file_size
+            if left < 0:
+                raise DataError(f"{archive}: holds more than {MOST_UNPACKED:,} bytes of annotations")
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with packed.open(entry) as source, target.open("wb") as out:
+                shutil.copyfileobj(io.BytesIO(source.read(entry.file_size + 1)), out)
+
+
+def read_corrections(path: Path, tool: Tool) -> Corrections:
+    """Read what a tool wrote; raises DataError, with the place, where it is not what that tool writes."""
+    if tool == "yolo":
+        if not path.is_dir():
+            raise DataError(f"{path}: YOLO's labels are a folder")
+        return read_yolo(path)
+    if tool == "labelme":
+        return _labelme(path)
+    file = _only(path, ".xml" if tool == "cvat" else ".json") if path.is_dir() else path
+    if tool == "cvat":
+        return read_cvat(file.read_bytes(), file=str(file))
+    if tool == "coco":
+        return _coco(file)
+    if tool == "label_studio":
+        tasks = _json(file)
+        if not isinstance(tasks, list) or (tasks and not is_label_studio(tasks)):
+            raise DataError(f"{file}: not a list of Label Studio's tasks", hint="export as JSON")
+        made: Corrections = _guarded(partial(read_label_studio, tasks), file)
+        return made
+    raise SpecError(f"{tool!r} is no tool", hint=f"one of {', '.join(TOOLS)}")
+
+
+def _only(folder: Path, ending: str) -> Path:
+    found = sorted(folder.rglob(f"*{ending}"))
+    if len(found) != 1:
+        raise DataError(f"{folder}: expected one {ending} file, found {len(found)}", hint="name the file itself")
+    return found[0]
+
+
+def _labelme(path: Path) -> Corrections:
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    images: list[DrawnImage] = []
+    others = 0
+    for file in files:
+        value = _json(file)
+        if is_labelme(value):
+            folder = file.parent.relative_to(path).as_posix() if path.is_dir() else ""
+            images.append(_guarded(partial(labelme_image, value, folder="" if folder == "." else folder), file))
+        else:
+            others += 1
+    if not images:
+        raise DataError(f"{path}: no file of LabelMe is in it")
+    notes = [f"{others} JSON file(s) are not LabelMe's"] if others else []
+    return Corrections(tool="LabelMe", images=images, notes=notes)
+
+
+def _coco(file: Path) -> Corrections:
+    coco = read_coco(file)
+    images: dict[str, DrawnImage] = {}
+    for image, found in coco.by_image():
+        size = (image.height, image.width) if image.height and image.width else None
+        shapes = [
+            shape
+            for number, one in enumerate(found)
+            if not one.iscrowd
+            for shape in _coco_shapes(coco.categories[one.category_id], one.bbox, one.segmentation, f"{number}")
+        ]
+        before = images.get(image.file_name)
+        shapes = [*(before.shapes if before else ()), *shapes]
+        images[image.file_name] = DrawnImage(name=image.file_name, size=size, shapes=shapes)
+    return Corrections(tool="COCO", images=list(images.values()), notes=list(coco.notes))
+
+
+def _coco_shapes(phrase: str, bbox: Any, segmentation: Any, group: str) -> Iterator[Shape]:
+    x, y, width, height = bbox
+    if width > 0 and height > 0:
+        yield Shape(phrase=phrase, kind="box", points=[(x, y), (x + width, y + height)], group=group)
+    if segmentation:
+        yield Shape(phrase=phrase, kind="mask", mask=partial(_coco_mask, segmentation), group=group)
+
+
+def _coco_mask(segmentation: Any, size: Size) -> Rle:
+    return Rle.from_coco(segmentation, size)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {error}") from error
+
+
+def _guarded(work: Any, file: Path) -> Any:
+    try:
+        return work()
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise DataError(f"{file}: not what its tool writes: {error}") from error

@@ -1,0 +1,52 @@
+"""A row as plain JSON for the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autolabel.report.outline import outline
+from autolabel.results.row_view import Box, RowView
+from autolabel.types import GIVEN
+
+MOST_OUTLINES = 1_000
+"""How many masks of a row are drawn."""
+
+
+def row_told(view: RowView) -> dict[str, Any]:
+    """Return a row; boxes are in the order of their scores, the least first."""
+    labels = view.labels
+    return {
+        "image": view.row[0],
+        "caption_index": view.row[1],
+        "height": view.size[0],
+        "width": view.size[1],
+        "caption": labels.prompt.caption,
+        "state": labels.state,
+        "reason": labels.reason.message if labels.reason else None,
+        "notes": list(labels.notes[:5]),
+        "verdict": view.verdict,
+        "boxes": [_box_told(box, drawn=number < MOST_OUTLINES) for number, box in enumerate(view.boxes)],
+    }
+
+
+def _box_told(box: Box, *, drawn: bool) -> dict[str, Any]:
+    becomes = box.becomes
+    return {
+        "phrase": box.phrase,
+        "bbox": box.bbox,
+        "name": box.name,
+        "place": box.place,
+        "score": None if box.added and box.round == GIVEN else box.score,
+        "round": box.round,
+        "added": box.added,
+        "hidden": box.hidden,
+        "verdict": box.verdict,
+        "moved": becomes.bbox is not None,
+        "renamed": becomes.phrase is not None,
+        "mask": outline(box.mask) if drawn and box.mask is not None else None,
+        "mask_verdict": None if becomes.mask is None else "reject" if becomes.mask == "none" else "keep",
+        "sources": box.sources,
+        "asked": box.asked,
+        "reviewer": box.reviewer,
+        "time": box.time,
+    }

@@ -1,0 +1,119 @@
+"""Bring corrections home: a review, or what another tool exported, becomes decisions about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autolabel.data.corrections.read import Tool, opened, read_corrections, tool_of
+from autolabel.errors import DataError, Problem
+from autolabel.registry import Registry
+from autolabel.results.differences import differences
+from autolabel.results.journal import Journal
+from autolabel.results.ledger import ledger_of, mend
+from autolabel.results.store import finished
+from autolabel.results.take_in import record
+from autolabel.results.written import mark_stale
+from autolabel.run.outputs import follow, review_run
+from autolabel.storage import Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What came of a file."""
+
+    tool: str
+    new: int
+    """Decisions that were taken in."""
+    standing: int
+    """Decisions about the run then."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of another tool's file: boxes kept, moved, added, removed, reclassified, masks changed."""
+    images: int = 0
+    """Images of another tool's file that are in the run."""
+    left_out: int = 0
+    unknown_images: tuple[str, ...] = ()
+    unknown_classes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def apply_review(
+    run: Location,
+    file: Location,
+    *,
+    registry: Registry,
+    tool: Tool | None = None,
+    names: Mapping[str, str] | None = None,
+    partial: bool = False,
+    skip_unknown: bool = False,
+    dry_run: bool = False,
+) -> Applied:
+    """Take a file's corrections in, and write again what the run has handed out.
+
+    ``tool`` says who wrote the file, which is told by its content else; ``names`` what its classes are called in the
+    run. Images in another tool's file are wholly checked unless ``partial``. Raises DataError, and takes nothing in,
+    where images, classes or shapes have no place in the run, unless ``skip_unknown`` leaves those out. ``dry_run``
+    changes nothing.
+    """
+    if not isinstance(file, Path):
+        tool = tool or "review"
+        if tool != "review":
+            raise DataError(f"{file}: corrections of other tools are read from files", hint="fetch it first")
+        return _review(run, file, registry, names, skip_unknown=skip_unknown, dry_run=dry_run)
+    with opened(file) as place:
+        tool = tool or tool_of(place)
+        if tool == "review":
+            return _review(run, place, registry, names, skip_unknown=skip_unknown, dry_run=dry_run)
+        corrections = read_corrections(place, tool)
+    store, plan = finished(run)
+    with store.lock():
+        mend(store, plan)
+        journal = Journal(store)
+        found = differences(
+            corrections, journal, ledger_of(store, plan), plan, file=str(file), partial=partial, names=names
+        )
+        if found.problems and not skip_unknown:
+            raise DataError([*found.problems, Problem(file=str(file), message=UNTOUCHED)])
+        standing = journal.decisions()
+        if not dry_run and found.decisions:
+            mark_stale(store, plan)
+            standing = record(journal, found.decisions, plan=plan, source=file.name)
+            follow(store, plan, registry=registry)
+    return Applied(
+        tool=corrections.tool,
+        new=len(found.decisions),
+        standing=len(standing.decisions),
+        counts=dict(found.counts),
+        images=found.images,
+        left_out=len(found.problems),
+        unknown_images=tuple(found.unknown_images),
+        unknown_classes=tuple(found.unknown_classes),
+        problems=tuple(found.problems),
+        notes=tuple(found.notes),
+    )
+
+
+UNTOUCHED = "nothing was applied; --skip-unknown leaves out what is named here"
+
+
+def _review(
+    run: Location,
+    file: Location,
+    registry: Registry,
+    names: Mapping[str, str] | None,
+    *,
+    skip_unknown: bool,
+    dry_run: bool,
+) -> Applied:
+    taken, standing = review_run(run, file, registry=registry, names=names, skip_unknown=skip_unknown, dry_run=dry_run)
+    return Applied(
+        tool="review",
+        new=len(taken.decisions),
+        standing=len(standing.decisions),
+        left_out=taken.left_out,
+        unknown_images=taken.images,
+        unknown_classes=taken.classes,
+        problems=taken.problems,
+    )
