@@ -10,9 +10,10 @@ from autolabel.registry import Registry, discover
 from autolabel.storage import Location, at
 
 if TYPE_CHECKING:
+    from autolabel.data.corrections.read import Tool
     from autolabel.evaluate import Calibration, Evaluation
     from autolabel.explain.explanation import Explanation
-    from autolabel.results.review import Review
+    from autolabel.run.apply_review import Applied
 
 Run = str | Location
 """A results directory, or its URL."""
@@ -98,23 +99,34 @@ def report(run: Run, *, truth: str | Location | None = None) -> Location:
 
 def apply_review(
     run: Run,
-    review: str | Location,
+    file: str | Location,
     *,
     registry: Registry | None = None,
+    tool: Tool | None = None,
     names: Mapping[str, str] | None = None,
+    partial: bool = False,
     skip_unknown: bool = False,
-) -> Review:
-    """Take a person's decisions in, and write the exports and the report again; return all decisions that stand.
+    dry_run: bool = False,
+) -> Applied:
+    """Take corrections in, and write again what the run has handed out; return what came of them.
 
-    ``names`` says what classes of the review are called in the run. Raises DataError where the review speaks of images
-    or classes that the run does not have, unless ``skip_unknown``.
+    ``file`` is a ``review.json``, or what COCO tools, Label Studio, CVAT, LabelMe or YOLO tools exported: ``tool`` says
+    which, its content else. ``names`` says what its classes are called in the run. Images in another tool's file are
+    wholly checked unless ``partial``; ``dry_run`` changes nothing. Raises DataError where it speaks of images or
+    classes that the run does not have, unless ``skip_unknown``.
     """
-    from autolabel.run.outputs import review_run
+    from autolabel.run.apply_review import apply_review as take_in
 
-    _, standing = review_run(
-        at(run), at(review), registry=registry or discover(), names=names, skip_unknown=skip_unknown
+    return take_in(
+        at(run),
+        at(file),
+        registry=registry or discover(),
+        tool=tool,
+        names=names,
+        partial=partial,
+        skip_unknown=skip_unknown,
+        dry_run=dry_run,
     )
-    return standing
 
 
 def explain(run: Run, image: str, *, registry: Registry | None = None, device: str | None = None) -> list[Explanation]:
