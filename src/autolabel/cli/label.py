@@ -69,6 +69,16 @@ def plan(
         bool, typer.Option("--write", help="Write it into results_dir, for `generate --planned`.")
     ] = False,
     extend: Extend = False,
+    advice: Annotated[
+        bool, typer.Option("--advise", help="Tell which looks, aggregator and threshold pay, from kept candidates.")
+    ] = False,
+    gt: Annotated[
+        str | None,
+        typer.Option("--gt", metavar="FILE|RUN", help="For --advise: true boxes, or a run that was checked."),
+    ] = None,
+    precision: Annotated[
+        float, typer.Option("--precision", min=0, max=1, help="For --advise: the share of right boxes that is wanted.")
+    ] = 0.9,
 ) -> None:
     """Show what a spec would do: rounds, devices, batches, forward passes, files."""
     from autolabel import compile_plan
@@ -79,8 +89,16 @@ def plan(
 
     if extend and not write:
         raise SpecError("--extend is for --write: it takes images into a plan that was written")
+    if advice != (gt is not None):
+        raise SpecError("--advise and --gt go together", hint="autolabel plan SPEC --advise --gt FILE")
     loaded, registry = load(words, spec)
     compiled = compile_plan(loaded, registry=registry, limit=limit)
+    if gt is not None:
+        from autolabel.cli.advice import print_advice
+        from autolabel.run.advise import advise
+
+        print_advice(advise(compiled, gt, precision=precision, registry=registry), json=json)
+        return
     made = (
         write_plan(compiled, mode=Mode.EXTEND if extend else Mode.RESUME)
         if write

@@ -1,0 +1,240 @@
+"""Which looks, aggregator and last threshold are worth their forward passes, told from kept candidates alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.data import inputs
+from autolabel.detectors import Looks, Voting
+from autolabel.errors import DataError, SpecError
+from autolabel.evaluate.matching import IGNORED, match
+from autolabel.evaluate.scenes import gather
+from autolabel.plan.compile import Compiled
+from autolabel.registry import Registry
+from autolabel.results.checked import truth_at
+from autolabel.run.anneal import Annealing, Search
+from autolabel.run.candidates import CandidateStore, ImageMemory, content_of
+from autolabel.run.stage import make_annealing
+from autolabel.storage import Location
+from autolabel.strategies import Aggregator
+from autolabel.types import Labels
+
+AGGREGATORS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("nms", {"threshold": 0.5}),
+    ("wbf", {"threshold": 0.5}),
+    ("dbscan", {"eps": 0.3}),
+)
+RESAMPLES = 300
+CONFIDENCE = 0.95
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way of finding boxes: what a stage of a spec would say."""
+
+    looks: tuple[str, ...]
+    """None of them: the image as it is."""
+    spend: str
+    score: str
+    aggregator: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a way finds on the checked images, and what that takes."""
+
+    way: Way
+    passes: float
+    """Forward passes an image and caption, where each question takes one."""
+    threshold: float | None
+    """The least score to hand out for the wanted precision and the most recall; None where no score is that precise."""
+    recall: float
+    low: float
+    high: float
+    """Of 95 of 100 sets of images drawn from these, recall at the wanted precision lies between the two."""
+    worse: tuple[float, float]
+    """The same of the difference to the best way: by how much its recall is higher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """All ways that kept candidates can tell of, the cheapest first, and which to take."""
+
+    precision: float
+    iou: float
+    images: int
+    true: int
+    ways: tuple[Measured, ...]
+    chosen: int | None
+    """The place of the cheapest way that is not shown to be worse than the best; None where no way is that precise."""
+    classes: tuple[str, ...]
+    start: float
+    """Threshold of the spec's first round."""
+    floor: float
+    """The lowest threshold of the spec's rounds: what scores less was not looked at."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """N boxes by image, with whether they are right, and how many true ones each image has."""
+
+    images: Int64
+    scores: Float64
+    right: npt.NDArray[np.bool_]
+    true: Int64
+
+
+def advise(
+    compiled: Compiled, truth: str | Location, *, precision: float, iou: float = 0.5, registry: Registry
+) -> Advice:
+    """Play every way on the candidates that ``run.candidates`` has kept of the checked images; asks no detector.
+
+    ``truth`` is a COCO file, or a run with checked images. Raises SpecError where the spec keeps no candidates or its
+    first stage finds no boxes, DataError where nothing was kept, or spec and truth share nothing.
+    """
+    stage = compiled.plan.recipe.stages[0]
+    candidates = CandidateStore.of(compiled.plan, stage)
+    annealing = make_annealing(stage, compiled.plan.recipe.ontology, registry)
+    if candidates is None or annealing is None:
+        hint = "set run.candidates, and generate once with the looks that are to be compared"
+        raise SpecError("--advise goes by kept candidates, and this spec keeps none", hint=hint)
+    rows = [inputs.decode(line).labels(compiled.plan.manifest.classes) for line in compiled.rows]
+    with truth_at(truth) as file:
+        empty = gather(rows, file)
+        checked = set(empty.image_of.values())
+        known = [(row, content_of(row)) for row in rows if row.image.id in checked and row.prompt.phrases]
+        memories = [ImageMemory(candidates, content, row.image.size, annealing.floor) for row, content in known]
+        played: list[tuple[Way, Found, float]] = []
+        missing: set[str] = set()
+        for way in ways(annealing):
+            searches = [
+                searched(row, memory, changed(annealing, way, registry))
+                for (row, _), memory in zip(known, memories, strict=True)
+            ]
+            if any(search is None for search in searches):
+                missing.update(way.looks or ("plain",))
+                continue
+            done = [search for search in searches if search is not None]
+            labels = [replace(row, instances=search.result()) for (row, _), search in zip(known, done, strict=True)]
+            passes = float(np.mean([len(search.answers) for search in done]))
+            played.append((way, found_in(labels, file, iou), passes))
+    if not played:
+        raise DataError("no candidates of the checked images are kept", hint="generate with this spec first")
+    notes = list(empty.notes)
+    if missing:
+        notes.append(f"not kept, and so not compared: ways that need {', '.join(sorted(missing))}")
+    measured = compare(played, precision)
+    return Advice(
+        precision=precision,
+        iou=iou,
+        images=len(empty.scenes),
+        true=int(played[0][1].true.sum()),
+        ways=tuple(measured),
+        chosen=cheapest(measured),
+        classes=compiled.plan.manifest.classes,
+        start=annealing.rounds[0].conf_threshold,
+        floor=annealing.floor,
+        notes=tuple(notes),
+    )
+
+
+def ways(annealing: Annealing) -> Iterator[Way]:
+    """Yield one look, then the first two, three and more looks of the stage, in every way of spending and scoring."""
+    names = tuple(name for name in annealing.looks.names if name is not None)
+    for aggregator, params in AGGREGATORS:
+        yield Way(looks=names[:1], spend="every", score="vote", aggregator=aggregator, params=params)
+    for count, spend, score in product(range(2, len(names) + 1), ("every", "by_round"), ("vote", "mean", "noisy_or")):
+        if spend == "every" or (annealing.looks.doubt is not None and len(annealing.rounds) >= count):
+            for aggregator, params in AGGREGATORS:
+                yield Way(looks=names[:count], spend=spend, score=score, aggregator=aggregator, params=params)
+
+
+def changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
+    """Return the stage's annealing done in another way: in one round, where looks are not spent by round."""
+    aggregator: Aggregator = registry.make("aggregator", way.aggregator, way.params)
+    if isinstance(annealing.aggregator, Voting):
+        aggregator = Voting(aggregator, annealing.aggregator.vote)
+    by_round = way.spend == "by_round"
+    rounds = annealing.rounds if by_round else [replace(annealing.rounds[-1], conf_threshold=annealing.floor)]
+    rule = annealing.looks.agreement
+    looks = Looks(
+        way.looks or (None,),
+        None if rule is None else replace(rule, score=way.score),  # type: ignore[arg-type]
+        annealing.looks.doubt if by_round else None,
+    )
+    return replace(annealing, rounds=rounds, aggregator=aggregator, ask="all", looks=looks)
+
+
+def searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search | None:
+    """Return a search that is done, from memory alone; None where something would have to be asked."""
+    search = Search(row.prompt, row.image.size, annealing, memory=memory)
+    return search if search.wants() is None else None
+
+
+def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> Found:
+    """Judge the boxes of labels."""
+    scenes = gather(labels, truth).scenes
+    matches = [match(scene, iou) for scene in scenes]
+    keep = [matched != IGNORED for matched in matches]
+    return Found(
+        images=np.concatenate([np.full(int(kept.sum()), place) for place, kept in enumerate(keep)]),
+        scores=np.concatenate([scene.scores[kept] for scene, kept in zip(scenes, keep, strict=True)]),
+        right=np.concatenate([one[kept] >= 0 for one, kept in zip(matches, keep, strict=True)]),
+        true=np.array([int((~scene.crowds).sum()) for scene in scenes], np.int64),
+    )
+
+
+def compare(played: Iterable[tuple[Way, Found, float]], precision: float) -> list[Measured]:
+    """Return what each way is worth, the cheapest first; all are measured on the same resampled sets of images."""
+    played = list(played)
+    images = len(played[0][1].true)
+    random = np.random.default_rng(0)
+    draws = random.multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    points = [reached(found, np.ones(images, np.int64), precision) for _, found, _ in played]
+    spread = np.array([[reached(found, draw, precision)[0] for draw in draws] for _, found, _ in played])
+    best = int(np.argmax([recall for recall, _ in points]))
+    tail = (1 - CONFIDENCE) / 2
+    out = []
+    for (way, _, passes), (recall, threshold), drawn in zip(played, points, spread, strict=True):
+        low, high = np.quantile(drawn, [tail, 1 - tail]).tolist()
+        least, most = np.quantile(spread[best] - drawn, [tail, 1 - tail]).tolist()
+        out.append(
+            Measured(
+                way=way, passes=passes, threshold=threshold, recall=recall, low=low, high=high, worse=(least, most)
+            )
+        )
+    return sorted(out, key=lambda one: (one.passes, -one.recall))
+
+
+def reached(found: Found, times: Int64, precision: float) -> tuple[float, float | None]:
+    """Return the best recall with at least ``precision``, and the last score it takes; images count ``times`` each."""
+    order = np.argsort(-found.scores, kind="stable")
+    weight = times[found.images[order]]
+    right, all_of_them = np.cumsum(weight * found.right[order]), np.cumsum(weight)
+    scores = found.scores[order]
+    ends = np.append(scores[1:] != scores[:-1], True) if len(scores) else np.zeros(0, bool)
+    good = np.flatnonzero(ends & (right >= precision * all_of_them) & (all_of_them > 0))
+    total = int((times * found.true).sum())
+    if not len(good) or not total:
+        return 0.0, None
+    last = int(good[right[good].argmax()])
+    return float(right[last] / total), float(scores[last])
+
+
+def cheapest(measured: Sequence[Measured]) -> int | None:
+    """Return the place of the cheapest way whose recall is not shown to be below the best one's."""
+    good = [place for place, one in enumerate(measured) if one.threshold is not None and one.worse[0] <= 0]
+    if not good:
+        return None
+    least = min(measured[place].passes for place in good)
+    return max((place for place in good if measured[place].passes == least), key=lambda place: measured[place].recall)
