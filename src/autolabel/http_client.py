@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -46,7 +47,7 @@ def _resolver() -> Any:
         async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
             found = await self.own.resolve(host, port, family)
             if "local" not in urls.allowed() and any(urls.is_local(one["host"]) for one in found):
-                raise OSError(f"{host} leads to this machine ({urls.ALLOW}=local allows it)")
+                raise OSError(errno.EACCES, f"{host} leads to this machine ({urls.ALLOW}=local allows it)")
             return found
 
         async def close(self) -> None:

@@ -134,8 +134,8 @@ def check_place(root: Location) -> None:
     """Raise BusyError where a results directory is the machine's, a person's home, or a repository."""
     if isinstance(root, Remote):
         return
-    place = root.resolve()
-    home = Path.home().resolve()
+    place = Path(os.path.realpath(root))
+    home = Path(os.path.realpath(Path.home()))
     if place == Path("/") or str(place) in SYSTEM:
         what = "a folder of the system"
     elif place == home or home.is_relative_to(place):
