@@ -179,7 +179,7 @@ def _by_name(parts: Sequence[str]) -> str:
 
 def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[Found]:
     """Yield the files of a folder of this machine."""
-    top = root.resolve()
+    top = Path(os.path.realpath(root))
     own = resolved(results.folder) if results.folder is not None else None
     written = _written(root, results)
     visited: set[tuple[int, int]] = set()
@@ -201,7 +201,7 @@ def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Re
                 if outside:
                     yield _found(source, name, entry.path, outside=True, passed=why or LINK)
                 else:
-                    why = why or (RESULTS if Path(entry.path).resolve() == own or is_results(entry.path) else "")
+                    why = why or (RESULTS if resolved(Path(entry.path)) == own or is_results(entry.path) else "")
                     pending.append((entry.path, name + "/", why))
             else:
                 yield _found(source, name, entry.path, outside=outside, passed=why)
