@@ -13,8 +13,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 from true_run import Truth
+
+from autolabel.data.coco.read import read_coco
+from autolabel.plan import plan_file
+from autolabel.plan.compile import compile_plan
+from autolabel.registry import Registry
+from autolabel.results import record
+from autolabel.spec.load import spec_from_mapping
+from autolabel.types import Image, Instances, Labels, Prompt
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -104,8 +114,8 @@ class Person:
         else:
             frame = self.page.locator(".sheet").bounding_box()
             for number in range(said["missed"]):
-                x, y = 10 + 7 * number, 20 + 3 * number
-                self.page.mouse.click(frame["x"] + x * frame["width"] / 64, frame["y"] + y * frame["height"] / 64)
+                x, y = 0.1 + 0.1 * (number % 8), 0.1 + 0.1 * (number // 8 % 8)
+                self.page.mouse.click(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"])
             self.page.keyboard.press("Enter")
         self.page.wait_for_function(f"name => {UNIT} !== name", arg=unit["id"])
         return str(unit["id"])
@@ -220,3 +230,88 @@ def labels_of(run: Truth) -> Iterator[dict[str, Any]]:
 def reject(run: Truth, image: str, box: dict[str, Any]) -> None:
     decision = {"image": image, "bbox": box["bbox"], "phrase": box["phrase"], "verdict": "reject"}
     (run.root / "review.json").write_text(json.dumps({"plan": "p", "decisions": [decision]}))
+
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SETS = ("bccd", "cards", "aquarium", "vegetables", "pears", "cherries", "boards", "nuts", "fruits", "openimages5")
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared photos")
+def test_two_thousand_photos_certified_with_two_kills(
+    person: Callable[[Truth], Person], serve: Callable[..., Server], registry: Registry, tmp_path: Path
+) -> None:
+    """Precision and recall of labels with planted errors, until both are certified; the server is killed twice."""
+    found = []
+    broken, whole = (planted(tmp_path / name, registry) for name in ("broken", "whole"))
+    for run, kills in ((broken, (60, 170)), (whole, ())):
+        who, count = person(run), 0
+        options = ("--next", "certificate", "--precision", "0.9", "--recall", "0.8")
+        server = serve(run, *options)
+        who.visit(server.address)
+        while who.page.locator(".todo.done").count() < 2:
+            if count in kills:
+                server.stop(signal.SIGKILL)
+                server = serve(run, *options)
+                who.visit(server.address)
+            who.answer()
+            count += 1
+        server.stop()
+        found.append(certificate(run))
+        assert count > max(kills, default=0)
+    assert found[0] == found[1]
+    state = broken.certify("--json")
+    assert state["certified"] and state["images"]["units"] == 2000
+    assert state["precision"]["at_least"] <= broken.precision and state["recall"]["at_least"] <= broken.recall
+    print(state["sentence"], f"{state['minutes']['spent']:.0f} minutes by the model")  # noqa: T201
+
+
+def planted(folder: Path, registry: Registry, images: int = 2000) -> Truth:
+    """Make a run of photos of all sets, some of them more than once, from their true boxes with planted errors."""
+    g, run, photos = np.random.default_rng(5), Truth(folder / "run"), folder / "photos"
+    photos.mkdir(parents=True)
+    truths = [(name, read_coco(path)) for name in SETS for path in sorted((SHARED / name).glob("*.json"))]
+    rows = [(name, image, objects, coco.categories) for name, coco in truths for image, objects in coco.by_image()]
+    classes = sorted({name for _, _, _, names in rows for name in names.values()})
+    lines = {}
+    for number in range(images):
+        name, image, objects, names = rows[number % len(rows)]
+        file = f"{number:04}{Path(image.file_name).suffix}"
+        shutil.copyfile(SHARED / name / "images" / Path(image.file_name).name, photos / file)
+        with PIL.Image.open(photos / file) as opened:
+            width, height = opened.size
+        boxes, labels, missed = [], [], 0
+        for one in objects:
+            x, y, w, h = one.bbox
+            if g.random() < 0.07:
+                missed += 1
+            elif w > 1 and h > 1:
+                boxes.append([x, y, min(x + w, width), min(y + h, height)])
+                labels.append(classes.index(names[one.category_id]))
+        made = Labels(
+            image=Image(id=file, path="", size=(height, width)),
+            prompt=Prompt(tuple(classes)),
+            instances=Instances.build(boxes, scores=g.uniform(0.3, 1, len(boxes)), labels=labels),
+        )
+        line = record.encode(made, "planted")
+        lines[file] = line
+        for box in json.loads(line)["instances"]:
+            run.boxes += 1
+            if g.random() < 0.03:
+                run.wrong.add((file, tuple(box["bbox"])))
+                missed += 1
+        run.missed[file] = missed
+    spec = {
+        "version": 1,
+        "data": {"images": [str(photos)], "classes": classes},
+        "stages": [{"labeler": {"type": "colors"}}],
+        "devices": "cpu",
+        "export": [],
+        "report": False,
+        "results_dir": str(run.root),
+    }
+    plan = compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry).plan
+    run.root.mkdir()
+    (run.root / "plan.json").write_bytes(plan_file.encode(plan))
+    (run.root / "labels.jsonl").write_bytes(b"".join(lines[file] + b"\n" for file in sorted(lines)))
+    return run

@@ -379,3 +379,12 @@ def test_classes_may_be_mapped(row: Any, truth: Any) -> None:
 def test_names_of_other_tools_are_matched(row: Any, truth: Any, name: str) -> None:
     result = evaluate([row("in/my photo.jpg", [A]), row("in/other.jpg")], truth({name: [("cat", A)]}))
     assert result.total.right == 1 and any("their names differ" in note for note in result.notes)
+
+
+def test_it_says_what_the_truth_covers(row: Any, truth: Any) -> None:
+    rows = [row("a.jpg", [[0, 0, 20, 20]]), row("b.jpg", [[0, 0, 20, 20]]), row("c.jpg")]
+    part = evaluate(rows, truth({"a.jpg": [("cat", [0, 0, 20, 20])], "b.jpg": []}))
+    assert (part.images, part.run_images, part.covered) == (2, 3, "2 of the run's 3 images")
+    assert part.as_dict()["run_images"] == 3 and part.total_interval.recall is not None
+    whole = evaluate(rows[:1], truth({"a.jpg": [("cat", [0, 0, 20, 20])]}))
+    assert whole.covered == "1 images"

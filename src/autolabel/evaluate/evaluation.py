@@ -32,6 +32,8 @@ class Evaluation:
     iou: float
     """The overlap that counted as found in ``total``, ``classes``, ``rounds``, ``confusions``."""
     images: int
+    run_images: int
+    """Images of the whole run: of those that the truth does not cover nothing is measured."""
     total: ClassCount
     classes: tuple[ClassCount, ...]
     rounds: tuple[RoundCount, ...]
@@ -46,6 +48,13 @@ class Evaluation:
     notes: tuple[str, ...]
     image_of: Mapping[str, str]
     """Images of the run by the names that the truth file gives them."""
+
+    @property
+    def covered(self) -> str:
+        """How much of the run was measured, in words."""
+        if self.images == self.run_images:
+            return f"{self.images:,} images"
+        return f"{self.images:,} of the run's {self.run_images:,} images"
 
     def matrix(self, shown: Sequence[int]) -> list[list[int]]:
         """Return (K + 1, K + 1) counts of the K classes at ``shown``: rows are true classes, columns what was found.
@@ -114,6 +123,7 @@ def evaluate(
     return Evaluation(
         iou=iou,
         images=len(scenes),
+        run_images=shared.run_images,
         total=total(counts),
         classes=tuple(counts),
         rounds=tuple(count_rounds(scenes, matches)),

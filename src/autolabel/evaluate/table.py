@@ -26,7 +26,7 @@ def render(evaluation: Evaluation) -> RenderableType:
 
 def parts(evaluation: Evaluation) -> Iterator[RenderableType]:
     """Yield the tables that have something in them, then the notes."""
-    counts = f"{evaluation.images} images, {evaluation.total.true} true objects, {evaluation.total.found} found"
+    counts = f"{evaluation.covered}, {evaluation.total.true} true objects, {evaluation.total.found} found"
     yield Text(counts)
     yield precisions(evaluation)
     yield classes(evaluation)

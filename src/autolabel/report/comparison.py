@@ -23,7 +23,7 @@ def comparison(evaluation: Evaluation | None, colours: Palette) -> Html:
     if evaluation is None:
         return Html("")
     notes = [element("li", note) for note in evaluation.notes]
-    facts = f"{evaluation.images:,} images, {evaluation.total.true:,} true objects. A box is right where it overlaps a "
+    facts = f"{evaluation.covered}, {evaluation.total.true:,} true objects. A box is right where it overlaps a "
     return element(
         "section",
         element("h2", "Against the truth", id="truth-title"),
