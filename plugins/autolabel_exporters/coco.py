@@ -16,8 +16,7 @@ from autolabel_exporters.coco_records import Form, Placed, Segmentation, annotat
 from autolabel_exporters.file_names import FileNames
 from autolabel_exporters.json_stream import ArrayWriter, encode
 from autolabel_exporters.numbering import Numbering, choose_ids, given_of
-from autolabel_exporters.per_image import beside
-from autolabel_exporters.placing import Placing, Way, own_name
+from autolabel_exporters.placing import Placing, Way, beside, own_name
 from autolabel_exporters.relative_name import RelativeName
 from autolabel_exporters.rows import by_image
 
@@ -95,8 +94,11 @@ class Listing:
 
     def record(self, image: Image, number: int) -> dict[str, Any]:
         """Place an image and return its record."""
-        name = image.id if self.names is None else beside(self.names.name(image.id, ".json"), image)
-        self.placing.put(image, own_name(image) if self.names is None else name)
+        if self.names is not None:
+            name = beside(self.names.name(image.id, ".json"), image)
+        else:
+            name = own_name(image) if self.placing.way else image.id
+        self.placing.put(image, name)
         return image_record(image, number, name)
 
 

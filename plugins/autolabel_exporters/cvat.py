@@ -54,7 +54,8 @@ def label(name: str) -> str:
 def entries(number: int, image: Image, found: Sequence[Found], params: ToolParams) -> Iterator[str]:
     """Yield the lines of one image; ``name`` is its whole relative path."""
     height, width = image.size
-    yield f"  {opening('image', id=number, name=image.id, width=width, height=height)}\n"
+    name = own_name(image) if params.images else image.id
+    yield f"  {opening('image', id=number, name=name, width=width, height=height)}\n"
     for group, item in enumerate(found, 1):
         score = f'<attribute name="score">{item.score}</attribute>'
         shapes = list(drawn(item, params))

@@ -9,8 +9,8 @@ from pathlib import Path
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.json_stream import encode
-from autolabel_exporters.per_image import beside, survey, walk, write_text
-from autolabel_exporters.placing import Placing, Way
+from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.placing import Placing, Way, beside
 from autolabel_exporters.rows import Found
 
 SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")

@@ -62,9 +62,9 @@ class LabelStudio(Exporter):
         write_text(config, labeling_interface(classes, self.params))
         placing = Placing(self.params.images, out / "images")
         if self.params.image_prefix is not None:
-            address = partial(prefixed, self.params.image_prefix)
+            address = partial(prefixed, self.params.image_prefix, placed=bool(placing.way))
         elif placing.way:
-            address = partial(prefixed, f"{LOCAL_FILES}{self.name}/{part}images/")
+            address = partial(prefixed, f"{LOCAL_FILES}{self.name}/{part}images/", placed=True)
         else:
             address = partial(served, top=document_root(labels))
         with tasks.open("wb") as file:
@@ -89,9 +89,9 @@ class LabelStudio(Exporter):
         return {"data": {"image": address}, "predictions": [prediction]}
 
 
-def prefixed(prefix: str, image: Image) -> str:
-    """Return an image's quoted id behind a prefix."""
-    return prefix + quote(image.id)
+def prefixed(prefix: str, image: Image, *, placed: bool) -> str:
+    """Return an image's quoted id behind a prefix, or the name under which it was placed."""
+    return prefix + quote(own_name(image) if placed else image.id)
 
 
 def served(image: Image, *, top: str) -> str:

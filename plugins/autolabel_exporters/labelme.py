@@ -15,8 +15,8 @@ from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
 from autolabel_exporters.json_stream import encode
 from autolabel_exporters.mask_runs import Crop, crop
-from autolabel_exporters.per_image import beside, survey, walk
-from autolabel_exporters.placing import Placing
+from autolabel_exporters.per_image import survey, walk
+from autolabel_exporters.placing import Placing, beside
 from autolabel_exporters.rows import Found
 from autolabel_exporters.shapes import Ring, ToolParams, drawn
 

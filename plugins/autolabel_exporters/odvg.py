@@ -41,25 +41,26 @@ class Odvg(Exporter):
             file = stack.enter_context(annotations.open("wb"))
             aside, placing, last = None, Placing(self.params.images, out / "images"), ""
             for row in (row for row in labels if row.reason is None):
+                name = own_name(row.image) if placing.way else row.image.id
                 if row.prompt.caption is not None and not len(row.instances):
                     aside = aside or stack.enter_context(empty.open("wb"))
-                    aside.write(encode(line(row, index)) + b"\n")
+                    aside.write(encode(line(row, index, name)) + b"\n")
                 else:
-                    file.write(encode(line(row, index)) + b"\n")
+                    file.write(encode(line(row, index, name)) + b"\n")
                 if row.image.id != last:
-                    placing.put(row.image, own_name(row.image))
+                    placing.put(row.image, name)
                 last = row.image.id
         return [annotations, labelmap, *([empty] if aside else []), *placing.done()]
 
 
-def line(row: Labels, index: Mapping[str, int]) -> dict[str, Any]:
+def line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
     """Return the record of a row; boxes are ``x1 y1 x2 y2`` pixels.
 
-    The whole relative path stands under both names that trainers know: TAO reads ``file_name``, mmdet and
+    ``name``, the whole relative path, stands under both names that trainers know: TAO reads ``file_name``, mmdet and
     Open-GroundingDino read ``filename``.
     """
     height, width = row.image.size
-    head = {"file_name": row.image.id, "filename": row.image.id, "height": height, "width": width}
+    head = {"file_name": name, "filename": name, "height": height, "width": width}
     found = list(objects(row))
     if row.prompt.caption is None:
         instances = [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from autolabel.types import Image, Labels
-from autolabel_exporters.file_names import FileNames, safe_parts, split_ending
+from autolabel_exporters.file_names import FileNames
 from autolabel_exporters.rows import Found, by_image, objects
 
 
@@ -19,12 +19,6 @@ def walk(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Found]]]:
 def survey(labels: Iterable[Labels], *, flat: bool = False) -> FileNames:
     """Return the file names of all images that did not fail."""
     return FileNames.survey((image.id for image, _ in by_image(labels)), flat=flat)
-
-
-def beside(label_file: str, image: Image) -> str:
-    """Return the name of an image that pairs with its label file: the same but for the ending."""
-    ending = split_ending("/".join(safe_parts(image.id)))[1]
-    return split_ending(label_file)[0] + (ending or ".jpg")
 
 
 def write_text(path: Path, text: str) -> None:

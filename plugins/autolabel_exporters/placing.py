@@ -11,7 +11,7 @@ from typing import Literal
 from PIL import Image as Pillow
 
 from autolabel.errors import DataError
-from autolabel.images import read_pixels
+from autolabel.images import page_name, read_pixels, split_page
 from autolabel.storage import Remote, at
 from autolabel.types import Image
 from autolabel_exporters.file_names import safe_parts, split_ending
@@ -39,7 +39,8 @@ class Placing:
         """Place an image under a relative path; raises DataError where it is not below the root that was named."""
         if self.way is None:
             return
-        source = at(image.path) if self.root is None else Path(self.root).joinpath(*plain_parts(image.id))
+        place, page = split_page(image.path)
+        source = at(place) if self.root is None else Path(self.root).joinpath(*plain_parts(split_page(image.id)[0]))
         if not source.is_file():
             if self.root is not None:
                 raise DataError(
@@ -49,8 +50,8 @@ class Placing:
             return
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if self.way == "upright" and turned(source):
-            write_upright(image, source, target)
+        if page > 1 or (self.way == "upright" and turned(source)):
+            write_upright(image, page_name(str(source), page), target)
         elif self.way == "link" and not isinstance(source, Remote):
             target.symlink_to(source.absolute())
         else:
@@ -79,10 +80,10 @@ def turned(source: Path | Remote) -> bool:
         return False
 
 
-def write_upright(image: Image, source: Path | Remote, target: Path) -> None:
+def write_upright(image: Image, source: str, target: Path) -> None:
     """Write an image's upright pixels, in the format that its name says."""
     height, width = image.size
-    pixels = read_pixels(str(source), max_pixels=max(1, height * width))
+    pixels = read_pixels(source, max_pixels=max(1, height * width))
     kind = FORMATS.get(split_ending(target.name)[1].lower(), "JPEG")
     Pillow.fromarray(pixels).save(target, kind, quality=QUALITY, subsampling=0)
 
@@ -93,5 +94,13 @@ def plain_parts(image_id: str) -> list[str]:
 
 
 def own_name(image: Image) -> str:
-    """Return an image's id as a path that stays inside a folder."""
-    return "/".join(safe_parts(image.id)) or "_"
+    """Return an image's id as a path that stays inside a folder; a page of a file is placed as a PNG."""
+    name = "/".join(safe_parts(image.id)) or "_"
+    return f"{name}.png" if split_page(image.path)[1] > 1 else name
+
+
+def beside(label_file: str, image: Image) -> str:
+    """Return the name of an image that pairs with its label file: the same but for the ending."""
+    own = split_ending("/".join(safe_parts(image.id)))[1] or ".jpg"
+    ending = ".png" if split_page(image.path)[1] > 1 else own
+    return split_ending(label_file)[0] + ending

@@ -10,8 +10,8 @@ from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
 from autolabel_exporters.file_names import split_ending
 from autolabel_exporters.markup import element
-from autolabel_exporters.per_image import beside, survey, walk, write_text
-from autolabel_exporters.placing import Placing, Way
+from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.placing import Placing, Way, beside
 from autolabel_exporters.rows import Found
 
 

@@ -13,8 +13,8 @@ from autolabel.paths import SpecPath
 from autolabel.strategies import Exporter
 from autolabel.types import Labels, Size
 from autolabel.types.polygons import joined, parts
-from autolabel_exporters.per_image import beside, survey, walk, write_text
-from autolabel_exporters.placing import Placing, Way
+from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.placing import Placing, Way, beside
 from autolabel_exporters.rows import Found
 
 MILLION = 10**6

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from autolabel.types import Labels
+from autolabel_exporters.coco import Coco
 from autolabel_exporters.kitti import Kitti
 from autolabel_exporters.label_studio import LabelStudio
 from autolabel_exporters.labelme import Labelme
@@ -127,3 +128,24 @@ def test_label_studio_serves_images_of_the_export(row: Any, export: Any, root: P
     [task] = json.loads((out / "train/tasks.json").read_text())
     assert task["data"]["image"] == "/data/local-files/?d=label_studio/train/images/a.jpg"
     assert (out / "train/images/a.jpg").is_symlink()
+
+
+@pytest.mark.parametrize("way", ["link", "copy", "upright"])
+def test_a_page_of_a_file_is_placed_as_a_picture_of_its_own(
+    exporter: Any, row: Any, export: Any, tmp_path: Path, way: str
+) -> None:
+    pages = [Pillow.new("RGB", (80, 60), colour) for colour in ("red", "lime", "blue")]
+    (tmp_path / "in").mkdir()
+    pages[0].save(tmp_path / "in" / "scan.tif", save_all=True, append_images=pages[1:])
+    names = ["in/scan.tif", "in/scan.tif#page=2", "in/scan.tif#page=3"]
+    labels = [replace(one, image=replace(one.image, path=str(tmp_path / one.image.id))) for one in map(row, names)]
+    files = export(exporter, labels, images=way)
+    seen = {}
+    for name, path in files.items():
+        if path.suffix in (".png", ".tif"):
+            with Pillow.open(path) as picture:
+                seen[name] = (picture.format, picture.convert("RGB").getpixel((0, 0)))
+    assert sorted(seen.values()) == [("PNG", (0, 0, 255)), ("PNG", (0, 255, 0)), ("TIFF", (255, 0, 0))]
+    if exporter is Coco:
+        listed = json.loads(files["annotations.json"].read_text())["images"]
+        assert {f"images/{one['file_name']}" for one in listed} == set(seen)

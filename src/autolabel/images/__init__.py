@@ -1,6 +1,6 @@
 """Image files: which are read, how large they are once upright, their pixels as 8-bit RGB."""
 
-from autolabel.images.files import MAX_PIXELS, content_hash
+from autolabel.images.files import MAX_PIXELS, content_hash, split_page
 from autolabel.images.formats import FORMATS, SUFFIXES, advice, is_image_file, passed_over, suffix_of
 from autolabel.images.header import Header, page_name, size_of_page
 from autolabel.images.read import content_mark, read_header, read_pixels, read_size
@@ -23,6 +23,7 @@ __all__ = [
     "read_pixels",
     "read_size",
     "size_of_page",
+    "split_page",
     "suffix_of",
     "turn_boxes",
 ]
