@@ -146,6 +146,11 @@ def test_what_is_asked_of_a_finished_run(registry: Registry, photos: Path, expec
     [path] = export_run(RUN, "csv", [], registry=registry)
     assert str(path) == f"{RUN}/csv/labels.csv"
     assert published(RUN)["csv/labels.csv"] == expected["csv/labels.csv"]
+    export_run(RUN, "yolo", [], registry=registry)
+    placed = {name: data for name, data in published(RUN).items() if name.startswith("yolo/images/")}
+    assert len(placed) == IMAGES and set(placed.values()) <= {
+        path.read_bytes() for path in photos.rglob("*") if path.is_file()
+    }
     assert str(report_run(RUN)) == f"{RUN}/report/index.html"
     assert b"data:image" in published(RUN)["report/index.html"] or b"/9j/" in published(RUN)["report/index.html"]
     with pytest.raises(DataError, match="not a finished run"):
