@@ -46,8 +46,9 @@ def corners_of(exporter: str, files: Mapping[str, Path]) -> Iterator[list[float]
     elif exporter == "labelme":
         for shape in json.loads(files["labels/a.json"].read_text())["shapes"]:
             yield [*shape["points"][0], *shape["points"][1]]
-    elif exporter == "odvg":
-        for item in json.loads(files["annotations.jsonl"].read_text())["detection"]["instances"]:
+    elif exporter in ("odvg", "tao"):
+        name = "annotations.jsonl" if exporter == "odvg" else "final_annotation.jsonl"
+        for item in json.loads(files[name].read_text())["detection"]["instances"]:
             yield item["bbox"]
     else:
         from pyarrow import parquet

@@ -51,6 +51,8 @@ def placed(files: dict[str, Path]) -> list[Path]:
 
 @pytest.mark.parametrize("way", ["link", "copy", "upright"])
 def test_every_format_places_every_image(exporter: Any, row: Any, export: Any, root: Path, way: str) -> None:
+    if exporter.at_top:
+        pytest.skip("TAO leaves images where they are")
     found = placed(export(exporter, rows(row, root), images=way))
     assert len(found) == len(NAMES)
     assert all(path.is_symlink() == (way == "link") for path in found)
@@ -134,6 +136,8 @@ def test_label_studio_serves_images_of_the_export(row: Any, export: Any, root: P
 def test_a_page_of_a_file_is_placed_as_a_picture_of_its_own(
     exporter: Any, row: Any, export: Any, tmp_path: Path, way: str
 ) -> None:
+    if exporter.at_top:
+        pytest.skip("TAO leaves images where they are")
     pages = [Pillow.new("RGB", (80, 60), colour) for colour in ("red", "lime", "blue")]
     (tmp_path / "in").mkdir()
     pages[0].save(tmp_path / "in" / "scan.tif", save_all=True, append_images=pages[1:])

@@ -14,8 +14,9 @@ from autolabel.plan.model import Plan, ResolvedStrategy, Stage
 from autolabel.registry import Registry
 from autolabel.results.checked import HINT, any_checked
 from autolabel.results.ledger import mend
+from autolabel.results.ownership import there
 from autolabel.results.select import selections
-from autolabel.results.store import RunStore, finished, publish, publish_folder, there
+from autolabel.results.store import RunStore, finished, publish, publish_folder
 from autolabel.results.written import Output, Written, note, read_written
 from autolabel.spec.scalar import resolve
 from autolabel.spec.thresholds import read_thresholds
