@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from transformers import AutoTokenizer, GroundingDinoConfig, GroundingDinoForObjectDetection, pipeline
 from transformers.utils import logging
 
-import autolabel_grounding_dino.efficientnet  # noqa: F401  (registers the backbone of checkpoints/tiny)
+import autolabel_labeling.efficientnet  # noqa: F401  (registers the backbone of checkpoints/tiny)
 from autolabel.images import read_pixels
 from autolabel.run.anneal import Annealing, Asked, anneal
 from autolabel.strategies import Detector
@@ -28,8 +28,8 @@ from autolabel.types import Image, Instances, Prompt, Round, Sample, Size
 from autolabel_aggregators.nms import Nms
 from autolabel_grounding_dino.grounded import SeenImage
 from autolabel_grounding_dino.labeler import GroundingDino
-from autolabel_grounding_dino.pixels import Shaping
-from autolabel_grounding_dino.tokenizer import BERT_BASE
+from autolabel_labeling.pixels import Shaping
+from autolabel_labeling.tokenizer import BERT_BASE
 
 TINY = Path(__file__).resolve().parents[1] / "checkpoints" / "tiny"
 CLASSES = ("red star", "blue ring", "platelet", "fig", "date", "hazelnut", "white blood cell", "cat", "car", "person")

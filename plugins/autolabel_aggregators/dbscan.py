@@ -48,9 +48,6 @@ class Dbscan(Aggregator):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def aggregate(self, instances: Instances, round: Round) -> Instances:
         """Return one box a cluster, best first: the mean of its boxes weighted by score.
 

@@ -37,9 +37,6 @@ class MaskNms(Aggregator):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def aggregate(self, instances: Instances, round: Round) -> Instances:
         """Return the objects that no better kept object overlaps by more than the threshold, best first.
 

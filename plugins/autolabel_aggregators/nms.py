@@ -36,9 +36,6 @@ class Nms(Aggregator):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def aggregate(self, instances: Instances, round: Round) -> Instances:
         """Return the boxes that no better kept box overlaps by more than the threshold, best first.
 

@@ -39,9 +39,6 @@ class SoftNms(Aggregator):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def aggregate(self, instances: Instances, round: Round) -> Instances:
         """Return the boxes whose lowered score is above ``round.conf_threshold``, with that score, best first.
 

@@ -44,9 +44,6 @@ class Wbf(Aggregator):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def aggregate(self, instances: Instances, round: Round) -> Instances:
         """Return the fused boxes, best first; each has the earliest round of its boxes.
 

@@ -8,7 +8,8 @@ from autolabel.strategies import Labeler
 
 @hookimpl
 def autolabel_labelers() -> list[type[Labeler]]:
-    """Offer the detector."""
+    """Offer the detectors."""
     from autolabel_grounding_dino.labeler import GroundingDino
+    from autolabel_grounding_dino.mm_grounding_dino import MmGroundingDino
 
-    return [GroundingDino]
+    return [GroundingDino, MmGroundingDino]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autolabel.transfer import to_device
-from autolabel_grounding_dino.tensors import PixelBatch
+from autolabel_labeling.tensors import PixelBatch
 
 Shapes = tuple[tuple[int, int], ...]
 

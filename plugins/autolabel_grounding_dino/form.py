@@ -8,10 +8,10 @@ from typing import Any
 
 from autolabel.errors import WeightsError
 from autolabel.weights import bare, compare, headers_of, plain_configuration
-from autolabel_grounding_dino.configuration import other_labeler, read_configuration
 from autolabel_grounding_dino.configure import configure, read_text_configuration
 from autolabel_grounding_dino.convert import is_original, unwrapped
 from autolabel_grounding_dino.params import GroundingDinoParams
+from autolabel_labeling.configuration import other_labeler, read_configuration
 
 KIND = "grounding-dino"
 MASK_MODEL = "mask_head.convs.0.conv.weight"

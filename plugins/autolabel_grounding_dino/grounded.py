@@ -10,20 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from autolabel.errors import MachineError
 from autolabel.strategies import Detector, Reading
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel.weights import Licence, files_of, licence_of, locate
-from autolabel_grounding_dino.candidates import candidates
-from autolabel_grounding_dino.caption import Caption, build_captions
 from autolabel_grounding_dino.form import check_vocabulary
-from autolabel_grounding_dino.params import GroundedParams
-from autolabel_grounding_dino.pixels import Shaping, read_shaping, resize
-from autolabel_grounding_dino.text_folder import find_text_folder
-from autolabel_grounding_dino.tokenizer import PhraseTokenizer
+from autolabel_labeling.candidates import candidates
+from autolabel_labeling.caption import Caption, build_captions
+from autolabel_labeling.params import GroundedParams
+from autolabel_labeling.pixels import ResizedImage, Shaping, read_shaping, resize
+from autolabel_labeling.text_folder import find_text_folder
+from autolabel_labeling.tokenizer import PhraseTokenizer
 
 if TYPE_CHECKING:
     from autolabel_grounding_dino.features import ImageFeatures
@@ -31,16 +28,6 @@ if TYPE_CHECKING:
 
 REMEMBERED = 4096
 """Prompts whose captions are kept."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ResizedImage:
-    """Pixels as the network's size wants them, with the size that boxes refer to."""
-
-    pixels: npt.NDArray[np.uint8]
-    """(height, width, 3) uint8, resized, not padded."""
-    size: Size
-    """(height, width) of the upright image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +137,7 @@ class GroundedDetector(Detector):
         """Normalise, pad and run the vision tower once over images of one batch key."""
         import torch
 
-        from autolabel_grounding_dino.tensors import to_tensor
+        from autolabel_labeling.tensors import to_tensor
 
         if not batch:
             return []

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from autolabel.weights import bare, load_state_dict, refuse_not_finite
-from autolabel_grounding_dino import efficientnet  # noqa: F401  (registers the shipped checkpoint's backbone)
 from autolabel_grounding_dino.attention import TablelessAttention
 from autolabel_grounding_dino.configure import configure, read_text_configuration, shares_box_head
 from autolabel_grounding_dino.convert import UNUSED, is_original, to_transformers, unwrapped
@@ -19,9 +18,11 @@ from autolabel_grounding_dino.feed_forward import FeedForward
 from autolabel_grounding_dino.form import transformers_fields
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.network import Network
-from autolabel_grounding_dino.params import GroundedParams, GroundingDinoParams
-from autolabel_grounding_dino.pretrained import Architecture, build
+from autolabel_grounding_dino.params import GroundingDinoParams
 from autolabel_grounding_dino.similarity import Similarity, read_similarity
+from autolabel_labeling import efficientnet  # noqa: F401  (registers the shipped checkpoint's backbone)
+from autolabel_labeling.params import GroundedParams
+from autolabel_labeling.pretrained import Architecture, build
 
 log = logging.getLogger(__name__)
 

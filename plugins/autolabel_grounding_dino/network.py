@@ -12,8 +12,8 @@ from torch import Tensor
 
 from autolabel_grounding_dino.features import ImageFeatures, VisionEncoder
 from autolabel_grounding_dino.similarity import Similarity
-from autolabel_grounding_dino.tensors import PixelBatch
 from autolabel_grounding_dino.text import TextBatch, TextEncoder
+from autolabel_labeling.tensors import PixelBatch
 
 SATURATION = 1e-5
 CODE_TEMPERATURE = 10000

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from autolabel.strategies import Strategy
-from autolabel.weights import CheckpointPath
-
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
+from autolabel_labeling.params import Count, GroundedParams
 
 
 class ModelParams(BaseModel):
@@ -48,33 +44,6 @@ class ModelParams(BaseModel):
                 f"pe_temperatureH ({self.pe_temperatureH}) and pe_temperatureW ({self.pe_temperatureW}) must be equal"
             )
         return self
-
-
-class GroundedParams(Strategy.Params):
-    """The checkpoint and how it is asked."""
-
-    checkpoint: CheckpointPath
-    """A shipped name, a file (IDEA-Research, TAO), a Hugging Face folder, or a name on the hub."""
-    text_encoder: CheckpointPath | None = None
-    """Folder or hub name of the tokenizer and BERT configuration, for files that carry none."""
-    score: Literal["mean", "max"] = "mean"
-    """A phrase's score over its tokens: their mean (TAO) or their maximum (IDEA-Research)."""
-    padding: Literal["none", "bucket", "fixed"] = "none"
-    """``none``: equal sizes share a batch; ``bucket``: a few shapes; ``fixed``: TAO's one shape an orientation."""
-    short_side: Count | None = None
-    """Pixels of the shorter side after resizing; the checkpoint's own (800) unless given."""
-    long_side: Count | None = None
-    """Most pixels of the longer side; the checkpoint's own (1333) unless given."""
-    image_mean: tuple[float, float, float] | None = None
-    """Mean of red, green and blue in 0..1; the checkpoint's own unless given."""
-    image_std: tuple[Positive, Positive, Positive] | None = None
-    """Standard deviation of red, green and blue; the checkpoint's own unless given."""
-    max_text_len: Annotated[int, Field(ge=4, le=512)] = 256
-    """Most tokens of one caption; a longer list of phrases is dealt over several captions."""
-    num_queries: Count | None = None
-    """Most boxes of one caption; the checkpoint's own unless given."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """``bfloat16`` is quicker on GPUs that have it, and moves scores by some hundredths; slower on most CPUs."""
 
 
 class GroundingDinoParams(GroundedParams):

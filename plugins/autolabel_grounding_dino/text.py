@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from autolabel.transfer import to_device
-from autolabel_grounding_dino.tokenizer import SEPARATORS
+from autolabel_labeling.tokenizer import SEPARATORS
 
 CAPTIONS, PHRASES = 512, 4096
 """How many of each are kept with their features; the longest unused leaves first."""

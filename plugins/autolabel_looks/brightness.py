@@ -21,9 +21,6 @@ class Darker(Look):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return (H, W, 3) pixels, each multiplied by the factor."""
         return scaled(pixels, self.params.factor)
@@ -40,9 +37,6 @@ class Brighter(Look):
         factor: float = Field(default=1.2, gt=1, le=4, description="What every pixel is multiplied by.")
 
     params: Params
-
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
 
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return (H, W, 3) pixels, each multiplied by the factor, at most 255."""

@@ -27,9 +27,6 @@ class ZoomOut(Look):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return (H, W, 3) pixels in the middle of a margin."""
         height, width = size = (pixels.shape[0], pixels.shape[1])

@@ -16,7 +16,7 @@ from autolabel_mal.sizes import ARCHS, Arch, Sizes, from_shapes
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from autolabel_mal.labeler import Mal
+    from autolabel_mal.params import MalParams
 
 T = TypeVar("T", "Tensor", TensorHeader)
 FAN_MARKS = ("pos_embed.token_projection", "cls_attn_blocks", "linear_fuse")
@@ -24,7 +24,7 @@ DETECTOR_MARKS = ("level_embed", "tgt_embed.weight", "query_position_embeddings.
 BLOCKS = "backbone.blocks."
 
 
-def check_networks(path: Path, params: Mal.Params) -> None:
+def check_networks(path: Path, params: MalParams) -> None:
     """Raise WeightsError unless a file's headers are those of the networks that are wanted."""
     if (headers := headers_of(path)) is None:
         return
@@ -32,7 +32,7 @@ def check_networks(path: Path, params: Mal.Params) -> None:
         check_alike(layers_of(without_classifier(state), BLOCKS), BLOCKS, path, "a MAL")
 
 
-def choose_networks(path: Path, state: Mapping[str, T], params: Mal.Params) -> list[tuple[dict[str, T], Sizes]]:
+def choose_networks(path: Path, state: Mapping[str, T], params: MalParams) -> list[tuple[dict[str, T], Sizes]]:
     """Return the networks that ``params`` asks for, student, teacher or both, with their sizes.
 
     Raises WeightsError where the file has no such network.
@@ -45,7 +45,7 @@ def choose_networks(path: Path, state: Mapping[str, T], params: Mal.Params) -> l
     return [(found[role], choose_sizes(path, found[role], params)) for role in roles]
 
 
-def choose_sizes(path: Path, state: Mapping[str, T], params: Mal.Params) -> Sizes:
+def choose_sizes(path: Path, state: Mapping[str, T], params: MalParams) -> Sizes:
     """Return the sizes of a file's network, with those that no file tells taken from ``params``."""
     if any(mark in key for key in state for mark in FAN_MARKS):
         raise WeightsError(f"{path}: has a FAN backbone, which is not supported", hint=f"supported: {', '.join(ARCHS)}")

@@ -31,15 +31,6 @@ class Region:
     """0, 1, 2: a small, medium, large object."""
 
 
-def clip(box: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32] | None:
-    """Return a box ``x1 y1 x2 y2`` cut to the image of ``size`` (height, width), or None where no area is left."""
-    height, width = size
-    if not np.isfinite(box).all():
-        return None
-    inside = np.clip(box, np.float32(0), np.asarray([width, height, width, height], np.float32))
-    return inside if inside[0] < inside[2] and inside[1] < inside[3] else None
-
-
 def size_group(box: npt.NDArray[np.float32]) -> int:
     """Return 0 (area up to 32^2 px), 1 (up to 96^2), or 2 of a box ``x1 y1 x2 y2``; float32 as MAL computes it."""
     area = (box[2] - box[0]) * (box[3] - box[1])

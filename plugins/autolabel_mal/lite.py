@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autolabel_grounding_dino.efficientnet import STAGE_CHANNELS, EfficientNetLite0
+from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0
 
 STAGES = 6
 """Of seven: the last widens to 320 channels for a classifier, at a fifth of all parameters."""

@@ -17,13 +17,13 @@ from autolabel_mal.network import MalNetwork
 from autolabel_mal.sizes import Sizes, from_arch, name
 
 if TYPE_CHECKING:
-    from autolabel_mal.labeler import Mal
+    from autolabel_mal.params import MalParams
 
 logger = logging.getLogger(__name__)
 LISTED = 5
 
 
-def load_networks(path: Path, params: Mal.Params) -> list[MalNetwork]:
+def load_networks(path: Path, params: MalParams) -> list[MalNetwork]:
     """Return the networks whose mean logits are wanted: student, teacher, or both, ready to run on the CPU.
 
     Sizes come from the file; where ``params`` states others, a warning is logged. Raises WeightsError where the file
@@ -65,7 +65,7 @@ def shape_of(sizes: Sizes) -> str:
     return f"a transformer of {sizes.depth} blocks, {sizes.width} channels, {sizes.patch} px patches"
 
 
-def warn_of_differences(path: Path, sizes: Sizes, params: Mal.Params) -> None:
+def warn_of_differences(path: Path, sizes: Sizes, params: MalParams) -> None:
     """Log what ``params`` says of the network that is not so: the file counts."""
     heads = {
         "mask_head_num_convs": sizes.convs,

@@ -39,9 +39,6 @@ class Curve(Scheduler):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     @abstractmethod
     def threshold(self, share: float) -> float:
         """Return the threshold after a ``share`` of the way: 0 in the first round, 1 in the last."""

@@ -48,9 +48,6 @@ class Fixed(Scheduler):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def rounds(self) -> Sequence[Round]:
         """Return the list as rounds."""
         return tuple(

@@ -1,4 +1,4 @@
-"""Labelers from transformers: OWLv2, MM-Grounding-DINO, OmDet-Turbo, SAM, SAM 2, SAM 3."""
+"""Labelers from transformers: OWLv2, OmDet-Turbo, SAM, SAM 2, SAM 3."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from autolabel.strategies import Labeler
 @hookimpl
 def autolabel_labelers() -> list[type[Labeler]]:
     """Offer the detectors and segmenters."""
-    from autolabel_transformers.mm_grounding_dino import MmGroundingDino
     from autolabel_transformers.omdet_turbo import OmdetTurbo
     from autolabel_transformers.owlv2 import Owlv2
     from autolabel_transformers.sam import Sam
     from autolabel_transformers.sam2 import Sam2
     from autolabel_transformers.sam3 import Sam3
 
-    return [MmGroundingDino, OmdetTurbo, Owlv2, Sam, Sam2, Sam3]
+    return [OmdetTurbo, Owlv2, Sam, Sam2, Sam3]

@@ -14,8 +14,7 @@ from pydantic import Field
 from autolabel.errors import MachineError
 from autolabel.strategies import Segmenter
 from autolabel.types import Instances, Rle, Sample, Size
-from autolabel_mal.crop import clip
-from autolabel_mal.crowd import given_region, is_crowd
+from autolabel_labeling.given_boxes import clip, given_region, is_crowd
 from autolabel_transformers.folder import FolderLabeler, FolderParams
 
 if TYPE_CHECKING:

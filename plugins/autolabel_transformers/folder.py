@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from autolabel.errors import WeightsError
 from autolabel.strategies import Labeler
 from autolabel.weights import CheckpointPath, Licence, check_folder, files_of, licence_of, locate
-from autolabel_grounding_dino.configuration import check_kind, read_configuration
+from autolabel_labeling.configuration import check_kind, read_configuration
 
 
 class FolderParams(Labeler.Params):

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import StringConstraints
 
-from autolabel.errors import ImageError, MachineError, WeightsError
-from autolabel.types import Instances, Prompt, Sample, Size
-from autolabel_grounding_dino.candidates import above, to_pixels
-from autolabel_grounding_dino.grounded import ResizedImage
-from autolabel_grounding_dino.pixels import Shaping, resize
+from autolabel.errors import ImageError, WeightsError
+from autolabel.types import Instances, Prompt, Size
+from autolabel_labeling.candidates import above, to_pixels
+from autolabel_labeling.pixels import ResizedImage, Shaping
 from autolabel_transformers.folder import FolderParams
-from autolabel_transformers.phrase_detector import REMEMBERED, PhraseDetector
+from autolabel_transformers.phrase_detector import REMEMBERED, PhraseDetector, SeenImage
 from autolabel_transformers.phrases import Ids
 
 if TYPE_CHECKING:
@@ -55,15 +54,7 @@ class Question:
     """For each class the labels that it stands for."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SeenImage:
-    """An image's vision features on the device, which every round and question shares."""
-
-    pyramid: Pyramid
-    size: Size
-
-
-class OmdetTurbo(PhraseDetector):
+class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
     """Finds the objects that phrases name, with OmDet-Turbo (arXiv 2403.06892).
 
     The network reads every phrase by itself and, besides, a task that lists them: "Detect cat, dog.". A list whose
@@ -95,7 +86,6 @@ class OmdetTurbo(PhraseDetector):
 
     def __init__(self, params: Params) -> None:
         super().__init__(params)
-        self._network: OmdetNetwork | None = None
         self._questions = lru_cache(REMEMBERED)(self._ask_anew)
 
     def takes_timm(self) -> bool:
@@ -147,34 +137,22 @@ class OmdetTurbo(PhraseDetector):
         """Return the number of tasks that a prompt's phrases are dealt over."""
         return len(self.questions(prompt))
 
-    def load(self, device: str) -> None:
-        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+    def read_network(self, device: str) -> OmdetNetwork:
+        """Return the folder's network on ``device``."""
         from autolabel_transformers.omdet_network import load_omdet
 
-        self._network = load_omdet(
-            self.folder, self.configuration, shaping=self.shaping, device=device, timm=self.takes_timm()
-        )
+        return load_omdet(self.folder, self.configuration, shaping=self.shaping, device=device, timm=self.takes_timm())
 
-    @property
-    def network(self) -> OmdetNetwork:
-        """Return the loaded network; raises MachineError before ``load``."""
-        if self._network is None:
-            raise MachineError("the detector is not loaded: call load(device) first")
-        return self._network
-
-    def preprocess(self, sample: Sample) -> ResizedImage:
-        """Squeeze a sample's pixels; needs no model."""
-        height, width = sample.pixels.shape[:2]
-        return ResizedImage(resize(sample.pixels, self.shaping.resized((height, width))), (height, width))
-
-    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage]:
+    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage[Pyramid]]:
         """Run the vision tower and its encoder once over a batch."""
         if not batch:
             return []
         seen = self.network.see([image.pixels for image in batch])
         return [SeenImage(pyramid, image.size) for pyramid, image in zip(seen, batch, strict=True)]
 
-    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(
+        self, prepared: Sequence[SeenImage[Pyramid]], prompts: Sequence[Prompt], floor: float
+    ) -> Sequence[Instances]:
         """Return the (box, phrase) pairs above ``floor`` for each image, same order; no phrases, no boxes.
 
         Of each question the best pairs count, as many as the network has boxes (transformers' rule).
@@ -193,18 +171,14 @@ class OmdetTurbo(PhraseDetector):
                     found[index].append(part)
         return [Instances.concatenate(parts) for parts in found]
 
-    def _ask(self, images: Sequence[SeenImage], asked: Sequence[Question], floor: float) -> list[Instances]:
+    def _ask(self, images: Sequence[SeenImage[Pyramid]], asked: Sequence[Question], floor: float) -> list[Instances]:
         answers = self.network.ask(
-            [image.pyramid for image in images], [(question.task, question.classes) for question in asked]
+            [image.features for image in images], [(question.task, question.classes) for question in asked]
         )
         return [
             _best(scores, boxes, question, size=image.size, floor=floor)
             for (scores, boxes), question, image in zip(answers, asked, images, strict=True)
         ]
-
-    def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, texts read, questions put to an image."""
-        return dict(self._network.counts) if self._network else {}
 
 
 def _best(scores: Floats, boxes: Floats, question: Question, *, size: Size, floor: float) -> Instances:

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator
 
-from autolabel.errors import MachineError
 from autolabel.types import Instances, Prompt, Sample, Size
-from autolabel_grounding_dino.candidates import above
-from autolabel_grounding_dino.pixels import Shaping
+from autolabel_labeling.candidates import above
+from autolabel_labeling.pixels import Shaping
 from autolabel_transformers.folder import FolderParams
 from autolabel_transformers.owlv2_pixels import square
 from autolabel_transformers.phrase_detector import PhraseDetector
@@ -45,7 +44,7 @@ class SquareImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenImage:
+class SeenPatches:
     """An image's patches on the device, which every round shares, and their boxes."""
 
     patches: Patches
@@ -53,7 +52,7 @@ class SeenImage:
     """(patches, 4) x1, y1, x2, y2 in pixels."""
 
 
-class Owlv2(PhraseDetector):
+class Owlv2(PhraseDetector["Owlv2Network"]):
     """Finds the objects that phrases name, with OWLv2 (arXiv 2306.09683).
 
     Every patch of the image proposes one box, whatever is asked; a phrase only scores them. So the image is seen once,
@@ -84,10 +83,6 @@ class Owlv2(PhraseDetector):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-        self._network: Owlv2Network | None = None
-
     @property
     def side(self) -> int:
         """Return the side of the square that the network sees."""
@@ -102,47 +97,36 @@ class Owlv2(PhraseDetector):
         """Return 1, or 0 where nothing is asked; raises ImageError where a phrase is empty or too long."""
         return min(1, len(self.sentences(prompt)))
 
-    def load(self, device: str) -> None:
-        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+    def read_network(self, device: str) -> Owlv2Network:
+        """Return the folder's network on ``device``."""
         from autolabel_transformers.owlv2_network import load_owlv2
 
-        self._network = load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device)
-
-    @property
-    def network(self) -> Owlv2Network:
-        """Return the loaded network; raises MachineError before ``load``."""
-        if self._network is None:
-            raise MachineError("the detector is not loaded: call load(device) first")
-        return self._network
+        return load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device)
 
     def preprocess(self, sample: Sample) -> SquareImage:
         """Pad and squeeze a sample's pixels; needs no model."""
         height, width = sample.pixels.shape[:2]
         return SquareImage(square(sample.pixels, self.side), (height, width))
 
-    def prepare(self, batch: Sequence[SquareImage]) -> Sequence[SeenImage]:
+    def prepare(self, batch: Sequence[SquareImage]) -> Sequence[SeenPatches]:
         """Run the vision tower once over a batch."""
         if not batch:
             return []
         seen = self.network.see(np.stack([image.pixels for image in batch]))
         # The boxes' unit is the padded square's side.
         return [
-            SeenImage(patches, corners * np.float32(max(image.size)))
+            SeenPatches(patches, corners * np.float32(max(image.size)))
             for (patches, corners), image in zip(seen, batch, strict=True)
         ]
 
-    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(self, prepared: Sequence[SeenPatches], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
         """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes."""
         return [
             self._ask(image, self.sentences(prompt), floor) for image, prompt in zip(prepared, prompts, strict=True)
         ]
 
-    def _ask(self, image: SeenImage, asked: Mapping[Ids, tuple[int, ...]], floor: float) -> Instances:
+    def _ask(self, image: SeenPatches, asked: Mapping[Ids, tuple[int, ...]], floor: float) -> Instances:
         if not asked:
             return Instances.empty()
         scores = self.network.ask(image.patches, list(asked))
         return above(scores, image.corners, list(asked.values()), floor=floor)
-
-    def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, sentences read, questions put to an image."""
-        return dict(self._network.counts) if self._network else {}

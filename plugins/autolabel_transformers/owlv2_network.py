@@ -16,8 +16,8 @@ from torch import Tensor
 from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
 from autolabel.weights import bare, load_state_dict
-from autolabel_grounding_dino.pixels import Shaping
-from autolabel_grounding_dino.pretrained import Architecture, build
+from autolabel_labeling.pixels import Shaping
+from autolabel_labeling.pretrained import Architecture, build
 from autolabel_transformers.phrases import Ids
 
 Floats = npt.NDArray[np.float32]

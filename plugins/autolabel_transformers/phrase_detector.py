@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from autolabel.errors import WeightsError
+from autolabel.errors import MachineError, WeightsError
 from autolabel.strategies import Detector, Reading
-from autolabel.types import Prompt
-from autolabel_grounding_dino.pixels import Shaping, read_shaping
+from autolabel.types import Prompt, Sample, Size
+from autolabel_labeling.pixels import ResizedImage, Shaping, read_shaping, resize
 from autolabel_transformers.clip_tokenizer import ClipTokenizer
-from autolabel_transformers.folder import FolderLabeler
+from autolabel_transformers.folder import FolderLabeler, FolderParams
 from autolabel_transformers.phrases import Ids, sentences
 
 REMEMBERED = 4096
 """Prompts whose sentences are kept."""
 
 
-class PhraseDetector(FolderLabeler, Detector):
+class CountingNetwork(Protocol):
+    """A loaded network that counts what it is asked."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was computed since it was loaded."""
+        ...
+
+
+N = TypeVar("N", bound=CountingNetwork)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenImage(Generic[V]):
+    """An image's vision features on the device, which every round and phrase shares."""
+
+    features: V
+    size: Size
+
+
+class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[N]):
     """A detector whose text encoder is CLIP's, one sentence a phrase, and whose images are all of one size."""
+
+    _network: N | None = None
 
     longest: ClassVar[int]
     """Tokens that the text encoder reads, where config.json does not say."""
@@ -76,6 +101,30 @@ class PhraseDetector(FolderLabeler, Detector):
         return lru_cache(REMEMBERED)(
             partial(sentences, tokenizer=self.tokenizer, limit=self.limit, template=self.template)
         )
+
+    def load(self, device: str) -> None:
+        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+        self._network = self.read_network(device)
+
+    @abstractmethod
+    def read_network(self, device: str) -> N:
+        """Return the folder's network on ``device``; raises WeightsError where it does not fit."""
+
+    @property
+    def network(self) -> N:
+        """Return the loaded network; raises MachineError before ``load``."""
+        if self._network is None:
+            raise MachineError("the detector is not loaded: call load(device) first")
+        return self._network
+
+    def counters(self) -> dict[str, int]:
+        """Return counts: images that the vision tower saw, texts read, questions put to an image."""
+        return dict(self._network.counts) if self._network else {}
+
+    def preprocess(self, sample: Sample) -> Any:
+        """Squeeze a sample's pixels; needs no model."""
+        height, width = sample.pixels.shape[:2]
+        return ResizedImage(resize(sample.pixels, self.shaping.resized((height, width))), (height, width))
 
     def batch_key(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return one key for all images: the network sees all in one size."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autolabel_grounding_dino.pixels import Shaping, read_shaping
+from autolabel_labeling.pixels import Shaping, read_shaping
 from autolabel_transformers.box_segmenter import BoxSegmenter, BoxSegmenterParams
 
 if TYPE_CHECKING:

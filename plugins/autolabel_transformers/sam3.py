@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from autolabel.errors import MachineError
-from autolabel.types import Instances, Prompt, Rle, Sample, Size
-from autolabel_grounding_dino.candidates import check_finite
-from autolabel_grounding_dino.grounded import ResizedImage
-from autolabel_grounding_dino.pixels import Shaping, resize
+from autolabel.types import Instances, Prompt, Rle, Size
+from autolabel_labeling.candidates import check_finite
+from autolabel_labeling.pixels import ResizedImage, Shaping
 from autolabel_transformers.folder import FolderParams
-from autolabel_transformers.phrase_detector import PhraseDetector
+from autolabel_transformers.phrase_detector import PhraseDetector, SeenImage
 from autolabel_transformers.phrases import Ids
 
 if TYPE_CHECKING:
@@ -25,15 +23,7 @@ if TYPE_CHECKING:
 SHAPING = Shaping(exact=(1008, 1008), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SeenImage:
-    """An image's vision features on the device, which every round and phrase shares."""
-
-    maps: Maps
-    size: Size
-
-
-class Sam3(PhraseDetector):
+class Sam3(PhraseDetector["Sam3Network"]):
     """Finds the objects that phrases name, with their masks, with SAM 3 (arXiv 2511.16719).
 
     The network is asked one phrase at a time; the vision tower runs once an image for all of them.
@@ -63,10 +53,6 @@ class Sam3(PhraseDetector):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-        self._network: Sam3Network | None = None
-
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """Return the image model's part of config.json; that of a folder for video is its detector's."""
@@ -77,32 +63,22 @@ class Sam3(PhraseDetector):
         """Return the number of different phrases; raises ImageError where one is empty or too long."""
         return len(self.sentences(prompt))
 
-    def load(self, device: str) -> None:
-        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+    def read_network(self, device: str) -> Sam3Network:
+        """Return the folder's network on ``device``."""
         from autolabel_transformers.sam3_network import load_sam3
 
-        self._network = load_sam3(self.folder, self.configuration, shaping=self.shaping, device=device)
+        return load_sam3(self.folder, self.configuration, shaping=self.shaping, device=device)
 
-    @property
-    def network(self) -> Sam3Network:
-        """Return the loaded network; raises MachineError before ``load``."""
-        if self._network is None:
-            raise MachineError("the detector is not loaded: call load(device) first")
-        return self._network
-
-    def preprocess(self, sample: Sample) -> ResizedImage:
-        """Squeeze a sample's pixels; needs no model."""
-        height, width = sample.pixels.shape[:2]
-        return ResizedImage(resize(sample.pixels, self.shaping.resized((height, width))), (height, width))
-
-    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage]:
+    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage[Maps]]:
         """Run the vision tower once over a batch."""
         if not batch:
             return []
         seen = self.network.see([image.pixels for image in batch])
         return [SeenImage(maps, image.size) for maps, image in zip(seen, batch, strict=True)]
 
-    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(
+        self, prepared: Sequence[SeenImage[Maps]], prompts: Sequence[Prompt], floor: float
+    ) -> Sequence[Instances]:
         """Return every object above ``floor`` with its mask for each image, same order, phrase by phrase.
 
         Images with different phrases share a pass.
@@ -111,7 +87,7 @@ class Sam3(PhraseDetector):
         found: list[list[Instances]] = [[] for _ in prepared]
         for turn in range(max(map(len, asked), default=0)):
             group = [index for index, own in enumerate(asked) if turn < len(own)]
-            answers = self.network.ask([prepared[i].maps for i in group], [asked[i][turn][0] for i in group])
+            answers = self.network.ask([prepared[i].features for i in group], [asked[i][turn][0] for i in group])
             for index, answer in zip(group, answers, strict=True):
                 found[index].append(self._objects(answer, asked[index][turn], prepared[index].size, floor))
         return [_joined(parts) for parts in found]
@@ -133,10 +109,6 @@ class Sam3(PhraseDetector):
             labels=np.repeat(owners, len(rows)),
             masks=masks * len(owners),
         )
-
-    def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, phrases read, phrases put to an image."""
-        return dict(self._network.counts) if self._network else {}
 
 
 def _joined(parts: Sequence[Instances]) -> Instances:

@@ -18,9 +18,9 @@ from autolabel.errors import ImageError, WeightsError
 from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import bare, load_state_dict
-from autolabel_grounding_dino.pixels import Shaping, resize
-from autolabel_grounding_dino.pretrained import Architecture, build
-from autolabel_grounding_dino.tensors import to_tensor
+from autolabel_labeling.pixels import Shaping, resize
+from autolabel_labeling.pretrained import Architecture, build
+from autolabel_labeling.tensors import to_tensor
 
 SAM = Architecture(title="a SAM", configuration="SamConfig", model="SamModel")
 SAM2 = Architecture(title="a SAM 2", configuration="Sam2Config", model="Sam2Model")

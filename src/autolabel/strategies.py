@@ -7,32 +7,42 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar
 
 from autolabel.types import Instances, Labels, Prompt, Provenance, Round, Sample, Size
 from autolabel.weights import UNKNOWN, Licence, licence_of
 
 
-class Strategy(ABC):
+class StrategyParams(BaseModel):
+    """What can be set in a spec for a strategy: each class has a subclass of its own, as ``Params``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+P = TypeVar("P", bound=StrategyParams, default=StrategyParams)
+
+
+class Strategy(ABC, Generic[P]):
     """A class with a name and typed parameters; made once a run, or once a worker, as ``cls(params)``."""
 
     name: ClassVar[str]
     """The word after ``type:`` in a spec."""
 
-    class Params(BaseModel):
+    class Params(StrategyParams):
         """What can be set in a spec; a subclass replaces this by its own fields."""
 
-        model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    params: P
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: P) -> None:
         self.params = params
 
 
-class Scheduler(Strategy):
+class Scheduler(Strategy[P]):
     """Turns parameters into literal rounds; called once, by the compiler."""
 
     @abstractmethod
@@ -40,7 +50,7 @@ class Scheduler(Strategy):
         """Return at least one round, indexed from 0. Pure."""
 
 
-class Aggregator(Strategy):
+class Aggregator(Strategy[P]):
     """Merges what all rounds so far have found in one image."""
 
     @abstractmethod
@@ -52,11 +62,12 @@ class Aggregator(Strategy):
         """
 
 
-class Labeler(Strategy):
+class Labeler(Strategy[P]):
     """Finds or refines objects; lives in a worker, on one device. Subclass Detector or Segmenter."""
 
     needs: ClassVar[Literal["prompts", "boxes"]]
-    gives: ClassVar[Literal["boxes", "masks"]]
+    gives: Literal["boxes", "masks"]
+    """Said by the class; one that wraps another says what that gives."""
 
     @abstractmethod
     def load(self, device: str) -> None:
@@ -97,11 +108,11 @@ class Reading:
     """Whether anything of it is left besides."""
 
 
-class Detector(Labeler):
+class Detector(Labeler[P]):
     """A labeler from prompts to boxes, or to boxes and masks (``gives = "masks"``)."""
 
     needs = "prompts"
-    gives: ClassVar[Literal["boxes", "masks"]] = "boxes"
+    gives: Literal["boxes", "masks"] = "boxes"
 
     def preprocess(self, sample: Sample) -> Any:
         """Turn a sample into what ``prepare`` takes; runs in decode threads, before ``load``, without the model."""
@@ -135,7 +146,7 @@ class Detector(Labeler):
         return {}
 
 
-class Segmenter(Labeler):
+class Segmenter(Labeler[P]):
     """A labeler from boxes to masks."""
 
     needs = "boxes"
@@ -153,7 +164,7 @@ class Segmenter(Labeler):
         return {}
 
 
-class Look(Strategy):
+class Look(Strategy[P]):
     """A way of looking at an image: changes its pixels, and carries what was found there back to the image.
 
     A look that moves no pixel defines ``apply`` alone. ``size`` is (height, width) of the image as it is.
@@ -176,7 +187,7 @@ class Look(Strategy):
         return mask
 
 
-class Exporter(Strategy):
+class Exporter(Strategy[P]):
     """Writes a run's labels as files."""
 
     needs: ClassVar[Literal["boxes", "masks"]] = "boxes"

@@ -14,7 +14,7 @@ from gd_checkpoints import MODEL, load, original_names, random_folder
 from safetensors.torch import load_file, save_file
 
 from autolabel_grounding_dino.labeler import GroundingDino
-from autolabel_grounding_dino.tokenizer import BERT_BASE
+from autolabel_labeling.tokenizer import BERT_BASE
 
 
 @pytest.fixture(scope="session")

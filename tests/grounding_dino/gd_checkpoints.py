@@ -12,7 +12,7 @@ import torch
 
 from autolabel.types import Image, Instances, Prompt, Sample
 from autolabel_grounding_dino.labeler import GroundingDino
-from autolabel_grounding_dino.tokenizer import BERT_BASE
+from autolabel_labeling.tokenizer import BERT_BASE
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/oracles"
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import BertWordPieceTokenizer
 
 from autolabel.errors import ImageError, WeightsError
-from autolabel_grounding_dino.caption import Caption, build_captions
-from autolabel_grounding_dino.tokenizer import BERT_BASE, CLS, SEP, SEPARATORS, STOP, PhraseTokenizer
+from autolabel_labeling.caption import Caption, build_captions
+from autolabel_labeling.tokenizer import BERT_BASE, CLS, SEP, SEPARATORS, STOP, PhraseTokenizer
 
 TOKENIZER = PhraseTokenizer(BERT_BASE)
 WORDS = BERT_BASE.joinpath("vocab.txt").read_text("utf-8").splitlines()

@@ -21,8 +21,8 @@ from autolabel_grounding_dino.feed_forward import ROWS, FeedForward
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.network import _sine_code
-from autolabel_grounding_dino.tensors import PixelBatch
 from autolabel_grounding_dino.text import phrase_blocks
+from autolabel_labeling.tensors import PixelBatch
 
 SEPARATORS = torch.tensor([101, 102, 1012, 1029])
 

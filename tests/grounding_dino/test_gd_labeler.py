@@ -17,9 +17,9 @@ from autolabel.errors import ImageError, MachineError
 from autolabel.testing import check_detector
 from autolabel.types import Instances, Prompt
 from autolabel.weights import licence_of
-from autolabel_grounding_dino.candidates import candidates, phrase_scores, to_pixels
-from autolabel_grounding_dino.caption import Caption
 from autolabel_grounding_dino.labeler import GroundingDino
+from autolabel_labeling.candidates import candidates, phrase_scores, to_pixels
+from autolabel_labeling.caption import Caption
 
 THINGS = ("car", "cat", "boat", "hat")
 NAMES = tuple(f"{colour} {thing}" for colour in ("red", "blue", "green", "old") for thing in THINGS)
@@ -47,7 +47,7 @@ def test_discovery_and_planning_import_no_torch(folder: Path) -> None:
 import sys
 import autolabel_grounding_dino
 from autolabel.types import Prompt
-(labeler,) = autolabel_grounding_dino.autolabel_labelers()
+labeler, _ = autolabel_grounding_dino.autolabel_labelers()
 detector = labeler(labeler.Params(checkpoint={str(folder)!r}))
 assert detector.passes(Prompt(("cat", "dog"))) == 1
 assert detector.batch_key((480, 640)) == (64, 85)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autolabel.errors import WeightsError
-from autolabel_grounding_dino.pixels import IMAGENET_MEAN, IMAGENET_STD, Shaping, read_shaping, resize, resized
-from autolabel_grounding_dino.tensors import to_tensor
+from autolabel_labeling.pixels import IMAGENET_MEAN, IMAGENET_STD, Shaping, read_shaping, resize, resized
+from autolabel_labeling.tensors import to_tensor
 
 SIDES = st.integers(1, 5000)
 

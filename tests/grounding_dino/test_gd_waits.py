@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autolabel_grounding_dino import deformable, torch_kernel
 from autolabel_grounding_dino.labeler import GroundingDino
-from autolabel_grounding_dino.tensors import to_tensor
+from autolabel_labeling.tensors import to_tensor
 
 CAPTIONS = [(101, 2000, 1012, 102), (101, 2001, 2002, 1012, 2003, 1012, 102)]
 

@@ -17,7 +17,7 @@ from autolabel.errors import WeightsError
 from autolabel.testing import check_detector
 from autolabel.types import Prompt
 from autolabel_grounding_dino.labeler import GroundingDino
-from autolabel_transformers.mm_grounding_dino import MmGroundingDino
+from autolabel_grounding_dino.mm_grounding_dino import MmGroundingDino
 
 NAMES = tuple(f"{colour} {thing}" for colour in ("red", "blue", "old") for thing in ("car", "cat", "boat", "hat"))
 

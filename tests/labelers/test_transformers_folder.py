@@ -42,9 +42,11 @@ def test_discovery_and_planning_import_no_torch(owlv2: Path, mm: Path, omdet: Pa
     folders = {"mm_grounding_dino": mm, "omdet_turbo": omdet, "owlv2": owlv2, "sam": sam, "sam3": sam3}
     script = f"""
 import sys
+import autolabel_grounding_dino
 import autolabel_transformers
 from autolabel.types import Prompt
-found = {{labeler.name: labeler for labeler in autolabel_transformers.autolabel_labelers()}}
+found = {{labeler.name: labeler for package in (autolabel_grounding_dino, autolabel_transformers)
+         for labeler in package.autolabel_labelers()}}
 for name, folder in { {name: str(folder) for name, folder in folders.items()}!r}.items():
     detector = found[name](found[name].Params(checkpoint=folder))
     assert name == "sam" or detector.passes(Prompt(("cat", "dog"))) == (2 if name == "sam3" else 1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Image, Instances, Prompt, Sample
-from autolabel_grounding_dino.tokenizer import BERT_BASE
+from autolabel_labeling.tokenizer import BERT_BASE
 
 SWIN: dict[str, Any] = {
     "model_type": "swin",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from autolabel_mal.crop import Region, box_profiles, clip, cut, region, size_group
+from autolabel_labeling.given_boxes import clip
+from autolabel_mal.crop import Region, box_profiles, cut, region, size_group
 
 
 def box(*values: float) -> np.ndarray:

@@ -14,7 +14,8 @@ import torch
 from autolabel.data.coco.read import Annotation, read_coco
 from autolabel.images import read_pixels
 from autolabel.types import Image, Instances, Prompt, Rle, Sample
-from autolabel_mal.crop import box_profiles, clip, cut, region
+from autolabel_labeling.given_boxes import clip
+from autolabel_mal.crop import box_profiles, cut, region
 from autolabel_mal.ensemble import Ensemble
 from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from autolabel.types import Rle, Size
+from autolabel_labeling.given_boxes import clip
 from autolabel_mal import compiled, paste
-from autolabel_mal.crop import Region, _profile, box_profiles, clip, region
+from autolabel_mal.crop import Region, _profile, box_profiles, region
 from autolabel_mal.ensemble import fastest_encode
 
 SIDE = 64

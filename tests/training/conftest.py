@@ -26,7 +26,7 @@ from training.detector.train import Ingredients  # noqa: E402
 from training.recipe import build, plain, read  # noqa: E402
 from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection  # noqa: E402
 
-from autolabel_grounding_dino.efficientnet import STAGE_CHANNELS, EfficientNetLite0Config  # noqa: E402
+from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0Config  # noqa: E402
 
 SIZE = 64
 NAMES = ("red blood cell", "white blood cell", "platelet")

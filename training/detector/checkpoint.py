@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer, GroundingDinoForObjectDetection
 
-import autolabel_grounding_dino.efficientnet  # noqa: F401  (registers the backbone)
+import autolabel_labeling.efficientnet  # noqa: F401  (registers the backbone)
 
 from .boxes import corners
 

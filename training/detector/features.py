@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from autolabel_grounding_dino.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
+from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
 
 from ..recipe import plain
 from .augment import View, plain_view, random_view, read_pixels, whole_view

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 
-from autolabel_grounding_dino.efficientnet import EfficientNetLite0Config
+from autolabel_labeling.efficientnet import EfficientNetLite0Config
 
 from .config import ModelRecipe
 from .features import FROZEN_STAGES, STAGES, image_network, trained_part

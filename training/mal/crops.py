@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autolabel_mal.crop import box_profiles, clip, cut, region
+from autolabel_labeling.given_boxes import clip
+from autolabel_mal.crop import box_profiles, cut, region
 
 from ..detector.augment import recolour
 from .config import CropRecipe

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from autolabel.types import Size
-from autolabel_mal.crop import Region, clip, cut, inside, region
+from autolabel_labeling.given_boxes import clip
+from autolabel_mal.crop import Region, cut, inside, region
 from autolabel_mal.ensemble import fastest_encode
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.refine import Field, refine

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from autolabel.weights import load_state_dict
-from autolabel_grounding_dino.efficientnet import EfficientNetLite0, load_imagenet_weights
+from autolabel_labeling.efficientnet import EfficientNetLite0, load_imagenet_weights
 from autolabel_mal.lite import LiteBackbone
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.sizes import Sizes, from_arch

@@ -37,7 +37,7 @@ class Consensus(Detector):
         super().__init__(Strategy.Params())
         self.members = tuple(members)
         self.names = told_apart([member.name for member in members])
-        self.gives = members[0].gives  # type: ignore[misc]  # a class says it once for all; this one says what they say
+        self.gives = members[0].gives
 
     def load(self, device: str) -> None:
         """Load every member."""

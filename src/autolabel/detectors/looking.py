@@ -49,7 +49,7 @@ class Looking(Detector):
         self.detector = detector
         self.looks = dict(looks)
         self.ahead = tuple(looks)[:ahead]
-        self.gives = detector.gives  # type: ignore[misc]  # a class says it once for all; this one says what it wraps
+        self.gives = detector.gives
 
     def load(self, device: str) -> None:
         """Load the detector."""

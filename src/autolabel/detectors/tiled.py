@@ -62,7 +62,7 @@ class Tiled(Detector):
         super().__init__(Strategy.Params())
         self.detector = detector
         self.tiles = tiles
-        self.gives = detector.gives  # type: ignore[misc]  # a class says it once for all; this one says what that says
+        self.gives = detector.gives
 
     def load(self, device: str) -> None:
         """Load the detector."""

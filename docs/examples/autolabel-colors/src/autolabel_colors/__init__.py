@@ -182,9 +182,6 @@ class Halving(Scheduler):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def rounds(self) -> Sequence[Round]:
         """Return the rounds."""
         return [Round(index=i, conf_threshold=self.params.start / 2**i) for i in range(self.params.rounds)]

@@ -21,9 +21,6 @@ class StarterAggregator(Aggregator):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def aggregate(self, instances: Instances, round: Round) -> Instances:
         """Return the best of ``instances``, the raw union of all rounds so far; an ``nms_threshold`` of 0 means: all."""
         if round.nms_threshold == 0:

@@ -27,9 +27,6 @@ class StarterLabeler(Detector):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def load(self, device: str) -> None:
         """Read the weights onto ``device``, once; this is the place to ``import torch``."""
 

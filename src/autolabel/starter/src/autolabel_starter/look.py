@@ -26,9 +26,6 @@ class StarterLook(Look):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def apply(self, pixels: Pixels) -> Pixels:
         """Return what is seen of (H, W, 3) pixels."""
         return pixels.repeat(self.params.times, axis=0).repeat(self.params.times, axis=1)

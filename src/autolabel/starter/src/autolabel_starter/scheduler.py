@@ -23,9 +23,6 @@ class StarterScheduler(Scheduler):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-
     def rounds(self) -> Sequence[Round]:
         """Return the rounds; called once, when the plan is compiled. A threshold may not rise."""
         levels = (self.params.start, self.params.start * self.params.share)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autolabel.weights import check_folder
-from autolabel_grounding_dino.configuration import check_kind, read_configuration
 from autolabel_grounding_dino.form import COUNTS, SIZES, WORDS, check_vocabulary
 from autolabel_grounding_dino.grounded import GroundedDetector
-from autolabel_grounding_dino.params import GroundedParams
+from autolabel_labeling.configuration import check_kind, read_configuration
+from autolabel_labeling.params import GroundedParams
 
 if TYPE_CHECKING:
     from autolabel_grounding_dino.network import Network
@@ -48,6 +48,6 @@ class MmGroundingDino(GroundedDetector):
 
     def read_network(self, path: Path, device: str) -> Network:
         """Return the network of a Hugging Face folder."""
-        from autolabel_transformers.mm_network import load_mm_network
+        from autolabel_grounding_dino.mm_network import load_mm_network
 
         return load_mm_network(path, self.params, device=device)

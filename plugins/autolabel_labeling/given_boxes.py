@@ -1,12 +1,24 @@
-"""Crowds among given boxes: they keep the region that they came with."""
+"""Boxes that a segmenter is given: inside the image, and crowds, which keep the region that they came with."""
 
 from __future__ import annotations
 
 import logging
 
-from autolabel.types import Rle, Sample
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types import Rle, Sample, Size
 
 logger = logging.getLogger(__name__)
+
+
+def clip(box: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32] | None:
+    """Return a box ``x1 y1 x2 y2`` cut to the image of ``size`` (height, width), or None where no area is left."""
+    height, width = size
+    if not np.isfinite(box).all():
+        return None
+    inside = np.clip(box, np.float32(0), np.asarray([width, height, width, height], np.float32))
+    return inside if inside[0] < inside[2] and inside[1] < inside[3] else None
 
 
 def is_crowd(sample: Sample, index: int) -> bool:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from autolabel.errors import ImageError
 from autolabel.types import Instances, Size
-from autolabel_grounding_dino.caption import Caption
+from autolabel_labeling.caption import Caption
 
 Floats = npt.NDArray[np.float32]
 

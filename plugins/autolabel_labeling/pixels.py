@@ -179,3 +179,13 @@ def _side(value: Any) -> int:
 def _triple(values: Sequence[float]) -> Triple:
     red, green, blue = map(float, values)
     return red, green, blue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResizedImage:
+    """Pixels as the network's size wants them, with the size that boxes refer to."""
+
+    pixels: npt.NDArray[np.uint8]
+    """(height, width, 3) uint8, resized, not padded."""
+    size: Size
+    """(height, width) of the upright image."""

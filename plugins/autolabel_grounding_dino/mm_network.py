@@ -8,13 +8,12 @@ from typing import Any
 
 from autolabel.errors import WeightsError
 from autolabel.weights import bare, load_state_dict
-from autolabel_grounding_dino.configuration import check_kind, read_configuration
 from autolabel_grounding_dino.load import assemble
 from autolabel_grounding_dino.network import Network
-from autolabel_grounding_dino.params import GroundedParams
-from autolabel_grounding_dino.pretrained import Architecture, build
 from autolabel_grounding_dino.similarity import Similarity
-from autolabel_transformers.mm_grounding_dino import KIND
+from autolabel_labeling.configuration import read_configuration
+from autolabel_labeling.params import GroundedParams
+from autolabel_labeling.pretrained import Architecture, build
 
 MM_GROUNDING_DINO = Architecture(
     title="an MM-Grounding-DINO", configuration="MMGroundingDinoConfig", model="MMGroundingDinoForObjectDetection"
@@ -24,7 +23,6 @@ MM_GROUNDING_DINO = Architecture(
 def load_mm_network(path: Path, params: GroundedParams, *, device: str) -> Network:
     """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
     fields = read_configuration(path)
-    check_kind(path, fields, (KIND,))
     if not fields.get("two_stage", True):
         raise WeightsError(f"{path}: an MM-Grounding-DINO without two stages, which is not supported")
     model = build(MM_GROUNDING_DINO, fields, bare(load_state_dict(path)), path=path)

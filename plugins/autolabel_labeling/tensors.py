@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autolabel.transfer import to_device
 from autolabel.types import Size
-from autolabel_grounding_dino.pixels import Shaping
+from autolabel_labeling.pixels import Shaping
 
 
 @dataclass(frozen=True, slots=True)

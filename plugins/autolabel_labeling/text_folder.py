@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autolabel.errors import WeightsError
 from autolabel.weights import locate
-from autolabel_grounding_dino.tokenizer import BERT_BASE, FILES, has_tokenizer
+from autolabel_labeling.tokenizer import BERT_BASE, FILES, has_tokenizer
 
 BERT_BASE_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
 NEIGHBOUR = "text_encoder"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autolabel.errors import ImageError
-from autolabel_grounding_dino.tokenizer import CLS, SEP, STOP, PhraseTokenizer
+from autolabel_labeling.tokenizer import CLS, SEP, STOP, PhraseTokenizer
 
 
 @dataclass(frozen=True, slots=True)

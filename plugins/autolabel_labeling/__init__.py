@@ -1,0 +1,1 @@
+"""What several labelers share: pixels and phrases as networks want them, how their folders are read, given boxes."""
