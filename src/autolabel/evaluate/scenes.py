@@ -60,7 +60,7 @@ def gather(labels: Iterable[Labels], truth: str | Location, *, names: Mapping[st
         coco = renamed(coco, names, asked)
     pairing = pair(asked.sizes, [image.file_name for image in coco.images])
     classes = shared_classes(coco, asked)
-    check(coco, pairing, classes)
+    check(coco, pairing, classes, asked)
     numbers = {plain(name): number for number, name in enumerate(classes)}
     true, other_size = true_scenes(coco, pairing, sizes=asked.sizes, numbers=numbers)
     if not true:
@@ -179,14 +179,18 @@ def common_size(image: CocoImage, size: Size) -> Size | None:
     return size if stated in (None, size) else None
 
 
-def check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str]) -> None:
+def check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str], asked: Asked) -> None:
     """Raise DataError where there is nothing to measure."""
     if not pairing.image_of:
-        hint = "compare file_name in the file with the names of the images"
+        named = ", ".join(image.file_name for image in coco.images[:2])
+        hint = f"the file names images such as {named}; the run has images such as {', '.join(list(asked.sizes)[:2])}"
         raise DataError(f"{coco.file}: none of its {len(coco.images)} images is in the run", hint=hint)
     if not classes:
         known = ", ".join(list(coco.categories.values())[:SHOWN])
-        hint = "say which is which: --map 'CLASS OF THE FILE=CLASS OF THE RUN'"
+        phrases = ", ".join(sorted(asked.phrases)[:SHOWN])
+        hint = (
+            f"say which is which, as in --map '{next(iter(coco.categories.values()), '')}=CLASS'; the run has {phrases}"
+        )
         raise DataError(f"{coco.file}: the run was asked for none of its classes: {known}", hint=hint)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from autolabel.images import ValueRange
+from autolabel.data.prefetch import prefetch
+from autolabel.images import MAX_PIXELS, ValueRange
 from autolabel.report.markup import cut, embed
 from autolabel.report.outline import outline
 from autolabel.report.thumbnail import Thumbnail, thumbnail
@@ -45,12 +45,19 @@ def gallery(
     shrink = partial(thumbnail, max_pixels=max_pixels, max_bytes=most, value_range=value_range)
     out: list[str] = []
     left = MAX_BYTES
-    with ThreadPoolExecutor(THREADS) as pool:
-        for row, picture in zip(rows, pool.map(shrink, (row.image.path for row in rows)), strict=True):
-            text = embed(described(row, picture, share=share, truth=truth, review=review))
-            if len(text) < left:
-                out.append(text)
-                left -= len(text) + 1
+    pictures = prefetch(
+        lambda row: shrink(row.image.path),
+        rows,
+        threads=THREADS,
+        ahead=2 * THREADS,
+        weight=lambda row: row.image.size[0] * row.image.size[1],
+        most=MAX_PIXELS,
+    )
+    for row, picture in zip(rows, pictures, strict=True):
+        text = embed(described(row, picture, share=share, truth=truth, review=review))
+        if len(text) < left:
+            out.append(text)
+            left -= len(text) + 1
     return out
 
 
