@@ -75,7 +75,8 @@ class Survey:
                 if not given:
                     self.found = True
                     continue
-                self.annotations.add(given.get("id"))
+                if given.get("id") is not None:
+                    self.annotations.add(given["id"])
                 self.add_category(given.get("category_id"), row.prompt.phrases[label])
                 if own is None:
                     image_ids.add(given.get("image_id"))

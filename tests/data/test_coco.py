@@ -356,3 +356,11 @@ def test_pycocotools_reads_the_same(read: Read, tmp_path: Path) -> None:
             if annotation.segmentation is not None and image.height is not None and image.width is not None:
                 mask = Rle.from_coco(annotation.segmentation, (image.height, image.width))
                 assert np.array_equal(mask.decode(), theirs.annToMask(row))
+
+
+def test_half_a_surrogate_pair_is_told_and_replaced(read: Read) -> None:
+    document = changed("/annotations/0/note", "half \ud800, whole \U0001f600, low \udc00, text \\ud800")
+    coco = read(document)
+    (one,) = (annotation for _, own in coco.by_image() for annotation in own if annotation.id == 10)
+    assert one.extra["note"] == "half \ufffd, whole \U0001f600, low \ufffd, text \\ud800"
+    assert "surrogate" in coco.notes[0]

@@ -29,6 +29,8 @@ def row(*boxes: tuple[float, float, float, float], stated: tuple[int, int] = (0,
         ((10, 20, 10, 40), None),
         ((10, 20, 30, 20), None),
         ((319.99999999, 0, 500, 5), None),
+        ((319.9996, 0, 500, 5), None),
+        ((10, 20, 10.0004, 40), None),
     ],
 )
 def test_boxes_lie_inside_the_image_or_are_left_out_by_name(

@@ -14,6 +14,8 @@ from autolabel.types import Size
 from autolabel.types.boxes import areas, clip
 
 Float64 = npt.NDArray[np.float64]
+DECIMALS = 3
+"""Of a pixel, with which labels are written: what has no area then has none."""
 FARTHEST = 1e9
 """Corners are cut to this before they become float32."""
 HINT = "correct them in the file or leave them out of it; data.rescale_boxes: true scales the boxes instead"
@@ -59,7 +61,7 @@ def inside(given: Sequence[GivenBox], corners: Float64, size: Size) -> tuple[tup
     limited = np.clip(corners, -FARTHEST, FARTHEST)
     cut = clip(limited, size)
     whole = areas(limited) > 0
-    kept = areas(cut) > 0
+    kept = areas(np.round(cut.astype(np.float64), DECIMALS)) > 0
     boxes = tuple(
         replace(box, bbox=tuple(edges)) for box, edges, stays in zip(given, cut.tolist(), kept, strict=True) if stays
     )

@@ -9,13 +9,15 @@ from typing import Any
 
 import msgspec
 
-from autolabel.data.coco.faults import Faults, quote_not_finite, translate
+from autolabel.data.coco.faults import Faults, quote_not_finite, translate, whole_characters
 from autolabel.data.coco.repair import plain_json
 from autolabel.errors import DataError, Problem
 from autolabel.storage import Location, Remote
 
 BLOCK = 1 << 20
 BOM = codecs.BOM_UTF8
+FOREIGN = ("invalid character", "truncated", "hex escape", "surrogate", "escape")
+"""What msgspec says of a text that Python's json writes and JSON has not."""
 SECTIONS = ("images", "annotations", "categories")
 EXPECTED = "expected a COCO file: an object with images, annotations, categories"
 
@@ -31,7 +33,9 @@ class Document(msgspec.Struct, gc=False):
     annotations: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     categories: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     videos: msgspec.Raw = msgspec.Raw()
-    text: Any = b""
+    halves: bool = msgspec.field(default=False, name="autolabel:halves")
+    """Whether the text had halves of surrogate pairs, which are replaced."""
+    text: Any = msgspec.field(default=b"", name="autolabel:text")
     """The whole text, in which NaN and infinities are marked where there are any."""
 
 
@@ -80,12 +84,13 @@ def _check_text(data: memoryview, file: str) -> None:
 
 
 def _second_try(data: memoryview, error: Exception, file: str) -> Document:
-    """Read once more with NaN and infinities quoted, so that they are reported with their pointers."""
-    if isinstance(error, msgspec.DecodeError) and "invalid character" in str(error):
+    """Read once more without what JSON has not: NaN and infinities are marked, halves of surrogate pairs replaced."""
+    if isinstance(error, msgspec.DecodeError) and any(word in str(error) for word in FOREIGN):
         try:
             quoted = quote_not_finite(data)
-            document = msgspec.json.decode(quoted, type=Document)
-            document.text = memoryview(quoted)
+            mended = whole_characters(quoted)
+            document = msgspec.json.decode(mended, type=Document)
+            document.text, document.halves = memoryview(mended), mended != quoted
             return document
         except msgspec.DecodeError:
             pass  # not the only fault: the first one is reported

@@ -71,8 +71,11 @@ class Annotation(msgspec.Struct, kw_only=True):
 
     def corners(self) -> npt.NDArray[np.float32]:
         """Return ``x1 y1 x2 y2`` as (4,) float32, added in float32 as MAL's originals do, cut to +-1e9."""
-        x, y, width, height = np.clip(np.asarray(self.bbox, np.float64), -FARTHEST, FARTHEST).astype(np.float32)
-        return np.asarray([x, y, x + width, y + height], np.float32)
+        if max(map(abs, self.bbox)) > FARTHEST:
+            x, y, width, height = self.bbox
+            return np.clip(np.asarray([x, y, x + width, y + height]), -FARTHEST, FARTHEST).astype(np.float32)
+        left, top, across, down = np.asarray(self.bbox, np.float32)
+        return np.asarray([left, top, left + across, top + down], np.float32)
 
     def fields(self) -> dict[str, Any]:
         """Return what is kept to the output: ids, ``iscrowd``, extra fields, and a crowd's ``segmentation``."""

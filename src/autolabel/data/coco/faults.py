@@ -101,6 +101,17 @@ NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _NOT_FINITE = re.compile(rb"(?<=[\[:,\s])(NaN|-?Infinity)(?=[\],}\s])")
 
 
+_HALF = re.compile(
+    rb"(\\\\)|(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""An escaped backslash, a surrogate pair, half of one."""
+
+
+def whole_characters(text: bytes) -> bytes:
+    """Return JSON text with U+FFFD in place of each half of a surrogate pair, which is no character."""
+    return _HALF.sub(lambda found: b"\\ufffd" if found[3] else found[0], text)
+
+
 def quote_not_finite(data: memoryview) -> bytes:
     """Return JSON text with NaN and infinities as marked texts: still wrong, but readable."""
     return _NOT_FINITE.sub(rb'"\\u0000\1"', bytes(data))

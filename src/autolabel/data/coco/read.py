@@ -102,7 +102,7 @@ def notes_on(faults: Faults, shown: int = 5) -> list[str]:
     verb = "is" if faults.skipped == 1 else "are"
     count = f"{entries} {faults.file} {verb} left out" if faults.skipped else f"in {faults.file}"
     more = len(faults.left_out) - shown
-    places = [f"{problem.path}: {problem.message}" for problem in faults.left_out[:shown]]
+    places = [f"{problem.path}: {problem.message}".removeprefix(": ") for problem in faults.left_out[:shown]]
     return [f"{count}: {'; '.join(places)}" + (f"; and {more} more" if more > 0 else "")]
 
 
@@ -120,6 +120,8 @@ def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
     """
     document = read_document(at(path))
     faults = Faults(str(path))
+    if document.halves:
+        faults.remark("", "half of a surrogate pair (\\ud800 to \\udfff) is no character: U+FFFD is kept")
     written = entries(document.images)
     images = read_images(written, faults)
     listed = entries(document.categories)
