@@ -73,7 +73,8 @@ class Annotation(msgspec.Struct, kw_only=True):
         """Return ``x1 y1 x2 y2`` as (4,) float32, added in float32 as MAL's originals do, cut to +-1e9."""
         if max(map(abs, self.bbox)) > FARTHEST:
             x, y, width, height = self.bbox
-            return np.clip(np.asarray([x, y, x + width, y + height]), -FARTHEST, FARTHEST).astype(np.float32)
+            far = np.asarray([x, y, x + width, y + height], np.float64)
+            return np.asarray(np.clip(far, -FARTHEST, FARTHEST), np.float32)
         left, top, across, down = np.asarray(self.bbox, np.float32)
         return np.asarray([left, top, left + across, top + down], np.float32)
 
