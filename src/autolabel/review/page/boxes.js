@@ -17,7 +17,7 @@ export class BoxPanel {
     this.empty = make("p", { class: "faint", hidden: true }, "No boxes. B draws one.");
     this.keep = make("button", { type: "button", class: "good", onclick: () => judge("keep") }, "Keep", make("kbd", { "aria-hidden": "true" }, "Y"));
     this.reject = make("button", { type: "button", class: "bad", onclick: () => judge("reject") }, "Reject", make("kbd", { "aria-hidden": "true" }, "N"));
-    this.forget = make("button", { type: "button", onclick: () => judge("forget") }, "Undecided", make("kbd", { "aria-hidden": "true" }, "U"));
+    this.forget = make("button", { type: "button", onclick: () => judge("forget") }, "Clear", make("kbd", { "aria-hidden": "true" }, "U"));
     this.root = make("aside", { class: "panel", "aria-label": "Boxes" },
       make("h2", {}, "Class"), this.filter, this.palette,
       make("h2", {}, "Boxes"), this.empty, this.items);

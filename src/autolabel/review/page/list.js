@@ -10,6 +10,9 @@ const SHOWS = [["all", "all"], ["unchecked", "not checked"], ["undecided", "noth
 const STATES = ["", "begun", "checked", "left out"];
 const MARKS = ["", "…", "✓", "✗"];
 
+// The end of a name tells more than its middle: what a camera or a data set calls its images begins alike.
+const shortened = (name, most = 15) => (name.length > most ? `${name.slice(0, 4)}…${name.slice(5 - most)}` : name);
+
 export class RowList {
   // `open(row)` shows an image, within `act(work)`, which does one thing after another.
   constructor(page, { open, act }) {
@@ -138,10 +141,10 @@ export class RowList {
   paint() {
     const item = (row, place) => {
       const at = this.start + place;
-      const words = `${row.boxes === 1 ? "1 box" : `${row.boxes} boxes`}${row.least === null ? "" : `, least ${row.least.toFixed(2)}`}`;
+      const words = `${row.boxes === 1 ? "1 box" : `${row.boxes} boxes`}${row.least === null ? "" : ` · ${row.least.toFixed(2)}`}`;
       return make("li", {}, make("button", { type: "button", class: `row state-${row.state}`, "aria-current": String(at === this.at), title: row.image, onclick: () => this.act(() => { this.at = at; this.paint(); return this.openRow(row.row); }) },
         make("img", { src: `picture/${row.row}?side=96`, alt: "", loading: "lazy", decoding: "async" }),
-        make("span", { class: "words" }, make("bdi", { class: "name" }, row.image.split("/").pop()), make("span", { class: "faint" }, words)),
+        make("span", { class: "words" }, make("bdi", { class: "name" }, shortened(row.image.split("/").pop())), make("span", { class: "faint" }, words)),
         make("span", { class: "mark", title: STATES[row.state] }, make("span", { class: "unseen" }, STATES[row.state]), make("span", { "aria-hidden": "true" }, MARKS[row.state]))));
     };
     const before = new Map([...this.items.children].map((node) => [node.firstChild.dataset.signature, node]));

@@ -112,6 +112,15 @@ export class Stage {
     }));
     const label = selected && selected.label && box;
     this.tags.replaceChildren(...(label ? [this.tag(selected, box)] : []));
+    if (label) this.keepInside(this.tags.firstChild);
+  }
+
+  // A tag at an edge is moved until all of it can be read.
+  keepInside(tag) {
+    const left = tag.offsetLeft + this.view.x;
+    const most = this.root.clientWidth - tag.offsetWidth - 4;
+    const to = Math.max(4, Math.min(left, most));
+    if (to !== left && nearby(left, tag.offsetWidth, this.root.clientWidth)) tag.style.left = `${to - this.view.x}px`;
   }
 
   tag(shape, [x1, y1, , y2]) {
@@ -351,5 +360,6 @@ export class Stage {
   }
 }
 
+const nearby = (left, width, room) => left + width > -width && left < room + width;
 const ordered = ([x1, y1, x2, y2]) => [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];
 export const rounded = (box) => box.map((value) => Math.round(value * 1000) / 1000);
