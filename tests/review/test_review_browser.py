@@ -78,7 +78,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.sins.append(str(error)))
         self.page.on("console", lambda message: self.note(message))
         self.page.goto(address)
-        self.page.wait_for_selector(".mode-correct .row")
+        self.page.wait_for_selector(".mode-correct .row", state="attached")
         self.page.wait_for_selector(".image-name bdi")
         self.page.wait_for_selector(".stage:not(.loading)")
 
