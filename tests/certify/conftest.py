@@ -13,7 +13,7 @@ from true_run import Truth
 from autolabel.plan import plan_file
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
-from autolabel.results import record
+from autolabel.results import checksum, record
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt, Reason
 
@@ -75,7 +75,9 @@ def make_run(registry: Registry, tmp_path: Path) -> Callable[..., Truth]:
             truth.boxes += len(boxes)
             truth.wrong |= {(image, tuple(box)) for box in boxes.tolist() if g.random() < wrong}
             truth.missed[image] = int(g.poisson(3 * missed))
-        (truth.root / "labels.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+        labels_file, summed = truth.root / "labels.jsonl", checksum.Sum()
+        labels_file.write_bytes(b"".join(summed.over(line + b"\n" for line in lines)))
+        checksum.beside(labels_file).write_bytes(summed.line(labels_file.name))
         return truth
 
     return make

@@ -362,3 +362,44 @@ def test_no_run_no_certificate(tmp_path: Path, make_run: Make) -> None:
         run.certify("--precision", "1")
     with pytest.raises(AutolabelError, match="cannot be read"):
         run.certify("--answers", str(tmp_path / "none.jsonl"))
+
+
+def test_what_was_found_is_mended(make_run: Make) -> None:
+    """All is checked, and every missed object boxed: after mending, what the run hands out has no mistake left."""
+    from autolabel.results.journal import read_decisions
+    from autolabel.results.select import handed_out
+    from autolabel.results.store import finished
+
+    run = make_run(12, wrong=0.3, missed=0.3)
+    missing = {"bbox": [1, 50, 9, 62], "phrase": "blue"}
+    units = run.certify("--next", "100", "--json")
+    answers = []
+    for unit in units:
+        answer = run.answer(unit)
+        if unit["unit"] == "image":
+            answer["missed"] = [missing | {"bbox": [1 + 9 * n, 50, 9 + 9 * n, 62]} for n in range(answer["missed"])]
+        answers.append(answer)
+    run.certify("--answers", run.save(answers), "--json")
+    state = run.certify("--mend", "--json")
+    assert state["holds"] and state["after_review"]["removed"] == len(run.wrong) > 3
+    assert state["after_review"]["precision_at_least"] == 1.0 and state["after_review"]["recall_at_least"] == 1.0
+    store, plan = finished(run.root)
+    review, classes = read_decisions(store), plan.manifest.classes
+    left = 0
+    for labels in ledger_rows(run):
+        out = handed_out(labels, limits=None, thresholds=None, review=review, classes=classes)
+        corners = {tuple(box) for box in out.instances.boxes.round(3).tolist()}
+        assert not corners & {box for image, box in run.wrong if image == labels.image.id}
+        left += len(corners)
+    assert left == run.boxes - len(run.wrong) + sum(run.missed.values())
+
+
+def ledger_rows(run: Truth) -> Any:
+    from autolabel import read_labels
+
+    return read_labels(str(run.root))
+
+
+def test_nothing_to_mend_without_checks(make_run: Make) -> None:
+    with pytest.raises(DataError, match="nothing was checked"):
+        make_run(3).certify("--mend")

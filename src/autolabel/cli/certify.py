@@ -47,12 +47,15 @@ def certify(
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Draw anew: for a run that has changed, or after a review.")
     ] = False,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Reject the wrong boxes found, add the missed objects that got a box.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """State the precision and recall of a run, from checks that are drawn by lot."""
     from autolabel.certify.opening import Asked
     from autolabel.certify.table import render
-    from autolabel.run.certify import certify_run, next_units
+    from autolabel.run.certify import certify_run, mend_run, next_units
 
     asked = Asked(
         precision=precision,
@@ -71,6 +74,11 @@ def certify(
     if count is not None:
         console.print_units(next_units(at(run), asked, count, redraw=redraw), json=json)
         return
+    if mend:
+        from autolabel import discover
+
+        count = mend_run(at(run), registry=discover())
+        console.err.say(f"{console.counted(count, 'mistake')} mended; the run's exports are written again")
     made = certify_run(at(run), asked, answers=answers, reviewer=reviewer, redraw=redraw)
     if json:
         console.print_json(made)

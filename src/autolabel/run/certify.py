@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from autolabel.certify.answers import read_answers
-from autolabel.certify.opening import Asked, opened
+from autolabel.certify.checks import Checks
+from autolabel.certify.opening import FOLDER, Asked, begun, opened
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
 from autolabel.errors import DataError
-from autolabel.results.store import finished
+from autolabel.registry import Registry
+from autolabel.results.decision import VERSION as REVIEW_VERSION
+from autolabel.results.decision import Decision, Review, encode
+from autolabel.results.store import finished, publish
 from autolabel.results.written import REPORT, note, read_written
-from autolabel.run.outputs import report
+from autolabel.run.outputs import report, review_run
 from autolabel.storage import Location, at
 
 
@@ -47,6 +52,53 @@ def certify_run(
         made = found.write()
     _update_report(run, plain=answers is None)
     return made
+
+
+def mend_run(run: Location, *, registry: Registry) -> int:
+    """Take the mistakes that the checks found into the run's review, as decisions; return how many there are.
+
+    Boxes that were found wrong are rejected, missed objects that were marked with a box and a class are added. The
+    certificate holds for labels that were mended in this way. Raises DataError where nothing was checked.
+    """
+    store, _ = finished(run)
+    if not begun(store):
+        raise DataError(f"{run}: nothing was checked", hint="`autolabel certify RUN --next N` draws boxes and images")
+    with opened(run) as found:
+        session = found.at_work()
+        decisions = tuple(mistakes(session.checks))
+        plan = session.draw["plan"]
+    file = store.root / FOLDER / "mistakes.json"
+    publish(file, [encode(Review(version=REVIEW_VERSION, plan=plan, decisions=decisions))], name="certificate")
+    if decisions:
+        review_run(run, file, registry=registry)
+    return len(decisions)
+
+
+def mistakes(checks: Checks) -> Iterator[Decision]:
+    """Yield a decision for each mistake that was found and can be mended from what was said of it."""
+    units = checks.units
+    for box, verdict in sorted(checks.boxes.items()):
+        if verdict == "no":
+            facts, row = units.box(box), units.rows[units.box_rows[box]]
+            yield Decision(
+                image=row.image,
+                caption_index=row.caption_index,
+                bbox=tuple(facts["bbox"]),
+                phrase=facts["phrase"],
+                verdict="reject",
+            )
+    for image, missed in sorted(checks.images.items()):
+        row = units.rows[image]
+        for one in missed or ():
+            if len(one.place) == 4 and one.phrase is not None:
+                x1, y1, x2, y2 = one.place
+                yield Decision(
+                    image=row.image,
+                    caption_index=row.caption_index,
+                    bbox=(x1, y1, x2, y2),
+                    phrase=one.phrase,
+                    verdict="keep",
+                )
 
 
 def _update_report(run: Location, *, plain: bool) -> None:
