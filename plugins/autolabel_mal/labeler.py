@@ -35,7 +35,7 @@ class Mal(Segmenter):
     name = "mal"
 
     class Params(MalParams):
-        """See ``MalParams``."""
+        """Names and defaults are TAO's where TAO has the field; sizes of the network come from the file."""
 
     params: MalParams
 
