@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autolabel.errors import WeightsError
-from autolabel.weights import panics_as_errors, plain_configuration, refuse_not_finite
+from autolabel.weights import offline, panics_as_errors, plain_configuration, refuse_not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,19 +85,6 @@ def _check_extent(architecture: Architecture, config: Any, state: Mapping[str, T
             f"{path}: does not fit {architecture.title}: config.json describes a network of {wanted:,} numbers, the"
             f" file holds {held:,}"
         )
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """Keep transformers off the network, whatever a configuration says: a local folder asks no hub."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 def _check(report: Mapping[str, Any], path: Path, architecture: Architecture, idle: Sequence[str]) -> None:

@@ -19,8 +19,11 @@ from autolabel.registry import Registry
 from autolabel.results.ledger import read_labels
 from autolabel.results.summary import Summary
 from autolabel.run.generate import generate, write_plan
+from autolabel.run.shard import concluded
 from autolabel.run.worker import Watch
 from autolabel.spec.load import spec_from_mapping
+from autolabel.types import Image as Photo
+from autolabel.types import Instances, Labels, Prompt, Rle
 
 Make = Callable[..., Path]
 
@@ -422,3 +425,15 @@ def test_an_image_that_does_not_fit_beside_others_is_tried_again_alone(
     assert dict(summary.states) == {"labelled": 5, "failed": 1}
     assert dict(summary.reasons) == {"out_of_memory": 1}
     assert tries == {"00.png": 1, "01.png": 2, "02.png": 1, "03.png": 2, "04.png": 1, "05.png": 2}
+
+
+def test_masks_without_a_pixel_are_left_out_with_a_note() -> None:
+    image = Photo(id="a.png", path="a.png", size=(8, 8))
+    inside, outside = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
+    inside[2:4, 2:4] = True
+    masks = [Rle.encode(inside), Rle.encode(outside), None]
+    found = Instances.build([[0, 0, 5, 5]] * 3, scores=[0.9] * 3, labels=[0] * 3, masks=masks)
+    row = Labels(image=image, prompt=Prompt(("red",)), instances=Instances.empty())
+    done = concluded(row, found)
+    assert [mask is None for mask in done.instances.masks or ()] == [False, True, True]
+    assert done.notes == ("1 mask without a pixel left out, the box kept",)

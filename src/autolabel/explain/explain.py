@@ -8,6 +8,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from autolabel import weights
+from autolabel.errors import WeightsError
 from autolabel.executors.tuning import torch_threads
 from autolabel.explain.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
 from autolabel.explain.image_rows import inputs_of, labels_of
@@ -69,14 +71,39 @@ def explain_rows(
     return told
 
 
+def refuse_fetching(stage: Stage) -> None:
+    """Raise WeightsError where a plan names a model that is not on this machine: no plan makes anything be fetched."""
+    for choice in stage.members or (stage.labeler,):
+        for key in ("checkpoint", "text_encoder"):
+            name = choice.params.get(key)
+            if isinstance(name, str) and not weights.is_cached(name, weights=key == "checkpoint"):
+                raise WeightsError(
+                    f"the run was made with {name!r}, which is not on this machine",
+                    hint="`autolabel plan SPEC` fetches it; a results directory makes nothing be fetched",
+                )
+
+
+def check_weights(detector: Detector, stage: Stage) -> None:
+    """Raise WeightsError where the files are not those that the run was made with."""
+    there = sorted(weights.digest(file) for file in detector.files())
+    if there != sorted(file.sha256 for file in stage.weights.files):
+        raise WeightsError(
+            f"{stage.name}: its weights are not those that the run was made with",
+            hint="give back the checkpoint that the plan names, or label again",
+        )
+
+
 def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | None:
     """Load the detector of the stage that found the boxes; None where they were given."""
     stage = detecting(plan)
     if stage is None:
         return None
+    refuse_fetching(stage)
     detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "a stage with rounds has a detector"
-    detector.load(device)
+    with weights.offline():
+        check_weights(detector, stage)
+        detector.load(device)
     every = EveryCandidate(**{field.name: getattr(annealing, field.name) for field in fields(Annealing)})
     return Searcher(detector, every, plan.recipe.max_pixels, plan.recipe.value_range)
 

@@ -38,7 +38,7 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     notices: list[str] = []
     for stage in spec.stages:
         for choice in stage.choices:
-            there = fetch or all(map(is_cached, named_checkpoints(choice.params)))
+            there = fetch or on_this_machine(choice.params)
             if asked and there and issubclass(choice.strategy, Detector):
                 detector = choice.make()
                 assert isinstance(detector, Detector)
@@ -53,11 +53,10 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     return list(dict.fromkeys(notices))
 
 
-def named_checkpoints(params: BaseModel) -> Iterator[str]:
-    """Yield what a labeler's parameters name of checkpoints."""
-    for key in ("checkpoint", "text_encoder"):
-        if isinstance(value := getattr(params, key, None), str):
-            yield value
+def on_this_machine(params: BaseModel) -> bool:
+    """Return whether a labeler's checkpoint and text encoder can be read without the network."""
+    named = ((getattr(params, key, None), key == "checkpoint") for key in ("checkpoint", "text_encoder"))
+    return all(is_cached(name, weights=whole) for name, whole in named if isinstance(name, str))
 
 
 def phrases_of(spec: Spec) -> Iterator[Asked]:

@@ -225,12 +225,25 @@ def chunks(items: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
 def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
     """Return a row with its outcome: instances, or the reason why there are none."""
     if isinstance(outcome, Instances):
-        return replace(row, instances=outcome)
+        kept, hollow = without_hollow_masks(outcome)
+        noted = (f"{hollow} mask{'s' * (hollow > 1)} without a pixel left out, the box kept",) if hollow else ()
+        return replace(row, instances=kept, notes=(*row.notes, *noted))
     reason = Reason(code=code_of(outcome), message=describe(outcome))
     log.info("%s: %s: %s", row.image.id, reason.code, reason.message)
     if not isinstance(outcome, AutolabelError):
         log.debug("where it was raised", exc_info=outcome)
     return replace(row, instances=Instances.empty(), reason=reason)
+
+
+def without_hollow_masks(found: Instances) -> tuple[Instances, int]:
+    """Return instances whose masks have at least one pixel each, None in place of others; and how many those are."""
+    if not found.masks:
+        return found, 0
+    hollow = [mask is not None and mask.is_empty() for mask in found.masks]
+    if not any(hollow):
+        return found, 0
+    masks = tuple(None if empty else mask for mask, empty in zip(found.masks, hollow, strict=True))
+    return replace(found, masks=masks), sum(hollow)
 
 
 def code_of(error: Exception) -> str:

@@ -13,6 +13,8 @@ from autolabel.types.image import Size
 from autolabel.types.runs import compress, expand, explain
 
 Int64 = npt.NDArray[np.int64]
+ONE_RUN = 8
+"""The longest text of a single run: five bits a character, of at most 2^40 pixels."""
 FARTHEST = 16
 """How many image sides a polygon may reach outside: beyond, rasterising takes memory without bound."""
 
@@ -75,6 +77,10 @@ class Rle:
         from pycocotools import mask as coco
 
         return int(coco.area(self.as_coco()))
+
+    def is_empty(self) -> bool:
+        """Return whether no pixel is inside; quick, since a mask of one run takes a few characters."""
+        return len(self.counts) <= ONE_RUN and not self.area()
 
     def bounds(self) -> tuple[int, int, int, int]:
         """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; all 0 where there are none."""

@@ -5,6 +5,7 @@ from autolabel.weights.content import digest, files_of, weight_files
 from autolabel.weights.finite import refuse_not_finite
 from autolabel.weights.fit import check_alike, check_folder, compare, headers_of, layers_of
 from autolabel.weights.headers import TensorHeader, all_headers
+from autolabel.weights.hub import offline
 from autolabel.weights.json_file import read_json, read_mapping
 from autolabel.weights.licence import UNKNOWN, Licence, licence_of
 from autolabel.weights.panics import panics_as_errors, said
@@ -31,6 +32,7 @@ __all__ = [
     "licence_of",
     "load_state_dict",
     "locate",
+    "offline",
     "on_hub",
     "panics_as_errors",
     "plain_configuration",

@@ -93,13 +93,16 @@ def check_reachable(checkpoint: str) -> None:
         hub.check_reachable(*named)
 
 
-def is_cached(checkpoint: str) -> bool:
-    """Return whether a checkpoint can be had without the network: it is no name of the hub, or the cache has it."""
+def is_cached(checkpoint: str, *, weights: bool = True) -> bool:
+    """Return whether a checkpoint can be had without the network: it is no name of the hub, or the cache has it.
+
+    Without ``weights``, whether what describes them can.
+    """
     named = _hub_name(checkpoint)
     if named is None or not on_hub(checkpoint):
         return True
     folder = hub.cached(*named)
-    return folder is not None and not hub.lacking(folder)
+    return folder is not None and not hub.lacking(folder, weights=weights)
 
 
 def _hub_name(checkpoint: str) -> tuple[str, str | None] | None:

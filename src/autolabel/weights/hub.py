@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,19 @@ def snapshot(name: str, revision: str | None, *, weights: bool = True) -> Path:
         if folder is None or (weights and not _has_weights(folder)):
             raise
         return folder  # not all of it: what reads it says what it misses
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Keep the hub's library, and transformers, off the network while the block runs."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def cached(name: str, revision: str | None) -> Path | None:
