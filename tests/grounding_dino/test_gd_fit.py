@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from autolabel.errors import WeightsError
 from autolabel_grounding_dino.labeler import GroundingDino
-from autolabel_grounding_dino.pixels import Shaping, read_shaping
+from autolabel_labeling.pixels import Shaping, read_shaping
 
 
 @pytest.fixture
