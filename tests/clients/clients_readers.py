@@ -172,6 +172,24 @@ def coco_by_labelformat(folder: Path) -> Read:
     return of_labelformat(formats.COCOObjectDetectionInput(input_file=path))
 
 
+@check("coco polygons", "labelformat", masks=1.0)
+def polygons_by_labelformat(folder: Path) -> Read:
+    from labelformat import formats
+    from labelformat.model.bounding_box import BoundingBoxFormat
+    from pycocotools import mask as coco
+
+    read: Read = []
+    for one in formats.COCOInstanceSegmentationInput(input_file=folder / "annotations.json").get_labels():
+        found = []
+        for item in one.objects:
+            rings = [[number for point in ring for number in point] for ring in item.segmentation.polygons]
+            drawn = coco.decode(coco.merge(coco.frPyObjects(rings, *SIZE))) > 0
+            box = item.segmentation.bounding_box().to_format(BoundingBoxFormat.XYXY)
+            found.append(Found(item.category.name, box, drawn))
+        read.append(found)
+    return read
+
+
 @check("yolo upright", "labelformat")
 def yolo_by_labelformat(folder: Path) -> Read:
     from labelformat import formats
