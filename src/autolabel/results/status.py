@@ -50,7 +50,7 @@ class Status:
     finished: bool
     """Whether every row is labelled and everything that the plan asks for is written."""
     outputs: dict[str, bool]
-    """Whether each export, the pictures, the report show the labels as they stand."""
+    """Whether each export, the pictures, the report show the labels as they stand; empty until all is labelled."""
     running: Holder | None
     """Who holds the whole directory; None where nobody does, or slices run."""
     slices: tuple[Part, ...]
@@ -89,7 +89,7 @@ def read_status(run: Location) -> Status:
             rate = speed(times, since=begun(store))
         if todo:
             seconds.append(todo / rate if rate else None)
-    outputs = standing(store, plan)
+    outputs = {} if left else standing(store, plan)
     try:
         store.check_inputs(plan)
     except DataError as error:
