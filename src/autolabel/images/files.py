@@ -64,8 +64,8 @@ def content_hash(path: str | Path) -> str:
 def content_mark(path: str | Path) -> str:
     """Return 16 hex digits that tell the content of two files apart, from their lengths and 8 samples of 4 kB.
 
-    Of a file of up to 32 kB, every byte counts. Empty for a remote file, of which every sample would cost a request, and
-    for one that cannot be read.
+    Of a file of up to 32 kB, every byte counts. Empty for a remote file, of which every sample would cost a request,
+    and for one that cannot be read.
     """
     place = at(split_page(path)[0])
     if isinstance(place, Remote):
