@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import autolabel
-from autolabel.cli import certify, console, explain, installed, label, results, review
+from autolabel.cli import certify, console, diff, explain, installed, label, results, review
 from autolabel.cli.pipe import ending_quietly
 from autolabel.cli.terminal import LiteralFormatter
 from autolabel.errors import AutolabelError
@@ -70,6 +70,7 @@ for command in (
     results.calibrate,
     certify.certify,
     results.report,
+    diff.diff,
     review.review,
     results.apply_review,
     explain.explain,

@@ -15,6 +15,7 @@ from autolabel.storage import Location
 OUTPUTS = "outputs.json"
 PICTURES = "images_annotated"
 REPORT = "report"
+DIFF = "diff"
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,6 +33,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Files of it that lie in the results directory itself as well."""
     truth: str | None = None
     """The file that the report compares with."""
+    before: str | None = None
+    """The run that the page of differences compares with."""
+    raw: bool = False
+    """Whether that page compares what the models said."""
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):

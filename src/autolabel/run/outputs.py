@@ -19,7 +19,8 @@ from autolabel.results.review import Review
 from autolabel.results.select import measured, selections, sure
 from autolabel.results.store import RunStore, finished, publish_folder
 from autolabel.results.take_in import Taken, record, refuse, take_in
-from autolabel.results.written import PICTURES, REPORT, Output, mark_stale, note, read_written
+from autolabel.results.written import DIFF, PICTURES, REPORT, Output, mark_stale, note, read_written
+from autolabel.run.diff import diff_again
 from autolabel.run.export import export
 from autolabel.run.worker import Watch
 from autolabel.storage import Location, at
@@ -71,6 +72,8 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
                 draw(store, plan)
             elif name == REPORT:
                 report(store, plan, truth=None if output.truth is None else at(output.truth))
+            elif name == DIFF:
+                diff_again(store, output)
         except (DataError, PluginError) as error:
             log.warning("%s is stale: %s", store.root / name, error)
 

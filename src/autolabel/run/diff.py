@@ -1,0 +1,64 @@
+"""Compare two runs over the same images, and write the page that shows it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from autolabel.errors import DataError, SpecError
+from autolabel.results.change import RunChange, compare
+from autolabel.results.ledger import Ledger
+from autolabel.results.select import measured
+from autolabel.results.store import RunStore, finished, publish_folder
+from autolabel.results.written import DIFF, Output, note
+from autolabel.storage import Location, at, resolved
+
+MOST_IMAGES = 200
+"""Images on the page, and in ``--json``: those in which most changed."""
+
+
+def diff_runs(before: Location, after: Location, *, raw: bool = False) -> RunChange:
+    """Return what changed from one finished run to another.
+
+    What they hand out is compared, or with ``raw`` what the models said. Raises SpecError where both are one run,
+    DataError where they have no image in common.
+    """
+    if resolved(before) == resolved(after):
+        raise SpecError(f"{before} and {after} are one run", hint="name two results directories")
+    old, new = measured(before, raw=raw)[0], measured(after, raw=raw)[0]
+    _, plan = finished(after)
+    placed = Ledger(new.path, new.keep, new.change, plan.manifest.image_path, new.classes)
+    change = compare(old, placed, most=MOST_IMAGES)
+    if not change.images and (change.only_before or change.only_after):
+        first, second = next(iter(old)).image.id, next(iter(new)).image.id
+        raise DataError(
+            f"{before} and {after} have no image in common: one has {first!r}, the other {second!r}",
+            hint="names count from the folder of images: run both on the same folder",
+        )
+    return change
+
+
+def write_diff(before: Location, after: Location, change: RunChange, *, raw: bool = False) -> Location:
+    """Write the page into the second run's ``diff`` folder; return its path."""
+    store, _ = finished(after)
+    with store.lock():
+        return diff_page(store, before, change, raw=raw)
+
+
+def diff_again(store: RunStore, output: Output) -> Location:
+    """Write the page of a run again, as it was written last; the lock is held."""
+    before = at(output.before or "")
+    return diff_page(store, before, diff_runs(before, store.root, raw=output.raw), raw=output.raw)
+
+
+def diff_page(store: RunStore, before: Location, change: RunChange, *, raw: bool) -> Location:
+    """Write the page; the lock is held."""
+    from autolabel.report.changes import PAGE, write_changes
+
+    plan = finished(store.root)[1]
+    with publish_folder(store.root / DIFF, name="diff") as folder:
+        names = (str(before), str(store.root))
+        write_changes(
+            change, folder, names=names, max_pixels=plan.recipe.max_pixels, value_range=plan.recipe.value_range
+        )
+    note(store, DIFF, replace(Output(current=True), before=str(resolved(before)), raw=raw))
+    return store.root / DIFF / PAGE
