@@ -38,7 +38,7 @@
   function remembered() {
     try {
       const stored = JSON.parse(localStorage.getItem(MEMORY) || "[]");
-      return stored.filter((pair) => Array.isArray(pair) && ["keep", "reject", "forget"].includes(pair[1]));
+      return stored.filter((pair) => Array.isArray(pair) && ["keep", "reject", "forget", "checked"].includes(pair[1]));
     } catch {
       return []; // a browser may forbid storage to local files: decisions then last as long as the page is open
     }
@@ -64,16 +64,18 @@
     remember();
   }
 
+  // What is new in this browser: what stands already may say more than this page shows, such as where a box was moved.
   function review() {
     const out = [];
+    const fresh = (name) => decisions.has(name) && decisions.get(name) !== written.get(name);
     for (const row of rows) {
       const place = { image: row.image, caption_index: row.caption_index };
-      if (decisions.has(row.key)) out.push({ ...place, bbox: null, phrase: null, verdict: decisions.get(row.key) });
+      if (fresh(row.key)) out.push({ ...place, bbox: null, phrase: null, verdict: decisions.get(row.key) });
       for (const { key: name, bbox, phrase, score, round } of row.boxes) {
-        if (decisions.has(name)) out.push({ ...place, bbox, phrase, score, round, verdict: decisions.get(name) });
+        if (fresh(name)) out.push({ ...place, bbox, phrase, score, round, verdict: decisions.get(name) });
       }
     }
-    return { plan: data.plan, decisions: out };
+    return { version: 2, plan: data.plan, decisions: out };
   }
 
   function download() {
@@ -244,22 +246,22 @@
     const kept = row.boxes.filter((box) => verdictOf(box) === "keep").length;
     const rejected = row.boxes.filter((box) => verdictOf(box) === "reject").length;
     const whole = verdictOf(row);
-    badge.textContent = whole ? (whole === "keep" ? "✓ empty" : "✗ image") : [kept && `✓ ${kept}`, rejected && `✗ ${rejected}`].filter(Boolean).join(" ");
-    badge.setAttribute("class", `badge ${whole || (rejected ? "reject" : "keep")}`);
+    badge.textContent = whole ? { keep: "✓ empty", checked: "✓ checked", reject: "✗ image" }[whole] : [kept && `✓ ${kept}`, rejected && `✗ ${rejected}`].filter(Boolean).join(" ");
+    badge.setAttribute("class", `badge ${whole === "checked" ? "keep" : whole || (rejected ? "reject" : "keep")}`);
     button.setAttribute("aria-label", `${row.image}: ${facts.textContent}${whole ? `, image ${said(whole)}` : ""}${kept ? `, ${kept} kept` : ""}${rejected ? `, ${rejected} rejected` : ""}`);
   }
 
   function paintProgress() {
-    const count = review().decisions.length;
+    const count = [...decisions.values()].filter((verdict) => verdict !== "forget").length;
     byId("decided").textContent = count ? plural(count, "decision") : "";
-    byId("download").disabled = count === 0;
+    byId("download").disabled = review().decisions.length === 0;
   }
 
   // ---- the viewer --------------------------------------------------------------------------------------------------
 
   const viewer = byId("viewer");
   const view = { row: null, at: 0, shapes: [], truth: null, stage: null, rows: [] };
-  const said = (verdict) => ({ keep: "kept", reject: "rejected" })[verdict] || "undecided";
+  const said = (verdict) => ({ keep: "kept", reject: "rejected", checked: "checked" })[verdict] || "undecided";
   const selected = () => visible(view.row)[view.at];
 
   function openViewer(row, at = 0) {
