@@ -12,7 +12,7 @@ from review_pages import HOST, TOKEN
 from starlette.testclient import TestClient
 
 from autolabel.plan.compile import compile_plan
-from autolabel.registry import Registry
+from autolabel.registry import Registry, discover
 from autolabel.results.store import finished
 from autolabel.review.app import make_app
 from autolabel.review.session import Session
@@ -81,3 +81,32 @@ def client(session: Session) -> TestClient:
     app = make_app(session, token=TOKEN, hosts={HOST})
     headers = {"origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}
     return TestClient(app, base_url=f"http://{HOST}/{TOKEN}/", headers=headers)
+
+
+@pytest.fixture(scope="module")
+def masked(hazards_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures with a red and a blue rectangle each, with masks that fill them."""
+    from autolabel_colors import Rectangle, save
+
+    folder = tmp_path_factory.mktemp("masked")
+    for name in ("a b.png", "ü/c.png", "d.png", "e.png"):
+        save(folder / "photos" / name, [Rectangle(2, 3, 22, 23, "red", 0.7), Rectangle(30, 30, 50, 60, "blue", 0.9)])
+    spec = {
+        "version": 1,
+        "data": {"images": [str(folder / "photos")], "classes": ["red", "blue", "green"]},
+        "stages": [{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
+        "devices": "cpu",
+        "export": [{"type": "coco"}],
+        "results_dir": str(folder / "run"),
+    }
+    registry = discover()
+    generate(
+        compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry), registry=registry
+    )
+    return folder / "run"
+
+
+@pytest.fixture
+def masked_run(masked: Path, tmp_path: Path) -> Path:
+    """A copy of that run."""
+    return Path(shutil.copytree(masked, tmp_path / "run"))

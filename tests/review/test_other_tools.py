@@ -18,7 +18,6 @@ from PIL import Image as Pillow
 
 from autolabel.cli.app import app
 from autolabel.errors import DataError
-from autolabel.plan.compile import compile_plan
 from autolabel.registry import discover
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger
@@ -26,39 +25,14 @@ from autolabel.results.review import apply, is_checked
 from autolabel.results.store import finished
 from autolabel.run.apply_review import Applied, apply_review
 from autolabel.run.export import export_run
-from autolabel.run.generate import generate
-from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Rle
 
 RED, BLUE = [2.0, 3.0, 22.0, 23.0], [30.0, 30.0, 50.0, 60.0]
 
 
-@pytest.fixture(scope="module")
-def masked(hazards_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four pictures with a red and a blue rectangle each, with masks that fill them."""
-    from autolabel_colors import Rectangle, save
-
-    folder = tmp_path_factory.mktemp("masked")
-    for name in ("a b.png", "ü/c.png", "d.png", "e.png"):
-        save(folder / "photos" / name, [Rectangle(2, 3, 22, 23, "red", 0.7), Rectangle(30, 30, 50, 60, "blue", 0.9)])
-    spec = {
-        "version": 1,
-        "data": {"images": [str(folder / "photos")], "classes": ["red", "blue", "green"]},
-        "stages": [{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
-        "devices": "cpu",
-        "export": [{"type": "coco"}],
-        "results_dir": str(folder / "run"),
-    }
-    registry = discover()
-    generate(
-        compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry), registry=registry
-    )
-    return folder / "run"
-
-
 @pytest.fixture
-def run(masked: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(masked, tmp_path / "run"))
+def run(masked_run: Path) -> Path:
+    return masked_run
 
 
 @pytest.fixture
