@@ -41,21 +41,31 @@ def check_exporter(
     subject.require(not changed, f"equal labels must give equal bytes, but these differ: {changed}")
     written(subject, (), classes)
     written(subject, labels, (*classes, "a class without boxes"))
+    parts = written(subject, labels, classes, split=True)
+    subject.require(parts, "an export of the parts of a split must write a file")
 
 
-def written(subject: Subject[Exporter], labels: Sequence[Labels], classes: Sequence[str]) -> dict[str, bytes]:
-    """Export into a new folder and return the bytes of each file, by its path within the folder."""
+def written(
+    subject: Subject[Exporter], labels: Sequence[Labels], classes: Sequence[str], *, split: bool = False
+) -> dict[str, bytes]:
+    """Export, perhaps in parts, into a new folder; return the bytes of each file, by its path within the folder."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         out.mkdir()
-        paths = subject.make().export(Rows(labels), classes, out)
+        exporter = subject.make()
+        if split:
+            half = len(labels) // 2
+            parts = {"train": Rows(labels[:half]), "val": Rows(labels[half:]), "test": Rows(())}
+            paths = exporter.export_parts(parts, classes, out)
+        else:
+            paths = exporter.export(Rows(labels), classes, out)
         files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
         subject.require(all(isinstance(path, Path) for path in paths), f"`export` must return paths, found {paths!r}")
         stray = [str(path) for path in paths if not path.resolve().is_relative_to(out.resolve())]
         subject.require(not stray, f"files must be written inside the folder that is given, found {stray}")
         missing = [path.name for path in paths if not path.exists()]
         subject.require(not missing, f"`export` names files that do not exist: {missing}")
-        named = {path.resolve() for path in paths}
+        named = {path.parent.resolve() / path.name for path in paths}
         unnamed = [name for name in files if not covered(out / name, named)]
         subject.require(not unnamed, f"`export` must return every file that it writes; left out: {unnamed}")
         return files
@@ -63,4 +73,5 @@ def written(subject: Subject[Exporter], labels: Sequence[Labels], classes: Seque
 
 def covered(file: Path, named: set[Path]) -> bool:
     """Return whether a file, or a folder that holds it, is among those named."""
-    return any(path in named for path in (file.resolve(), *file.resolve().parents))
+    place = file.parent.resolve() / file.name  # a link counts where it lies
+    return any(path in named for path in (place, *place.parents))
