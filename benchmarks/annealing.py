@@ -91,8 +91,8 @@ def ways() -> Iterator[Way]:
 def search(annealing: Annealing, sample: Sample, ask: Ask) -> Instances:
     """Return what is kept of one photo."""
     one = Search(sample.prompt, sample.image.size, annealing)
-    while (question := one.wants()) is not None:
-        one.answer(question, ask(question.phrases))
+    while (question := one.next_query()) is not None:
+        one.record_answer(question, ask(question.phrases))
     return one.result()
 
 

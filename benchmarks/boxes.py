@@ -41,7 +41,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Course:
+class OptimizerSettings:
     """What is found in each round, told beforehand so that both loops ask the same: the forward passes are real.
 
     Every round finds the first phrase asked, so that the next one asks others; an image leaves when all are found.
@@ -75,7 +75,7 @@ class Directed(Detector):
 
     name = "directed"
 
-    def __init__(self, inner: GroundingDino, course: Course) -> None:
+    def __init__(self, inner: GroundingDino, course: OptimizerSettings) -> None:
         super().__init__(inner.params)
         self.inner, self.course = inner, course
         self.answers: dict[tuple[int, Phrases], Instances] = {}
@@ -110,7 +110,7 @@ class Stock:
     shaping: Shaping
     answers: dict[tuple[int, Phrases], tuple[Floats, Floats]] = field(default_factory=dict)
 
-    def run(self, paths: Sequence[Path], course: Course) -> None:
+    def run(self, paths: Sequence[Path], course: OptimizerSettings) -> None:
         """Pass over all images once a round; an image with nothing left is asked the empty caption, as in TAO."""
         self.answers = {}
         left = [course.classes for _ in paths]
@@ -159,7 +159,7 @@ def in_order(detector: GroundingDino) -> Phrases:
     return tuple(CLASSES[label] for (label,) in caption.labels)
 
 
-def ours(detector: GroundingDino, paths: Sequence[Path], course: Course) -> Directed:
+def ours(detector: GroundingDino, paths: Sequence[Path], course: OptimizerSettings) -> Directed:
     """Label all images with the annealing loop; return the detector, which keeps the answers."""
     directed = Directed(detector, course)
     thresholds = np.linspace(FLOOR, 0.5, course.rounds)[::-1]
@@ -305,11 +305,11 @@ def compare(checkpoint: Path, paths: Sequence[Path], arguments: argparse.Namespa
     stock = Stock(model, AutoTokenizer.from_pretrained(checkpoint), detector.shaping)
     height, width = detector.shaping.resized(read_pixels(paths[0]).shape[:2])
     classes = in_order(detector)
-    ours(detector, paths[:1], Course(classes, 1, 1, halving=False))
+    ours(detector, paths[:1], OptimizerSettings(classes, 1, 1, halving=False))
     stock.look(paths[0], classes)
     if arguments.profile:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-            ours(detector, paths[:1], Course(classes, 1, 1, halving=False))
+            ours(detector, paths[:1], OptimizerSettings(classes, 1, 1, halving=False))
         print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
     load = os.getloadavg()[0]
     print(
@@ -319,7 +319,7 @@ def compare(checkpoint: Path, paths: Sequence[Path], arguments: argparse.Namespa
     print(f"{'seconds an image':56} {'ours':>7} {'peer':>7}   CPU     {'ours':>7} {'peer':>7}  wall")
     rows, difference = [], Difference()
     courses = [
-        Course(classes, k, len(paths), halving=halving)
+        OptimizerSettings(classes, k, len(paths), halving=halving)
         for k in arguments.rounds
         for halving in [leaving == "half" for leaving in (arguments.leaving if k > 1 else ["none"])]
     ]
@@ -354,7 +354,7 @@ def pipelines(
     caption = [" . ".join(classes) + " ."]
     rows = []
     for name, labels, chosen in (("one caption", caption, paths), ("a list of classes", list(classes), paths[:1])):
-        course = Course(classes, 1, len(chosen), halving=False)
+        course = OptimizerSettings(classes, 1, len(chosen), halving=False)
         mine, _ = clock(lambda: ours(detector, chosen, course))  # noqa: B023
         theirs, _ = clock(lambda: [pipe(str(path), candidate_labels=labels) for path in chosen])  # noqa: B023
         rows.append(report(f"pipeline, {name}", mine, theirs, images=len(chosen)))

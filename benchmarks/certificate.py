@@ -25,7 +25,7 @@ from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, 
 from autolabel.certify.ledger import exceeds, wealth
 from autolabel.data.coco.read import read_coco
 from autolabel.evaluate.matching import IGNORED, match
-from autolabel.evaluate.promise import chances, tally
+from autolabel.evaluate.precision_bound import chances, tally
 from autolabel.evaluate.scenes import gather
 from autolabel.registry import discover
 from autolabel.spec.load import spec_from_mapping

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from .descent import Course
+from .optimizer_step import OptimizerSettings
 from .run_log import RunLog
 
 LOG_EVERY = 50
@@ -39,7 +39,7 @@ class DevCheck:
     figures: dict[str, Any]
 
 
-class Trainee(Protocol[Batch]):
+class TrainedModel(Protocol[Batch]):
     """What a loop trains. `state` and `load_state` carry all that later steps depend on."""
 
     def batches(self, steps: range) -> Iterator[Batch]:
@@ -64,11 +64,11 @@ class Trainee(Protocol[Batch]):
         """Write a checkpoint directory with weights that `averaged` returned; the run cannot go on after it."""
 
 
-class Timetable(Protocol):
+class LoopSettings(Protocol):
     """What the loop reads of a recipe."""
 
     @property
-    def optimiser(self) -> Course:
+    def optimiser(self) -> OptimizerSettings:
         """Steps and their batch."""
 
     @property
@@ -83,13 +83,13 @@ class Timetable(Protocol):
 class Loop(Generic[Batch]):
     """Trains in a folder: continues from its saved state if there is one."""
 
-    def __init__(self, trainee: Trainee[Batch], recipe: Timetable, folder: Path, log: RunLog) -> None:
-        self._trainee, self._recipe, self._folder, self._log = trainee, recipe, folder, log
+    def __init__(self, model: TrainedModel[Batch], recipe: LoopSettings, folder: Path, log: RunLog) -> None:
+        self._trainee, self._recipe, self._folder, self._log = model, recipe, folder, log
         self.progress = Progress()
         if (folder / STATE_FILE).exists():
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
             self.progress = Progress(**state.pop("progress"))
-            trainee.load_state(state)
+            model.load_state(state)
             log.write(event="resumed", **asdict(self.progress))
 
     def run(self) -> None:
@@ -137,11 +137,11 @@ class Loop(Generic[Batch]):
         self._log.write(event=event, step=step, samples=step * self._recipe.optimiser.batch, **values)
 
 
-def train(trainee: Trainee[Batch], recipe: Timetable, folder: Path, log: RunLog) -> None:
+def train(model: TrainedModel[Batch], recipe: LoopSettings, folder: Path, log: RunLog) -> None:
     """Train in a folder, from its saved state on if there is one; export what was best to its folder `checkpoint`."""
-    loop = Loop(trainee, recipe, folder, log)
+    loop = Loop(model, recipe, folder, log)
     loop.run()
-    trainee.export(loop.best_weights(), folder / "checkpoint")
+    model.export(loop.best_weights(), folder / "checkpoint")
     log.write(event="exported", **asdict(loop.progress))
 
 

@@ -20,7 +20,7 @@ OVERHEAD = 64
 """What Python adds to a line held in memory."""
 
 
-class Spool:
+class SpooledLines:
     """Lines that are added once and may be walked often; in a file that goes with the process, however that ends."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def sort_lines(lines: Iterable[bytes], *, key: Callable[[bytes], Any], memory: i
 
     About ``memory`` bytes are sorted at a time; what is more waits on disk, sorted, and is merged.
     """
-    spool = Spool()
+    spool = SpooledLines()
     runs: list[tuple[int, int]] = []
     for chunk in chunks(lines, memory):
         chunk.sort(key=key)

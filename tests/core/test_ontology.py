@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from autolabel.types import Instances
 from autolabel.types.boxes import iou
-from autolabel.types.ontology import Terms, expand, fold
+from autolabel.types.ontology import ClassPrompts, collapse_to_classes, expand_prompts
 
 PEOPLE = {
-    "person": Terms(phrases=("person", "pedestrian"), negatives=("statue", "poster")),
-    "car": Terms(phrases=("car", "van"), negatives=("poster",)),
+    "person": ClassPrompts(phrases=("person", "pedestrian"), negatives=("statue", "poster")),
+    "car": ClassPrompts(phrases=("car", "van"), negatives=("poster",)),
 }
 ASKED = ("person", "pedestrian", "car", "van", "statue", "poster")
 HERE, NEAR, FAR = [0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]
@@ -24,16 +24,16 @@ def answer(*found: tuple[str, list[int], float]) -> Instances:
 
 
 def folded(*found: tuple[str, list[int], float]) -> list[tuple[int, float, str | None]]:
-    out = fold(answer(*found), ("person", "car"), PEOPLE)
+    out = collapse_to_classes(answer(*found), ("person", "car"), PEOPLE)
     return list(
         zip(out.labels.tolist(), [round(score, 2) for score in out.scores.tolist()], out.asked or (), strict=True)
     )
 
 
 def test_classes_are_asked_by_their_phrases_then_by_what_is_against_them() -> None:
-    assert expand(("person", "car"), PEOPLE) == ASKED
-    assert expand(("car", "dog"), PEOPLE) == ("car", "van", "dog", "poster")
-    assert expand((), PEOPLE) == ()
+    assert expand_prompts(("person", "car"), PEOPLE) == ASKED
+    assert expand_prompts(("car", "dog"), PEOPLE) == ("car", "van", "dog", "poster")
+    assert expand_prompts((), PEOPLE) == ()
 
 
 def test_a_box_found_by_two_phrases_of_a_class_keeps_the_better_score() -> None:
@@ -58,15 +58,20 @@ def test_a_negative_speaks_against_its_own_class_alone() -> None:
 
 
 def test_a_phrase_of_one_class_can_be_against_another() -> None:
-    both = {"person": Terms(phrases=("person",), negatives=("statue",)), "statue": Terms(phrases=("statue",))}
+    both = {
+        "person": ClassPrompts(phrases=("person",), negatives=("statue",)),
+        "statue": ClassPrompts(phrases=("statue",)),
+    }
     found = Instances.build([HERE, HERE], scores=[0.5, 0.6], labels=[0, 1])
-    assert expand(("person", "statue"), both) == ("person", "statue")
-    assert fold(found, ("person", "statue"), both).labels.tolist() == [1]
-    assert fold(found, ("person",), both).labels.tolist() == [], "a class that is not asked gets no boxes"
+    assert expand_prompts(("person", "statue"), both) == ("person", "statue")
+    assert collapse_to_classes(found, ("person", "statue"), both).labels.tolist() == [1]
+    assert collapse_to_classes(found, ("person",), both).labels.tolist() == [], (
+        "a class that is not asked gets no boxes"
+    )
 
 
 def test_nothing_found_stays_nothing() -> None:
-    assert len(fold(Instances.empty(), ("person", "car"), PEOPLE)) == 0
+    assert len(collapse_to_classes(Instances.empty(), ("person", "car"), PEOPLE)) == 0
 
 
 CORNERS = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(4, 8), st.integers(4, 8))
@@ -89,7 +94,7 @@ def test_it_does_what_two_loops_over_all_pairs_do(found: list[tuple[tuple[int, .
         rivals = [j for j in range(len(labels)) if boxes[j] == boxes[i] and labels[j] // 2 == phrase // 2 < 2]
         if i == min(rivals, key=lambda j: (-scores[j], j)):
             expected.append(i)
-    out = fold(raw, ("person", "car"), PEOPLE)
+    out = collapse_to_classes(raw, ("person", "car"), PEOPLE)
     assert out.boxes.tolist() == raw.boxes[expected].tolist()
     assert out.labels.tolist() == [labels[i] // 2 for i in expected]
     names = [("person", "car")[label] for label in out.labels]

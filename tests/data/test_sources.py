@@ -10,7 +10,7 @@ import pytest
 from autolabel.data.collect import Listing, chunks, number
 from autolabel.data.inputs import Input, decode, encode
 from autolabel.data.passed import PassedOver
-from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, Found, Results, inner, sources, walk
+from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, ListedFile, Results, inner, sources, walk
 from autolabel.errors import DataError
 
 
@@ -127,19 +127,23 @@ def test_roots_that_are_missing_or_doubled_are_refused(tmp_path: Path, names: li
     ],
 )
 def test_names_only_ever_find_listed_images(name: str, image: str) -> None:
-    found = [Found(id="x/a.jpg", path="/1"), Found(id="y/a.jpg", path="/2"), Found(id="x/b.jpg", path="/3")]
+    found = [
+        ListedFile(id="x/a.jpg", path="/1"),
+        ListedFile(id="y/a.jpg", path="/2"),
+        ListedFile(id="x/b.jpg", path="/3"),
+    ]
     row = Listing(found, [name], PassedOver()).row(name)
     assert image in (row.image, row.code)
     assert bool(row.path) == (not row.code)
 
 
 def test_an_exact_id_beats_a_longer_path_that_ends_alike() -> None:
-    found = [Found(id="a.jpg", path="/1"), Found(id="x/a.jpg", path="/2")]
+    found = [ListedFile(id="a.jpg", path="/1"), ListedFile(id="x/a.jpg", path="/2")]
     assert Listing(found, ["a.jpg"], PassedOver()).row("a.jpg").path == "/1"
 
 
 def test_a_name_that_differs_is_told_and_one_that_is_not_there_is_offered_the_nearest() -> None:
-    listing = Listing([Found(id="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"], PassedOver())
+    listing = Listing([ListedFile(id="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"], PassedOver())
     assert listing.row("1a2b3c4d-photo.jpg").image == "x/photo.jpg"
     assert "another tool adds" in listing.row("1a2b3c4d-photo.jpg").notes[0]
     assert "nearest: x/photo.jpg" in listing.row("phoot.jpg").message
@@ -148,8 +152,9 @@ def test_a_name_that_differs_is_told_and_one_that_is_not_there_is_offered_the_ne
 def test_a_file_that_is_passed_over_is_read_where_it_is_named_or_told_why_not() -> None:
     passed = PassedOver()
     all_found = [
-        Found(id="a.jpg", path="/1"), Found(id=".b.jpg", path="/2", passed_over=HIDDEN),
-        Found(id="c.CR2", path="/3", passed_over="format"), Found(id="r/d.jpg", path="/4", passed_over=RESULTS),
+        ListedFile(id="a.jpg", path="/1"), ListedFile(id=".b.jpg", path="/2", passed_over=HIDDEN),
+        ListedFile(id="c.CR2", path="/3", passed_over="format"),
+        ListedFile(id="r/d.jpg", path="/4", passed_over=RESULTS),
     ]  # fmt: skip
     listing = Listing(passed.sift(all_found), [".b.jpg", "c.cr2", "d.jpg"], passed)
     assert listing.row(".b.jpg").path == "/2" and passed.counts[HIDDEN] == 0

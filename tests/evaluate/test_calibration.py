@@ -13,7 +13,7 @@ import pytest
 from autolabel.errors import DataError
 from autolabel.evaluate import calibrate
 from autolabel.evaluate.calibration import Found, Judged, Wanted, choose, thresholds
-from autolabel.evaluate.promise import chances, faultless, loosest, singles, starts, tally
+from autolabel.evaluate.precision_bound import chances, faultless, loosest, singles, starts, tally
 from autolabel.types import Image, Instances, Labels, Prompt
 
 NORMAL = NormalDist()

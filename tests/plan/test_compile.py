@@ -24,7 +24,7 @@ from autolabel.plan.model import Plan
 from autolabel.plan.shards import shard_rows
 from autolabel.registry import Registry
 from autolabel.spec.load import spec_from_mapping
-from autolabel.types.ontology import Terms
+from autolabel.types.ontology import ClassPrompts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,8 +121,8 @@ def test_an_ontology_is_part_of_the_plan_where_it_says_more_than_names(registry:
         of(classes={"red": {"negatives": ["pink"]}, "blue": {}}),
     ]
     assert len({base.digest, *(plan.digest for plan in plans)}) == 5
-    assert plans[0].recipe.ontology["red"] == Terms(phrases=("red", "pink"))
-    assert plans[2].recipe.ontology["blue"] == Terms(phrases=("blue",), negatives=("pink",))
+    assert plans[0].recipe.ontology["red"] == ClassPrompts(phrases=("red", "pink"))
+    assert plans[2].recipe.ontology["blue"] == ClassPrompts(phrases=("blue",), negatives=("pink",))
     assert plan_file.decode(plan_file.encode(plans[3]), file="plan.json") == plans[3]
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.run.anneal import Annealing, Asked, Search, anneal
+from autolabel.run.anneal import Annealing, ImageToSearch, Search, anneal
 from autolabel.strategies import Aggregator, Detector
 from autolabel.testing.aggregator import crowd
 from autolabel.types import Instances, Prompt, Round
-from autolabel.types.ontology import Ontology, Terms
+from autolabel.types.ontology import ClassPrompts, Ontology
 from autolabel_aggregators.dbscan import Dbscan
 from autolabel_aggregators.nms import Nms
 
@@ -83,7 +83,7 @@ def run(
 ) -> tuple[list[Any], Scripted]:
     detector = Scripted()
     annealing = Annealing(rounds(*thresholds), aggregator or Union(Union.Params()), ask, ontology or {})
-    numbered = [Asked(i, Prompt(phrases), (100, 300), item) for i, item in enumerate(items)]
+    numbered = [ImageToSearch(i, Prompt(phrases), (100, 300), item) for i, item in enumerate(items)]
     batches = [numbered[i : i + batch_size] for i in range(0, len(numbered), batch_size)]
     outcomes = dict(anneal(detector, batches, annealing, batch_size=batch_size))
     return [outcomes[i] for i in range(len(items))], detector
@@ -130,9 +130,9 @@ def test_all_in_rounds_keeps_what_one_round_at_the_last_threshold_keeps(
         search = Search(
             Prompt(phrases), (300, 400), Annealing(rounds(*thresholds), aggregator(aggregator.Params()), "all")
         )
-        assert search.wants() == Prompt(phrases)
-        search.answer(Prompt(phrases), candidates)
-        assert search.wants() is None
+        assert search.next_query() == Prompt(phrases)
+        search.record_answer(Prompt(phrases), candidates)
+        assert search.next_query() is None
         found = search.result()
         columns = np.column_stack([found.labels, found.scores, found.boxes]).round(3)
         return sorted(columns.tolist())
@@ -198,12 +198,12 @@ def test_boxes_are_cut_at_the_edges_after_aggregation_and_unusable_ones_dropped(
             return Instances.build(wild, scores=[0.9] * 5, labels=[0] * 5)
 
     annealing = Annealing(rounds(0.5), Union(Union.Params()), "all")
-    [(_, found)] = anneal(Wild(), [[Asked(0, Prompt(("a",)), (100, 300), {})]], annealing, batch_size=1)
+    [(_, found)] = anneal(Wild(), [[ImageToSearch(0, Prompt(("a",)), (100, 300), {})]], annealing, batch_size=1)
     assert isinstance(found, Instances)
     assert found.boxes.tolist() == [[0, 0, 20, 10], [290, 90, 300, 100]]
 
 
-WORDS = {"a": Terms(phrases=("a", "alpha")), "b": Terms(phrases=("beta",), negatives=("n",))}
+WORDS = {"a": ClassPrompts(phrases=("a", "alpha")), "b": ClassPrompts(phrases=("beta",), negatives=("n",))}
 
 
 def test_a_class_is_found_when_any_of_its_phrases_has_a_box() -> None:
@@ -223,7 +223,7 @@ def test_a_negative_drops_boxes_whatever_the_round() -> None:
             return Instances.build([[0, 0, 9, 9]] * 2, scores=[0.6, 0.8], labels=labels)
 
     annealing = Annealing(rounds(0.7, 0.5), Union(Union.Params()), "all", WORDS)
-    [(_, found)] = anneal(Rival(), [[Asked(0, Prompt(("b",)), (100, 300), {})]], annealing, batch_size=1)
+    [(_, found)] = anneal(Rival(), [[ImageToSearch(0, Prompt(("b",)), (100, 300), {})]], annealing, batch_size=1)
     assert isinstance(found, Instances)
     assert len(found) == 0
 

@@ -353,11 +353,11 @@ class Everything(Aggregator):
 def play(search: Search, scores: dict[str, list[float]]) -> tuple[Search, int]:
     """Answer a search from written scores; return it with the number of times it had to be answered."""
     times = 0
-    while (question := search.wants()) is not None:
+    while (question := search.next_query()) is not None:
         rows = [(label, n, s) for label, name in enumerate(question.phrases) for n, s in enumerate(scores[name])]
         boxes = [[10 * n, 0, 10 * n + 5, 5] for _, n, _ in rows]
         found = Instances.build(boxes, scores=[s for *_, s in rows], labels=[label for label, *_ in rows])
-        search.answer(question, found.take(found.scores > search.annealing.floor))
+        search.record_answer(question, found.take(found.scores > search.annealing.floor))
         times += 1
     return search, times
 

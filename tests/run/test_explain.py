@@ -32,7 +32,7 @@ from autolabel.strategies import Aggregator
 from autolabel.testing.aggregator import PHRASES, SIZE, crowd
 from autolabel.types import Image, Instances, Labels, Prompt, Rle, Round
 from autolabel.types.boxes import clip
-from autolabel.types.ontology import Terms
+from autolabel.types.ontology import ClassPrompts
 from autolabel_aggregators.dbscan import Dbscan
 from autolabel_aggregators.nms import Nms
 from autolabel_aggregators.soft_nms import SoftNms
@@ -80,8 +80,8 @@ def searched_by_hand(aggregator: Aggregator, seed: int) -> tuple[Search, Labels]
     search = Search(prompt, SIZE, Annealing(ROUNDS, aggregator, "all"))
     faint = Instances.build([[5, 5, 20, 20], [6, 6, 9, 9]], scores=[0.2, 0.1], labels=[3, 3])
     found = replace(crowd(40, seed), masks=None, given=None)
-    search.answer(prompt, Instances.concatenate([found, faint]))
-    assert search.wants() is None
+    search.record_answer(prompt, Instances.concatenate([found, faint]))
+    assert search.next_query() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=prompt, instances=search.result())
     return search, record.decode(record.encode(row, "digest"))
 
@@ -117,11 +117,11 @@ def test_a_phrase_without_a_box_has_its_best_candidate_and_the_lowest_threshold(
 
 
 def test_the_words_that_found_a_box_are_told() -> None:
-    ontology = {"car": Terms(phrases=("car", "lorry"))}
+    ontology = {"car": ClassPrompts(phrases=("car", "lorry"))}
     search = Search(Prompt(("car",)), SIZE, Annealing(ROUNDS, AGGREGATORS[0], "all", ontology))
     found = Instances.build([[0, 0, 9, 9], [30, 30, 50, 50]], scores=[0.9, 0.8], labels=[1, 0])
-    search.answer(Prompt(("car",)), found)
-    assert search.wants() is None
+    search.record_answer(Prompt(("car",)), found)
+    assert search.next_query() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=search.prompt, instances=search.result())
     told = Retrace(
         plan=PLANNED, row=record.decode(record.encode(row, "")), search=search, verdicts=[None] * 2
@@ -133,10 +133,10 @@ def test_the_words_that_found_a_box_are_told() -> None:
 def test_a_phrase_that_another_label_displaced_names_the_box() -> None:
     aggregator = Nms(Nms.Params(threshold=0.5, across_labels=True))
     search = Search(Prompt(("cat", "dog")), SIZE, Annealing(ROUNDS, aggregator, "all"))
-    search.answer(
+    search.record_answer(
         Prompt(("cat", "dog")), Instances.build([[0, 0, 9, 9], [0, 0, 9, 8]], scores=[0.9, 0.6], labels=[1, 0])
     )
-    assert search.wants() is None
+    assert search.next_query() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=search.prompt, instances=search.result())
     told = Retrace(plan=PLANNED, row=row, search=search, verdicts=["keep"]).explanation()
     (cat,) = told.unfound

@@ -251,12 +251,12 @@ def anneal_by_hand(
     looks = Looks(("plain", "mirror"), agreement, Doubt(score=0.2, boxes=0))
     search = Search(Prompt(("a", "b")), (50, 100), Annealing(rounds, Nms(Nms.Params()), ask, looks=looks))
     questions = []
-    while (question := search.wants()) is not None:
+    while (question := search.next_query()) is not None:
         questions.append(question)
         found = [(label, scores[question.look][name]) for label, name in enumerate(question.phrases)]
         boxes = [[10 * (name == "b"), 0, 10 * (name == "b") + 8, 8] for name in question.phrases]
         answer = Instances.build(boxes, scores=[score for _, score in found], labels=[label for label, _ in found])
-        search.answer(question, answer.take(answer.scores > search.annealing.floor))
+        search.record_answer(question, answer.take(answer.scores > search.annealing.floor))
     return search, questions
 
 

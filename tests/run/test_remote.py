@@ -201,14 +201,14 @@ def test_a_lease_keeps_a_second_driver_out(monkeypatch: pytest.MonkeyPatch) -> N
     (RUN / ".lock").write_bytes(lease(1, "another.example", now - 10))
     with pytest.raises(BusyError, match=r"process 1 on another.example\n.*goes on in 1[01]\d s"):
         store.lock().__enter__()
-    for gone in (lease(1, "another.example", now - lock.LASTS), lease(4194999, lock.socket.gethostname(), now)):
+    for gone in (lease(1, "another.example", now - lock.LEASE_SECONDS), lease(4194999, lock.socket.gethostname(), now)):
         (RUN / ".lock").write_bytes(gone)
         with store.lock():
             assert json.loads((RUN / ".lock").read_bytes())["renewed"] >= now
 
 
 def test_a_lease_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "RENEWED", 0.01)
+    monkeypatch.setattr(lock, "LEASE_RENEWAL_SECONDS", 0.01)
     with RunStore(RUN).lock():
         first = (RUN / ".lock").read_bytes()
         for _ in range(500):

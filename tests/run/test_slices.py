@@ -95,7 +95,7 @@ def test_merge_names_what_is_missing(hazards: Registry, photos: Path, tmp_path: 
     with pytest.raises(DataError) as caught:
         merge(tmp_path, registry=hazards)
     assert "3 of 6 shards are missing: 1 of slice 2/4, 1 of slice 3/4, 1 of slice 4/4" in str(caught.value)
-    assert "--shard 2/4" in caught.value.hint
+    assert "--slice 2/4" in caught.value.hint
     run_slices(hazards, photos, tmp_path, ["1/1"])
     (tmp_path / "stages" / "1-filled" / "shard-000003.jsonl").unlink()
     with pytest.raises(DataError, match="1 of 6 shards are missing: shard 3\n"):
@@ -128,7 +128,7 @@ def test_slices_take_in_images_that_were_added(hazards: Registry, photos: Path, 
 def test_while_a_slice_runs_others_may_but_not_the_same_nor_the_whole(
     hazards: Registry, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "PATIENCE", 0.2)
+    monkeypatch.setattr(slices, "WAIT_SECONDS", 0.2)
     store, plan = RunStore(tmp_path), compiled(hazards, mapping(photos, tmp_path))
     with store.lock(Slice(1, 2).lock):
         assert running(store) == [Slice(1, 2)]
@@ -182,7 +182,7 @@ def test_slices_that_start_at_once_share_an_empty_directory(
     environment = {**os.environ, "PYTHONPATH": hazards_path}
     command = [sys.executable, "-m", "autolabel"]
     started = [
-        subprocess.Popen([*command, "generate", "-q", str(spec), "--shard", f"{index}/3"], env=environment)
+        subprocess.Popen([*command, "generate", "-q", str(spec), "--slice", f"{index}/3"], env=environment)
         for index in (1, 2, 3)
     ]
     assert [process.wait() for process in started] == [0, 0, 0]

@@ -153,7 +153,7 @@ def test_who_only_looks_at_a_lock_keeps_nobody_out(tmp_path: Path, monkeypatch: 
         found = lock.holder(tmp_path / ".lock")
         assert found is not None and found.name.startswith(f"process {os.getpid()} on ")
     assert lock.holder(tmp_path / ".lock") is None
-    monkeypatch.setattr(lock, "GLANCES", (0.01,) * 1000)
+    monkeypatch.setattr(lock, "LOCK_RETRY_PAUSES", (0.01,) * 1000)
     with (tmp_path / ".lock").open() as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN)).start()

@@ -20,8 +20,8 @@ from transformers import GroundingDinoForObjectDetection
 
 from ..average import follow
 from ..command import training_parser
-from ..descent import descend, network_precision
 from ..loop import DevCheck, train
+from ..optimizer_step import network_precision, optimizer_step
 from ..recipe import plain, read
 from ..run_log import RunLog
 from .captions import CaptionWriter, Target, answer
@@ -92,7 +92,7 @@ class DetectorRun:
         with network_precision(self.device):
             predictions = self.detector(batch.features.to(self.device), batch.captions)
         terms = detection_loss(predictions, batch.targets, self.recipe.loss)
-        norm = descend(self.optimiser, terms.total, settings, step=step)
+        norm = optimizer_step(self.optimiser, terms.total, settings, step=step)
         follow(self.average.values(), self.parameters.values(), momentum=settings.ema, step=step)
         return terms.parts | {"gradient": norm}
 

@@ -7,29 +7,29 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from .exams import Exam, Mask
+from .mask_probes import Mask, MaskProbe
 
 GRABCUT_STEPS = 5
 GRABCUT_PIXELS = 2
 """Sides of a box below which GrabCut has nothing to work with."""
 
 
-def full_boxes(asked: Sequence[Exam]) -> list[Mask]:
+def full_boxes(asked: Sequence[MaskProbe]) -> list[Mask]:
     """Return the boxes themselves."""
     return [_box(exam) for exam in asked]
 
 
-def ellipses(asked: Sequence[Exam]) -> list[Mask]:
+def ellipses(asked: Sequence[MaskProbe]) -> list[Mask]:
     """Return the ellipses that touch the sides of the boxes."""
     return [_ellipse(exam) for exam in asked]
 
 
-def _box(exam: Exam) -> Mask:
+def _box(exam: MaskProbe) -> Mask:
     rows, columns = exam.centres()
     return np.outer(np.abs(rows) <= 1, np.abs(columns) <= 1)
 
 
-def _ellipse(exam: Exam) -> Mask:
+def _ellipse(exam: MaskProbe) -> Mask:
     rows, columns = exam.centres()
     inside: Mask = np.add.outer(rows**2, columns**2) <= 1
     return inside
@@ -40,12 +40,12 @@ def has_grabcut() -> bool:
     return find_spec("cv2") is not None
 
 
-def grabcuts(asked: Sequence[Exam]) -> list[Mask]:
+def grabcuts(asked: Sequence[MaskProbe]) -> list[Mask]:
     """Return OpenCV's GrabCut begun at the boxes; the full box where it finds nothing or the box fills the window."""
     return [_grabcut(exam) for exam in asked]
 
 
-def _grabcut(exam: Exam) -> Mask:
+def _grabcut(exam: MaskProbe) -> Mask:
     import cv2  # type: ignore[import-not-found,unused-ignore]
 
     box = _box(exam)

@@ -19,7 +19,7 @@ from autolabel_mal.refine import Field
 from ..recipe import read
 from .baselines import ellipses, full_boxes, grabcuts, has_grabcut
 from .config import Recipe
-from .exams import Exam, MaskMaker, NetworkMasks, exams, filled, iou, overlaps
+from .mask_probes import MaskMaker, MaskProbe, NetworkMasks, filled, iou, mask_probes, overlaps
 from .pictures import load_split
 from .validate import LEAST_SIDE, dev_exams
 
@@ -48,7 +48,7 @@ class Row:
         return f"{start}  {figures:<26} {self.good:>10.2f} {self.filled:>7.2f}"
 
 
-def judge(dataset: str, method: str, asked: Sequence[Exam], make: MaskMaker) -> Row:
+def judge(dataset: str, method: str, asked: Sequence[MaskProbe], make: MaskMaker) -> Row:
     """Ask a method for the masks of a set and compare them with the true ones."""
     masks = make(asked)
     values = overlaps(asked, masks)
@@ -63,7 +63,7 @@ def judge(dataset: str, method: str, asked: Sequence[Exam], make: MaskMaker) -> 
     )
 
 
-def numbered(asked: Sequence[Exam]) -> list[int]:
+def numbered(asked: Sequence[MaskProbe]) -> list[int]:
     """Return the number of each exam's picture, counted as they come."""
     numbers: dict[int, int] = {}
     return [numbers.setdefault(id(exam.picture), len(numbers)) for exam in asked]
@@ -78,7 +78,7 @@ def interval(values: NDArray[np.float64], pictures: Sequence[int]) -> tuple[floa
     return float(low), float(high)
 
 
-def roundness(method: str, asked: Sequence[Exam], make: MaskMaker) -> str:
+def roundness(method: str, asked: Sequence[MaskProbe], make: MaskMaker) -> str:
     """Describe masks of blood cells, which have no true masks: how much of the box they fill, how near an ellipse."""
     masks = make(asked)
     near = [iou(mask, ellipse) for mask, ellipse in zip(masks, ellipses(asked), strict=True)]
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
         for method, make in makers.items():
             rows.append(judge(dataset, method, asked, make))
             print(rows[-1], flush=True)
-    cells = exams(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
+    cells = mask_probes(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
     for method in ("MAL", "MAL, refined"):
         print(roundness(method, cells, makers[method]), flush=True)
     if options.json:

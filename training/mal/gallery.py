@@ -17,7 +17,7 @@ from autolabel_mal.refine import Field
 
 from ..recipe import read
 from .config import Recipe
-from .exams import Exam, Mask, NetworkMasks, exams, overlaps
+from .mask_probes import Mask, MaskProbe, NetworkMasks, mask_probes, overlaps
 from .pictures import load_split
 from .validate import LEAST_SIDE, MASKED_SETS, SCENES, dev_exams
 
@@ -27,7 +27,7 @@ TINT = np.array([255, 0, 80], np.float32)
 THRESHOLD = 0.1
 
 
-def tile(exam: Exam, mask: Mask) -> NDArray[np.uint8]:
+def tile(exam: MaskProbe, mask: Mask) -> NDArray[np.uint8]:
     """Return the crop (SIDE, 2 * SIDE, 3) beside itself with the mask tinted."""
     plain = exam.cut(exam.picture.pixels()).astype(np.float32)
     tinted = np.where((mask & exam.reach)[:, :, None], plain * 0.5 + TINT * 0.5, plain)
@@ -38,14 +38,14 @@ def _squared(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def spread(asked: Sequence[Exam], masks: Sequence[Mask], count: int) -> list[int]:
+def spread(asked: Sequence[MaskProbe], masks: Sequence[Mask], count: int) -> list[int]:
     """Return the indices of `count` exams in even steps from the lowest IoU to the highest; in order without truths."""
     judged = all(exam.picture.masks for exam in asked)
     order = np.argsort(overlaps(asked, masks), kind="stable") if judged else np.arange(len(asked))
     return [int(order[place]) for place in np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int)]
 
 
-def draw(sets: dict[str, list[Exam]], make: NetworkMasks, columns: int, rows: int) -> NDArray[np.uint8]:
+def draw(sets: dict[str, list[MaskProbe]], make: NetworkMasks, columns: int, rows: int) -> NDArray[np.uint8]:
     """Return a sheet: `rows` lines of `columns` tiles a set."""
     lines = []
     for asked in sets.values():
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     checkpoint = options.checkpoint.resolve()
     network = load_networks(checkpoint, Mal.Params(checkpoint=str(checkpoint)))[0]
     found = dev_exams(read(Recipe, options.recipe), options.data)
-    found[CELLS] = exams(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
+    found[CELLS] = mask_probes(load_split(options.data, CELLS, "dev"), smallest_side=LEAST_SIDE)[: options.cells]
     sets = {name: asked for name, asked in found.items() if name in options.sets}
     make = NetworkMasks(network, threshold=THRESHOLD, field=Field() if options.refine else None)
     Image.fromarray(draw(sets, make, options.columns, options.rows)).save(options.out)

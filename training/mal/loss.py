@@ -19,7 +19,7 @@ EPSILON = 1e-4
 
 @dataclass(frozen=True)
 class Terms:
-    """The loss to descend, and its parts for the log."""
+    """The loss to minimise, and its parts for the log."""
 
     total: Tensor
     parts: dict[str, float]

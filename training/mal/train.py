@@ -1,4 +1,4 @@
-"""Train the mask network from boxes: draw crops, descend, let the teacher follow, keep the best on dev, export."""
+"""Train the mask network from boxes: draw crops, take a step, let the teacher follow, keep the best on dev, export."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from autolabel_mal.mean_field import log_odds
 
 from ..average import follow
 from ..command import training_parser
-from ..descent import descend, network_precision
 from ..loop import DevCheck, train
+from ..optimizer_step import network_precision, optimizer_step
 from ..recipe import plain, read
 from ..run_log import RunLog
 from .config import Recipe
@@ -56,7 +56,7 @@ class MaskRun:
             with torch.no_grad():
                 teacher = self.teacher(pixels, batch.groups)
         terms = box_supervised_loss(student, teacher, batch, recipe=self.recipe.loss, step=step)
-        norm = descend(self.optimiser, terms.total, settings, step=step)
+        norm = optimizer_step(self.optimiser, terms.total, settings, step=step)
         weights = (self.teacher.parameters(), self.student.parameters())
         follow(*weights, momentum=settings.teacher_momentum, step=step)
         return terms.parts | {"gradient": norm}

@@ -10,7 +10,7 @@ import numpy as np
 from autolabel_mal.network import MalNetwork
 
 from .config import Recipe
-from .exams import Exam, NetworkMasks, exams, filled, overlaps
+from .mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
 from .pictures import load_split, make_scenes
 
 SCENES = "scenes"
@@ -31,7 +31,7 @@ class Validation:
 class Validator:
     """Dev boxes with true masks; these are read here only, never by the losses."""
 
-    def __init__(self, asked: dict[str, list[Exam]], *, threshold: float) -> None:
+    def __init__(self, asked: dict[str, list[MaskProbe]], *, threshold: float) -> None:
         self._threshold = threshold
         self._asked = {name: each for name, each in asked.items() if each}
 
@@ -45,17 +45,17 @@ class Validator:
         return Validation(_rounded(means), _rounded(areas), round(float(np.mean(list(means.values()))), 4))
 
 
-def dev_exams(recipe: Recipe, data: Path) -> dict[str, list[Exam]]:
+def dev_exams(recipe: Recipe, data: Path) -> dict[str, list[MaskProbe]]:
     """Return the dev boxes with masks of the photo sets there are, and of scenes on dev backgrounds."""
     found = {
-        name: exams(load_split(data, name, "dev", masks=True), smallest_side=LEAST_SIDE)
+        name: mask_probes(load_split(data, name, "dev", masks=True), smallest_side=LEAST_SIDE)
         for name in MASKED_SETS
         if name in recipe.sets and (data / name / "dev.json").exists()
     }
     if recipe.scenes is not None and recipe.scenes.dev:
         backgrounds = load_split(data, recipe.scenes.backgrounds, "dev")
         scenes = make_scenes(recipe.scenes, backgrounds, count=recipe.scenes.dev, seed=recipe.seed + DEV_SEED)
-        found[SCENES] = exams(scenes, smallest_side=LEAST_SIDE)
+        found[SCENES] = mask_probes(scenes, smallest_side=LEAST_SIDE)
     return found
 
 

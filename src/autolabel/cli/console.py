@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autolabel.plan.model import Forecast, Plan, Shard, Stage
     from autolabel.registry import Registry
     from autolabel.results.slices import Slice
-    from autolabel.results.status import Part, Status
+    from autolabel.results.status import SliceStatus, Status
     from autolabel.results.summary import Summary
     from autolabel.run.worker import Watch
 
@@ -276,7 +276,7 @@ def damage(files: Sequence[str], most: int = 8) -> str:
     return "\n".join(map(printable, files[:most])) + more + advice
 
 
-def print_parts(parts: Sequence[Part]) -> None:
+def print_parts(parts: Sequence[SliceStatus]) -> None:
     """Print how far the slices are that are not done, and who runs them."""
     names = list(parts[0].stages)
     made = table("slice", "rows", *names, "running", numbers=("rows", *names))

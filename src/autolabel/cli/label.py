@@ -124,10 +124,11 @@ def generate(
     planned: Annotated[
         bool, typer.Option("--planned", help="Take the plan that `plan --write` left: list no images again.")
     ] = False,
-    shard: Annotated[
+    part_of_run: Annotated[
         str | None,
-        typer.Option("--shard", metavar="I/N", help="Label the I-th of N slices only; `merge` writes the rest."),
+        typer.Option("--slice", metavar="I/N", help="Label the I-th of N slices only; `merge` writes the rest."),
     ] = None,
+    shard: Annotated[str | None, typer.Option("--shard", hidden=True, help="The former name of --slice.")] = None,
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
@@ -139,10 +140,11 @@ def generate(
     from autolabel.run import prepare
     from autolabel.run.generate import generate_slice
 
-    part = None if shard is None else Slice.parse(shard)
+    chosen = part_of_run or shard
+    part = None if chosen is None else Slice.parse(chosen)
     if part is not None and fresh:
         raise SpecError(
-            "--fresh with --shard would remove what other slices have labelled", hint="empty results_dir first"
+            "--fresh with --slice would remove what other slices have labelled", hint="empty results_dir first"
         )
     mode = mode_of(fresh=fresh, extend=extend, planned=planned)
     loaded, registry = load(words, spec)

@@ -34,7 +34,7 @@ class Quiet(Watch):
         self.console.print(f"note: {text}", markup=False, soft_wrap=True)
 
 
-class Tally(Quiet):
+class ProgressCounts(Quiet):
     """Counts rows, boxes and failures of the stage that runs."""
 
     def __init__(self, console: Console) -> None:
@@ -69,7 +69,7 @@ class Tally(Quiet):
         return (sum(self.states.values()) - 1) / max(time.monotonic() - self.began, 1e-3)
 
 
-class Bars(Tally):
+class Bars(ProgressCounts):
     """A bar a stage."""
 
     def __init__(self, console: Console) -> None:
@@ -107,7 +107,7 @@ class Bars(Tally):
         self.progress.update(self.task, advance=1, told=self.told() + rate)
 
 
-class Lines(Tally):
+class Lines(ProgressCounts):
     """A line when a stage starts and ends, and one every half minute."""
 
     def __init__(self, console: Console) -> None:

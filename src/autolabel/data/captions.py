@@ -18,7 +18,7 @@ SURROGATE = "\\ud"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caption:
+class CaptionLine:
     """What one line says: the image's name as written, and what to ask of it."""
 
     line: int
@@ -33,12 +33,12 @@ class Captions:
     """What a file says, and the lines that say nothing that can be used."""
 
     file: str
-    usable: list[Caption]
+    usable: list[CaptionLine]
     left_out: list[Problem]
     """The first of them."""
     skipped: int
 
-    def __iter__(self) -> Iterator[Caption]:
+    def __iter__(self) -> Iterator[CaptionLine]:
         return iter(self.usable)
 
     def notes(self, shown: int = 5) -> list[str]:
@@ -58,17 +58,17 @@ def read_captions(path: str | Location) -> Captions:
     faults by line, where no line can be used.
     """
     problems: list[Problem] = []
-    captions: list[Caption] = []
+    captions: list[CaptionLine] = []
     skipped = 0
     for number, line in lines(at(path)):
         outcome = parse(line, number=number, file=str(path))
-        if isinstance(outcome, Caption):
+        if isinstance(outcome, CaptionLine):
             captions.append(outcome)
             continue
         problem, name = outcome
         if name:
             fault = f"line {number}: {problem.path}: {problem.message}".replace(": : ", ": ")
-            captions.append(Caption(line=number, file_name=name, prompt=Prompt(()), fault=fault))
+            captions.append(CaptionLine(line=number, file_name=name, prompt=Prompt(()), fault=fault))
         else:
             skipped += 1
         if len(problems) < MAX_PROBLEMS:
@@ -96,7 +96,7 @@ def lines(path: Location) -> Iterator[tuple[int, str]]:
         raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror}")) from error
 
 
-def parse(line: str, *, number: int, file: str) -> Caption | tuple[Problem, str]:
+def parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem, str]:
     """Check one line and return what it says, or what is wrong with it and the image that it names."""
     name: Any = ""
 
@@ -118,14 +118,14 @@ def parse(line: str, *, number: int, file: str) -> Caption | tuple[Problem, str]
     if caption is not None and not isinstance(caption, str):
         return problem(f"must be text, got {caption!r}", "/caption")
     if chunks is None and caption is not None:
-        return Caption(line=number, file_name=name, prompt=Prompt(split(caption), caption))
+        return CaptionLine(line=number, file_name=name, prompt=Prompt(split(caption), caption))
     if not isinstance(chunks, list):
         return problem(f"must be a list of phrases, got {chunks!r}", "/noun_chunks")
     for index, chunk in enumerate(chunks):
         if not isinstance(chunk, str) or not chunk.strip():
             return problem(f"must be a phrase, got {chunk!r}", f"/noun_chunks/{index}")
     phrases = tuple(dict.fromkeys(chunk.strip() for chunk in chunks))
-    return Caption(line=number, file_name=name, prompt=Prompt(phrases, caption))
+    return CaptionLine(line=number, file_name=name, prompt=Prompt(phrases, caption))
 
 
 def is_text(row: Any) -> bool:

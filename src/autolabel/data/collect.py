@@ -12,14 +12,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from autolabel.data.captions import Caption, Captions, read_captions
+from autolabel.data.captions import CaptionLine, Captions, read_captions
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
 from autolabel.data.fitting import fitted
 from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.pairing import nearest, pair
 from autolabel.data.passed import NOT_NAMED, PassedOver
-from autolabel.data.sources import NO_RESULTS, Found, Results, inner, sources, walk
+from autolabel.data.sources import NO_RESULTS, ListedFile, Results, inner, sources, walk
 from autolabel.errors import DataError, ImageError
 from autolabel.images import FORMATS, content_mark, page_name, read_header
 from autolabel.spec.data import DataSpec
@@ -95,7 +95,7 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
     )
 
 
-def row_of(found: Found) -> Input:
+def row_of(found: ListedFile) -> Input:
     """Make the row of a listed file."""
     message = MESSAGES.get(found.code, "")
     return Input(image=found.id, path=found.path, bytes=found.bytes, code=found.code, message=message)
@@ -104,7 +104,7 @@ def row_of(found: Found) -> Input:
 class Listing:
     """The listed files, looked up by the names that a file of captions or boxes gives them."""
 
-    def __init__(self, found: Iterable[Found], names: Iterable[str], passed: PassedOver) -> None:
+    def __init__(self, found: Iterable[ListedFile], names: Iterable[str], passed: PassedOver) -> None:
         self.found = {item.id: item for item in found}
         self.passed = passed
         names = list(names)
@@ -135,7 +135,7 @@ class Listing:
         text = "no image of that name below data.images" + (f"; nearest: {offered}" if offered else "")
         return Input(image=name, path="", code="missing", message=text)
 
-    def row_of_other(self, name: str, found: Found) -> Input:
+    def row_of_other(self, name: str, found: ListedFile) -> Input:
         """Return the row of a file that is passed over unless it is named, or the reason why even that does not do."""
         if self.passed.usable(found):
             self.passed.counts[found.passed_over] -= name not in self.taken
@@ -145,13 +145,13 @@ class Listing:
 
 
 def by_caption(
-    captions: Captions, found: Iterable[Found], passed: PassedOver
+    captions: Captions, found: Iterable[ListedFile], passed: PassedOver
 ) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return all phrases in order of appearance, and a row for every caption; one that is wrong is a failed row."""
     listing = Listing(found, (caption.file_name for caption in captions), passed)
     classes = tuple(dict.fromkeys(phrase for caption in captions for phrase in caption.prompt.phrases))
 
-    def asked(caption: Caption) -> Input:
+    def asked(caption: CaptionLine) -> Input:
         row = listing.row(caption.file_name)
         if caption.fault:
             row = replace(row, path="", code=row.code or "bad_caption", message=row.message or caption.fault)
@@ -162,7 +162,7 @@ def by_caption(
     return classes, number(map(asked, captions))
 
 
-def by_box(coco: CocoBoxes, found: Iterable[Found], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
+def by_box(coco: CocoBoxes, found: Iterable[ListedFile], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return the categories in the file's order, and a row with its given boxes for every image of the file."""
     classes = tuple(dict.fromkeys(coco.categories.values()))
     label_of = {category: classes.index(name) for category, name in coco.categories.items()}

@@ -72,7 +72,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Outline(msgspec.Struct, frozen=True):
+class InputOutline(msgspec.Struct, frozen=True):
     """The little of a row that sorting needs."""
 
     image: str
@@ -84,7 +84,7 @@ class Outline(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Input)
-_outlines = msgspec.json.Decoder(Outline)
+_outlines = msgspec.json.Decoder(InputOutline)
 
 
 def encode(row: Input) -> bytes:
@@ -97,6 +97,6 @@ def decode(line: bytes) -> Input:
     return _decoder.decode(line)
 
 
-def outline(line: bytes) -> Outline:
+def outline(line: bytes) -> InputOutline:
     """Read of a line what sorting needs."""
     return _outlines.decode(line)

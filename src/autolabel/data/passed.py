@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from autolabel.data.sources import HIDDEN, SYSTEM_FOLDER, Found
+from autolabel.data.sources import HIDDEN, SYSTEM_FOLDER, ListedFile
 from autolabel.images import advice, suffix_of
 
 FORMAT, NOT_NAMED = "format", "not named"
@@ -21,10 +21,10 @@ class PassedOver:
         self.first: dict[str, list[str]] = defaultdict(list)
         self.several: list[str] = []
         """Images of files with several pages or frames, of which the first is a row."""
-        self.files: dict[str, Found] = {}
+        self.files: dict[str, ListedFile] = {}
         """Those that are images all the same, by id: a file of captions or boxes may name them."""
 
-    def sift(self, listing: Iterable[Found]) -> Iterator[Found]:
+    def sift(self, listing: Iterable[ListedFile]) -> Iterator[ListedFile]:
         """Pass on the files that are inputs, count the others."""
         for found in listing:
             if not found.passed_over:
@@ -40,11 +40,11 @@ class PassedOver:
         if len(self.first[reason]) < SHOWN:
             self.first[reason].append(name)
 
-    def usable(self, found: Found) -> bool:
+    def usable(self, found: ListedFile) -> bool:
         """Tell whether a file that is passed over can be read where it is named."""
         return found.passed_over in (HIDDEN, SYSTEM_FOLDER)
 
-    def why(self, found: Found) -> str:
+    def why(self, found: ListedFile) -> str:
         """Return why a file that is named cannot be used."""
         if found.passed_over == FORMAT:
             return f"{suffix_of(found.id).removeprefix('.')} files are not read; {advice(suffix_of(found.id))}"

@@ -38,7 +38,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ListedFile:
     """A file below a root; ``code`` is ``bad_name`` or ``outside_root`` where its name cannot be used."""
 
     id: str
@@ -112,7 +112,7 @@ def _prefixes(places: Sequence[str]) -> list[str]:
     return ["/".join(part.rstrip(":") for part in one[-length:]) for one in parts]
 
 
-def walk(source: Source, *, follow_symlinks: bool = False, results: Results = NO_RESULTS) -> Iterator[Found]:
+def walk(source: Source, *, follow_symlinks: bool = False, results: Results = NO_RESULTS) -> Iterator[ListedFile]:
     """Yield every file below a root, in no particular order.
 
     Links are followed where they stay below the root, or everywhere with ``follow_symlinks``; a folder that was
@@ -125,7 +125,7 @@ def walk(source: Source, *, follow_symlinks: bool = False, results: Results = NO
     return _walk_here(source, source.root, follow_symlinks=follow_symlinks, results=results)
 
 
-def _listed(source: Source, root: Remote, results: Results) -> Iterator[Found]:
+def _listed(source: Source, root: Remote, results: Results) -> Iterator[ListedFile]:
     """Yield the files of a remote folder; a folder's own files come before those of its subfolders."""
     plans: set[str] = set()
     inputs: set[str] = set()
@@ -145,9 +145,9 @@ def _listed(source: Source, root: Remote, results: Results) -> Iterator[Found]:
             passed = RESULTS
         if bool(fault_of(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/")):
             if not passed and not passed_over(suffix_of(base)):
-                yield Found(id=source.identify(entry.name), path="", code="bad_name")
+                yield ListedFile(id=source.identify(entry.name), path="", code="bad_name")
             continue
-        yield Found(
+        yield ListedFile(
             id=source.identify(entry.name),
             path=path,
             bytes=entry.size,
@@ -177,7 +177,7 @@ def _by_name(parts: Sequence[str]) -> str:
     return SYSTEM_FOLDER if any(part.lower() in SYSTEM for part in parts) else ""
 
 
-def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[Found]:
+def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[ListedFile]:
     """Yield the files of a folder of this machine."""
     top = Path(os.path.realpath(root))
     own = resolved(results.folder) if results.folder is not None else None
@@ -243,7 +243,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _found(source: Source, name: str, path: str, *, outside: bool, passed: str) -> Found:
+def _found(source: Source, name: str, path: str, *, outside: bool, passed: str) -> ListedFile:
     """Describe a file, marking names that are not valid Unicode and links that leave the root."""
     base = name.rpartition("/")[2]
     suffix = suffix_of(base)
@@ -254,5 +254,5 @@ def _found(source: Source, name: str, path: str, *, outside: bool, passed: str) 
         name.encode("utf-8")
     except UnicodeEncodeError:
         printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return Found(id=source.identify(printable), path="", code="bad_name", passed_over=passed)
-    return Found(id=source.identify(name), path=path, code="outside_root" if outside else "", passed_over=passed)
+        return ListedFile(id=source.identify(printable), path="", code="bad_name", passed_over=passed)
+    return ListedFile(id=source.identify(name), path=path, code="outside_root" if outside else "", passed_over=passed)

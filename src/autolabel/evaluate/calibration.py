@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.errors import DataError
-from autolabel.evaluate import promise
+from autolabel.evaluate import precision_bound
 from autolabel.evaluate.matching import IGNORED, match
-from autolabel.evaluate.promise import Tally, tally
+from autolabel.evaluate.precision_bound import LevelCounts, tally
 from autolabel.evaluate.scene import Scene
 from autolabel.evaluate.scenes import gather, plain
 from autolabel.storage import Location
@@ -218,7 +218,11 @@ def choose(
     right, counted = by_image(checked, levels)
     there, of_them = found.images_at(levels, seen)
     counts = tally(right, counted, precision=wanted.precision, part=of_them / np.maximum(there, 1))
-    place = promise.loosest(counts, precision=wanted.precision, confidence=wanted.confidence) if len(levels) else None
+    place = (
+        precision_bound.loosest(counts, precision=wanted.precision, confidence=wanted.confidence)
+        if len(levels)
+        else None
+    )
     if place is not None:
         at = levels[place]
         return {
@@ -254,17 +258,17 @@ def told(checked: Judged, least: float = 0) -> dict[str, Any]:
     return {"checked": len(right), "right": int(right.sum()), "precision": float(right.mean()) if len(right) else None}
 
 
-def missing(counts: Tally, checked: Judged, wanted: Wanted, *, images: int, most: float) -> dict[str, int]:
+def missing(counts: LevelCounts, checked: Judged, wanted: Wanted, *, images: int, most: float) -> dict[str, int]:
     """Return how many more images and boxes would have to be checked, nothing where no number would do.
 
     Never more images than the run has left.
     """
     boxes = len(checked.scores)
     if not boxes:
-        more = promise.faultless(precision=wanted.precision, confidence=wanted.confidence)
+        more = precision_bound.faultless(precision=wanted.precision, confidence=wanted.confidence)
         left = round((most - 1) * images)
         return {"more_images": min(more, left), "more_boxes": min(more, left)} if left else {}
-    times = promise.more_times(counts, precision=wanted.precision, confidence=wanted.confidence, most=most)
+    times = precision_bound.more_times(counts, precision=wanted.precision, confidence=wanted.confidence, most=most)
     if times is None:
         return {}
     more, left = math.ceil((times - 1) * images), round((most - 1) * images)

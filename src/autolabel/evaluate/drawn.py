@@ -16,7 +16,7 @@ from autolabel.certify.forecast import faultless, more_draws
 from autolabel.certify.ledger import Ledger, wealth
 from autolabel.errors import DataError
 from autolabel.evaluate.calibration import ALL, Calibration, ClassThreshold, Wanted, checked_numbers, thresholds
-from autolabel.evaluate.promise import STARTS, first_fallback
+from autolabel.evaluate.precision_bound import STARTS, first_fallback
 
 Mask = npt.NDArray[np.bool_]
 

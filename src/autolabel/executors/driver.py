@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from autolabel.errors import WorkerError
 from autolabel.executors.executor import Crash, Emit
-from autolabel.executors.messages import Death, Event, Failure, Message, Ready, Result
+from autolabel.executors.messages import Death, Event, Message, Ready, Result, TaskError
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +31,18 @@ class Worker:
 W = TypeVar("W", bound=Worker)
 
 
-class Crew(Protocol[W]):
+class Pool(Protocol[W]):
     """Starts workers somewhere and carries messages; knows nothing of who does what."""
 
-    def hire(self, there: Sequence[W], wanted: int) -> Sequence[W]:
+    def start(self, there: Sequence[W], wanted: int) -> Sequence[W]:
         """Start workers where there is room beside those that are there, at most ``wanted``."""
         ...
 
-    def give(self, worker: W, task: Any) -> None:
+    def send(self, worker: W, task: Any) -> None:
         """Hand a task to a worker that is ready; one that is dead says so when it is listened to."""
         ...
 
-    def listen(self, workers: Sequence[W]) -> Sequence[tuple[W, Message]]:
+    def poll(self, workers: Sequence[W]) -> Sequence[tuple[W, Message]]:
         """Wait until workers have something to say, or for a moment; return who said what."""
         ...
 
@@ -51,7 +51,7 @@ class Crew(Protocol[W]):
         ...
 
 
-def drive(crew: Crew[W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[Any, Any]]:
+def drive(pool: Pool[W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[Any, Any]]:
     """Yield (task, result or Crash) in order of completion, whoever dies meanwhile.
 
     The next task goes to whoever is free. A task whose worker died is dealt again, before all others, and given up as
@@ -60,45 +60,45 @@ def drive(crew: Crew[W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[
     """
     todo = deque(tasks)
     deaths: Counter[Any] = Counter()
-    stillborn = 0
+    startup_failures = 0
     workers: list[W] = []
     try:
         while todo or any(worker.busy for worker in workers):
             waiting = sum(not worker.busy for worker in workers)
-            workers += crew.hire(workers, max(0, len(todo) - waiting))
-            deal(crew, workers, todo)
-            for worker, message in crew.listen(workers):
+            workers += pool.start(workers, max(0, len(todo) - waiting))
+            deal(pool, workers, todo)
+            for worker, message in pool.poll(workers):
                 match message:
                     case Ready():
-                        worker.ready, stillborn = True, 0
+                        worker.ready, startup_failures = True, 0
                     case Event(contents):
                         for content in contents:
                             emit(content)
                     case Result(content):
-                        worker.busy, stillborn = False, 0
+                        worker.busy, startup_failures = False, 0
                         yield worker.task, content
-                    case Failure(error):
+                    case TaskError(error):
                         raise error
                     case Death(cause):
                         workers.remove(worker)
                         if worker.busy:
-                            yield from put_back(worker, cause, todo, deaths)
+                            yield from requeue(worker, cause, todo, deaths)
                         elif not worker.ready:
-                            stillborn += 1
-                            check_start(worker, cause, stillborn, most=ATTEMPTS + len(workers))
+                            startup_failures += 1
+                            check_startup(worker, cause, startup_failures, most=ATTEMPTS + len(workers))
     finally:
-        crew.stop(workers)
+        pool.stop(workers)
 
 
-def deal(crew: Crew[W], workers: Sequence[W], todo: deque[Any]) -> None:
+def deal(pool: Pool[W], workers: Sequence[W], todo: deque[Any]) -> None:
     """Give a task to everyone who is free."""
     for worker in workers:
         if todo and worker.ready and not worker.busy:
             worker.task, worker.busy = todo.popleft(), True
-            crew.give(worker, worker.task)
+            pool.send(worker, worker.task)
 
 
-def put_back(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any]) -> Iterator[tuple[Any, Crash]]:
+def requeue(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any]) -> Iterator[tuple[Any, Crash]]:
     """Put a dead worker's task back in front, or give it up when it has killed too many."""
     deaths[worker.task] += 1
     log.warning("%s; task %s, death %d of %d", cause, worker.task, deaths[worker.task], ATTEMPTS)
@@ -108,11 +108,11 @@ def put_back(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any])
         todo.appendleft(worker.task)
 
 
-def check_start(worker: Worker, cause: str, stillborn: int, *, most: int) -> None:
+def check_startup(worker: Worker, cause: str, startup_failures: int, *, most: int) -> None:
     """Raise WorkerError where so many workers died in a row before they had started that none ever will."""
     log.warning("%s before it had started", cause)
-    if stillborn >= most:
+    if startup_failures >= most:
         raise WorkerError(
-            f"{stillborn} workers died while they started; the last: {cause}",
+            f"{startup_failures} workers died while they started; the last: {cause}",
             hint="a process that is killed (-9) often had too little memory; try fewer workers",
         )

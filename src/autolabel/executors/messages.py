@@ -29,7 +29,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TaskError:
     """The task, or the start, raised: the run ends."""
 
     error: AutolabelError
@@ -42,12 +42,12 @@ class Death:
     cause: str
 
 
-Message = Ready | Event | Result | Failure | Death
+Message = Ready | Event | Result | TaskError | Death
 
 
-def failure(error: BaseException, device: str) -> Failure:
+def failure(error: BaseException, device: str) -> TaskError:
     """Return an error in a form that travels; one that nobody foresaw with its traceback as text."""
     if isinstance(error, AutolabelError):
-        return Failure(error)
+        return TaskError(error)
     trace = "".join(traceback.format_exception(error))
-    return Failure(WorkerError(f"a worker on {device} failed: {error}\n{trace}"))
+    return TaskError(WorkerError(f"a worker on {device} failed: {error}\n{trace}"))

@@ -23,7 +23,7 @@ GRACE = 5.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Local(Worker):
+class ProcessWorker(Worker):
     """A process with the driver's end of its pipe."""
 
     process: SpawnProcess
@@ -48,24 +48,24 @@ class Spawned:
 
     devices: Sequence[str]
     threads: int
-    start: Start
+    starter: Start
 
-    def hire(self, there: Sequence[Local], wanted: int) -> Sequence[Local]:
+    def start(self, there: Sequence[ProcessWorker], wanted: int) -> Sequence[ProcessWorker]:
         """Start a process on every device that lacks one."""
         lacking = Counter(self.devices)
         lacking.subtract(worker.device for worker in there)
-        return [spawn(self.start, device, self.threads) for device in [*lacking.elements()][:wanted]]
+        return [spawn(self.starter, device, self.threads) for device in [*lacking.elements()][:wanted]]
 
-    def give(self, worker: Local, task: Any) -> None:
+    def send(self, worker: ProcessWorker, task: Any) -> None:
         """Send a task."""
         send(worker.pipe, task)
 
-    def listen(self, workers: Sequence[Local]) -> Sequence[tuple[Local, Message]]:
+    def poll(self, workers: Sequence[ProcessWorker]) -> Sequence[tuple[ProcessWorker, Message]]:
         """Wait for the next message of anyone."""
         ready = wait([worker.pipe for worker in workers])
         return [(worker, receive(worker)) for worker in workers if worker.pipe in ready]
 
-    def stop(self, workers: Sequence[Local]) -> None:
+    def stop(self, workers: Sequence[ProcessWorker]) -> None:
         """End all processes: those that wait see their pipe close, the others are killed."""
         for worker in workers:
             worker.pipe.close()
@@ -78,7 +78,7 @@ class Spawned:
                 worker.process.join()
 
 
-def spawn(start: Start, device: str, threads: int) -> Local:
+def spawn(start: Start, device: str, threads: int) -> ProcessWorker:
     """Start a worker."""
     context = get_context("spawn")
     here, there = context.Pipe()
@@ -88,7 +88,7 @@ def spawn(start: Start, device: str, threads: int) -> Local:
     send(
         here, start
     )  # not with the process's arguments: those are read, and numpy imported, before threads are limited
-    return Local(device, process=process, pipe=here)
+    return ProcessWorker(device, process=process, pipe=here)
 
 
 def send(pipe: Connection, message: Any) -> None:
@@ -97,7 +97,7 @@ def send(pipe: Connection, message: Any) -> None:
         pipe.send(message)
 
 
-def receive(worker: Local) -> Message:
+def receive(worker: ProcessWorker) -> Message:
     """Return a worker's next message, Death where there is none to come."""
     try:
         message: Message = worker.pipe.recv()

@@ -28,15 +28,15 @@ PATIENCE = 1.0
 """Seconds after which the driver looks round for new room while nobody says anything."""
 PAUSE = 0.5
 """Seconds between what an actor says while it works."""
-CROWDED = 60.0
+STARVED_AFTER = 60.0
 """Seconds without any worker after which the driver says that the cluster has no room."""
-KNOCK = 10.0
+REACH_SECONDS = 10.0
 """Seconds to wait for a cluster's head to answer."""
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Remote(Worker):
+class ActorWorker(Worker):
     """An actor, and the stream of what it says about the call it is in."""
 
     actor: Any
@@ -89,7 +89,7 @@ def joined(address: str) -> Iterator[Any]:
         return
     with kept_signals():
         try:
-            knock(address)
+            check_reachable(address)
             ray.init(address=address, log_to_driver=False, configure_logging=False)
         except (OSError, ray.exceptions.RayError) as error:
             hint = "start one with `ray start --head`, or say run.ray.address=local"
@@ -100,11 +100,11 @@ def joined(address: str) -> Iterator[Any]:
         ray.shutdown()
 
 
-def knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Raise OSError where nobody listens at ``host:port``: Ray itself would go on asking for minutes."""
     host, colon, port = address.rpartition(":")
     if colon:
-        socket.create_connection((host, int(port)), timeout=KNOCK).close()
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
 
 
 @contextmanager
@@ -127,7 +127,7 @@ class Actors:
     ray: Any
     cluster: Cluster
     threads: int
-    start: Start
+    starter: Start
     num_gpus: float = field(init=False)
     kind: Any = field(init=False)
     room: int = 0
@@ -142,7 +142,7 @@ class Actors:
         asked = {"num_cpus": self.cluster.num_cpus, "num_gpus": self.num_gpus}
         self.kind = self.ray.remote(**asked, max_restarts=0)(Actor)
 
-    def hire(self, there: Sequence[Remote], wanted: int) -> Sequence[Remote]:
+    def start(self, there: Sequence[ActorWorker], wanted: int) -> Sequence[ActorWorker]:
         """Ask for actors as far as there is room now; Ray places them."""
         if wanted and time.monotonic() - self.looked > PATIENCE:
             self.room, self.looked = self.cluster.workers or self.places(), time.monotonic()
@@ -154,24 +154,26 @@ class Actors:
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         return max(1, sum(fitting(node, asked) for node in nodes))
 
-    def actor(self) -> Remote:
+    def actor(self) -> ActorWorker:
         """Ask for an actor, and have it start."""
         device = "cuda:0" if self.num_gpus else "cpu"  # Ray shows an actor its own GPUs only
         actor = self.kind.remote(device, self.threads)
-        return Remote(device, actor=actor, stream=actor.begin.options(num_returns="streaming").remote(self.start))
+        return ActorWorker(
+            device, actor=actor, stream=actor.begin.options(num_returns="streaming").remote(self.starter)
+        )
 
-    def give(self, worker: Remote, task: Any) -> None:
+    def send(self, worker: ActorWorker, task: Any) -> None:
         """Call the actor; the call's stream tells the rest."""
         worker.stream = worker.actor.take.options(num_returns="streaming").remote(task)
 
-    def listen(self, workers: Sequence[Remote]) -> Sequence[tuple[Remote, Message]]:
+    def poll(self, workers: Sequence[ActorWorker]) -> Sequence[tuple[ActorWorker, Message]]:
         """Wait for the next message of anyone who is in a call."""
         streams = {worker.stream: worker for worker in workers if worker.busy or not worker.ready}
         ready, _ = self.ray.wait(list(streams), timeout=PATIENCE)
-        self.complain(workers)
+        self.warn_if_starved(workers)
         return [(streams[stream], self.next(streams[stream])) for stream in ready]
 
-    def next(self, worker: Remote) -> Message:
+    def next(self, worker: ActorWorker) -> Message:
         """Return an actor's next message, Death where there is none to come."""
         try:
             message: Message = self.ray.get(next(worker.stream))
@@ -180,16 +182,16 @@ class Actors:
             return Death(f"worker on {worker.device} died")
         return message
 
-    def complain(self, workers: Sequence[Remote]) -> None:
+    def warn_if_starved(self, workers: Sequence[ActorWorker]) -> None:
         """Say so now and then where no worker has found room."""
         if any(worker.ready for worker in workers):
             self.heard = time.monotonic()
-        elif time.monotonic() - self.heard > CROWDED:
+        elif time.monotonic() - self.heard > STARVED_AFTER:
             self.heard = time.monotonic()
             asked = f"{self.cluster.num_cpus:g} CPUs and {self.num_gpus:g} GPUs"
-            log.warning("no worker has started for %d s: the Ray cluster has to find %s for one", CROWDED, asked)
+            log.warning("no worker has started for %d s: the Ray cluster has to find %s for one", STARVED_AFTER, asked)
 
-    def stop(self, workers: Sequence[Remote]) -> None:
+    def stop(self, workers: Sequence[ActorWorker]) -> None:
         """Kill all actors."""
         for worker in workers:
             self.ray.kill(worker.actor)

@@ -21,7 +21,7 @@ from autolabel.results.journal import read_decisions
 from autolabel.results.record import BOX_DECIMALS, SCORE_DECIMALS
 from autolabel.results.review import verdicts
 from autolabel.results.store import RunStore, finished
-from autolabel.run.anneal import Annealing, Asked, Search, searched
+from autolabel.run.anneal import Annealing, ImageToSearch, Search, searched
 from autolabel.run.stage import make_annealing, make_labeler, preprocess
 from autolabel.storage import Location
 from autolabel.strategies import Detector
@@ -125,7 +125,7 @@ class Searcher:
     def search(self, row: Labels) -> Search:
         """Search an image as the run did, but for its neighbours in the batch; raises what makes that fail."""
         item = preprocess(self.detector, row, max_pixels=self.max_pixels, value_range=self.value_range)
-        batch = [Asked(0, row.prompt, row.image.size, item)]
+        batch = [ImageToSearch(0, row.prompt, row.image.size, item)]
         ((_, outcome),) = searched(self.detector, [batch], self.annealing, batch_size=1)
         if isinstance(outcome, Exception):
             raise outcome

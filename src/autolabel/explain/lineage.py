@@ -12,7 +12,7 @@ from autolabel.types.boxes import iou
 
 SAME_PLACE, SAME_SCORE = 1e-4, 1e-6
 Aggregate = Callable[[Instances], Instances]
-Part = tuple[int, ...]
+CandidateSet = tuple[int, ...]
 """Ascending indices of candidates."""
 
 
@@ -20,12 +20,12 @@ Part = tuple[int, ...]
 class Lineage:
     """Where M kept boxes come from, and what became of the N candidates that are in none of them."""
 
-    sources: tuple[Part, ...]
+    sources: tuple[CandidateSet, ...]
     """(M,) the candidates of each box: aggregated alone they give the same box, and with any one less they do not."""
     displaced: dict[int, int | None]
     """Candidates that are in no box, and the box beside which each is not kept; None where no single box is it."""
 
-    def displaced_by(self, box: int) -> Part:
+    def displaced_by(self, box: int) -> CandidateSet:
         """Return the candidates that a box stands in place of."""
         return tuple(candidate for candidate, by in self.displaced.items() if by == box)
 
@@ -43,7 +43,7 @@ def trace(aggregate: Aggregate, union: Instances, kept: Instances) -> Lineage:
     return Lineage(sources=sources, displaced=displaced)
 
 
-def sources_of(aggregate: Aggregate, union: Instances, box: Instances) -> Part:
+def sources_of(aggregate: Aggregate, union: Instances, box: Instances) -> CandidateSet:
     """Return the candidates that give one kept box: the nearest that suffice, less those that are not needed."""
     near = by_nearness(union, box)
     size = 1
@@ -75,7 +75,7 @@ def shrunk(aggregate: Aggregate, union: Instances, part: Sequence[int], box: Ins
 
 
 def displacer(
-    aggregate: Aggregate, union: Instances, candidate: int, kept: Instances, sources: Sequence[Part]
+    aggregate: Aggregate, union: Instances, candidate: int, kept: Instances, sources: Sequence[CandidateSet]
 ) -> int | None:
     """Return the kept box beside which alone a candidate is not kept, the nearest of several."""
     itself = union.take([candidate])
@@ -88,7 +88,7 @@ def displacer(
     return None
 
 
-def survives(aggregate: Aggregate, union: Instances, candidate: int, part: Part) -> bool:
+def survives(aggregate: Aggregate, union: Instances, candidate: int, part: CandidateSet) -> bool:
     """Tell whether a candidate is still a box of its own, of whatever score, once aggregated with a part."""
     found = aggregate(union.take(sorted((*part, candidate))))
     itself = union.take([candidate])

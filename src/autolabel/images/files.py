@@ -57,7 +57,7 @@ def content_hash(path: str | Path) -> str:
     Raises ImageError ``unreadable`` where there is no file to read, or ``io_error``.
     """
     file, page = split_page(path)
-    digest = patiently(partial(_hash_of, file), file)
+    digest = retried(partial(_hash_of, file), file)
     return digest if page == 1 else hashlib.sha256(f"{digest}#{page}".encode()).hexdigest()
 
 
@@ -96,7 +96,7 @@ def _hash_of(path: str) -> str:
         raise ImageError("unreadable", f"{Path(path).name}: {error.strerror}") from error
 
 
-def patiently(read: Callable[[], T], path: str | Path) -> T:
+def retried(read: Callable[[], T], path: str | Path) -> T:
     """Return what ``read`` returns, trying again after errors that may pass."""
     for pause in (*PAUSES, None):
         try:

@@ -18,7 +18,7 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from autolabel.errors import ImageError, MachineError
 from autolabel.images import deep
-from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start, patiently, split_page, whole
+from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start, retried, split_page, whole
 from autolabel.images.formats import FORMATS, HEIF, advice, heif_file, is_heif, is_tiff
 from autolabel.images.header import Header, header_of, orientation
 from autolabel.images.opener import open_image
@@ -48,7 +48,7 @@ def read_header(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Header:
 
     ``path#page=2`` is the second page of a TIFF, the second frame of an animation.
     """
-    return patiently(partial(_header, path, max_pixels), path)
+    return retried(partial(_header, path, max_pixels), path)
 
 
 def read_pixels(
@@ -59,7 +59,7 @@ def read_pixels(
     Values of more than 8 bits are brought to 8 by ``value_range`` (see ``autolabel.images.values``), transparency is
     laid over white. Raises ImageError as ``read_size`` does, and ``too_slow`` where decoding takes more than a minute.
     """
-    return patiently(partial(_pixels, path, max_pixels, value_range), path)
+    return retried(partial(_pixels, path, max_pixels, value_range), path)
 
 
 def _header(path: str | Path, max_pixels: int) -> Header:

@@ -12,7 +12,7 @@ from autolabel.plan.identity import Contents, Fingerprint
 from autolabel.plan.model import Manifest, Shard, Stage
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt
-from autolabel.types.ontology import Ontology, expand
+from autolabel.types.ontology import Ontology, expand_prompts
 
 REMEMBERED = 10_000
 """Prompts whose forward passes are counted once."""
@@ -101,7 +101,7 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> Forwards | N
     def of(prompt: Prompt) -> int:
         asked = most_asked(stage, phrases=len(prompt.phrases))
         try:
-            return asked * labeler.passes(Prompt(expand(prompt.phrases, ontology))) if prompt.phrases else 0
+            return asked * labeler.passes(Prompt(expand_prompts(prompt.phrases, ontology))) if prompt.phrases else 0
         except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
             return 0
 

@@ -7,7 +7,7 @@ from autolabel.plan.model import Stage, Weights
 from autolabel.spec.model import Spec
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt
-from autolabel.types.ontology import expand
+from autolabel.types.ontology import expand_prompts
 
 
 def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
@@ -65,7 +65,7 @@ def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
         if isinstance(labeler, Detector):
             for index, name in enumerate(classes):
                 try:
-                    for phrase in expand((name,), ontology):
+                    for phrase in expand_prompts((name,), ontology):
                         labeler.passes(Prompt((phrase,)))
                 except ImageError as error:
                     where = ("data", "classes", name if isinstance(classes, dict) else index)

@@ -10,7 +10,7 @@ import msgspec
 from autolabel.detectors import Agreement, Doubt, Tiles, Vote
 from autolabel.safe_names import fault_of
 from autolabel.types import Round
-from autolabel.types.ontology import Terms
+from autolabel.types.ontology import ClassPrompts
 
 VERSION = 2
 """Of the form of ``plan.json``."""
@@ -81,7 +81,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """What decides the labels of an image: the same recipe gives the same labels, wherever it runs."""
 
     stages: tuple[Stage, ...]
-    ontology: dict[str, Terms] = {}
+    ontology: dict[str, ClassPrompts] = {}
     """What detectors are asked on behalf of a class; a class that is not in it is asked by its name."""
     batch_size: int
     shard_size: int

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import groupby
 
 from autolabel.data.inputs import Input, encode, outline
-from autolabel.external_sort import Spool, sort_lines
+from autolabel.external_sort import SpooledLines, sort_lines
 from autolabel.plan.model import Shard
 from autolabel.types import Size
 
@@ -20,7 +20,7 @@ Key = tuple[int, ...]
 class ShardedRows:
     """Rows in the order of their shards, as lines of JSON."""
 
-    lines: Spool
+    lines: SpooledLines
     shards: tuple[Shard, ...]
 
 
@@ -39,11 +39,11 @@ def shard_rows(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size:
         for index, group in enumerate(images_together(sort_lines(map(encode, rows), key=place), shard_size)):
             yield shard_of(index, group, spool)
 
-    spool = Spool()
+    spool = SpooledLines()
     return ShardedRows(spool, tuple(shards()))
 
 
-def shard_of(index: int, lines: list[bytes], spool: Spool) -> Shard:
+def shard_of(index: int, lines: list[bytes], spool: SpooledLines) -> Shard:
     """Add the lines of a shard to a spool and return where they lie there, with what proves them whole."""
     start, end = spool.extend(lines)
     sha256 = hashlib.sha256(b"\n".join([*lines, b""])).hexdigest()

@@ -23,7 +23,7 @@ from autolabel.types import Labels, Rle
 Pixels = npt.NDArray[np.uint8]
 Rectangle = tuple[int, int, int, int]
 
-CROWDED, DENSE = 12, 40
+STARVED_AFTER, DENSE = 12, 40
 """Objects beyond which text is smaller, and no longer laid over objects smaller than itself."""
 FILL = 0.4
 """How much of a mask's colour covers the pixels under it."""
@@ -58,9 +58,9 @@ class Pen:
     def suited(cls, shape: tuple[int, ...], objects: int) -> Pen:
         """Return what suits a picture of a shape (H, W, ...) with so many objects."""
         side = (shape[0] * shape[1]) ** 0.5
-        share = 1 if objects <= CROWDED else 0.85 if objects <= DENSE else 0.7
+        share = 1 if objects <= STARVED_AFTER else 0.85 if objects <= DENSE else 0.7
         line = max(1, round(side / 320 * (0.5 if objects > DENSE else 1)))
-        return cls(line=line, text=max(9, round(side / 42 * share)), covers=objects <= CROWDED)
+        return cls(line=line, text=max(9, round(side / 42 * share)), covers=objects <= STARVED_AFTER)
 
 
 def draw(pixels: Pixels, rows: Sequence[Labels], *, colours: Palette) -> Pillow.Image:

@@ -23,11 +23,11 @@ from autolabel.errors import AutolabelError, BusyError, MachineError
 from autolabel.results.failpoints import reach
 from autolabel.storage import Location, Remote
 
-GLANCES = (0.01, 0.05, 0.2)
+LOCK_RETRY_PAUSES = (0.01, 0.05, 0.2)
 """Seconds before each further try: who only looks (``holder``) has a lock for an instant."""
-LASTS = 120.0
+LEASE_SECONDS = 120.0
 """Seconds after which a lease that nobody renewed has ended."""
-RENEWED = 20.0
+LEASE_RENEWAL_SECONDS = 20.0
 """Seconds between renewals."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNWRITABLE = FULL | {errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -140,7 +140,7 @@ def hold(file: Path) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         stream = opened(file, os.O_RDWR | os.O_CREAT)
     with stream:
-        for pause in (0.0, *GLANCES):
+        for pause in (0.0, *LOCK_RETRY_PAUSES):
             time.sleep(pause)
             if locked(stream, fcntl.LOCK_EX):
                 break
@@ -159,7 +159,7 @@ def hold(file: Path) -> Iterator[None]:
 def lease(target: Remote) -> Iterator[None]:
     """Hold an object of a store that names this process, and renew it; raises BusyError where another has renewed it.
 
-    A holder that is gone is followed at once on its own machine, elsewhere when LASTS seconds have passed.
+    A holder that is gone is followed at once on its own machine, elsewhere when LEASE_SECONDS seconds have passed.
     """
     begun = time.time()
     claim(target, begun)
@@ -196,12 +196,12 @@ def seconds_left(there: dict[str, Any]) -> float:
     """Return how long a lease still counts: none of a process of this machine that is gone."""
     if there.get("host") == socket.gethostname() and not Path(f"/proc/{there.get('process')}").exists():
         return 0.0
-    return float(there.get("renewed", 0)) + LASTS - time.time()
+    return float(there.get("renewed", 0)) + LEASE_SECONDS - time.time()
 
 
 def renew(target: Remote, begun: float, ended: threading.Event) -> None:
     """Renew a lease until it is given back."""
-    while not ended.wait(RENEWED):
+    while not ended.wait(LEASE_RENEWAL_SECONDS):
         try:
             target.write_bytes(written(begun, renewed=time.time()))
         except AutolabelError as error:

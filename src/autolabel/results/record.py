@@ -92,7 +92,7 @@ class Row(msgspec.Struct, frozen=True):
     """What a COCO file of given boxes said of the image besides its name and size."""
 
 
-class Outline(msgspec.Struct, frozen=True):
+class RowOutline(msgspec.Struct, frozen=True):
     """The little of a row that counting and sorting need."""
 
     image: str
@@ -102,7 +102,7 @@ class Outline(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _rows = msgspec.json.Decoder(Row)
-_outlines = msgspec.json.Decoder(Outline)
+_outlines = msgspec.json.Decoder(RowOutline)
 
 
 def encode(labels: Labels, plan: str) -> bytes:
@@ -173,7 +173,7 @@ def rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return out
 
 
-def outline(line: bytes) -> Outline:
+def outline(line: bytes) -> RowOutline:
     """Read who a line speaks of, and the state; raises RowError where it says neither."""
     return _read(_outlines, line)
 

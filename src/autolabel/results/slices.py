@@ -17,9 +17,9 @@ from autolabel.results.store import RunStore
 from autolabel.storage import entries
 
 LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")
-PATIENCE = 120.0
+WAIT_SECONDS = 120.0
 """Seconds that a slice waits for others to write the plan."""
-PAUSE = 0.1
+RETRY_PAUSE = 0.1
 SHOWN = 8
 
 
@@ -36,8 +36,8 @@ class Slice:
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
         if not 1 <= part.index <= part.count:
-            hint = "--shard 1/8 to --shard 8/8 make a whole run: a Slurm array needs --array=1-8"
-            raise SpecError(f"--shard {text}: wanted i/n with i from 1 to n", hint=hint)
+            hint = "--slice 1/8 to --slice 8/8 make a whole run: a Slurm array needs --array=1-8"
+            raise SpecError(f"--slice {text}: wanted i/n with i from 1 to n", hint=hint)
         return part
 
     def __str__(self) -> str:
@@ -72,19 +72,19 @@ def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterat
     another count do, or a whole run keeps the directory.
     """
     with ExitStack() as held:
-        with patiently(store):
+        with held_after_waiting(store):
             held.enter_context(store.lock(part.lock))
             others = [other for other in running(store) if other != part]
-            if strangers := [other for other in others if other.count != part.count]:
-                raise BusyError(f"{store.root} is in use by slice {strangers[0]}, and {part} is cut another way")
+            if unknown_names := [other for other in others if other.count != part.count]:
+                raise BusyError(f"{store.root} is in use by slice {unknown_names[0]}, and {part} is cut another way")
             plan = settle(alone=not others)
         yield plan
 
 
 @contextmanager
-def patiently(store: RunStore) -> Iterator[None]:
+def held_after_waiting(store: RunStore) -> Iterator[None]:
     """Hold the directory, after a while if need be."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + WAIT_SECONDS
     with ExitStack() as held:
         while True:
             try:
@@ -93,7 +93,7 @@ def patiently(store: RunStore) -> Iterator[None]:
             except BusyError:
                 if time.monotonic() > end:
                     raise
-                time.sleep(PAUSE)
+                time.sleep(RETRY_PAUSE)
         yield
 
 
@@ -128,7 +128,7 @@ def check_complete(store: RunStore, plan: Plan) -> None:
         [count] = counts
         parts = Counter(Slice(shard.index % count + 1, count) for shard in missing)
         names = [f"{number} of slice {part}" for part, number in sorted(parts.items())]
-        hint = f"`autolabel generate SPEC --shard {min(parts)}` labels what is missing of the first"
+        hint = f"`autolabel generate SPEC --slice {min(parts)}` labels what is missing of the first"
     told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     raise DataError(
         f"{store.root}: {len(missing)} of {len(plan.manifest.shards)} shards are missing: {told}", hint=hint

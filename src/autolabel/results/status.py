@@ -21,7 +21,7 @@ from autolabel.storage import Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class SliceStatus:
     """How far one slice is, and who runs it; None where nobody does."""
 
     slice: str
@@ -53,7 +53,7 @@ class Status:
     """Whether each export, the pictures, the report show the labels as they stand; empty until all is labelled."""
     running: Holder | None
     """Who holds the whole directory; None where nobody does, or slices run."""
-    slices: tuple[Part, ...]
+    slices: tuple[SliceStatus, ...]
     """None where the run is finished, or never was cut into any."""
     rows_per_second: float | None
     """Of the last stage begun, by the shards published last; None before two are there."""
@@ -127,10 +127,10 @@ def whole_shards(
     return done, states
 
 
-def part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[int]]) -> Part:
+def part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[int]]) -> SliceStatus:
     """Return how far a slice is; ``published`` are the shards that are there, by stage."""
     shards = part.of(plan)
-    return Part(
+    return SliceStatus(
         slice=str(part),
         rows=sum(shard.rows for shard in shards),
         stages={name: sum(shard.rows for shard in shards if shard.index in there) for name, there in published.items()},

@@ -178,7 +178,7 @@ def changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
 def searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search | None:
     """Return a search that is done, from memory alone; None where something would have to be asked."""
     search = Search(row.prompt, row.image.size, annealing, memory=memory)
-    return search if search.wants() is None else None
+    return search if search.next_query() is None else None
 
 
 def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> Found:

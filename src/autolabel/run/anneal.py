@@ -17,7 +17,7 @@ from autolabel.detectors.looks import Looks
 from autolabel.errors import MachineError
 from autolabel.strategies import Aggregator, Detector
 from autolabel.types import Instances, Prompt, Round, Size, boxes
-from autolabel.types.ontology import Ontology, expand, fold
+from autolabel.types.ontology import Ontology, collapse_to_classes, expand_prompts
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Search:
     def __post_init__(self) -> None:
         self.looked = np.zeros(len(self.prompt.phrases), np.int64)
 
-    def wants(self) -> Prompt | None:
+    def next_query(self) -> Prompt | None:
         """Run every round that needs no new forward pass; return what the next one needs, None when done."""
         while self.round < len(self.annealing.rounds):
             questions = self.questions()
@@ -116,8 +116,8 @@ class Search:
                     known = self.memory.recall(self.asks(question)) if self.memory else None
                     if known is None:
                         return question
-                    self.take(question, known)
-            self.play(questions)
+                    self.ingest(question, known)
+            self.run_round(questions)
         return None
 
     def questions(self) -> list[Prompt]:
@@ -130,20 +130,20 @@ class Search:
         """How many looks this round asks."""
         return self.annealing.looks.in_round(self.round) if self.enough is None else self.enough
 
-    def answer(self, question: Prompt, found: Instances) -> None:
-        """Take in, and have remembered, what the detector answered; see ``take``."""
+    def record_answer(self, question: Prompt, found: Instances) -> None:
+        """Take in, and have remembered, what the detector answered; see ``ingest``."""
         if self.memory:
             self.memory.keep(self.asks(question), found)
-        self.take(question, found)
+        self.ingest(question, found)
 
-    def take(self, question: Prompt, found: Instances) -> None:
+    def ingest(self, question: Prompt, found: Instances) -> None:
         """Take in the candidates above the floor; labels index what ``asks`` makes of the question's phrases.
 
         Those that are not finite, or have no area inside the image, are dropped.
         """
         found = found.take(usable(found, self.size))
         if self.annealing.ontology:
-            found = fold(found, question.phrases, self.annealing.ontology)
+            found = collapse_to_classes(found, question.phrases, self.annealing.ontology)
         index = {phrase: label for label, phrase in enumerate(self.prompt.phrases)}
         to_prompt = np.array([index[phrase] for phrase in question.phrases], np.int32)
         looks = None if question.look is None else (question.look,) * len(found)
@@ -152,7 +152,7 @@ class Search:
 
     def asks(self, question: Prompt) -> Prompt:
         """Return what the detector is asked: the ontology's words for the classes of a question."""
-        return replace(question, phrases=expand(question.phrases, self.annealing.ontology))
+        return replace(question, phrases=expand_prompts(question.phrases, self.annealing.ontology))
 
     def result(self) -> Instances:
         """Return what is kept, cut at the image's edges: only here, so that overlaps are those of whole boxes."""
@@ -167,7 +167,7 @@ class Search:
         have = set(self.kept.labels.tolist())
         return tuple(phrase for label, phrase in enumerate(self.prompt.phrases) if label not in have)
 
-    def play(self, questions: Sequence[Prompt]) -> None:
+    def run_round(self, questions: Sequence[Prompt]) -> None:
         """Play one round: let new candidates in, aggregate the raw union."""
         round, looks = self.annealing.rounds[self.round], self.annealing.looks
         answers = [self.answers[question] for question in questions]
@@ -191,7 +191,7 @@ def usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class ImageToSearch:
     """An image that is to be searched: its place in the shard, what is asked, the preprocessed item."""
 
     position: int
@@ -214,7 +214,7 @@ class Waiting:
 
 def anneal(
     detector: Detector,
-    batches: Iterable[Sequence[Asked]],
+    batches: Iterable[Sequence[ImageToSearch]],
     annealing: Annealing,
     *,
     batch_size: int,
@@ -226,7 +226,7 @@ def anneal(
 
 def searched(
     detector: Detector,
-    batches: Iterable[Sequence[Asked]],
+    batches: Iterable[Sequence[ImageToSearch]],
     annealing: Annealing,
     *,
     batch_size: int,
@@ -252,18 +252,18 @@ def searched(
 
 def admit(
     detector: Detector,
-    batch: Sequence[Asked],
+    batch: Sequence[ImageToSearch],
     annealing: Annealing,
     waiting: deque[Waiting],
 ) -> Iterator[tuple[int, Outcome[Search]]]:
     """Prepare a batch and let its images wait; yield those that have nothing to ask, or cannot be prepared."""
-    prepared = salvage(detector.prepare, [asked.item for asked in batch])
+    prepared = bisect_on_error(detector.prepare, [asked.item for asked in batch])
     for asked, item in zip(batch, prepared, strict=True):
         if isinstance(item, Exception):
             yield asked.position, item
             continue
         search = asked.search or Search(asked.prompt, asked.size, annealing)
-        question = search.wants()
+        question = search.next_query()
         if question is None:
             yield asked.position, search
         else:
@@ -277,19 +277,19 @@ def forward(
     detect: Callable[[Sequence[Waiting]], Sequence[Instances]] = lambda items: detector.detect(  # noqa: E731
         [one.item for one in items], [one.search.asks(one.question) for one in items], floor
     )
-    for one, found in zip(turn, salvage(detect, turn), strict=True):
+    for one, found in zip(turn, bisect_on_error(detect, turn), strict=True):
         if isinstance(found, Exception):
             yield one.position, found
             continue
-        one.search.answer(one.question, found)
-        question = one.search.wants()
+        one.search.record_answer(one.question, found)
+        question = one.search.next_query()
         if question is None:
             yield one.position, one.search
         else:
             waiting.append(Waiting(one.position, one.search, one.item, question))
 
 
-def salvage(work: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T]) -> list[R | Exception]:
+def bisect_on_error(work: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T]) -> list[R | Exception]:
     """Return ``work(batch)``, or where that raises, the same for each half, down to the member that causes it.
 
     A batch that runs out of memory is halved in the same way, after its memory is freed. MachineError passes through.
@@ -313,7 +313,7 @@ def salvage(work: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T]) -> l
     if out_of_memory(failure):
         free_memory()
     half = len(batch) // 2
-    return salvage(work, batch[:half]) + salvage(work, batch[half:])
+    return bisect_on_error(work, batch[:half]) + bisect_on_error(work, batch[half:])
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -205,7 +205,7 @@ def content_of(row: Labels) -> str:
         return ""
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+class PackedCandidates(msgspec.Struct, frozen=True, array_like=True):
     """The columns of N candidates, little-endian: boxes (N, 4) float32, scores float32, labels int32; masks as RLE."""
 
     boxes: bytes
@@ -215,13 +215,13 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     sources: tuple[tuple[str, ...], ...] | None = None
 
 
-_decoder = msgspec.msgpack.Decoder(Answer)
+_decoder = msgspec.msgpack.Decoder(PackedCandidates)
 
 
 def pack(found: Instances) -> bytes:
     """Return candidates as bytes; their rounds and what was given with them are not kept."""
     masks = found.masks
-    answer = Answer(
+    answer = PackedCandidates(
         found.boxes.astype("<f4").tobytes(),
         found.scores.astype("<f4").tobytes(),
         found.labels.astype("<i4").tobytes(),

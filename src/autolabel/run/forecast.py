@@ -37,7 +37,7 @@ class Forecaster:
         """Return the forward passes of each question that is still to be asked of a row, at most; none, none."""
         memory = ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
         search = Search(row.prompt, row.image.size, self.annealing, memory=memory)
-        question = search.wants()
+        question = search.next_query()
         if question is None:
             return []
         try:

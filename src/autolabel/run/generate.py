@@ -101,7 +101,7 @@ def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> t
     store = RunStore(run)
     plan = store.read_plan()
     if plan is None:
-        raise DataError(f"{run}: no plan.json here", hint="run `autolabel generate SPEC --shard i/n` first")
+        raise DataError(f"{run}: no plan.json here", hint="run `autolabel generate SPEC --slice i/n` first")
     with alone(store):
         store.check_inputs(plan)
         check_complete(store, plan)

@@ -12,7 +12,7 @@ from secrets import token_hex
 from msgspec.structs import replace
 
 from autolabel.data.inputs import Input, encode
-from autolabel.external_sort import Spool
+from autolabel.external_sort import SpooledLines
 from autolabel.plan.identity import row_identity
 from autolabel.plan.model import Plan, Shard
 from autolabel.plan.shards import ShardedRows, shard_of
@@ -108,7 +108,7 @@ def content(row: Input) -> bytes:
 class Layout:
     """Where the rows of a run go once it is in step: shards whose rows are as they were stay, all others are new."""
 
-    lines: Spool
+    lines: SpooledLines
     """All rows, and those that no shard has any more."""
     shards: tuple[Shard, ...]
     moved: Mapping[int, Shard]
@@ -125,7 +125,7 @@ def lay_out(store: RunStore, old: Plan, step: Step, more: ShardedRows) -> Layout
     renamed = frozenset(step.renamed.values())
     stays = {index for index, kept in groups.items() if all(row and row.image not in renamed for row in kept)}
     lines = {index: [encode(row) for row in kept if row is not None] for index, kept in groups.items()}
-    spool = Spool()
+    spool = SpooledLines()
     if all(lines[index] == store.rows(old.manifest.shards[index]) for index in stays):
         end = max((shard.offset + shard.bytes for shard in old.manifest.shards), default=0)
         spool.extend(read_part(store.inputs, 0, end).splitlines())

@@ -18,7 +18,7 @@ from autolabel.results import record
 from autolabel.results.failpoints import reach
 from autolabel.results.shard_file import DamageError
 from autolabel.results.store import RunStore
-from autolabel.run.anneal import Annealing, Asked, Outcome, Search, anneal, out_of_memory, salvage
+from autolabel.run.anneal import Annealing, ImageToSearch, Outcome, Search, anneal, bisect_on_error, out_of_memory
 from autolabel.run.candidates import CandidateStore, ImageMemory, content_of
 from autolabel.run.stage import has_work, make_annealing, make_labeler, preprocess
 from autolabel.strategies import Detector, Labeler, Segmenter
@@ -35,7 +35,7 @@ Loaded = tuple[int, Any]
 
 
 @dataclass(slots=True, eq=False)
-class Worker:
+class ShardLabeler:
     """A stage's labeler on one device, with everything it needs to label shards."""
 
     plan: Plan
@@ -51,7 +51,7 @@ class Worker:
     """Which of the rows at hand were answered from what was kept."""
 
     @classmethod
-    def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> Worker:
+    def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> ShardLabeler:
         """Make the strategies that a stage chose; the weights are loaded when they are first needed."""
         labeler = make_labeler(stage, registry)
         annealing = make_annealing(stage, plan.recipe.ontology, registry)
@@ -107,7 +107,7 @@ class Worker:
     def same_key(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
         """Yield what became of rows that may share batches; those that memory answers are neither read nor asked."""
         searches = dict(self.remembered(rows, positions))
-        self.recalled.update(position for position, search in searches.items() if search.wants() is None)
+        self.recalled.update(position for position, search in searches.items() if search.next_query() is None)
         for position in positions:
             if position in self.recalled:
                 yield position, searches[position].result()
@@ -175,7 +175,7 @@ class Worker:
         else:
             assert isinstance(self.labeler, Segmenter)
             for batch in batches:
-                segmented = salvage(self.labeler.segment, [item for _, item in batch])
+                segmented = bisect_on_error(self.labeler.segment, [item for _, item in batch])
                 yield from zip((position for position, _ in batch), segmented, strict=True)
 
     def load_row(self, position: int, row: Labels) -> Loaded:
@@ -188,9 +188,9 @@ class Worker:
             return position, error
 
 
-def ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> Asked:
+def ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> ImageToSearch:
     """Return what annealing needs of a loaded row."""
-    return Asked(position, rows[position].prompt, rows[position].image.size, item, search)
+    return ImageToSearch(position, rows[position].prompt, rows[position].image.size, item, search)
 
 
 def found_before(line: bytes, row: inputs.Input) -> Labels:

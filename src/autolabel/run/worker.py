@@ -18,7 +18,7 @@ from autolabel.executors.executor import Emit
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import discover
 from autolabel.results.store import LOGS, RunStore
-from autolabel.run.shard import Worker
+from autolabel.run.shard import ShardLabeler
 from autolabel.storage import at
 from autolabel.types import Labels
 
@@ -77,7 +77,7 @@ class StartStage:
         if self.logs and isinstance(root, Path):
             keep_log(root)
         plan = plan_of(RunStore(root))
-        worker = Worker.make(plan, plan.recipe.stages[self.stage], device=device, registry=discover())
+        worker = ShardLabeler.make(plan, plan.recipe.stages[self.stage], device=device, registry=discover())
 
         def work(task: Task) -> bytes | None:
             index, only = task

@@ -24,7 +24,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from autolabel.spec.node import short
 from autolabel.spec.section import Location, Name, Names, Section, Texts, distinct, said
-from autolabel.types.ontology import Terms
+from autolabel.types.ontology import ClassPrompts
 
 _SOURCES = ("classes", "captions", "boxes")
 _BESIDE = {"classes": "negatives"}
@@ -173,17 +173,17 @@ class DataSpec(Section):
             raise ValidationError.from_exception_data("data", details)
         return self
 
-    def ontology(self) -> dict[str, Terms]:
+    def ontology(self) -> dict[str, ClassPrompts]:
         """Return the phrases and negatives of each class; nothing where all are asked by their names alone."""
         written = self.classes if isinstance(self.classes, dict) else {name: ClassSpec() for name in self.classes or ()}
         terms = {
-            name: Terms(
+            name: ClassPrompts(
                 phrases=one.phrases or (name,),
                 negatives=tuple(dict.fromkeys([*(one.negatives or ()), *(self.negatives or ())])),
             )
             for name, one in written.items()
         }
-        return terms if any(one != Terms(phrases=(name,)) for name, one in terms.items()) else {}
+        return terms if any(one != ClassPrompts(phrases=(name,)) for name, one in terms.items()) else {}
 
 
 def _ambiguous(data: DataSpec) -> Iterator[InitErrorDetails]:

@@ -33,7 +33,7 @@ def read_thresholds(path: str | Path, *, classes: Collection[str] | None = None)
         thresholds = Thresholds.model_validate(root.plain()).root
     except ValidationError as error:
         raise SpecError(problems(error, root, Thresholds)) from None
-    if unknown := strangers(thresholds, classes):
+    if unknown := unknown_names(thresholds, classes):
         raise SpecError([problem(root, (name,), UNKNOWN, hint=nearest(name, classes)) for name in unknown])
     return thresholds
 
@@ -50,14 +50,14 @@ def thresholds_of(spec: Spec, *, classes: Collection[str] | None) -> dict[str, f
             raise SpecError(spec.problem(WHERE, f"no such file: {stated}", hint=hint))
         return read_thresholds(stated, classes=classes)
     thresholds = dict(stated or {})
-    if unknown := strangers(thresholds, classes):
+    if unknown := unknown_names(thresholds, classes):
         raise SpecError(
             [spec.problem((*WHERE, name), UNKNOWN, hint=near(name, tuple(classes or ()))) for name in unknown]
         )
     return thresholds
 
 
-def strangers(names: Iterable[str], classes: Collection[str] | None) -> list[str]:
+def unknown_names(names: Iterable[str], classes: Collection[str] | None) -> list[str]:
     """Return the names that are none of ``classes``."""
     known = frozenset(classes or ())
     return [] if classes is None else [name for name in names if name not in known]

@@ -16,7 +16,7 @@ SAME = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class ClassPrompts:
     """What a detector is asked on behalf of one class."""
 
     phrases: tuple[str, ...]
@@ -25,30 +25,30 @@ class Terms:
     """A box of the class that one of these fits better is dropped."""
 
 
-Ontology = Mapping[str, Terms]
-"""Terms by class; a class without an entry is asked by its own name."""
+Ontology = Mapping[str, ClassPrompts]
+"""ClassPrompts by class; a class without an entry is asked by its own name."""
 
 
-def terms_of(name: str, ontology: Ontology) -> Terms:
+def terms_of(name: str, ontology: Ontology) -> ClassPrompts:
     """Return a class's terms."""
-    return ontology.get(name) or Terms(phrases=(name,))
+    return ontology.get(name) or ClassPrompts(phrases=(name,))
 
 
-def expand(classes: Sequence[str], ontology: Ontology) -> tuple[str, ...]:
+def expand_prompts(classes: Sequence[str], ontology: Ontology) -> tuple[str, ...]:
     """Return the distinct phrases that ask for ``classes``, class by class, then their negatives."""
     terms = [terms_of(name, ontology) for name in classes]
     phrases = [phrase for one in terms for phrase in one.phrases]
     return tuple(dict.fromkeys([*phrases, *(phrase for one in terms for phrase in one.negatives)]))
 
 
-def fold(found: Instances, classes: Sequence[str], ontology: Ontology) -> Instances:
-    """Turn the answer to ``expand(classes, ontology)`` into one to ``classes``, whose order labels then follow.
+def collapse_to_classes(found: Instances, classes: Sequence[str], ontology: Ontology) -> Instances:
+    """Turn the answer to ``expand_prompts(classes, ontology)`` into one to ``classes``, whose order labels then follow.
 
     A box is dropped where one with an IoU of at least 0.5 scores more under a negative of its class. Of equal boxes
     that several phrases of a class have found, the one of the highest score is left, of equals the first. ``asked`` is
     the phrase that found a box, None where it is the class's name. Order is kept; no instances, none.
     """
-    asked = expand(classes, ontology)
+    asked = expand_prompts(classes, ontology)
     owner = {phrase: label for label, name in enumerate(classes) for phrase in terms_of(name, ontology).phrases}
     labels = np.array([owner.get(phrase, -1) for phrase in asked], np.int32)[found.labels]
     against = np.zeros((len(classes), len(asked)), np.bool_)

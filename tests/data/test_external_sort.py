@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autolabel import external_sort as module
 from autolabel.errors import MachineError
-from autolabel.external_sort import Spool, sort_lines
+from autolabel.external_sort import SpooledLines, sort_lines
 
 Lines = st.lists(st.binary(max_size=12).map(lambda text: text.replace(b"\n", b"_")), max_size=60)
 
@@ -21,7 +21,7 @@ def test_lines_come_back_in_order_however_they_are_stored(lines: list[bytes], bl
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", block)
         patch.setattr(module, "IN_MEMORY", 10)
-        spool = Spool()
+        spool = SpooledLines()
         half = len(lines) // 2
         assert spool.extend(lines[:half]) == (0, spool.size)
         for line in lines[half:]:
@@ -40,7 +40,7 @@ def test_sorting_is_stable_whatever_the_memory(lines: list[bytes], memory: int) 
 
 def test_a_spool_that_takes_lines_out_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK", 7)
-    spool = Spool()
+    spool = SpooledLines()
     spool.extend([b"%d" % number for number in range(3000)])
     start, end = spool.extend(spool.lines(0, spool.size))
     assert list(spool.lines(start, end)) == list(spool.lines(0, start))
@@ -48,7 +48,7 @@ def test_a_spool_that_takes_lines_out_of_itself(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_full_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IN_MEMORY", 1)
-    spool = Spool()
+    spool = SpooledLines()
     spool.file.close()
     spool.file = Path("/dev/full").open("r+b", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
     with pytest.raises(MachineError, match=r"cannot be written: No space left on device\n  hint: .*TMPDIR.*resumes"):

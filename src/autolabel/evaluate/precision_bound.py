@@ -20,7 +20,7 @@ MOST_TIMES = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tally:
+class LevelCounts:
     """What the checked images say at T thresholds, the strictest first; all (T,) float64."""
 
     found: Float64
@@ -36,20 +36,20 @@ class Tally:
     part: Float64
     """The share of all images of the run with such a box that was checked; 1 where every one was."""
 
-    def times(self, factor: float, most: float = MOST_TIMES) -> Tally:
+    def times(self, factor: float, most: float = MOST_TIMES) -> LevelCounts:
         """Return what ``factor`` times as many images of the same kind would say; ``most`` times as many are all."""
         more = {name: getattr(self, name) * factor for name in ("found", "right", "images", "spread")}
         left = (1 - self.part) * max(0.0, most - factor) / max(most - 1, 1e-9)
         return replace(self, **more, part=1 - left)
 
 
-def tally(right: Int64, found: Int64, *, precision: float, part: Float64 | None = None) -> Tally:
+def tally(right: Int64, found: Int64, *, precision: float, part: Float64 | None = None) -> LevelCounts:
     """Sum up (T, images) counts of right and of all boxes at T thresholds.
 
     ``part``, (T,), is the share of the run's images with such a box that was checked; None where that is next to 0.
     """
     total = found.sum(axis=1).astype(np.float64)
-    return Tally(
+    return LevelCounts(
         found=total,
         right=right.sum(axis=1).astype(np.float64),
         images=(found > 0).sum(axis=1).astype(np.float64),
@@ -59,7 +59,7 @@ def tally(right: Int64, found: Int64, *, precision: float, part: Float64 | None 
     )
 
 
-def chances(checked: Tally, *, precision: float, risk: float) -> Float64:
+def chances(checked: LevelCounts, *, precision: float, risk: float) -> Float64:
     """Return how likely a record at least as good is where the precision is no better than ``precision``, (T,).
 
     Clopper and Pearson's test, on the effective number of boxes: boxes of one image may be wrong together, so their
@@ -92,7 +92,7 @@ def starts(count: int) -> list[bool]:
     return [place in places for place in range(count)]
 
 
-def loosest(checked: Tally, *, precision: float, confidence: float) -> int | None:
+def loosest(checked: LevelCounts, *, precision: float, confidence: float) -> int | None:
     """Return the place of the loosest threshold that keeps ``precision`` with ``confidence``; None where none does.
 
     Thresholds are tested from strict to loose. The risk of a false promise is shared out over a few of them, and a
@@ -116,7 +116,7 @@ def first_fallback(found: Float64, risk: float) -> int | None:
     return best
 
 
-def more_times(checked: Tally, *, precision: float, confidence: float, most: float = MOST_TIMES) -> float | None:
+def more_times(checked: LevelCounts, *, precision: float, confidence: float, most: float = MOST_TIMES) -> float | None:
     """Return how many times as many images would do, if they are like those checked; None where no number would.
 
     ``most`` times as many are all images of the run: where that is the answer, it will be exact.
@@ -142,7 +142,7 @@ def faultless(*, precision: float, confidence: float) -> int:
     return count
 
 
-def singles(count: int, precision: float) -> Tally:
+def singles(count: int, precision: float) -> LevelCounts:
     """Return the record of ``count`` images with one right box each, at one threshold."""
     ones = np.ones((1, count), np.int64)
     return tally(ones, ones, precision=precision)

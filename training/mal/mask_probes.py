@@ -28,7 +28,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
+class MaskProbe:
     """One box of a picture; its masks are of the box with margins, cut to the image, and zero outside the box."""
 
     picture: Picture
@@ -65,21 +65,21 @@ class Exam:
         return whole[top : self.at.top + self.at.height, left : self.at.left + self.at.width]
 
 
-MaskMaker = Callable[[Sequence[Exam]], list[Mask]]
+MaskMaker = Callable[[Sequence[MaskProbe]], list[Mask]]
 """Answers exams with one mask (h, w) each."""
 
 
-def exams(pictures: Sequence[Picture], *, smallest_side: float) -> list[Exam]:
+def mask_probes(pictures: Sequence[Picture], *, smallest_side: float) -> list[MaskProbe]:
     """Return an exam for every box with sides of at least `smallest_side` pixels."""
     return [exam for picture in pictures for exam in _of_picture(picture, smallest_side)]
 
 
-def _of_picture(picture: Picture, smallest_side: float) -> Iterator[Exam]:
+def _of_picture(picture: Picture, smallest_side: float) -> Iterator[MaskProbe]:
     height, width = picture.pixels().shape[:2]
     for index, box in enumerate(picture.boxes):
         kept = clip(box, (height, width))
         if kept is not None and min(box[2] - box[0], box[3] - box[1]) >= smallest_side:
-            yield Exam(picture, index, region(kept, (height, width), TEST_MARGINS), (height, width))
+            yield MaskProbe(picture, index, region(kept, (height, width), TEST_MARGINS), (height, width))
 
 
 class NetworkMasks:
@@ -89,7 +89,7 @@ class NetworkMasks:
         self._network, self._threshold, self._field = network, threshold, field
 
     @torch.no_grad()
-    def __call__(self, asked: Sequence[Exam]) -> list[Mask]:
+    def __call__(self, asked: Sequence[MaskProbe]) -> list[Mask]:
         """Return the masks of exams, in batches."""
         side = self._network.sizes.crop
         found: list[Mask] = []
@@ -103,7 +103,7 @@ class NetworkMasks:
             found += [self._mask(exam, one) for exam, one in zip(part, logits.cpu().numpy(), strict=True)]
         return found
 
-    def _mask(self, exam: Exam, logits: NDArray[np.float32]) -> Mask:
+    def _mask(self, exam: MaskProbe, logits: NDArray[np.float32]) -> Mask:
         """Return the mask of all that the exam's crop shows of its image."""
         side = self._network.sizes.crop
         mask = fastest_encode()(logits, exam.at, exam.size, side=side, threshold=self._threshold).decode()
@@ -112,12 +112,12 @@ class NetworkMasks:
         return mask[rows.start + top : rows.stop + top, columns.start + left : columns.stop + left]
 
 
-def overlaps(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
+def overlaps(asked: Sequence[MaskProbe], masks: Sequence[Mask]) -> NDArray[np.float64]:
     """Return the IoU (n,) inside the box of each mask with the truth; 1 where both are empty."""
     return np.array([iou(mask & exam.reach, exam.truth) for exam, mask in zip(asked, masks, strict=True)])
 
 
-def filled(asked: Sequence[Exam], masks: Sequence[Mask]) -> NDArray[np.float64]:
+def filled(asked: Sequence[MaskProbe], masks: Sequence[Mask]) -> NDArray[np.float64]:
     """Return the part (n,) of each box that its mask fills."""
     pairs = zip(asked, masks, strict=True)
     return np.array([(mask & exam.reach).sum() / max(1, exam.reach.sum()) for exam, mask in pairs])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .schedule import rate_factor
 
 
-class Course(Protocol):
+class OptimizerSettings(Protocol):
     """What both recipes say of the optimiser."""
 
     @property
@@ -35,7 +35,7 @@ class Course(Protocol):
         """Largest norm of a gradient."""
 
 
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor, course: Course, *, step: int) -> float:
+def optimizer_step(optimiser: torch.optim.Optimizer, loss: Tensor, course: OptimizerSettings, *, step: int) -> float:
     """Take one step, each group at its `base` rate times what the course says, and return the gradient's norm.
 
     The gradient is clipped; one that is not finite is passed over.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training.mal.baselines import ellipses, full_boxes
 from training.mal.evaluate import interval, judge
-from training.mal.exams import Exam, NetworkMasks, exams, filled, overlaps
+from training.mal.mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
 from training.mal.pictures import Picture
 from training.mal.validate import Validator
 
@@ -29,8 +29,8 @@ def a_picture() -> Picture:
     return Picture(pixels, boxes, (Rle.encode(disc), Rle.encode(small)))
 
 
-def asked() -> list[Exam]:
-    return exams([a_picture()], smallest_side=24)
+def asked() -> list[MaskProbe]:
+    return mask_probes([a_picture()], smallest_side=24)
 
 
 def test_small_boxes_are_not_asked_for_and_windows_stay_in_the_picture() -> None:
