@@ -34,6 +34,13 @@ COUNTS = {
 WORDS = "model.text_backbone.embeddings.word_embeddings.weight"
 
 
+def refuse_other_model(path: Path) -> None:
+    """Raise WeightsError where a folder's configuration is that of a model which another labeler reads."""
+    kind = read_configuration(path).get("model_type") if path.is_dir() else None
+    if kind != KIND and (hint := other_labeler(kind)):
+        raise WeightsError(f"{path}: config.json says model_type {kind!r}; wanted a two-stage {KIND!r}", hint=hint)
+
+
 def transformers_fields(path: Path, state: Collection[str]) -> dict[str, Any]:
     """Return the configuration of tensors with transformers' names; raises WeightsError where it is another model's."""
     if any(key.endswith(MASK_MODEL) for key in state):

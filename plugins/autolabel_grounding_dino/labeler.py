@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autolabel_grounding_dino.form import check_form
+from autolabel_grounding_dino.form import check_form, refuse_other_model
 from autolabel_grounding_dino.grounded import GroundedDetector
 from autolabel_grounding_dino.params import GroundingDinoParams
 
@@ -22,6 +23,11 @@ class GroundingDino(GroundedDetector):
         """See ``GroundingDinoParams``."""
 
     params: GroundingDinoParams
+
+    def files(self) -> Sequence[Path]:
+        """Return the checkpoint's files; raises WeightsError where they are those of another kind of model."""
+        refuse_other_model(self.path)
+        return super().files()
 
     def check(self) -> None:
         """Raise WeightsError where the checkpoint's names and shapes do not fit its configuration or its tokenizer."""

@@ -38,13 +38,14 @@ def load(words: list[str] | None, option: str | None) -> Any:
 
 def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False) -> None:
     """Check a spec: every problem with its place."""
-    from autolabel.plan.files import check_files
+    from autolabel.plan.files import check_files, check_fit
     from autolabel.plan.names import check_names
 
     path, _ = spec_and_overrides(words, spec)
     try:
         loaded, _ = load(words, spec)
         check_files(loaded)
+        check_fit(loaded)
         notices = [*loaded.notices, *check_names(loaded, fetch=False)]
     except (SpecError, WeightsError) as error:
         if not json:

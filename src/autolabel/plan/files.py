@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pydantic import BaseModel
+
 from autolabel import weights
 from autolabel.errors import Problem, SpecError, WeightsError
 from autolabel.spec.model import Spec
@@ -35,6 +37,26 @@ def check_hub(spec: Spec) -> None:
                 key = ("labelers", member) if stage.labelers else ("labeler",)
                 found = spec.problem(("stages", index, *key, "checkpoint"), error.message, hint=error.hint)
                 raise WeightsError(str(found)) from error
+
+
+def check_fit(spec: Spec) -> None:
+    """Raise WeightsError, naming the place in the spec, for weights on this machine whose headers do not fit."""
+    for index, stage in enumerate(spec.stages):
+        for member, choice in enumerate(stage.choices):
+            if not on_this_machine(choice.params):
+                continue
+            try:
+                choice.make().check()
+            except WeightsError as error:
+                key = ("labelers", member) if stage.labelers else ("labeler",)
+                found = spec.problem(("stages", index, *key, "checkpoint"), error.message, hint=error.hint)
+                raise WeightsError(str(found)) from error
+
+
+def on_this_machine(params: BaseModel) -> bool:
+    """Return whether a labeler's checkpoint and text encoder can be read without the network."""
+    named = ((getattr(params, key, None), key == "checkpoint") for key in ("checkpoint", "text_encoder"))
+    return all(weights.is_cached(name, weights=whole) for name, whole in named if isinstance(name, str))
 
 
 def missing_data(spec: Spec) -> Iterator[Problem]:

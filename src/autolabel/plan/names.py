@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from autolabel.errors import Problem, SpecError
+from autolabel.plan.files import on_this_machine
 from autolabel.spec.model import Spec
 from autolabel.spec.node import short
 from autolabel.strategies import Detector, Reading
-from autolabel.weights import is_cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,6 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
     return list(dict.fromkeys(notices))
-
-
-def on_this_machine(params: BaseModel) -> bool:
-    """Return whether a labeler's checkpoint and text encoder can be read without the network."""
-    named = ((getattr(params, key, None), key == "checkpoint") for key in ("checkpoint", "text_encoder"))
-    return all(is_cached(name, weights=whole) for name, whole in named if isinstance(name, str))
 
 
 def phrases_of(spec: Spec) -> Iterator[Asked]:
