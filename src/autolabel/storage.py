@@ -25,6 +25,8 @@ TRANSIENT = frozenset(
     | {getattr(errno, "EREMOTEIO", errno.EIO)}
 )
 """What a disk, a file server or an object store may say once and not again."""
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
+"""What this machine says where too many files are open: no fault of the file."""
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds before each further try."""
 HINT = "check the address, the credentials and the network; the same command goes on from here"

@@ -228,3 +228,23 @@ def test_a_disk_that_fails_is_asked_again(
             read_pixels(tmp_path / "a.png")
         assert caught.value.code == code
     assert pauses == list(PAUSES)[:failures]
+
+
+def test_too_many_open_files_are_no_fault_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autolabel.errors import MachineError
+    from autolabel.images import files
+
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(path)
+    monkeypatch.setattr(files, "PAUSES", (0.0,))
+    taken = []
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                taken.append(os.open(path, os.O_RDONLY))
+        for read in (read_pixels, read_size):
+            with pytest.raises(MachineError, match="Too many open files"):
+                read(path)
+    finally:
+        for handle in taken:
+            os.close(handle)

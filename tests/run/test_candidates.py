@@ -400,3 +400,24 @@ class Remembering:
 
     def keep(self, key: bytes, found: Instances, floor: float) -> None:
         self.known.setdefault(key, []).append((floor, found))
+
+
+def test_an_answer_that_no_detector_gives_is_asked_again() -> None:
+    import zlib
+
+    import msgspec
+
+    def packed(scores: list[float], labels: list[int], masks: Any = None) -> bytes:
+        columns = (
+            np.zeros((len(scores), 4), "<f4").tobytes(),
+            np.asarray(scores, "<f4").tobytes(),
+            np.asarray(labels, "<i4").tobytes(),
+        )
+        return zlib.compress(msgspec.msgpack.encode([*columns, masks, None]))
+
+    assert len(unpack(packed([0.5], [0]))) == 1
+    bomb = zlib.compress(bytes(1 << 28))
+    huge = [((1 << 30, 1 << 30), "oooooooooo0")]
+    for wrong in (packed([9.0], [0]), packed([float("nan")], [0]), packed([0.5], [-1]), packed([0.5], [0], huge), bomb):
+        with pytest.raises(ValueError, match="an answer"):
+            unpack(wrong)

@@ -30,6 +30,9 @@ FAILPOINTS = [
     "plan.written",
     "plan.synced",
     "plan.renamed",
+    "seal.written",
+    "seal.synced",
+    "seal.renamed",
     "row.labelled",
     "shard.written",
     "shard.synced",
@@ -134,7 +137,7 @@ def test_a_kill_at_any_failpoint_is_resumed_to_the_same_bytes(
         generate(plan, registry=registry)
 
     status = in_child(work)
-    once = name.split(".")[0] in ("lock", "inputs", "plan", "ledger", "checksum", *SEEN)
+    once = name.split(".")[0] in ("lock", "inputs", "plan", "seal", "ledger", "checksum", *SEEN)
     assert os.WIFSIGNALED(status) or (once and count == 2), "the failpoint was never reached"
     generate(plan, registry=registry)
     assert published(tmp_path / "run") == expected

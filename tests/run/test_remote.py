@@ -82,7 +82,7 @@ def published(root: Remote | Path) -> dict[str, bytes]:
         found = {entry.name: (root / entry.name).read_bytes() for entry in root.files()}
     else:
         found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    state = (".lock", "plan.json", "outputs.json", "inputs.jsonl")
+    state = (".lock", "plan.json", ".seal", "outputs.json", "inputs.jsonl")
     return {name: data for name, data in found.items() if name not in state}
 
 

@@ -119,7 +119,7 @@ def mapping(images: str, out: str, **changes: Any) -> dict[str, Any]:
 
 def kept(found: dict[str, bytes]) -> dict[str, bytes]:
     """Return what does not say where things lie."""
-    state = (".lock", "plan.json", "outputs.json", "inputs.jsonl")
+    state = (".lock", "plan.json", ".seal", "outputs.json", "inputs.jsonl")
     return {name: data for name, data in found.items() if name not in state}
 
 

@@ -22,6 +22,7 @@ from autolabel.run.export import export_run
 from autolabel.run.generate import generate, merge
 from autolabel.run.outputs import report_run, review_run
 from autolabel.spec.load import spec_from_mapping
+from autolabel.spec.model import Spec
 
 COMMANDS: dict[str, Callable[[Path, Compiled, Registry], object]] = {
     "generate": lambda out, compiled, registry: generate(compiled, registry=registry),
@@ -32,7 +33,7 @@ COMMANDS: dict[str, Callable[[Path, Compiled, Registry], object]] = {
 }
 
 
-def compiled_at(registry: Registry, photos: Path, out: Path, **changes: Any) -> Compiled:
+def spec_at(registry: Registry, photos: Path, out: Path, **changes: Any) -> Spec:
     spec = {
         "version": 1,
         "data": {"images": [str(photos)], "classes": ["red", "blue"]},
@@ -43,7 +44,11 @@ def compiled_at(registry: Registry, photos: Path, out: Path, **changes: Any) -> 
         "results_dir": str(out),
         **changes,
     }
-    return compile_plan(spec_from_mapping(spec, root=photos, registry=registry), registry=registry)
+    return spec_from_mapping(spec, root=photos, registry=registry)
+
+
+def compiled_at(registry: Registry, photos: Path, out: Path, **changes: Any) -> Compiled:
+    return compile_plan(spec_at(registry, photos, out, **changes), registry=registry)
 
 
 @pytest.fixture(scope="module")
@@ -257,3 +262,68 @@ def test_a_results_directory_that_is_deleted_meanwhile_does_not_come_back_in_par
         generate(compiled, registry=registry, watch=Deleting())
     generate(compiled, registry=registry)
     assert (tmp_path / "run" / "labels.jsonl").exists()
+
+
+def elsewhere(run: Path, photos: Path) -> str:
+    """Copy the photos away, and say where they are now."""
+    place = run.parent / "elsewhere"
+    shutil.copytree(photos, place)
+    return str(place)
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "http://127.0.0.1:9", "reference://a.png::{}", "ftp://h/x"])
+def test_a_report_shows_no_pictures_that_a_strangers_plan_names(
+    registry: Registry, photos: Path, run: Path, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    report_run(run)
+    assert "/9j/" in (run / "report" / "index.html").read_text()
+    forge(run, lambda plan: plan["manifest"].update(roots={"": form.format(elsewhere(run, photos))}))
+    report_run(run)
+    assert "/9j/" not in (run / "report" / "index.html").read_text()
+    assert "its images are not read" in caplog.text
+
+
+def test_generating_with_the_spec_takes_a_run_over(registry: Registry, photos: Path, run: Path) -> None:
+    (run / ".seal").unlink()
+    report_run(run)
+    assert "/9j/" not in (run / "report" / "index.html").read_text()
+    generate(compiled_at(registry, photos, run), registry=registry)
+    report_run(run)
+    assert "/9j/" in (run / "report" / "index.html").read_text()
+
+
+def test_the_key_is_the_users_own(registry: Registry, photos: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    from autolabel.results import seal
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    generate(compiled_at(registry, photos, tmp_path / "run"), registry=registry)
+    key = tmp_path / "state" / "autolabel" / "key"
+    assert (key.stat().st_mode & 0o777, len(key.read_bytes())) == (0o600, 32)
+    assert seal.is_named_here(tmp_path / "run")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    assert not seal.is_named_here(tmp_path / "run")
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    generate(compiled_at(registry, photos, tmp_path / "run"), registry=registry)
+    assert not seal.is_named_here(tmp_path / "run")
+
+
+def test_planned_rows_name_no_image_outside_the_specs_folders(registry: Registry, photos: Path, tmp_path: Path) -> None:
+    import hashlib
+
+    from autolabel.run.generate import write_plan
+    from autolabel.run.prepare import planned
+
+    run = tmp_path / "run"
+    compiled = compiled_at(registry, photos, run)
+    write_plan(compiled)
+    inputs = run / "inputs.jsonl"
+    data = inputs.read_bytes().replace(str(photos).encode(), b"/" * len(str(photos)))
+    inputs.write_bytes(data)
+
+    def change(plan: dict[str, Any]) -> None:
+        for shard in plan["manifest"]["shards"]:
+            shard[4] = hashlib.sha256(data[shard[2] : shard[2] + shard[3]]).hexdigest()
+
+    forge(run, change)
+    with pytest.raises(DataError, match=r"which is in no folder of data\.images"):
+        generate(planned(spec_at(registry, photos, run), registry=registry), registry=registry, mode="planned")

@@ -174,3 +174,15 @@ def test_a_ready_choice_is_taken_where_its_kind_belongs(builtins: Registry) -> N
     mapping["stages"] = [{"labeler": stage.scheduler}]
     with pytest.raises(SpecError, match=r"<mapping>: stages\[0\]\.labeler: found .*, wanted a mapping"):
         spec_from_mapping(mapping, root=".", registry=builtins)
+
+
+def test_classes_times_negatives_are_bounded(registry: Registry) -> None:
+    words = [f"w{number}" for number in range(20_000)]
+    spec = {
+        "version": 1,
+        "data": {"images": ["x"], "classes": words, "negatives": [f"not {word}" for word in words]},
+        "stages": [{"labeler": {"type": "colors"}}],
+        "results_dir": "r",
+    }
+    with pytest.raises(SpecError, match="20,000 classes with their negatives are 400,000,000 pairs, wanted at most"):
+        spec_from_mapping(spec, root=Path(), registry=registry)

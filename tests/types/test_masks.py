@@ -148,3 +148,19 @@ def test_coco_segmentations_of_all_three_forms() -> None:
 def test_faulty_segmentations_say_what_is_wrong(segmentation: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Rle.from_coco(segmentation, (20, 30))
+
+
+@pytest.mark.parametrize("size", [(480, 640), (4000, 4000), (10_000, 10_000)])
+def test_an_outline_that_would_take_all_memory_is_refused(size: tuple[int, int]) -> None:
+    far = 15.0 * max(size)
+    zigzag = [value for number in range(500) for value in (0.0 if number % 2 else far, float(number))]
+    with pytest.raises(ValueError, match="pixels long, at most 1,000,000 each"):
+        Rle.from_coco([zigzag], size)
+    many = [[0.0, 0.0, 900.0, 900.0, float(number % 900), 0.0] for number in range(4000)]
+    with pytest.raises(ValueError, match="the outlines of 4000 polygons are"):
+        Rle.from_coco(many, size)
+
+
+def test_a_long_outline_of_a_large_photo_is_read() -> None:
+    comb = [value for number in range(60) for value in (float(number * 100), 5000.0 if number % 2 else 10.0)]
+    assert Rle.from_coco([[*comb, 6000.0, 0.0, 0.0, 0.0]], (6000, 6000)).area() > 0

@@ -43,6 +43,11 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def is_ours_or_warns(record: logging.LogRecord) -> bool:
+    """Return whether a log record is shown: what other libraries say below a warning may hold credentials."""
+    return record.levelno >= logging.WARNING or record.name.startswith("autolabel")
+
+
 @app.callback()
 def options(
     version: Annotated[
@@ -53,10 +58,8 @@ def options(
     """Label image data sets from a short spec."""
     handler = logging.StreamHandler()
     handler.setFormatter(LiteralFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(is_ours_or_warns)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
-    if verbose:
-        for noisy in ("numba", "PIL", "urllib3", "httpx", "matplotlib"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 for command in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 import msgspec
+from msgspec.structs import replace
 
 from autolabel.data import inputs
 from autolabel.errors import DataError
@@ -31,9 +32,11 @@ def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the rows of an image as they stood before any stage, in the order of its captions."""
     start = beginning(image)
     lines = (line for shard in plan.manifest.shards for line in store.rows(shard) if line.startswith(start))
-    return sorted(
-        (inputs.decode(line).labels(plan.manifest.classes) for line in lines), key=lambda row: row.caption_index
-    )
+    rows = (inputs.decode(line) for line in lines)
+    return [
+        replace(row, path=row.path if plan.manifest.roots else "").labels(plan.manifest.classes)
+        for row in sorted(rows, key=lambda row: row.caption_index)
+    ]
 
 
 def rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from autolabel.errors import ImageError, MachineError
-from autolabel.storage import PAUSES, TRANSIENT, Remote, at
+from autolabel.storage import EXHAUSTED, PAUSES, TRANSIENT, Remote, at
 
 MAX_PIXELS = 100_000_000
 PAGE = re.compile(r"#page=([1-9]\d{0,8})")
@@ -91,7 +91,7 @@ def _hash_of(path: str) -> str:
         with Path(source).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        if error.errno in TRANSIENT:
+        if error.errno in TRANSIENT | EXHAUSTED:
             raise
         raise ImageError("unreadable", f"{Path(path).name}: {error.strerror}") from error
 
@@ -104,6 +104,9 @@ def retried(read: Callable[[], T], path: str | Path) -> T:
         except MachineError as error:  # a store has been asked often enough
             raise ImageError("io_error", error.message) from error
         except OSError as error:
+            if pause is None and error.errno in EXHAUSTED:
+                hint = "raise the limit (ulimit -n), or lower run.num_workers; the same command resumes"
+                raise MachineError(f"{Path(path).name}: {error.strerror}", hint=hint) from error
             if pause is None:
                 raise ImageError("io_error", f"{Path(path).name}: {error.strerror}, {len(PAUSES) + 1} times") from error
             time.sleep(pause)

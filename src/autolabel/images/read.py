@@ -24,7 +24,7 @@ from autolabel.images.header import Header, header_of, orientation
 from autolabel.images.opener import open_image
 from autolabel.images.patience import check_scans, hurried
 from autolabel.images.values import ValueRange
-from autolabel.storage import TRANSIENT
+from autolabel.storage import EXHAUSTED, TRANSIENT
 from autolabel.types import Size
 
 __all__ = ["content_mark", "read_header", "read_pixels", "read_size"]
@@ -101,7 +101,7 @@ def _told(name: str) -> Iterator[None]:
     except ImageError as error:
         raise ImageError(error.code, f"{name}: {error.message}") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in TRANSIENT:
+        if isinstance(error, OSError) and error.errno in TRANSIENT | EXHAUSTED:
             raise
         raise ImageError("corrupt_image", f"{name}: cannot be decoded: {error}") from error
 
@@ -157,7 +157,7 @@ def _open(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tupl
             return None, source
         raise _unsupported(name, head) from None
     except OSError as error:
-        if error.errno in TRANSIENT:
+        if error.errno in TRANSIENT | EXHAUSTED:
             raise
         code = "corrupt_image" if error.errno is None else "unreadable"  # Pillow's own have no number
         raise ImageError(code, f"{name}: {error.strerror or error}") from error

@@ -17,7 +17,7 @@ from autolabel.data.prefetch import prefetch
 from autolabel.errors import DataError, MachineError
 from autolabel.plan import plan_file
 from autolabel.plan.model import Plan, Shard, Stage
-from autolabel.results import shard_file
+from autolabel.results import seal, shard_file
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import hold, lease, writing
 from autolabel.results.ownership import LOCK, PLAN, check_replaceable, mark, there
@@ -131,6 +131,13 @@ class RunStore:
         path = self.root / PLAN
         return plan_file.read(path) if path.exists() else None
 
+    def publish_plan(self, plan: Plan) -> None:
+        """Publish the plan, and the seal which says that it was written here, by somebody with its spec."""
+        data = plan_file.encode(plan)
+        publish(self.root / PLAN, [data], name="plan")
+        if mark := seal.of(data):
+            publish(self.root / seal.SEAL, [mark.encode() + b"\n"], name="seal")
+
     def rows(self, shard: Shard) -> list[bytes]:
         """Return the input lines of a shard; raises DataError where they are not what was planned."""
         try:
@@ -184,12 +191,15 @@ class RunStore:
 
 
 def finished(run: Location) -> tuple[RunStore, Plan]:
-    """Return the store and the plan of a finished run; raises DataError where ``run`` is none."""
+    """Return the store and the plan of a finished run, as far as it was named here (``seal``).
+
+    Raises DataError where ``run`` is none.
+    """
     store = RunStore(run)
     plan = store.read_plan()
     if plan is None or not there(store.labels):
         raise DataError(f"{run}: not a finished run", hint="run `autolabel generate` first")
-    return store, plan
+    return store, seal.as_named(run, plan)
 
 
 def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,6 +21,7 @@ from autolabel.plan.model import Plan, Stage
 from autolabel.results.store import TEMPORARY, publish
 from autolabel.storage import Entry, Location, at, entries, read_part
 from autolabel.types import Instances, Labels, Prompt, Rle, Size
+from autolabel.types.runs import totals
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ AS_IT_IS = "plain"
 KEY = 16
 """Bytes of an entry's key."""
 LEVEL = 6
+MOST_BYTES = 64 << 20
+"""Of one answer, unpacked: what a hundred thousand boxes with masks take."""
 """Of zlib: how hard an answer is compressed."""
 
 
@@ -183,7 +186,15 @@ class ImageMemory:
 
     def recall(self, prompt: Prompt) -> Instances | None:
         """Return the candidates above the floor for a prompt, None where they have to be asked for."""
-        return self.store.recall(self.key(prompt), self.floor)
+        found = self.store.recall(self.key(prompt), self.floor)
+        if found is None or self._fits(found, prompt):
+            return found
+        log.warning("kept candidates speak of other phrases, or of an image of another size; the detector is asked")
+        return None
+
+    def _fits(self, found: Instances, prompt: Prompt) -> bool:
+        sizes = all(mask is None or mask.size == self.size for mask in found.masks or ())
+        return sizes and bool((found.labels < max(1, len(prompt.phrases))).all())
 
     def keep(self, prompt: Prompt, found: Instances) -> None:
         """Take in what the detector answered to a prompt."""
@@ -231,17 +242,34 @@ def pack(found: Instances) -> bytes:
     return zlib.compress(msgspec.msgpack.encode(answer), LEVEL)
 
 
+def whole_masks(masks: Sequence[tuple[tuple[int, int], str]]) -> bool:
+    """Return whether masks are COCO strings whose runs add up to their sizes; decodes none."""
+    if not masks:
+        return True
+    pixels = np.asarray([height * width for (height, width), _ in masks], object)
+    return bool((totals([counts for _, counts in masks]) == pixels).all())
+
+
 def unpack(packed: bytes) -> Instances:
     """Read candidates back; raises ValueError where the bytes are no answer."""
+    reader = zlib.decompressobj()
     try:
-        answer = _decoder.decode(zlib.decompress(packed))
-    except (zlib.error, msgspec.DecodeError) as error:
+        plain = reader.decompress(packed, MOST_BYTES)
+        if not reader.eof:
+            raise ValueError(f"not an answer: cut short, or of more than {MOST_BYTES:,} bytes")
+        answer = _decoder.decode(plain)
+    except (zlib.error, msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not an answer: {error}") from error
-    masks = answer.masks
+    masks, scores, labels = answer.masks, np.frombuffer(answer.scores, "<f4"), np.frombuffer(answer.labels, "<i4")
+    boxes = np.frombuffer(answer.boxes, "<f4").reshape(-1, 4)
+    if not (((scores >= 0) & (scores <= 1)).all() and (labels >= 0).all()):
+        raise ValueError("an answer has a score or a label that no detector gives")
+    if not whole_masks([mask for mask in masks or () if mask is not None]):
+        raise ValueError("an answer has a mask whose runs do not add up")
     return Instances.build(
-        np.frombuffer(answer.boxes, "<f4").reshape(-1, 4),
-        scores=np.frombuffer(answer.scores, "<f4"),
-        labels=np.frombuffer(answer.labels, "<i4"),
+        boxes,
+        scores=scores,
+        labels=labels,
         masks=None if masks is None else [None if mask is None else Rle(*mask) for mask in masks],
         sources=answer.sources,
     )

@@ -20,6 +20,7 @@ from autolabel.plan.model import Execution, Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
 from autolabel.results.ledger import ledger_of, write_ledger
+from autolabel.results.seal import as_named
 from autolabel.results.slices import Slice, alone, check_complete, entered
 from autolabel.results.store import RunStore
 from autolabel.results.summary import Summary, summarise
@@ -102,6 +103,7 @@ def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> t
     plan = store.read_plan()
     if plan is None:
         raise DataError(f"{run}: no plan.json here", hint="run `autolabel generate SPEC --slice i/n` first")
+    plan = as_named(store.root, plan)
     with alone(store):
         store.check_inputs(plan)
         check_complete(store, plan)

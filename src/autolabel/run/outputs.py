@@ -71,11 +71,16 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
             elif name == PICTURES:
                 draw(store, plan)
             elif name == REPORT:
-                report(store, plan, truth=None if output.truth is None else at(output.truth))
+                report(store, plan, truth=named_truth(plan, output))
             elif name == DIFF:
                 diff_again(store, output)
         except (DataError, PluginError) as error:
             log.warning("%s is stale: %s", store.root / name, error)
+
+
+def named_truth(plan: Plan, output: Output) -> Location | None:
+    """Return the truth that a report compares with; none where its run was not named here, nor was that file."""
+    return None if output.truth is None or not plan.manifest.roots else at(output.truth)
 
 
 def located(store: RunStore, plan: Plan) -> Ledger:

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from autolabel.data.inputs import decode
 from autolabel.errors import BusyError, DataError
-from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_around, results_dir_for
 from autolabel.plan.difference import changes, differences
 from autolabel.plan.identity import decisive, extended_digest
@@ -23,6 +22,7 @@ from autolabel.results.store import INPUTS, LABELS, LOGS, STAGES, RunStore, publ
 from autolabel.results.written import OUTPUTS
 from autolabel.results.written import planned as outputs
 from autolabel.run.reconcile import compare, empty_shards, lay_out, move_decisions, move_labels
+from autolabel.safe_names import fault_of
 from autolabel.spec.model import Spec
 
 SHOWN = 3
@@ -56,7 +56,8 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
     if mode is Mode.PLANNED:
         check_same(store, plan)
         store.check_inputs(plan)
-        publish(store.root / PLAN, [plan_file.encode(plan)], name="plan")
+        check_places(store, plan)
+        store.publish_plan(plan)
         return plan
     if mode is Mode.FRESH and isinstance(rows, StoredRows):
         raise ValueError("a plan with the rows of its results directory cannot start that directory over")
@@ -67,7 +68,7 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
     else:
         plan, rows = reconcile(store, old, compiled, extend=mode is Mode.EXTEND)
     publish(store.root / INPUTS, (line + b"\n" for line in rows), name="inputs")
-    publish(store.root / PLAN, [plan_file.encode(plan)], name="plan")
+    store.publish_plan(plan)
     empty_shards(store, plan)
     return plan
 
@@ -107,6 +108,17 @@ class StoredRows:
     def __iter__(self) -> Iterator[bytes]:
         for shard in self.plan.manifest.shards:
             yield from self.store.rows(shard)
+
+
+def check_places(store: RunStore, plan: Plan) -> None:
+    """Raise DataError where a row of the results directory names an image that the spec's folders do not hold."""
+    roots = tuple(f"{root.rstrip('/')}/" for root in plan.manifest.roots.values())
+    for shard in plan.manifest.shards:
+        for row in map(decode, store.rows(shard)):
+            root = next((root for root in roots if row.path.startswith(root)), "")
+            if row.path and (not root or fault_of(row.path.removeprefix(root))):
+                told = f"{store.inputs}: {row.image!r} lies at {row.path!r}, which is in no folder of data.images"
+                raise DataError(told, hint="start again without --planned")
 
 
 def check_same(store: RunStore, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from autolabel.data import inputs
 from autolabel.data.prefetch import prefetch
-from autolabel.errors import AutolabelError, DataError, ImageError
+from autolabel.errors import AutolabelError, DataError, ImageError, MachineError, WorkerError
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
@@ -184,6 +184,8 @@ class ShardLabeler:
             return position, preprocess(
                 self.labeler, row, max_pixels=self.plan.recipe.max_pixels, value_range=self.plan.recipe.value_range
             )
+        except (MachineError, WorkerError):
+            raise  # no fault of this image
         except Exception as error:
             return position, error
 

@@ -118,6 +118,7 @@ def keep_log(results_dir: Path) -> Path:
     file.setFormatter(logging.Formatter(FORM))
     for handler in (file, terminal):
         logging.getLogger().addHandler(handler)
+    file.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("autolabel"))
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("autolabel").setLevel(logging.DEBUG)
     return path

@@ -27,6 +27,8 @@ from autolabel.spec.section import Location, Name, Names, Section, Texts, distin
 from autolabel.types.ontology import ClassPrompts
 
 _SOURCES = ("classes", "captions", "boxes")
+MOST_NEGATIVES = 1_000_000
+"""Negative phrases of all classes, counted class by class."""
 _BESIDE = {"classes": "negatives"}
 
 
@@ -190,10 +192,17 @@ def _ambiguous(data: DataSpec) -> Iterator[InitErrorDetails]:
     """Yield what is wrong with phrases that would stand for two classes, or for a class and against it."""
     if data.negatives and data.classes is None:
         yield said(("negatives",), "goes with classes, and there are none", data.negatives)
+    classes = data.classes if isinstance(data.classes, dict) else dict.fromkeys(data.classes or (), ClassSpec())
+    total = sum(len(data.negatives or ()) + len(one.negatives or ()) for one in classes.values())
+    if total > MOST_NEGATIVES:
+        told = f"{len(classes):,} classes with their negatives are {total:,} pairs, wanted at most {MOST_NEGATIVES:,}"
+        yield said(("negatives" if data.negatives else "classes",), told, "")
+        return
     owners: dict[str, str] = {}
     for name, terms in data.ontology().items():
+        against = set(terms.negatives)
         for phrase in terms.phrases:
             if (owner := owners.setdefault(phrase, name)) != name:
                 yield said(("classes", name), f"{short(phrase)} stands for {short(owner)} already", phrase)
-            if phrase in terms.negatives:
+            if phrase in against:
                 yield said(("classes", name), f"{short(phrase)} would stand for the class and against it", phrase)

@@ -18,6 +18,9 @@ ONE_RUN = 8
 FARTHEST = 16
 """How many image sides a polygon may reach outside: beyond, rasterising takes memory without bound."""
 
+LONGEST_OUTLINE, LONGEST_OUTLINES = 1_000_000, 4_000_000
+"""Pixels along a polygon, and along all of an object: rasterising takes about 100 bytes for each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rle:
@@ -119,12 +122,25 @@ def _from_mapping(segmentation: Mapping[str, Any], size: Size, *, added_up: bool
 def _from_polygons(polygons: list[Any], size: Size) -> Rle:
     if not polygons:
         raise ValueError("a segmentation has no polygon")
+    total = 0.0
     for polygon in polygons:
         _check_polygon(polygon, FARTHEST * max(size))
+        length = _outline(polygon)
+        total += length
+        if length > LONGEST_OUTLINE or total > LONGEST_OUTLINES:
+            told = f"a polygon's outline is {length:,.0f} pixels long" if length > LONGEST_OUTLINE else ""
+            told = told or f"the outlines of {len(polygons)} polygons are {total:,.0f} pixels long"
+            raise ValueError(f"{told}, at most {LONGEST_OUTLINE:,} each and {LONGEST_OUTLINES:,} together are read")
     from pycocotools import mask as coco
 
     merged = coco.merge(coco.frPyObjects(polygons, *size))
     return Rle(size, merged["counts"].decode("ascii"))
+
+
+def _outline(polygon: list[float]) -> float:
+    """Return how many pixels rasterising walks along a polygon."""
+    points = np.asarray(polygon, np.float64).reshape(-1, 2)
+    return float(np.abs(np.roll(points, -1, axis=0) - points).max(axis=1).sum())
 
 
 def _check_polygon(polygon: Any, farthest: int) -> None:

@@ -1,0 +1,71 @@
+"""What was named on this machine: a seal that only its user can set, so that a stranger's run names no files."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+from pathlib import Path
+from secrets import token_bytes
+
+from msgspec.structs import replace
+
+from autolabel.plan.model import Plan
+from autolabel.results.ownership import PLAN
+from autolabel.storage import Location, read_regular
+
+SEAL = ".seal"
+BYTES = 32
+MOST = 1 << 30
+log = logging.getLogger(__name__)
+
+
+def key() -> bytes:
+    """Return this user's key, made when it is first wanted; empty where it can be neither read nor kept."""
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autolabel"
+    path = folder / "key"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileExistsError:
+            found = path.read_bytes()
+            return found if len(found) == BYTES else b""
+        with os.fdopen(handle, "wb") as stream:
+            made = token_bytes(BYTES)
+            stream.write(made)
+        return made
+    except (OSError, RuntimeError) as error:
+        log.debug("no key can be kept: %s", error)
+        return b""
+
+
+def of(data: bytes) -> str:
+    """Return the seal of some bytes, in hex; empty where this user has no key."""
+    own = key()
+    return hmac.new(own, data, hashlib.sha256).hexdigest() if own else ""
+
+
+def holds(data: bytes, seal: str) -> bool:
+    """Return whether this user has set a seal."""
+    own = of(data)
+    return bool(own) and hmac.compare_digest(own, seal)
+
+
+def is_named_here(root: Location) -> bool:
+    """Return whether this user, with a spec, has written the plan of a results directory."""
+    try:
+        seal = read_regular(root / SEAL, most=BYTES * 4).decode("ascii", "replace").strip()
+        return holds(read_regular(root / PLAN, most=MOST), seal)
+    except FileNotFoundError:
+        return False
+
+
+def as_named(root: Location, plan: Plan) -> Plan:
+    """Return a plan as far as this user has named what it reads: without its folders of images where not."""
+    if is_named_here(root):
+        return plan
+    told = "%s: its images are not read, for its plan was not written by you on this machine; `autolabel generate SPEC`"
+    log.warning(told + " with the spec that names them takes it over, and labels nothing again", root)
+    return replace(plan, manifest=replace(plan.manifest, roots={}))
