@@ -73,6 +73,8 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
             elif name == REPORT:
                 report(store, plan, truth=named_truth(plan, output))
             elif name == DIFF:
+                if not plan.manifest.roots:
+                    raise DataError("the run that it compares with was not named here", hint="autolabel diff A B")
                 diff_again(store, output)
         except (DataError, PluginError) as error:
             log.warning("%s is stale: %s", store.root / name, error)
