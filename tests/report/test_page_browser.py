@@ -213,6 +213,26 @@ def test_earlier_decisions_are_shown_and_can_be_forgotten(tmp_path: Path, visit:
     assert merge(earlier, review).decisions == ()
 
 
+def test_boxes_lie_where_a_person_put_them_and_keep_their_name(tmp_path: Path, visit: Any) -> None:
+    rows = street(tmp_path)
+    said = {"image": "b.jpg", "phrase": "dot", "bbox": [10, 20, 60, 80], "verdict": "keep"}
+    moved = {**said, "becomes": {"bbox": [50, 20, 100, 80], "phrase": "cell"}}
+    drawn = {**said, "bbox": [100, 80, 150, 110]}
+    whole = {"image": "b.jpg", "verdict": "checked"}
+    earlier = Review.model_validate_json(json.dumps({"version": 2, "plan": "p", "decisions": [moved, drawn, whole]}))
+    here = visit(write_report(rows, make_plan(), tmp_path / "out", review=earlier))
+    here.page.locator("#show").select_option("decided")
+    assert here.page.locator(".cards .badge").inner_text() == "✓ checked"
+    edges = here.page.locator(".cards .shape rect").evaluate_all("nodes => nodes.map(node => node.getAttribute('x'))")
+    assert sorted(edges) == ["100", "50"]
+    assert here.page.locator("#download").is_disabled(), "nothing is new"
+    here.page.locator(".cards .open").click()
+    here.page.locator("#boxes button", has_text="cell").click()
+    here.keys("n", "Escape")
+    review = here.download(tmp_path / "review.json")
+    assert [(one.phrase, one.bbox, one.verdict) for one in review.decisions] == [("dot", (10, 20, 60, 80), "reject")]
+
+
 def test_filters_and_order(report: Path, visit: Any) -> None:
     here = visit(report)
     select = lambda id, value: here.page.locator(f"#{id}").select_option(value)  # noqa: E731

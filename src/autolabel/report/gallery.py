@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,9 @@ from autolabel.report.markup import cut, embed
 from autolabel.report.outline import outline
 from autolabel.report.thumbnail import Thumbnail, thumbnail
 from autolabel.report.truth import TrueBox, match, true_boxes
-from autolabel.results.review import Review, verdicts
-from autolabel.types import Labels
+from autolabel.results.review import Review, row_of
+from autolabel.results.row_view import view
+from autolabel.types import Instances, Labels, Prompt
 
 MAX_BYTES = 12_500_000
 """All rows together; the rest of the page stays below 1.5 MB."""
@@ -65,12 +67,12 @@ def described(
     row: Labels, picture: Thumbnail, *, share: int, truth: Truth | None, review: Review | None
 ) -> dict[str, Any]:
     """Return one row as plain data; ``share`` is how many rows divide the budgets among them."""
+    row, decided, keys = as_decided(row, review)
     shown = spread(row, min(MOST_BOXES_IN_ROW, MOST_BOXES // share))
     row_phrases = row.prompt.phrases
     used = [row_phrases[label] for label in np.unique(row.instances.labels).tolist()]
     true = true_boxes(truth, row.image.id)
     matched = match(row.instances, row_phrases, true or ())
-    decided = verdicts(row, review) if review else [None] * len(row.instances)
     return {
         "image": row.image.id,
         "caption_index": row.caption_index,
@@ -83,12 +85,39 @@ def described(
         "unfound": [phrase for phrase in row_phrases if phrase not in used][:MOST_PHRASES_UNFOUND],
         "total": len(row.instances),
         "boxes": list(boxes(row, shown, used=used, outline_bytes=OUTLINE_BYTES // share)),
+        "names": [keys[index] for index in shown],
         "matched": [matched[index] for index in shown],
         "verdicts": [decided[index] for index in shown],
         "verdict": review.whole(row) if review else None,
         "truth": None if true is None else [[*rounded(box.bbox), box.phrase] for box in true[:MOST_BOXES_IN_ROW]],
         "notes": [cut(note, 200) for note in row.notes[:5]],
     }
+
+
+def as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | None], list[list[Any] | None]]:
+    """Return a row with all its boxes, rejected ones too, where people put them, and those that they added.
+
+    Beside it stand each box's verdict, and what decisions call it, ``[x1, y1, x2, y2, phrase]``, where that is not what
+    the row says.
+    """
+    decisions = review.by_row.get(row_of(row), ()) if review else ()
+    if not decisions or row.reason is not None:
+        return row, [None] * len(row.instances), [None] * len(row.instances)
+    seen = view(row, decisions, shown=[True] * len(row.instances)).boxes
+    phrases = tuple(dict.fromkeys([*row.prompt.phrases, *(box.name for box in seen)]))
+    masks = [box.mask for box in seen]
+    instances = Instances.build(
+        [box.place for box in seen],
+        scores=[box.score for box in seen],
+        labels=[phrases.index(box.name) for box in seen],
+        rounds=[box.round for box in seen],
+        masks=masks if any(masks) else None,
+    )
+    keys: list[list[Any] | None] = [
+        [*box.bbox, box.phrase] if (box.place, box.name) != (box.bbox, box.phrase) else None for box in seen
+    ]
+    changed = replace(row, instances=instances, prompt=Prompt(phrases, row.prompt.caption))
+    return changed, [box.verdict for box in seen], keys
 
 
 def spread(row: Labels, most: int) -> list[int]:

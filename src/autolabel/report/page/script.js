@@ -20,7 +20,10 @@
     row.boxes = raw.boxes.map(([x1, y1, x2, y2, phrase, score, round, outline], place) => {
       const bbox = [x1, y1, x2, y2];
       const name = raw.phrases[phrase];
-      return { row, place, bbox, phrase: name, score, round, outline, matched: raw.matched[place], key: key(raw.image, raw.caption_index, name, bbox) };
+      // What decisions call a box that somebody moved or renamed is what the labels say of it.
+      const own = raw.names[place] || [...bbox, name];
+      const named = { bbox: own.slice(0, 4), phrase: own[4] };
+      return { row, place, bbox, phrase: name, named, score, round, outline, matched: raw.matched[place], key: key(raw.image, raw.caption_index, named.phrase, named.bbox) };
     });
     row.boxes.sort((a, b) => a.score - b.score);
     return row;
@@ -71,8 +74,8 @@
     for (const row of rows) {
       const place = { image: row.image, caption_index: row.caption_index };
       if (fresh(row.key)) out.push({ ...place, bbox: null, phrase: null, verdict: decisions.get(row.key) });
-      for (const { key: name, bbox, phrase, score, round } of row.boxes) {
-        if (fresh(name)) out.push({ ...place, bbox, phrase, score, round, verdict: decisions.get(name) });
+      for (const { key: name, named, score, round } of row.boxes) {
+        if (fresh(name)) out.push({ ...place, ...named, score, round, verdict: decisions.get(name) });
       }
     }
     return { version: 2, plan: data.plan, decisions: out };
