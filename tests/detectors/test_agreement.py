@@ -113,7 +113,10 @@ def test_nothing_is_nothing() -> None:
     agreement = Agreement(score="vote", iou=0.5, labelers=1)
     after = agreement.weigh(Instances.empty(), Instances.empty(), looks=LOOKS, asked=np.array([3]))
     assert len(after) == 0
-    assert agreement.in_doubt(Instances.empty(), Instances.empty(), looks=LOOKS, least=0.1) == 0
+    assert (
+        agreement.in_doubt(Instances.empty(), Instances.empty(), looks=LOOKS, doubt=Doubt(score=0.1, sure=0.2, boxes=0))
+        == 0
+    )
 
 
 @given(seed=st.integers(0, 50), rule=st.sampled_from(["vote", "mean", "noisy_or"]), count=st.sampled_from([1, 30, 300]))
@@ -158,14 +161,20 @@ def test_against_the_definition(seed: int, rule: Rule, count: int) -> None:
 def test_what_is_in_doubt(found: Instances, count: int, doubts: int) -> None:
     kept = Nms(Nms.Params(threshold=0.5)).aggregate(found, ROUND)
     agreement = Agreement(score="vote", iou=0.5, labelers=1)
-    assert agreement.in_doubt(kept, found, looks=LOOKS[:count], least=0.15) == doubts
+    assert agreement.in_doubt(kept, found, looks=LOOKS[:count], doubt=Doubt(score=0.15, sure=0.3, boxes=0)) == doubts
     for boxes in (0, 1):
-        looks = Looks(LOOKS, agreement, Doubt(score=0.15, boxes=boxes))
+        looks = Looks(LOOKS, agreement, Doubt(score=0.15, sure=0.3, boxes=boxes))
         assert looks.settled(kept, found, count) == (doubts <= boxes)
 
 
 def test_how_many_looks_a_round_asks() -> None:
-    assert [Looks(LOOKS, None, Doubt(score=0.1, boxes=0)).in_round(round) for round in range(5)] == [1, 2, 3, 3, 3]
+    assert [Looks(LOOKS, None, Doubt(score=0.1, sure=0.2, boxes=0)).in_round(round) for round in range(5)] == [
+        1,
+        2,
+        3,
+        3,
+        3,
+    ]
     assert [Looks(LOOKS).in_round(round) for round in range(2)] == [3, 3]
     assert Looks().in_round(4) == 1
 

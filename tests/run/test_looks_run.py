@@ -85,7 +85,7 @@ def support(row: dict[str, Any]) -> list[tuple[int, int]]:
     return [(box["support"]["looks"], box["support"]["asked"]) for box in row["instances"]]
 
 
-BY_ROUND = {"which": ["plain", "mirror", DIM], "spend": "by_round", "doubt": {"score": 0.2, "boxes": 0}}
+BY_ROUND = {"which": ["plain", "mirror", DIM], "spend": "by_round", "doubt": {"score": 0.2, "sure": 0.4, "boxes": 0}}
 
 
 def test_every_round_sees_all_looks(registry: Registry, photos: Path, asked: Asked) -> None:
@@ -107,17 +107,21 @@ def test_looks_by_round_are_asked_while_there_is_doubt(registry: Registry, photo
     rows = labels(registry, compiled(registry, photos, "run", BY_ROUND))
     assert [asked[row["image"]] for row in rows] == [1, 2] * (IMAGES // 2)
     assert [set(support(row)) for row in rows] == [{(1, 1)}, {(2, 2)}] * (IMAGES // 2)
-    strict = {**BY_ROUND, "doubt": {"score": 0.31, "boxes": 0}}
+    strict = {**BY_ROUND, "doubt": {"score": 0.31, "sure": 0.62, "boxes": 0}}
     labels(registry, compiled(registry, photos, "strict", strict))
     assert sum(asked.values()) == 3 * IMAGES // 2 + IMAGES, "what scores too little is not in doubt"
 
 
 def test_an_image_in_doubt_gets_a_third_look(registry: Registry, photos: Path, asked: Asked) -> None:
     looks = {**BY_ROUND, "which": ["plain", DIM, "mirror"]}
-    rows = labels(registry, compiled(registry, photos, "run", {**looks, "doubt": {"score": 0.12, "boxes": 0}}))
+    rows = labels(
+        registry, compiled(registry, photos, "run", {**looks, "doubt": {"score": 0.12, "sure": 0.24, "boxes": 0}})
+    )
     assert [asked[row["image"]] for row in rows] == [1, 3] * (IMAGES // 2)
     assert [set(support(row)) for row in rows] == [{(1, 1)}, {(2, 3)}] * (IMAGES // 2)
-    again = labels(registry, compiled(registry, photos, "run2", {**looks, "doubt": {"score": 0.12, "boxes": 1}}))
+    again = labels(
+        registry, compiled(registry, photos, "run2", {**looks, "doubt": {"score": 0.12, "sure": 0.24, "boxes": 1}})
+    )
     assert [set(support(row)) for row in again] == [{(1, 1)}] * IMAGES, "one box in doubt is few enough"
 
 
@@ -248,7 +252,7 @@ def anneal_by_hand(
     """Play a search in which each look answers one box a phrase, with a written score."""
     rounds = [Round(index=index, conf_threshold=level) for index, level in enumerate(thresholds)]
     agreement = Agreement(score="vote", iou=0.5, labelers=1)
-    looks = Looks(("plain", "mirror"), agreement, Doubt(score=0.2, boxes=0))
+    looks = Looks(("plain", "mirror"), agreement, Doubt(score=0.2, sure=0.4, boxes=0))
     search = Search(Prompt(("a", "b")), (50, 100), Annealing(rounds, Nms(Nms.Params()), ask, looks=looks))
     questions = []
     while (question := search.next_query()) is not None:

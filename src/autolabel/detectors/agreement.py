@@ -23,8 +23,9 @@ class Doubt:
     """When an image is worth another look."""
 
     score: float
-    """A box that scores more than this is in doubt while not all looks have seen it; after a single look, while it
-    scores no more than twice this, so that a second look that does not see it would take it below."""
+    """A box that scores more than this is in doubt while not all looks have seen it."""
+    sure: float
+    """After a single look, which has no other to agree with, a box that scores more than this is in no doubt."""
     boxes: int
     """An image with no more boxes in doubt than these is asked about in no further look."""
 
@@ -60,12 +61,12 @@ class Agreement:
         scores = (kept.scores * combined(best, each, self.score) / highest).astype(np.float32)
         return replace(kept, scores=scores, support=support).take(np.argsort(-scores, kind="stable"))
 
-    def in_doubt(self, kept: Instances, union: Instances, *, looks: Sequence[str], least: float) -> int:
-        """Return how many of the kept boxes are in doubt, asked for in all ``looks``; ``least`` is ``Doubt.score``."""
+    def in_doubt(self, kept: Instances, union: Instances, *, looks: Sequence[str], doubt: Doubt) -> int:
+        """Return how many of the kept boxes, asked for in all ``looks``, are in doubt."""
         best = self.seen(kept, union, looks).max(axis=2)
         scores = combined(best, np.full(len(best), len(looks)), self.score).astype(np.float32)
-        unsure = scores <= 2 * least if len(looks) == 1 else (best > 0).sum(axis=1) < len(looks)
-        return int((unsure & (scores > least)).sum())
+        unsure = scores <= doubt.sure if len(looks) == 1 else (best > 0).sum(axis=1) < len(looks)
+        return int((unsure & (scores > doubt.score)).sum())
 
     def seen(self, kept: Instances, union: Instances, looks: Sequence[str]) -> Float64:
         """Return (N, looks, labelers) the highest score of each box's candidates, 0 where there is none."""

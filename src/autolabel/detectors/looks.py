@@ -39,7 +39,7 @@ class Looks:
         """
         if self.agreement is None or self.doubt is None:
             return True
-        doubts = self.agreement.in_doubt(kept, known, looks=self.first(count), least=self.doubt.score)
+        doubts = self.agreement.in_doubt(kept, known, looks=self.first(count), doubt=self.doubt)
         return doubts <= self.doubt.boxes
 
     def first(self, count: int) -> list[str]:

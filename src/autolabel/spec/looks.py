@@ -35,8 +35,10 @@ class DoubtSpec(Section):
 
     score: Share = Field(
         0.15,
-        description="a box that scores more is in doubt while not all looks have seen it; "
-        "after one look, while it scores no more than twice this",
+        description="a box that scores more is in doubt while not all looks have seen it",
+    )
+    sure: Share = Field(
+        0.25, description="after one look, which has no other to agree with, a box that scores more is in no doubt"
     )
     boxes: Annotated[int, Field(strict=True, ge=0)] = Field(
         1, description="an image with no more boxes in doubt than these is asked about in no further look"
@@ -44,7 +46,7 @@ class DoubtSpec(Section):
 
     def doubt(self) -> Doubt:
         """Return the same for the rounds."""
-        return Doubt(score=self.score, boxes=self.boxes)
+        return Doubt(score=self.score, sure=self.sure, boxes=self.boxes)
 
 
 class LooksSpec(Section):
