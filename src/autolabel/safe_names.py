@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-
-from autolabel.errors import DataError
 
 DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -33,20 +30,3 @@ def _escapes(name: str) -> bool:
         if depth < 0:
             return True
     return False
-
-
-def safe_join(root: str | Path, name: str) -> Path:
-    """Return ``root / name``, with links followed, that is certain to lie below ``root``; it need not exist.
-
-    Raises DataError, with the name, where it is unfit (see ``fault_of``) or a link on the way leads outside.
-    """
-    if fault := fault_of(name):
-        raise DataError(f"file name {name!r} {fault}", hint="expected a path relative to the folder of images")
-    top = Path(root).resolve()
-    try:
-        path = (top / name).resolve()
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"file name {name!r} cannot be resolved: {error}") from error
-    if not path.is_relative_to(top):
-        raise DataError(f"file name {name!r} leads out of {top} through a link")
-    return path

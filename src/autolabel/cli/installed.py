@@ -66,16 +66,23 @@ def init(
 
 def schema(
     write: Annotated[Path | None, typer.Option("--write", help="Write all schemas into this folder.")] = None,
-    name: Annotated[str, typer.Argument(help="spec, tao, plan or labels.")] = "spec",
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="FILE", help="Check a document against its schema.")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="spec, tao, plan, labels, review or certificate.")] = None,
 ) -> None:
-    """Print a JSON Schema, or write all of them."""
+    """Print a JSON Schema, write all of them, or check a document that any program wrote."""
     from autolabel.cli.schemas import render, write_all
 
-    if write is not None:
+    if check is not None:
+        from autolabel.cli.schema_check import check_document
+
+        console.out.say(f"{check}: fits the schema {check_document(check, name)!r}")
+    elif write is not None:
         for path in write_all(write):
             typer.echo(path)
     else:
-        typer.echo(render(name), nl=False)
+        typer.echo(render(name or "spec"), nl=False)
 
 
 def doctor(json: AsJson = False) -> None:

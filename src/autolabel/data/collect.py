@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
 
+from autolabel.data.batches import batches
 from autolabel.data.captions import CaptionLine, Captions, read_captions
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
@@ -243,12 +244,5 @@ def measure(
         return list(chain.from_iterable(map(one, rows)))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for chunk in chunks(rows, CHUNK):
-            yield from chain.from_iterable(pool.map(some, chunks(chunk, TASK)))
-
-
-def chunks(rows: Iterable[Input], size: int) -> Iterator[list[Input]]:
-    """Cut rows into lists, so that a million of them never wait in the pool's queue at once."""
-    source = iter(rows)
-    while chunk := list(islice(source, size)):
-        yield chunk
+        for chunk in batches(rows, CHUNK):
+            yield from chain.from_iterable(pool.map(some, batches(chunk, TASK)))

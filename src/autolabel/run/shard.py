@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from autolabel.data import inputs
+from autolabel.data.batches import batches
 from autolabel.data.prefetch import prefetch
 from autolabel.errors import AutolabelError, DataError, ImageError, MachineError, WorkerError
 from autolabel.plan.model import Plan, Shard, Stage
@@ -167,14 +168,14 @@ class ShardLabeler:
             weight=lambda position: rows[position].image.size[0] * rows[position].image.size[1],
             most=PIXELS_IN_FLIGHT,
         )
-        batches = chunks(succeeded(loaded, failed), size)
+        loads = batches(succeeded(loaded, failed), size)
         if isinstance(self.labeler, Detector):
             assert self.annealing is not None, "a detector's stage has rounds"
-            asked = ([ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in batches)
+            asked = ([ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in loads)
             yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
         else:
             assert isinstance(self.labeler, Segmenter)
-            for batch in batches:
+            for batch in loads:
                 segmented = bisect_on_error(self.labeler.segment, [item for _, item in batch])
                 yield from zip((position for position, _ in batch), segmented, strict=True)
 
@@ -210,18 +211,6 @@ def succeeded(loaded: Iterable[Loaded], failed: list[tuple[int, Exception]]) -> 
             failed.append((position, item))
         else:
             yield position, item
-
-
-def chunks(items: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
-    """Cut a stream into lists of ``size``."""
-    batch: list[Loaded] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:

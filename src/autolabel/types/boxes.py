@@ -59,8 +59,3 @@ def clip_exactly(boxes: Boxes, size: Size) -> Boxes:
 def to_xywh(boxes: Boxes) -> Boxes:
     """Convert (N, 4) ``x1 y1 x2 y2`` to COCO's ``x y width height``."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def to_xyxy(boxes: Boxes) -> Boxes:
-    """Convert COCO's (N, 4) ``x y width height`` to ``x1 y1 x2 y2``."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

@@ -1,0 +1,72 @@
+"""Check a document that any program wrote against the published schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from autolabel.cli.schemas import SCHEMAS
+from autolabel.errors import DataError, Problem, SpecError
+from autolabel.spec import document
+
+BY_NAME = {"plan.json": "plan", "labels.jsonl": "labels", "review.json": "review"}
+MOST_PROBLEMS = 20
+
+
+def check_document(path: Path, name: str | None = None) -> str:
+    """Check a file against the schema of that name, or the one that its own name tells; return the schema's name.
+
+    A ``.jsonl`` file is checked line by line. Raises DataError with the JSON pointer of each fault, SpecError where the
+    schema cannot be told.
+    """
+    chosen = name or BY_NAME.get(path.name) or ("spec" if path.suffix in (".yaml", ".yml") else None)
+    if chosen not in SCHEMAS:
+        raise SpecError(f"{path}: which schema?", hint=f"name one after the file: {', '.join(SCHEMAS)}")
+    validator = Draft202012Validator(SCHEMAS[chosen]())
+    problems = []
+    for line, value in documents(path):
+        for error in sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path))):
+            problems.append(problem(path, line, error))
+            if len(problems) == MOST_PROBLEMS:
+                raise DataError(problems)
+    if problems:
+        raise DataError(problems)
+    return chosen
+
+
+def documents(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the JSON or YAML documents of a file with their lines; 0 where there is one."""
+    if path.suffix in (".yaml", ".yml"):
+        yield 0, document.read(path).plain()
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    lines = text.splitlines() if path.suffix == ".jsonl" else [text]
+    for number, line in enumerate(lines, 1):
+        try:
+            yield (number if path.suffix == ".jsonl" else 0), json.loads(line)
+        except (ValueError, RecursionError) as error:
+            where = number if path.suffix == ".jsonl" else getattr(error, "lineno", 1)
+            column = getattr(error, "colno", 1)
+            raise DataError(Problem(file=str(path), line=where, column=column, message=f"not JSON: {error}")) from error
+
+
+def problem(path: Path, line: int, error: ValidationError) -> Problem:
+    """Return a fault with its JSON pointer."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path]
+    return Problem(
+        file=str(path), line=line, column=int(bool(line)), path="/" + "/".join(parts), message=shortened(error.message)
+    )
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Return a message on one line, cut where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,0 +1,16 @@
+"""Cut a stream into lists of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of ``size`` items, the last of what is left; takes no more items than it has yielded."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
