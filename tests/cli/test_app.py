@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import signal
 import subprocess
 import sys
@@ -275,3 +277,31 @@ def test_plugins_lists_each_strategy_on_a_line_with_where_it_comes_from(cli: Cli
         assert Path(entry["file"]).is_file()
         assert line.split()[:4] == [entry["kind"], entry["name"], entry["package"], entry["version"]]
         assert Path(entry["file"]).name in line and ", ".join(entry["parameters"]) in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", [["--version"], ["plugins", "--json"], ["schema"], ["--help"]])
+def test_an_output_that_is_full_is_no_bug(words: list[str]) -> None:
+    command = [sys.executable, "-m", "autolabel", *words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert "No space left on device" in done.stderr
+
+
+def test_the_logs_of_other_libraries_are_shown_from_warnings_upwards() -> None:
+    from autolabel.cli.app import is_ours_or_warns
+
+    def record(name: str, level: int) -> logging.LogRecord:
+        return logging.LogRecord(name, level, "", 0, "x-amz-security-token", (), None)
+
+    assert not is_ours_or_warns(record("botocore.auth", logging.DEBUG))
+    assert is_ours_or_warns(record("botocore.auth", logging.WARNING))
+    assert is_ours_or_warns(record("autolabel.run.shard", logging.DEBUG))
+
+
+def test_actions_are_pinned_by_the_hash_of_a_commit() -> None:
+    workflows = list((Path(__file__).parents[2] / ".github" / "workflows").glob("*.yml"))
+    used = [line for path in workflows for line in path.read_text().splitlines() if "uses:" in line]
+    assert used
+    assert all(re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v[\d.]+$", line) for line in used), used

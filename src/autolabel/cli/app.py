@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -16,7 +17,10 @@ import autolabel
 from autolabel.cli import certify, console, diff, explain, installed, label, results, review
 from autolabel.cli.pipe import ending_quietly
 from autolabel.cli.terminal import LiteralFormatter
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, MachineError
+
+MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
+"""What a full or failing disk, or a process with too many files, says: no fault of autolabel."""
 
 app = typer.Typer(
     name="autolabel",
@@ -111,7 +115,10 @@ def main() -> None:
 def run() -> None:
     """Run the command, and turn what it raises into messages and exit codes."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what cannot be written is told here, not when Python ends
     except AutolabelError as error:
         if "--json" in sys.argv[1:]:
             console.print_json(error.as_dict())
@@ -122,7 +129,21 @@ def run() -> None:
         sys.exit(stopped.exit_code)
     except BrokenPipeError:
         raise
+    except MemoryError:
+        console.err.print("this machine has too little memory for that; the same command resumes")
+        sys.exit(MachineError.exit_code)
+    except OSError as error:
+        if error.errno not in MACHINE:
+            bug()
+        console.err.say(f"{error.filename or 'the output'}: {error.strerror}; the same command resumes")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try to write the rest when it ends
+        sys.exit(MachineError.exit_code)
     except Exception:
-        console.err.say(traceback.format_exc())
-        console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")
-        sys.exit(70)
+        bug()
+
+
+def bug() -> NoReturn:
+    """Show an error that nobody foresaw, and leave."""
+    console.err.say(traceback.format_exc())
+    console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")
+    sys.exit(70)
