@@ -166,3 +166,11 @@ def test_the_module_shows_its_api() -> None:
     assert {"compile_plan", "discover", "generate", "load_spec", "read_labels", "__version__"} <= set(dir(autolabel))
     code = "import autolabel, sys; dir(autolabel); sys.exit('autolabel.run.generate' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, "and imports nothing for it"
+
+
+def test_an_export_says_what_it_loses_and_not_what_was_asked_for(command: Any, tmp_path: Path) -> None:
+    assert command("generate", "-q", spec_of(tmp_path, good=1, bad=0)).returncode == 0
+    told = command("export", tmp_path / "run", "kitti").stderr
+    assert "scores unless scores=true" in told and "rounds" in told
+    told = command("export", tmp_path / "run", "kitti", "scores=true").stderr
+    assert "scores" not in told and "rounds" in told

@@ -58,8 +58,9 @@ def export(
     registry = discover()
     for path in export_run(at(run), format, words, registry=registry, thresholds=thresholds, checked=checked):
         console.out.say(console.nearby(str(path)))
-    if loses := getattr(registry.get("exporter", format).strategy, "loses", ()):
-        console.notices([f"{format} does not carry: {', '.join(loses)}"])
+    loses = getattr(registry.get("exporter", format).strategy, "loses", ())
+    if lost := [loss for loss in loses if loss.rpartition(" unless ")[2] not in words]:
+        console.notices([f"{format} does not carry: {', '.join(lost)}"])
 
 
 def evaluate(
