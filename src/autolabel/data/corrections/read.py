@@ -54,7 +54,7 @@ def _tool_of_folder(folder: Path) -> Tool:
         return "labelme"
     if find_names(folder) is not None and next(folder.rglob("*.txt"), None) is not None:
         return "yolo"
-    known = [path for path in (*folder.rglob("*.json"), *folder.rglob("*.xml")) if path.is_file()]
+    known = [*_annotations(folder, ".json"), *_annotations(folder, ".xml")]
     if len(known) == 1:
         return tool_of(known[0])
     raise DataError(f"{folder}: no tool is known that writes such a folder", hint="name the file in it, or say --from")
@@ -114,10 +114,16 @@ def read_corrections(path: Path, tool: Tool) -> Corrections:
 
 
 def _only(folder: Path, ending: str) -> Path:
-    found = sorted(folder.rglob(f"*{ending}"))
+    found = _annotations(folder, ending)
     if len(found) != 1:
         raise DataError(f"{folder}: expected one {ending} file, found {len(found)}", hint="name the file itself")
     return found[0]
+
+
+def _annotations(folder: Path, ending: str) -> list[Path]:
+    """Return the files of a folder that may hold annotations; of COCO's files those of instances alone."""
+    found = sorted(path for path in folder.rglob(f"*{ending}") if path.is_file())
+    return [path for path in found if path.name.startswith("instances_")] or found
 
 
 def _labelme(path: Path) -> Corrections:
