@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autolabel.data.collect import Listing, chunks, number
+from autolabel.data.batches import batches
+from autolabel.data.collect import Listing, number
 from autolabel.data.inputs import Input, decode, encode
 from autolabel.data.passed import PassedOver
 from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, ListedFile, Results, inner, sources, walk
@@ -176,4 +177,4 @@ def test_rows_survive_their_line() -> None:
 
 def test_chunks_keep_every_row() -> None:
     rows = [Input(image=str(i), path="") for i in range(10_000)]
-    assert [row for chunk in chunks(iter(rows), 4096) for row in chunk] == rows
+    assert [row for chunk in batches(iter(rows), 4096) for row in chunk] == rows
