@@ -130,3 +130,15 @@ def test_nothing_a_file_holds_is_a_bug_of_ours(
     except DataError:
         return
     assert {annotation["image_id"] for annotation in out["annotations"]} <= {image["id"] for image in out["images"]}
+
+
+def test_every_part_of_a_split_has_the_categories_and_ids_that_were_given(folder: Path, tmp_path: Path) -> None:
+    rows, said, _, classes = collected(folder, GOOD)
+    coco = Coco(Coco.Params())
+    coco.provenance = Provenance(given=said, masks=False)
+    first, second = labelled(rows, classes)
+    paths = coco.export_parts({"train": [first], "val": [second], "test": []}, classes, tmp_path)
+    parts = [json.loads(path.read_text()) for path in paths if path.suffix == ".json"]
+    assert [part["categories"] for part in parts] == [GOOD["categories"]] * 3
+    assert [[image["id"] for image in part["images"]] for part in parts] == [[0], [9], []]
+    assert [[one["id"] for one in part["annotations"]] for part in parts] == [[5], [6], []]
