@@ -70,7 +70,7 @@ def judged(photos: Path, truth: Path, folder: Path) -> Truth:
             link.symlink_to((photos / image.file_name).resolve())
     spec = {
         "version": 1,
-        "data": {"images": [str(chosen)], "classes": list(coco.categories.values())},
+        "data": {"images": [str(chosen)], "classes": list(coco.categories.values()), "follow_symlinks": True},
         "stages": [
             {
                 "labeler": {"type": "grounding_dino", "checkpoint": "tiny"},

@@ -403,3 +403,17 @@ def ledger_rows(run: Truth) -> Any:
 def test_nothing_to_mend_without_checks(make_run: Make) -> None:
     with pytest.raises(DataError, match="nothing was checked"):
         make_run(3).certify("--mend")
+
+
+def test_a_budget_is_told_beforehand(make_run: Make) -> None:
+    run = make_run(300, wrong=0.03, missed=0.03)
+    state = run.certify("--budget", "10", "--json")
+    within = state["minutes"]["within_budget"]
+    assert within["boxes"] == 100 and 50 <= within["images"] <= 110 and within["precision_at_least"] is None
+    run.check(60)
+    within = run.certify("--json")["minutes"]["within_budget"]
+    state = run.certify("--json")
+    assert within["boxes"] < 100 and within["precision_at_least"] > state["precision"]["at_least"]
+    assert within["recall_at_least"] > state["recall"]["at_least"]
+    assert "the rest of the budget allows about" in run.certify()
+    assert run.certify("--budget", "0.01", "--json")["minutes"]["within_budget"]["boxes"] == 0

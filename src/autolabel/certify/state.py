@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from autolabel.certify.audit import Audit
 from autolabel.certify.checks import Checks
+from autolabel.certify.forecast import foreseen
 from autolabel.certify.goals import (
+    BOX_PART,
     BOX_SECONDS,
     Goals,
     Stage,
@@ -31,6 +33,7 @@ from autolabel.certify.statement import (
     ImageCounts,
     Minutes,
     Stated,
+    WithinBudget,
 )
 
 FEW = 100
@@ -66,7 +69,7 @@ def certificate(session: Session, *, changes: str | None = None, holds: bool = T
         "images": image_counts(session, audit),
         "classes": classes,
         "disagreements": tuple(disagreement(session, name) for name in disagreements[:MOST_LISTED]),
-        "minutes": minutes(session, precision, recall),
+        "minutes": minutes(session, audit, precision, recall),
         "plan": session.draw["plan"],
         "population": session.units.digest,
         "seed": session.seed,
@@ -178,7 +181,7 @@ def disagreement(session: Session, name: str) -> Disagreement:
     return Disagreement(id=name, unit=facts["unit"], image=facts["image"])
 
 
-def minutes(session: Session, precision: Stated, recall: Stated) -> Minutes:
+def minutes(session: Session, audit: Audit, precision: Stated, recall: Stated) -> Minutes:
     """Return the working time so far, and about how much is left."""
     stage = session.stage(recall_settled=False)
     wanted = [
@@ -189,4 +192,23 @@ def minutes(session: Session, precision: Stated, recall: Stated) -> Minutes:
     left: float | None = 0.0
     for one, cost in wanted:
         left = None if left is None or one.more_checks is None else left + one.more_checks * cost / 60
-    return Minutes(spent=sum(session.seconds()) / 60, left=left, budget=session.goals.budget)
+    spent, budget = sum(session.seconds()), session.goals.budget
+    within = None if budget is None else within_budget(session, audit, max(0.0, 60 * budget - spent))
+    return Minutes(spent=spent / 60, left=left, budget=budget, within_budget=within)
+
+
+def within_budget(session: Session, audit: Audit, seconds: float) -> WithinBudget:
+    """Return how many boxes and images so many seconds allow, and about what they would show."""
+    stage = session.stage(recall_settled=session.goals.recall is None)
+    part = 1.0 if session.goals.recall is None else BOX_PART
+    boxes = min(int(part * seconds / BOX_SECONDS), audit.boxes - audit.right.decided)
+    images = min(int((1 - part) * seconds / stage.seconds_an_image), audit.images - audit.missed.decided)
+    then = Audit(audit.boxes, audit.images, cap=audit.cap, risk=audit.risk)
+    then.right, then.wrong = foreseen(audit.right, boxes), foreseen(audit.wrong, boxes)
+    then.spare, then.missed = foreseen(audit.spare, images), foreseen(audit.missed, images)
+    return WithinBudget(
+        boxes=boxes,
+        images=images,
+        precision_at_least=then.precision().at_least if audit.right.values else None,
+        recall_at_least=then.recall().at_least if audit.missed.values and audit.right.values else None,
+    )

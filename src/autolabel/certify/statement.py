@@ -101,6 +101,15 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     image: str
 
 
+class WithinBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rest of a budget allows, and would show if what comes is like what came; rough, and no promise."""
+
+    boxes: int
+    images: int
+    precision_at_least: float | None
+    recall_at_least: float | None
+
+
 class Minutes(msgspec.Struct, frozen=True, kw_only=True):
     """Working time: 1.5 s a box, 4 s an image, 8 s a missed object; a model, not a clock."""
 
@@ -108,6 +117,7 @@ class Minutes(msgspec.Struct, frozen=True, kw_only=True):
     left: float | None
     """About so many more until all that is wanted is certified; null where that is not in sight."""
     budget: float | None = None
+    within_budget: WithinBudget | None = None
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):

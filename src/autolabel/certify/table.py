@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autolabel.certify.sentence import percent
-from autolabel.certify.statement import Certificate, Stated
+from autolabel.certify.statement import Certificate, Stated, WithinBudget
 
 NOT_STATED = "not stated"
 
@@ -63,10 +63,19 @@ def _lines(made: Certificate) -> Iterator[str]:
     spent, left, budget = made.minutes.spent, made.minutes.left, made.minutes.budget
     time = f"about {spent:.0f} minutes of checking so far"
     if left:
-        time += f", about {rounded(left)} left"
+        time += f", about {rounded(max(1.0, left))} left"
     yield time + (f", of a budget of {budget:g}" if budget is not None else "")
+    if (within := made.minutes.within_budget) is not None:
+        yield _within(within)
     if made.changes:
         yield f"since the draw: {made.changes}" + ("" if made.holds else "; the certificate does not hold for the run")
+
+
+def _within(within: WithinBudget) -> str:
+    told = f"the rest of the budget allows about {rounded(within.boxes)} boxes and {rounded(within.images)} images"
+    shares = (("precision", within.precision_at_least), ("recall", within.recall_at_least))
+    shown = [f"{name} at least about {value:.2f}" for name, value in shares if value is not None]
+    return told + (f"; if they are like those so far: {', '.join(shown)}" if shown else "")
 
 
 def _classes(made: Certificate) -> Table:
@@ -106,7 +115,7 @@ def to_do(stated: Stated, noun: str) -> str:
         return f"no: it is at most {percent_up(stated.at_most)}" + (" (exact)" if stated.exact else "")
     if stated.more_checks is None:
         return "not in sight"
-    return f"about {rounded(stated.more_checks)} more {noun}"
+    return f"about {rounded(max(1, stated.more_checks))} more {noun}"
 
 
 def percent_up(value: float | None) -> str:
@@ -121,7 +130,7 @@ def share(value: float | None) -> str:
 
 def rounded(count: float) -> str:
     """Return a forecast with one digit: more would promise too much."""
-    whole = max(1, round(count))
+    whole = max(0, round(count))
     unit = 10 ** max(0, len(str(whole)) - 1)
     return f"{whole if whole < 20 else round(whole / unit) * unit:,}"
 
