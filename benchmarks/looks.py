@@ -94,8 +94,8 @@ def measure(name: str, samples: Sequence[Sample], truth: Path, asks: Sequence[As
         labels, passes = [], 0
         for sample, ask in zip(samples, asks, strict=True):
             search = Search(sample.prompt, sample.image.size, annealing)
-            while (question := search.wants()) is not None:
-                search.answer(question, ask(question))
+            while (question := search.next_query()) is not None:
+                search.record_answer(question, ask(question))
             labels.append(Labels(image=sample.image, prompt=sample.prompt, instances=search.result()))
             passes += len(search.answers)
         yield row(name, way.name, labels, truth, passes / len(samples))
