@@ -22,6 +22,7 @@ BAD = sorted(path for path in (HERE / "bad").glob("*.yaml") if not path.stem.sta
 
 NOT_SHAPE = {
     "classes_as_sentence": "what a text means",
+    "classes_by_commas": "what a text means",
     "classes_by_semicolons": "what a text means",
     "classes_in_one_text": "what a text means",
     "param_rule": "a rule between two values",

@@ -163,6 +163,14 @@ def test_an_endpoint_that_is_none_is_explained(
         locate("org/name")
 
 
+def test_a_proxy_that_cannot_be_reached_is_named(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    point(monkeypatch, "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(WeightsError, match="neither the proxy nor the hub can be reached") as error:
+        locate("org/name")
+    assert "HTTPS_PROXY" in error.value.hint
+
+
 def test_a_full_disk_is_not_the_hubs_fault(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")

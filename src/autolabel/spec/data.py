@@ -103,14 +103,29 @@ def _names_in(value: object) -> list[str]:
     return [part.strip() for part in parts if part.strip()] if len(parts) > 1 else []
 
 
+def _several_in_one(name: str, meant: list[str], index: int = 0) -> ValidationError:
+    """Return the complaint about a name that is a list, with the list that was meant."""
+    told = {
+        "said": f"found one name that lists several: {short(name)}",
+        "hint": f"write a list: [{', '.join(map(str, meant))}]",
+    }
+    detail = InitErrorDetails(type=PydanticCustomError("said", "{said}", told), loc=(index,), input=name)
+    return ValidationError.from_exception_data("classes", [detail])
+
+
+def _refuse_lists(names: list[Any]) -> None:
+    """Raise where one of the names is a list in itself."""
+    for index, name in enumerate(names):
+        if _names_in(name):
+            raise _several_in_one(name, [one for item in names for one in (_names_in(item) or [item])], index)
+    only = names[0] if len(names) == 1 else None
+    if isinstance(only, str) and only.count(",") > 1:
+        raise _several_in_one(only, [part.strip() for part in only.split(",") if part.strip()])
+
+
 def _listed(value: object) -> object:
-    names = [(index, name) for index, name in enumerate(value) if _names_in(name)] if isinstance(value, list) else []
-    if names:
-        index, name = names[0]
-        meant = ", ".join(one for item in value for one in (_names_in(item) or [item]))  # type: ignore[attr-defined]
-        said_of = f"found one name that lists several: {short(name)}"
-        detail = PydanticCustomError("said", "{said}", {"said": said_of, "hint": f"write a list: [{meant}]"})
-        raise ValidationError.from_exception_data("classes", [InitErrorDetails(type=detail, loc=(index,), input=name)])
+    if isinstance(value, list):
+        _refuse_lists(value)
     if not isinstance(value, (dict, list, tuple)):
         text = "a list of names, or a mapping of names to phrases"
         raise PydanticCustomError("wanted", "{wanted}", {"wanted": text})

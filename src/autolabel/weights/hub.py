@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -144,7 +145,8 @@ def _check_endpoint(name: str, revision: str | None) -> None:
     from huggingface_hub import constants
 
     if not constants.ENDPOINT.startswith(("http://", "https://")):
-        raise _cannot(name, revision, f"HF_ENDPOINT is {constants.ENDPOINT!r}, an address without http:// or https://")
+        reason = f"HF_ENDPOINT is {constants.ENDPOINT!r}, an address without http:// or https://"
+        raise _cannot(name, revision, reason, hint=f"set HF_ENDPOINT=https://{constants.ENDPOINT}")
 
 
 def _asked(name: str, revision: str | None, ask: Callable[[], Any]) -> Any:
@@ -217,6 +219,7 @@ def _refused(name: str, revision: str | None, kinds: set[str], status: int | Non
     return None
 
 
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 NETWORK = (
     (("ProxyError",), "the proxy refuses the connection", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
     (("UnsupportedProtocol", "InvalidURL"), "not an address", "check HF_ENDPOINT, HTTPS_PROXY and HTTP_PROXY"),
@@ -234,9 +237,13 @@ NETWORK = (
 
 def _network(kinds: set[str], chain: list[BaseException]) -> tuple[str, str]:
     reason = said(chain[-1])
+    told = f" ({reason})" if len(reason) > len("KeyError") else ""  # a library's bare number tells nobody anything
+    proxies = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    if proxies and "ConnectError" in kinds:
+        return f"neither the proxy nor the hub can be reached{told}", f"check {', '.join(proxies)} and NO_PROXY"
     for names, meaning, hint in NETWORK:
         if kinds & set(names):
-            return f"{meaning} ({reason})", hint
+            return f"{meaning}{told}", hint
     if "ConsistencyError" in kinds or any("Consistency check failed" in str(one) for one in chain):
         return f"the download is not whole ({said(chain[0])})", "start again"
     return said(chain[0]), ""
