@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -105,10 +105,8 @@ def _names_in(value: object) -> list[str]:
 
 def _several_in_one(name: str, meant: list[str], index: int = 0) -> ValidationError:
     """Return the complaint about a name that is a list, with the list that was meant."""
-    told = {
-        "said": f"found one name that lists several: {short(name)}",
-        "hint": f"write a list: [{', '.join(map(str, meant))}]",
-    }
+    listed = ", ".join(map(str, meant))
+    told = {"said": f"found one name that lists several: {short(name)}", "hint": f"write a list: [{listed}]"}
     detail = InitErrorDetails(type=PydanticCustomError("said", "{said}", told), loc=(index,), input=name)
     return ValidationError.from_exception_data("classes", [detail])
 
