@@ -295,7 +295,7 @@ def test_a_server_killed_at_random_loses_nothing(
 ) -> None:
     drawn = random.Random(seed)
     confirmed: set[str] = set()
-    for _ in range(4 if seed == 1 else 25):
+    for _ in range(4 if seed == 1 else 12):
         server = serve("--order", "name")
         here = visit(server.address)
         confirmed |= confirmed_until_killed(server, here, drawn.choices("ynynyncz", k=60), drawn.uniform(0.1, 1.5))
