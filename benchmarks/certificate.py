@@ -159,6 +159,9 @@ def promised(right: Int64, whole: Int64, share: float, part: float) -> bool:
 
 def report(name: str, truth: Truth, reps: int) -> None:
     """Print a line for a set."""
+    if not len(truth.right):
+        print(f"{name:12} {len(truth.found):6} {0:6} nothing was found: there is no precision to certify", flush=True)
+        return
     rows = [certified(truth, seed) for seed in range(reps)]
     wrong = np.mean([row[1:3] for row in rows], axis=0)
     cap = default_cap(truth.found)
