@@ -11,6 +11,7 @@ from secrets import token_bytes
 
 from msgspec.structs import replace
 
+from autolabel.errors import DataError
 from autolabel.plan.model import Plan
 from autolabel.results.ownership import PLAN
 from autolabel.storage import Location, read_regular
@@ -50,7 +51,7 @@ def of(data: bytes) -> str:
 def holds(data: bytes, seal: str) -> bool:
     """Return whether this user has set a seal."""
     own = of(data)
-    return bool(own) and hmac.compare_digest(own, seal)
+    return bool(own) and hmac.compare_digest(own.encode(), seal.encode())
 
 
 def is_named_here(root: Location) -> bool:
@@ -58,7 +59,7 @@ def is_named_here(root: Location) -> bool:
     try:
         seal = read_regular(root / SEAL, most=BYTES * 4).decode("ascii", "replace").strip()
         return holds(read_regular(root / PLAN, most=MOST), seal)
-    except FileNotFoundError:
+    except (FileNotFoundError, DataError):
         return False
 
 
