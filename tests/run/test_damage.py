@@ -15,6 +15,7 @@ import pytest
 from autolabel import read_labels
 from autolabel.errors import AutolabelError, DataError
 from autolabel.evaluate import evaluate
+from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry, discover
 from autolabel.results.status import read_status
@@ -191,6 +192,13 @@ def damage(run: Run, file: str, kind: str) -> None:
         path.write_bytes(after)
 
 
+def says_the_same(run: Run, file: str) -> bool:
+    """Tell whether a plan says what it said, with its lines in another order, or a newline less."""
+    if file != "plan.json" or not (run.out / file).exists():
+        return False
+    return plan_file.read(run.out / file) == plan_file.read(run.whole / file)
+
+
 def verdict(run: Run, file: str, command: str) -> str:
     """Run a command on a damaged run; say what came of it, and fail where that is silently wrong."""
     damaged = run.files().get(file)
@@ -200,12 +208,19 @@ def verdict(run: Run, file: str, command: str) -> str:
         assert Path(file).name in str(error) or damaged is None, error
         assert error.exit_code not in (0, 70)
         return "refused"
-    if command == "status" and file not in OUTPUTS and damaged != run.expected.get(file, damaged):
+    if (
+        command == "status"
+        and not says_the_same(run, file)
+        and file not in OUTPUTS
+        and damaged != run.expected.get(file, damaged)
+    ):
         if damaged is not None:
             assert any(Path(file).name.removesuffix(".sha256") in one for one in answer.damaged), answer  # type: ignore[attr-defined]
         assert not answer.finished  # type: ignore[attr-defined]
         return "told"
     now = run.files()
+    if says_the_same(run, file) or (file == "plan.json" and damaged is None):
+        now[file] = run.expected[file]
     wrong = {name for name, data in run.expected.items() if now.get(name) != data}
     if command in WRITERS:
         spared = {

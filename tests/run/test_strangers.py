@@ -299,12 +299,12 @@ def test_the_key_is_the_users_own(registry: Registry, photos: Path, tmp_path: Pa
     generate(compiled_at(registry, photos, tmp_path / "run"), registry=registry)
     key = tmp_path / "state" / "autolabel" / "key"
     assert (key.stat().st_mode & 0o777, len(key.read_bytes())) == (0o600, 32)
-    assert seal.is_named_here(tmp_path / "run")
+    assert seal.is_named_here(tmp_path / "run", plan_file.read(tmp_path / "run" / "plan.json"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
-    assert not seal.is_named_here(tmp_path / "run")
+    assert not seal.is_named_here(tmp_path / "run", plan_file.read(tmp_path / "run" / "plan.json"))
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     generate(compiled_at(registry, photos, tmp_path / "run"), registry=registry)
-    assert not seal.is_named_here(tmp_path / "run")
+    assert not seal.is_named_here(tmp_path / "run", plan_file.read(tmp_path / "run" / "plan.json"))
 
 
 def test_planned_rows_name_no_image_outside_the_specs_folders(registry: Registry, photos: Path, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from secrets import token_bytes
 from msgspec.structs import replace
 
 from autolabel.errors import DataError
+from autolabel.plan import plan_file
+from autolabel.plan.identity import plain
 from autolabel.plan.model import Plan
-from autolabel.results.ownership import PLAN
 from autolabel.storage import Location, read_regular
 
 SEAL = ".seal"
 BYTES = 32
-MOST = 1 << 30
 log = logging.getLogger(__name__)
 
 
@@ -54,18 +54,27 @@ def holds(data: bytes, seal: str) -> bool:
     return bool(own) and hmac.compare_digest(own.encode(), seal.encode())
 
 
-def is_named_here(root: Location) -> bool:
+def of_plan(plan: Plan) -> str:
+    """Return the seal of a plan."""
+    return of(_content(plan))
+
+
+def is_named_here(root: Location, plan: Plan) -> bool:
     """Return whether this user, with a spec, has written the plan of a results directory."""
     try:
         seal = read_regular(root / SEAL, most=BYTES * 4).decode("ascii", "replace").strip()
-        return holds(read_regular(root / PLAN, most=MOST), seal)
     except (FileNotFoundError, DataError):
         return False
+    return holds(_content(plan), seal)
+
+
+def _content(plan: Plan) -> bytes:
+    return plan_file.sum_of(plain(plan)).encode()
 
 
 def as_named(root: Location, plan: Plan) -> Plan:
     """Return a plan as far as this user has named what it reads: without its folders of images where not."""
-    if is_named_here(root):
+    if is_named_here(root, plan):
         return plan
     told = "%s: its images are not read, for its plan was not written by you on this machine; `autolabel generate SPEC`"
     log.warning(told + " with the spec that names them takes it over, and labels nothing again", root)

@@ -133,9 +133,8 @@ class RunStore:
 
     def publish_plan(self, plan: Plan) -> None:
         """Publish the plan, and the seal which says that it was written here, by somebody with its spec."""
-        data = plan_file.encode(plan)
-        publish(self.root / PLAN, [data], name="plan")
-        if mark := seal.of(data):
+        publish(self.root / PLAN, [plan_file.encode(plan)], name="plan")
+        if mark := seal.of_plan(plan):
             publish(self.root / seal.SEAL, [mark.encode() + b"\n"], name="seal")
 
     def rows(self, shard: Shard) -> list[bytes]:
