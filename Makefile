@@ -36,6 +36,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.plots.schedules
 	$(BIN)/python -m docs.plots.annealing
+	$(BIN)/python -m docs.plots.looks
 	$(BIN)/mkdocs build --strict
 
 # The figures of docs/annealing.md; BCCD's dev photos are not in this repository.
@@ -43,6 +44,13 @@ annealing: $(VENV)/.installed-dev
 	$(PIP) install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python benchmarks/annealing.py --photos $(BCCD)/images --truth $(BCCD)/dev.json --write
 	$(BIN)/python -m docs.plots.annealing
+	$(BIN)/python -m docs.generate
+
+# What looks bring, on sets that are not in this repository.
+looks: $(VENV)/.installed-dev
+	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python benchmarks/looks.py $(BCCD) $(dir $(BCCD))cards $(dir $(BCCD))aquarium --write
+	$(BIN)/python -m docs.plots.looks
 	$(BIN)/python -m docs.generate
 
 schema: $(VENV)/.installed

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.generate import annealing, api, border, commands, errors, example, schedules, spec, tao
+from docs.generate import annealing, api, border, commands, errors, example, looks, schedules, spec, tao
 
 DOCS = Path(__file__).resolve().parents[1]
 COMMAND = "python -m docs.generate"
@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "annealing-ends": annealing.ends,
     "annealing-equal": annealing.equal,
     "annealing-rounds": annealing.rounds,
+    "annealing-looks": looks.looks,
     "tao-mapped": tao.mapped,
     "tao-unused": tao.unused,
     "api": api.functions,
