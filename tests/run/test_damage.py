@@ -18,6 +18,7 @@ from autolabel.evaluate import evaluate
 from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry, discover
+from autolabel.results import checksum
 from autolabel.results.status import read_status
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate, merge
@@ -193,7 +194,10 @@ def damage(run: Run, file: str, kind: str) -> None:
 
 
 def says_the_same(run: Run, file: str) -> bool:
-    """Tell whether a plan says what it said, with its lines in another order, or a newline less."""
+    """Tell whether a plan, or a sum, says what it said: its lines in another order, a newline less, NULs behind it."""
+    if file.endswith(".sha256"):
+        ledger = (run.out / file).with_suffix("")
+        return checksum.stated(ledger) == checksum.stated((run.whole / file).with_suffix(""))
     if file != "plan.json" or not (run.out / file).exists():
         return False
     return plan_file.read(run.out / file) == plan_file.read(run.whole / file)
@@ -391,8 +395,6 @@ def test_a_run_of_an_older_version_is_resumed_and_its_worst_damage_found(run: Ru
 def test_a_row_that_no_run_would_write_is_named_with_its_line(
     run: Run, change: Callable[[dict[str, Any]], object], told: str, form: str
 ) -> None:
-    from autolabel.results import checksum
-
     ledger = run.out / "labels.jsonl"
     lines = rows(ledger.read_bytes())
     row = json.loads(lines[4])

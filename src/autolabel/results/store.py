@@ -36,6 +36,8 @@ MOST_BYTES = 1 << 30
 """Of a shard's file."""
 READERS = 8
 """Shards that are read at a time: at a URL each is a request."""
+ROW = b'{"image":'
+"""How every row begins."""
 PLAN_AGAIN = "`autolabel generate SPEC`, without --planned, lists the images and writes it again"
 
 
@@ -152,8 +154,13 @@ class RunStore:
 
     def check_inputs(self, plan: Plan) -> None:
         """Raise DataError unless the rows of every shard are what was planned; reads them once, from start to end."""
+        end = 0
         for shard in plan.manifest.shards:
             self.rows(shard)
+            end = shard.offset + shard.bytes
+        beyond = read_part(self.inputs, end, end + len(ROW)) if plan.manifest.shards else b""
+        if beyond and beyond != ROW:  # rows may stand there: those of an extension that was cut short
+            raise DataError(f"{self.inputs}: is damaged: no row stands behind the last of the plan", hint=PLAN_AGAIN)
 
     @contextmanager
     def lock(self, name: str = LOCK) -> Iterator[None]:
