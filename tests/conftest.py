@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is imported
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="autolabel-tests-")  # the key of seals, not this user's own
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 import sys
 from collections.abc import Callable, Iterator

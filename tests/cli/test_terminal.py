@@ -76,7 +76,8 @@ def test_log_lines_are_literal() -> None:
 def test_a_run_full_of_commands_shows_none(
     registry: Registry, tmp_path: Path, screen: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    classes = [f"{text} red" for text in TEXTS]
+    classes = [f"{text} red" for text in TEXTS if not set(text) & {";", "|"}]  # those would be lists
+    assert len(classes) >= 80
     for number, text in enumerate(text for text in SEEDS if "\0" not in text and "/" not in text):
         name = tmp_path / "photos" / f"{text}.png"
         name.parent.mkdir(exist_ok=True)

@@ -114,6 +114,9 @@ def test_help_and_version_load_no_package(tmp_path: Path) -> None:
 def test_the_command_line_ends_with_2_and_the_name(tmp_path: Path) -> None:
     install(tmp_path, "import sys; sys.exit(0)")
     done = command(tmp_path, "plugins", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"] == "package 'autolabel-odd' cannot be imported: SystemExit: 0"
+    done = command(tmp_path, "plugins")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("package 'autolabel-odd' cannot be imported: SystemExit: 0\n  hint: ")
 

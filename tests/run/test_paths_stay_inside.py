@@ -70,6 +70,7 @@ def root(tmp_path: Path, registry: Registry) -> Path:
 def watched(root: Path, work: Callable[[], None]) -> list[str]:
     """Return what a child that does ``work`` touches besides the folders it may, and Python's own files."""
     allowed = [str(root / name) for name in ("photos", "data", "out", "run")]
+    allowed.append(os.environ["XDG_STATE_HOME"])  # the key of seals
     libraries = [*sysconfig.get_paths().values(), sys.base_prefix, str(REPOSITORY), "/usr", "/dev/null"]
     libraries += [entry for entry in sys.path if entry]
     touched: set[str] = set()

@@ -89,6 +89,7 @@ def _all_there(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     return names
 
 
+MOST_LISTED = 30
 _SEPARATED = re.compile(r"\s+\.(?:\s+|$)|[;|\n]+")
 """What stands between names that were meant as a list: `` . `` as in a detector's own captions, ``;``, ``|``, lines."""
 _SENTENCE = re.compile(r"[^.]*\w\.(\s+[^.]*\w\.)+")
@@ -105,7 +106,7 @@ def _names_in(value: object) -> list[str]:
 
 def _several_in_one(name: str, meant: list[str], index: int = 0) -> ValidationError:
     """Return the complaint about a name that is a list, with the list that was meant."""
-    listed = ", ".join(map(str, meant))
+    listed = ", ".join(map(str, meant[:MOST_LISTED])) + (", ..." if len(meant) > MOST_LISTED else "")
     told = {"said": f"found one name that lists several: {short(name)}", "hint": f"write a list: [{listed}]"}
     detail = InitErrorDetails(type=PydanticCustomError("said", "{said}", told), loc=(index,), input=name)
     return ValidationError.from_exception_data("classes", [detail])
