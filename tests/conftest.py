@@ -9,7 +9,6 @@ import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is imported
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="autolabel-tests-")  # the key of seals, not this user's own
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ import pytest
 from hypothesis import settings
 
 from autolabel.registry import Registry, discover
+
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 ROOT = Path(__file__).resolve().parents[1]
 HAZARDS = Path(__file__).parent / "hazards"
