@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from autolabel.redact import hidden
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -25,6 +27,7 @@ class Problem:
 
     ``line`` and ``column`` count from 1; 0 means that the place inside the file is not known.
     ``path`` is the dotted path of the value, or a JSON pointer in JSON data.
+    URLs in it are kept without users, passwords and queries.
     """
 
     file: str
@@ -33,6 +36,11 @@ class Problem:
     column: int = 0
     path: str = ""
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        """Hide what no text shows of a URL."""
+        for name in ("file", "message", "path", "hint"):
+            object.__setattr__(self, name, hidden(getattr(self, name)))
 
     def __str__(self) -> str:
         """Return ``file:line:column: path: message``, with the hint on a line of its own."""
@@ -51,6 +59,7 @@ class AutolabelError(Exception):
     exit_code: ClassVar[int] = 70
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        message, hint = hidden(message), hidden(hint)
         super().__init__(f"{message}\n  hint: {hint}" if hint else message)
         self.message = message
         self.hint = hint
@@ -121,7 +130,7 @@ class BusyError(AutolabelError):
 
     def __init__(self, message: str, *, hint: str = "", differences: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
-        self.differences = tuple(differences)
+        self.differences = tuple(map(hidden, differences))
         """In what the two plans differ, most telling first."""
 
     def as_dict(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ async def client(**words: Any) -> Any:
     """Make a session; errors of it are OSErrors."""
     import aiohttp
 
-    connector = aiohttp.TCPConnector(resolver=_resolver())
+    connector = aiohttp.TCPConnector(resolver=_resolver(), socket_factory=_socket)
     return aiohttp.ClientSession(connector=connector, raise_for_status=_check, **words)
 
 
@@ -32,6 +32,14 @@ async def _check(answer: Any) -> None:
         raise OSError(f"the server sends on to {to}, which is not followed ({urls.ALLOW}=redirects allows it)")
     if (answer.content_length or 0) > MOST_BYTES:
         raise OSError(f"the server answers with {answer.content_length:,} bytes")
+
+
+def _socket(found: tuple[Any, ...]) -> socket.socket:
+    """Make the socket for an address as it was found; refuse one of this machine, however the URL spelled it."""
+    family, kind, protocol, _, address = found
+    if "local" not in urls.allowed() and urls.is_local(address[0]):
+        raise OSError(errno.EACCES, f"{address[0]} is of this machine ({urls.ALLOW}=local allows it)")
+    return socket.socket(family, kind, protocol)
 
 
 def _resolver() -> Any:

@@ -6,7 +6,10 @@ import ipaddress
 import os
 import re
 import socket
+import unicodedata
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from autolabel.redact import USER, hidden
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 ALLOW = "AUTOLABEL_ALLOW_URLS"
@@ -17,6 +20,8 @@ WRAPPERS = frozenset(
     | {"dask", "data", "asyncwrapper", "async_wrapper", "local", "asynclocal", "jupyter", "jlab"}
 )
 """Schemes that lead to other files, or to any: never read."""
+PLAIN_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+"""A name or an address as every library reads it: no other digits, full stops or letters, nothing percent-encoded."""
 SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|^(sig|key|api_?key|auth|access_?key)$")
 
 
@@ -54,10 +59,12 @@ def fault_of(url: str) -> tuple[str, str]:
     except ValueError as error:
         return f"is no URL: {error}", ""
     user, _, _ = parts.netloc.rpartition("@")
-    if ":" in user or (user and scheme in ("http", "https")):
+    if ":" in user or (user and scheme in ("http", "https")) or ((found := USER.match(url)) and ":" in found["user"]):
         return "holds a password", "leave it to the environment: a URL is written into plans and reports"
     if secret := next((name for name, _ in parse_qsl(parts.query) if SECRET.search(name)), ""):
         return f"holds a secret, {secret!r}", "leave it to the environment: a URL is written into plans and reports"
+    if scheme in ("http", "https") and not PLAIN_HOST.fullmatch(host):
+        return "has no plain host", "write the host in letters, digits, '.' and '-': a name of other letters as xn--..."
     if scheme in ("http", "https") and "local" not in more and is_local_name(host):
         return "leads to this machine", f"{ALLOW}=local allows it"
     return "", ""
@@ -67,14 +74,15 @@ def shown(url: str) -> str:
     """Return a URL for people: without user, password and query."""
     try:
         parts = urlsplit(url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return hidden(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
     except ValueError:
         return f"{scheme_of(url)}://..."
 
 
 def is_local_name(host: str) -> bool:
     """Return whether a host is this machine by its name or address alone; asks no name server."""
-    if host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost"):
+    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return is_local(host)

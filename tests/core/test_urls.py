@@ -28,6 +28,9 @@ LOCAL += [
     "https://a.localhost",
 ]
 LOCAL += ["http://169.254.169.254/latest", "http://[fe80::1]/x", "http://224.0.0.1/x"]
+ODD_HOSTS = ["①②⑦.0.0.1", "127。0。0。1", "127．0．0．1", "１２７.0.0.1", "127。0。0。1.", "ⓛocalhost"]
+ODD_HOSTS += ["loc%61lhost", "%31%32%37.0.0.1", "127.0.0.1.", "127.1..", "0177.0.0.1", "0x7f.1", "2130706433."]
+ODD_HOSTS += ["localhost..", "bücher.de"]
 SECRETS = ["https://me:s3cret@h/x", "https://s3cret@h/x", "s3://key:s3cret@b/x", "https://h/x?sig=s3cret"]
 SECRETS += ["https://h/x?X-Amz-Security-Token=s3cret", "https://h/x?X-Amz-Signature=s3cret", "http://h/?api_key=s3cret"]
 
@@ -139,3 +142,32 @@ def test_a_servers_folder_that_holds_itself_comes_to_an_end(
     with pytest.raises(DataError, match="deeper than 32 levels"):
         list(Remote(f"{server[0]}/photos").files())
     assert len(server[1]) < 100
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+def test_a_host_is_plain_and_leads_elsewhere(host: str, server: tuple[str, list[str]]) -> None:
+    url, asked = server
+    with pytest.raises(SpecError, match=r"leads to this machine|has no plain host|is no URL"):
+        at(f"http://{host}:{url.rpartition(':')[2]}/a.png")
+    assert not asked
+
+
+@pytest.mark.parametrize("host", ["①②⑦.0.0.1", "127。0。0。1", "127.0.0.1", "[::ffff:127.0.0.1]", "127.1", "0x7f.1"])
+def test_the_client_itself_connects_to_no_address_of_this_machine(host: str, server: tuple[str, list[str]]) -> None:
+    pytest.importorskip("aiohttp")
+    url, asked = server
+    with pytest.raises((MachineError, OSError)):
+        Remote(f"http://{host}:{url.rpartition(':')[2]}/a.png").read_bytes()
+    assert not asked
+
+
+def test_a_plain_host_of_any_kind_is_read() -> None:
+    for host in (
+        "example.com",
+        "EXAMPLE.com.",
+        "xn--bcher-kva.de:8080",
+        "8.8.8.8",
+        "[2001:db8:0:0:0:0:0:1]:80",
+        "a_b.test",
+    ):
+        assert urls.fault_of(f"https://{host}/x") == ("", "")

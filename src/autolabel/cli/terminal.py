@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from autolabel.redact import hidden
+
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and newline, marks that turn the direction of writing, halves of surrogate pairs."""
 
@@ -36,13 +38,13 @@ class LiteralConsole(Console):
             yield segment if segment.control else Segment(escape(segment.text), segment.style)
 
     def say(self, text: str) -> None:
-        """Print a text literally, without breaking its lines."""
-        self.print(escape(text), markup=False, soft_wrap=True)
+        """Print a text literally, with no secrets of URLs, without breaking its lines."""
+        self.print(escape(hidden(text)), markup=False, soft_wrap=True)
 
 
 class LiteralFormatter(logging.Formatter):
     """Formats log records so that a terminal shows them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's text."""
-        return escape(super().format(record))
+        """Return the record's text, with no secrets of URLs."""
+        return escape(hidden(super().format(record)))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from autolabel.errors import Problem, SpecError
 from autolabel.paths import CommandLineText
+from autolabel.redact import hidden
 from autolabel.spec import document
 from autolabel.spec.node import Loc, Node, Place, dotted, short
 
@@ -48,6 +49,7 @@ def apply(root: Node, arguments: Sequence[str], *, parse: Parse = yaml_value) ->
 
 
 def _shown(argument: str) -> str:
+    argument = hidden(argument)
     text = argument if argument.isprintable() else repr(argument)[1:-1]
     return text if len(text) <= 100 else f"{text[:97]}..."
 

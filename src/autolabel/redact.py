@@ -1,0 +1,19 @@
+"""What a text for people never shows: the user, the password and the query of a URL in it."""
+
+from __future__ import annotations
+
+import re
+
+_SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+:/+)"
+_WITH_SLASHES = r"[^\s/?#:@\[\]]+:(?!\d+/)[^\s\"<>]*@"
+"""A user with a password that holds a slash, as keys of S3 do; what is digits alone is a port."""
+USER = re.compile(rf"{_SCHEME}(?P<user>[^\s/?#]*@|{_WITH_SLASHES})")
+_END = r"(?=[\])}:;,.]*(?:[\s\"'<>]|$))"
+QUERY = re.compile(rf"{_SCHEME}(?P<rest>[^\s?#\"'<>]*)(?:\?|#(?=[^\s\"'<>]*=))[^\s\"'<>]+?{_END}")
+
+
+def hidden(text: str) -> str:
+    """Return a text with each URL in it, one slash short or not, without user, password and query."""
+    if ":/" not in text:
+        return text
+    return QUERY.sub(r"\g<scheme>\g<rest>", USER.sub(r"\g<scheme>", text))
