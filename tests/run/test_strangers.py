@@ -17,6 +17,7 @@ from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
 from autolabel.results.ownership import MARK
+from autolabel.results.seal import is_named_here
 from autolabel.results.status import read_status
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate, merge
@@ -327,3 +328,11 @@ def test_planned_rows_name_no_image_outside_the_specs_folders(registry: Registry
     forge(run, change)
     with pytest.raises(DataError, match=r"which is in no folder of data\.images"):
         generate(planned(spec_at(registry, photos, run), registry=registry), registry=registry, mode="planned")
+
+
+@pytest.mark.parametrize("seal", [b"\xff\xfe", "ключ".encode(), b"", b"0" * 64, b"x" * 1000])
+def test_a_seal_that_this_user_did_not_set_is_none(run: Path, seal: bytes) -> None:
+    plan = plan_file.read(run / "plan.json")
+    assert is_named_here(run, plan)
+    (run / ".seal").write_bytes(seal)
+    assert not is_named_here(run, plan)

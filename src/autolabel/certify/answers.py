@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +15,8 @@ _STRICTNESS = {"yes": 0, "cannot tell": 1, "no": 2}
 MOST_PROBLEMS = 20
 MOST_MISSED = 100_000
 """More missed objects than this in one image are a slip of the finger."""
+MOST_PIXELS = 10**10
+"""No image has a side as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ def parse(value: Any, *, reviewer: str | None = None) -> Answer:
 def _missed(value: Any) -> Iterator[Missed]:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value <= MOST_MISSED:
-            raise ValueError(f"missed must be a count from 0 to {MOST_MISSED}, or a list, got {value}")
+            raise ValueError(f"missed must be a count from 0 to {MOST_MISSED}, or a list, got {_shown(value)}")
         yield from [Missed()] * value
         return
     if not isinstance(value, list) or len(value) > MOST_MISSED:
@@ -144,7 +145,7 @@ def _one(value: Any) -> Missed:
                 f"a {'point is [x, y]' if wanted == 2 else 'bbox is [x1, y1, x2, y2]'}, got {_shown(value)}"
             )
     numbers = isinstance(value, list) and all(
-        isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in value
+        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) <= MOST_PIXELS for n in value
     )
     if not numbers or len(value) not in (0, 2, 4):
         raise ValueError(f"a missed object is a point [x, y] or a box [x1, y1, x2, y2], got {_shown(value)}")

@@ -6,17 +6,18 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from autolabel.certify.answers import Answer, parse
+from autolabel.certify import entry_form
+from autolabel.certify.answers import Answer
+from autolabel.certify.entry_form import Entry
 from autolabel.errors import DataError, Problem
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import writing
 from autolabel.results.store import publish, sync_folder
-from autolabel.storage import Location
+from autolabel.storage import Location, open_regular, read_regular
 
-Entry = dict[str, Any]
-KINDS = ("draw", "round", "wanted", "shown", "answer")
+MOST_BYTES = 1 << 30
+"""Of a journal: millions of answers have a tenth of that."""
 
 
 class Journal:
@@ -32,8 +33,11 @@ class Journal:
         """
         if not self.path.exists():
             return []
-        *lines, _ = self.path.read_bytes().split(b"\n")
-        return [self._entry(number, line) for number, line in enumerate(lines, 1)]
+        *lines, _ = read_regular(self.path, most=MOST_BYTES).split(b"\n")
+        entries = [self._entry(number, line) for number, line in enumerate(lines, 1)]
+        if fault := entry_form.fault_of(entries):
+            raise self._damage(*fault)
+        return entries
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Write entries and force them to disk; raises MachineError where that cannot be, and nothing counts."""
@@ -66,7 +70,7 @@ class Journal:
     def _whole(self, size: int, block: int = 1 << 16) -> int:
         """Return the bytes up to the end of the last whole line."""
         assert isinstance(self.path, Path)
-        with self.path.open("rb") as stream:
+        with open_regular(self.path) as stream:
             while size:
                 start = max(0, size - block)
                 stream.seek(start)
@@ -77,17 +81,13 @@ class Journal:
 
     def _entry(self, number: int, line: bytes) -> Entry:
         try:
-            entry = json.loads(line)
-            if not isinstance(entry, dict) or len(entry) != 1 or next(iter(entry)) not in KINDS:
-                raise ValueError(f"an entry is one of {', '.join(KINDS)}")
-            if "answer" in entry:
-                parse(entry["answer"])
+            return entry_form.read(line)
         except (ValueError, RecursionError) as error:
-            hint = "restore the file from a copy, or begin again with --redraw"
-            raise DataError(
-                Problem(file=str(self.path), line=number, column=1, message=f"damaged: {error}", hint=hint)
-            ) from error
-        return entry
+            raise self._damage(number, str(error)) from error
+
+    def _damage(self, number: int, said: str) -> DataError:
+        hint = "restore the file from a copy, or move it away to begin again"
+        return DataError(Problem(file=str(self.path), line=number, column=1, message=f"damaged: {said}", hint=hint))
 
 
 def answered(answer: Answer) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,8 +14,10 @@ import msgspec
 
 from autolabel.certify.answers import Book, parse
 from autolabel.certify.changes import Changes, between
+from autolabel.certify.entry_form import Entry
 from autolabel.certify.goals import Goals
-from autolabel.certify.journal import Entry, Journal
+from autolabel.certify.journal import MOST_BYTES as JOURNAL_BYTES
+from autolabel.certify.journal import Journal
 from autolabel.certify.order import digest_of, seed_of
 from autolabel.certify.population import decided, encode_decided, limits_of, population, read_decided
 from autolabel.certify.sentence import STALE
@@ -22,16 +25,22 @@ from autolabel.certify.session import Session
 from autolabel.certify.state import certificate
 from autolabel.certify.statement import VERSION, Certificate, decode, encode
 from autolabel.certify.units import Units
-from autolabel.errors import DataError
+from autolabel.errors import BusyError, DataError
 from autolabel.plan.model import Plan
+from autolabel.results.ownership import check_links, there
 from autolabel.results.store import RunStore, finished, publish
 from autolabel.spec.thresholds import read_thresholds
-from autolabel.storage import Location
+from autolabel.storage import Location, entries, read_regular
 
 FOLDER = "certificate"
 LOCK = ".certificate.lock"
 JOURNAL = f"{FOLDER}/journal.jsonl"
 CERTIFICATE = f"{FOLDER}/certificate.json"
+OWN = re.compile(r"(certificate|review|mistakes)\.json|journal(-\d+)?\.jsonl|.*\.autolabel-tmp|\..*")
+"""The files of the folder, and what an interrupted write leaves."""
+ELSEWHERE = "delete it, or move it elsewhere"
+MOST_BYTES = 1 << 28
+"""Of a certificate."""
 AGAIN = "`--redraw` begins a new audit of the run as it is: what was answered about unchanged units stays known"
 
 
@@ -96,7 +105,7 @@ def read_certificate(store: RunStore) -> Certificate | None:
     if not path.exists():
         return None
     try:
-        return decode(path.read_bytes())
+        return decode(read_regular(path, most=MOST_BYTES))
     except msgspec.DecodeError as error:
         raise DataError(
             f"{path}: not a certificate: {error}", hint="`autolabel certify RUN` writes it again"
@@ -120,8 +129,10 @@ def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> O
     """Open a certificate as ``opened`` does; the caller holds ``LOCK``."""
     thresholds = None if asked.thresholds is None else read_thresholds(asked.thresholds, classes=plan.manifest.classes)
     journal = Journal(store.root / JOURNAL)
+    check_links(store.root, [FOLDER])
     recorded = journal.read()
     if not recorded:
+        _check_own(store.root / FOLDER)
         _draw(store, plan, journal, asked, thresholds, audit=1)
     elif redraw:
         _redraw(store, plan, journal, recorded, asked, thresholds)
@@ -136,6 +147,14 @@ def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> O
         found = _read(store, plan, journal)
     found.at_work().want(_goals(found.at_work().goals, asked))
     return found
+
+
+def _check_own(folder: Location) -> None:
+    """Raise BusyError where the folder of a certificate that is to begin is somebody else's."""
+    if isinstance(folder, Path) and there(folder) and not folder.is_dir():
+        raise BusyError(f"{folder}: is no folder", hint=ELSEWHERE)
+    if others := sorted(entry.name for entry in entries(folder) if not OWN.fullmatch(entry.name)):
+        raise BusyError(f"{folder}: holds {others[0]!r}, which no certificate of autolabel has", hint=ELSEWHERE)
 
 
 def _draw(
@@ -176,7 +195,7 @@ def _draw(
     if journal.path.exists():
         archive = store.root / FOLDER / f"journal-{audit - 1}.jsonl" if audit > 1 else None
         if archive is not None and not archive.exists():
-            publish(archive, [journal.path.read_bytes()], name="certificate")
+            publish(archive, [read_regular(journal.path, most=JOURNAL_BYTES)], name="certificate")
     journal.begin([*first, begun])
 
 
@@ -234,8 +253,6 @@ def _redraw(
 
 def _read(store: RunStore, plan: Plan, journal: Journal) -> Opened:
     recorded = journal.read()
-    if "draw" not in recorded[0]:
-        raise DataError(f"{journal.path}: does not begin with a draw", hint="move it away to begin again")
     draw = recorded[0]["draw"]
     review = read_decided(store.root / FOLDER / "review.json", draw["review"])
     units = population(store, plan, limits=draw["limits"], review=review)

@@ -16,12 +16,13 @@ from autolabel.certify.units import HandedOut, Units, gather
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results import review as reviews
+from autolabel.results.decision import MOST_BYTES, parse_review
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import ledger_of
-from autolabel.results.review import Review, encode, read_review
+from autolabel.results.review import Review, encode
 from autolabel.results.select import handed_out
 from autolabel.results.store import RunStore
-from autolabel.storage import Location
+from autolabel.storage import Location, read_regular
 from autolabel.types import Labels
 
 
@@ -83,7 +84,7 @@ def encode_decided(review: Review | None) -> bytes:
 
 def read_decided(path: Location, digest: str) -> Review | None:
     """Read the decisions kept beside a sample; raises DataError where they are not those that it was drawn with."""
-    text = path.read_bytes() if path.exists() else b""
+    text = read_regular(path, most=MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
         raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")
-    return None if text == b"null\n" else read_review(path)
+    return None if text == b"null\n" else parse_review(text, file=str(path))

@@ -10,9 +10,10 @@ import numpy as np
 from autolabel.certify import journal as entries
 from autolabel.certify.answers import Answer, Book, parse, shortened
 from autolabel.certify.checks import Checks, Settings
+from autolabel.certify.entry_form import Entry
 from autolabel.certify.evidence import Round
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, Goals, Stage, batches
-from autolabel.certify.journal import Entry, Journal
+from autolabel.certify.journal import Journal
 from autolabel.certify.order import digest_of, seed_of, shuffled
 from autolabel.certify.units import Units
 from autolabel.errors import DataError, Problem
@@ -186,9 +187,15 @@ class Session:
         elif "shown" in entry:
             self.shown.update(dict.fromkeys(self._known_place(number, name) for name in entry["shown"]))
         elif "answer" in entry:
-            self.book.enter(parse(entry["answer"]))
+            self._replay_answer(number, parse(entry["answer"]))
         elif "round" in entry:
             self._begin(number, entry["round"])
+
+    def _replay_answer(self, number: int, one: Answer) -> None:
+        place = self.place(one.id)
+        if place is not None and (said := _unfit(one, place[0])):
+            raise DataError(self._damage(number, said[0]))
+        self.book.enter(one)
 
     def _known_place(self, number: int, name: str) -> Place:
         if (place := self.place(name)) is None:
@@ -263,10 +270,8 @@ class Session:
             latest = (self.checks.box_rounds if kind == "b" else self.checks.image_rounds)[-1]
             earlier = number in latest.known
             return ("an answer of an earlier round cannot be taken back", "answer it anew") if earlier else None
-        if kind == "b" and one.verdict is None:
-            return f"{one.id!r} is a box: its answer is a verdict, not missed", "yes, no or cannot tell"
-        if kind == "i" and one.verdict in ("yes", "no"):
-            return f'{one.id!r} is an image: its answer is missed, or "cannot tell"', "0 where it lacks nothing"
+        if said := _unfit(one, kind):
+            return said
         return self._misplaced(one, number) if kind == "i" else None
 
     def _misplaced(self, one: Answer, image: int) -> tuple[str, str] | None:
@@ -281,6 +286,17 @@ class Session:
 
     def _damage(self, number: int, message: str, hint: str = "") -> list[Problem]:
         return [Problem(file=str(self.journal.path), line=number, column=1, message=message, hint=hint)]
+
+
+def _unfit(one: Answer, kind: str) -> tuple[str, str] | None:
+    """Return why an answer is none to a unit of this kind, and what to do; None where it is."""
+    if one.withdrawn:
+        return None
+    if kind == "b" and one.verdict is None:
+        return f"{one.id!r} is a box: its answer is a verdict, not missed", "yes, no or cannot tell"
+    if kind == "i" and one.verdict in ("yes", "no"):
+        return f'{one.id!r} is an image: its answer is missed, or "cannot tell"', "0 where it lacks nothing"
+    return None
 
 
 def _drawn(seed: str, keys: Any, known: frozenset[int]) -> Round:

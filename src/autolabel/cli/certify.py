@@ -13,6 +13,7 @@ from autolabel.errors import DataError
 from autolabel.storage import at
 
 Share = Annotated[float | None, typer.Option(min=0, max=1)]
+MOST_MINUTES = 1_000_000_000
 
 
 def certify(
@@ -69,6 +70,8 @@ def certify(
     for name, value in (("--precision", precision), ("--recall", recall), ("--confidence", confidence)):
         if value is not None and not 0 < value < 1:
             raise DataError(f"{name} must be above 0 and below 1, got {value:g}")
+    if budget is not None and not budget <= MOST_MINUTES:
+        raise DataError(f"--budget must be at most {MOST_MINUTES:,} minutes, got {budget:g}")
     if count is not None and answers is not None:
         raise DataError("--next prints units and --answers takes answers in: one at a time")
     if count is not None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan
 from autolabel.results.store import RunStore
-from autolabel.storage import Location
+from autolabel.storage import Location, read_regular
 from autolabel.types import Instances, Labels
 
 Float64 = npt.NDArray[np.float64]
@@ -21,6 +21,8 @@ Method = Literal["isotonic", "logistic"]
 LEAST, MOST = 1e-4, 1 - 1e-4
 """Scores are taken for no less, and no more, than these."""
 FILE = "scores.json"
+MOST_BYTES = 1 << 26
+"""Of that file."""
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +113,7 @@ def read_chances(store: RunStore, plan: Plan) -> Chances | None:
         return None
     hint = "write it anew: autolabel calibrate RUN --gt FILE --scores"
     try:
-        chances = msgspec.json.decode(place(store).read_bytes(), type=Chances)
+        chances = msgspec.json.decode(read_regular(place(store), most=MOST_BYTES), type=Chances)
     except msgspec.DecodeError as error:
         raise DataError(
             f"{place(store)}: not what `autolabel calibrate --scores` writes: {error}", hint=hint

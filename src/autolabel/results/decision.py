@@ -17,6 +17,8 @@ from autolabel.types import GIVEN, Labels, Rle, Size
 VERSION = 2
 """Written into every review. Version 1, which says no version, is read as well."""
 MOST_PROBLEMS = 20
+MOST_BYTES = 1 << 30
+"""Of a review."""
 
 Verdict = Literal["keep", "reject", "checked", "forget"]
 Coordinate = Annotated[float, Field(ge=0, le=1e9)]

@@ -10,12 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autolabel.errors import DataError, Problem
-from autolabel.results.decision import VERSION, Decision, Key, Review, Row, encode, encode_line, parse_review
+from autolabel.results.decision import (
+    MOST_BYTES,
+    VERSION,
+    Decision,
+    Key,
+    Review,
+    Row,
+    encode,
+    encode_line,
+    parse_review,
+)
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import writing
 from autolabel.results.review import in_order
 from autolabel.results.store import RunStore, publish, sync_folder
-from autolabel.storage import read_part
+from autolabel.storage import read_part, read_regular
 
 
 class Journal:
@@ -36,7 +46,7 @@ class Journal:
         self.seen: dict[str, Review] = {}
         """Actions by id, of those read from the journal since this object was made."""
         if store.review.exists():
-            base = parse_review(store.review.read_bytes(), file=str(store.review))
+            base = parse_review(read_regular(store.review, most=MOST_BYTES), file=str(store.review))
             held = base.journal or 0
             self.position = held if held <= self._size() else 0  # a journal that is shorter is another one
             self.take(base)

@@ -48,10 +48,10 @@ def of(data: bytes) -> str:
     return hmac.new(own, data, hashlib.sha256).hexdigest() if own else ""
 
 
-def holds(data: bytes, seal: str) -> bool:
+def holds(data: bytes, seal: bytes) -> bool:
     """Return whether this user has set a seal."""
     own = of(data)
-    return bool(own) and hmac.compare_digest(own.encode(), seal.encode())
+    return bool(own) and hmac.compare_digest(own.encode(), seal)
 
 
 def of_plan(plan: Plan) -> str:
@@ -62,7 +62,7 @@ def of_plan(plan: Plan) -> str:
 def is_named_here(root: Location, plan: Plan) -> bool:
     """Return whether this user, with a spec, has written the plan of a results directory."""
     try:
-        seal = read_regular(root / SEAL, most=BYTES * 4).decode("ascii", "replace").strip()
+        seal = read_regular(root / SEAL, most=BYTES * 4).strip()
     except (FileNotFoundError, DataError):
         return False
     return holds(_content(plan), seal)

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan, ResolvedStrategy
 from autolabel.results.store import RunStore, publish
-from autolabel.storage import Location
+from autolabel.storage import Location, read_regular
 
 OUTPUTS = "outputs.json"
 PICTURES = "images_annotated"
 REPORT = "report"
 DIFF = "diff"
+MOST_BYTES = 1 << 26
+"""Of the record."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,7 +59,7 @@ def read_written(store: RunStore) -> Written | None:
     if not path.exists():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Written)
+        return msgspec.json.decode(read_regular(path, most=MOST_BYTES), type=Written)
     except msgspec.DecodeError as error:
         raise DataError(
             f"{path}: not a record of outputs: {error}", hint="delete it, and export again what you need"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from autolabel.errors import DataError
 from autolabel.results import record
-from autolabel.storage import Location, read_part
+from autolabel.storage import Location, open_regular, read_part
 from autolabel.types import Labels
 
 CHUNK = 1 << 20
@@ -54,7 +54,7 @@ class RowIndex:
     def __init__(self, ledger: Location, classes: Sequence[str], *, labelers: int = 1) -> None:
         """Index nothing yet; ``labelers`` is how many were asked of each image."""
         self.ledger = ledger
-        self._file = ledger.open("rb")
+        self._file = open_regular(ledger)
         self.classes = {name: number for number, name in enumerate(classes)}
         self.labelers = labelers
         self.complete = False

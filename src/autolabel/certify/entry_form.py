@@ -1,0 +1,105 @@
+"""The form of the journal of a certificate: what each entry may say; nothing in the file is trusted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NoReturn
+
+import msgspec
+from msgspec import Meta
+
+from autolabel.certify.answers import parse
+
+Entry = dict[str, Any]
+KINDS = ("draw", "round", "wanted", "shown", "answer")
+UNIT = r"^[0-9a-f]{8}-[bi][0-9a-f]{16}\Z"
+"""The name of a unit: the start of the population's digest, its kind, its key."""
+Name = Annotated[str, Meta(pattern=UNIT)]
+Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
+Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run handed out when it was drawn from."""
+
+    filter: dict[Literal["min_size", "max_size", "min_area", "max_area"], Finite]
+    thresholds: dict[str, Finite]
+
+
+class Draw(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit is about."""
+
+    version: Count
+    audit: Positive
+    plan: str
+    population: str
+    boxes: Count
+    images: Count
+    confidence: Annotated[float, Meta(gt=0, lt=1)]
+    K: Count
+    class_K: dict[str, Count]
+    limits: Limits
+    own_thresholds: bool
+    review: str
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """A round."""
+
+    number: Positive
+    seed: str
+    chosen: list[Name]
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be certified."""
+
+    precision: Share | None
+    recall: Share | None
+    by_class: bool
+    budget: Annotated[float, Meta(ge=0, le=1e300)] | None
+
+
+_FORMS: dict[str, Any] = {"draw": Draw, "round": Begun, "wanted": Wanted, "shown": list[Name]}
+
+
+def read(line: bytes) -> Entry:
+    """Return the entry of one line; raises ValueError that says what is wrong with it."""
+    entry = json.loads(line, parse_constant=_refuse)
+    if not isinstance(entry, dict) or len(entry) != 1 or next(iter(entry)) not in KINDS:
+        raise ValueError(f"an entry is one of {', '.join(KINDS)}")
+    [(kind, said)] = entry.items()
+    if kind == "answer":
+        if not re.match(UNIT, parse(said).id):
+            raise ValueError("an answer is about a unit, by its name")
+        return entry
+    try:
+        return {kind: msgspec.to_builtins(msgspec.convert(said, _FORMS[kind]))}
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{kind}: {error}") from None
+
+
+def fault_of(entries: Sequence[Entry]) -> tuple[int, str] | None:
+    """Return the number of the first entry, from 1, that is out of place, and why; None where none is.
+
+    A journal begins with its only draw; its rounds are numbered from 1, and nothing is shown before the first.
+    """
+    rounds = 0
+    for number, entry in enumerate(entries, 1):
+        if ("draw" in entry) != (number == 1):
+            return number, "a journal has one draw, in its first line"
+        if "round" in entry:
+            rounds += 1
+            if entry["round"]["number"] != rounds:
+                return number, f"round {entry['round']['number']} stands where round {rounds} would begin"
+        elif not rounds and "shown" in entry:
+            return number, "units are shown before any round has begun"
+    return None if rounds or not entries else (len(entries), "no round has begun")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
