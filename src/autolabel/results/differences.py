@@ -64,7 +64,7 @@ def differences(
     checked, so a box that it lacks is removed; with ``partial`` nothing is said about what the file lacks. ``names``
     says what its classes are called in the run.
     """
-    out = Differences(notes=list(corrections.notes))
+    out = Differences(notes=list(corrections.notes), problems=list(corrections.problems))
     drawn = _placed(corrections, ledger, out, file=file)
     known = _classes(corrections, plan, names or {}, out, file=file)
     for image, group in groupby(ledger, key=lambda row: row.image.id):
@@ -74,13 +74,21 @@ def differences(
         if any(row.reason is not None for row in rows):
             out.problems.append(Problem(file=file, message=f"{image!r} failed in the run: it has no labels to correct"))
             continue
+        told = len(out.problems)
         found = _objects(drawn[image], rows[0], known, out, file=file)
         if found is None:
             continue
+        unsure = bool(corrections.problems) or len(out.problems) > told  # something is there that was not read
         out.images += 1
         for row in rows:
             own = [one for one in found if one.phrase in row.prompt.phrases] if len(rows) > 1 else found
-            used = _compare(_view(row, journal, plan), own, out, masked=corrections.masked, partial=partial)
+            used = _compare(
+                _view(row, journal, plan),
+                own,
+                out,
+                masked=corrections.masked and not unsure,
+                partial=partial or unsure,
+            )
             found = [one for one in found if id(one) not in used]
     return out
 

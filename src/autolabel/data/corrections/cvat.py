@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from xml.etree import ElementTree
 
 import numpy as np
 
-from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape
+from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape, ring
 from autolabel.errors import DataError, Problem
 from autolabel.types import Rle, Size
 
 Element = ElementTree.Element
+READ = ("box", "polygon", "ellipse", "mask")
+MOST_PIXELS = 1 << 31
+"""Of a side."""
+ABOUT_THE_IMAGE = ("tag", "attribute")
+"""Elements of an image that are no shapes."""
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
@@ -30,8 +34,8 @@ def read_cvat(text: bytes, *, file: str) -> Corrections:
     except ElementTree.ParseError as error:
         line, column = error.position
         raise DataError(Problem(file=file, line=line, column=column + 1, message=f"not XML: {error}")) from error
-    except ValueError as error:
-        raise DataError(Problem(file=file, message=str(error))) from error
+    except (ValueError, LookupError) as error:
+        raise DataError(Problem(file=file, message=f"not XML that can be read: {error}")) from error
     if root.tag != "annotations":
         raise DataError(Problem(file=file, message=f"not CVAT's XML: its root is <{root.tag}>, not <annotations>"))
     if root.find("track") is not None:
@@ -43,25 +47,39 @@ def read_cvat(text: bytes, *, file: str) -> Corrections:
 
 def _image(element: Element) -> DrawnImage:
     name = element.get("name", "")
-    size = _number(element, "height"), _number(element, "width")
-    stated = (int(size[0]), int(size[1])) if size[0] and size[1] else None
-    return DrawnImage(name=name, size=stated, shapes=list(_shapes(element, name)))
+    shapes: list[Shape] = []
+    unread: list[str] = []
+    size = None
+    try:
+        height, width = _whole(element, "height"), _whole(element, "width")
+        size = (height, width) if height > 0 and width > 0 else None
+    except ValueError as error:
+        unread.append(f"the size of the image cannot be read: {error}")
+    for number, one in enumerate(element):
+        shape = _shape(one, place=f"shape {number}")
+        if shape is not None:
+            shapes.append(shape)
+        elif one.tag not in ABOUT_THE_IMAGE:
+            label = one.get("label", "")[:80]
+            unread.append(f"{label} at shape {number}: <{str(one.tag)[:80]}> cannot be read, only {', '.join(READ)}")
+    return DrawnImage(name=name, size=size, shapes=shapes, unread=unread)
 
 
-def _shapes(image: Element, name: str) -> Iterator[Shape]:
-    for number, element in enumerate(image):
-        group = element.get("group_id") or None
-        about = {"phrase": element.get("label", ""), "group": None if group == "0" else group}
-        place = f"shape {number}"
-        if element.tag == "box":
-            corners = [_pair(element, "xtl", "ytl"), _pair(element, "xbr", "ybr")]
-            turned = _number(element, "rotation")
-            yield Shape(kind="box", points=_turned(corners, turned), place=place, **about)  # type: ignore[arg-type]
-        elif element.tag == "polygon":
-            points = [_point(text) for text in element.get("points", "").split(";")]
-            yield Shape(kind="polygon", points=points, place=place, **about)  # type: ignore[arg-type]
-        elif element.tag == "mask":
-            yield Shape(kind="mask", mask=partial(_mask, element), place=place, **about)  # type: ignore[arg-type]
+def _shape(element: Element, *, place: str) -> Shape | None:
+    """Return the shape of an element, None where it is of no kind that is read."""
+    group = element.get("group_id")
+    make = partial(Shape, phrase=element.get("label", ""), group=None if group in ("", "0") else group, place=place)
+    if element.tag == "box":
+        corners = [_pair(element, "xtl", "ytl"), _pair(element, "xbr", "ybr")]
+        return make(kind="box", points=_turned(corners, _number(element, "rotation", otherwise="0")))
+    if element.tag == "polygon":
+        return make(kind="polygon", points=[_point(text) for text in element.get("points", "").split(";")])
+    if element.tag == "ellipse":
+        turned = _number(element, "rotation", otherwise="0")
+        return make(kind="polygon", points=ring(_pair(element, "cx", "cy"), _pair(element, "rx", "ry"), degrees=turned))
+    if element.tag == "mask":
+        return make(kind="mask", mask=partial(_mask, element))
+    return None
 
 
 def _turned(corners: list[tuple[float, float]], degrees: float) -> list[tuple[float, float]]:
@@ -78,23 +96,31 @@ def _turned(corners: list[tuple[float, float]], degrees: float) -> list[tuple[fl
 
 def _mask(element: Element, size: Size) -> Rle:
     """Return the mask of runs by rows, zeros first, in a part of the image."""
-    left, top, width, height = (int(_number(element, name)) for name in ("left", "top", "width", "height"))
+    left, top, width, height = (_whole(element, name) for name in ("left", "top", "width", "height"))
     try:
-        runs = np.array([int(one) for one in element.get("rle", "").split(",")], np.int64)
+        runs = [int(one) for one in element.get("rle", "").split(",")]
     except ValueError:
         raise ValueError("the runs of a mask must be whole numbers") from None
     inside = left >= 0 and top >= 0 and 0 < width <= size[1] - left and 0 < height <= size[0] - top
-    if not inside or (runs < 0).any() or int(runs.sum()) != width * height:
+    if not inside or min(runs) < 0 or sum(runs) != width * height:  # in whole numbers that never wrap
         raise ValueError("the runs of a mask do not fit its place in the image")
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return Rle.from_crop(flat.reshape(height, width), left=left, top=top, size=size)
 
 
-def _number(element: Element, name: str) -> float:
+def _number(element: Element, name: str, *, otherwise: str = "nan") -> float:
     try:
-        return float(element.get(name) or 0)
+        return float(element.get(name) or otherwise)
     except ValueError:
         return float("nan")
+
+
+def _whole(element: Element, name: str) -> int:
+    """Return a number of pixels, 0 where it is not stated; raises ValueError where it is none."""
+    number = _number(element, name, otherwise="0")
+    if not abs(number) < MOST_PIXELS:
+        raise ValueError(f"{name} is {element.get(name, '')[:40]!r}, wanted a number of pixels")
+    return int(number)
 
 
 def _pair(element: Element, first: str, second: str) -> tuple[float, float]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import cos, radians, sin
 from typing import Any
 
 import numpy as np
 
-from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape
+from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape, ring
 from autolabel.types import Rle, Size
 
-LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "labels")
+LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
+PLACES = ("x", "points", "rle", "radiusX", "vertices")
+"""Keys of a region that is drawn on an image."""
 CHANNELS = 4
 MOST_BYTES = 1 << 26
 """Of a brush's packed runs."""
@@ -36,8 +38,7 @@ def read_label_studio(tasks: Sequence[Any]) -> Corrections:
         if name is None or regions is None:
             untouched += 1
             continue
-        shapes = list(_shapes(regions, place=f"/{number}"))
-        images.append(DrawnImage(name=name, size=_size(regions), shapes=shapes))
+        images.append(_drawn(name, regions, place=f"/{number}"))
     notes = [f"{untouched} task(s) have no annotation"] if untouched else []
     return Corrections(tool="Label Studio", images=images, notes=notes)
 
@@ -47,7 +48,7 @@ def _task(task: Mapping[str, Any]) -> tuple[str | None, list[Any] | None]:
     said = task.get("annotations", task.get("completions"))
     if isinstance(said, list):
         done = [one for one in said if isinstance(one, Mapping) and not one.get("was_cancelled")]
-        last = max(done, key=lambda one: (str(one.get("updated_at") or ""), done.index(one)), default=None)
+        last = max(reversed(done), key=lambda one: str(one.get("updated_at") or ""), default=None)
         data = task.get("data")
         regions = last.get("result") if last is not None else None
         return _image(data if isinstance(data, Mapping) else {}), regions if isinstance(regions, list) else None
@@ -68,7 +69,7 @@ def _is_regions(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(one, Mapping) and any(name in one for name in LABELS) for one in value)
+        and all(isinstance(one, Mapping) and any(str(name).endswith("labels") for name in one) for one in value)
     )
 
 
@@ -81,33 +82,61 @@ def _size(regions: Sequence[Any]) -> Size | None:
     return None
 
 
-def _shapes(regions: Sequence[Any], *, place: str) -> Iterator[Shape]:
-    """Yield the shapes of an annotation; parts of a region that share its id (its place, its label) are joined."""
+def _drawn(name: str, regions: Sequence[Any], *, place: str) -> DrawnImage:
+    """Return the image of an annotation; parts of a region that share its id (its place, its label) are joined."""
     by_id: dict[str, dict[str, Any]] = {}
+    shapes: list[Shape] = []
+    unread: list[str] = []
     for number, region in enumerate(regions):
-        if not isinstance(region, Mapping):
-            continue
-        value = region.get("value", region)
-        if isinstance(value, Mapping):
+        value = region.get("value", region) if isinstance(region, Mapping) else None
+        if not isinstance(value, Mapping):
+            unread.append(f"{place} region #{number} is no region")
+        elif region.get("type") != "relation":
             by_id.setdefault(str(region.get("id", f"#{number}")), {}).update(value)
-    for name, value in by_id.items():
-        phrase = next((said[0] for key in LABELS if isinstance(said := value.get(key), list) and said), None)
-        if isinstance(phrase, str):
-            base = name.partition("-")[0]
-            group = base if base.isdecimal() else None  # ours: an object's further regions follow its number
-            shape = _shape(phrase, value, group=group, place=f"{place} region {name}")
-            if shape is not None:
-                yield shape
+    for region_id, value in by_id.items():
+        at = f"{place} region {region_id[:80]}"
+        base = region_id.partition("-")[0]
+        group = base if base.isdecimal() else None  # ours: an object's further regions follow its number
+        try:
+            shapes += _shape(value, group=group, place=at)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            unread.append(f"{at}: {error}")
+    return DrawnImage(name=name, size=_size(regions), shapes=shapes, unread=unread)
 
 
-def _shape(phrase: str, value: Mapping[str, Any], *, group: str | None, place: str) -> Shape | None:
+def _shape(value: Mapping[str, Any], *, group: str | None, place: str) -> list[Shape]:
+    """Return the shape of a region, none of one that is about the whole image; raises ValueError where it is not read.
+
+    A choice, a rating or a text without a place is about the whole image.
+    """
+    labels = {key: said for key, said in value.items() if str(key).endswith("labels") and said}
+    if not labels and not any(key in value for key in PLACES):
+        return []
+    if unknown := [key for key in labels if key not in LABELS]:
+        raise ValueError(f"{str(unknown[0])[:40]!r} cannot be read, only {', '.join(LABELS)}")
+    phrase = next((said[0] for said in labels.values() if isinstance(said, list)), None)
+    if not isinstance(phrase, str):
+        raise ValueError("has no label that is a text")
+    make = partial(Shape, phrase=phrase, group=group, place=place)
     if isinstance(runs := value.get("rle"), list):
-        return Shape(phrase=phrase, kind="mask", mask=partial(unpack, runs), group=group, place=place)
+        return [make(kind="mask", mask=partial(unpack, runs))]
     if isinstance(points := value.get("points"), list):
-        return Shape(phrase=phrase, kind="polygon", points=_corners(points), unit="percent", group=group, place=place)
-    if all(isinstance(value.get(key), int | float) for key in ("x", "y", "width", "height")):
-        return Shape(phrase=phrase, kind="box", points=_rectangle(value), unit="percent", group=group, place=place)
-    return None
+        return [make(kind="polygon", points=_corners(points), unit="percent")]
+    if all(_is_number(value.get(key)) for key in ("x", "y", "radiusX", "radiusY")):
+        if value.get("rotation"):
+            raise ValueError("a turned ellipse cannot be read: draw a polygon")
+        return [make(kind="polygon", points=_ellipse(value), unit="percent")]
+    if all(_is_number(value.get(key)) for key in ("x", "y", "width", "height")):
+        return [make(kind="box", points=_rectangle(value), unit="percent")]
+    raise ValueError("has no place that can be read: numbers x, y, width, height (or radiusX, radiusY), points, or rle")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _ellipse(value: Mapping[str, Any]) -> list[tuple[float, float]]:
+    return ring((float(value["x"]), float(value["y"])), (float(value["radiusX"]), float(value["radiusY"])))
 
 
 def _corners(points: Sequence[Any]) -> list[tuple[float, float]]:

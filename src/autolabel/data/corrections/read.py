@@ -157,7 +157,9 @@ def _coco(file: Path) -> Corrections:
         before = images.get(image.file_name)
         shapes = [*(before.shapes if before else ()), *shapes]
         images[image.file_name] = DrawnImage(name=image.file_name, size=size, shapes=shapes)
-    return Corrections(tool="COCO", images=list(images.values()), notes=list(coco.notes))
+    problems = list(coco.faults.left_out) if coco.faults.skipped or coco.broken else []
+    notes = [] if problems else list(coco.notes)
+    return Corrections(tool="COCO", images=list(images.values()), notes=notes, problems=problems)
 
 
 def _coco_shapes(phrase: str, bbox: Any, segmentation: Any, group: str) -> Iterator[Shape]:

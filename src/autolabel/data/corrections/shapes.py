@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from autolabel.errors import Problem
 from autolabel.types import Rle, Size
 
 Kind = Literal["box", "polygon", "mask"]
@@ -39,6 +40,8 @@ class DrawnImage:
     size: Size | None
     """(height, width), None where the file does not say."""
     shapes: Sequence[Shape]
+    unread: Sequence[str] = ()
+    """A sentence for each thing in the image that cannot be read: the image is not wholly known then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class Corrections:
     """Whether names of images have their extensions."""
     notes: list[str] = field(default_factory=list)
     """What was left out while it was read, in sentences."""
+    problems: list[Problem] = field(default_factory=list)
+    """What cannot be read and may lie in any image: none is wholly known then."""
 
     @property
     def masked(self) -> bool:
@@ -69,14 +74,24 @@ class Corrections:
         return any(shape.kind != "box" for image in self.images for shape in image.shapes)
 
 
+def ring(middle: tuple[float, float], reach: tuple[float, float], *, degrees: float = 0.0) -> list[tuple[float, float]]:
+    """Return corners on an ellipse of two radii, which is turned about its middle."""
+    (x, y), (wide, high) = middle, reach
+    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    turn = np.radians(degrees)
+    across, down = wide * np.cos(angles), high * np.sin(angles)
+    columns = x + across * np.cos(turn) - down * np.sin(turn), y + across * np.sin(turn) + down * np.cos(turn)
+    return list(zip(columns[0].tolist(), columns[1].tolist(), strict=True))
+
+
 def objects(image: DrawnImage, size: Size) -> tuple[list[DrawnObject], list[str]]:
     """Return the objects of an image of ``size`` (height, width), and a sentence for each that cannot be used."""
     found: list[DrawnObject] = []
-    faults: list[str] = []
+    faults = [f"{image.name}: {one}" for one in image.unread]
     for shapes in _grouped(image.shapes):
         try:
             made = _object(shapes, size)
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             faults.append(f"{image.name}: {shapes[0].phrase}{shapes[0].place and f' at {shapes[0].place}'}: {error}")
         else:
             found += [made] if made is not None else []
