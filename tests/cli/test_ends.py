@@ -174,3 +174,38 @@ def test_an_export_says_what_it_loses_and_not_what_was_asked_for(command: Any, t
     assert "scores unless scores=true" in told and "rounds" in told
     told = command("export", tmp_path / "run", "kitti", "scores=true").stderr
     assert "scores" not in told and "rounds" in told
+
+
+LONG, LONGER = "a" * 300, "a" * 5000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status", LONGER],
+        ["status", LONG],
+        ["status", LONGER, "--json"],
+        ["export", LONGER, "coco"],
+        ["review", LONGER],
+        ["merge", LONGER],
+        ["explain", LONGER, "a.png"],
+        ["new-plugin", LONG],
+        ["new-plugin", "birds", "--into", "absent/../file/x"],
+        ["init", "absent/x.yaml"],
+        ["init", "http://x/y"],
+        ["init", "file/x.yaml"],
+        ["init", f"{LONG}.yaml"],
+        ["schema", "--write", f"absent/{LONG}"],
+        ["validate", LONGER],
+        ["calibrate", LONGER, "--out", "absent/x"],
+    ],
+    ids=lambda words: " ".join(words)[:40],
+)
+def test_a_name_that_no_file_can_have_is_one_line(words: list[str], command: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode in (2, 3), done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) <= 2
+    assert len(done.stderr) < 1000 or words[0] == "validate"
+    if "--json" in words:
+        assert "too long" in json.loads(done.stdout)["error"]

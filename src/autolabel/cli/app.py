@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -17,10 +18,13 @@ import autolabel
 from autolabel.cli import certify, console, diff, explain, installed, label, results, review
 from autolabel.cli.pipe import ending_quietly
 from autolabel.cli.terminal import LiteralFormatter
-from autolabel.errors import AutolabelError, MachineError
+from autolabel.errors import AutolabelError, MachineError, SpecError
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
 """What a full or failing disk, or a process with too many files, says: no fault of autolabel."""
+UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
+"""What a name says that a person wrote and no file can have."""
+REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 app = typer.Typer(
     name="autolabel",
@@ -120,10 +124,7 @@ def run() -> None:
         finally:
             sys.stdout.flush()  # what cannot be written is told here, not when Python ends
     except AutolabelError as error:
-        if "--json" in sys.argv[1:]:
-            console.print_json(error.as_dict())
-        console.err.say(str(error))
-        sys.exit(error.exit_code)
+        fail(error)
     except Stopped as stopped:
         console.err.print("interrupted; the same command resumes")
         sys.exit(stopped.exit_code)
@@ -134,12 +135,36 @@ def run() -> None:
         sys.exit(MachineError.exit_code)
     except OSError as error:
         if error.errno not in MACHINE:
-            bug()
+            fail(expected(error) or bug())
         console.err.say(f"{error.filename or 'the output'}: {error.strerror}; the same command resumes")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try to write the rest when it ends
         sys.exit(MachineError.exit_code)
     except Exception:
         bug()
+
+
+def fail(error: AutolabelError) -> NoReturn:
+    """Show an expected error, and leave."""
+    if "--json" in sys.argv[1:]:
+        console.print_json(error.as_dict())
+    console.err.say(str(error))
+    sys.exit(error.exit_code)
+
+
+def expected(error: OSError) -> AutolabelError | None:
+    """Return what a file's name that a person gave, or a file's owner, is told; None where it is a bug of autolabel."""
+    if not isinstance(error.filename, str):
+        return None
+    place = Path(error.filename)
+    name = error.filename if len(error.filename) <= 200 else f"{error.filename[:97]}...{error.filename[-100:]}"
+    said = f"{name}: {(error.strerror or type(error).__name__).lower()}"
+    if error.errno in REFUSED:
+        return MachineError(said, hint="ask for a file or folder that may be read and written")
+    words = {word for argument in sys.argv[1:] for word in (argument, argument.partition("=")[2]) if word}
+    named = {Path(word) for word in words} | {Path.cwd() / word for word in words}
+    if error.errno in UNFIT or any(place == path or place in path.parents for path in named):
+        return SpecError(said, hint="name a file in a folder that is there")
+    return None
 
 
 def bug() -> NoReturn:

@@ -35,7 +35,7 @@ class LiteralConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Render as rich does, with the text of every piece escaped."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(escape(segment.text), segment.style)
+            yield segment if segment.control else Segment(escape(hidden(segment.text)), segment.style)
 
     def say(self, text: str) -> None:
         """Print a text literally, with no secrets of URLs, without breaking its lines."""
