@@ -44,15 +44,15 @@ class EveryCandidate(Annealing):
 def explain_run(run: Location, image: str, *, registry: Registry, device: str | None = None) -> list[Explanation]:
     """Explain the rows of one image of a finished run, one a caption; the detector searches it once more on ``device``.
 
-    ``image`` is an id, or the end of the only one that ends so; ``device`` is one of the run's own by default. Raises
-    DataError where run or image are not there, ImageError where the image can no longer be read, MachineError or
-    WeightsError where the detector cannot be loaded.
+    ``image`` is an id, or the end of the only one that ends so; ``device`` is one of the run's own by default, the CPU
+    after a run on a cluster. Raises DataError where run or image are not there, ImageError where the image can no
+    longer be read, MachineError or WeightsError where the detector cannot be loaded.
     """
     store, plan = finished(run)
     rows = labels_of(store, plan, image)
     searcher = None
     if any(row.reason is None for row in rows):
-        searcher = load_searcher(plan, device=device or plan.execution.workers[0], registry=registry)
+        searcher = load_searcher(plan, device=device or next(iter(plan.execution.workers), "cpu"), registry=registry)
     with torch_threads(plan.execution.threads):
         return explain_rows(rows, store=store, plan=plan, searcher=searcher)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from autolabel.errors import DataError
+from autolabel.plan.faults import faults_of
 from autolabel.plan.identity import digest, plain
 from autolabel.plan.model import PROVEN, VERSION, Plan
 from autolabel.storage import Location, read_regular
@@ -18,9 +17,6 @@ from autolabel.storage import Location, read_regular
 DAMAGED = "start over with --fresh, or restore it from a copy"
 MOST_BYTES = 1 << 30
 """Of a plan: one of 100 million images has a tenth of that."""
-STAGE = re.compile(r"\d+-\w[\w .+-]*")
-MOST_PIXELS = 10_000_000_000
-PARTS = frozenset({"train", "val", "test"})
 log = logging.getLogger(__name__)
 
 
@@ -80,27 +76,6 @@ def in_parts(old: dict[str, Any]) -> dict[str, Any]:
             **{name: old[name] for name in ("results_dir", "exports", "report", "visualize")},
         },
     }
-
-
-def faults_of(plan: Plan) -> Iterator[str]:
-    """Yield what no plan that was compiled says; names in a plan become names of files."""
-    if not plan.recipe.stages:
-        yield "names no stage"
-    for index, stage in enumerate(plan.recipe.stages):
-        if stage.index != index or not STAGE.fullmatch(stage.name):
-            yield f"stage {index} is called {stage.name!r}"
-    end = 0
-    for index, shard in enumerate(plan.manifest.shards):
-        if shard.index != index or shard.offset < end or shard.rows < 0 or shard.bytes < shard.rows:
-            yield f"shard {index} is out of place"  # an extension may have left rows between shards
-        end = shard.offset + shard.bytes
-    if sum(shard.rows for shard in plan.manifest.shards) != plan.manifest.rows:
-        yield f"its shards do not hold its {plan.manifest.rows:,} rows"
-    if not 1 <= plan.recipe.max_pixels <= MOST_PIXELS:
-        yield f"max_pixels is {plan.recipe.max_pixels}"
-    for name in plan.outputs.split.fractions if plan.outputs.split else ():
-        if name not in PARTS:
-            yield f"{name!r} is no part of a split"
 
 
 def read(path: Location) -> Plan:
