@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from review_pages import HOST, TOKEN
 from starlette.testclient import TestClient
+from starlette.types import Message
 
-from autolabel.review.guard import MOST_BYTES
+from autolabel.review.app import make_app
+from autolabel.review.guard import MOST_BYTES, MOST_PATH
 from autolabel.review.serve import host_names
 from autolabel.review.session import Session
 
@@ -98,3 +102,33 @@ def test_no_path_leads_out(client: TestClient, path: str) -> None:
 def test_the_server_answers_to_its_own_names_only() -> None:
     assert host_names("127.0.0.1", 8000) == {"127.0.0.1:8000", "localhost:8000"}
     assert host_names("::1", 8000) == {"[::1]:8000"}
+
+
+@pytest.mark.parametrize("digits", [17, 900, 5000])
+@pytest.mark.parametrize("page", ["row", "picture"])
+def test_a_row_of_thousands_of_digits_is_not_there(client: TestClient, page: str, digits: int) -> None:
+    wanted = 422 if page == "row" and digits < MOST_PATH else 404
+    assert client.get(f"{page}/{'9' * digits}").status_code == wanted
+
+
+def test_who_hangs_up_before_the_body_is_whole_ends_quietly(session: Session) -> None:
+    app = make_app(session, token=TOKEN, hosts=[HOST])
+    headers = {"host": HOST, "origin": f"http://{HOST}", "content-type": "application/json", "content-length": "99"}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/{TOKEN}/decide",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    said = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    told = []
+
+    async def receive() -> Message:
+        return next(said)
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    assert told[0]["status"] == 400 and not session.journal

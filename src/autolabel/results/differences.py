@@ -30,6 +30,8 @@ RECLASSIFIED = 0.5
 """From this overlap on, a box of another class is the same object, reclassified."""
 SAME_MASK = 0.98
 """From this overlap on, masks are the same: what tracing polygons changes."""
+MOST_NEAR = 5
+"""Unknown names for which the nearest are looked for, which takes long among many images."""
 KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
 
 
@@ -108,7 +110,7 @@ def _placed(corrections: Corrections, ledger: Ledger, out: Differences, *, file:
         out.unknown_images.append(image.name)
         if len(out.unknown_images) <= MOST_PROBLEMS:
             meant = pairing.ambiguous.get(image.name)
-            near = list(meant or nearest(image.name, images))[:3]
+            near = list(meant or (nearest(image.name, images) if len(out.unknown_images) <= MOST_NEAR else ()))[:3]
             text = "could mean several images of this run" if meant else "is no image of this run"
             hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
             out.problems.append(Problem(file=file, message=f"{image.name!r} {text}", hint=hint))
@@ -136,8 +138,12 @@ def _classes(
             known[phrase] = found
             continue
         out.unknown_classes.append(phrase)
-        hint = nearest_class(called, plan.manifest.classes) or "--map OLD=NEW says what it is called in the run"
-        out.problems.append(Problem(file=file, message=f"{called!r} is no class of this run", hint=hint))
+        if len(out.unknown_classes) <= MOST_PROBLEMS:
+            near = len(out.unknown_classes) <= MOST_NEAR and nearest_class(called, plan.manifest.classes)
+            hint = near or "--map OLD=NEW says what it is called in the run"
+            out.problems.append(Problem(file=file, message=f"{called!r} is no class of this run", hint=hint))
+    if (more := len(out.unknown_classes) - MOST_PROBLEMS) > 0:
+        out.problems.append(Problem(file=file, message=f"and {more} more classes that the run does not have"))
     return known
 
 

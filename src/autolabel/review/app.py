@@ -11,7 +11,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
@@ -121,7 +121,10 @@ def _get(work: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Respon
 
 def _post(model: type[BaseModel], work: Callable[[Any], Any]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # it hung up before its body was whole, or sent more than is taken
+            return answer({"error": "the request is not whole"}, 400)
         try:
             asked = model.model_validate_json(body)
         except (ValidationError, ValueError) as error:

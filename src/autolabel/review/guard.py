@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 4_000_000
 """Of a request's body."""
+MOST_PATH = 1000
+"""Characters of a path: no page has a longer one, and no row a number of thousands of digits."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -63,6 +65,8 @@ class Guard:
         said, token = scope["path"][1 : len(self._token) + 2], f"{self._token}/"
         if not hmac.compare_digest(said.encode("utf-8", "replace"), token.encode()):
             return 403, "the address lacks its token: use the one that autolabel printed"
+        if len(scope["path"]) > MOST_PATH:
+            return 404, "there is no such page"
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"http://{hosts[0].lower()}":
             return 403, "requests of other pages are refused"
@@ -76,7 +80,7 @@ class Guard:
             if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 return 415, "a change must be JSON"
             length = headers.get("content-length", "")
-            if not length.isdigit() or int(length) > MOST_BYTES:
+            if not (length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= MOST_BYTES):
                 return 413, f"a change must say its length, {MOST_BYTES} bytes at most"
         return None
 

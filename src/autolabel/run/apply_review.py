@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autolabel.data.corrections.read import Tool, opened, read_corrections, tool_of
+from autolabel.data.corrections.archive import opened
+from autolabel.data.corrections.read import Tool, read_corrections, tool_of
 from autolabel.errors import DataError, Problem
 from autolabel.registry import Registry
 from autolabel.results.differences import differences

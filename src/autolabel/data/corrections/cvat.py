@@ -84,8 +84,8 @@ def _shape(element: Element, *, place: str) -> Shape | None:
 
 def _turned(corners: list[tuple[float, float]], degrees: float) -> list[tuple[float, float]]:
     """Return the corners of a box that is turned about its middle."""
-    if not degrees:
-        return corners
+    if not degrees or not np.isfinite([degrees, *corners[0], *corners[1]]).all():
+        return corners if np.isfinite(degrees) else []
     (x1, y1), (x2, y2) = corners
     middle = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
     angle = np.radians(degrees)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
-import shutil
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from autolabel.data.coco.read import read_coco
+from autolabel.data.corrections.bounded import read_bytes, read_json
 from autolabel.data.corrections.cvat import read_cvat
 from autolabel.data.corrections.label_studio import is_label_studio, read_label_studio
 from autolabel.data.corrections.labelme import is_labelme, labelme_image
@@ -24,22 +19,18 @@ from autolabel.types import Rle, Size
 
 Tool = Literal["review", "coco", "label_studio", "cvat", "labelme", "yolo"]
 TOOLS: tuple[Tool, ...] = get_args(Tool)
-MOST_UNPACKED = 1 << 31
-"""Bytes of annotations that an archive may hold."""
-ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names"}
 
 
 def tool_of(path: Path) -> Tool:
     """Return which tool wrote a file or folder; raises DataError where that cannot be told."""
     if path.is_dir():
         return _tool_of_folder(path)
-    with path.open("rb") as stream:
-        start = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = _start(path)
     if start.startswith(b"<"):
         return "cvat"
     if start.startswith(b"["):
         return "label_studio"
-    value = _json(path)
+    value = read_json(path, hint="--from says which tool wrote it: a COCO file, or a review, may be larger")
     if isinstance(value, dict) and "decisions" in value:
         return "review"
     if isinstance(value, dict) and "images" in value:
@@ -49,8 +40,16 @@ def tool_of(path: Path) -> Tool:
     raise DataError(f"{path}: no tool is known that writes this", hint=f"say which: --from {' | '.join(TOOLS)}")
 
 
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
 def _tool_of_folder(folder: Path) -> Tool:
-    if any(is_labelme(_json(path)) for path in sorted(folder.rglob("*.json"))[:20]):
+    if any(is_labelme(read_json(path)) for path in _files(folder, ".json")[:20]):
         return "labelme"
     if find_names(folder) is not None and next(folder.rglob("*.txt"), None) is not None:
         return "yolo"
@@ -58,37 +57,6 @@ def _tool_of_folder(folder: Path) -> Tool:
     if len(known) == 1:
         return tool_of(known[0])
     raise DataError(f"{folder}: no tool is known that writes such a folder", hint="name the file in it, or say --from")
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Path]:
-    """Yield a file or folder; of an archive, a folder with the annotations in it."""
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        yield path
-        return
-    with TemporaryDirectory() as folder:
-        _unpack(path, Path(folder))
-        yield Path(folder)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    left = MOST_UNPACKED
-    with zipfile.ZipFile(archive) as packed:
-        for entry in packed.infolist():
-            name = PurePosixPath(entry.filename)
-            if entry.is_dir() or name.suffix.lower() not in ANNOTATIONS:
-                continue
-            if name.is_absolute() or ".." in name.parts or "\\" in entry.filename:
-                raise DataError(f"{archive}: {entry.filename!r} leads out of the archive")
-            left -= entry.file_size
-            if left < 0:
-                raise DataError(f"{archive}: holds more than {MOST_UNPACKED:,} bytes of annotations")
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(entry) as source, target.open("wb") as out:
-                shutil.copyfileobj(io.BytesIO(source.read(entry.file_size + 1)), out)
 
 
 def read_corrections(path: Path, tool: Tool) -> Corrections:
@@ -101,11 +69,11 @@ def read_corrections(path: Path, tool: Tool) -> Corrections:
         return _labelme(path)
     file = _only(path, ".xml" if tool == "cvat" else ".json") if path.is_dir() else path
     if tool == "cvat":
-        return read_cvat(file.read_bytes(), file=str(file))
+        return read_cvat(read_bytes(file), file=str(file))
     if tool == "coco":
         return _coco(file)
     if tool == "label_studio":
-        tasks = _json(file)
+        tasks = read_json(file)
         if not isinstance(tasks, list) or (tasks and not is_label_studio(tasks)):
             raise DataError(f"{file}: not a list of Label Studio's tasks", hint="export as JSON")
         made: Corrections = _guarded(partial(read_label_studio, tasks), file)
@@ -122,16 +90,20 @@ def _only(folder: Path, ending: str) -> Path:
 
 def _annotations(folder: Path, ending: str) -> list[Path]:
     """Return the files of a folder that may hold annotations; of COCO's files those of instances alone."""
-    found = sorted(path for path in folder.rglob(f"*{ending}") if path.is_file())
+    found = _files(folder, ending)
     return [path for path in found if path.name.startswith("instances_")] or found
 
 
+def _files(folder: Path, ending: str) -> list[Path]:
+    return sorted(path for path in folder.rglob(f"*{ending}") if path.is_file())
+
+
 def _labelme(path: Path) -> Corrections:
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = _files(path, ".json") if path.is_dir() else [path]
     images: list[DrawnImage] = []
     others = 0
     for file in files:
-        value = _json(file)
+        value = read_json(file)
         if is_labelme(value):
             folder = file.parent.relative_to(path).as_posix() if path.is_dir() else ""
             images.append(_guarded(partial(labelme_image, value, folder="" if folder == "." else folder), file))
@@ -174,15 +146,8 @@ def _coco_mask(segmentation: Any, size: Size) -> Rle:
     return Rle.from_coco(segmentation, size)
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON: {error}") from error
-
-
 def _guarded(work: Any, file: Path) -> Any:
     try:
         return work()
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise DataError(f"{file}: not what its tool writes: {error}") from error

@@ -13,6 +13,7 @@ from autolabel.types import Rle, Size
 
 Kind = Literal["box", "polygon", "mask"]
 Unit = Literal["pixel", "share", "percent"]
+MOST_COORDINATE = 1_000_000
 Box = tuple[float, float, float, float]
 
 
@@ -75,10 +76,12 @@ class Corrections:
 
 
 def ring(middle: tuple[float, float], reach: tuple[float, float], *, degrees: float = 0.0) -> list[tuple[float, float]]:
-    """Return corners on an ellipse of two radii, which is turned about its middle."""
+    """Return corners on an ellipse of two radii, turned about its middle; none where a number is not finite."""
     (x, y), (wide, high) = middle, reach
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     turn = np.radians(degrees)
+    if not np.isfinite([x, y, wide, high, degrees]).all():
+        return []
     across, down = wide * np.cos(angles), high * np.sin(angles)
     columns = x + across * np.cos(turn) - down * np.sin(turn), y + across * np.sin(turn) + down * np.cos(turn)
     return list(zip(columns[0].tolist(), columns[1].tolist(), strict=True))
@@ -130,9 +133,12 @@ def _object(shapes: Sequence[Shape], size: Size) -> DrawnObject | None:
 def _points(shape: Shape, size: Size) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     height, width = size
     scale = {"pixel": (1.0, 1.0), "share": (width, height), "percent": (width / 100, height / 100)}[shape.unit]
-    points = np.asarray(shape.points, np.float64).reshape(-1, 2) * scale
+    points = np.asarray(shape.points, np.float64).reshape(-1, 2)
     if not len(points) or not np.isfinite(points).all():
         raise ValueError("has no corners that are finite numbers")
+    if (np.abs(points) > MOST_COORDINATE).any() or (np.abs(points * scale) > MOST_COORDINATE).any():
+        raise ValueError(f"has corners more than {MOST_COORDINATE:,} pixels away")
+    points *= scale
     return points
 
 

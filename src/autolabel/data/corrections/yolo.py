@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from autolabel.data.corrections.bounded import read_bytes
 from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape
-from autolabel.errors import DataError, Problem
+from autolabel.errors import DataError, Problem, SpecError
+from autolabel.spec.document import parse
+from autolabel.spec.limits import MAX_BYTES
+from autolabel.spec.node import Node, Place, short
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 LISTS = ("classes.txt", "obj.names", "labels.txt")
 MOST_BYTES = 1 << 26
+DIGITS = 10
+"""Of a class's number, fewer than these."""
 
 
 def find_names(folder: Path) -> Path | None:
@@ -47,34 +49,54 @@ def _is_labels(path: Path, folder: Path) -> bool:
 
 def _classes(path: Path) -> dict[int, str]:
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.name in LISTS:
-            return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
-        names: Any = (YAML(typ="safe", pure=True).load(text) or {}).get("names")
-    except (OSError, UnicodeDecodeError, YAMLError, AttributeError) as error:
-        raise DataError(f"{path}: the classes cannot be read: {error}") from error
-    if isinstance(names, Mapping):
-        return {int(number): str(name) for number, name in names.items()}
-    if isinstance(names, list):
-        return dict(enumerate(map(str, names)))
-    raise DataError(f"{path}: 'names' must list the classes")
+        text = read_bytes(path, most=MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: the classes cannot be read: {error}", hint="save the file as UTF-8") from error
+    if path.name in LISTS:
+        return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
+    try:
+        root = parse(text, lambda mark: Place(str(path), mark.line + 1, mark.column + 1))
+    except SpecError as error:
+        raise DataError(error.problems) from error
+    names = root.child("names")
+    if names is None or not isinstance(names.value, dict | list):
+        raise DataError(f"{path}: 'names' must list the classes")
+    if isinstance(names.value, list):
+        return dict(enumerate(map(_name, names.value)))
+    return {_number(key, one): _name(one) for key, one in names.value.items()}
+
+
+def _number(key: str, named: Node) -> int:
+    if not (key.isascii() and key.isdecimal() and len(key) < DIGITS):
+        raise _wrong(named, f"{short(key)} is no number of a class, wanted 0, 1, 2 and so on")
+    return int(key)
+
+
+def _name(named: Node) -> str:
+    if isinstance(named.value, dict | list):
+        raise _wrong(named, "a class has a mapping or a list for a name, wanted a text")
+    return named.written or str(named.value)
+
+
+def _wrong(node: Node, message: str) -> DataError:
+    place = node.place
+    return DataError(Problem(file=place.file, line=place.line, column=place.column, message=message))
 
 
 def _image(path: Path, folder: Path, classes: Mapping[int, str]) -> DrawnImage:
     parts = [part for part in path.relative_to(folder).parts[:-1] if part != "labels"]
-    if path.stat().st_size > MOST_BYTES:
-        raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes")
     return DrawnImage(name="/".join((*parts, path.stem)), size=None, shapes=list(_shapes(path, classes)))
 
 
 def _shapes(path: Path, classes: Mapping[int, str]) -> Iterator[Shape]:
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    text = read_bytes(path, most=MOST_BYTES).decode("utf-8-sig", "replace")
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words:
             continue
         try:
-            label, shares = int(float(words[0])), [float(word) for word in words[1:]]
-            phrase = classes[label]
+            phrase = classes[float(words[0])]  # type: ignore[index]  # 0 and 0.0 are one key
+            shares = [float(word) for word in words[1:]]
         except (ValueError, OverflowError, KeyError):
             message = f"expected a class from 0 to {max(classes, default=0)} and numbers, got {line[:60]!r}"
             raise DataError(Problem(file=str(path), line=number, column=1, message=message)) from None

@@ -1,0 +1,100 @@
+"""Zip archives of annotations, unpacked into a folder of their own."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from autolabel.data.corrections.bounded import MOST_DOCUMENT
+from autolabel.errors import DataError
+
+MOST_UNPACKED = 1 << 29
+"""Bytes of annotations that an archive may hold."""
+MOST_FILES = 200_000
+ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names"}
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, struct.error, RuntimeError)
+"""What reading an archive raises; RuntimeError where a password is needed or the method is unknown."""
+HINT = "unpack it yourself and name the file or folder"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """Yield a file or folder; of an archive, a folder with the annotations in it.
+
+    Raises DataError where it is neither, or the archive cannot be unpacked; errors that are raised while the folder is
+    open name the archive and its member.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if path.is_dir():
+        yield path
+        return
+    if not path.is_file():
+        raise DataError(f"{path}: is no regular file", hint="save it as a file first")
+    if not zipfile.is_zipfile(path):
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        try:
+            _unpack(path, Path(folder))
+            yield Path(folder)
+        except DataError as error:
+            raise _renamed(error, folder, path) from error
+
+
+def _renamed(error: DataError, folder: str, archive: Path) -> DataError:
+    """Return an error that names members of an archive instead of files of a folder that nobody knows."""
+
+    def told(text: str) -> str:
+        return text.replace(f"{folder}/", f"{archive}: ").replace(folder, str(archive))
+
+    if error.problems:
+        return DataError([replace(one, file=told(one.file), message=told(one.message)) for one in error.problems])
+    return DataError(told(error.message), hint=error.hint)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            entries = [entry for entry in packed.infolist() if _is_annotation(entry)]
+            _check(archive, entries)
+            for entry in entries:
+                _extract(archive, packed, entry, folder)
+    except DAMAGED as error:
+        raise DataError(f"{archive}: the archive cannot be read: {error}", hint=HINT) from error
+
+
+def _is_annotation(entry: zipfile.ZipInfo) -> bool:
+    return not entry.is_dir() and PurePosixPath(entry.filename).suffix.lower() in ANNOTATIONS
+
+
+def _check(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
+    for entry in entries:
+        name = PurePosixPath(entry.filename)
+        if name.is_absolute() or ".." in name.parts or "\\" in entry.filename:
+            raise DataError(f"{archive}: {entry.filename!r} leads out of the archive")
+        if entry.file_size > MOST_DOCUMENT:
+            raise DataError(f"{archive}: {entry.filename[:200]!r} is larger than {MOST_DOCUMENT:,} bytes", hint=HINT)
+    if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_UNPACKED:
+        text = f"holds more than {MOST_UNPACKED:,} bytes, or {MOST_FILES:,} files, of annotations"
+        raise DataError(f"{archive}: {text}", hint=HINT)
+
+
+def _extract(archive: Path, packed: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
+    target = folder / PurePosixPath(entry.filename)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with packed.open(entry) as source, target.open("xb") as out:
+            while piece := source.read(1 << 20):  # no more than the size that the archive states
+                out.write(piece)
+    except DAMAGED as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        text = f"{archive}: {entry.filename[:200]!r} cannot be unpacked: {reason}".replace(str(folder), "")
+        raise DataError(text, hint=HINT) from error
