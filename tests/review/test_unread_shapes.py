@@ -161,3 +161,14 @@ def test_an_annotation_of_coco_that_is_not_read_removes_nothing(run: Path, tmp_p
         take(run, file)
     done = take(run, file, skip_unknown=True)
     assert done.counts.get("removed", 0) == 0 and objects(run, "d.png") == before
+
+
+def test_tasks_that_are_none_or_name_no_image_are_problems() -> None:
+    box = {"value": {"x": 1, "y": 2, "width": 3, "height": 4, "rectanglelabels": ["red"]}}
+    tasks = [{"data": {}, "annotations": [{"result": [box]}]}, "task", {"data": {"image": "a.png"}, "annotations": []}]
+    found = read_label_studio(tasks, file="f.json")
+    assert [(one.path, one.message) for one in found.problems] == [
+        ("/0", "is annotated, but names no image"),
+        ("/1", "is no task"),
+    ]
+    assert found.notes == ["1 task(s) have no annotation"]

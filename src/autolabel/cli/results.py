@@ -187,7 +187,11 @@ def apply_review(
         bool, typer.Option("--partial", help="What another tool's file lacks is not removed, its images not checked.")
     ] = False,
     skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Leave out images and classes that the run does not have.")
+        bool,
+        typer.Option(
+            "--skip-unknown",
+            help="Leave out images and classes that the run does not have, and shapes that cannot be read.",
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be taken in; change nothing.")] = False,
     json: AsJson = False,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape, ring
+from autolabel.errors import Problem
 from autolabel.types import Rle, Size
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
@@ -27,20 +28,25 @@ def is_label_studio(value: Any) -> bool:
     return "annotations" in value[0] or "completions" in value[0] or any(map(_is_regions, value[0].values()))
 
 
-def read_label_studio(tasks: Sequence[Any]) -> Corrections:
+def read_label_studio(tasks: Sequence[Any], *, file: str = "") -> Corrections:
     """Return the last annotation of each task that was not cancelled; a task without one was not looked at."""
     images: list[DrawnImage] = []
+    problems: list[Problem] = []
     untouched = 0
     for number, task in enumerate(tasks):
         if not isinstance(task, Mapping):
+            problems.append(Problem(file=file, path=f"/{number}", message="is no task"))
             continue
         name, regions = _task(task)
-        if name is None or regions is None:
+        if regions is None:
             untouched += 1
+            continue
+        if name is None:
+            problems.append(Problem(file=file, path=f"/{number}", message="is annotated, but names no image"))
             continue
         images.append(_drawn(name, regions, place=f"/{number}"))
     notes = [f"{untouched} task(s) have no annotation"] if untouched else []
-    return Corrections(tool="Label Studio", images=images, notes=notes)
+    return Corrections(tool="Label Studio", images=images, notes=notes, problems=problems)
 
 
 def _task(task: Mapping[str, Any]) -> tuple[str | None, list[Any] | None]:

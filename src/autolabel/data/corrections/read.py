@@ -76,7 +76,7 @@ def read_corrections(path: Path, tool: Tool) -> Corrections:
         tasks = read_json(file)
         if not isinstance(tasks, list) or (tasks and not is_label_studio(tasks)):
             raise DataError(f"{file}: not a list of Label Studio's tasks", hint="export as JSON")
-        made: Corrections = _guarded(partial(read_label_studio, tasks), file)
+        made: Corrections = _guarded(partial(read_label_studio, tasks, file=str(file)), file)
         return made
     raise SpecError(f"{tool!r} is no tool", hint=f"one of {', '.join(TOOLS)}")
 
