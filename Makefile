@@ -5,7 +5,7 @@ BCCD   ?= ../shared/data/bccd
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test lint soak clients bench docs annealing schema train-detector train-mal clean
+.PHONY: quickstart test lint soak clients bench docs annealing looks schema train-detector train-mal clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/autolabel generate -e specs/quickstart.yaml
