@@ -13,7 +13,7 @@ from true_run import Truth
 from autolabel.plan import plan_file
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
-from autolabel.results import checksum, record
+from autolabel.results import checksum, record, seal
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt, Reason
 
@@ -55,6 +55,7 @@ def make_run(registry: Registry, tmp_path: Path) -> Callable[..., Truth]:
         truth = Truth(tmp_path / name)
         truth.root.mkdir()
         (truth.root / "plan.json").write_bytes(plan_file.encode(plan))
+        (truth.root / seal.SEAL).write_text(seal.of_plan(plan))
         lines = []
         for image in ids:
             reason = Reason(code=failed[0], message="made to fail") if failed and image == ids[0] else None

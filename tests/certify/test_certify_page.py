@@ -22,7 +22,7 @@ from autolabel.data.coco.read import read_coco
 from autolabel.plan import plan_file
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
-from autolabel.results import record
+from autolabel.results import record, seal
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt
 
@@ -313,5 +313,6 @@ def planted(folder: Path, registry: Registry, images: int = 2000) -> Truth:
     plan = compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry).plan
     run.root.mkdir()
     (run.root / "plan.json").write_bytes(plan_file.encode(plan))
+    (run.root / seal.SEAL).write_text(seal.of_plan(plan))
     (run.root / "labels.jsonl").write_bytes(b"".join(lines[file] + b"\n" for file in sorted(lines)))
     return run

@@ -181,7 +181,8 @@ def test_an_actor_and_a_node_killed_lose_and_double_nothing(loopback: Loopback, 
 
 
 def test_a_node_joins_and_an_image_that_kills_its_actors_is_recorded(loopback: Loopback, tmp_path: Path) -> None:
-    assert loopback.other is None, "the test before has killed it"
+    if loopback.other is not None:
+        loopback.leave()
     names = [*SLOW, "01-poison", "02-raise"]
     killer = Killer(loopback, actor=3, node=12)
     summary = run(spec(tmp_path, names, loopback=loopback), killer)

@@ -97,7 +97,7 @@ def test_masks_equal_transformers_own(kind: type[BoxSegmenter], folder: Path, ma
     (found,) = segmenter.segment([sample])
     ours, theirs = decoded(found), REFERENCES[kind](folder, sample, best=mask == "best")
     assert ours.shape == theirs.shape == (3, *size)
-    assert 0.02 < theirs.mean() < 0.98
+    assert 0.002 < theirs.mean() < 0.98, "some pixels, not all"
     assert (ours != theirs).mean() < 1e-4
     assert segmenter.counters() == {"vision_passes": 1, "boxes": 3, "forward_passes": 2}
 

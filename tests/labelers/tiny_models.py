@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ def clip_files(folder: Path) -> int:
     (folder / "vocab.json").write_text(json.dumps({piece: index for index, piece in enumerate(unique)}))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *dict.fromkeys(merges)]))
     return len(unique)
+
+
+def seeded(kind: Callable[[Any], Any], config: Any, *, seed: int = 5) -> Any:
+    """Make a model whose own random buffers do not depend on what ran before."""
+    torch.manual_seed(seed)
+    return kind(config)
 
 
 def write(model: Any, folder: Path, *, seed: int = 5) -> None:
@@ -90,7 +97,7 @@ def owlv2_folder(folder: Path) -> Path:
         },
         projection_dim=16,
     )
-    write(Owlv2ForObjectDetection(config), folder)
+    write(seeded(Owlv2ForObjectDetection, config), folder)
     processor(folder, size={"height": 48, "width": 48})
     return folder
 
@@ -121,7 +128,7 @@ def mm_folder(folder: Path) -> Path:
         decoder_bbox_embed_share=False,
         decoder_cls_embed_share=False,
     )
-    write(MMGroundingDinoForObjectDetection(config), folder)
+    write(seeded(MMGroundingDinoForObjectDetection, config), folder)
     processor(folder, size={"shortest_edge": 64, "longest_edge": 100})
     shutil.copy(BERT_BASE / "vocab.txt", folder / "vocab.txt")
     return folder
@@ -183,7 +190,7 @@ def sam_folder(folder: Path) -> Path:
             "iou_head_hidden_dim": 32,
         },
     )
-    write(SamModel(config), folder)
+    write(seeded(SamModel, config), folder)
     processor(folder, size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})
     return folder
 
@@ -216,7 +223,7 @@ def sam2_folder(folder: Path) -> Path:
             "iou_head_hidden_dim": 32,
         },
     )
-    write(Sam2Model(config), folder)
+    write(seeded(Sam2Model, config), folder)
     processor(folder, size={"height": 64, "width": 64})
     return folder
 
@@ -262,7 +269,7 @@ def omdet_folder(folder: Path) -> Path:
         decoder_dim_feedforward=48,
         decoder_num_points=2,
     )
-    write(OmDetTurboForObjectDetection(config), folder)
+    write(seeded(OmDetTurboForObjectDetection, config), folder)
     means = {"image_mean": [123.675, 116.28, 103.53], "image_std": [58.395, 57.12, 57.375], "do_rescale": False}
     processor(folder, size={"height": 64, "width": 64}, **means)
     return folder
@@ -295,7 +302,7 @@ def sam3_folder(folder: Path) -> Path:
         detr_decoder_config={**small, "num_queries": 12},
         mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
     )
-    write(Sam3Model(config), folder)
+    write(seeded(Sam3Model, config), folder)
     half = [0.5, 0.5, 0.5]
     processor(folder, size={"height": 56, "width": 56}, image_mean=half, image_std=half)
     return folder

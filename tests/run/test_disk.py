@@ -98,9 +98,9 @@ def compiled(registry: Registry, photos: Path, out: Path, **changes: Any) -> Com
 
 
 def published(out: Path) -> dict[str, bytes]:
-    """Return every file that a run leaves but for its plan, lock and outputs.json; a report tells where it lies."""
+    """Return what a run leaves but for its plan, seal, lock and outputs.json; a report tells where it lies."""
     names = {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()}
-    kept = names.keys() - {".lock", "outputs.json", "plan.json"}
+    kept = names.keys() - {".lock", ".seal", "outputs.json", "plan.json"}
     return {name: names[name].read_bytes().replace(str(out).encode(), b"<run>") for name in kept}
 
 
