@@ -202,3 +202,25 @@ def test_metadata_of_a_folders_weights_states_the_licence(tmp_path: Path) -> Non
     save_file({"a": TENSOR}, tmp_path / "model.safetensors", metadata={"license": "mit"})
     assert licence_of(tmp_path).name == "mit"
     assert json.dumps(licence_of(tmp_path / "model.safetensors").name) == '"mit"'
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"shape": [1 << 62, 4]}, "its header gives it 24"),
+        ({"shape": [2, 4]}, "takes 32 bytes, its header gives it 24"),
+        ({"shape": [0]}, "takes 0 bytes"),
+        ({"dtype": "F64"}, "takes 48 bytes"),
+        ({"dtype": "ODD"}, "of the type 'ODD', which is not read"),
+        ({"data_offsets": [24, 0]}, "its header gives it -24"),
+        ({"data_offsets": ["x", 24]}, "not a whole weight file"),
+        ({"shape": "x"}, "not a whole weight file"),
+    ],
+)
+def test_a_safetensors_header_must_agree_with_itself(change: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]} | change}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
+    with pytest.raises(WeightsError) as error:
+        all_headers([file])
+    assert reason in str(error.value)

@@ -57,6 +57,8 @@ def compare(
     missing = sorted({key for key, _ in sizes.values() if key not in headers})
     if missing and not any(key in headers for key, _ in sizes.values()):
         raise WeightsError(f"{path}: does not fit {title}: {len(missing)} missing: {', '.join(missing[:5])}")
+    for name in (*sizes, *counts):
+        _check_whole(fields, name, path)
     for name, start in counts.items():
         stated, layers = number_at(fields, name), layers_of(headers, start)
         if layers and stated is not None and stated != len(layers):
@@ -73,11 +75,23 @@ def compare(
             raise WeightsError(f"{path}: does not fit {title}: {said}")
 
 
-def number_at(fields: Mapping[str, Any], name: str) -> int | None:
-    """Return the whole number at a dotted name of a configuration, None where it has none."""
+def _check_whole(fields: Mapping[str, Any], name: str, path: Path) -> None:
+    """Raise WeightsError where a number that a network is built by is something else."""
+    value = _value_at(fields, name)
+    if value is not None and number_at(fields, name) is None:
+        raise WeightsError(f"{path}: config.json says {name} {str(value)[:80]!r}; wanted a whole number")
+
+
+def _value_at(fields: Mapping[str, Any], name: str) -> Any:
     value: Any = fields
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def number_at(fields: Mapping[str, Any], name: str) -> int | None:
+    """Return the whole number at a dotted name of a configuration, None where it has none."""
+    value = _value_at(fields, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

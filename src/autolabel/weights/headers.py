@@ -29,6 +29,11 @@ STORAGES = {
     "Short": 2, "Char": 1, "Byte": 1, "Bool": 1, "Untyped": 1, "Float8_e4m3fn": 1, "Float8_e5m2": 1,
 }  # fmt: skip
 """Bytes of a number in each of torch's kinds of storage."""
+DTYPES = {
+    "F64": 8, "I64": 8, "U64": 8, "C64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
+    "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
+}  # fmt: skip
+"""Bytes of a number of each of safetensors' types; those of less than a byte are not read."""
 HARMLESS = (
     "torch._utils.",
     "torch._tensor.",
@@ -108,7 +113,24 @@ def _of_safetensors(file: Path, stream: BinaryIO) -> dict[str, TensorHeader]:
             f"{file}: not a whole safetensors file: {size:,} bytes, its header speaks of {end + 8 + length:,}",
             hint="download it again",
         )
+    for name, entry in header.items():
+        _check_extent(file, name, entry)
     return _counted(file, {name: TensorHeader(_shape(entry["shape"]), end) for name, entry in header.items()})
+
+
+def _check_extent(file: Path, name: str, entry: Mapping[str, Any]) -> None:
+    """Raise WeightsError where a tensor's shape and type take other bytes than the header gives it."""
+    start, end = map(int, entry["data_offsets"])
+    shape, kind = _shape(entry["shape"]), str(entry["dtype"])
+    if kind not in DTYPES:
+        raise WeightsError(f"{file}: the tensor {name[:80]!r} is of the type {kind[:40]!r}, which is not read")
+    wanted = math.prod(shape) * DTYPES[kind]
+    if start < 0 or end - start != wanted:
+        raise WeightsError(
+            f"{file}: the tensor {name[:80]!r} of shape {shape} takes {wanted:,} bytes, its header gives it"
+            f" {end - start:,}",
+            hint="download it again",
+        )
 
 
 def _shape(sides: Any) -> tuple[int, ...]:

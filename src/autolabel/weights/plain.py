@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ COUNTS = ("layer", "depth", "block", "stage", "level", "points", "ratio", "facto
 """Words in the names of numbers of parts, and of what sizes are multiplied by."""
 MOST_PARTS = 1_000
 LARGEST_NUMBER = 1 << 20
+SIZE = re.compile(r"^num_|^d_model$|(^|_)(dim|size|layers|heads|levels|queries|channels)$")
+"""Names of what is a whole number, or a list of them."""
 FREE = ("_id", "theta", "token", "eps", "init", "seed")
 """Words in the names of numbers that decide no size."""
 
@@ -108,6 +111,9 @@ def _plain(value: Any, path: Path, where: str, kinds: frozenset[str]) -> Any:
         }
     if isinstance(value, list):
         return [_plain(item, path, where, kinds) for item in value]
+    name = where.rstrip(".").rpartition(".")[2]
+    if isinstance(value, str | float) and SIZE.search(name):
+        raise WeightsError(f"{path}: config.json says {where.rstrip('.')} {str(value)[:80]!r}; wanted a whole number")
     if isinstance(value, int | float) and not isinstance(value, bool):
         _check_number(value, path, where.rstrip("."))
     return value
