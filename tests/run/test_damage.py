@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from autolabel import read_labels
+from autolabel.certify.opening import Asked
 from autolabel.errors import AutolabelError, DataError
 from autolabel.evaluate import evaluate
 from autolabel.plan import plan_file
@@ -20,6 +21,8 @@ from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry, discover
 from autolabel.results import checksum
 from autolabel.results.status import read_status
+from autolabel.run.certify import certify_run
+from autolabel.run.diff import diff_runs
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate, merge
 from autolabel.run.outputs import report_run
@@ -408,3 +411,42 @@ def test_a_row_that_no_run_would_write_is_named_with_its_line(
         export_run(run.out, form, [], registry=run.registry)
     assert "labels.jsonl:5:1: " in str(caught.value)
     assert told in str(caught.value)
+
+
+def reseal(ledger: Path, lines: list[bytes]) -> None:
+    """Write a ledger and its sum as somebody would who knows how they are made."""
+    summed = checksum.Sum()
+    ledger.write_bytes(b"".join(summed.over(lines)))
+    checksum.beside(ledger).write_bytes(summed.line("labels.jsonl"))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda lines: lines.clear(), "labels.jsonl:1:1: the ledger has 0 rows, and its plan has 11"),
+        (lambda lines: lines.pop(), "labels.jsonl:11:1: the ledger has 10 rows, and its plan has 11"),
+        (lambda lines: lines.append(lines[-1]), "labels.jsonl:12:1: "),
+        (lambda lines: lines.insert(3, lines[3]), "labels.jsonl:5:1: "),
+        (lambda lines: lines.reverse(), "labels.jsonl:2:1: "),
+        (lambda lines: swap(lines, 4), "labels.jsonl:5:1: "),
+    ],
+)
+def test_a_ledger_whose_rows_are_not_those_of_its_plan_is_named_with_its_line(
+    run: Run, tmp_path: Path, change: Callable[[list[bytes]], object], told: str
+) -> None:
+    ledger = run.out / "labels.jsonl"
+    lines = rows(ledger.read_bytes())
+    change(lines)
+    reseal(ledger, lines)
+    other = tmp_path / "other"
+    shutil.copytree(run.out, other)
+    for work in (
+        lambda: export_run(run.out, "coco", [], registry=run.registry),
+        lambda: report_run(run.out),
+        lambda: list(read_labels(run.out)),
+        lambda: diff_runs(run.out, other),
+        lambda: certify_run(run.out, Asked()),
+    ):
+        with pytest.raises(DataError) as caught:
+            work()
+        assert told in str(caught.value)

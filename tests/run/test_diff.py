@@ -145,3 +145,13 @@ def test_one_run_and_runs_without_a_common_image_are_refused(registry: Registry,
     save(tmp_path / "others" / "z.png", [Rectangle(3, 3, 20, 20, "red", 0.9)])
     with pytest.raises(DataError, match=r"no image in common: one has '<b>0.png', the other 'z.png'"):
         diff_runs(before, label(registry, tmp_path / "others", "elsewhere"))
+
+
+def test_a_run_that_hands_out_no_image_is_told(registry: Registry, photos: Path, tmp_path: Path) -> None:
+    before, after = label(registry, photos, "before"), label(registry, photos, "after")
+    plan = json.loads((after / "plan.json").read_text())["digest"]
+    rejected = [{"image": f"<b>{index}.png", "verdict": "reject"} for index in range(3)]
+    (tmp_path / "review.json").write_text(json.dumps({"plan": plan, "decisions": rejected}))
+    review_run(after, tmp_path / "review.json", registry=registry)
+    with pytest.raises(DataError, match=r"one has '<b>0.png', the other none"):
+        diff_runs(before, after)

@@ -36,12 +36,21 @@ class Ledger:
     """Tells where the image of an id lies; a ledger does not."""
     classes: frozenset[str] | None = None
     """The classes of the run, which every phrase is one of; None where they are not known."""
+    rows: int | None = None
+    """How many rows the plan has, each once and in order; None where there is no plan to hold them to."""
 
     def __iter__(self) -> Iterator[Labels]:
+        number, last = 0, None
         for number, line in enumerate(lines_of(self.path), 1):
             labels = self.read(line, number)
+            name = labels.image.id, labels.caption_index
+            if self.rows is not None and last is not None and name <= last:
+                raise self._damage(number, f"{name} does not come after {last}, the row before it")
+            last = name
             if self.keep is None or self.keep(labels):
                 yield labels if self.change is None else self.change(labels)
+        if self.rows is not None and number != self.rows:
+            raise self._damage(number + 1, f"the ledger has {number:,} rows, and its plan has {self.rows:,}")
 
     def read(self, line: bytes, number: int) -> Labels:
         """Read one line."""
@@ -51,11 +60,13 @@ class Ledger:
                 unknown = next(phrase for phrase in labels.prompt.phrases if phrase not in self.classes)
                 raise record.RowError(f"/phrases: {unknown!r} is no class of this run")
         except record.RowError as error:
-            problem = Problem(file=str(self.path), line=number, column=1, message=str(error), hint=WRITE_AGAIN)
-            raise DataError(problem) from None
+            raise self._damage(number, str(error)) from None
         if self.image_path is None or labels.reason is not None:
             return labels
         return replace(labels, image=replace(labels.image, path=self.image_path(labels.image.id)))
+
+    def _damage(self, number: int, said: str) -> DataError:
+        return DataError(Problem(file=str(self.path), line=number, column=1, message=said, hint=WRITE_AGAIN))
 
 
 def lines_of(path: Location) -> Iterator[bytes]:
@@ -94,7 +105,7 @@ def checked_ledger(store: RunStore, plan: Plan, **how: Any) -> Ledger:
 
 def ledger_of(store: RunStore, plan: Plan, **how: Any) -> Ledger:
     """Return the labels of a finished run, which have just been written, or checked."""
-    return Ledger(store.labels, classes=frozenset(plan.manifest.classes), **how)
+    return Ledger(store.labels, classes=frozenset(plan.manifest.classes), rows=plan.manifest.rows, **how)
 
 
 def check(path: Location, *, proven: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from dataclasses import replace
 
 from autolabel.errors import DataError, SpecError
 from autolabel.results.change import RunChange, compare
@@ -26,15 +26,20 @@ def diff_runs(before: Location, after: Location, *, raw: bool = False) -> RunCha
         raise SpecError(f"{before} and {after} are one run", hint="name two results directories")
     old, new = measured(before, raw=raw)[0], measured(after, raw=raw)[0]
     _, plan = finished(after)
-    placed = Ledger(new.path, new.keep, new.change, plan.manifest.image_path, new.classes)
+    placed = replace(new, image_path=plan.manifest.image_path)
     change = compare(old, placed, most=MOST_IMAGES)
     if not change.images and (change.only_before or change.only_after):
-        first, second = next(iter(old)).image.id, next(iter(new)).image.id
+        first, second = (_first(labels) for labels in (old, new))
         raise DataError(
-            f"{before} and {after} have no image in common: one has {first!r}, the other {second!r}",
+            f"{before} and {after} have no image in common: one has {first}, the other {second}",
             hint="names count from the folder of images: run both on the same folder",
         )
     return change
+
+
+def _first(labels: Ledger) -> str:
+    """Return the first image of a run in quotes, or that it hands out none."""
+    return next((repr(one.image.id) for one in labels), "none")
 
 
 def write_diff(before: Location, after: Location, change: RunChange, *, raw: bool = False) -> Location:
@@ -60,5 +65,5 @@ def diff_page(store: RunStore, before: Location, change: RunChange, *, raw: bool
         write_changes(
             change, folder, names=names, max_pixels=plan.recipe.max_pixels, value_range=plan.recipe.value_range
         )
-    note(store, DIFF, replace(Output(current=True), before=str(resolved(before)), raw=raw))
+    note(store, DIFF, Output(current=True, before=str(resolved(before)), raw=raw))
     return store.root / DIFF / PAGE
