@@ -16,6 +16,7 @@ from autolabel.errors import AutolabelError, BusyError, DataError
 from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
+from autolabel.results import seal
 from autolabel.results.ownership import MARK
 from autolabel.results.seal import is_named_here
 from autolabel.results.status import read_status
@@ -352,3 +353,20 @@ def test_a_seal_that_this_user_did_not_set_is_none(run: Path, seal: bytes) -> No
     assert is_named_here(run, plan)
     (run / ".seal").write_bytes(seal)
     assert not is_named_here(run, plan)
+
+
+def test_a_key_that_no_disk_holds_leaves_none_and_is_made_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", full)
+        assert seal.key() == b""
+    assert list((tmp_path / "autolabel").iterdir()) == []
+    made = seal.key()
+    assert len(made) == seal.BYTES
+    assert seal.key() == made

@@ -6,8 +6,9 @@ import hashlib
 import hmac
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
-from secrets import token_bytes
+from secrets import token_bytes, token_hex
 
 from msgspec.structs import replace
 
@@ -28,18 +29,26 @@ def key() -> bytes:
     path = folder / "key"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            found = path.read_bytes()
-            return found if len(found) == BYTES else b""
-        with os.fdopen(handle, "wb") as stream:
-            made = token_bytes(BYTES)
-            stream.write(made)
-        return made
+        if not path.exists():
+            _make_key(path)
+        found = path.read_bytes()
+        return found if len(found) == BYTES else b""
     except (OSError, RuntimeError) as error:
         log.debug("no key can be kept: %s", error)
         return b""
+
+
+def _make_key(path: Path) -> None:
+    """Make the key under another name and link it: it is there whole or not at all, and the first one made stays."""
+    temporary = path.with_name(f"{path.name}.{token_hex(4)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(token_bytes(BYTES))
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
 
 
 def of(data: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autolabel.errors import DataError, SpecError
+from autolabel.plan.model import Plan
 from autolabel.results.change import RunChange, compare
 from autolabel.results.ledger import Ledger
 from autolabel.results.select import measured
@@ -44,22 +45,21 @@ def _first(labels: Ledger) -> str:
 
 def write_diff(before: Location, after: Location, change: RunChange, *, raw: bool = False) -> Location:
     """Write the page into the second run's ``diff`` folder; return its path."""
-    store, _ = finished(after)
+    store, plan = finished(after)
     with store.lock():
-        return diff_page(store, before, change, raw=raw)
+        return diff_page(store, plan, before, change, raw=raw)
 
 
-def diff_again(store: RunStore, output: Output) -> Location:
+def diff_again(store: RunStore, plan: Plan, output: Output) -> Location:
     """Write the page of a run again, as it was written last; the lock is held."""
     before = at(output.before or "")
-    return diff_page(store, before, diff_runs(before, store.root, raw=output.raw), raw=output.raw)
+    return diff_page(store, plan, before, diff_runs(before, store.root, raw=output.raw), raw=output.raw)
 
 
-def diff_page(store: RunStore, before: Location, change: RunChange, *, raw: bool) -> Location:
+def diff_page(store: RunStore, plan: Plan, before: Location, change: RunChange, *, raw: bool) -> Location:
     """Write the page; the lock is held."""
     from autolabel.report.changes import PAGE, write_changes
 
-    plan = finished(store.root)[1]
     with publish_folder(store.root / DIFF, name="diff") as folder:
         names = (str(before), str(store.root))
         write_changes(

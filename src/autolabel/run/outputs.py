@@ -75,7 +75,7 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
             elif name == DIFF:
                 if not plan.manifest.roots:
                     raise DataError("the run that it compares with was not named here", hint="autolabel diff A B")
-                diff_again(store, output)
+                diff_again(store, plan, output)
         except (DataError, PluginError) as error:
             log.warning("%s is stale: %s", store.root / name, error)
 
