@@ -26,7 +26,7 @@ soak: $(VENV)/.installed-dev
 # Which tools read which exports; CLIENTS is the Python that has them, as their pins fit neither ours nor one another's.
 CLIENTS ?= $(BIN)/python
 clients: $(VENV)/.installed-dev
-	$(BIN)/python tests/clients $(CLIENTS)
+	$(BIN)/python -m tests.clients $(CLIENTS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks

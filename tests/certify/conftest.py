@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from true_run import Truth
 
 from autolabel.plan import plan_file
 from autolabel.plan.compile import compile_plan
@@ -16,6 +15,7 @@ from autolabel.registry import Registry
 from autolabel.results import checksum, record, seal
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt, Reason
+from tests.certify.true_run import Truth
 
 SIDE = 64
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from populations import MadeRun
 
 from autolabel.certify.audit import Audit, default_cap
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, Stage, batches
+from tests.certify.populations import MadeRun
 
 BOX, IMAGE = 0, 1
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from true_run import Truth
 
 from autolabel.errors import DataError
 from autolabel.results.store import finished
 from autolabel.review.doubtful import limit_to_errors
 from autolabel.review.session import Session
+from tests.certify.true_run import Truth
 
 Make = Callable[..., Truth]
 

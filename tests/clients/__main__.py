@@ -1,4 +1,4 @@
-"""Print which tools read which exports: ``python tests/clients [PYTHON]``; PYTHON is the one that has the tools."""
+"""Print which tools read which exports: ``python -m tests.clients [PYTHON]``; PYTHON is the one that has the tools."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from clients_scene import build
 from rich.console import Console
 from rich.table import Table
+
+from tests.clients.scene import build
 
 
 def main(python: str = sys.executable) -> int:
     """Print the matrix; return 1 where a tool reads an export wrongly."""
     with TemporaryDirectory() as folder:
         build(Path(folder))
-        command = [python, str(Path(__file__).with_name("clients_readers.py")), folder]
+        command = [python, str(Path(__file__).with_name("readers.py")), folder]
         lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     table = Table("export", "read by", "result", box=None)
     outcomes = [json.loads(line) for line in lines if line.startswith("[")]

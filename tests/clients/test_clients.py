@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import clients_scene
 import pytest
-from clients_readers import CHECKS, Check, difference, installed, outcome
+
+from tests.clients import scene as clients_scene
+from tests.clients.readers import CHECKS, Check, difference, installed, outcome
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
 

@@ -18,8 +18,9 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageDraw
 from pycocotools import mask as coco_masks
-from test_losses import table
-from test_tool_formats import cvat_mask, unpack
+
+from tests.exporters.test_losses import table
+from tests.exporters.test_tool_formats import cvat_mask, unpack
 
 Mask = npt.NDArray[np.bool_]
 Files = Mapping[str, Path]

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from gd_checkpoints import MODEL, load, original_names, random_folder
 from safetensors.torch import load_file, save_file
 
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_labeling.tokenizer import BERT_BASE
+from tests.grounding_dino.checkpoints import MODEL, load, original_names, random_folder
 
 
 @pytest.fixture(scope="session")

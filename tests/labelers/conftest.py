@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import mm_folder, omdet_folder, owlv2_folder, sam2_folder, sam3_folder, sam_folder
+
+from tests.labelers.tiny_models import mm_folder, omdet_folder, owlv2_folder, sam2_folder, sam3_folder, sam_folder
 
 
 @pytest.fixture(scope="session")

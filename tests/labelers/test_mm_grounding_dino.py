@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import detect, loaded, photo, same
 from transformers import BertTokenizer, MMGroundingDinoForObjectDetection
 from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
 from transformers.models.grounding_dino.processing_grounding_dino import GroundingDinoProcessor
@@ -18,6 +17,7 @@ from autolabel.testing import check_detector
 from autolabel.types import Prompt
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.mm_grounding_dino import MmGroundingDino
+from tests.labelers.tiny_models import detect, loaded, photo, same
 
 NAMES = tuple(f"{colour} {thing}" for colour in ("red", "blue", "old") for thing in ("car", "cat", "boat", "hat"))
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import detect, loaded, photo, same
 from transformers import CLIPTokenizer, OmDetTurboForObjectDetection
 from transformers.models.detr.image_processing_pil_detr import DetrImageProcessorPil
-from without_torchvision import own_module
 
 from autolabel.errors import ImageError, MachineError, WeightsError
 from autolabel.testing import check_detector
 from autolabel.types import Prompt, boxes
 from autolabel_transformers.omdet_turbo import OmdetTurbo
+from tests.labelers.tiny_models import detect, loaded, photo, same
+from tests.labelers.without_torchvision import own_module
 
 PHRASES = ("red car", "cat", "cargo truck", "car")
 

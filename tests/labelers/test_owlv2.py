@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tiny_models import detect, loaded, photo, same
 from transformers import CLIPTokenizer, Owlv2ForObjectDetection
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 from transformers.models.owlv2.processing_owlv2 import Owlv2Processor
@@ -18,6 +17,7 @@ from autolabel.testing import check_detector
 from autolabel.types import Prompt
 from autolabel_transformers.owlv2 import Owlv2
 from autolabel_transformers.owlv2_pixels import square
+from tests.labelers.tiny_models import detect, loaded, photo, same
 
 PHRASES = ("red car", "cat", "cargo truck", "car")
 

@@ -13,11 +13,9 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image as Picture
-from tiny_models import loaded, photo
 from transformers import Sam2Model, SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 from transformers.models.sam.processing_sam import SamProcessor
-from without_torchvision import own_module
 
 from autolabel.errors import MachineError, WeightsError
 from autolabel.testing import check_segmenter
@@ -25,6 +23,8 @@ from autolabel.types import Instances, Rle, Sample
 from autolabel_transformers.box_segmenter import BoxSegmenter
 from autolabel_transformers.sam import Sam
 from autolabel_transformers.sam2 import Sam2
+from tests.labelers.tiny_models import loaded, photo
+from tests.labelers.without_torchvision import own_module
 
 Masks = npt.NDArray[np.bool_]
 BOXES = [[3.5, 4, 40, 30.25], [10, 20, 60, 90], [0, 0, 97, 60]]

@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image as Picture
 from safetensors.torch import load_file, save_file
-from tiny_models import detect, loaded, photo
 from transformers import CLIPTokenizer, Sam3Model
-from without_torchvision import own_module
 
 from autolabel.errors import MachineError
 from autolabel.testing import check_detector
 from autolabel.types import Prompt
 from autolabel_transformers.sam3 import Sam3
+from tests.labelers.tiny_models import detect, loaded, photo
+from tests.labelers.without_torchvision import own_module
 
 PHRASES = ("red car", "cat", "cargo truck")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from review_pages import HOST, TOKEN
 from starlette.testclient import TestClient
 
 from autolabel.plan.compile import compile_plan
@@ -18,6 +17,7 @@ from autolabel.review.app import make_app
 from autolabel.review.session import Session
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.review.origin import HOST, TOKEN
 
 
 @pytest.fixture(scope="session")

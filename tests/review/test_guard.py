@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from review_pages import HOST, TOKEN
 from starlette.testclient import TestClient
 from starlette.types import Message
 
@@ -13,6 +12,7 @@ from autolabel.review.app import make_app
 from autolabel.review.guard import MOST_BYTES, MOST_PATH
 from autolabel.review.serve import host_names
 from autolabel.review.session import Session
+from tests.review.origin import HOST, TOKEN
 
 CHANGE = {"id": "12345678", "tab": "t", "row": 0, "image": "00.png", "whole": "checked"}
 

@@ -16,10 +16,10 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
-from test_other_tools import ADDED, BLUE, DRAWN, MOVED, RED, brush, objects, take
 
 from autolabel.registry import discover
 from autolabel.run.export import export_run
+from tests.review.test_other_tools import ADDED, BLUE, DRAWN, MOVED, RED, brush, objects, take
 
 SERVER = os.environ.get("AUTOLABEL_LABEL_STUDIO") or shutil.which("label-studio")
 pytestmark = [pytest.mark.soak, pytest.mark.skipif(SERVER is None, reason="needs Label Studio")]

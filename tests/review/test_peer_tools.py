@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_other_tools import ADDED, BLUE, RED, objects, take
 
 from autolabel.registry import discover
 from autolabel.run.export import export_run
+from tests.review.test_other_tools import ADDED, BLUE, RED, objects, take
 
 PEERS = os.environ.get("AUTOLABEL_PEERS")
 """A Python that has datumaro and labelme installed."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.review.test_other_tools import objects, png, run, take
 
 from autolabel.data.corrections.cvat import read_cvat
 from autolabel.data.corrections.label_studio import read_label_studio
@@ -15,6 +14,7 @@ from autolabel.data.corrections.labelme import labelme_image
 from autolabel.data.corrections.shapes import DrawnImage
 from autolabel.data.corrections.shapes import objects as drawn_objects
 from autolabel.errors import DataError
+from tests.review.test_other_tools import objects, png, run, take
 
 __all__ = ["run"]
 

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection
+
+from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0Config
+from training.detector.captions import CaptionWriter
+from training.detector.config import Recipe
+from training.detector.data import Data
+from training.detector.features import CACHED_STRIDE, FROZEN_STAGES, MAPS_FILE, SCENES, FeatureCache
+from training.detector.model import freeze
+from training.detector.train import Ingredients
+from training.recipe import build, plain, read
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-
-from PIL import Image  # noqa: E402
-from tokenizers import Tokenizer  # noqa: E402
-from training.detector.captions import CaptionWriter  # noqa: E402
-from training.detector.config import Recipe  # noqa: E402
-from training.detector.data import Data  # noqa: E402
-from training.detector.features import CACHED_STRIDE, FROZEN_STAGES, MAPS_FILE, SCENES, FeatureCache  # noqa: E402
-from training.detector.model import freeze  # noqa: E402
-from training.detector.train import Ingredients  # noqa: E402
-from training.recipe import build, plain, read  # noqa: E402
-from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection  # noqa: E402
-
-from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0Config  # noqa: E402
-
 SIZE = 64
 NAMES = ("red blood cell", "white blood cell", "platelet")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from training.detector.augment import plain_view, random_view, whole_view
 from training.detector.data import Data, Photo
 

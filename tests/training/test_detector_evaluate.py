@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from training.detector.evaluate import figures, report
 from training.detector.metric import Answers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from training.detector.gallery import FOUND, MISSED, SIDE, WRONG, errors, verdict, worst
 from training.detector.metric import Answers
 from training.detector.pictures import Picture

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from training.detector.boxes import paired_giou
 from training.detector.captions import Target
 from training.detector.config import LossRecipe

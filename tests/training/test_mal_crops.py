@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from training.mal.config import CropRecipe
 from training.mal.crops import Batch, Crop, CropShape, Sampler, _turned, cut_crop, drawn_ahead, source
 from training.mal.pictures import Picture

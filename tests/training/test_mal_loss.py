@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+
+from autolabel_mal.mean_field import log_odds
 from training.mal.config import LossRecipe, Recipe
 from training.mal.crops import Batch
 from training.mal.loss import (
@@ -21,8 +23,6 @@ from training.mal.loss import (
     mil_loss,
 )
 from training.recipe import read
-
-from autolabel_mal.mean_field import log_odds
 
 RECIPE = read(Recipe, Path(__file__).parents[2] / "training" / "mal.yaml").loss
 

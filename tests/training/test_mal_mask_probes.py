@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
+from autolabel.types import Rle
+from autolabel_mal.network import MalNetwork
+from autolabel_mal.sizes import Sizes
 from training.mal.baselines import ellipses, full_boxes
 from training.mal.evaluate import interval, judge
 from training.mal.mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
 from training.mal.pictures import Picture
 from training.mal.validate import Validator
-
-from autolabel.types import Rle
-from autolabel_mal.network import MalNetwork
-from autolabel_mal.sizes import Sizes
 
 SIZES = Sizes(lite=True, width=8, convs=4, hidden=8, out=4, crop=64)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from training.detector.boxes import suppress
 from training.detector.checkpoint import phrase_spans
 from training.detector.metric import (

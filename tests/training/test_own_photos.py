@@ -12,6 +12,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 from tokenizers import Tokenizer
+from transformers import GroundingDinoForObjectDetection
+
 from training.detector import evaluate, gallery, train
 from training.detector.config import Recipe
 from training.detector.data import OWN, Data
@@ -21,7 +23,6 @@ from training.detector.model import trained_parameters
 from training.mal import train as train_mal
 from training.recipe import build, plain, read
 from training.run_log import RunLog
-from transformers import GroundingDinoForObjectDetection
 
 ROOT = Path(__file__).parents[2]
 CELLS = ROOT / "examples" / "bccd"

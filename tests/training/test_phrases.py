@@ -6,6 +6,7 @@ import random
 from dataclasses import asdict
 
 import pytest
+
 from training.detector.phrases import Description, near_misses, parse
 
 SAID = {

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from training.detector.paint import COLOURS, TEXTURES, textured
 from training.detector.phrases import COUNT, KINDS, RELATION, SHAPES, SIZE, TEXTURE, parse
 from training.detector.scenes import Scene, draw_scene, mask_box, outline

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from transformers import BertConfig, BertModel
+
 from training.detector.features import load_tensors
 from training.detector.text import CaptionEncoder
-from transformers import BertConfig, BertModel
 
 TINY = Path(__file__).parents[2] / "checkpoints" / "tiny"
 

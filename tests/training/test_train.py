@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer, GroundingDinoForObjectDetection
+from transformers.models.grounding_dino import modeling_grounding_dino
+
 from training.detector.config import Recipe
 from training.detector.features import frozen_part
 from training.detector.loss import detection_loss
@@ -20,8 +23,6 @@ from training.detector.train import DetectorRun, Ingredients
 from training.loop import STATE_FILE, train
 from training.run_log import RunLog
 from training.schedule import rate_factor
-from transformers import AutoTokenizer, GroundingDinoForObjectDetection
-from transformers.models.grounding_dino import modeling_grounding_dino
 
 
 def _with_steps(recipe: Recipe, steps: int) -> Recipe:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from training.detector.config import Recipe, SetRecipe
 from training.detector.data import Data
 from training.detector.features import SCENES, Job, make_view

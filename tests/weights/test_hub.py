@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_hub import COMMIT, SmallHub, small_hub
 
 from autolabel.errors import MachineError, WeightsError
 from autolabel.weights import check_reachable, files_of, is_cached, licence_of, locate
+from tests.weights.small_hub import COMMIT, SmallHub, small_hub
 
 CONFIG = json.dumps({"model_type": "grounding-dino", "text_config": {}}).encode()
 WHOLE = {
