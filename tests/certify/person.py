@@ -37,7 +37,9 @@ class Person:
         else:
             self.audit.enter_boxes(self.run.right[units].tolist(), drawn=drawn)
             self.seconds[BOX] += BOX_SECONDS * len(units)
-        self.queues[kind] = self.queues[kind][~np.isin(self.queues[kind], units)]
+        queue = self.queues[kind]
+        first = np.array_equal(queue[: len(units)], units)  # the usual case: nothing has to be looked for
+        self.queues[kind] = queue[len(units) :] if first else queue[~np.isin(queue, units)]
 
     def next_batch(self, *, recall_settled: bool = False) -> None:
         """Check what the certificate asks for."""
@@ -57,5 +59,6 @@ class Person:
         sign = g.choice([-1, 1])
         for kind, values, count in ((BOX, self.run.right, 15), (IMAGE, self.missed, 5)):
             queue = self.queues[kind]
-            order = np.argsort(sign * values[queue] + g.random(len(queue)) / 9)
-            self.check(kind, queue[order[:count]], drawn=False)
+            wish = sign * values[queue] + g.random(len(queue)) / 9
+            picked = np.argpartition(wish, count)[:count] if count < len(queue) else slice(None)
+            self.check(kind, queue[picked], drawn=False)

@@ -32,14 +32,23 @@ def false_claims(kind: str, how: str, reps: int, *, meddling: bool, steps: int =
             if meddling and g.random() < 0.15:
                 one.meddle(g)
         a = one.audit
-        low, spare = claimed(a.right, RISK * BOX_SHARE), claimed(a.spare, RISK * (1 - BOX_SHARE))
         out += (
-            claimed(a.right, RISK) > one.right,
-            claimed(a.wrong, RISK) > a.boxes - one.right,
-            claimed(a.spare, RISK) > a.cap * a.images - one.lost,
-            low / (low + a.cap * a.images - spare) > one.recall if low else False,
+            exceeds(a.right, one.right, RISK),
+            exceeds(a.wrong, a.boxes - one.right, RISK),
+            exceeds(a.spare, a.cap * a.images - one.lost, RISK),
+            too_much_recall(one),
         )
     return out / reps
+
+
+def too_much_recall(one: Person) -> bool:
+    """Tell whether more recall was ever claimed than is true: it takes a bound of its parts that is false."""
+    a = one.audit
+    spare = a.cap * a.images - one.lost
+    if not (exceeds(a.right, one.right, RISK * BOX_SHARE) or exceeds(a.spare, spare, RISK * (1 - BOX_SHARE))):
+        return False
+    low = claimed(a.right, RISK * BOX_SHARE)
+    return low / (low + a.cap * a.images - claimed(a.spare, RISK * (1 - BOX_SHARE))) > one.recall if low else False
 
 
 def claimed(ledger: Ledger, risk: float) -> int:
@@ -93,7 +102,7 @@ def ever_false(rounds: list[Round], answers: dict[int, int], right: int, *, size
     audit = Audit(size, 0, cap=1)
     for drawn, values in replay(rounds, answers):
         audit.enter_boxes(map(bool, values), drawn=drawn)
-    return claimed(audit.right, RISK) > right
+    return exceeds(audit.right, right, RISK)
 
 
 def rejections_first(seed: int) -> bool:

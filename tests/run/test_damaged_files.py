@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from autolabel import read_labels
-from autolabel.certify.opening import Asked
+from autolabel.certify.drawing import Asked
 from autolabel.errors import AutolabelError, DataError
 from autolabel.evaluate import evaluate
 from autolabel.plan import plan_file

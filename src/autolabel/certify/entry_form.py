@@ -45,6 +45,7 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     own_thresholds: bool
     review: str
+    groups: str = ""
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):

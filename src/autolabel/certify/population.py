@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import asdict
 
-from autolabel.certify.units import HandedOut, Units, gather
+from autolabel.certify.groups import representatives
+from autolabel.certify.units import HandedOut, Units, gather, readable
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results import review as reviews
@@ -26,9 +27,49 @@ from autolabel.storage import Location, read_regular
 from autolabel.types import Labels
 
 
-def population(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Units:
-    """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review."""
-    return gather(rows(store, plan, limits=limits, review=review), plan.manifest.classes)
+def population(
+    store: RunStore,
+    plan: Plan,
+    *,
+    limits: Mapping[str, Any],
+    review: Review | None,
+    only: frozenset[str] | None = None,
+) -> Units:
+    """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review.
+
+    ``only`` are the images that stand for all others; None where each stands for itself.
+    """
+    found = rows(store, plan, limits=limits, review=review)
+    if only is None:
+        return gather(found, plan.manifest.classes)
+    left = 0
+
+    def standing() -> Iterator[HandedOut]:
+        nonlocal left
+        for one in found:
+            if one.labels.image.id in only or not readable(one.labels):
+                yield one
+            else:
+                left += 1
+
+    units = gather(standing(), plan.manifest.classes)
+    units.stood_for = left
+    return units
+
+
+def stand_ins(store: RunStore, plan: Plan, *, review: Review | None, groups: Mapping[str, str]) -> frozenset[str]:
+    """Return the images that are drawn from: one of each group, and all that are in none."""
+    there = (
+        row.image.id
+        for row in ledger_of(store, plan)
+        if readable(row) and (review is None or not reviews.left_out(row, review))
+    )
+    return representatives(there, groups, plan=plan.digest)
+
+
+def image_names(store: RunStore, plan: Plan) -> frozenset[str]:
+    """Return the names of a run's images."""
+    return frozenset(row.image.id for row in ledger_of(store, plan))
 
 
 def rows(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:

@@ -16,13 +16,18 @@ def sentence(facts: Mapping[str, Any]) -> str:
         return "Nothing can be stated yet: nothing was checked."
     said = " and ".join(parts)
     counted = f"{boxes.checked:,} of {boxes.units:,} boxes and {images.checked:,} of {images.units:,} images"
-    return f"{said[:1].upper()}{said[1:]}{_sure(facts, len(parts))}: {counted} were checked.{_stale(facts['holds'])}"
+    stated = f"{said[:1].upper()}{said[1:]}{_sure(facts, len(parts))}: {counted} were checked."
+    return stated + _stood_for(images.stood_for) + _stale(facts["holds"])
 
 
 def _sure(facts: Mapping[str, Any], parts: int) -> str:
     if all(facts[name].exact or facts[name].at_least is None for name in ("precision", "recall")):
         return ""
     return f", {'each ' if parts > 1 else ''}with {facts['confidence'] * 100:g} % confidence"
+
+
+def _stood_for(count: int) -> str:
+    return f" Of each group of near-duplicates one image was drawn; {count:,} others are left out." if count else ""
 
 
 def _stale(holds: bool) -> str:

@@ -166,6 +166,7 @@ def image_counts(session: Session, audit: Audit) -> ImageCounts:
         cannot_tell=found.count(None),
         beyond_K=tuple(Crowded(image, count) for image, count in session.checks.beyond()[:MOST_LISTED]),
         unreadable=session.units.unreadable,
+        stood_for=session.units.stood_for,
     )
 
 

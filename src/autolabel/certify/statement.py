@@ -67,6 +67,8 @@ class ImageCounts(Counts, frozen=True, kw_only=True):
     beyond_K: tuple[Crowded, ...]
     unreadable: int
     """Images that nobody can look at; nothing is stated of them."""
+    stood_for: int = 0
+    """Near-duplicates for which another image of their group stands; nothing is stated of them."""
 
 
 class AfterReview(msgspec.Struct, frozen=True, kw_only=True):

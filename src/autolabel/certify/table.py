@@ -58,6 +58,9 @@ def _lines(made: Certificate) -> Iterator[str]:
         yield f"images that lack more than K = {made.K}: {len(images.beyond_K):,}: {shown}{more}"
     if images.unreadable:
         yield f"left out: {images.unreadable:,} images that cannot be read; nothing is stated of them"
+    if images.stood_for:
+        others = f"the other {images.stood_for:,} are left out; nothing is stated of them"
+        yield f"of each group one image was drawn; {others}"
     if made.disagreements:
         yield f"people disagree about {len(made.disagreements):,} units; the stricter answer counts"
     spent, left, budget = made.minutes.spent, made.minutes.left, made.minutes.budget

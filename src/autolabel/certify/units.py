@@ -63,6 +63,8 @@ class Units:
     """Places of the images of which a person has said that they lack nothing."""
     unreadable: int = 0
     """Images that nobody can look at; they are no units."""
+    stood_for: int = 0
+    """Rows of near-duplicates for which another one of their group stands; they are no units."""
     digest: str = ""
     """Identifies boxes with scores, and images; not what was decided of them."""
 
@@ -114,6 +116,11 @@ def captioned(row: Row) -> Mapping[str, Any]:
     return {} if row.caption is None else {"caption_index": row.caption_index, "caption": row.caption}
 
 
+def readable(labels: Labels) -> bool:
+    """Tell whether a person can look at the image of a row."""
+    return labels.reason is None or not (labels.reason.code in UNREADABLE or 0 in labels.image.size)
+
+
 def gather(rows: Iterable[HandedOut], classes: Iterable[str]) -> Units:
     """Return the units of a run; ``classes`` are its names, those of its boxes are added.
 
@@ -124,7 +131,7 @@ def gather(rows: Iterable[HandedOut], classes: Iterable[str]) -> Units:
     digest = hashlib.sha256(b"units of a certificate, form 1\n")
     for one in rows:
         labels = one.labels
-        if labels.reason is not None and (labels.reason.code in UNREADABLE or 0 in labels.image.size):
+        if not readable(labels):
             units.unreadable += 1
             continue
         _add(units, one, place_of)

@@ -96,7 +96,7 @@ def _modes(
     budget: float | None,
 ) -> tuple[list[Mode], Desk]:
     """Return the page's modes, the first one first, and the certificate's; limit the review where errors come first."""
-    from autolabel.certify.opening import Asked
+    from autolabel.certify.drawing import Asked
     from autolabel.review.app import CORRECT
     from autolabel.review.certify import Desk, certify_mode
     from autolabel.review.doubtful import limit_to_errors

@@ -47,10 +47,17 @@ def calibrate_drawn(
             for name in classes
             if name in places
         ),
-        notes=(),
+        notes=_notes(checks),
         overall=ClassThreshold(name=ALL, **choose_drawn(checks, everything, wanted)),
         checks="boxes",
     )
+
+
+def _notes(checks: Checks) -> tuple[str, ...]:
+    """Say of what a promise is made where that is not all that the run hands out."""
+    others = checks.units.stood_for
+    said = f"what is promised is promised of one image of each group of near-duplicates; {others:,} others are left out"
+    return (said,) if others else ()
 
 
 def choose_drawn(checks: Checks, within: Mask, wanted: Wanted) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def _notes(made: Certificate) -> list[str]:
         notes.append(f"Images that lack more than {made.K} objects: {len(images.beyond_K):,}: {shown}")
     if images.unreadable:
         notes.append(f"{images.unreadable:,} images cannot be read and are left out.")
+    if images.stood_for:
+        notes.append(f"Of each group of near-duplicates one image was drawn; {images.stood_for:,} others are left out.")
     if made.disagreements:
         notes.append(f"People disagree about {len(made.disagreements):,} units; the stricter answer counts.")
     if made.changes:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
 from autolabel.certify.answers import parse
-from autolabel.certify.opening import JOURNAL, LOCK, Asked, Opened, open_locked
+from autolabel.certify.drawing import JOURNAL, Asked
+from autolabel.certify.opening import LOCK, Opened, open_locked
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
 from autolabel.errors import DataError

@@ -9,7 +9,8 @@ import msgspec
 
 from autolabel.certify.answers import read_answers
 from autolabel.certify.checks import Checks
-from autolabel.certify.opening import FOLDER, Asked, begun, opened
+from autolabel.certify.drawing import FOLDER, Asked
+from autolabel.certify.opening import begun, opened
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
 from autolabel.errors import DataError

@@ -1,0 +1,155 @@
+"""Draw: write what a certificate is about, and the seed, before anything is shown."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autolabel.certify.entry_form import Entry
+from autolabel.certify.groups import encode_groups, read_groups
+from autolabel.certify.journal import MOST_BYTES as JOURNAL_BYTES
+from autolabel.certify.journal import Journal
+from autolabel.certify.order import digest_of, seed_of
+from autolabel.certify.population import decided, encode_decided, image_names, limits_of, population, stand_ins
+from autolabel.certify.statement import VERSION
+from autolabel.certify.units import Units
+from autolabel.plan.model import Plan
+from autolabel.results.store import RunStore, publish
+from autolabel.spec.thresholds import read_thresholds
+from autolabel.storage import read_regular
+
+FOLDER = "certificate"
+JOURNAL = f"{FOLDER}/journal.jsonl"
+REVIEW = f"{FOLDER}/review.json"
+"""What was decided when the sample was drawn."""
+GROUPS = f"{FOLDER}/groups.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a call asks for; None leaves it as it was, or at its default where nothing was drawn yet."""
+
+    precision: float | None = None
+    recall: float | None = None
+    confidence: float | None = None
+    by_class: bool = False
+    thresholds: Path | None = None
+    groups: Path | None = None
+    """A CSV file with the columns image and group: one image of each group is drawn from."""
+    budget: float | None = None
+    """Minutes."""
+    most_missed: int | None = None
+    """K."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a draw fixes, of what was asked for; None is the default."""
+
+    confidence: float | None = None
+    most_missed: int | None = None
+    thresholds: Mapping[str, float] | None = None
+    groups: Mapping[str, str] | None = None
+
+
+def terms_of(asked: Asked, store: RunStore, plan: Plan) -> Terms:
+    """Read the files that a call names; raises SpecError or DataError with the line where one of them is wrong."""
+    classes = plan.manifest.classes
+    return Terms(
+        confidence=asked.confidence,
+        most_missed=asked.most_missed,
+        thresholds=None if asked.thresholds is None else read_thresholds(asked.thresholds, classes=classes),
+        groups=None if asked.groups is None else read_groups(asked.groups, images=image_names(store, plan)),
+    )
+
+
+def difference(draw: Mapping[str, Any], terms: Terms) -> str:
+    """Say what is asked for that is otherwise since the draw; empty where nothing is."""
+    if terms.confidence is not None and terms.confidence != draw["confidence"]:
+        return f"the confidence is {draw['confidence']:g}, not {terms.confidence:g}"
+    if terms.most_missed is not None and terms.most_missed != draw["K"]:
+        return f"K is {draw['K']}, not {terms.most_missed}"
+    if terms.thresholds is not None and dict(terms.thresholds) != draw["limits"]["thresholds"]:
+        return "the thresholds are not those of the sample"
+    if terms.groups is not None and _sha256(encode_groups(terms.groups)) != draw["groups"]:
+        return "the groups are not those of the sample"
+    return ""
+
+
+def draw(
+    store: RunStore,
+    plan: Plan,
+    journal: Journal,
+    terms: Terms,
+    *,
+    audit: int,
+    carried: Mapping[str, Any] | None = None,
+) -> None:
+    """Begin audit number ``audit`` of a run; ``carried`` are answers of earlier ones, by unit: they are known."""
+    limits, review = limits_of(plan, terms.thresholds), decided(store)
+    only = None if terms.groups is None else stand_ins(store, plan, review=review, groups=terms.groups)
+    units = population(store, plan, limits=limits, review=review, only=only)
+    copied, grouped = encode_decided(review), b"" if terms.groups is None else encode_groups(terms.groups)
+    publish(store.root / REVIEW, [copied], name="certificate")
+    if terms.groups is not None:
+        publish(store.root / GROUPS, [grouped], name="certificate")
+    entry = {
+        "version": VERSION,
+        "audit": audit,
+        "plan": plan.digest,
+        "population": units.digest,
+        "boxes": len(units.box_keys),
+        "images": len(units.rows),
+        "confidence": 0.95 if terms.confidence is None else terms.confidence,
+        "K": units.cap() if terms.most_missed is None else terms.most_missed,
+        "class_K": {name: units.cap(units.of_class(place)) for name, place in units.place_of_class.items()},
+        "limits": limits,
+        "own_thresholds": terms.thresholds is not None,
+        "review": _sha256(copied),
+        "groups": _sha256(grouped) if grouped else "",
+    }
+    kept = _still_there(units, carried or {})
+    known = {name: place for name, place in _by_name(units).items() if name not in kept}
+    seed = seed_of(units.digest, _digest([*kept, *known]), 1)
+    first: list[Entry] = [{"draw": entry}, *({"answer": one} for one in kept.values())]
+    _archive(store, journal, audit - 1)
+    journal.begin([*first, {"round": {"number": 1, "seed": seed, "chosen": sorted(known)}}])
+
+
+def _archive(store: RunStore, journal: Journal, audit: int) -> None:
+    """Keep the journal of the audit before, which is about other labels."""
+    place = store.root / FOLDER / f"journal-{audit}.jsonl"
+    if audit and journal.path.exists() and not place.exists():
+        publish(place, [read_regular(journal.path, most=JOURNAL_BYTES)], name="certificate")
+
+
+def _still_there(units: Units, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers about units that are in the population, under their names in it."""
+    prefix, out = units.digest[:8], {}
+    for name, one in answers.items():
+        rest = name.partition("-")[2]
+        places = units.place_of_box if rest[:1] == "b" else units.place_of_image
+        if int(rest[1:], 16) in places:
+            out[f"{prefix}-{rest}"] = {**one, "id": f"{prefix}-{rest}"}
+    return out
+
+
+def _by_name(units: Units) -> dict[str, int]:
+    """Return the units that a person has decided, by name."""
+    prefix = units.digest[:8]
+    named = {f"{prefix}-b{units.box_keys[place]:016x}": place for place in units.kept}
+    return named | {f"{prefix}-i{units.image_keys[place]:016x}": place for place in units.complete}
+
+
+def _digest(names: list[str]) -> str:
+    keys = [name.partition("-")[2] for name in names]
+    return digest_of(
+        (int(key[1:], 16) for key in keys if key[0] == "b"), (int(key[1:], 16) for key in keys if key[0] == "i")
+    )
+
+
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

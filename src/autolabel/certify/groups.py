@@ -1,0 +1,107 @@
+"""Groups of images that are alike: of each, one image is drawn by lot and stands for the group."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from autolabel.certify.order import key_of
+from autolabel.errors import DataError, Problem
+from autolabel.results.take_in import nearest
+from autolabel.storage import Location, read_regular
+
+COLUMNS = ("image", "group")
+MOST_PROBLEMS = 20
+MOST_COMPARED = 100_000
+"""With more images than this, none is looked for that has nearly the name of one that is not there."""
+MOST_BYTES = 1 << 30
+"""Of a file of groups: a hundred bytes an image, for ten million."""
+FORM = 'a file of groups has the columns image and group, such as "0001.jpg,street 7"'
+
+
+def read_groups(path: Path, *, images: Collection[str]) -> dict[str, str]:
+    """Return the group of each image that a CSV file with the columns ``image`` and ``group`` names.
+
+    Raises DataError with the line where the file is none, where an image is none of ``images``, has no group, or is put
+    into two.
+    """
+    try:
+        text = read_regular(path, most=MOST_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}", hint=FORM) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8", hint=FORM) from error
+    found: dict[str, str] = {}
+    wrong: list[Problem] = []
+    for line, image, group in _rows(text, str(path)):
+        said = _fault(image, group, found, images)
+        if said and len(wrong) < MOST_PROBLEMS:
+            hint = nearest(image, images) if image not in images and len(images) <= MOST_COMPARED else ""
+            wrong.append(Problem(file=str(path), line=line, column=1, message=said, hint=hint))
+        found.setdefault(image, group)
+    if wrong:
+        raise DataError(wrong)
+    if not found:
+        raise DataError(f"{path}: names no image", hint=FORM)
+    return found
+
+
+def _rows(text: str, file: str) -> Iterator[tuple[int, str, str]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+            raise DataError(Problem(file=file, line=1, column=1, message=f"has no column {missing[0]!r}", hint=FORM))
+        for row in reader:
+            yield reader.line_num, row["image"] or "", row["group"] or ""
+    except csv.Error as error:
+        problem = Problem(file=file, line=reader.line_num, column=1, message=f"is no CSV: {error}", hint=FORM)
+        raise DataError(problem) from error
+
+
+def _fault(image: str, group: str, found: Mapping[str, str], images: Collection[str]) -> str:
+    if image not in images:
+        return f"{image!r} is no image of this run"
+    if not group:
+        return f"{image!r} has no group; leave the line out where the image is like no other"
+    if found.get(image, group) != group:
+        return f"{image!r} is in the group {found[image]!r} already"
+    return ""
+
+
+def representatives(images: Iterable[str], groups: Mapping[str, str], *, plan: str) -> frozenset[str]:
+    """Return one image of each group, and each image that is in none.
+
+    The first by SHA-256 of the plan's digest and the image's name is taken: nobody can choose it, and what was decided
+    of an image has no part in it.
+    """
+    alone: set[str] = set()
+    first: dict[str, tuple[int, str]] = {}
+    for image in images:
+        if image not in groups:
+            alone.add(image)
+            continue
+        ticket = (key_of("group", plan, image), image)
+        first[groups[image]] = min(ticket, first.get(groups[image], ticket))
+    return frozenset(alone.union(image for _, image in first.values()))
+
+
+def encode_groups(groups: Mapping[str, str]) -> bytes:
+    """Return groups as they are kept beside a sample."""
+    return json.dumps(dict(sorted(groups.items())), indent=0, ensure_ascii=False).encode() + b"\n"
+
+
+def read_kept_groups(path: Location, digest: str) -> dict[str, str]:
+    """Read the groups kept beside a sample; raises DataError where they are not those that it was drawn with."""
+    text = read_regular(path, most=MOST_BYTES) if path.exists() else b""
+    if hashlib.sha256(text).hexdigest() != digest:
+        raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: are no groups: {error}", hint="restore it from a copy") from error
