@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from true_run import Truth
 
 from autolabel.certify.groups import representatives
 from autolabel.errors import DataError
+from tests.certify.true_run import Truth
 
 Make = Callable[..., Truth]
 
