@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
 
 import autolabel
 from docs.generate.border import spaced
 from docs.generate.markdown import plain
 
 STEPS = ("discover", "load_spec", "compile_plan", "generate", "read_labels")
+AT_ONCE = ("open",)
 AFTERWARDS = ("evaluate", "calibrate", "export", "report", "apply_review", "explain")
 """All of them, in the order in which they are called."""
 
 
 def functions() -> str:
     """Return each function with its signature and what its docstring says."""
-    return "\n\n".join(described(name) for name in (*STEPS, *AFTERWARDS))
+    return "\n\n".join(described(name) for name in (*STEPS, *AT_ONCE, *AFTERWARDS))
 
 
 def described(name: str) -> str:
     """Return one function's entry."""
-    function = getattr(import_module(autolabel._HOMES[name]), name)
+    function = getattr(autolabel, name)
     return f"#### `{name}`\n\n```python\n{name}{spaced(function)}\n```\n\n{plain(inspect.getdoc(function))}"

@@ -8,8 +8,13 @@ The four steps, as the command line takes them::
     summary = generate(compiled, registry=registry)
     for labels in read_labels(summary.results_dir): ...
 
-With a finished run: ``evaluate``, ``calibrate``, ``export``, ``report``, ``apply_review``, ``explain``. Nothing here
-changes a global of the process that calls it.
+With a finished run: ``evaluate``, ``calibrate``, ``export``, ``report``, ``apply_review``, ``explain``. One image at a
+time, with the labelers loaded once::
+
+    with autolabel.open("spec.yaml") as predictor:
+        labels = predictor.predict("photo.jpg")
+
+Nothing here changes a global of the process that calls it.
 """
 
 from importlib import import_module
@@ -18,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autolabel.api import apply_review, calibrate, evaluate, explain, export, report
     from autolabel.plan.compile import compile_plan
+    from autolabel.predict.opening import open_predictor as open
     from autolabel.registry import discover
     from autolabel.results.ledger import read_labels
     from autolabel.run.generate import generate
@@ -34,6 +40,7 @@ __all__ = [
     "export",
     "generate",
     "load_spec",
+    "open",
     "read_labels",
     "report",
 ]
@@ -43,16 +50,19 @@ _HOMES = {
     "discover": "autolabel.registry",
     "generate": "autolabel.run.generate",
     "load_spec": "autolabel.spec.load",
+    "open": "autolabel.predict.opening",
     "read_labels": "autolabel.results.ledger",
     **dict.fromkeys(("apply_review", "calibrate", "evaluate", "explain", "export", "report"), "autolabel.api"),
 }
+_NAMES = {"open": "open_predictor"}
+"""What a part is called where it is at home, if that is something else."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a part of the API when it is first used, so that ``import autolabel`` stays quick."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

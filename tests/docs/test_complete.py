@@ -41,7 +41,7 @@ def test_every_hook_is_described() -> None:
 
 
 def test_every_function_of_the_python_api_is_described() -> None:
-    assert sorted((*api.STEPS, *api.AFTERWARDS)) == sorted(autolabel.__all__)
+    assert sorted((*api.STEPS, *api.AT_ONCE, *api.AFTERWARDS)) == sorted(autolabel.__all__)
 
 
 def test_every_command_and_option_is_described() -> None:

@@ -106,7 +106,7 @@ def test_a_row_is_told_once_however_often_its_shard_is_begun(hazards: Registry, 
     logs = sorted((tmp_path / "run" / "logs").glob("*.log"))
     assert len(logs) == 3 + 1 + 3, "workers that the shard and its image killed, and replacements"
     text = "".join(path.read_text() for path in logs)
-    assert "INFO autolabel.run.shard: 0-hazard is loaded on cpu after" in text
+    assert "INFO autolabel.run.stage_labeler: 0-hazard is loaded on cpu after" in text
 
 
 def test_once_tells_every_row_and_none_twice() -> None:

@@ -19,7 +19,7 @@ from autolabel.registry import Registry
 from autolabel.results.ledger import read_labels
 from autolabel.results.summary import Summary
 from autolabel.run.generate import generate, write_plan
-from autolabel.run.shard import concluded
+from autolabel.run.stage_labeler import concluded
 from autolabel.run.worker import Watch
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image as Photo

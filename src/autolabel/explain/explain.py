@@ -9,7 +9,6 @@ from functools import cached_property, partial
 import numpy as np
 
 from autolabel import weights
-from autolabel.errors import WeightsError
 from autolabel.executors.tuning import torch_threads
 from autolabel.explain.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
 from autolabel.explain.image_rows import inputs_of, labels_of
@@ -22,7 +21,8 @@ from autolabel.results.record import BOX_DECIMALS, SCORE_DECIMALS
 from autolabel.results.review import verdicts
 from autolabel.results.store import RunStore, finished
 from autolabel.run.anneal import Annealing, ImageToSearch, Search, searched
-from autolabel.run.stage import make_annealing, make_labeler, preprocess
+from autolabel.run.same_weights import check_same_weights, refuse_fetching
+from autolabel.run.stage import make_annealing, make_labeler, preprocess, read_row
 from autolabel.storage import Location
 from autolabel.strategies import Detector
 from autolabel.types import Instances, Labels, Round
@@ -71,28 +71,6 @@ def explain_rows(
     return told
 
 
-def refuse_fetching(stage: Stage) -> None:
-    """Raise WeightsError where a plan names a model that is not on this machine: no plan makes anything be fetched."""
-    for choice in stage.members or (stage.labeler,):
-        for key in ("checkpoint", "text_encoder"):
-            name = choice.params.get(key)
-            if isinstance(name, str) and not weights.is_cached(name, weights=key == "checkpoint"):
-                raise WeightsError(
-                    f"the run was made with {name!r}, which is not on this machine",
-                    hint="`autolabel plan SPEC` fetches it; a results directory makes nothing be fetched",
-                )
-
-
-def check_weights(detector: Detector, stage: Stage) -> None:
-    """Raise WeightsError where the files are not those that the run was made with."""
-    there = sorted(weights.digest(file) for file in detector.files())
-    if there != sorted(file.sha256 for file in stage.weights.files):
-        raise WeightsError(
-            f"{stage.name}: its weights are not those that the run was made with",
-            hint="give back the checkpoint that the plan names, or label again",
-        )
-
-
 def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | None:
     """Load the detector of the stage that found the boxes; None where they were given."""
     stage = detecting(plan)
@@ -102,7 +80,7 @@ def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | 
     detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "a stage with rounds has a detector"
     with weights.offline():
-        check_weights(detector, stage)
+        check_same_weights(detector, stage)
         detector.load(device)
     every = EveryCandidate(**{field.name: getattr(annealing, field.name) for field in fields(Annealing)})
     return Searcher(detector, every, plan.recipe.max_pixels, plan.recipe.value_range)
@@ -124,7 +102,8 @@ class Searcher:
 
     def search(self, row: Labels) -> Search:
         """Search an image as the run did, but for its neighbours in the batch; raises what makes that fail."""
-        item = preprocess(self.detector, row, max_pixels=self.max_pixels, value_range=self.value_range)
+        pixels = read_row(row, max_pixels=self.max_pixels, value_range=self.value_range)
+        item = preprocess(self.detector, row, pixels)
         batch = [ImageToSearch(0, row.prompt, row.image.size, item)]
         ((_, outcome),) = searched(self.detector, [batch], self.annealing, batch_size=1)
         if isinstance(outcome, Exception):

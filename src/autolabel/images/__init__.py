@@ -3,7 +3,15 @@
 from autolabel.images.files import MAX_PIXELS, content_hash, split_page
 from autolabel.images.formats import FORMATS, SUFFIXES, advice, is_image_file, passed_over, suffix_of
 from autolabel.images.header import Header, page_name, size_of_page
-from autolabel.images.read import content_mark, read_header, read_pixels, read_size
+from autolabel.images.read import (
+    content_mark,
+    convert_pixels,
+    decode_pixels,
+    decode_size,
+    read_header,
+    read_pixels,
+    read_size,
+)
 from autolabel.images.turn import turn_boxes
 from autolabel.images.values import ValueRange
 
@@ -16,6 +24,9 @@ __all__ = [
     "advice",
     "content_hash",
     "content_mark",
+    "convert_pixels",
+    "decode_pixels",
+    "decode_size",
     "is_image_file",
     "page_name",
     "passed_over",

@@ -27,7 +27,7 @@ from autolabel.images.values import ValueRange
 from autolabel.storage import EXHAUSTED, TRANSIENT
 from autolabel.types import Size
 
-__all__ = ["content_mark", "read_header", "read_pixels", "read_size"]
+__all__ = ["content_mark", "convert_pixels", "decode_pixels", "decode_size", "read_header", "read_pixels", "read_size"]
 
 PNG_END = b"IEND\xaeB`\x82"
 TAIL = 4096
@@ -48,7 +48,12 @@ def read_header(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Header:
 
     ``path#page=2`` is the second page of a TIFF, the second frame of an animation.
     """
-    return retried(partial(_header, path, max_pixels), path)
+    return retried(partial(_header, path, partial(from_start, split_page(path)[0]), max_pixels), path)
+
+
+def decode_size(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> Size:
+    """Return (height, width) of the upright image that the bytes of a file hold, as ``read_size`` does."""
+    return _header(name, lambda: io.BytesIO(data), max_pixels).size
 
 
 def read_pixels(
@@ -59,13 +64,37 @@ def read_pixels(
     Values of more than 8 bits are brought to 8 by ``value_range`` (see ``autolabel.images.values``), transparency is
     laid over white. Raises ImageError as ``read_size`` does, and ``too_slow`` where decoding takes more than a minute.
     """
-    return retried(partial(_pixels, path, max_pixels, value_range), path)
+    return retried(partial(_pixels, path, partial(whole, split_page(path)[0]), max_pixels, value_range), path)
 
 
-def _header(path: str | Path, max_pixels: int) -> Header:
-    """Read a header, once; OSError passes through where it is one that may pass."""
-    file, page = split_page(path)
-    image, source = _open(path, partial(from_start, file), max_pixels)
+def decode_pixels(
+    data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS, value_range: ValueRange = None
+) -> npt.NDArray[np.uint8]:
+    """Decode the bytes of an image file as ``read_pixels`` does; ``name`` is what errors call it, with its page."""
+    return _pixels(name, lambda: io.BytesIO(data), max_pixels, value_range)
+
+
+def convert_pixels(
+    image: Pillow.Image, *, name: str = "image", max_pixels: int = MAX_PIXELS, value_range: ValueRange = None
+) -> npt.NDArray[np.uint8]:
+    """Return what ``read_pixels`` makes of a file for an image that Pillow has opened or made; leaves it as it is.
+
+    Its EXIF orientation is applied, where it still has one. Pillow itself drops the low bytes of 16-bit colours.
+    """
+    width, height = image.size
+    if width * height > max_pixels or not width * height:
+        raise ImageError("too_large", f"{name}: {width}x{height} pixels, at most {max_pixels} are read")
+    with _told(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if image.mode in deep.MODES:
+            return _upright(deep.to_bytes_of(image, value_range), orientation(image))
+        return _to_rgb(_exif_undone(image))
+
+
+def _header(path: str | Path, find: Callable[[], Source], max_pixels: int) -> Header:
+    """Read the header of what ``find`` returns, once; OSError passes through where it is one that may pass."""
+    _, page = split_page(path)
+    image, source = _open(path, find, max_pixels)
     with _told(Path(path).name):
         if image is None:
             return deep.header(source, max_pixels=max_pixels, page=page)
@@ -73,10 +102,12 @@ def _header(path: str | Path, max_pixels: int) -> Header:
             return header_of(image)
 
 
-def _pixels(path: str | Path, max_pixels: int, value_range: ValueRange) -> npt.NDArray[np.uint8]:
-    """Decode, once; OSError passes through where it is one that may pass."""
-    file, page = split_page(path)
-    image, source = _open(path, partial(whole, file), max_pixels)
+def _pixels(
+    path: str | Path, find: Callable[[], Source], max_pixels: int, value_range: ValueRange
+) -> npt.NDArray[np.uint8]:
+    """Decode what ``find`` returns, once; OSError passes through where it is one that may pass."""
+    _, page = split_page(path)
+    image, source = _open(path, find, max_pixels)
     with _told(Path(path).name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if image is None:
@@ -119,8 +150,11 @@ def _decoded(image: Pillow.Image, source: Source, value_range: ValueRange) -> np
         return _upright(deep.over_white(both, value_range), orientation(image))
     if image.mode in deep.MODES:
         return _upright(deep.to_bytes_of(image, value_range), orientation(image))
-    upright = ImageOps.exif_transpose(image) if orientation(image) not in (None, 1) else image
-    return _to_rgb(upright)
+    return _to_rgb(_exif_undone(image))
+
+
+def _exif_undone(image: Pillow.Image) -> Pillow.Image:
+    return ImageOps.exif_transpose(image) if orientation(image) not in (None, 1) else image
 
 
 def _upright(pixels: npt.NDArray[np.uint8], turned: int | None) -> npt.NDArray[np.uint8]:

@@ -26,9 +26,10 @@ from autolabel.plan.checks import (
     check_members,
     check_weights,
 )
+from autolabel.plan.devices import Devices
 from autolabel.plan.execution import compile_execution
 from autolabel.plan.files import check_files
-from autolabel.plan.identity import code_of, plan_digest
+from autolabel.plan.identity import Fingerprint, code_of, plan_digest
 from autolabel.plan.model import (
     LookPlan,
     Manifest,
@@ -56,8 +57,6 @@ from autolabel.types import Round, Size
 
 TOGETHER = ResolvedStrategy(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
 """What stands for several labelers of a stage."""
-OURS = frozenset({"stages", "logs", "report", "images_annotated"})
-"""Folders that a run writes besides its exports."""
 OURS = frozenset({"stages", "logs", "report", "images_annotated"})
 """Folders that a run writes besides its exports."""
 DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
@@ -123,6 +122,40 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
         notices=(*notices(spec, execution.workers), *said),
     )
     return Compiled(plan, rows, labelers[0].batch_key)
+
+
+def compile_rowless(spec: Spec, *, registry: Registry, on: Devices | None = None) -> Plan:
+    """Decide everything that decides the labels of an image, for images that come later, one by one.
+
+    The plan has no rows and names no executor but this process; its digest covers recipe and classes. Folders of images
+    need not be there. ``on`` takes the place of the spec's devices. Raises as ``compile_plan`` does.
+    """
+    check_files(spec, data=False)
+    labelers = make_labelers(spec)
+    said = check_names(spec)
+    run = spec.run.model_copy(update={"executor": "inline"})
+    execution = compile_execution(spec.model_copy(update={"run": run, "devices": spec.devices if on is None else on}))
+    recipe = compile_recipe(spec, labelers, registry=registry)
+    there = all(at(folder).is_dir() for folder in spec.data.images)
+    manifest = Manifest(
+        fingerprint=str(Fingerprint()),
+        images=0,
+        rows=0,
+        unusable=0,
+        classes=tuple(spec.data.classes or ()),
+        roots={source.prefix: str(source.root) for source in sources(spec.data.images)} if there else {},
+        most_passes=(None,) * len(labelers),
+        shards=(),
+    )
+    return Plan(
+        digest=plan_digest(recipe, manifest),
+        autolabel=autolabel.__version__,
+        recipe=recipe,
+        manifest=manifest,
+        execution=execution,
+        outputs=compile_outputs(spec, manifest.classes, limit=None),
+        notices=(*notices(spec, execution.workers), *said),
+    )
 
 
 def make_labelers(spec: Spec) -> list[Labeler]:

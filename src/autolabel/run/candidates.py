@@ -60,12 +60,14 @@ class CandidateStore:
     """Key, floor and packed answer of what was asked since the last ``flush``."""
     looks: dict[str, str] = field(default_factory=dict)
     """What tells the looks of a stage from those of others, by name; one that changes nothing is not in it."""
+    read_only: bool = False
+    """Whether nothing is taken in, and the folder is left as it is."""
 
     @classmethod
-    def open(cls, folder: Location) -> CandidateStore:
+    def open(cls, folder: Location, *, read_only: bool = False) -> CandidateStore:
         """Read which answers a folder holds; none where it is not there."""
-        store = cls(folder)
-        there = sorted(tidied(folder), key=lambda entry: entry.name)
+        store = cls(folder, read_only=read_only)
+        there = sorted(kept_in(folder) if read_only else tidied(folder), key=lambda entry: entry.name)
         store.files = [folder / entry.name for entry in there]
         parts = [read_index(path, number, there[number].size) for number, path in enumerate(store.files)]
         store.index = np.concatenate([store.index, *parts])
@@ -73,12 +75,12 @@ class CandidateStore:
         return store
 
     @classmethod
-    def of(cls, plan: Plan, stage: Stage) -> CandidateStore | None:
+    def of(cls, plan: Plan, stage: Stage, *, read_only: bool = False) -> CandidateStore | None:
         """Open the store that a plan names for the detector of a stage; None where it names none."""
         folder = plan.execution.candidates
         if folder is None or not stage.rounds:
             return None
-        store = cls.open(at(folder) / answers_digest(stage)[:32])
+        store = cls.open(at(folder) / answers_digest(stage)[:32], read_only=read_only)
         if stage.looks is not None:
             changed = zip(stage.looks.names, stage.looks.which, strict=True)
             store.looks = {name: digest(reduced(look)) for name, look in changed if look.type != AS_IT_IS}
@@ -120,7 +122,9 @@ class CandidateStore:
         return None
 
     def keep(self, key: bytes, found: Instances, floor: float) -> None:
-        """Take an answer in; it is on disk after the next ``flush``."""
+        """Take an answer in; it is on disk after the next ``flush``. Nothing happens where the store is only read."""
+        if self.read_only:
+            return
         self.fresh.append((key, floor, pack(found)))
 
     def flush(self) -> None:
@@ -162,6 +166,11 @@ def read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
         out[name] = entries[name]
     out["file"] = number
     return out
+
+
+def kept_in(folder: Location) -> Iterator[Entry]:
+    """Yield the candidates' files of a folder."""
+    return (entry for entry in entries(folder) if entry.name.endswith(SUFFIX))
 
 
 def tidied(folder: Location) -> Iterator[Entry]:

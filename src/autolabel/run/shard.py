@@ -2,69 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from autolabel.data import inputs
-from autolabel.data.batches import batches
-from autolabel.data.prefetch import prefetch
-from autolabel.errors import AutolabelError, DataError, ImageError, MachineError, WorkerError
+from autolabel.errors import DataError
 from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
-from autolabel.results.failpoints import reach
 from autolabel.results.shard_file import DamageError
 from autolabel.results.store import RunStore
-from autolabel.run.anneal import Annealing, ImageToSearch, Outcome, Search, anneal, bisect_on_error, out_of_memory
-from autolabel.run.candidates import CandidateStore, ImageMemory, content_of
-from autolabel.run.stage import has_work, make_annealing, make_labeler, preprocess
-from autolabel.strategies import Detector, Labeler, Segmenter
-from autolabel.types import Instances, Labels, Reason
-
-log = logging.getLogger(__name__)
-
-Progress = Callable[[int, Labels, bool], None]
-"""Told of every row that is done: its position, its labels, whether kept candidates answered all that it asks."""
-
-PIXELS_IN_FLIGHT = 150_000_000
-"""Of the images that a worker decodes ahead, together, or one alone: about 10 bytes each at the worst of formats."""
-Loaded = tuple[int, Any]
+from autolabel.run.stage_labeler import Progress, StageLabeler
+from autolabel.types import Labels
 
 
 @dataclass(slots=True, eq=False)
 class ShardLabeler:
-    """A stage's labeler on one device, with everything it needs to label shards."""
+    """A stage's labeler with the results directory that it labels for."""
 
     plan: Plan
     stage: Stage
     store: RunStore
-    labeler: Labeler
-    annealing: Annealing | None
-    device: str
-    candidates: CandidateStore | None = None
-    """What detectors have answered before; None where nothing is kept."""
-    loaded: bool = False
-    recalled: set[int] = field(default_factory=set)
-    """Which of the rows at hand were answered from what was kept."""
+    labeler: StageLabeler
 
     @classmethod
     def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> ShardLabeler:
         """Make the strategies that a stage chose; the weights are loaded when they are first needed."""
-        labeler = make_labeler(stage, registry)
-        annealing = make_annealing(stage, plan.recipe.ontology, registry)
-        return cls(plan, stage, RunStore.at(plan), labeler, annealing, device, CandidateStore.of(plan, stage))
-
-    def wake(self) -> None:
-        """Load the labeler's weights, unless they are."""
-        if not self.loaded:
-            began = time.monotonic()
-            self.labeler.load(self.device)
-            self.loaded = True
-            log.info("%s is loaded on %s after %.1f s", self.stage.name, self.device, time.monotonic() - began)
+        return cls(plan, stage, RunStore.at(plan), StageLabeler.make(plan, stage, device=device, registry=registry))
 
     def label(self, shard: Shard, *, progress: Progress) -> None:
         """Label a shard and publish its file."""
@@ -73,19 +37,7 @@ class ShardLabeler:
 
     def lines(self, rows: Sequence[Labels], *, progress: Progress) -> list[bytes]:
         """Label rows and return their lines, in the same order."""
-        done = list(rows)
-        self.recalled.clear()
-        usable = [position for position, row in enumerate(rows) if has_work(self.labeler, row)]
-        for position, row in enumerate(rows):
-            if not has_work(self.labeler, row):
-                progress(position, row, False)
-        for position, outcome in self.outcomes(rows, usable):
-            done[position] = concluded(rows[position], outcome)
-            progress(position, done[position], position in self.recalled)
-            reach("row.labelled")
-        if self.candidates is not None:
-            self.candidates.flush()
-        return [record.encode(row, self.plan.digest) for row in done]
+        return [record.encode(row, self.plan.digest) for row in self.labeler.label(rows, progress=progress)]
 
     def before(self, shard: Shard) -> list[Labels]:
         """Return a shard's rows as they stand before this stage."""
@@ -100,101 +52,6 @@ class ShardLabeler:
             name = self.store.shard(stage, shard.index)
             raise DataError(f"{name}: is damaged: {error}", hint="the same command labels it again") from None
 
-    def outcomes(self, rows: Sequence[Labels], usable: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what became of every usable row, in order of completion; batches hold rows of one key."""
-        for _, group in groupby(usable, key=lambda position: self.labeler.batch_key(rows[position].image.size)):
-            yield from self.same_key(rows, list(group))
-
-    def same_key(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what became of rows that may share batches; those that memory answers are neither read nor asked."""
-        searches = dict(self.remembered(rows, positions))
-        self.recalled.update(position for position, search in searches.items() if search.next_query() is None)
-        for position in positions:
-            if position in self.recalled:
-                yield position, searches[position].result()
-        yield from self.asking(rows, [one for one in positions if one not in self.recalled], searches)
-
-    def remembered(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Search]]:
-        """Yield rows with a search that begins from memory; none where nothing is kept, or the image cannot be read."""
-        if self.candidates is None or self.annealing is None:
-            return
-        threads = self.plan.execution.num_workers
-        hashes = prefetch(lambda one: content_of(rows[one]), positions, threads=threads, ahead=2 * threads)
-        for position, content in zip(positions, hashes, strict=True):
-            if content:
-                yield position, self.search(rows[position], content)
-
-    def search(self, row: Labels, content: str) -> Search:
-        """Return the search of a row that remembers what the image of this content was asked before."""
-        assert self.candidates is not None and self.annealing is not None
-        memory = ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
-        return Search(row.prompt, row.image.size, self.annealing, memory=memory)
-
-    def asking(
-        self, rows: Sequence[Labels], positions: Sequence[int], searches: Mapping[int, Search]
-    ) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what became of rows that the labeler has to be asked about."""
-        if not positions:
-            return
-        self.wake()
-        execution, size = self.plan.execution, self.plan.recipe.batch_size
-        ahead = 2 * size + execution.num_workers
-        failed: list[tuple[int, Exception]] = []
-        yield from self.answers(rows, positions, searches, failed, threads=execution.num_workers, ahead=ahead)
-        starved = [position for position, error in failed if isinstance(error, MemoryError)]
-        yield from ((position, error) for position, error in failed if position not in starved)
-        alone: list[tuple[int, Exception]] = []
-        for position in starved:  # what did not fit beside others may fit alone
-            yield from self.answers(rows, [position], searches, alone, threads=1, ahead=1)
-        yield from alone
-
-    def answers(
-        self,
-        rows: Sequence[Labels],
-        positions: Sequence[int],
-        searches: Mapping[int, Search],
-        failed: list[tuple[int, Exception]],
-        *,
-        threads: int,
-        ahead: int,
-    ) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what the labeler says of rows; those that cannot be loaded go into ``failed``."""
-        size = self.plan.recipe.batch_size
-        loaded = prefetch(
-            lambda position: self.load_row(position, rows[position]),
-            positions,
-            threads=threads,
-            ahead=ahead,
-            weight=lambda position: rows[position].image.size[0] * rows[position].image.size[1],
-            most=PIXELS_IN_FLIGHT,
-        )
-        loads = batches(succeeded(loaded, failed), size)
-        if isinstance(self.labeler, Detector):
-            assert self.annealing is not None, "a detector's stage has rounds"
-            asked = ([ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in loads)
-            yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
-        else:
-            assert isinstance(self.labeler, Segmenter)
-            for batch in loads:
-                segmented = bisect_on_error(self.labeler.segment, [item for _, item in batch])
-                yield from zip((position for position, _ in batch), segmented, strict=True)
-
-    def load_row(self, position: int, row: Labels) -> Loaded:
-        """Decode an image and preprocess it; an error takes the place of the result."""
-        try:
-            return position, preprocess(
-                self.labeler, row, max_pixels=self.plan.recipe.max_pixels, value_range=self.plan.recipe.value_range
-            )
-        except (MachineError, WorkerError):
-            raise  # no fault of this image
-        except Exception as error:
-            return position, error
-
-
-def ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> ImageToSearch:
-    """Return what annealing needs of a loaded row."""
-    return ImageToSearch(position, rows[position].prompt, rows[position].image.size, item, search)
-
 
 def found_before(line: bytes, row: inputs.Input) -> Labels:
     """Return what the stage before found in a row; raises RowError where the line speaks of another."""
@@ -202,49 +59,3 @@ def found_before(line: bytes, row: inputs.Input) -> Labels:
     if (labels.image.id, labels.caption_index) != (row.image, row.caption_index):
         raise record.RowError(f"wanted a row of {row.image!r}, found one of {labels.image.id!r}")
     return labels
-
-
-def succeeded(loaded: Iterable[Loaded], failed: list[tuple[int, Exception]]) -> Iterator[Loaded]:
-    """Yield the rows that could be loaded, put the others aside."""
-    for position, item in loaded:
-        if isinstance(item, Exception):
-            failed.append((position, item))
-        else:
-            yield position, item
-
-
-def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
-    """Return a row with its outcome: instances, or the reason why there are none."""
-    if isinstance(outcome, Instances):
-        kept, hollow = without_hollow_masks(outcome)
-        noted = (f"{hollow} mask{'s' * (hollow > 1)} without a pixel left out, the box kept",) if hollow else ()
-        return replace(row, instances=kept, notes=(*row.notes, *noted))
-    reason = Reason(code=code_of(outcome), message=describe(outcome))
-    log.info("%s: %s: %s", row.image.id, reason.code, reason.message)
-    if not isinstance(outcome, AutolabelError):
-        log.debug("where it was raised", exc_info=outcome)
-    return replace(row, instances=Instances.empty(), reason=reason)
-
-
-def without_hollow_masks(found: Instances) -> tuple[Instances, int]:
-    """Return instances whose masks have at least one pixel each, None in place of others; and how many those are."""
-    if not found.masks:
-        return found, 0
-    hollow = [mask is not None and mask.is_empty() for mask in found.masks]
-    if not any(hollow):
-        return found, 0
-    masks = tuple(None if empty else mask for mask, empty in zip(found.masks, hollow, strict=True))
-    return replace(found, masks=masks), sum(hollow)
-
-
-def code_of(error: Exception) -> str:
-    """Return the ledger's word for an error."""
-    if isinstance(error, ImageError):
-        return error.code
-    return "out_of_memory" if out_of_memory(error) else "labeler_error"
-
-
-def describe(error: Exception) -> str:
-    """Return an error's message on one line."""
-    text = " ".join(str(error).split()) or "no message"
-    return text if isinstance(error, AutolabelError) else f"{type(error).__name__}: {text}"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from autolabel.detectors import Looks, Voting, composed
 from autolabel.errors import ImageError
 from autolabel.images import ValueRange, read_pixels
@@ -48,8 +51,8 @@ def has_work(labeler: Labeler, row: Labels) -> bool:
     return row.reason is None and len(wanted) > 0
 
 
-def preprocess(labeler: Labeler, row: Labels, *, max_pixels: int, value_range: ValueRange = None) -> Any:
-    """Decode a row's image and return what ``prepare`` or ``segment`` takes.
+def read_row(row: Labels, *, max_pixels: int, value_range: ValueRange = None) -> npt.NDArray[np.uint8]:
+    """Decode a row's image.
 
     Raises ImageError where the image cannot be decoded, or has another size than when the run was planned.
     """
@@ -57,5 +60,10 @@ def preprocess(labeler: Labeler, row: Labels, *, max_pixels: int, value_range: V
     if pixels.shape[:2] != row.image.size:
         height, width = row.image.size
         raise ImageError("changed_image", f"was {width}x{height} when the run was planned and no longer is")
+    return pixels
+
+
+def preprocess(labeler: Labeler, row: Labels, pixels: npt.NDArray[np.uint8]) -> Any:
+    """Return what ``prepare`` or ``segment`` takes of a row and its pixels."""
     sample = Sample(image=row.image, pixels=pixels, prompt=row.prompt, instances=row.instances)
     return labeler.preprocess(sample) if isinstance(labeler, Detector) else sample

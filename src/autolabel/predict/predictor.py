@@ -1,0 +1,116 @@
+"""The predictor: a spec's labelers, loaded once, for any number of images and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from autolabel.data.prefetch import prefetch
+from autolabel.plan.model import Plan
+from autolabel.predict.engine import Engine, Job
+from autolabel.predict.photo import Given, PhotoReader
+from autolabel.predict.pool import Pool
+from autolabel.predict.question import Questions
+from autolabel.registry import Registry
+from autolabel.results.chances import Fit
+from autolabel.results.select import handed_out
+from autolabel.types import Instances, Labels
+
+BATCHES_AT_A_TIME = 2
+"""Batches of images that a thread takes: those that are done early leave room for others."""
+
+
+class Predictor:
+    """Labels images as a run of the spec labels them; ``autolabel.open`` makes one.
+
+    Threads may share it: what they ask at the same time goes through the models in the same batches. It writes nothing.
+    """
+
+    def __init__(self, plan: Plan, engines: Sequence[Engine], *, registry: Registry, fit: Fit | None = None) -> None:
+        recipe, execution = plan.recipe, plan.execution
+        self.plan = plan
+        """What decides the labels; its digest is in every row."""
+        self._fit = fit
+        self._questions = Questions(plan, registry=registry)
+        self._reader = PhotoReader(
+            max_pixels=recipe.max_pixels,
+            value_range=recipe.value_range,
+            roots=plan.manifest.roots,
+            hashes=execution.candidates is not None,
+        )
+        self._ahead = 2 * BATCHES_AT_A_TIME * recipe.batch_size * len(engines)
+        self._pool = Pool(engines, threads=execution.threads, most=BATCHES_AT_A_TIME * recipe.batch_size)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the spec names, in its order."""
+        return self.plan.manifest.classes
+
+    @property
+    def waiting(self) -> int:
+        """How many images wait to be labelled."""
+        return self._pool.waiting
+
+    def predict(
+        self, image: Given, classes: Sequence[str] | None = None, *, name: str | None = None, raw: bool = False
+    ) -> Labels:
+        """Label one image: the row that a run of the spec writes about it.
+
+        ``image`` is a path or URL, the bytes of an image file, a PIL image, or (H, W, 3) uint8 RGB pixels of the
+        upright image; EXIF orientation is applied to all but pixels. ``classes`` are asked in place of the spec's.
+        ``name`` becomes the image's id; without it, that is the id which the run gives a file in its folders, or the
+        file's name. Thresholds, size filters and calibrated scores of the spec's ``output`` are applied, unless
+        ``raw`` asks for what the models said, as in ``labels.jsonl``.
+
+        An image that cannot be read, or that a labeler fails at, comes back as a failed row with the reason. Raises
+        SpecError for wrong classes, TypeError or DataError for what is no image, ValueError on a closed predictor,
+        MachineError where the device fails.
+        """
+        return self.submit(image, classes, name=name, raw=raw).result()
+
+    def predict_many(
+        self, images: Iterable[Given], classes: Sequence[str] | None = None, *, raw: bool = False
+    ) -> Iterator[Labels]:
+        """Yield the labels of images, in their order, as ``predict`` returns them; a few are read ahead of the models.
+
+        What is wrong with an image as an argument is raised where its labels would be yielded.
+        """
+        threads = max(2, self._ahead)
+        return prefetch(partial(self.predict, classes=classes, raw=raw), images, threads=threads, ahead=threads)
+
+    def submit(
+        self, image: Given, classes: Sequence[str] | None = None, *, name: str | None = None, raw: bool = False
+    ) -> Future[Labels]:
+        """Read an image, let it wait for a device, and return what will hold its labels; raises as ``predict`` does.
+
+        A future that is cancelled while it waits costs no device anything.
+        """
+        prompt = self._questions.prompt(classes)
+        photo = self._reader.read(image, name=name)
+        row = Labels(image=photo.image, prompt=prompt, instances=Instances.empty(), reason=photo.reason)
+        job = Job(row, photo, _as_it_is if raw else self._handed_out)
+        self._pool.submit(job)
+        return job.answer
+
+    def _handed_out(self, row: Labels) -> Labels:
+        outputs = self.plan.outputs
+        return handed_out(row, limits=outputs.filter, thresholds=outputs.thresholds, review=None, fit=self._fit)
+
+    def close(self) -> None:
+        """Label what waits, then end; further calls raise ValueError."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _as_it_is(row: Labels) -> Labels:
+    return row

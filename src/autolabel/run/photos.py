@@ -1,0 +1,44 @@
+"""Where the pixels of rows come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.images import ValueRange
+from autolabel.run.candidates import content_of
+from autolabel.run.stage import read_row
+from autolabel.types import Labels
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Photos(Protocol):
+    """The images of some rows, by the position of a row among them."""
+
+    def pixels(self, position: int, row: Labels) -> Pixels:
+        """Return (H, W, 3) uint8 RGB, upright; raises ImageError where they cannot be had."""
+        ...
+
+    def content(self, position: int, row: Labels) -> str:
+        """Return the hash of the image file's bytes, under which candidates are kept; empty where it is not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoFiles:
+    """Images as files."""
+
+    max_pixels: int
+    value_range: ValueRange = None
+
+    def pixels(self, position: int, row: Labels) -> Pixels:
+        """Decode the file of a row."""
+        return read_row(row, max_pixels=self.max_pixels, value_range=self.value_range)
+
+    def content(self, position: int, row: Labels) -> str:
+        """Hash the file of a row."""
+        return content_of(row)

@@ -1,0 +1,30 @@
+"""The weights of a plan that was made before: they are here, and are those that it was made with."""
+
+from __future__ import annotations
+
+from autolabel import weights
+from autolabel.errors import WeightsError
+from autolabel.plan.model import Stage
+from autolabel.strategies import Labeler
+
+
+def refuse_fetching(stage: Stage) -> None:
+    """Raise WeightsError where a plan names a model that is not on this machine: no plan makes anything be fetched."""
+    for choice in stage.members or (stage.labeler,):
+        for key in ("checkpoint", "text_encoder"):
+            name = choice.params.get(key)
+            if isinstance(name, str) and not weights.is_cached(name, weights=key == "checkpoint"):
+                raise WeightsError(
+                    f"the run was made with {name!r}, which is not on this machine",
+                    hint="`autolabel plan SPEC` fetches it; a results directory makes nothing be fetched",
+                )
+
+
+def check_same_weights(labeler: Labeler, stage: Stage) -> None:
+    """Raise WeightsError where the files are not those that the run was made with."""
+    there = sorted(weights.digest(file) for file in labeler.files())
+    if there != sorted(file.sha256 for file in stage.weights.files):
+        raise WeightsError(
+            f"{stage.name}: its weights are not those that the run was made with",
+            hint="give back the checkpoint that the plan names, or label again",
+        )
