@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import autolabel
-from autolabel.cli import certify, console, diff, explain, installed, label, results, review
+from autolabel.cli import certify, console, diff, duplicates, explain, installed, label, results, review
 from autolabel.cli.pipe import ending_quietly
 from autolabel.cli.terminal import LiteralFormatter
 from autolabel.errors import AutolabelError, MachineError, SpecError
@@ -82,6 +82,7 @@ for command in (
     certify.certify,
     results.report,
     diff.diff,
+    duplicates.duplicates,
     review.review,
     results.apply_review,
     explain.explain,

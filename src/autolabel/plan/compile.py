@@ -210,6 +210,7 @@ def compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) ->
         exports=tuple(resolved(choice) for choice in spec.export),
         filter=None if limits is None else SizeLimits(**limits.model_dump()),
         split=None if split is None else Split(fractions=split.model_dump(exclude={"seed"}), seed=split.seed),
+        duplicates=spec.data.duplicates,
         scores=spec.output.scores,
         thresholds=None if spec.output.thresholds is None else thresholds_of(spec, classes=classes),
         report=spec.report,

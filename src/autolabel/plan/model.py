@@ -199,6 +199,8 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     exports: tuple[ResolvedStrategy, ...]
     filter: SizeLimits | None = None
     split: Split | None = None
+    duplicates: Literal["ignore", "group"] = "ignore"
+    """Whether near-duplicates are looked for, and stay together in splits."""
     thresholds: dict[str, float] | None = None
     """The least score of a box by class."""
     scores: Literal["raw", "calibrated"] = "raw"

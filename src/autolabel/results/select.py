@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.data.split import split_of
+from autolabel.duplicates import Groups
 from autolabel.plan.model import Plan, SizeLimits, Split
 from autolabel.results import review as reviews
 from autolabel.results.chances import Fit, asked_for, calibrated
+from autolabel.results.duplicates import read_groups
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger, checked_ledger, ledger_of
 from autolabel.results.review import Review
@@ -37,7 +39,7 @@ def selections(store: RunStore, plan: Plan, *, checked: bool = False) -> Iterato
         classes=plan.manifest.classes,
         fit=asked_for(store, plan),
     )
-    for split, belongs_to in splits(plan.outputs.split):
+    for split, belongs_to in splits(plan.outputs.split, read_groups(store, plan) if plan.outputs.split else Groups()):
         yield (
             split,
             ledger_of(
@@ -125,18 +127,18 @@ def sure(labels: Labels, *, thresholds: Mapping[str, float], review: Review | No
     return replace(labels, instances=labels.instances.take(keep))
 
 
-def splits(split: Split | None) -> Iterator[tuple[str, Callable[[Labels], bool] | None]]:
+def splits(split: Split | None, groups: Groups) -> Iterator[tuple[str, Callable[[Labels], bool] | None]]:
     """Yield each split's name with what decides who belongs to it; one nameless split where there is none."""
     if split is None:
         yield "", None
         return
     for name in split.fractions:
-        yield name, partial(belongs, name, split)
+        yield name, partial(belongs, name, split, groups)
 
 
-def belongs(name: str, split: Split, labels: Labels) -> bool:
-    """Return whether an image belongs to the split ``name``."""
-    return split_of(labels.image.id, fractions=split.fractions, seed=split.seed) == name
+def belongs(name: str, split: Split, groups: Groups, labels: Labels) -> bool:
+    """Return whether an image belongs to the split ``name``; near-duplicates all belong to that of the first."""
+    return split_of(groups.key(labels.image.id), fractions=split.fractions, seed=split.seed) == name
 
 
 def within(labels: Labels, limits: SizeLimits) -> npt.NDArray[np.bool_]:

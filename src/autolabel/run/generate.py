@@ -25,6 +25,7 @@ from autolabel.results.slices import Slice, alone, check_complete, entered
 from autolabel.results.store import RunStore
 from autolabel.results.summary import Summary, summarise
 from autolabel.results.written import mark_stale
+from autolabel.run.duplicates import keep_groups
 from autolabel.run.outputs import write_outputs
 from autolabel.run.prepare import Mode, prepare, refuse_foreign
 from autolabel.run.worker import Once, StartStage, Watch, done
@@ -115,6 +116,8 @@ def finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> 
     watch.writing("labels.jsonl")
     mark_stale(store, plan)
     write_ledger(store, plan)
+    if groups := keep_groups(store, plan).members:
+        watch.noted(f"{sum(map(len, groups)):,} images are near-duplicates of others, in {len(groups):,} groups")
     written = [str(store.labels), *map(str, write_outputs(store, plan, registry=registry, watch=watch))]
     max_failures = plan.execution.max_failures
     return summarise(ledger_of(store, plan), results_dir=str(store.root), max_failures=max_failures, written=written)

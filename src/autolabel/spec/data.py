@@ -171,6 +171,10 @@ class DataSpec(Section):
     value_range: ValueRange | None = Field(
         None, description="values that become black and white in images of more than 8 bits; null: found for each image"
     )
+    duplicates: Literal["ignore", "group"] = Field(
+        "ignore",
+        description="group: find images that show the same scene, and never part them in splits and samples",
+    )
     rescale_boxes: StrictBool = Field(
         False, description="scale given boxes where their file states another size than the image has"
     )

@@ -1,0 +1,75 @@
+"""Groups of images that show the same scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autolabel.duplicates.landmarks import Landmarks
+from autolabel.duplicates.matching import candidates, match
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which images show the same scene; an image that is in no group stands alone."""
+
+    members: tuple[tuple[str, ...], ...] = ()
+    """The ids of each group of two or more, sorted."""
+    _first: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        first = {image: group[0] for group in self.members for image in group}
+        object.__setattr__(self, "_first", first)
+
+    def key(self, image: str) -> str:
+        """Return what stands for the group of an image: its first image, the image's own id where it is alone."""
+        return self._first.get(image, image)
+
+    @property
+    def images(self) -> int:
+        """How many images are in a group with others."""
+        return len(self._first)
+
+
+def group(images: Sequence[tuple[str, Landmarks]], *, same: Iterable[Sequence[str]] = ()) -> Groups:
+    """Group images by what their landmarks share; ``same`` are sets of ids that belong together whatever they show.
+
+    Groups are the connected parts: where A shares a part with B, and B another with C, all three are one scene.
+    """
+    links = _Links(name for name, _ in images)
+    for known in same:
+        for other in known[1:]:
+            links.join(known[0], other)
+    marks = [one for _, one in images]
+    for first, second in candidates(marks):
+        one, other = images[first][0], images[second][0]
+        if links.root(one) != links.root(other) and match(marks[first], marks[second]) is not None:
+            links.join(one, other)
+    return links.groups()
+
+
+class _Links:
+    """Connected parts of a graph (union-find)."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._parent = {name: name for name in names}
+
+    def root(self, name: str) -> str:
+        """Return what stands for the part that a name is in."""
+        parent = self._parent
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        """Make the parts of two names one."""
+        first, second = sorted((self.root(one), self.root(other)))
+        self._parent[second] = first
+
+    def groups(self) -> Groups:
+        """Return the parts of two and more names."""
+        parts: dict[str, list[str]] = {}
+        for name in self._parent:
+            parts.setdefault(self.root(name), []).append(name)
+        return Groups(tuple(sorted(tuple(sorted(part)) for part in parts.values() if len(part) > 1)))

@@ -1,0 +1,110 @@
+"""Find the near-duplicates among the images of a run, or of a folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from autolabel.data.inputs import decode
+from autolabel.data.passed import PassedOver
+from autolabel.data.prefetch import prefetch
+from autolabel.data.sources import sources, walk
+from autolabel.duplicates import Groups, Landmarks, group, landmarks
+from autolabel.errors import DataError, ImageError
+from autolabel.images import MAX_PIXELS, ValueRange, content_mark, read_pixels
+from autolabel.plan.model import Plan
+from autolabel.registry import Registry
+from autolabel.results.duplicates import duplicates_file, publish_groups, read_groups
+from autolabel.results.store import RunStore, finished
+from autolabel.results.written import mark_stale
+from autolabel.run.outputs import follow
+from autolabel.storage import Location
+
+THREADS = 8
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An image to be compared."""
+
+    image: str
+    path: str
+    mark: str
+    """What tells its bytes from another's."""
+
+
+def keep_groups(store: RunStore, plan: Plan) -> Groups:
+    """Return the near-duplicates among a run's images: looked for once, where the plan or a command asked for them."""
+    kept = duplicates_file(store).exists()
+    if plan.outputs.duplicates != "group" and not kept:
+        return Groups()
+    try:
+        return read_groups(store, plan) if kept else _search(store, plan)
+    except DataError as error:
+        log.warning("%s; it is written again", error)
+        return _search(store, plan)
+
+
+def group_run(run: Location, *, registry: Registry) -> Groups:
+    """Find the near-duplicates of a finished run, keep them in it, and write split exports again that they change.
+
+    Raises DataError where ``run`` is none, or its images were never named on this machine.
+    """
+    store, plan = finished(run)
+    if not plan.manifest.roots:
+        told = f"{run}: the folders of its images were not named on this machine"
+        raise DataError(told, hint="run `autolabel generate SPEC` of that run first")
+    with store.lock():
+        groups = _search(store, plan)
+        if plan.outputs.split is not None:
+            mark_stale(store, plan)
+            follow(store, plan, registry=registry)
+    return groups
+
+
+def group_folder(folder: Location, *, threads: int = THREADS) -> Groups:
+    """Find the near-duplicates among the images below a folder; DataError where there is none, or no image."""
+    listed = PassedOver().sift(one for source in sources([str(folder)]) for one in walk(source))
+    files = [_File(one.id, one.path, content_mark(one.path)) for one in listed if not one.code]
+    if not files:
+        raise DataError(f"{folder}: no images below this folder")
+    return _grouped(files, threads=threads, max_pixels=MAX_PIXELS, value_range=None)
+
+
+def _search(store: RunStore, plan: Plan) -> Groups:
+    files = (
+        _File(row.image, plan.manifest.image_path(row.image), row.mark)
+        for shard in plan.manifest.shards
+        for row in map(decode, store.rows(shard))
+        if not row.code and not row.caption_index
+    )
+    recipe = plan.recipe
+    found = _grouped(
+        files, threads=plan.execution.num_workers, max_pixels=recipe.max_pixels, value_range=recipe.value_range
+    )
+    publish_groups(store, plan, found)
+    return found
+
+
+def _grouped(files: Iterable[_File], *, threads: int, max_pixels: int, value_range: ValueRange) -> Groups:
+    def read(file: _File) -> tuple[_File, Landmarks | None]:
+        try:
+            return file, landmarks(read_pixels(file.path, max_pixels=max_pixels, value_range=value_range))
+        except ImageError as error:
+            log.warning("%s: is compared with no other image: %s", file.image, error)
+            return file, None
+
+    def seen() -> Iterator[tuple[str, Landmarks]]:
+        for file, marks in prefetch(read, files, threads=threads, ahead=2 * threads):
+            if file.mark:
+                copies.setdefault(file.mark, []).append(file.image)
+            if marks is not None:
+                yield file.image, marks
+            else:
+                yield file.image, Landmarks.none()
+
+    copies: dict[str, list[str]] = {}
+    images = list(seen())
+    return group(images, same=[same for same in copies.values() if len(same) > 1])
