@@ -8,8 +8,9 @@ from typing import Literal
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
+from autolabel.types.runs import row_runs
 from autolabel_exporters.markup import element, opening
-from autolabel_exporters.mask_runs import crop, row_runs
+from autolabel_exporters.mask_runs import crop
 from autolabel_exporters.per_image import walk
 from autolabel_exporters.placing import Placing, own_name
 from autolabel_exporters.rows import Found

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from autolabel.storage import is_url
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
-from autolabel_exporters.brush import pack
+from autolabel.types.brush import pack
 from autolabel_exporters.json_stream import ArrayWriter
 from autolabel_exporters.markup import opening
 from autolabel_exporters.per_image import walk, write_text

@@ -28,11 +28,3 @@ def crop(rle: Rle) -> Crop | None:
         return None
     left, right, top, bottom = int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
     return Crop(left, top, mask[top:bottom, left:right])
-
-
-def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Return the lengths of alternating runs of an (h, w) mask row by row, the first one outside (0 if none is)."""
-    flat = mask.reshape(-1)
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    lengths: list[int] = np.diff(edges, prepend=0, append=len(flat)).tolist()
-    return [0, *lengths] if len(flat) and flat[0] else lengths

@@ -10,8 +10,8 @@ from starlette.types import Message
 
 from autolabel.review.app import make_app
 from autolabel.review.guard import MOST_BYTES, MOST_PATH
-from autolabel.review.serve import host_names
 from autolabel.review.session import Session
+from autolabel.web import host_names
 from tests.review.origin import HOST, TOKEN
 
 CHANGE = {"id": "12345678", "tab": "t", "row": 0, "image": "00.png", "whole": "checked"}

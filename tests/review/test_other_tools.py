@@ -93,7 +93,7 @@ def edit_coco(folder: Path) -> Path:
 
 
 def brush(mask: np.ndarray) -> list[int]:
-    from autolabel_exporters.brush import pack
+    from autolabel.types.brush import pack
 
     return pack(mask)
 

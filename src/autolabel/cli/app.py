@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import autolabel
-from autolabel.cli import certify, console, diff, duplicates, explain, installed, label, results, review
+from autolabel.cli import certify, console, diff, duplicates, explain, installed, label, results, review, serve
 from autolabel.cli.pipe import ending_quietly
 from autolabel.cli.terminal import LiteralFormatter
 from autolabel.errors import AutolabelError, MachineError, SpecError
@@ -86,6 +86,7 @@ for command in (
     review.review,
     results.apply_review,
     explain.explain,
+    serve.serve,
     installed.plugins,
     installed.new_plugin,
     installed.init,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Collection
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from autolabel.web import Fault, bounded, foreign_host, foreign_page, same_secret, with_headers
+from autolabel.web.checks import SAFE
 
 MOST_BYTES = 4_000_000
 """Of a request's body."""
@@ -18,11 +20,8 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
+    **SAFE,
     "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
@@ -55,55 +54,29 @@ class Guard:
         below = dict(scope, path=scope["path"][len(self._token) + 1 :], root_path=f"/{self._token}")
         below["raw_path"] = below["path"].encode()
         below["root_path"] = ""
-        await self._app(below, _bounded(receive), _with_headers(send))
+        await self._app(below, bounded(receive, MOST_BYTES), with_headers(send, HEADERS))
 
-    def _fault(self, scope: Scope) -> tuple[int, str] | None:
+    def _fault(self, scope: Scope) -> Fault | None:
         headers = Headers(scope=scope)
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
-            return 421, "this server answers at its own address only"
-        said, token = scope["path"][1 : len(self._token) + 2], f"{self._token}/"
-        if not hmac.compare_digest(said.encode("utf-8", "replace"), token.encode()):
+        if fault := foreign_host(headers, self._hosts):
+            return fault
+        if not same_secret(scope["path"][1 : len(self._token) + 2], f"{self._token}/"):
             return 403, "the address lacks its token: use the one that autolabel printed"
         if len(scope["path"]) > MOST_PATH:
             return 404, "there is no such page"
-        origin = headers.get("origin")
-        if origin is not None and origin.lower() != f"http://{hosts[0].lower()}":
-            return 403, "requests of other pages are refused"
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return 403, "requests of other pages are refused"
-        if scope["method"] not in ("GET", "HEAD"):
-            if scope["method"] != "POST":
-                return 405, "not allowed"
-            if origin is None:
-                return 403, "a change must say which page it comes from"
-            if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-                return 415, "a change must be JSON"
-            length = headers.get("content-length", "")
-            if not (length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= MOST_BYTES):
-                return 413, f"a change must say its length, {MOST_BYTES} bytes at most"
+        return foreign_page(headers) or self._unfit(scope["method"], headers)
+
+    def _unfit(self, method: str, headers: Headers) -> Fault | None:
+        """Refuse what is no request of the page's."""
+        if method in ("GET", "HEAD"):
+            return None
+        if method != "POST":
+            return 405, "not allowed"
+        if headers.get("origin") is None:
+            return 403, "a change must say which page it comes from"
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return 415, "a change must be JSON"
+        length = headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= MOST_BYTES):
+            return 413, f"a change must say its length, {MOST_BYTES} bytes at most"
         return None
-
-
-def _bounded(receive: Receive) -> Receive:
-    read = 0
-
-    async def receive_bounded() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        return message if read <= MOST_BYTES else {"type": "http.disconnect"}
-
-    return receive_bounded
-
-
-def _with_headers(send: Send) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers[name] = value
-            headers.setdefault("cache-control", "no-store")
-        await send(message)
-
-    return send_with_headers

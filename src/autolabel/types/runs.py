@@ -127,3 +127,11 @@ def _totals_of_some(strings: Sequence[str], chosen: npt.NDArray[np.bool_]) -> In
     if chosen.any():
         sums[chosen] = totals([text for text, wanted in zip(strings, chosen, strict=True) if wanted])
     return sums
+
+
+def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Return the lengths of alternating runs of an (h, w) mask row by row, the first one outside (0 if none is)."""
+    flat = mask.reshape(-1)
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    lengths: list[int] = np.diff(edges, prepend=0, append=len(flat)).tolist()
+    return [0, *lengths] if len(flat) and flat[0] else lengths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from autolabel_exporters.mask_runs import row_runs
+from autolabel.types.runs import row_runs
 
 WORD_BITS = 8
 LENGTH_BITS = (4, 8, 12, 16)

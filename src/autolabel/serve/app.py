@@ -1,0 +1,110 @@
+"""The server's addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import autolabel
+from autolabel.plan import plan_file
+from autolabel.predict import Predictor
+from autolabel.serve.body import checked, json_of, named, of_json, read_form, stated_length, whole
+from autolabel.serve.gate import Gate
+from autolabel.serve.labeling import Labeling
+from autolabel.serve.limits import Admission, Limits
+from autolabel.serve.metrics import MEDIA, Metrics
+from autolabel.serve.refusal import Refusal, answering, as_json
+
+TASKS = "tasks"
+"""What a request of Label Studio holds, and none of ours."""
+
+
+class Service:
+    """What the addresses answer with; all of it runs in one event loop."""
+
+    def __init__(self, predictor: Predictor, limits: Limits) -> None:
+        self.limits = limits
+        self.metrics = Metrics()
+        self.admission = Admission(limits)
+        self.labeling = Labeling(predictor, self.metrics)
+        self._predictor = predictor
+
+    async def predict(self, request: Request) -> Response:
+        """Label what is sent: the bytes of an image, a form with several, or JSON."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        with self.admission.enter(stated_length(request, self.limits.body)):
+            if kind == "multipart/form-data":
+                asked = await read_form(request, self.limits)
+            elif kind == "application/json":
+                asked = of_json(json_of(await whole(request, self.limits.body)), self.limits)
+            elif kind.startswith("image/") or kind in ("application/octet-stream", ""):
+                words = request.query_params
+                image = await whole(request, self.limits.body)
+                pairs = [(named(words.get("name")), image)] if image else []
+                asked = checked(pairs, words.getlist("classes") or None, several=False, limits=self.limits)
+            else:
+                hint = "send an image as image/* or application/octet-stream, several as multipart/form-data or JSON"
+                raise Refusal(415, f"bodies of the type {kind[:80]!r} are not read", hint=hint)
+            rows = await self.labeling.rows(asked.images, asked.classes)
+        content = b"[" + b",".join(rows) + b"]" if asked.several else rows[0]
+        return Response(content, media_type="application/json")
+
+    async def health(self, request: Request) -> Response:
+        """Tell that requests are answered."""
+        return as_json({"status": "UP", "model_class": "autolabel", "model_version": model_version(self._predictor)})
+
+    async def plan(self, request: Request) -> Response:
+        """Return the plan that is served."""
+        return Response(plan_file.encode(self._predictor.plan), media_type="application/json")
+
+    async def metrics_text(self, request: Request) -> Response:
+        """Return what was counted."""
+        plan, version = self._predictor.plan.digest[:12], autolabel.__version__
+        waiting, inside = self._predictor.waiting, self.admission.requests
+        return Response(self.metrics.text(waiting=waiting, inside=inside, plan=plan, version=version), media_type=MEDIA)
+
+
+def model_version(predictor: Predictor) -> str:
+    """Return what made the labels, in a few words: labelers, and the plan's digest."""
+    plan = predictor.plan
+    names = [choice.type for stage in plan.recipe.stages for choice in stage.members or (stage.labeler,)]
+    return f"autolabel {autolabel.__version__} {'+'.join(dict.fromkeys(names))} plan {plan.digest[:16]}"
+
+
+def make_app(service: Service, *, token: str, hosts: Collection[str] | None) -> ASGIApp:
+    """Return the application behind its gate."""
+    answer = partial(answering, seconds=service.limits.seconds)
+    routes = [
+        Route("/", answer(service.health)),
+        Route("/health", answer(service.health)),
+        Route("/plan", answer(service.plan)),
+        Route("/metrics", answer(service.metrics_text)),
+        Route("/predict", answer(service.predict), methods=["POST"]),
+    ]
+    known = frozenset(route.path for route in routes)
+    return Gate(_Counted(Starlette(routes=routes), service.metrics, known), token=token, hosts=hosts)
+
+
+class _Counted:
+    """Counts the requests that were let in."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, known: Collection[str]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._known = known
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.request(path if path in self._known else "other", message["status"])
+            await send(message)
+
+        await self._app(scope, receive, counting)

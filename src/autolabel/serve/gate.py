@@ -1,0 +1,82 @@
+"""Who may ask: whoever has the token, under our name, from no page of another site."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from autolabel.serve.refusal import Refusal
+from autolabel.web import Fault, foreign_host, foreign_page, same_secret, with_headers
+from autolabel.web.checks import SAFE
+
+MOST_PATH = 1000
+"""Characters of a path."""
+MOST_QUERY = 50_000
+"""Of a query, in which classes are named."""
+HEADERS = {**SAFE, "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
+
+
+class Gate:
+    """Lets a request through that has the token: as Bearer, as the password of Basic, or as ``?token=``.
+
+    ``hosts`` are the names that it may come under; None: any, for a server that other machines reach by names that it
+    does not know.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, hosts: Collection[str] | None) -> None:
+        self._app = app
+        self._token = token
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        send = with_headers(send, HEADERS)
+        if fault := self._fault(scope):
+            response = Refusal(*fault).response()
+            if fault[0] == 401:
+                response.headers["www-authenticate"] = 'Basic realm="autolabel", charset="UTF-8"'
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _fault(self, scope: Scope) -> Fault | None:
+        headers = Headers(scope=scope)
+        if self._hosts is not None and (fault := foreign_host(headers, self._hosts)):
+            return fault
+        if fault := foreign_page(headers):
+            return fault
+        if len(scope["path"]) > MOST_PATH or len(scope["query_string"]) > MOST_QUERY:
+            return 414, "the address is too long"
+        if not any(same_secret(said, self._token) for said in tokens(headers, scope["query_string"])):
+            return 401, "the token is missing or wrong: send it as 'Authorization: Bearer TOKEN'"
+        return None
+
+
+def tokens(headers: Headers, query: bytes) -> list[str]:
+    """Return the tokens that a request shows."""
+    shown = [said for name, said in parse_qsl(query.decode("latin-1")) if name == "token"]
+    for said in headers.getlist("authorization"):
+        kind, _, rest = said.partition(" ")
+        if kind.lower() == "bearer":
+            shown.append(rest.strip())
+        elif kind.lower() == "basic":
+            shown.append(password_of(rest.strip()))
+    return shown
+
+
+def password_of(packed: str) -> str:
+    """Return the password of Basic credentials; empty, which no token is, where they are none."""
+    try:
+        return base64.b64decode(packed, validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""

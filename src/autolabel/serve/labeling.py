@@ -1,0 +1,60 @@
+"""Label images for requests: on the predictor, within the limits, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from starlette.concurrency import run_in_threadpool
+
+from autolabel.errors import ImageError
+from autolabel.images import decode_size, read_size
+from autolabel.predict import Predictor
+from autolabel.results import record
+from autolabel.serve.limits import PixelBudget
+from autolabel.serve.metrics import Metrics
+from autolabel.serve.refusal import Refusal
+from autolabel.types import Labels
+
+
+class Labeling:
+    """The predictor as requests see it."""
+
+    def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
+        self.predictor = predictor
+        self._metrics = metrics
+        self._pixels = PixelBudget()
+
+    async def label(self, image: bytes | str, classes: Sequence[str] | None, *, name: str | None = None) -> Labels:
+        """Return the labels of an image's bytes, or of a file; raises as ``Predictor.predict`` does."""
+        began = time.monotonic()
+        async with self._pixels.take(await run_in_threadpool(self._weight, image)):
+            submit = partial(self.predictor.submit, image, classes, name=name)
+            try:
+                waiting = await run_in_threadpool(submit)
+            except ValueError as error:
+                raise Refusal(503, str(error), retry=5) from None
+            labels = await asyncio.wrap_future(waiting)
+        self._metrics.labelled(labels.state, len(labels.instances), time.monotonic() - began)
+        return labels
+
+    def _weight(self, image: bytes | str) -> int:
+        """Return how many pixels an image has by its header; 0 where that cannot be read: no pixel will be."""
+        most = self.predictor.plan.recipe.max_pixels
+        with suppress(ImageError):
+            height, width = decode_size(image, max_pixels=most) if isinstance(image, bytes) else read_size(image)
+            return height * width
+        return 0
+
+    async def rows(self, images: Sequence[tuple[str, bytes]], classes: Sequence[str] | None) -> list[bytes]:
+        """Return the rows of images, in their order, as lines of ``labels.jsonl`` have them."""
+        digest = self.predictor.plan.digest
+        waiting = [asyncio.ensure_future(self.label(data, classes, name=name)) for name, data in images]
+        try:
+            return [record.encode(labels, digest) for labels in await asyncio.gather(*waiting)]
+        finally:
+            for one in waiting:
+                one.cancel()  # nothing happens to those that are done

@@ -1,0 +1,81 @@
+"""How much the server takes on: of one request, and of all at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from autolabel.serve.refusal import Refusal
+
+PIXELS = 150_000_000
+"""Of the images that are decoded at a time, together, or one alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What requests are held to."""
+
+    body: int = 64 << 20
+    """Bytes of a request, and of an image that is fetched: 413."""
+    images: int = 64
+    """Images of a request: 413."""
+    tasks: int = 1000
+    """Tasks of a request of Label Studio, which sends all that are chosen at once: 413."""
+    queue: int = 64
+    """Requests that are worked on at a time: 429."""
+    bodies: int = 1 << 30
+    """Bytes of all their bodies together: 429."""
+    seconds: float = 90.0
+    """Until a request is answered: 503. Label Studio waits 100."""
+
+
+class Admission:
+    """Lets so many requests in at a time; used from one event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.requests = 0
+        """How many are inside."""
+        self.bytes = 0
+        self.closing = False
+        """Whether the server is about to end."""
+
+    @contextmanager
+    def enter(self, length: int) -> Iterator[None]:
+        """Let a request with a body of ``length`` bytes in; raises Refusal where there is no room."""
+        if self.closing:
+            raise Refusal(503, "the server is ending", retry=5)
+        full = self.requests >= self._limits.queue
+        if full or (self.requests and self.bytes + length > self._limits.bodies):
+            raise Refusal(429, f"{self.requests} requests are worked on, and no more are taken", retry=1)
+        self.requests += 1
+        self.bytes += length
+        try:
+            yield
+        finally:
+            self.requests -= 1
+            self.bytes -= length
+
+
+class PixelBudget:
+    """Bounds the pixels of images that are decoded at a time; used from one event loop."""
+
+    def __init__(self, most: int = PIXELS) -> None:
+        self._most = most
+        self._taken = 0
+        self._freed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def take(self, pixels: int) -> AsyncIterator[None]:
+        """Wait until there is room for so many pixels, or nobody else has any."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: not self._taken or self._taken + pixels <= self._most)
+            self._taken += pixels
+        try:
+            yield
+        finally:
+            self._taken -= pixels
+            async with self._freed:
+                self._freed.notify_all()

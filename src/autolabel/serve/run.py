@@ -1,0 +1,52 @@
+"""Serve a predictor at an address until it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from autolabel.errors import SpecError
+from autolabel.predict import Predictor
+from autolabel.serve.app import Service, make_app
+from autolabel.serve.limits import Limits
+from autolabel.web import LOOPBACK, host_names, is_loopback, listening, serve_app
+
+PORT = 9090
+"""Where Label Studio's own ML backends listen."""
+WAITS = 30
+"""Seconds that requests have to end when the server is stopped."""
+LONGEST_TOKEN = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How a predictor is served."""
+
+    token: str
+    host: str = LOOPBACK
+    port: int = PORT
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        """Raise SpecError for a token that a header cannot carry."""
+        plain = self.token.isascii() and self.token.isprintable() and " " not in self.token
+        if not plain or not 0 < len(self.token) <= LONGEST_TOKEN:
+            raise SpecError("the token must be of printable ASCII characters, without spaces", hint="leave it out")
+
+
+def serve(predictor: Predictor, serving: Serving, *, started: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until SIGINT or SIGTERM arrives: requests that are inside are answered, then the predictor is closed.
+
+    ``started`` is told the address once it answers. Raises MachineError where the port cannot be had.
+    """
+    with listening(serving.host, serving.port) as bound:
+        number = bound.getsockname()[1]
+        service = Service(predictor, serving.limits)
+        hosts = host_names(serving.host, number) if is_loopback(serving.host) else None
+        app = make_app(service, token=serving.token, hosts=hosts)
+        named = f"[{serving.host}]" if ":" in serving.host else serving.host
+
+        def stopping() -> None:
+            service.admission.closing = True
+
+        serve_app(app, bound, ready=lambda: started(f"http://{named}:{number}/"), stopping=stopping, waits=WAITS)

@@ -1,0 +1,92 @@
+"""Listen at an address and serve an application there until a signal ends it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from autolabel.errors import MachineError
+
+LOOPBACK = "127.0.0.1"
+LOCAL = frozenset({LOOPBACK, "localhost", "::1"})
+WAITS = 3
+"""Seconds that requests have to end when the server is stopped."""
+BACKLOG = 2048
+"""Connections that may wait to be taken."""
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind a port (0: any that is free); raises MachineError where that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((host, port))
+            yield bound
+    except (OSError, OverflowError) as error:
+        hint = "choose another --port, or leave it out for one that is free"
+        raise MachineError(f"cannot listen on {host}, port {port}: {error}", hint=hint) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server at ``host``."""
+    return host in LOCAL
+
+
+def host_names(host: str, port: int) -> set[str]:
+    """Return what the Host header may say."""
+    names = {host, "localhost", LOOPBACK} if host in (LOOPBACK, "localhost") else {f"[{host}]" if ":" in host else host}
+    return {f"{name}:{port}".lower() for name in names} | ({name.lower() for name in names} if port == 80 else set())
+
+
+def serve_app(
+    app: ASGIApp,
+    bound: socket.socket,
+    *,
+    ready: Callable[[], None],
+    stopping: Callable[[], None] = lambda: None,
+    waits: int = WAITS,
+) -> None:
+    """Serve on a bound socket until SIGINT or SIGTERM arrives; requests then have ``waits`` seconds to end.
+
+    ``ready`` is called once requests are answered, ``stopping`` at the first signal.
+    """
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=waits,
+    )
+    server = _Server(config)
+    server.ready, server.stopping = ready, stopping
+    server.run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is ready, and when it is to end."""
+
+    ready: Callable[[], None] = staticmethod(lambda: None)
+    stopping: Callable[[], None] = staticmethod(lambda: None)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End well at the first signal, at once at the second; neither is an error."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self.stopping()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            self.ready()
