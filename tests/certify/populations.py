@@ -20,6 +20,7 @@ class MadeRun:
     right: Any
     low_image: Any
     low_score: Any
+    low_right: Any
     lost: Any
 
     @property
@@ -77,6 +78,7 @@ def make(
         np.r_[np.ones(found.sum(), int), np.zeros(wanted, int)],
         np.r_[image[shown], noise],
         np.r_[score[shown], weak],
+        np.r_[np.ones(shown.sum(), int), np.zeros(len(noise), int)],
         image[~found],
     )
 

@@ -394,6 +394,38 @@ def test_what_was_found_is_mended(make_run: Make) -> None:
     assert left == run.boxes - len(run.wrong) + sum(run.missed.values())
 
 
+def test_images_that_were_looked_at_stay_known_after_mending(make_run: Make) -> None:
+    """What they lacked, less what has got a box: nobody is asked again about an image that was only mended."""
+    run = make_run(20, wrong=0.3, missed=0.4)
+    answers, boxed = [], 0
+    for unit in run.certify("--next", "200", "--json"):
+        answer = run.answer(unit)
+        if unit["unit"] == "image" and answer["missed"]:  # one of them gets a box, the others are counted
+            places = [{"bbox": [1, 50, 9, 62], "phrase": "blue"}, *[[]] * (answer["missed"] - 1)]
+            answer["missed"], boxed = places, boxed + 1
+        answers.append(answer)
+    run.certify("--answers", run.save(answers), "--json")
+    before = run.certify("--json")
+    run.certify("--mend", "--json")
+    state = run.certify("--redraw", "--json")
+    assert state["audits"] == 2 and state["images"]["known"] == state["images"]["units"] == 20
+    assert state["images"]["missed"] == before["images"]["missed"] - boxed
+    assert state["precision"]["exact"] and state["precision"]["estimate"] == 1.0
+    right = run.boxes - len(run.wrong) + boxed
+    assert state["recall"]["estimate"] == right / (right + sum(run.missed.values()) - boxed)
+
+
+def test_an_image_that_was_changed_otherwise_is_asked_again(make_run: Make) -> None:
+    run = make_run(20, wrong=0.3, missed=0)
+    units = run.check(200)
+    right = next(unit for unit in units if unit["unit"] == "box" and run.answer(unit)["verdict"] == "yes")
+    added = {"image": units[-1]["image"], "bbox": [1, 50, 9, 62], "phrase": "blue", "verdict": "keep"}
+    decide(run, {name: right[name] for name in ("image", "bbox", "phrase")} | {"verdict": "reject"}, added)
+    state = run.certify("--redraw", "--json")
+    asked = {unit["image"] for unit in run.certify("--next", "9", "--json")}
+    assert asked == {right["image"], added["image"]} and state["images"]["known"] == 18
+
+
 def ledger_rows(run: Truth) -> Any:
     from autolabel import read_labels
 

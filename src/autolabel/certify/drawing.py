@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from autolabel.results.store import RunStore, publish
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import read_regular
 
+Carried = Callable[[Units], dict[str, Any]]
+"""Returns answers that are known in a population, by the names of its units."""
 FOLDER = "certificate"
 JOURNAL = f"{FOLDER}/journal.jsonl"
 REVIEW = f"{FOLDER}/review.json"
@@ -86,9 +88,9 @@ def draw(
     terms: Terms,
     *,
     audit: int,
-    carried: Mapping[str, Any] | None = None,
+    carried: Carried | None = None,
 ) -> None:
-    """Begin audit number ``audit`` of a run; ``carried`` are answers of earlier ones, by unit: they are known."""
+    """Begin audit number ``audit`` of a run; ``carried`` returns the answers of earlier ones that are still true."""
     limits, review = limits_of(plan, terms.thresholds), decided(store)
     only = None if terms.groups is None else stand_ins(store, plan, review=review, groups=terms.groups)
     units = population(store, plan, limits=limits, review=review, only=only)
@@ -111,7 +113,7 @@ def draw(
         "review": _sha256(copied),
         "groups": _sha256(grouped) if grouped else "",
     }
-    kept = _still_there(units, carried or {})
+    kept = {} if carried is None else carried(units)
     known = {name: place for name, place in _by_name(units).items() if name not in kept}
     seed = seed_of(units.digest, _digest([*kept, *known]), 1)
     first: list[Entry] = [{"draw": entry}, *({"answer": one} for one in kept.values())]
@@ -124,17 +126,6 @@ def _archive(store: RunStore, journal: Journal, audit: int) -> None:
     place = store.root / FOLDER / f"journal-{audit}.jsonl"
     if audit and journal.path.exists() and not place.exists():
         publish(place, [read_regular(journal.path, most=JOURNAL_BYTES)], name="certificate")
-
-
-def _still_there(units: Units, answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answers about units that are in the population, under their names in it."""
-    prefix, out = units.digest[:8], {}
-    for name, one in answers.items():
-        rest = name.partition("-")[2]
-        places = units.place_of_box if rest[:1] == "b" else units.place_of_image
-        if int(rest[1:], 16) in places:
-            out[f"{prefix}-{rest}"] = {**one, "id": f"{prefix}-{rest}"}
-    return out
 
 
 def _by_name(units: Units) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from autolabel.certify.ledger import MONEY, STAKES, Float64, Ledger, exceeds, factors
 
@@ -25,6 +26,18 @@ def more_draws(ledger: Ledger, total: int, risk: float) -> int | None:
     now = factors(ledger.values, means).sum(axis=1)
     gain = factors(ledger.values, np.full(len(ledger.values), rest)).mean(axis=1)
     return _first(now, gain, most=undecided, wanted=-math.log(risk))
+
+
+def draws_of(values: npt.ArrayLike, size: int, total: float, risk: float) -> int | None:
+    """Return about how many draws, if they are like ``values``, show that ``size`` units sum to more than ``total``.
+
+    None where no number of units would do. A rough forecast, and no promise.
+    """
+    seen = np.asarray(values, np.float64)
+    if not len(seen) or not size:
+        return None
+    gain = factors(seen, np.full(len(seen), total / size)).mean(axis=1)
+    return _first(np.zeros_like(gain), gain, most=size, wanted=-math.log(risk))
 
 
 def _first(now: Float64, gain: Float64, *, most: int, wanted: float) -> int | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from autolabel.certify.answers import Book, parse
+from autolabel.certify.answers import Answer, Book, parse
+from autolabel.certify.carrying import of_mended_images, still_true
 from autolabel.certify.changes import Changes, between
 from autolabel.certify.drawing import FOLDER, GROUPS, JOURNAL, REVIEW, Asked, Terms, difference, draw, terms_of
 from autolabel.certify.entry_form import Entry
@@ -156,14 +158,23 @@ def _redraw(store: RunStore, plan: Plan, journal: Journal, recorded: list[Entry]
             chosen = {("b", place) for place in now.kept} | {("i", place) for place in now.complete}
             session.begin_round(unit for unit in chosen if not session.is_decided(unit))
             return
+    if terms.confidence is None:
+        terms = replace(terms, confidence=before["confidence"])
+
+    def carried(units: Units) -> dict[str, Any]:
+        known = still_true(units, _standing(recorded))
+        return known if session is None else known | of_mended_images(session, units)
+
+    draw(store, plan, journal, terms, audit=before["audit"] + 1, carried=carried)
+
+
+def _standing(recorded: list[Entry]) -> Mapping[str, Answer]:
+    """Return the answers of a journal that count."""
     book = Book()
     for entry in recorded:
         if "answer" in entry:
             book.enter(parse(entry["answer"]))
-    answers = {name: one.as_dict() for name, one in book.standing().items()}
-    if terms.confidence is None:
-        terms = replace(terms, confidence=before["confidence"])
-    draw(store, plan, journal, terms, audit=before["audit"] + 1, carried=answers)
+    return book.standing()
 
 
 def _present(store: RunStore, plan: Plan, terms: Terms) -> Units:

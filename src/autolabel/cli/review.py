@@ -49,7 +49,7 @@ def review(
         float | None, typer.Option("--precision", min=0, max=1, help="With --next: the precision to reach [0.9].")
     ] = None,
     recall: Annotated[
-        float | None, typer.Option("--recall", min=0, max=1, help="With --next: the recall to certify [0.8].")
+        float | None, typer.Option("--recall", min=0, max=1, help="With --next: the recall to reach [0.8].")
     ] = None,
     budget: Annotated[
         float | None,
@@ -97,15 +97,18 @@ def _modes(
 ) -> tuple[list[Mode], Desk]:
     """Return the page's modes, the first one first, and the certificate's; limit the review where errors come first."""
     from autolabel.certify.drawing import Asked
+    from autolabel.certify.goals import Goals
     from autolabel.review.app import CORRECT
     from autolabel.review.certify import Desk, certify_mode
-    from autolabel.review.doubtful import limit_to_errors
+    from autolabel.review.doubtful import Wanted, limit_to_likely
 
     desk = Desk(session, Asked(precision=precision, recall=recall, budget=budget))
     certify = certify_mode(desk)
     if what in ("errors", "mixed"):
-        wanted = 0.9 if precision is None else precision
-        for line in limit_to_errors(session, precision=wanted, budget=budget, certified=what == "mixed"):
+        if precision is None and recall is None:
+            precision, recall = Goals().precision, Goals().recall
+        wanted = Wanted(precision=precision, recall=recall, budget=budget, certified=what == "mixed")
+        for line in limit_to_likely(session, wanted):
             console.err.say(line)
     return ([certify, CORRECT] if what == "certificate" else [CORRECT, certify]), desk
 

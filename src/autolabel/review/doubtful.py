@@ -1,87 +1,119 @@
-"""Order a review by likely errors, and say beforehand how much work reaches what is wanted."""
+"""Order a review by likely mistakes, and say beforehand how much work reaches what is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from autolabel.certify.checks import Checks
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS
-from autolabel.certify.opening import begun, opened
-from autolabel.certify.population import decided, limits_of, population
-from autolabel.certify.repair import FEW_ANSWERS, FIRST, Float64, Int64, by_choice, chance_of_wrong, expected_draws
-from autolabel.certify.units import Units
+from autolabel.certify.repair import FEW_ANSWERS, FIRST, Float64, by_choice, expected_draws
 from autolabel.errors import DataError
+from autolabel.results.decision import Row
+from autolabel.review.known import Known, read_known
+from autolabel.review.missing import likely_misses
 from autolabel.review.session import Session
 
 
-def limit_to_errors(session: Session, *, precision: float, budget: float | None, certified: bool) -> Iterator[str]:
-    """Limit a review to the images whose boxes are likeliest to be wrong; yield what to expect, in sentences.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a review by choice is to reach; None where nothing is wanted of it."""
 
-    Boxes are ordered by the predicted chance of being wrong: from the answers of the run's certificate, or by score
-    where there are too few. So many are taken that checking them, and drawing from the rest, reaches ``precision`` with
-    the least work; and no more than ``budget`` minutes allow. Raises DataError where no box is left to check.
+    precision: float | None
+    recall: float | None
+    budget: float | None = None
+    """Minutes."""
+    certified: bool = False
+    """Whether what is left is to be drawn from afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A box to look at, and its chance of being what is looked for."""
+
+    chance: float
+    row: Row
+
+
+def limit_to_likely(session: Session, wanted: Wanted) -> Iterator[str]:
+    """Limit a review to the images with likely mistakes; yield what to expect, in sentences.
+
+    For a precision: the boxes that are likeliest to be wrong. For a recall: the boxes below the run's thresholds that
+    are likeliest to be objects. Of each so many that checking them, and drawing from the rest, reaches what is wanted
+    with the least work; and no more than ``wanted.budget`` minutes allow. Raises DataError where nothing is left to
+    check.
     """
-    units, answers = _known(session)
-    wrong = _chances(units, answers)
-    open_boxes = np.setdiff1d(np.arange(len(wrong)), np.fromiter(answers, np.int64, len(answers)))
-    if not len(open_boxes):
-        raise DataError("every box has been checked", hint="`autolabel certify RUN` states what that comes to")
-    order = open_boxes[np.argsort(-wrong[open_boxes], kind="stable")]
-    gone = sum(not right for right in answers.values())
-    kept = float(len(wrong) - gone)
-    count = by_choice(wrong[order], kept=kept, share=precision)
-    total = expected_draws(wrong[order], kept=kept, share=precision)
-    if not count:
-        count = min(len(order), FIRST)
-    if budget is not None:
-        count = max(1, min(count, int(60 * budget / BOX_SECONDS)))
+    known = read_known(session.store, session.plan)
+    picks: list[Pick] = []
+    said: list[str] = []
+    if wanted.precision is not None:
+        wrong, told = _likely_errors(known, wanted.precision, certified=wanted.certified)
+        picks += wrong
+        said += told
+    if wanted.recall is not None:
+        missed, told = likely_misses(session.store, session.plan, known, wanted.recall, certified=wanted.certified)
+        picks += [Pick(chance, row) for chance, row in missed]
+        said += told
+    if not picks:
+        raise DataError(". ".join(said), hint="`autolabel certify RUN` states what the checks come to")
+    picks.sort(key=lambda pick: -pick.chance)
+    picks = picks if wanted.budget is None else _within(picks, 60 * wanted.budget)
     session.index.build()
-    session.images = _rows(session, units, order[:count])
-    yield from _told(len(answers), count, total, precision, certified=certified, images=len(session.images))
-
-
-def _known(session: Session) -> tuple[Units, dict[int, bool]]:
-    """Return the boxes that the run hands out, and which of them are known to be right, by place."""
-    store, plan = session.store, session.plan
-    if begun(store):
-        with opened(store.root) as found:
-            if found.session is not None and found.changes.holds:
-                return found.session.units, _answers(found.session.checks)
-    units = population(store, plan, limits=limits_of(plan, None), review=decided(store))
-    return units, dict.fromkeys(units.kept, True)
-
-
-def _answers(checks: Checks) -> dict[int, bool]:
-    return {box: verdict == "yes" for box, verdict in checks.boxes.items()}
-
-
-def _chances(units: Units, answers: dict[int, bool]) -> Float64:
-    answered = np.array(sorted(answers), np.int64)
-    wrong = np.array([not answers[box] for box in answered.tolist()], bool)
-    scores = np.frombuffer(units.scores, np.float64)
-    return chance_of_wrong(scores, np.frombuffer(units.box_classes, np.int64), answered=answered, wrong=wrong)
-
-
-def _rows(session: Session, units: Units, boxes: Int64) -> list[int]:
-    """Return the rows of boxes, each once, in the order of the boxes."""
-    rows = dict.fromkeys(units.box_rows[box] for box in boxes.tolist())
-    found = (session.index.find(units.rows[row].image, units.rows[row].caption_index) for row in rows)
-    return [row for row in found if row is not None]
-
-
-def _told(answered: int, count: int, total: float, precision: float, *, certified: bool, images: int) -> Iterator[str]:
-    minutes = (count * BOX_SECONDS + images * IMAGE_SECONDS) / 60
-    yield f"likely errors: about {count:,} boxes in {images:,} images, about {max(1, round(minutes)):,} minutes"
-    if answered < FEW_ANSWERS:
+    session.images = _places(session, picks)
+    minutes = _seconds(picks) / 60
+    boxes, images = f"{len(picks):,} box{'es' * (len(picks) != 1)}", f"{len(session.images):,} images"
+    yield f"to check by choice: {boxes} in {images}, about {max(1, round(minutes)):,} minutes, the likeliest first"
+    yield from said
+    if known.answered < FEW_ANSWERS:
         yield (
             "they are ordered by score alone; answer some boxes of the certificate first (`review --next certificate`),"
             " and predictions, and what is told of the work, get better"
         )
-    elif certified:
-        drawn = max(0.0, total - count)
+
+
+def _likely_errors(known: Known, precision: float, *, certified: bool) -> tuple[list[Pick], list[str]]:
+    units, wrong = known.units, known.chance_of_wrong()
+    undecided = np.setdiff1d(np.arange(len(wrong)), np.fromiter(known.right, np.int64, len(known.right)))
+    if not len(undecided):
+        return [], ["every box has been checked" if len(wrong) else "the run hands out no box"]
+    order = undecided[np.argsort(-wrong[undecided], kind="stable")]
+    kept = float(len(wrong) - sum(not right for right in known.right.values()))
+    count = by_choice(wrong[order], kept=kept, share=precision) or min(len(order), FIRST)
+    rows = [units.rows[units.box_rows[box]] for box in order[:count].tolist()]
+    chances = wrong[order[:count]].tolist()
+    picks = [Pick(chance, (row.image, row.caption_index)) for chance, row in zip(chances, rows, strict=True)]
+    return picks, list(_errors_told(wrong[order], count, kept, precision, certified=certified, known=known))
+
+
+def _errors_told(
+    wrong: Float64, count: int, kept: float, precision: float, *, certified: bool, known: Known
+) -> Iterator[str]:
+    yield f"likely errors: {count:,} boxes, about {round(wrong[:count].sum()):,} of them wrong"
+    if certified and known.answered >= FEW_ANSWERS:
+        drawn = max(0.0, expected_draws(wrong, kept=kept, share=precision) - count)
         yield (
             f"then about {round(drawn):,} drawn boxes certify a precision of {precision:g}, about"
             f" {max(1, round(drawn * BOX_SECONDS / 60)):,} minutes: choose Certify on the page, and draw anew there"
         )
+
+
+def _within(picks: Sequence[Pick], seconds: float) -> list[Pick]:
+    """Return the first picks that fit into so many seconds; one at least."""
+    rows: set[Row] = set()
+    for count, pick in enumerate(picks):
+        seconds -= BOX_SECONDS + IMAGE_SECONDS * (pick.row not in rows)
+        rows.add(pick.row)
+        if seconds < 0:
+            return list(picks[: max(1, count)])
+    return list(picks)
+
+
+def _seconds(picks: Sequence[Pick]) -> float:
+    return len(picks) * BOX_SECONDS + len({pick.row for pick in picks}) * IMAGE_SECONDS
+
+
+def _places(session: Session, picks: Sequence[Pick]) -> list[int]:
+    """Return the rows of boxes, each once, in the order of the boxes."""
+    found = (session.index.find(*row) for row in dict.fromkeys(pick.row for pick in picks))
+    return [row for row in found if row is not None]

@@ -1,0 +1,56 @@
+"""Answers that stay true when a run is drawn from again: they are known there, and no evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from autolabel.certify.answers import Answer
+from autolabel.certify.session import Session
+from autolabel.certify.units import Units
+
+
+def still_true(units: Units, answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """Return the answers about units that are in the population as they were, under their names in it."""
+    prefix, out = units.digest[:8], {}
+    for name, one in answers.items():
+        rest = name.partition("-")[2]
+        places = units.place_of_box if rest[:1] == "b" else units.place_of_image
+        if int(rest[1:], 16) in places:
+            out[f"{prefix}-{rest}"] = replace(one, id=f"{prefix}-{rest}").as_dict()
+    return out
+
+
+def of_mended_images(session: Session, now: Units) -> dict[str, Any]:
+    """Return the answers about images whose mistakes were mended since, under their names in the population ``now``.
+
+    An image that was looked at lacks what it lacked, less the objects that have got a box from a person since. That is
+    known as long as nothing else has changed in it: each box that is gone was found wrong, each new one was kept or
+    drawn by a person, and there are no more of those than were missing.
+    """
+    before, checks = session.units, session.checks
+    gone, new = _by_row(before, now), _by_row(now, before)
+    place_of = {(row.image, row.caption_index): place for place, row in enumerate(now.rows)}
+    kept = set(now.kept)
+    out: dict[str, Any] = {}
+    for image, missed in checks.images.items():
+        row = before.rows[image]
+        place = place_of.get((row.image, row.caption_index))
+        if missed is None or place is None or now.image_keys[place] in before.place_of_image:
+            continue
+        added = new.get(place, [])
+        mended = all(checks.boxes.get(box) == "no" for box in gone.get(image, [])) and kept.issuperset(added)
+        if mended and len(added) <= len(missed):
+            name = f"{now.digest[:8]}-i{now.image_keys[place]:016x}"
+            out[name] = Answer(id=name, missed=missed[len(added) :]).as_dict()
+    return out
+
+
+def _by_row(units: Units, other: Units) -> dict[int, list[int]]:
+    """Return the boxes that another population lacks, by their image."""
+    out: dict[int, list[int]] = {}
+    for key, box in units.place_of_box.items():
+        if key not in other.place_of_box:
+            out.setdefault(units.box_rows[box], []).append(box)
+    return out

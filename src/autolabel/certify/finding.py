@@ -1,0 +1,108 @@
+"""How to find missed objects with the least work: candidates below the threshold first, then images by lot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autolabel.certify.audit import BOX_SHARE, floor_of
+from autolabel.certify.forecast import draws_of
+from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS
+from autolabel.certify.ledger import Float64
+
+USUAL = 0.5
+"""Missed objects of an image, as long as nobody has looked at one."""
+HOPED = 0.96
+"""The part of the right boxes that will be known to be right once enough are checked."""
+
+
+def least_chance(missed: float) -> float:
+    """Return the least chance of being right with which a candidate is worth a look.
+
+    Below it an object is found faster by looking at images, each of which lacks ``missed`` on average.
+    """
+    return BOX_SECONDS / (IMAGE_SECONDS / max(missed, 1e-3) + MISSED_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What is known of a run's recall before it is repaired; estimates, none of them a promise."""
+
+    images: int
+    right: float
+    """Right boxes."""
+    missed: Sequence[int]
+    """Missed objects of the images that were drawn and looked at, up to ``cap`` each; one or more images."""
+    cap: int
+    """K."""
+
+    @property
+    def mean(self) -> float:
+        """Missed objects of an image."""
+        return float(np.mean(self.missed))
+
+    @property
+    def total(self) -> float:
+        """Missed objects of the run."""
+        return self.images * self.mean
+
+    @property
+    def recall(self) -> float:
+        """The share of the objects that have a right box."""
+        return self.right / max(self.right + self.total, 1e-9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """A plan to reach a recall; all numbers are "about"."""
+
+    candidates: int
+    """How many candidates to check, those with the best chances."""
+    found: float
+    """How many missed objects are among them."""
+    by_looking: float
+    """How many more are needed that have to be looked for in images; 0 where the candidates do."""
+    images: int | None
+    """How many images to draw after that, until the recall is certified; None where it is not in sight."""
+
+
+def plan_repair(chances: Float64, looked: Looked, *, recall: float, risk: float = 0.05) -> Repair:
+    """Split the work between candidates by choice and images by lot, so that ``recall`` is certified soonest.
+
+    ``chances`` of being right are those of the candidates that are worth a look, falling, (L,). Where no number of them
+    reaches ``recall``, all are taken, and the rest has to be looked for.
+    """
+    gone = np.append(0.0, np.cumsum(chances))
+    each = IMAGE_SECONDS + MISSED_SECONDS * looked.mean
+    best: tuple[float, int, int] | None = None
+    for count in np.unique(np.append(np.geomspace(1, max(1, len(chances)), 40).astype(int), 0)).tolist():
+        images = _draws(looked, float(gone[min(count, len(chances))]), recall=recall, risk=risk)
+        if images is not None:
+            best = min(best or (np.inf, 0, 0), (count * BOX_SECONDS + images * each, min(count, len(chances)), images))
+    count = len(chances) if best is None else best[1]
+    found = min(float(gone[count]), looked.total)
+    needed = recall * (looked.right + looked.total) - looked.right - found
+    return Repair(candidates=count, found=found, by_looking=max(0.0, needed), images=None if best is None else best[2])
+
+
+def _draws(looked: Looked, found: float, *, recall: float, risk: float) -> int | None:
+    """Return about how many images certify ``recall`` once ``found`` of the missed objects have a box."""
+    left = max(0.0, 1 - found / max(looked.total, 1e-9))
+    spare = looked.cap - left * np.minimum(looked.missed, looked.cap)
+    right = HOPED * (looked.right + min(found, looked.total))
+    total = looked.cap * looked.images - floor_of(right * (1 - recall) / recall) - 1
+    return draws_of(spare, looked.images, total, risk * (1 - BOX_SHARE))
+
+
+def looking(repair: Repair, looked: Looked) -> tuple[float, float] | None:
+    """Return about how many images, and minutes, it takes to find by looking what the candidates leave.
+
+    None where not even all images would do.
+    """
+    mean = (looked.total - repair.found) / max(1, looked.images)
+    images = repair.by_looking / max(mean, 1e-9)
+    if images > looked.images:
+        return None
+    return images, (images * IMAGE_SECONDS + repair.by_looking * MISSED_SECONDS) / 60

@@ -1,0 +1,87 @@
+"""Likely misses: boxes below a run's thresholds, offered to a person so that recall is raised with the least work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from autolabel.certify.candidates import Candidates, candidates
+from autolabel.certify.finding import USUAL, Looked, Repair, least_chance, looking, plan_repair
+from autolabel.certify.goals import IMAGE_SECONDS, MISSED_SECONDS
+from autolabel.certify.repair import Float64
+from autolabel.plan.model import Plan
+from autolabel.results.decision import Row
+from autolabel.results.store import RunStore
+from autolabel.review.known import Known
+
+NO_THRESHOLD = (
+    "likely misses: none to offer, as nothing lies below a threshold; label with a lower conf_threshold and state the"
+    " present one in output.thresholds, and what lies between is offered here"
+)
+
+
+def likely_misses(
+    store: RunStore, plan: Plan, known: Known, recall: float, *, certified: bool
+) -> tuple[list[tuple[float, Row]], list[str]]:
+    """Return the candidates to check, each with its chance of being an object, and what is told of them.
+
+    Only those are taken with which an object is found faster than by looking at images.
+    """
+    low = candidates(store, plan, classes=known.units.place_of_class, thresholds=known.thresholds, review=known.review)
+    if not low.rows:
+        return [], [NO_THRESHOLD]
+    looked = _looked(known)
+    chances = 1 - known.chance_of_wrong(low.scores, low.classes, low.rejected)[len(known.units.scores) :]
+    bar = least_chance(USUAL if looked is None else looked.mean)
+    worth = np.flatnonzero((chances >= bar) & ~np.asarray(low.rejected, bool))
+    order = worth[np.argsort(-chances[worth], kind="stable")]
+    if looked is None:
+        said = _unknown(chances[order], low)
+    else:
+        repair = plan_repair(chances[order], looked, recall=recall)
+        said = _told(chances[order], low, looked, repair, recall, certified=certified)
+        order = order[: repair.candidates]
+    return [(float(chances[place]), low.rows[place]) for place in order.tolist()], list(said)
+
+
+def _looked(known: Known) -> Looked | None:
+    """Return what images that were drawn and looked at say of recall; None where none was."""
+    audit = known.audit
+    if audit is None or not audit.missed.values:
+        return None
+    right = float(audit.boxes) if audit.right.estimate is None else audit.right.estimate
+    return Looked(images=audit.images, right=right, missed=audit.missed.values, cap=audit.cap)
+
+
+def _unknown(chances: Float64, low: Candidates) -> Iterator[str]:
+    yield f"likely misses: {len(chances):,} of {len(low.rows):,} boxes below the thresholds are worth a look"
+    yield "how many objects are missed is not known yet: `review --next certificate` looks at some images first"
+
+
+def _told(
+    chances: Float64, low: Candidates, looked: Looked, repair: Repair, recall: float, *, certified: bool
+) -> Iterator[str]:
+    yield f"recall is about {looked.recall:.2f}; {recall:g} is wanted"
+    worth = f"{len(chances):,} of {len(low.rows):,} boxes below the thresholds are worth a look"
+    yield (
+        f"likely misses: {worth}; {repair.candidates:,} are taken, about {round(repair.found):,} of them objects that"
+        " are missed"
+    )
+    if repair.by_looking >= 0.5:
+        yield _looking_told(repair, looked)
+    if certified and repair.images is not None:
+        seconds = repair.images * (IMAGE_SECONDS + MISSED_SECONDS * looked.mean)
+        yield (
+            f"then about {repair.images:,} drawn images certify a recall of {recall:g}, about"
+            f" {max(1, round(seconds / 60)):,} minutes: choose Certify on the page, and draw anew there"
+        )
+
+
+def _looking_told(repair: Repair, looked: Looked) -> str:
+    needed = f"about {max(1, round(repair.by_looking)):,} more objects have to be looked for"
+    found = looking(repair, looked)
+    if found is None:
+        return f"{needed}, more than all images lack by what was seen: this recall is not in sight"
+    images, minutes = found
+    return f"{needed}: about {round(images):,} images, about {max(1, round(minutes)):,} minutes"
