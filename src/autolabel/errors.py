@@ -5,7 +5,8 @@ AutolabelError                exit code
 ├── PluginError               2   an installed strategy package is broken, or two offer the same name
 │   └── UnknownStrategyError  2   no installed package offers a strategy of that name
 ├── MachineError              3   this machine cannot do it: device, weights, memory, disk
-│   └── WeightsError          3   a checkpoint is missing, refused or does not fit
+│   ├── WeightsError          3   a checkpoint is missing, refused or does not fit
+│   └── EndpointError         3   a model's server is not reached, refuses everybody, or the budget is used up
 ├── DataError                 4   an input data file is wrong
 │   └── ImageError            -   one image cannot be used: recorded in its row, never ends a run
 ├── BusyError                 5   the results directory is in use, or belongs to another plan
@@ -107,6 +108,10 @@ class MachineError(AutolabelError):
 
 class WeightsError(MachineError):
     """A checkpoint is missing, refused, or does not fit the network."""
+
+
+class EndpointError(MachineError):
+    """A model's server cannot be reached, refuses whatever is asked, or what may be spent on it is used up."""
 
 
 class DataError(_ProblemsError):

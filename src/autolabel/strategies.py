@@ -14,6 +14,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
 
+from autolabel.endpoint import Desk
+from autolabel.errors import ImageError
 from autolabel.types import Instances, Labels, Prompt, Provenance, Round, Sample, Size
 from autolabel.weights import UNKNOWN, Licence, licence_of
 
@@ -36,6 +38,8 @@ class Strategy(ABC, Generic[P]):
     class Params(StrategyParams):
         """What can be set in a spec; a subclass replaces this by its own fields."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that decide where and how the work is done, and change no result: no part of a plan's digest."""
     params: P
 
     def __init__(self, params: P) -> None:
@@ -62,8 +66,26 @@ class Aggregator(Strategy[P]):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What an endpoint is asked, for the forecast of a plan."""
+
+    requests: int = 0
+    images: int = 0
+    """Images that are sent."""
+    tokens: int = 0
+    """About how many, of questions and answers."""
+
+    def __add__(self, other: Requests) -> Requests:
+        """Return both together."""
+        return Requests(self.requests + other.requests, self.images + other.images, self.tokens + other.tokens)
+
+
 class Labeler(Strategy[P]):
     """Finds or refines objects; lives in a worker, on one device. Subclass Detector or Segmenter."""
+
+    desk: Desk = Desk()
+    """For a labeler that asks an endpoint: where answers are kept and what may be spent; set before ``load``."""
 
     needs: ClassVar[Literal["prompts", "boxes"]]
     gives: Literal["boxes", "masks"]
@@ -89,6 +111,10 @@ class Labeler(Strategy[P]):
 
         Called when a plan is compiled, before anything is written; reads no numbers and imports no torch.
         """
+
+    def sends_to(self) -> str:
+        """Return the URL that images are sent to; empty where they stay in this process."""
+        return ""
 
     def licence(self) -> Licence:
         """Return the licence of the weights, as the files beside them state it."""
@@ -126,8 +152,12 @@ class Detector(Labeler[P]):
         """
 
     @abstractmethod
-    def detect(self, prepared: Sequence[Any], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(
+        self, prepared: Sequence[Any], prompts: Sequence[Prompt], floor: float
+    ) -> Sequence[Instances | ImageError]:
         """Return, for each item and its prompt, every candidate whose score is above ``floor``; same order.
+
+        An ImageError stands where an item alone has no answer; it becomes the reason of its row.
 
         ``labels`` index the prompt's phrases; ``rounds`` are ignored. Boxes are in pixels of the upright image and may
         reach beyond its edges: they are cut there after aggregation, and dropped where nothing would be left.
@@ -140,6 +170,10 @@ class Detector(Labeler[P]):
     def passes(self, prompt: Prompt) -> int:
         """Return the most forward passes that ``prompt`` can take in one round. No torch."""
         return 1
+
+    def requests(self, size: Size, asked: Prompt) -> Requests:
+        """Return what one question about an image of ``size`` takes of an endpoint; nothing where none is asked."""
+        return Requests()
 
     def counters(self) -> dict[str, int]:
         """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""

@@ -40,13 +40,13 @@ def scheme_of(url: str) -> str:
     return url.partition("://")[0].lower()
 
 
-def fault_of(url: str) -> tuple[str, str]:
+def fault_of(url: str, *, local: bool = False) -> tuple[str, str]:
     """Return why a URL is not read, and what can be done; both empty where it is.
 
     Read are the schemes of SCHEMES and those that ``AUTOLABEL_ALLOW_URLS`` lists, one at a time, without secrets in
-    them, and no server on this machine unless that list has ``local``.
+    them, and no server on this machine unless ``local`` is true or that list has ``local``.
     """
-    scheme, more = scheme_of(url), allowed()
+    scheme, more = scheme_of(url), allowed() | ({"local"} if local else frozenset())
     if "::" in url:
         return "is several URLs in one", "wanted one URL without '::'"
     if scheme in WRAPPERS or scheme not in SCHEMES | more:

@@ -100,6 +100,8 @@ def test_defaults(builtins: Registry) -> None:
         "max_failures": 0.01,
         "max_pixels": 100_000_000,
         "candidates": None,
+        "answers": None,
+        "budget": None,
         "ray": {"address": "auto", "workers": None, "num_cpus": None, "num_gpus": None},
     }
     assert spec.stages[0].ask == "missing"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autolabel.errors import ImageError
 from autolabel.strategies import Aggregator, Detector, Strategy
 from autolabel.types import Instances, Prompt, Round, Sample, Size
 from autolabel.types.boxes import iou
@@ -72,14 +73,15 @@ class Consensus(Detector):
 
     def detect(
         self, prepared: Sequence[tuple[Any, ...]], prompts: Sequence[Prompt], floor: float
-    ) -> Sequence[Instances]:
-        """Return the candidates of all members, member by member."""
-        found: list[list[Instances]] = [[] for _ in prepared]
+    ) -> Sequence[Instances | ImageError]:
+        """Return the candidates of all members, member by member; an error where any has one."""
+        found: list[list[Instances | ImageError]] = [[] for _ in prepared]
         for index, (member, name) in enumerate(zip(self.members, self.names, strict=True)):
             answers = member.detect([item[index] for item in prepared], prompts, floor)
             for parts, answer in zip(found, answers, strict=True):
-                parts.append(replace(answer, sources=((name,),) * len(answer)))
-        return [Instances.concatenate(parts) for parts in found]
+                marked = answer if isinstance(answer, ImageError) else replace(answer, sources=((name,),) * len(answer))
+                parts.append(marked)
+        return [joined_answers(parts) for parts in found]
 
     def passes(self, prompt: Prompt) -> int:
         """Return the forward passes of all members."""
@@ -91,6 +93,12 @@ class Consensus(Detector):
         for member in self.members:
             total.update(member.counters())
         return dict(total)
+
+
+def joined_answers(parts: Sequence[Instances | ImageError]) -> Instances | ImageError:
+    """Return answers about one image as one, or the first error among them."""
+    failed = next((part for part in parts if isinstance(part, ImageError)), None)
+    return failed or Instances.concatenate([part for part in parts if isinstance(part, Instances)])
 
 
 class Voting(Aggregator):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autolabel.errors import ImageError
 from autolabel.strategies import Detector, Look, Strategy
 from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
 from autolabel.weights import Licence
@@ -89,9 +90,11 @@ class Looking(Detector):
         """Return the items as they are: a look is prepared when it is first asked, since it may never be."""
         return batch
 
-    def detect(self, prepared: Sequence[Seen], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(
+        self, prepared: Sequence[Seen], prompts: Sequence[Prompt], floor: float
+    ) -> Sequence[Instances | ImageError]:
         """Return what the detector finds in each item's look, in pixels of the image; one batch a batch key."""
-        answers: list[Instances] = [Instances.empty()] * len(prepared)
+        answers: list[Instances | ImageError] = [Instances.empty()] * len(prepared)
         asked = [self.question(*each) for each in zip(range(len(prepared)), prepared, prompts, strict=True)]
         for key in dict.fromkeys(one.key for one in asked):
             alike = [one for one in asked if one.key == key]
@@ -99,7 +102,7 @@ class Looking(Detector):
             items = [one.seen.prepared[one.prompt.look] for one in alike]
             found = self.detector.detect(items, [replace(one.prompt, look=None) for one in alike], floor)
             for one, answer in zip(alike, found, strict=True):
-                answers[one.place] = self.restored(answer, one)
+                answers[one.place] = answer if isinstance(answer, ImageError) else self.restored(answer, one)
         return answers
 
     def question(self, place: int, seen: Seen, prompt: Prompt) -> Question:

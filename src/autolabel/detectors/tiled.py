@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.errors import ImageError
 from autolabel.strategies import Detector, Strategy
 from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
 from autolabel.weights import Licence
@@ -88,18 +89,25 @@ class Tiled(Detector):
         """Return the samples as they are: features of all tiles would not fit in memory."""
         return batch
 
-    def detect(self, prepared: Sequence[Sample], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(
+        self, prepared: Sequence[Sample], prompts: Sequence[Prompt], floor: float
+    ) -> Sequence[Instances | ImageError]:
         """Return what the detector finds in the tiles of each image, in pixels of the image, tile by tile."""
         return [self.search(sample, prompt, floor) for sample, prompt in zip(prepared, prompts, strict=True)]
 
-    def search(self, sample: Sample, prompt: Prompt, floor: float) -> Instances:
-        """Return what is found in the tiles of one image, without the boxes that are ``cut_off``."""
+    def search(self, sample: Sample, prompt: Prompt, floor: float) -> Instances | ImageError:
+        """Return what is found in the tiles of one image, without the boxes that are ``cut_off``.
+
+        An error where a tile has one: nobody would know what is missing.
+        """
         size = sample.image.size
         parts = []
         for batch in self.batches(regions(size, self.tiles)):
             items = self.detector.prepare([self.detector.preprocess(crop(sample, region)) for region in batch])
             answers = self.detector.detect(items, [prompt] * len(batch), floor)
             for region, found in zip(batch, answers, strict=True):
+                if isinstance(found, ImageError):
+                    return found
                 moved = shifted(found, region, size)
                 parts.append(moved.take(~cut_off(moved, region, size, self.tiles)))
         return Instances.concatenate(parts)

@@ -57,7 +57,7 @@ from autolabel.types import Round, Size
 
 TOGETHER = ResolvedStrategy(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
 """What stands for several labelers of a stage."""
-OURS = frozenset({"stages", "logs", "report", "images_annotated"})
+OURS = frozenset({"stages", "logs", "answers", "report", "images_annotated"})
 """Folders that a run writes besides its exports."""
 DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
 
@@ -290,7 +290,15 @@ def resolved(choice: Choice[Any]) -> ResolvedStrategy:
     """Write a strategy out with all its parameters."""
     params = choice.params.model_dump(mode="json")
     code = code_of(choice.strategy, choice.package)
-    return ResolvedStrategy(type=choice.name, package=choice.package, version=choice.version, params=params, code=code)
+    incidental = tuple(sorted(choice.strategy.incidental))
+    return ResolvedStrategy(
+        type=choice.name,
+        package=choice.package,
+        version=choice.version,
+        params=params,
+        code=code,
+        incidental=incidental,
+    )
 
 
 def weights_of(labeler: Labeler) -> Weights:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from autolabel.errors import SpecError
 from autolabel.plan import devices
-from autolabel.plan.model import Cluster, Execution
+from autolabel.plan.model import Cluster, Execution, SpendingLimit
 from autolabel.spec.model import Spec
+from autolabel.urls import is_url
 
 
 def compile_execution(spec: Spec) -> Execution:
@@ -29,7 +30,20 @@ def compile_execution(spec: Spec) -> Execution:
         num_workers=run.num_workers,
         max_failures=run.max_failures,
         candidates=run.candidates,
+        answers=run.answers,
+        budget=spending_limit(spec),
     )
+
+
+def spending_limit(spec: Spec) -> SpendingLimit | None:
+    """Return the most that may be asked of endpoints; refuse one that cannot be counted."""
+    budget = spec.run.budget
+    if budget is None:
+        return None
+    if is_url(spec.results_dir):
+        said = "a budget is counted in results_dir, which has to be a folder of this machine for that"
+        raise SpecError(spec.problem(("run", "budget"), said))
+    return SpendingLimit(requests=budget.requests, tokens=budget.tokens)
 
 
 def asked_of_ray(spec: Spec) -> Cluster:

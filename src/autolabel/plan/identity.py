@@ -84,7 +84,9 @@ def looked(looks: LookPlan) -> dict[str, Any]:
 
 def answers_digest(stage: Stage) -> str:
     """Return the digest of what determines the answer to one image and prompt: the labeler and its weights."""
-    return digest({name: value for name, value in portable(stage).items() if name not in AFTERWARDS})
+    served = [one.params["endpoint"] for one in (stage.labeler, *stage.members) if "endpoint" in one.incidental]
+    asked = {name: value for name, value in portable(stage).items() if name not in AFTERWARDS}
+    return digest(asked | ({"endpoints": served} if served else {}))
 
 
 def code_of(strategy: type, package: str) -> str:
@@ -112,7 +114,9 @@ def reduced(strategy: ResolvedStrategy) -> dict[str, Any]:
         "package": strategy.package,
         "version": strategy.version,
         **({"code": strategy.code} if strategy.code else {}),
-        "params": without_folders(strategy.params),
+        "params": without_folders(
+            {name: value for name, value in strategy.params.items() if name not in strategy.incidental}
+        ),
     }
 
 

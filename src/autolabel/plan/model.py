@@ -27,6 +27,8 @@ class ResolvedStrategy(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
     code: str = ""
     """SHA-256 of the files of the package it comes from; empty for our own."""
+    incidental: tuple[str, ...] = ()
+    """Parameters that change no result."""
 
 
 class WeightFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +155,13 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Do without a GPU where the cluster has none."""
 
 
+class SpendingLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """The most that a run may ask of endpoints; None: as much as it takes."""
+
+    requests: int | None = None
+    tokens: int | None = None
+
+
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how a plan runs; changes nothing about its results, so it is no part of the digest."""
 
@@ -165,6 +174,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: float | int
     candidates: str | None = None
     """Folder of what detectors have answered; None keeps nothing."""
+    answers: str | None = None
+    """Folder of what endpoints have answered; None: the folder ``answers`` of the results."""
+    budget: SpendingLimit | None = None
+    """The most that may be asked of endpoints."""
 
     @property
     def places(self) -> str:

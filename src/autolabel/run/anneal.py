@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.detectors.looks import Looks
-from autolabel.errors import MachineError
+from autolabel.errors import ImageError, MachineError
 from autolabel.strategies import Aggregator, Detector
 from autolabel.types import Instances, Prompt, Round, Size, boxes
 from autolabel.types.ontology import Ontology, collapse_to_classes, expand_prompts
@@ -99,6 +99,8 @@ class Search:
     """The last round that changed what is kept; None where nothing has entered."""
     enough: int | None = None
     """How many looks have left no doubt; None where some is left, or nothing depends on it."""
+    notes: dict[str, None] = field(default_factory=dict)
+    """What the detector has said of its answers, each once."""
     looked: Int64 = field(init=False)
     """(P,) how many looks have been asked for each class."""
 
@@ -141,6 +143,7 @@ class Search:
 
         Those that are not finite, or have no area inside the image, are dropped.
         """
+        self.notes |= dict.fromkeys(found.notes)
         found = found.take(usable(found, self.size))
         if self.annealing.ontology:
             found = collapse_to_classes(found, question.phrases, self.annealing.ontology)
@@ -156,7 +159,7 @@ class Search:
 
     def result(self) -> Instances:
         """Return what is kept, cut at the image's edges: only here, so that overlaps are those of whole boxes."""
-        return replace(self.kept, boxes=boxes.clip(self.kept.boxes, self.size))
+        return replace(self.kept, boxes=boxes.clip(self.kept.boxes, self.size), notes=tuple(self.notes))
 
     def asked(self) -> Phrases:
         """Return what this round asks: everything, or (TAO's rule) the phrases without a label."""
@@ -274,7 +277,7 @@ def forward(
     detector: Detector, turn: Sequence[Waiting], floor: float, waiting: deque[Waiting]
 ) -> Iterator[tuple[int, Outcome[Search]]]:
     """Make one forward pass; yield the images that are done, let the others wait again."""
-    detect: Callable[[Sequence[Waiting]], Sequence[Instances]] = lambda items: detector.detect(  # noqa: E731
+    detect: Callable[[Sequence[Waiting]], Sequence[Instances | ImageError]] = lambda items: detector.detect(  # noqa: E731
         [one.item for one in items], [one.search.asks(one.question) for one in items], floor
     )
     for one, found in zip(turn, bisect_on_error(detect, turn), strict=True):

@@ -8,7 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -233,6 +233,7 @@ class PackedCandidates(msgspec.Struct, frozen=True, array_like=True):
     labels: bytes
     masks: tuple[tuple[tuple[int, int], str] | None, ...] | None = None
     sources: tuple[tuple[str, ...], ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 _decoder = msgspec.msgpack.Decoder(PackedCandidates)
@@ -247,6 +248,7 @@ def pack(found: Instances) -> bytes:
         found.labels.astype("<i4").tobytes(),
         None if masks is None else tuple(None if mask is None else (mask.size, mask.counts) for mask in masks),
         found.sources,
+        found.notes,
     )
     return zlib.compress(msgspec.msgpack.encode(answer), LEVEL)
 
@@ -275,10 +277,11 @@ def unpack(packed: bytes) -> Instances:
         raise ValueError("an answer has a score or a label that no detector gives")
     if not whole_masks([mask for mask in masks or () if mask is not None]):
         raise ValueError("an answer has a mask whose runs do not add up")
-    return Instances.build(
+    found = Instances.build(
         boxes,
         scores=scores,
         labels=labels,
         masks=None if masks is None else [None if mask is None else Rle(*mask) for mask in masks],
         sources=answer.sources,
     )
+    return replace(found, notes=answer.notes)

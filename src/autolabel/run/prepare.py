@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NoReturn
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from autolabel.results.store import INPUTS, LABELS, LOGS, STAGES, RunStore, publ
 from autolabel.results.written import OUTPUTS
 from autolabel.results.written import planned as outputs
 from autolabel.run.reconcile import compare, empty_shards, lay_out, move_decisions, move_labels
+from autolabel.run.stage import ANSWERS, SPENT
 from autolabel.safe_names import fault_of
 from autolabel.spec.model import Spec
 
@@ -48,7 +50,7 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
     Files that others are writing stay where this run is not ``alone``; a plan that has labelled nothing yet gives way
     to one that is. Raises BusyError, with the difference named, where the directory holds the results of another plan.
     """
-    check_links(store.root, [STAGES, LOGS])
+    check_links(store.root, [STAGES, LOGS, ANSWERS])
     mark_older(store.root)
     if alone:
         store.sweep()
@@ -65,6 +67,8 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
     old = None if mode is Mode.FRESH or (untouched and not isinstance(rows, StoredRows)) else store.read_plan()
     if old is None:
         store.clear()
+        if isinstance(store.root, Path):
+            (store.root / SPENT).unlink(missing_ok=True)
     else:
         plan, rows = reconcile(store, old, compiled, extend=mode is Mode.EXTEND)
     publish(store.root / INPUTS, (line + b"\n" for line in rows), name="inputs")

@@ -11,6 +11,7 @@ from typing import Any
 
 from autolabel.data.batches import batches
 from autolabel.data.prefetch import prefetch
+from autolabel.endpoint import Desk
 from autolabel.errors import AutolabelError, ImageError, MachineError, WorkerError
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
@@ -18,7 +19,7 @@ from autolabel.results.failpoints import reach
 from autolabel.run.anneal import Annealing, ImageToSearch, Outcome, Search, anneal, bisect_on_error, out_of_memory
 from autolabel.run.candidates import CandidateStore, ImageMemory
 from autolabel.run.photos import PhotoFiles, Photos
-from autolabel.run.stage import has_work, make_annealing, make_labeler, preprocess
+from autolabel.run.stage import desk_of, has_work, make_annealing, make_labeler, preprocess
 from autolabel.strategies import Detector, Labeler, Segmenter
 from autolabel.types import Instances, Labels, Reason
 
@@ -57,12 +58,12 @@ class StageLabeler:
     ) -> StageLabeler:
         """Make the strategies that a stage chose; the weights are loaded when they are first needed.
 
-        With ``read_only``, candidates that are kept are used, and no others are kept.
+        With ``read_only``, candidates that are kept are used, and no others are kept; nor are answers of endpoints.
         """
         recipe = plan.recipe
         return cls(
             stage,
-            make_labeler(stage, registry),
+            make_labeler(stage, registry, Desk() if read_only else desk_of(plan)),
             make_annealing(stage, recipe.ontology, registry),
             device,
             batch_size=recipe.batch_size,
@@ -204,7 +205,7 @@ def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
     if isinstance(outcome, Instances):
         kept, hollow = without_hollow_masks(outcome)
         noted = (f"{hollow} mask{'s' * (hollow > 1)} without a pixel left out, the box kept",) if hollow else ()
-        return replace(row, instances=kept, notes=(*row.notes, *noted))
+        return replace(row, instances=replace(kept, notes=()), notes=(*row.notes, *kept.notes, *noted))
     reason = Reason(code=code_of(outcome), message=describe(outcome))
     log.info("%s: %s: %s", row.image.id, reason.code, reason.message)
     if not isinstance(outcome, AutolabelError):

@@ -70,6 +70,13 @@ class RaySpec(Section):
     )
 
 
+class BudgetSpec(Section):
+    """The most that a run may ask of endpoints; it stops there, and goes on once there is more."""
+
+    requests: Count | None = Field(None, description="answered requests")
+    tokens: Count | None = Field(None, description="tokens of questions and answers together, as the servers count")
+
+
 class RunSpec(Section):
     """How the work is cut up and carried out."""
 
@@ -89,6 +96,12 @@ class RunSpec(Section):
     candidates: Location | None = Field(
         None, description="folder in which detectors' answers are kept for this and other runs; null keeps none"
     )
+    answers: Location | None = Field(
+        None,
+        description="folder in which the answers of endpoints are kept, for other runs as well; "
+        "null: the folder answers of the results",
+    )
+    budget: BudgetSpec | None = Field(None, description="the most that may be asked of endpoints; null: no limit")
 
 
 class FilterSpec(Section):

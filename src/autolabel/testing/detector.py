@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autolabel.errors import ImageError
 from autolabel.strategies import Detector
 from autolabel.testing.instances import check_instances, check_masks, check_order, difference
 from autolabel.testing.labeler import batches, check_counters, check_labeler, check_pixels, loaded
@@ -69,8 +70,15 @@ def ask(
         subject.require(len(items) == len(batch), f"`prepare` must return {len(batch)} items, found {len(items)}")
         found = detector.detect(items, [prompts[index] for index in batch], floor)
         subject.require(len(found) == len(batch), f"`detect` must return {len(batch)} answers, found {len(found)}")
-        answers |= dict(zip(batch, found, strict=True))
+        answers |= dict(zip(batch, (told(subject, one) for one in found), strict=True))
     return [answers[index] for index in range(len(samples))]
+
+
+def told(subject: Subject[Detector], answer: Instances | ImageError) -> Instances:
+    """Return an answer; raise where there is an error in its place."""
+    subject.require(isinstance(answer, Instances), f"`detect` gave an error in place of an answer: {answer}")
+    assert isinstance(answer, Instances)
+    return answer
 
 
 def same(
@@ -97,7 +105,7 @@ def check_reuse(
         prompts = [samples[index].prompt for index in batch][::-1]
         fewer = [Prompt(prompt.phrases[-1:]) for prompt in prompts]
         detector.detect(items, fewer, floor)
-        again = list(detector.detect(items, prompts, floor))[::-1]
+        again = [told(subject, one) for one in detector.detect(items, prompts, floor)][::-1]
         expected = [answers[index] for index in batch]
         same(subject, expected, again, tolerance, "an item that was asked another prompt before")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,6 +65,8 @@ class Instances:
     """N names of the looks that the boxes were seen in, where an image is seen in several."""
     support: tuple[Support, ...] | None = None
     """How many looks saw each of N boxes, where an image is seen in several."""
+    notes: tuple[str, ...] = ()
+    """What a labeler says of its answer as a whole; it ends up among the notes of the image's row."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -136,14 +138,17 @@ class Instances:
             sources=picked(self.sources, chosen),
             looks=picked(self.looks, chosen),
             support=picked(self.support, chosen),
+            notes=self.notes,
         )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Instances]) -> Instances:
-        """Join objects of one image; an optional column is kept where any part has it."""
+        """Join objects of one image; an optional column is kept where any part has it, a note once."""
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         parts = [part for part in parts if len(part)]
         if len(parts) <= 1:
-            return parts[0] if parts else cls.empty()
+            one = parts[0] if parts else cls.empty()
+            return one if one.notes == notes else replace(one, notes=notes)
         return cls(
             boxes=np.concatenate([part.boxes for part in parts]),
             scores=np.concatenate([part.scores for part in parts]),
@@ -155,6 +160,7 @@ class Instances:
             sources=joined([(part.sources, len(part)) for part in parts], ()),
             looks=joined([(part.looks, len(part)) for part in parts], ""),
             support=joined([(part.support, len(part)) for part in parts], UNSEEN),
+            notes=notes,
         )
 
 

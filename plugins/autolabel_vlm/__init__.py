@@ -1,0 +1,14 @@
+"""Vision-language models behind an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+from autolabel.hookspecs import hookimpl
+from autolabel.strategies import Labeler
+
+
+@hookimpl
+def autolabel_labelers() -> list[type[Labeler]]:
+    """Offer the detector."""
+    from autolabel_vlm.labeler import Vlm
+
+    return [Vlm]

@@ -1,0 +1,153 @@
+"""Read the objects of an answer, however they are wrapped; what is whole is kept, what is cut is counted."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+BOX = ("bbox_2d", "bbox", "box_2d", "box")
+LABEL = ("label", "phrase", "category", "class", "name")
+SCORE = ("score", "confidence")
+MOST = 200_000
+"""Characters of an answer that are read."""
+MOST_HOLLOW = 300
+"""Braces without an object after which the rest is not read."""
+_decoder = json.JSONDecoder(strict=False)
+_NOTHING = re.compile(r"\[\s*\]")
+_FLAT = re.compile(r"\{[^{}]*\}")
+_THOUGHT = re.compile(r".*</think(?:ing)?>", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object of an answer."""
+
+    box: tuple[float, float, float, float]
+    """As the model wrote it."""
+    label: str
+    """Empty where it wrote none."""
+    score: float | None
+    """What the model says of itself, in [0, 1]; None where it says nothing."""
+    start: int
+    end: int
+    """Where it stands in the answer."""
+
+
+@dataclass(slots=True)
+class Read:
+    """What was read of an answer."""
+
+    objects: list[Found] = field(default_factory=list)
+    cut: bool = False
+    """Whether the answer ends within an object."""
+    unreadable: int = 0
+    """Objects without four finite numbers."""
+    nothing: bool = False
+    """Whether it says that there is none."""
+    hollow: int = 0
+    """Braces that begin no whole object."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is nothing to ask again."""
+        return not self.cut and not self.unreadable and (bool(self.objects) or self.nothing)
+
+
+def read(text: str, *, cut: bool = False) -> Read:
+    """Return the objects in an answer; ``cut`` says that it ended at the limit of its length."""
+    out = Read(cut=cut)
+    thought = _THOUGHT.match(text)
+    begin = thought.end() if thought else 0
+    text = text[:MOST]
+    if (brace := text.find("{", begin)) < 0 or not _walk(text, brace, len(text), out):
+        out.nothing = not out.objects and not out.unreadable and _NOTHING.search(text, begin) is not None
+    return out
+
+
+def _walk(text: str, begin: int, end: int, out: Read) -> bool:
+    """Read the objects between two places; return whether any brace there spoke of one."""
+    spoke = False
+    place = text.find("{", begin, end)
+    while 0 <= place < end and out.hollow < MOST_HOLLOW:
+        value, stop = _object(text, place)
+        if value is None:
+            place, told = _skip(text, place, end, out)
+            spoke |= told
+            continue
+        if (box := _first(value, BOX)) is not None:
+            _take(value, box, place, stop, out)
+            spoke = True
+        elif not _walk(text, place + 1, stop, out) and not _hollow(value):
+            out.unreadable += 1
+            spoke = True
+        else:
+            spoke |= not _hollow(value)
+        place = text.find("{", stop, end)
+    return spoke
+
+
+def _object(text: str, place: int) -> tuple[dict[str, Any] | None, int]:
+    """Return the mapping that begins at a brace and where it ends, as JSON or as Python writes it; None for neither."""
+    try:
+        value, stop = _decoder.raw_decode(text, place)
+        return (value, stop) if isinstance(value, dict) else (None, place)
+    except (ValueError, RecursionError):
+        pass
+    flat = _FLAT.match(text, place)
+    if flat is None:
+        return None, place
+    try:
+        value = ast.literal_eval(flat[0])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None, place
+    return (value, flat.end()) if isinstance(value, dict) else (None, place)
+
+
+def _skip(text: str, place: int, end: int, out: Read) -> tuple[int, bool]:
+    """Pass over a brace that begins no whole object; return where the next one is, and whether this was an object."""
+    out.hollow += 1
+    after = text.find("{", place + 1, end)
+    closed = text.find("}", place + 1, end)
+    if closed >= 0 and (after < 0 or closed < after):
+        out.unreadable += 1
+        return after, True
+    if after < 0:
+        out.cut = True
+        return after, True
+    return after, False
+
+
+def _first(value: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next((value[name] for name in names if name in value), None)
+
+
+def _take(value: dict[str, Any], box: Any, start: int, stop: int, out: Read) -> None:
+    numbers = [_number(one) for one in box] if isinstance(box, list | tuple) else []
+    label = _first(value, LABEL)
+    if len(numbers) != 4 or None in numbers or not isinstance(label, str | None):
+        out.unreadable += 1
+        return
+    score = _number(_first(value, SCORE))
+    x1, y1, x2, y2 = (number for number in numbers if number is not None)
+    said = score if score is not None and 0 <= score <= 1 else None
+    out.objects.append(Found((x1, y1, x2, y2), label or "", said, start, stop))
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _hollow(value: Any) -> bool:
+    """Return whether a mapping holds no object because it says that there is none: ``{"objects": []}``."""
+    return isinstance(value, dict) and all(inner in ([], {}, None, "") for inner in value.values())

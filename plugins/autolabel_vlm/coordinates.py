@@ -1,0 +1,61 @@
+"""What the numbers of a box mean, and the exact way back to pixels of the image."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types import Size
+
+Coordinates = Literal["pixels", "unit_1000", "unit_999", "unit_1"]
+Axes = Literal["xyxy", "yxyx"]
+SLACK = 0.02
+"""How far beyond the edge, as a share of the range, a number may lie."""
+
+
+def ends(coordinates: Coordinates, sent: Size) -> tuple[float, float]:
+    """Return what stands for the right and the bottom edge of an image that was sent in (height, width) ``sent``."""
+    match coordinates:
+        case "pixels":
+            return float(sent[1]), float(sent[0])
+        case "unit_1000":
+            return 1000.0, 1000.0
+        case "unit_999":
+            return 999.0, 999.0
+        case "unit_1":
+            return 1.0, 1.0
+
+
+def restored(
+    boxes: npt.NDArray[np.float64], coordinates: Coordinates, axes: Axes, *, sent: Size, size: Size
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return (N, 4) boxes in pixels of the image of ``size``, and which of them are in the range of the coordinates.
+
+    Corners may come in any order.
+    """
+    order = [0, 1, 2, 3] if axes == "xyxy" else [1, 0, 3, 2]
+    corners = boxes.reshape(-1, 4)[:, order]
+    low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
+    end = np.array(ends(coordinates, sent), np.float64)
+    inside = np.all((low >= -SLACK * end) & (high <= (1 + SLACK) * end), axis=1)
+    scale = np.array([size[1], size[0]], np.float64) / end
+    return np.concatenate([low * scale, high * scale], axis=1).astype(np.float32), inside
+
+
+def described(coordinates: Coordinates, *, sent: Size) -> str:
+    """Return the sentence that tells a model what numbers are wanted."""
+    height, width = sent
+    match coordinates:
+        case "pixels":
+            return f"Coordinates are pixels of this image, which is {width} wide and {height} high."
+        case "unit_1":
+            return "Coordinates are fractions of the image's width and height, from 0 to 1."
+        case "unit_1000" | "unit_999":
+            return f"Coordinates are whole numbers from 0 to {coordinates[5:]}, whatever the size of the image."
+
+
+def corners(axes: Axes) -> str:
+    """Return the names of a box's numbers in their order."""
+    return "x1, y1, x2, y2" if axes == "xyxy" else "y1, x1, y2, x2"

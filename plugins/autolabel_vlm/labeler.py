@@ -1,0 +1,302 @@
+"""The labeler ``vlm``: boxes as a vision-language model writes them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from autolabel.endpoint import Endpoint, Message, Picture, Question, Reply
+from autolabel.endpoint.client import require_client
+from autolabel.errors import ImageError
+from autolabel.strategies import Detector, Requests
+from autolabel.types import Instances, Prompt, Sample, Size
+from autolabel_vlm import answer, coordinates, prompt, resize, score
+from autolabel_vlm.params import VlmParams
+
+ANSWER = 200
+"""Tokens that an answer is expected to take, for the forecast of a plan."""
+REPEATED = 2_000
+"""Characters of an answer that cannot be read, shown to the model again."""
+PROBABILITIES = "scores are token probabilities"
+REPORTED = "scores are what the model says of itself"
+NONE = "the model gives no scores: 1 stands for them"
+
+
+class Shown(NamedTuple):
+    """An image as it is sent."""
+
+    size: Size
+    sent: Size
+    picture: Picture
+
+
+@dataclass(slots=True)
+class Asked:
+    """One question about an image, with what its answers said."""
+
+    item: int
+    shown: Shown
+    phrases: tuple[str, ...]
+    question: Question
+    replies: list[Reply] = field(default_factory=list)
+    reads: list[answer.Read] = field(default_factory=list)
+    error: ImageError | None = None
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def tell(self, text: str) -> None:
+        """Note something about the answers."""
+        self.notes[f"{Vlm.name}: {text}"] = None
+
+    def take(self, reply: Reply | ImageError) -> None:
+        """Take in what came back."""
+        if isinstance(reply, ImageError):
+            self.error = reply
+        elif reply.refusal or reply.finish == "content_filter":
+            self.error = ImageError("refused", f"the model refuses: {reply.refusal or 'its answer was withheld'}"[:300])
+        else:
+            self.replies.append(reply)
+            self.reads.append(answer.read(reply.text, cut=reply.cut))
+
+    @property
+    def objects(self) -> list[answer.Found]:
+        """All objects that were read."""
+        return [found for read in self.reads for found in read.objects]
+
+
+class Vlm(Detector):
+    """Asks a vision-language model for boxes, in words and by a schema, and reads what it writes."""
+
+    name = "vlm"
+    incidental = VlmParams.INCIDENTAL
+    params: VlmParams
+
+    class Params(VlmParams):
+        """The server, and what its boxes mean."""
+
+    def __init__(self, params: VlmParams) -> None:
+        super().__init__(params)
+        self.endpoint: Endpoint | None = None
+        self.count: Counter[str] = Counter()
+
+    def check(self) -> None:
+        """Raise MachineError where the client is not installed."""
+        require_client()
+
+    def load(self, device: str) -> None:
+        """Make the client; raises EndpointError where the key is not there. Nothing runs on ``device``."""
+        require_client()
+        params = self.params
+        key, manners = params.key(), params.manners()
+        self.endpoint = Endpoint(params.endpoint, params.model, key=key, manners=manners, desk=self.desk)
+
+    def sends_to(self) -> str:
+        """Return the address that images are sent to."""
+        return self.params.endpoint
+
+    def requests(self, size: Size, asked: Prompt) -> Requests:
+        """Return what a question about an image of ``size`` takes."""
+        height, width = self.params.resize.shape(size)
+        parts = self.passes(asked)
+        picture = -(-height * width // self.params.pixels_per_token)
+        words = (len(self.params.prompt) + 40) * parts + sum(len(phrase) + 4 for phrase in asked.phrases)
+        return Requests(requests=parts, images=parts, tokens=parts * (picture + ANSWER) + words // 4)
+
+    def batch_key(self, size: Size) -> tuple[int, ...]:
+        """Return the same key for all: each image is a request of its own."""
+        return ()
+
+    def passes(self, prompt: Prompt) -> int:
+        """Return how many questions a prompt is dealt over."""
+        return max(1, -(-len(prompt.phrases) // self.params.phrases_per_request))
+
+    def preprocess(self, sample: Sample) -> Shown:
+        """Resize and encode an image."""
+        size = sample.image.size
+        sent = self.params.resize.shape(size)
+        picture = resize.picture(sample.pixels, sent, kind=self.params.image_format, quality=self.params.quality)
+        return Shown(size, sent, picture)
+
+    def prepare(self, batch: Sequence[Shown]) -> Sequence[Shown]:
+        """Return the images as they are."""
+        return batch
+
+    def detect(
+        self, prepared: Sequence[Shown], prompts: Sequence[Prompt], floor: float
+    ) -> Sequence[Instances | ImageError]:
+        """Ask about all images at once; ask again, once, for what was cut or could not be read."""
+        pairs = enumerate(zip(prepared, prompts, strict=True))
+        asked = [one for place, (shown, text) in pairs for one in self.dealt(place, shown, text)]
+        self.ask(asked, [one.question for one in asked])
+        again = [one for one in asked if one.error is None and not one.reads[0].whole]
+        self.count["asked_again"] += len(again)
+        self.ask(again, [rest(one) for one in again])
+        return [
+            self.found(shown, text, [one for one in asked if one.item == place], floor)
+            for place, (shown, text) in enumerate(zip(prepared, prompts, strict=True))
+        ]
+
+    def ask(self, asked: Sequence[Asked], questions: Sequence[Question]) -> None:
+        """Ask the server, and let each question take its answer; a second answer that fails leaves the first."""
+        assert self.endpoint is not None, "load comes first"
+        for one, reply in zip(asked, self.endpoint.ask(questions), strict=True):
+            one.take(reply)
+            if one.reads and one.error is not None:
+                one.tell(f"asked again, there was no answer: {one.error.message}")
+                one.error = None
+
+    def dealt(self, place: int, shown: Shown, text: Prompt) -> Iterator[Asked]:
+        """Yield the questions of one image."""
+        step = self.params.phrases_per_request
+        for start in range(0, len(text.phrases), step):
+            phrases = text.phrases[start : start + step]
+            yield Asked(place, shown, phrases, self.question(shown, phrases, text.caption or ""))
+
+    def question(self, shown: Shown, phrases: Sequence[str], caption: str) -> Question:
+        """Return the question about some phrases."""
+        params = self.params
+        values = {
+            "phrases": prompt.listed(phrases),
+            "coordinates": coordinates.described(params.coordinates, sent=shown.sent),
+            "corners": coordinates.corners(params.axes),
+            "caption": caption,
+            "width": str(shown.sent[1]),
+            "height": str(shown.sent[0]),
+        }
+        return Question.of(
+            prompt.filled(params.prompt, values),
+            shown.picture,
+            max_tokens=params.max_tokens,
+            temperature=params.temperature,
+            seed=params.seed,
+            form=params.response_format,
+            schema=prompt.schema(phrases),
+            probabilities=0 if params.probabilities else None,
+            request=params.request,
+        )
+
+    def found(self, shown: Shown, text: Prompt, asked: Sequence[Asked], floor: float) -> Instances | ImageError:
+        """Return what the answers about one image say, or why they say nothing."""
+        parts = []
+        for one in asked:
+            error = one.error or unread(one)
+            if error is not None:
+                return error
+            self.account(one)
+            parts.append(self.instances(shown, text, one))
+        found = Instances.concatenate([part for part in parts if isinstance(part, Instances)])
+        failed = [part for part in parts if isinstance(part, ImageError)]
+        return failed[0] if failed else found.take(found.scores > floor)
+
+    def instances(self, shown: Shown, text: Prompt, asked: Asked) -> Instances | ImageError:
+        """Return the boxes of one question in pixels of the image; an error where none has numbers that can be."""
+        objects, scores = asked.objects, self.scores(asked)
+        if not objects:
+            return replace(Instances.empty(), notes=tuple(asked.notes))
+        index = {normal(phrase): label for label, phrase in enumerate(text.phrases) if phrase in asked.phrases}
+        only = text.phrases.index(asked.phrases[0]) if len(asked.phrases) == 1 else None
+        labels = [index.get(normal(one.label)) if one.label else only for one in objects]
+        others = sorted({one.label for one, label in zip(objects, labels, strict=True) if label is None})
+        if others:
+            said = ", ".join(repr(name[:40]) for name in others[:3])
+            asked.tell(f"left out what was not asked for: {said}{', ...' if len(others) > 3 else ''}")
+        boxes, inside = coordinates.restored(
+            np.array([one.box for one in objects]),
+            self.params.coordinates,
+            self.params.axes,
+            sent=shown.sent,
+            size=shown.size,
+        )
+        if not inside.any():
+            return self.out_of_range(objects[0])
+        if not inside.all():
+            self.count["out_of_range"] += int((~inside).sum())
+            asked.tell(f"left out {(~inside).sum()} of {len(inside)} boxes that are no {self.params.coordinates}")
+        keep = inside & np.array([label is not None for label in labels])
+        found = Instances.build(boxes, scores=scores, labels=[-1 if label is None else label for label in labels]).take(
+            keep
+        )
+        return replace(without_doubles(found), notes=tuple(asked.notes))
+
+    def out_of_range(self, found: answer.Found) -> ImageError:
+        """Return the error for an answer whose numbers cannot be what the spec says."""
+        numbers = ", ".join(f"{number:g}" for number in found.box)
+        told = f"a box [{numbers}] is none of coordinates: {self.params.coordinates}; see `autolabel doctor --endpoint`"
+        return ImageError("wrong_coordinates", told)
+
+    def scores(self, asked: Asked) -> list[float]:
+        """Return a score for each object, and note where it comes from."""
+        out: list[float] = []
+        for reply, read in zip(asked.replies, asked.reads, strict=True):
+            if not read.objects:
+                continue
+            known = score.from_tokens(reply, read.objects) if self.params.probabilities else None
+            if known is not None:
+                asked.tell(PROBABILITIES)
+                out += known
+                continue
+            said = [one.score for one in read.objects]
+            asked.tell(NONE if said.count(None) == len(said) else REPORTED)
+            out += [1.0 if one is None else one for one in said]
+        return out
+
+    def account(self, asked: Asked) -> None:
+        """Count what was cut or could not be read, and note it."""
+        first = asked.reads[0]
+        self.count["cut"] += first.cut
+        self.count["unreadable"] += first.unreadable
+        if first.whole:
+            return
+        cause = "was cut" if first.cut else f"had {first.unreadable} unreadable objects" if first.unreadable else ""
+        more = sum(len(read.objects) for read in asked.reads[1:])
+        asked.tell(
+            f"the answer {cause or 'could not be read'} after {len(first.objects)} objects; asked again: {more} more",
+        )
+        if any(read.cut for read in asked.reads[1:]):
+            asked.tell("the second answer was cut as well: objects are missing")
+
+    def counters(self) -> dict[str, int]:
+        """Return the requests that were sent, answers kept from before, and what could not be read."""
+        sent = {"requests": self.endpoint.sent, "kept": self.endpoint.recalled} if self.endpoint else {}
+        return {**sent, **self.count}
+
+
+def normal(label: str) -> str:
+    """Return a label without what does not matter: case, spaces and full stops around it."""
+    return " ".join(label.casefold().strip(" .\"'").split())
+
+
+def rest(asked: Asked) -> Question:
+    """Return the question for what is missing in an answer."""
+    objects = asked.objects
+    text = asked.replies[0].text
+    if objects:
+        whole = "[" + ", ".join(text[one.start : one.end] for one in objects) + "]"
+        more = (Message("assistant", (whole,)), Message("user", (prompt.REST,)))
+    else:
+        more = (Message("assistant", (text[:REPEATED] or "[",)), Message("user", (prompt.AGAIN,)))
+    return replace(asked.question, messages=(*asked.question.messages, *more))
+
+
+def unread(asked: Asked) -> ImageError | None:
+    """Return the error for answers of which nothing could be read; None where something could."""
+    if asked.objects or any(read.nothing for read in asked.reads):
+        return None
+    said = json.dumps(" ".join(asked.replies[0].text.split())[:120], ensure_ascii=False)
+    return ImageError("unreadable_answer", f"no box could be read in two answers, the first: {said}")
+
+
+def without_doubles(found: Instances) -> Instances:
+    """Return boxes without those that an earlier one of the same label equals."""
+    seen: set[tuple[float, ...]] = set()
+    keep = []
+    for index, row in enumerate(zip(found.boxes.tolist(), found.labels.tolist(), strict=True)):
+        key = (*row[0], row[1])
+        if key not in seen:
+            keep.append(index)
+        seen.add(key)
+    return found.take(np.array(keep, np.intp))

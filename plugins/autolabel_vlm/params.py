@@ -1,0 +1,62 @@
+"""What can be set in a spec for the labeler ``vlm``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from autolabel.endpoint import EndpointParams
+from autolabel.strategies import Strategy
+from autolabel_vlm.coordinates import Axes, Coordinates
+from autolabel_vlm.prompt import DEFAULT
+from autolabel_vlm.resize import Longest, Resize
+
+
+def _asks(prompt: str) -> str:
+    if "{phrases}" not in prompt:
+        raise PydanticCustomError("said", "{said}", {"said": "has no place for what is looked for: {phrases}"})
+    return prompt
+
+
+class PictureParams(EndpointParams, Strategy.Params):
+    """The server, and how images are sent to it."""
+
+    resize: Resize = Longest(type="longest")
+    """The size in which images are sent: ``none``, ``{type: longest, side}``, ``{type: multiple, of, min_pixels,
+    max_pixels}``."""
+    image_format: Literal["jpeg", "png"] = "jpeg"
+    """How they are encoded."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """Of JPEG."""
+    pixels_per_token: Annotated[int, Field(ge=1)] = 784
+    """For the forecast of a plan: 28 x 28 for most models."""
+
+
+class VlmParams(PictureParams):
+    """The server, and what its boxes mean."""
+
+    coordinates: Coordinates
+    """What a box's numbers are: ``pixels`` of the image as sent, or fractions of its sides in units of 1/1000, 1/999
+    or 1. ``autolabel doctor --endpoint`` finds out."""
+    axes: Axes = "xyxy"
+    """Which number comes first."""
+    prompt: Annotated[str, AfterValidator(_asks)] = DEFAULT
+    """The question; ``{phrases}``, ``{coordinates}``, ``{corners}``, ``{caption}``, ``{width}`` and ``{height}`` are
+    filled in."""
+    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """How the form of the answer is asked for, besides in words."""
+    probabilities: bool = True
+    """Ask for token probabilities, which become the scores; else, and where none come, what the model says of itself
+    does."""
+    phrases_per_request: Annotated[int, Field(ge=1)] = 40
+    """Most phrases in one question; longer lists are dealt over several."""
+
+    @model_validator(mode="after")
+    def _stated(self) -> Self:
+        if self.coordinates == "pixels" and "resize" not in self.model_fields_set:
+            told = "coordinates: pixels are those of the image as the model sees it: state resize"
+            hint = "Qwen2.5-VL: {type: multiple, of: 28}; `none` where the server does not resize"
+            raise PydanticCustomError("said", "{said}", {"said": told, "hint": hint})
+        return self

@@ -1,0 +1,102 @@
+"""How an image is resized before it is sent, so that its boxes can be carried back exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BeforeValidator, Field
+
+from autolabel.endpoint import Picture
+from autolabel.errors import ImageError
+from autolabel.strategies import StrategyParams
+from autolabel.types import Size
+
+MOST_STRETCHED = 200
+"""Sides may differ by this factor where an image is resized to multiples."""
+Whole = Annotated[int, Field(ge=1)]
+
+
+class Unchanged(StrategyParams):
+    """Images are sent in their own size."""
+
+    type: Literal["none"]
+
+    def shape(self, size: Size) -> Size:
+        """Return (height, width) of what is sent of an image of ``size``."""
+        return size
+
+
+class Longest(StrategyParams):
+    """The longer side is brought down to a length; smaller images are sent as they are."""
+
+    type: Literal["longest"]
+    side: Whole = 1280
+    """Pixels of the longer side, at most."""
+
+    def shape(self, size: Size) -> Size:
+        """Return (height, width) of what is sent of an image of ``size``."""
+        longest = max(size)
+        if longest <= self.side:
+            return size
+        height, width = (max(1, round(length * self.side / longest)) for length in size)
+        return height, width
+
+
+class Multiple(StrategyParams):
+    """Sides become multiples of a number, the area stays between two: the rule of Qwen's processors.
+
+    Images that come in such a size are not resized again by the server, so that pixels mean the same on both sides.
+    Qwen2-VL and Qwen2.5-VL have multiples of 28, Qwen3-VL of 32.
+    """
+
+    type: Literal["multiple"]
+    of: Whole = 28
+    """The number."""
+    min_pixels: Whole = 3_136
+    """Least area."""
+    max_pixels: Whole = 1_003_520
+    """Greatest area."""
+
+    def shape(self, size: Size) -> Size:
+        """Return (height, width) of what is sent of an image of ``size``; raises ImageError where it is too narrow."""
+        height, width = size
+        if max(size) > MOST_STRETCHED * min(size):
+            told = f"{width}x{height} is too narrow for resize: multiple (at most {MOST_STRETCHED}:1)"
+            raise ImageError("too_narrow", told)
+        rows, columns = (round(length / self.of) * self.of for length in size)
+        if rows * columns > self.max_pixels:
+            shrink = math.sqrt(height * width / self.max_pixels)
+            rows, columns = (max(self.of, math.floor(length / shrink / self.of) * self.of) for length in size)
+        elif rows * columns < self.min_pixels:
+            grow = math.sqrt(self.min_pixels / (height * width))
+            rows, columns = (math.ceil(length * grow / self.of) * self.of for length in size)
+        return rows, columns
+
+
+def _in_full(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
+Rule = Annotated[Unchanged | Longest | Multiple, Field(discriminator="type")]
+Resize = Annotated[
+    Rule, BeforeValidator(_in_full, json_schema_input_type=Literal["none", "longest", "multiple"] | Rule)
+]
+
+
+def picture(pixels: npt.NDArray[np.uint8], shape: Size, *, kind: Literal["jpeg", "png"], quality: int) -> Picture:
+    """Return (H, W, 3) uint8 RGB pixels in (height, width) ``shape``, encoded."""
+    from PIL import Image
+
+    drawn = Image.fromarray(pixels)
+    if pixels.shape[:2] != shape:
+        drawn = drawn.resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    drawn.save(stream, kind.upper(), **({"quality": quality, "subsampling": 0} if kind == "jpeg" else {}))
+    total = hashlib.sha256(f"{kind} {quality if kind == 'jpeg' else ''} {shape} {pixels.shape}".encode())
+    total.update(np.ascontiguousarray(pixels).data)
+    return Picture(data=stream.getvalue(), kind=f"image/{kind}", content=total.hexdigest())

@@ -1,0 +1,29 @@
+"""Ask a model behind an OpenAI-compatible endpoint: politely, within a budget, and never twice for the same answer."""
+
+from autolabel.endpoint.address import is_here
+from autolabel.endpoint.budget import Budget, Spent
+from autolabel.endpoint.chat import Message, Picture, Question, Reply, Token, Usage
+from autolabel.endpoint.client import Endpoint
+from autolabel.endpoint.desk import Desk
+from autolabel.endpoint.kept import Answers
+from autolabel.endpoint.manners import Clock, Manners
+from autolabel.endpoint.params import EndpointParams, EndpointUrl
+
+__all__ = [
+    "Answers",
+    "Budget",
+    "Clock",
+    "Desk",
+    "Endpoint",
+    "EndpointParams",
+    "EndpointUrl",
+    "Manners",
+    "Message",
+    "Picture",
+    "Question",
+    "Reply",
+    "Spent",
+    "Token",
+    "Usage",
+    "is_here",
+]

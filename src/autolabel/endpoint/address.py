@@ -1,0 +1,42 @@
+"""Where a model is asked: which addresses are taken, and whether they are of this machine."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from autolabel import urls
+
+COMPLETIONS = "chat/completions"
+
+
+def fault_of(url: str) -> tuple[str, str]:
+    """Return why a URL is no endpoint, and what can be done; both empty where it is one.
+
+    A server on this machine is taken: whoever names an endpoint asks for it.
+    """
+    if urls.scheme_of(url) not in ("http", "https") or not urls.is_url(url):
+        return "is no endpoint", "wanted the base URL of an OpenAI-compatible server, such as http://localhost:8000/v1"
+    fault, hint = urls.fault_of(url, local=True)
+    if fault:
+        return fault, hint
+    parts = urlsplit(url)
+    try:
+        missing = not parts.hostname or parts.port == 0
+    except ValueError:
+        missing = True
+    if missing:
+        return "has no host, or a port that is none", "wanted a URL such as http://localhost:8000/v1"
+    if parts.query or parts.fragment or parts.netloc.rpartition("@")[0]:
+        return "has a user, a query or a fragment", "leave only the base URL: it is written into plans and reports"
+    return "", ""
+
+
+def completions(url: str) -> str:
+    """Return where chat completions are asked for, whether the URL names that place or the base of the API."""
+    base = url.rstrip("/")
+    return base if base.endswith(f"/{COMPLETIONS}") else f"{base}/{COMPLETIONS}"
+
+
+def is_here(url: str) -> bool:
+    """Return whether what is sent to a URL stays on this machine, by the host's name or address alone."""
+    return urls.is_local_name(urlsplit(url).hostname or "")

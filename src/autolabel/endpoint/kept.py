@@ -1,0 +1,87 @@
+"""Answers that were paid for, kept on disk by what was asked: the same question is never paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+import msgspec
+
+from autolabel.endpoint.chat import Reply
+from autolabel.errors import DataError, MachineError
+from autolabel.storage import Location, Remote, read_regular
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".answer"
+MOST_BYTES = 32 << 20
+TEMPORARY = ".partial"
+
+_encoder = msgspec.json.Encoder()
+_replies = msgspec.json.Decoder(Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A folder of replies, one file each, named by the key of the question; None keeps nothing.
+
+    A file appears whole. Its first line is the SHA-256 of the second, the reply; one that is damaged is as good as not
+    there.
+    """
+
+    folder: Location | None = None
+
+    def place(self, key: str) -> Location | None:
+        """Return the file of a key."""
+        return None if self.folder is None else self.folder / key[:2] / f"{key}{SUFFIX}"
+
+    def recall(self, key: str) -> Reply | None:
+        """Return the reply to a question that was answered before; None where none is kept."""
+        path = self.place(key)
+        if path is None:
+            return None
+        try:
+            check, _, data = read_regular(path, most=MOST_BYTES).partition(b"\n")
+            if hashlib.sha256(data).hexdigest().encode() == check:
+                return msgspec.structs.replace(_replies.decode(data), kept=True)
+            fault = "its checksum is wrong"
+        except FileNotFoundError:
+            return None
+        except (OSError, DataError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            fault = str(error)
+        log.warning("%s: an answer cannot be used (%s); the model is asked again", path, fault)
+        return None
+
+    def keep(self, key: str, reply: Reply) -> None:
+        """Put a reply on disk; raises MachineError where that cannot be."""
+        path = self.place(key)
+        if path is None:
+            return
+        data = _encoder.encode(reply)
+        whole = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+        try:
+            if isinstance(path, Remote):
+                path.write_bytes(whole)
+            else:
+                write_whole(path, whole)
+        except OSError as error:
+            raise MachineError(f"{path}: an answer cannot be kept: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{token_hex(4)}{TEMPORARY}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

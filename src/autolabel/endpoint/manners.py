@@ -1,0 +1,57 @@
+"""How a server is treated: how many questions at once, how long one waits, when it is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+LONGEST = 60.0
+"""Seconds between two tries at most, where the server does not say how long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """What a client keeps to; seconds throughout."""
+
+    concurrency: int = 8
+    """Questions under way at once."""
+    timeout: float = 120.0
+    """How long an answer may take."""
+    retries: int = 5
+    """Further tries of a question that got no answer."""
+    wait: float = 1.0
+    """Before the first of them; doubled each time, up to a minute."""
+    patience: float = 900.0
+    """How long one question may be put off by a server that is busy."""
+
+    def before(self, attempt: int) -> float:
+        """Return how long to wait before a try, the first retry being 1."""
+        return float(min(self.wait * 2 ** (attempt - 1), max(LONGEST, self.wait)))
+
+
+class Clock:
+    """The time, and waiting; tests have one of their own."""
+
+    def now(self) -> datetime:
+        """Return the time of day, in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+def asked_to_wait(header: str | None, *, now: datetime) -> float | None:
+    """Return the seconds that a ``Retry-After`` names, as a number or as a date; None where it names none."""
+    text = (header or "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = (when - now).total_seconds() if when.tzinfo else (when.replace(tzinfo=UTC) - now).total_seconds()
+    return max(seconds, 0.0) if seconds < float("inf") else None

@@ -1,0 +1,98 @@
+"""What can be set in a spec for everything that asks an endpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from autolabel import urls
+from autolabel.endpoint.address import fault_of
+from autolabel.endpoint.manners import Manners
+from autolabel.errors import EndpointError
+
+VARIABLE = r"[A-Z_][A-Z0-9_]*"
+
+
+def _endpoint(url: str) -> str:
+    fault, hint = fault_of(url)
+    if fault:
+        said = f"{urls.shown(url) if urls.is_url(url) else 'the value'} {fault}"
+        raise PydanticCustomError("said", "{said}", {"said": said, "hint": hint})
+    return url.rstrip("/")
+
+
+def _variable(name: str) -> str:
+    """Refuse what is no name of a variable, without repeating it: it may be a key."""
+    if not re.fullmatch(VARIABLE, name):
+        told = {"said": "found something that is no name of an environment variable", "hint": HINT}
+        raise PydanticCustomError("said", "{said}", told)
+    return name
+
+
+HINT = "name the variable that holds the key, in capitals, such as OPENAI_API_KEY; a key never stands in a spec"
+EndpointUrl = Annotated[str, AfterValidator(_endpoint)]
+Variable = Annotated[str, Field(json_schema_extra={"pattern": f"^{VARIABLE}$"}), AfterValidator(_variable)]
+Whole = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class EndpointParams(BaseModel):
+    """The server, the model, and how it is treated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    INCIDENTAL: ClassVar[frozenset[str]] = frozenset(
+        {"endpoint", "api_key_env", "concurrency", "timeout", "retries", "retry_wait", "patience"}
+    )
+    """What decides where and how a model is asked, not what it answers."""
+
+    endpoint: EndpointUrl
+    """Base URL of an OpenAI-compatible server, such as ``http://localhost:8000/v1``."""
+    model: Annotated[str, Field(min_length=1)]
+    """The model's name, as the server knows it."""
+    api_key_env: Variable | None = None
+    """Name of the environment variable that holds the key; without it none is sent."""
+    max_tokens: Whole = 2048
+    """Most tokens of an answer; one that is cut is asked for the rest once."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """0: the likeliest answer."""
+    seed: int | None = 0
+    """Sent along, for servers that sample; null sends none."""
+    request: dict[str, Any] = {}
+    """More fields of the request, such as ``{reasoning_effort: low}``; null takes a field away."""
+    concurrency: Whole = 8
+    """Questions that a worker has under way at once; no more than ``run.batch_size``."""
+    timeout: Seconds = 120.0
+    """Seconds that an answer may take."""
+    retries: Annotated[int, Field(ge=0)] = 5
+    """Further tries where the server fails."""
+    retry_wait: Annotated[float, Field(ge=0)] = 1.0
+    """Seconds before the first of them; doubled each time, up to a minute."""
+    patience: Annotated[float, Field(ge=0)] = 900.0
+    """Seconds that a question may be put off by a server that is busy (429)."""
+
+    def manners(self) -> Manners:
+        """Return how the server is treated."""
+        return Manners(
+            concurrency=self.concurrency,
+            timeout=self.timeout,
+            retries=self.retries,
+            wait=self.retry_wait,
+            patience=self.patience,
+        )
+
+    def key(self) -> str:
+        """Return the key, empty where none is named; raises EndpointError where the variable is not set."""
+        if self.api_key_env is None:
+            return ""
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key:
+            raise EndpointError(
+                f"the environment variable {self.api_key_env}, which is to hold the key, is not set",
+                hint=f"export {self.api_key_env}=... and start the same command again",
+            )
+        return key
