@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from autolabel.certify.groups import representatives
+from autolabel.duplicates import Groups
 from autolabel.errors import DataError
+from autolabel.results.duplicates import publish_groups
+from autolabel.results.store import finished
 from tests.certify.true_run import Truth
 
 Make = Callable[..., Truth]
@@ -71,6 +74,30 @@ def test_groups_are_fixed_with_the_first_unit_and_stay_for_a_new_round(make_run:
     assert (state["images"]["units"], state["rounds"], state["audits"]) == (10, 2, 1)
     state = run.certify("--redraw", "--groups", str(groups_of(run, 8, word="other")), "--json")
     assert (state["images"]["units"], state["audits"]) == (5, 2) and state["images"]["stood_for"] == 35
+
+
+def test_groups_that_the_run_has_found_are_used(make_run: Make) -> None:
+    run = make_run(20)
+    store, plan = finished(run.root)
+    names = sorted(run.missed)
+    publish_groups(store, plan, Groups((tuple(names[:5]), tuple(names[5:8]))))
+    state = run.certify("--json")
+    assert (state["images"]["units"], state["images"]["stood_for"]) == (14, 6)
+    state = run.certify("--groups", "none", "--json")
+    assert (state["images"]["units"], state["images"]["stood_for"]) == (20, 0), "every image, as long as none was shown"
+    run.check(10)
+    assert run.certify("--redraw", "--json")["images"]["units"] == 20, "a new round is about what it was about"
+    with pytest.raises(DataError, match="the groups are not those of the sample"):
+        run.certify("--groups", str(groups_of(run, 2)), "--json")
+
+
+def test_groups_found_after_the_draw_change_nothing(make_run: Make) -> None:
+    run = make_run(20)
+    run.check(10)
+    store, plan = finished(run.root)
+    publish_groups(store, plan, Groups((tuple(sorted(run.missed)[:5]),)))
+    assert run.certify("--json")["images"]["units"] == 20
+    assert run.certify("--redraw", "--groups", "none", "--json")["rounds"] == 2
 
 
 def test_a_mended_stand_in_still_stands(make_run: Make) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.certify.entry_form import Entry
-from autolabel.certify.groups import encode_groups, read_groups
+from autolabel.certify.groups import encode_groups, read_groups_file
 from autolabel.certify.journal import MOST_BYTES as JOURNAL_BYTES
 from autolabel.certify.journal import Journal
 from autolabel.certify.order import digest_of, seed_of
@@ -17,6 +17,7 @@ from autolabel.certify.population import decided, encode_decided, image_names, l
 from autolabel.certify.statement import VERSION
 from autolabel.certify.units import Units
 from autolabel.plan.model import Plan
+from autolabel.results.duplicates import read_groups
 from autolabel.results.store import RunStore, publish
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import read_regular
@@ -28,6 +29,8 @@ JOURNAL = f"{FOLDER}/journal.jsonl"
 REVIEW = f"{FOLDER}/review.json"
 """What was decided when the sample was drawn."""
 GROUPS = f"{FOLDER}/groups.json"
+EVERY_IMAGE = "none"
+"""Stands for a file of groups where there shall be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Asked:
     by_class: bool = False
     thresholds: Path | None = None
     groups: Path | None = None
-    """A CSV file with the columns image and group: one image of each group is drawn from."""
+    """A CSV file with the columns image and group: one image of each group is drawn from; ``none``: every image is."""
     budget: float | None = None
     """Minutes."""
     most_missed: int | None = None
@@ -55,6 +58,7 @@ class Terms:
     most_missed: int | None = None
     thresholds: Mapping[str, float] | None = None
     groups: Mapping[str, str] | None = None
+    """Empty where every image is drawn from."""
 
 
 def terms_of(asked: Asked, store: RunStore, plan: Plan) -> Terms:
@@ -64,8 +68,17 @@ def terms_of(asked: Asked, store: RunStore, plan: Plan) -> Terms:
         confidence=asked.confidence,
         most_missed=asked.most_missed,
         thresholds=None if asked.thresholds is None else read_thresholds(asked.thresholds, classes=classes),
-        groups=None if asked.groups is None else read_groups(asked.groups, images=image_names(store, plan)),
+        groups=None if asked.groups is None else _groups(asked.groups, store, plan),
     )
+
+
+def _groups(path: Path, store: RunStore, plan: Plan) -> Mapping[str, str]:
+    return {} if str(path) == EVERY_IMAGE else read_groups_file(path, images=image_names(store, plan))
+
+
+def own_groups(store: RunStore, plan: Plan) -> dict[str, str]:
+    """Return the group of each image that has near-duplicates, as far as the run knows any (``duplicates.json``)."""
+    return {image: members[0] for members in read_groups(store, plan).members for image in members}
 
 
 def difference(draw: Mapping[str, Any], terms: Terms) -> str:
@@ -76,7 +89,7 @@ def difference(draw: Mapping[str, Any], terms: Terms) -> str:
         return f"K is {draw['K']}, not {terms.most_missed}"
     if terms.thresholds is not None and dict(terms.thresholds) != draw["limits"]["thresholds"]:
         return "the thresholds are not those of the sample"
-    if terms.groups is not None and _sha256(encode_groups(terms.groups)) != draw["groups"]:
+    if terms.groups is not None and _digest_of_groups(terms.groups) != draw["groups"]:
         return "the groups are not those of the sample"
     return ""
 
@@ -92,12 +105,13 @@ def draw(
 ) -> None:
     """Begin audit number ``audit`` of a run; ``carried`` returns the answers of earlier ones that are still true."""
     limits, review = limits_of(plan, terms.thresholds), decided(store)
-    only = None if terms.groups is None else stand_ins(store, plan, review=review, groups=terms.groups)
+    groups = terms.groups or {}
+    only = stand_ins(store, plan, review=review, groups=groups)
     units = population(store, plan, limits=limits, review=review, only=only)
-    copied, grouped = encode_decided(review), b"" if terms.groups is None else encode_groups(terms.groups)
+    copied = encode_decided(review)
     publish(store.root / REVIEW, [copied], name="certificate")
-    if terms.groups is not None:
-        publish(store.root / GROUPS, [grouped], name="certificate")
+    if groups:
+        publish(store.root / GROUPS, [encode_groups(groups)], name="certificate")
     entry = {
         "version": VERSION,
         "audit": audit,
@@ -111,7 +125,7 @@ def draw(
         "limits": limits,
         "own_thresholds": terms.thresholds is not None,
         "review": _sha256(copied),
-        "groups": _sha256(grouped) if grouped else "",
+        "groups": _digest_of_groups(groups),
     }
     kept = {} if carried is None else carried(units)
     known = {name: place for name, place in _by_name(units).items() if name not in kept}
@@ -140,6 +154,11 @@ def _digest(names: list[str]) -> str:
     return digest_of(
         (int(key[1:], 16) for key in keys if key[0] == "b"), (int(key[1:], 16) for key in keys if key[0] == "i")
     )
+
+
+def _digest_of_groups(groups: Mapping[str, str]) -> str:
+    """Return what identifies groups; empty where there are none."""
+    return _sha256(encode_groups(groups)) if groups else ""
 
 
 def _sha256(text: bytes) -> str:

@@ -25,7 +25,7 @@ MOST_BYTES = 1 << 30
 FORM = 'a file of groups has the columns image and group, such as "0001.jpg,street 7"'
 
 
-def read_groups(path: Path, *, images: Collection[str]) -> dict[str, str]:
+def read_groups_file(path: Path, *, images: Collection[str]) -> dict[str, str]:
     """Return the group of each image that a CSV file with the columns ``image`` and ``group`` names.
 
     Raises DataError with the line where the file is none, where an image is none of ``images``, has no group, or is put

@@ -14,7 +14,18 @@ import msgspec
 from autolabel.certify.answers import Answer, Book, parse
 from autolabel.certify.carrying import of_mended_images, still_true
 from autolabel.certify.changes import Changes, between
-from autolabel.certify.drawing import FOLDER, GROUPS, JOURNAL, REVIEW, Asked, Terms, difference, draw, terms_of
+from autolabel.certify.drawing import (
+    FOLDER,
+    GROUPS,
+    JOURNAL,
+    REVIEW,
+    Asked,
+    Terms,
+    difference,
+    draw,
+    own_groups,
+    terms_of,
+)
 from autolabel.certify.entry_form import Entry
 from autolabel.certify.goals import Goals
 from autolabel.certify.groups import read_kept_groups
@@ -28,7 +39,6 @@ from autolabel.certify.units import Units
 from autolabel.errors import BusyError, DataError
 from autolabel.plan.model import Plan
 from autolabel.results.ownership import check_links, there
-from autolabel.results.review import Review
 from autolabel.results.store import RunStore, finished, publish
 from autolabel.storage import Location, entries, read_regular
 
@@ -120,7 +130,7 @@ def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> O
     recorded = journal.read()
     if not recorded:
         _check_own(store.root / FOLDER)
-        draw(store, plan, journal, terms, audit=1)
+        draw(store, plan, journal, _with_own_groups(terms, store, plan), audit=1)
     elif redraw:
         _redraw(store, plan, journal, recorded, terms)
     found = _read(store, plan, journal)
@@ -130,7 +140,7 @@ def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> O
     if not redraw and (said := difference(session.draw, terms)):
         if session.shown or session.book.standing():
             raise DataError(said, hint="it was fixed when the sample was drawn; " + AGAIN)
-        draw(store, plan, journal, terms, audit=session.draw["audit"])
+        draw(store, plan, journal, _with_kept_groups(terms, store, session.draw), audit=session.draw["audit"])
         found = _read(store, plan, journal)
     found.at_work().want(_goals(found.at_work().goals, asked))
     return found
@@ -150,8 +160,7 @@ def _redraw(store: RunStore, plan: Plan, journal: Journal, recorded: list[Entry]
     session = found.session
     if session is not None and session.waiting():
         session.begin_round()  # which refuses
-    if terms.groups is None and before["groups"]:
-        terms = replace(terms, groups=read_kept_groups(store.root / GROUPS, before["groups"]))
+    terms = _with_kept_groups(terms, store, before)
     if session is not None and not difference(before, terms):
         now = _present(store, plan, terms)
         if now.digest == session.units.digest:
@@ -180,7 +189,7 @@ def _standing(recorded: list[Entry]) -> Mapping[str, Answer]:
 def _present(store: RunStore, plan: Plan, terms: Terms) -> Units:
     """Return what would be drawn from now."""
     review = decided(store)
-    only = None if terms.groups is None else stand_ins(store, plan, review=review, groups=terms.groups)
+    only = stand_ins(store, plan, review=review, groups=terms.groups or {})
     return population(store, plan, limits=limits_of(plan, terms.thresholds), review=review, only=only)
 
 
@@ -188,7 +197,7 @@ def _read(store: RunStore, plan: Plan, journal: Journal) -> Opened:
     recorded = journal.read()
     fixed = recorded[0]["draw"]
     review = read_decided(store.root / REVIEW, fixed["review"])
-    only = _stand_ins(store, plan, fixed["groups"], review)
+    only = stand_ins(store, plan, review=review, groups=_kept_groups(store, fixed))
     units = population(store, plan, limits=fixed["limits"], review=review, only=only)
     if units.digest != fixed["population"]:
         told = "the labels are others than those that were drawn from"
@@ -202,11 +211,20 @@ def _read(store: RunStore, plan: Plan, journal: Journal) -> Opened:
     return Opened(store, session, between(session, now))
 
 
-def _stand_ins(store: RunStore, plan: Plan, digest: str, review: Review | None) -> frozenset[str] | None:
-    """Return the images that were drawn from, None where there are no groups."""
-    if not digest:
-        return None
-    return stand_ins(store, plan, review=review, groups=read_kept_groups(store.root / GROUPS, digest))
+def _with_own_groups(terms: Terms, store: RunStore, plan: Plan) -> Terms:
+    """Return the terms of a first draw: where nothing is said of groups, those that the run has found itself."""
+    return terms if terms.groups is not None else replace(terms, groups=own_groups(store, plan))
+
+
+def _with_kept_groups(terms: Terms, store: RunStore, fixed: Mapping[str, Any]) -> Terms:
+    """Return the terms of a further draw: where nothing is said of groups, those of the draw before."""
+    if terms.groups is not None:
+        return terms
+    return replace(terms, groups=_kept_groups(store, fixed))
+
+
+def _kept_groups(store: RunStore, fixed: Mapping[str, Any]) -> dict[str, str]:
+    return read_kept_groups(store.root / GROUPS, fixed["groups"]) if fixed["groups"] else {}
 
 
 def _goals(before: Goals, asked: Asked) -> Goals:

@@ -57,8 +57,12 @@ def population(
     return units
 
 
-def stand_ins(store: RunStore, plan: Plan, *, review: Review | None, groups: Mapping[str, str]) -> frozenset[str]:
-    """Return the images that are drawn from: one of each group, and all that are in none."""
+def stand_ins(
+    store: RunStore, plan: Plan, *, review: Review | None, groups: Mapping[str, str]
+) -> frozenset[str] | None:
+    """Return the images that are drawn from: one of each group, and all in none; None where there are no groups."""
+    if not groups:
+        return None
     there = (
         row.image.id
         for row in ledger_of(store, plan)

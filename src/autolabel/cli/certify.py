@@ -32,7 +32,8 @@ Groups = Annotated[
     typer.Option(
         "--groups",
         metavar="FILE",
-        help="Near-duplicates, a CSV file with the columns image and group: draw one image of each group.",
+        help="Near-duplicates, a CSV file with the columns image and group: one image of each group is drawn. Left"
+        " out: those that the run has found (`autolabel duplicates`); none: every image is drawn from.",
     ),
 ]
 Budget = Annotated[
