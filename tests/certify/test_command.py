@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from autolabel.certify.statement import schema
 from autolabel.cli.app import app
 from autolabel.errors import AutolabelError, DataError
+from tests.certify.test_journal import rewrite
 from tests.certify.true_run import Truth
 
 Make = Callable[..., Truth]
@@ -254,6 +255,9 @@ def test_a_changed_seed_is_noticed(make_run: Make) -> None:
     text = journal.read_text()
     seed = json.loads(text.splitlines()[1])["round"]["seed"]
     journal.write_text(text.replace(seed, "0" * 64))
+    with pytest.raises(DataError, match=r"journal\.jsonl:2:1: damaged: its sum"):
+        run.certify("--json")
+    rewrite(run, [json.loads(line) for line in journal.read_text().splitlines()])
     with pytest.raises(DataError, match="the seed 0000000000000000 is not the one that these labels give"):
         run.certify("--json")
 

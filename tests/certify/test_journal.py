@@ -12,7 +12,9 @@ import pytest
 
 from autolabel.certify.opening import begun
 from autolabel.errors import BusyError, DataError
+from autolabel.results.chain import Chain, told
 from autolabel.results.store import RunStore
+from autolabel.run.outputs import report_run
 from tests.certify.true_run import Truth
 
 Make = Callable[..., Truth]
@@ -26,7 +28,14 @@ def journal(run: Truth) -> Path:
 def change(run: Truth, line: int, **values: Any) -> None:
     lines = [json.loads(text) for text in journal(run).read_text().splitlines()]
     lines[line][next(iter(lines[line]))].update(values)
-    journal(run).write_text("".join(json.dumps(one) + "\n" for one in lines))
+    rewrite(run, lines)
+
+
+def rewrite(run: Truth, entries: list[dict[str, Any]]) -> None:
+    """Write a journal with the sums that fit it, as a forger does."""
+    links = Chain()
+    lines = [json.dumps({name: one[name] for name in one if name not in ("after", "sum")}) for one in entries]
+    journal(run).write_bytes(b"".join(links.link(line.encode()) + b"\n" for line in lines))
 
 
 @pytest.mark.parametrize(
@@ -97,10 +106,10 @@ def test_a_line_that_no_certificate_writes_is_named(make_run: Make, line: str) -
     run = make_run(6)
     units = run.certify("--next", "30", "--json")
     number = len(journal(run).read_text().splitlines()) + 1
-    with journal(run).open("a") as stream:
-        stream.write(
-            line.replace("IMAGE", units[-1]["id"]).replace("BOX", units[0]["id"]).replace("HUGE", str(HUGE)) + "\n"
-        )
+    links, text = Chain(), line.replace("IMAGE", units[-1]["id"]).replace("BOX", units[0]["id"])
+    links.last = told(journal(run).read_bytes().splitlines()[-1])
+    with journal(run).open("ab") as stream:
+        stream.write(links.link(text.replace("HUGE", str(HUGE)).encode()) + b"\n")
     with pytest.raises(DataError) as caught:
         run.certify("--json")
     assert f"{journal(run)}:{number}:1" in str(caught.value)
@@ -191,3 +200,12 @@ def test_nothing_waits_for_a_pipe_or_reads_without_end(make_run: Make, name: str
             read_chances(RunStore(run.root), plan_file.read(run.root / "plan.json"))
         else:
             run.certify("--json")
+
+
+def test_no_certificate_is_read_through_a_linked_folder(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(6)
+    run.certify("--json")
+    (run.root / "certificate").rename(tmp_path / "elsewhere")
+    (run.root / "certificate").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BusyError, match="certificate: is a link"):
+        report_run(run.root)

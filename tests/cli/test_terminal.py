@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from autolabel.cli import console
-from autolabel.cli.terminal import COMMANDS, LiteralConsole, LiteralFormatter, escape, escape_json
+from autolabel.cli.terminal import LiteralConsole
+from autolabel.literal import COMMANDS, LiteralFormatter, escape, escape_json
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.results.status import read_status

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
 
-from autolabel.cli.terminal import LiteralFormatter
+from autolabel.cli.app import app
 from autolabel.errors import AutolabelError, BusyError, Problem, SpecError
+from autolabel.literal import LiteralFormatter
 from autolabel.redact import hidden
+from autolabel.run.worker import keep_log
 from autolabel.spec.node import Node, Place
 from autolabel.spec.overrides import apply
 from autolabel.storage import at
 
+Capsys = pytest.CaptureFixture[str]
 SECRETS = [
     "s3://key:secretpw@b/x",
     "s3://key:sec/retpw@b/x",
@@ -61,3 +65,31 @@ def test_a_secret_is_refused_and_the_place_of_an_override_does_not_show_it(url: 
     node = root.find(("data", "images", 0))
     assert node is not None
     assert "secret" not in node.place.file
+
+
+@pytest.mark.parametrize("url", SECRETS)
+@pytest.mark.parametrize(
+    "words", [["status", "run", "{}"], ["status", "run", "--{}"], ["--{}"], ["{}"], ["report", "a", "--gt={}", "{}"]]
+)
+def test_a_wrong_command_line_is_told_without_its_secrets(url: str, words: list[str], capsys: Capsys) -> None:
+    with pytest.raises(SystemExit) as left:
+        app([word.format(url) for word in words], prog_name="autolabel")
+    told = capsys.readouterr()
+    assert left.value.code == 2 and told.err
+    assert "secret" not in told.err + told.out and "pw" not in told.err + told.out
+
+
+def test_the_log_of_a_worker_holds_no_secret_and_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        file = keep_log(tmp_path)
+        logging.getLogger("autolabel.any").warning("reading %s of \x1b[31mred", SECRETS[0])
+    finally:
+        for handler in set(root.handlers).difference(before):
+            root.removeHandler(handler)
+            if isinstance(handler, logging.StreamHandler) and handler.stream is not sys.stderr:
+                handler.stream.close()
+        root.setLevel(level)
+    text = file.read_text()
+    assert "reading s3://b/x of" in text and "secretpw" not in text and "\x1b" not in text

@@ -16,7 +16,7 @@ import pytest
 
 from autolabel.errors import DataError, MachineError
 from autolabel.results import failpoints
-from autolabel.results.decision import Decision, Review, encode, schema
+from autolabel.results.decision import Decision, Review, encode, encode_line, schema
 from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.store import RunStore
 from autolabel.types import Rle
@@ -120,7 +120,79 @@ def test_a_damaged_line_is_named(store: RunStore) -> None:
     Journal(store).append(action(said("keep"), id="1"))
     with store.journal.open("ab") as stream:
         stream.write(b'{"version": 2}\n')
-    with pytest.raises(DataError, match=r"review\.jsonl:2:1: .*required"):
+    with pytest.raises(DataError, match=r"review\.jsonl:2:1: .*no sum"):
+        Journal(store)
+
+
+def test_lines_of_an_older_autolabel_have_no_sum_and_are_read_and_gone_on_from(store: RunStore) -> None:
+    store.journal.write_bytes(encode_line(action(said("keep"), id="1")) + encode_line(action(said("reject"), id="2")))
+    Journal(store).append(action(said("keep", image="b.jpg"), id="3"))
+    Journal(store).append(action(said("keep", image="c.jpg"), id="4"))
+    assert [(one.image, one.verdict) for one in Journal(store).decisions().decisions] == [
+        ("a.jpg", "reject"),
+        ("b.jpg", "keep"),
+        ("c.jpg", "keep"),
+    ]
+
+
+def three(store: RunStore) -> list[bytes]:
+    journal = Journal(store)
+    for number, verdict in enumerate(("keep", "reject", "keep")):
+        journal.append(action(said(verdict), said("keep", image=f"{number}.jpg"), id=str(number)))
+    return store.journal.read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [lines[0], lines[2]],
+        lambda lines: [lines[0], lines[1], lines[1], lines[2]],
+        lambda lines: [lines[0], lines[2], lines[1]],
+        lambda lines: [lines[0], lines[1].replace(b"reject", b"keep"), lines[2]],
+        lambda lines: [lines[0], lines[1].replace(b"30.0", b"31.0"), lines[2]],
+        lambda lines: [lines[0], lines[1].partition(b',"after"')[0] + b"}\n", lines[2]],
+        lambda lines: [lines[0], b"\0" * (len(lines[1]) - 1) + b"\n", lines[2]],
+    ],
+)
+def test_lines_that_are_lost_doubled_swapped_or_changed_are_named(store: RunStore, damage: Any) -> None:
+    store.journal.write_bytes(b"".join(damage(three(store))))
+    with pytest.raises(DataError, match=r"review\.jsonl:[23]:1: is damaged"):
+        Journal(store)
+
+
+def test_a_journal_that_was_cut_does_not_bring_old_decisions_back(store: RunStore) -> None:
+    lines = three(store)
+    Journal(store).checkpoint()
+    store.journal.write_bytes(b"".join(lines[:2]))  # whole lines: the last decision is lost, one before it is not
+    with pytest.raises(DataError, match=r"review\.jsonl: lines are missing or changed that review\.json"):
+        Journal(store)
+
+
+def test_a_journal_that_was_moved_away_begins_again_from_the_checkpoint(store: RunStore) -> None:
+    three(store)
+    standing = Journal(store).checkpoint()
+    store.journal.unlink()
+    assert Journal(store).decisions().decisions == standing.decisions
+    journal = Journal(store)
+    for number in range(2):
+        journal.append(action(said("reject", image=f"new{number}.jpg"), id=f"new{number}"))
+        assert len(Journal(store).decisions().decisions) == len(standing.decisions) + number + 1
+    journal.checkpoint()
+    assert len(Journal(store).decisions().decisions) == len(standing.decisions) + 2
+
+
+def test_a_checkpoint_that_was_damaged_is_named(store: RunStore) -> None:
+    three(store)
+    Journal(store).checkpoint()
+    store.review.write_bytes(store.review.read_bytes().replace(b"30.0", b"31.0", 1))
+    with pytest.raises(DataError, match=r"review\.json: is damaged: its sum"):
+        Journal(store)
+
+
+def test_a_journal_without_end_is_refused_before_it_is_read(store: RunStore) -> None:
+    with store.journal.open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(DataError, match="is larger than"):
         Journal(store)
 
 

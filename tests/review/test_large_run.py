@@ -19,6 +19,7 @@ from autolabel.review.order import Query
 from autolabel.review.session import Session
 
 session = Session(*finished(Path(sys.argv[1])))
+session.index.rows = int(sys.argv[2])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.monotonic()
 threading.Thread(target=session.index.build, daemon=True).start()
@@ -58,9 +59,8 @@ def test_it_opens_is_searched_and_is_corrected(labelled: Path, tmp_path: Path, c
     with (run / "labels.jsonl").open("w") as file:
         file.writelines(line.replace('"00.png"', f'"folder/{number:07}.png"', 1) + "\n" for number in range(count))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(run)], capture_output=True, text=True, env=environment, check=True
-    )
+    command = [sys.executable, "-c", SCRIPT, str(run), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     told = json.loads(done.stdout)
     assert told["rows"] == count and told["first"] == 50
     assert told["found"] == 1 and told["name"] == "folder/0000123.png" and told["verdict"] == "checked"

@@ -15,9 +15,10 @@ from autolabel.registry import Registry
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger
 from autolabel.results.review import apply
-from autolabel.results.store import RunStore
+from autolabel.results.store import RunStore, finished
 from autolabel.results.written import read_written
 from autolabel.review import changes
+from autolabel.review.row_index import RowIndex
 from autolabel.review.session import Session
 from autolabel.review.start import hand_out, limit_to_images, limit_to_sample
 from autolabel.types import Labels, Rle
@@ -242,3 +243,33 @@ def test_a_sample_is_the_same_for_its_name(open_session: Callable[..., Session])
     assert one.images == other.images and len(set(one.images or ())) == 3
     limit_to_sample(other, "second", 6)
     assert sorted(other.images or ()) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [lines[1], lines[0], *lines[2:]],
+        lambda lines: [lines[0], *lines],
+        lambda lines: lines[:-1],
+        lambda lines: [*lines[:2], b'{"image":5}\n', *lines[3:]],
+    ],
+)
+def test_rows_that_are_swapped_doubled_missing_or_none_are_told(run: Path, damage: Callable[..., list[bytes]]) -> None:
+    store, plan = finished(run)
+    store.labels.write_bytes(b"".join(damage(store.labels.read_bytes().splitlines(keepends=True))))
+    index = RowIndex(store.labels, plan.manifest.classes, rows=plan.manifest.rows)
+    index.build()
+    with pytest.raises(DataError, match=r"labels\.jsonl: cannot be read"):
+        index.wait(seconds=5)
+    index.close()
+
+
+def test_a_row_that_no_run_writes_is_told_where_it_is_shown(run: Path) -> None:
+    store, plan = finished(run)
+    text = store.labels.read_bytes()
+    store.labels.write_bytes(text.replace(b'"width":64', b'"width":-4', 1))
+    index = RowIndex(store.labels, plan.manifest.classes, rows=plan.manifest.rows)
+    index.build()
+    with pytest.raises(DataError, match=r"labels\.jsonl:1:1: .*width"):
+        index.labels(0)
+    index.close()

@@ -121,7 +121,7 @@ def test_status_waits_for_no_pipe_and_follows_no_link(run: Path, name: str, kind
         assert name in str(error)
 
 
-@pytest.mark.parametrize("command", ["generate", "--fresh"])
+@pytest.mark.parametrize("command", ["generate", "--fresh", "merge"])
 @pytest.mark.parametrize("linked", ["stages", "stages/0-colors", "logs"])
 def test_no_folder_of_ours_is_a_link(
     registry: Registry, photos: Path, whole: Path, run: Path, command: str, linked: str

@@ -11,6 +11,8 @@ from autolabel.certify import entry_form
 from autolabel.certify.answers import Answer
 from autolabel.certify.entry_form import Entry
 from autolabel.errors import DataError, Problem
+from autolabel.results import chain
+from autolabel.results.chain import Chain
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import writing
 from autolabel.results.store import publish, sync_folder
@@ -21,7 +23,7 @@ MOST_BYTES = 1 << 30
 
 
 class Journal:
-    """Lines of JSON, each an object with one field that says what it is."""
+    """Lines of JSON, each an object with a field that says what it is, its sum, and that of the line before."""
 
     def __init__(self, path: Location) -> None:
         self.path = path
@@ -34,23 +36,25 @@ class Journal:
         if not self.path.exists():
             return []
         *lines, _ = read_regular(self.path, most=MOST_BYTES).split(b"\n")
-        entries = [self._entry(number, line) for number, line in enumerate(lines, 1)]
+        links = Chain()
+        entries = [self._entry(number, line, links) for number, line in enumerate(lines, 1)]
         if fault := entry_form.fault_of(entries):
             raise self._damage(*fault)
         return entries
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Write entries and force them to disk; raises MachineError where that cannot be, and nothing counts."""
-        text = b"".join(map(_encoded, entries))
         if not isinstance(self.path, Path):
             before = self.path.read_bytes() if self.path.exists() else b""
-            self.path.write_bytes(before[: before.rfind(b"\n") + 1] + text)
+            lines = before[: before.rfind(b"\n") + 1]
+            self.path.write_bytes(lines + _linked(entries, _last_line(lines)))
             return
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             new = not self.path.exists()
             with self.path.open("ab") as stream:
-                whole = self._whole(stream.tell())
+                whole, last = self._whole(stream.tell())
+                text = _linked(entries, last)
                 stream.truncate(whole)
                 try:
                     stream.write(text)
@@ -65,23 +69,23 @@ class Journal:
 
     def begin(self, entries: Iterable[Entry]) -> None:
         """Write a new journal in place of the one that is there, whole or not at all."""
-        publish(self.path, list(map(_encoded, entries)), name="certificate")
+        publish(self.path, [_linked(entries, b"")], name="certificate")
 
-    def _whole(self, size: int, block: int = 1 << 16) -> int:
-        """Return the bytes up to the end of the last whole line."""
-        assert isinstance(self.path, Path)
+    def _whole(self, size: int, block: int = 1 << 16) -> tuple[int, bytes]:
+        """Return the bytes up to the end of the last whole line, and that line."""
         with open_regular(self.path) as stream:
-            while size:
+            while True:
                 start = max(0, size - block)
                 stream.seek(start)
-                if (end := stream.read(size - start).rfind(b"\n")) >= 0:
-                    return start + end + 1
-                size = start
-        return 0
+                text = stream.read(size - start)
+                end = text.rfind(b"\n") + 1
+                if not start or b"\n" in text[: max(0, end - 1)]:
+                    return start + end, _last_line(text[:end])
+                block *= 8
 
-    def _entry(self, number: int, line: bytes) -> Entry:
+    def _entry(self, number: int, line: bytes, links: Chain) -> Entry:
         try:
-            return entry_form.read(line)
+            return entry_form.read(links.check(line))
         except (ValueError, RecursionError) as error:
             raise self._damage(number, str(error)) from error
 
@@ -100,5 +104,12 @@ def shown(ids: Iterable[str]) -> Entry:
     return {"shown": list(ids)}
 
 
-def _encoded(entry: Entry) -> bytes:
-    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+def _linked(entries: Iterable[Entry], last: bytes) -> bytes:
+    """Return entries as the lines that follow a line."""
+    links = Chain()
+    links.last = chain.told(last)
+    return b"".join(links.link(json.dumps(entry, separators=(",", ":")).encode()) + b"\n" for entry in entries)
+
+
+def _last_line(text: bytes) -> bytes:
+    return text.removesuffix(b"\n").rpartition(b"\n")[2]

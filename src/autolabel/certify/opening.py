@@ -94,7 +94,8 @@ def begun(store: RunStore) -> bool:
 
 
 def read_certificate(store: RunStore) -> Certificate | None:
-    """Return the certificate as it was written last, None where there is none."""
+    """Return the certificate as it was written last, None where there is none; BusyError where its folder is a link."""
+    check_links(store.root, [FOLDER])
     path = store.root / CERTIFICATE
     if not path.exists():
         return None

@@ -124,7 +124,9 @@ def decided(store: RunStore) -> Review | None:
 
 def encode_decided(review: Review | None) -> bytes:
     """Return decisions as they are kept beside a sample."""
-    return b"null\n" if review is None else encode(review.model_copy(update={"journal": None}))
+    if review is None:
+        return b"null\n"
+    return encode(review.model_copy(update={"journal": None, "after": None, "sum": None}))
 
 
 def read_decided(path: Location, digest: str) -> Review | None:

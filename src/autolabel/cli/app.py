@@ -8,17 +8,21 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 import autolabel
 from autolabel.cli import certify, console, diff, duplicates, explain, installed, label, results, review, serve
 from autolabel.cli.pipe import ending_quietly
-from autolabel.cli.terminal import LiteralFormatter
 from autolabel.errors import AutolabelError, MachineError, SpecError
+from autolabel.literal import LiteralFormatter, escape
+from autolabel.redact import hidden
 
 MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
 """What a full or failing disk, or a process with too many files, says: no fault of autolabel."""
@@ -26,8 +30,37 @@ UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What a name says that a person wrote and no file can have."""
 REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
+USAGE: Any = typer.BadParameter.__base__
+"""What typer raises for words that no command takes."""
+
+
+class PlainUsage(typer.core.TyperGroup):
+    """Repeats of a wrong command line what may be shown: no secrets of URLs, nothing that a terminal obeys."""
+
+    def make_context(self, *values: Any, **words: Any) -> Any:
+        """Read the words before the command."""
+        with showing_little():
+            return super().make_context(*values, **words)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the words after the command, and run it."""
+        with showing_little():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def showing_little() -> Iterator[None]:
+    """Take out of a usage error what must not be shown."""
+    try:
+        yield
+    except USAGE as error:
+        error.message = escape(hidden(error.message))
+        raise
+
+
 app = typer.Typer(
     name="autolabel",
+    cls=PlainUsage,
     help="Label image data sets from a short spec.",
     no_args_is_help=True,
     add_completion=True,

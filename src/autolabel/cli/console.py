@@ -12,7 +12,8 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from autolabel.cli.terminal import LiteralConsole, escape_json
+from autolabel.cli.terminal import LiteralConsole
+from autolabel.literal import escape_json
 
 if TYPE_CHECKING:
     from autolabel.plan.model import Forecast, Plan, Shard, Stage

@@ -9,8 +9,8 @@ import typer
 
 from autolabel.cli import console
 from autolabel.cli.options import AsJson, Extend, Quiet, Run, SpecOption, Words
-from autolabel.cli.terminal import escape_json
 from autolabel.errors import SpecError, WeightsError
+from autolabel.literal import escape_json
 from autolabel.storage import at
 
 if TYPE_CHECKING:

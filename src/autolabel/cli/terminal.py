@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from autolabel.literal import escape
 from autolabel.redact import hidden
-
-COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and newline, marks that turn the direction of writing, halves of surrogate pairs."""
-
-
-def escape(text: str) -> str:
-    """Return a text with what a terminal would obey, or cannot encode, written out; line ends stay."""
-    return COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
-
-
-def escape_json(text: str) -> str:
-    """Return JSON that says the same and holds nothing that a terminal would obey."""
-    return COMMANDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class LiteralConsole(Console):
@@ -40,11 +26,3 @@ class LiteralConsole(Console):
     def say(self, text: str) -> None:
         """Print a text literally, with no secrets of URLs, without breaking its lines."""
         self.print(escape(hidden(text)), markup=False, soft_wrap=True)
-
-
-class LiteralFormatter(logging.Formatter):
-    """Formats log records so that a terminal shows them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record's text, with no secrets of URLs."""
-        return escape(hidden(super().format(record)))

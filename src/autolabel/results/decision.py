@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from autolabel.errors import DataError, Problem
+from autolabel.results.chain import sum_of
 from autolabel.storage import Location, at
 from autolabel.types import GIVEN, Labels, Rle, Size
 
@@ -31,6 +33,7 @@ Row = tuple[str, int]
 Key = tuple[str, Corners] | None
 """What a decision is about within its row: a box by class and place as the labels have it, None for the whole row."""
 
+_SUMMED = re.compile(rb'(.*),\n "sum": "([0-9a-f]*)"\n\}\n', re.DOTALL)
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -147,7 +150,11 @@ class Review(BaseModel):
     """The action that this one completes: both are undone together."""
     journal: Annotated[int, Field(ge=0)] | None = None
     """Of a run's own ``review.json``: the bytes of the journal that it holds already."""
+    after: str | None = None
+    """The sum of the line before, in the journal; in ``review.json``, of the last line that it holds."""
     decisions: tuple[Decision, ...] = ()
+    sum: str | None = None
+    """Of a run's own files: 32 hex digits of the SHA-256 of the text up to here, which tell that it is whole."""
 
     @cached_property
     def by_row(self) -> dict[Row, list[Decision]]:
@@ -227,6 +234,24 @@ def message(one: ErrorDetails) -> str:
 def encode(review: Review) -> bytes:
     """Return a review as indented JSON with a final newline; fields that say nothing are left out."""
     return (review.model_dump_json(indent=1, exclude_none=True) + "\n").encode()
+
+
+def encode_whole(review: Review) -> bytes:
+    """Return a run's own ``review.json``: as ``encode`` does, with the sum that proves it whole."""
+    text = encode(review.model_copy(update={"sum": None})).removesuffix(b"\n}\n")
+    return text + f',\n "sum": "{sum_of(text)}"\n}}\n'.encode()
+
+
+def parse_whole(text: bytes, *, file: str) -> Review:
+    """Read a run's own ``review.json``; raises DataError as ``parse_review`` does, or where its sum is not its own.
+
+    One that was put there by hand has none.
+    """
+    found = _SUMMED.fullmatch(text)
+    if found and sum_of(found[1]) != found[2].decode():
+        hint = "restore it from a copy; where you have edited it, take the fields sum, after and journal out of it"
+        raise DataError(f"{file}: is damaged: its sum is not the one that it was written with", hint=hint)
+    return parse_review(text, file=file)
 
 
 def encode_line(review: Review) -> bytes:

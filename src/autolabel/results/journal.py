@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autolabel.errors import DataError, Problem
+from autolabel.results import chain
+from autolabel.results.chain import Chain
 from autolabel.results.decision import (
     MOST_BYTES,
     VERSION,
@@ -17,9 +19,10 @@ from autolabel.results.decision import (
     Key,
     Review,
     Row,
-    encode,
     encode_line,
+    encode_whole,
     parse_review,
+    parse_whole,
 )
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import writing
@@ -27,13 +30,19 @@ from autolabel.results.review import in_order
 from autolabel.results.store import RunStore, publish, sync_folder
 from autolabel.storage import read_part, read_regular
 
+MOST_JOURNAL = 1 << 31
+"""Bytes of a journal: 10 million decisions."""
+TAIL = 1 << 16
+RESTORE = "restore the file from a copy, or move it away: review.json holds what was written last"
+
 
 class Journal:
     """The decisions about a run as they stand: those of ``review.json``, then every action of the journal after it.
 
-    ``review.json`` is a checkpoint: it says how many bytes of the journal it holds. One that does not say so was put
-    there by hand, and is older than the whole journal. A last line without its end was never confirmed to anybody, and
-    does not count.
+    ``review.json`` is a checkpoint: it says how many bytes of the journal it holds, and the sum of the last line among
+    them. One that does not say so was put there by hand, and is older than the whole journal. A journal that was moved
+    away begins again from the checkpoint. A last line without its end was never confirmed to anybody, and does not
+    count.
     """
 
     def __init__(self, store: RunStore) -> None:
@@ -45,10 +54,10 @@ class Journal:
         """How many bytes of the journal are read."""
         self.seen: dict[str, Review] = {}
         """Actions by id, of those read from the journal since this object was made."""
+        self._chain = Chain()
         if store.review.exists():
-            base = parse_review(read_regular(store.review, most=MOST_BYTES), file=str(store.review))
-            held = base.journal or 0
-            self.position = held if held <= self._size() else 0  # a journal that is shorter is another one
+            base = parse_whole(read_regular(store.review, most=MOST_BYTES), file=str(store.review))
+            self.position = self._held(base)
             self.take(base)
         self.follow()
 
@@ -92,9 +101,14 @@ class Journal:
             others = self.follow()
             if action.id and action.id in self.seen:
                 return others
-            line = encode_line(action)
-            with writing(self.store.journal):
-                self._write(handle, line)
+            before = self._chain.last
+            line = self._chain.link(encode_line(action).removesuffix(b"\n")) + b"\n"
+            try:
+                with writing(self.store.journal):
+                    self._write(handle, line)
+            except BaseException:
+                self._chain.last = before
+                raise
             self.take(action)
             self.position += len(line)
         return others
@@ -103,35 +117,73 @@ class Journal:
         """Return what stands, sorted by row, whole-row decisions first."""
         sorted_rows = (in_order(self.rows[row].values()) for row in sorted(self.rows))
         standing = tuple(one for row in sorted_rows for one in row)
-        return Review(version=VERSION, plan=self.plan, journal=self.position or None, decisions=standing)
+        held, after = self.position or None, self._chain.last or None
+        return Review(version=VERSION, plan=self.plan, journal=held, after=after, decisions=standing)
 
     def checkpoint(self) -> Review:
         """Write ``review.json`` as things stand, and return it."""
         standing = self.decisions()
-        publish(self.store.review, [encode(standing)], name="review")
+        publish(self.store.review, [encode_whole(standing)], name="review")
         return standing
+
+    def _held(self, base: Review) -> int:
+        """Return where the lines begin that a checkpoint does not hold; DataError where the journal is another one."""
+        size, held = self._size(), base.journal or 0
+        if base.after is None:  # by an older autolabel, or by hand
+            held = held if held <= size else 0
+            self._chain.last = chain.told(self._line_before(held)) if held else ""
+            return held
+        self._chain.last = base.after
+        if held <= size and chain.told(self._line_before(held)) == base.after:
+            return held
+        if not size or chain.named(self._first_line(size)) == base.after:
+            return 0
+        told = f"{self.store.journal}: lines are missing or changed that {self.store.review.name} was written from"
+        raise DataError(told, hint=RESTORE)
+
+    def _line_before(self, end: int) -> bytes:
+        """Return the whole line that ends at a place, without its end; empty where none does."""
+        length = TAIL
+        while True:
+            start = max(0, end - length)
+            text = read_part(self.store.journal, start, end)
+            if not text.endswith(b"\n"):
+                return b""
+            place = text.rfind(b"\n", 0, -1)
+            if place >= 0 or not start:
+                return text[place + 1 : -1]
+            length *= 8
+
+    def _first_line(self, size: int) -> bytes:
+        length = TAIL
+        while True:
+            text = read_part(self.store.journal, 0, min(size, length))
+            if b"\n" in text or length >= size:
+                return text.partition(b"\n")[0]
+            length *= 8
 
     def _size(self) -> int:
         place = self.store.journal
-        if isinstance(place, Path):
-            return place.stat().st_size if place.exists() else 0
-        return len(place.read_bytes()) if place.exists() else 0
+        if not place.exists():
+            return 0
+        size = place.stat().st_size if isinstance(place, Path) else len(place.read_bytes())
+        if size > MOST_JOURNAL:
+            raise DataError(f"{place}: is larger than the {MOST_JOURNAL:,} bytes that are read", hint=RESTORE)
+        return size
 
     def _parsed(self, text: bytes) -> Iterator[Review]:
-        for number, line in enumerate(text.splitlines()):
+        for number, line in enumerate(text.split(b"\n")):
             if line.strip():
                 try:
-                    yield parse_review(line, file=str(self.store.journal))
+                    yield parse_review(self._chain.check(line), file=str(self.store.journal))
                 except DataError as error:
-                    raise DataError(self._damage(error, number)) from error
+                    raise self._damage(error.problems[0].message, number) from error
+                except ValueError as error:
+                    raise self._damage(f"is damaged: {error}", number) from None
 
-    def _damage(self, error: DataError, number: int) -> list[Problem]:
-        before = read_part(self.store.journal, 0, self.position).count(b"\n")
-        hint = "restore the file from a copy, or move it away: review.json holds what was written last"
-        return [
-            Problem(file=str(self.store.journal), line=before + number + 1, column=1, message=one.message, hint=hint)
-            for one in error.problems[:1]
-        ]
+    def _damage(self, said: str, number: int) -> DataError:
+        line = read_part(self.store.journal, 0, self.position).count(b"\n") + number + 1
+        return DataError(Problem(file=str(self.store.journal), line=line, column=1, message=said, hint=RESTORE))
 
     @contextmanager
     def _alone(self) -> Iterator[int]:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.errors import DataError
+from autolabel.errors import DataError, Problem
 from autolabel.results import record
 from autolabel.storage import Location, open_regular, read_part
 from autolabel.types import Labels
@@ -51,9 +51,10 @@ class RowIndex:
     in an unnamed temporary file, everything else in arrays, so memory stays small whatever the run.
     """
 
-    def __init__(self, ledger: Location, classes: Sequence[str], *, labelers: int = 1) -> None:
-        """Index nothing yet; ``labelers`` is how many were asked of each image."""
+    def __init__(self, ledger: Location, classes: Sequence[str], *, rows: int, labelers: int = 1) -> None:
+        """Index nothing yet; ``rows`` is how many there are to be, ``labelers`` how many were asked of each image."""
         self.ledger = ledger
+        self.rows = rows
         self._file = open_regular(ledger)
         self.classes = {name: number for number, name in enumerate(classes)}
         self.labelers = labelers
@@ -67,6 +68,7 @@ class RowIndex:
         self._class_starts = array("q", [0])
         self._class_ids = array("i")
         self._name_ends = array("q", [0])
+        self._last: tuple[str, int] | None = None
         self._names = TemporaryFile()  # noqa: SIM115, it lives as long as the index
         self._grown = threading.Condition()
 
@@ -79,6 +81,8 @@ class RowIndex:
             for line, end in self._read():
                 self._add(line, end)
             self._names.flush()
+            if len(self) != self.rows:
+                raise DataError(f"it has {len(self):,} rows, and its plan has {self.rows:,}")
         except (OSError, msgspec.DecodeError, DataError) as error:
             self.error = error
         with self._grown:
@@ -98,9 +102,12 @@ class RowIndex:
         if not 0 <= row < len(self):
             raise IndexError(row)
         start, end = self._offsets[row], self._offsets[row + 1]
-        if isinstance(self.ledger, Path):
-            return record.decode(os.pread(self._file.fileno(), end - start, start))
-        return record.decode(read_part(self.ledger, start, end))
+        here = isinstance(self.ledger, Path)
+        line = os.pread(self._file.fileno(), end - start, start) if here else read_part(self.ledger, start, end)
+        try:
+            return record.decode(line)
+        except record.RowError as error:
+            raise DataError(Problem(file=str(self.ledger), line=row + 1, column=1, message=str(error))) from None
 
     def replaced(self) -> bool:
         """Return whether another ledger has taken the place of the one that is indexed."""
@@ -176,6 +183,10 @@ class RowIndex:
 
     def _add(self, line: bytes, end: int) -> None:
         row = _lines.decode(line)
+        place = row.image, row.caption_index
+        if self._last is not None and place <= self._last:
+            raise DataError(f"line {len(self) + 1}: {place} does not come after {self._last}, the row before it")
+        self._last = place
         name = row.image.encode("utf-8", "surrogatepass") + b"\n"
         scores = [box.score for box in row.instances]
         found = {self.classes.setdefault(box.phrase, len(self.classes)) for box in row.instances}

@@ -64,7 +64,7 @@ class Session:
         self.reviewer = reviewer
         self.masks = masks
         labelers = max((len(stage.members) for stage in plan.recipe.stages), default=1) or 1
-        self.index = RowIndex(store.labels, plan.manifest.classes, labelers=labelers)
+        self.index = RowIndex(store.labels, plan.manifest.classes, rows=plan.manifest.rows, labelers=labelers)
         self.pictures = Pictures(plan.recipe)
         self.journal = Journal(store)
         self.images: Sequence[int] | None = None

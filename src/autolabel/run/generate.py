@@ -20,9 +20,10 @@ from autolabel.plan.model import Execution, Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
 from autolabel.results.ledger import ledger_of, write_ledger
+from autolabel.results.ownership import check_links
 from autolabel.results.seal import as_named
 from autolabel.results.slices import Slice, alone, check_complete, entered
-from autolabel.results.store import RunStore
+from autolabel.results.store import LOGS, STAGES, RunStore
 from autolabel.results.summary import Summary, summarise
 from autolabel.results.written import mark_stale
 from autolabel.run.duplicates import keep_groups
@@ -105,6 +106,7 @@ def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> t
     if plan is None:
         raise DataError(f"{run}: no plan.json here", hint="run `autolabel generate SPEC --slice i/n` first")
     plan = as_named(store.root, plan)
+    check_links(store.root, [STAGES, LOGS])
     with alone(store):
         store.check_inputs(plan)
         check_complete(store, plan)

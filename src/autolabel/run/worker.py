@@ -15,6 +15,7 @@ from typing import Any
 import autolabel
 from autolabel.errors import MachineError
 from autolabel.executors.executor import Emit
+from autolabel.literal import LiteralFormatter
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import discover
 from autolabel.results.store import LOGS, RunStore
@@ -115,7 +116,8 @@ def keep_log(results_dir: Path) -> Path:
     file = logging.StreamHandler(os.fdopen(handle, "a", encoding="utf-8"))
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
-    file.setFormatter(logging.Formatter(FORM))
+    for handler in (file, terminal):
+        handler.setFormatter(LiteralFormatter(FORM if handler is file else None))
     for handler in (file, terminal):
         logging.getLogger().addHandler(handler)
     file.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("autolabel"))

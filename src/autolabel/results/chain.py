@@ -1,0 +1,59 @@
+"""Lines of a journal that hold their own sum and that of the line before: what is changed, lost or moved is told."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+DIGITS = 32
+"""Of a sum, in hex: half a SHA-256."""
+_LINKED = re.compile(rb'(.*),"after":"([0-9a-f]*)","sum":"([0-9a-f]*)"\}', re.DOTALL)
+
+
+def sum_of(data: bytes) -> str:
+    """Return the sum of some bytes."""
+    return hashlib.sha256(data).hexdigest()[:DIGITS]
+
+
+class Chain:
+    """The lines of a journal in their order, each a JSON object without its newline.
+
+    The first line may name any: a journal may go on from one that was moved away. Lines of an older autolabel have no
+    sum; they stand at the start alone.
+    """
+
+    def __init__(self) -> None:
+        self.last = ""
+        """The sum of the last line, which the next one names; empty before the first."""
+
+    def link(self, line: bytes) -> bytes:
+        """Return a line with its two fields more, as the next one."""
+        named = line.removesuffix(b"}") + f',"after":"{self.last}"'.encode()
+        self.last = sum_of(named)
+        return named + f',"sum":"{self.last}"}}'.encode()
+
+    def check(self, line: bytes) -> bytes:
+        """Return the next line without the two fields; raises ValueError where it is not as it was written."""
+        found = _LINKED.fullmatch(line)
+        if found is None:
+            if self.last:
+                raise ValueError("it has no sum of its own, as the line before has")
+            return line
+        if told(line) != found[3].decode():
+            raise ValueError("its sum is not the one that it was written with")
+        if self.last not in ("", found[2].decode()):
+            raise ValueError("it does not follow the line before: lines are missing or have changed places")
+        self.last = found[3].decode()
+        return found[1] + b"}"
+
+
+def told(line: bytes) -> str:
+    """Return the sum that a line holds; empty where it holds none, or not its own."""
+    found = _LINKED.fullmatch(line)
+    return found[3].decode() if found and sum_of(line[: found.end(2) + 1]) == found[3].decode() else ""
+
+
+def named(line: bytes) -> str | None:
+    """Return the sum of the line before, as a line names it; None where it names none."""
+    found = _LINKED.fullmatch(line)
+    return found[2].decode() if found else None
