@@ -9,6 +9,7 @@ from typing import Any
 
 from autolabel.certify import statement
 from autolabel.errors import SpecError
+from autolabel.phrases import comparison
 from autolabel.plan import plan_file
 from autolabel.registry import discover
 from autolabel.results import decision, record
@@ -21,6 +22,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "labels": record.schema,
     "certificate": statement.schema,
     "review": decision.schema,
+    "phrases": comparison.schema,
 }
 
 

@@ -13,7 +13,9 @@ from autolabel.evaluate.matching import IGNORED
 from autolabel.evaluate.scene import Int64, Scene
 
 Float64 = npt.NDArray[np.float64]
-_Table = tuple[Int64, npt.NDArray[np.bool_], npt.NDArray[np.bool_], Float64]
+RankedBoxes = tuple[Int64, npt.NDArray[np.bool_], npt.NDArray[np.bool_], Float64]
+"""D boxes of a class, the surest first: their images (D,), which are right and which wrong at T overlaps (T, D); and
+how many true objects each image has."""
 Interval = tuple[float, float]
 """The lower and the upper bound, with 95 % confidence."""
 
@@ -23,6 +25,8 @@ AP_DRAWS = 200
 MOST_WORK = 4e8
 """Found boxes times overlaps times draws: beyond, AP is given without an interval."""
 LEAST_IMAGES = 2
+RECALLS: Float64 = np.linspace(0, 1, 101)
+"""At which COCO reads a curve of precision over recall."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,7 @@ def average_precision_intervals(evaluation: Any, images: int) -> tuple[Interval 
     means = np.full((count, len(tables), overlaps), np.nan)
     for number in range(count):
         for place, table in enumerate(tables):
-            means[number, place] = _weighted_precision(weights[number], table, points)
+            means[number, place] = weighted_precision(weights[number], table, points)
     counted = ~np.isnan(means)
     sums = np.where(counted, means, 0)
 
@@ -119,7 +123,7 @@ def average_precision_intervals(evaluation: Any, images: int) -> tuple[Interval 
     return _interval(averaged(sums, counted)), _interval(averaged(sums[:, :, :1], counted[:, :, :1]))
 
 
-def _tables(evaluation: Any, images: int) -> Iterator[_Table]:
+def _tables(evaluation: Any, images: int) -> Iterator[RankedBoxes]:
     """Yield for each class with true objects: image, right and wrong (T, D) of its boxes by score, true by image."""
     for start in range(0, len(evaluation.evalImgs), images * len(evaluation.params.areaRng)):
         found = [(row, one) for row, one in enumerate(evaluation.evalImgs[start : start + images]) if one is not None]
@@ -136,8 +140,11 @@ def _tables(evaluation: Any, images: int) -> Iterator[_Table]:
         yield owner[order], (matched & counts)[:, order], (~matched & counts)[:, order], true
 
 
-def _weighted_precision(weights: Float64, table: _Table, points: Float64) -> Float64:
-    """Return COCO's average precision at each overlap, (T,), where each image counts as often as it was drawn."""
+def weighted_precision(weights: Float64, table: RankedBoxes, points: Float64 = RECALLS) -> Float64:
+    """Return COCO's average precision at each overlap, (T,), where each image counts as often as it was drawn.
+
+    NaN where no true object counts.
+    """
     owner, right, wrong, true = table
     total = float(weights @ true)
     if not total:

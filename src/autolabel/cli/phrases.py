@@ -1,0 +1,164 @@
+"""``autolabel phrases``: which words work for a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autolabel.cli import console
+from autolabel.cli.label import load
+from autolabel.cli.options import AsJson, SpecOption, Words
+from autolabel.errors import SpecError
+
+if TYPE_CHECKING:
+    from autolabel.phrases.comparison import ClassComparison, PhraseComparison, Wording
+
+SHOWN = 15
+"""Wordings of a class that are listed."""
+
+
+def phrases(
+    words: Words = None,
+    spec: SpecOption = None,
+    gt: Annotated[
+        str | None, typer.Option("--gt", metavar="FILE|RUN", help="True boxes, or a run that was checked.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", metavar="NAME", help="Only this class; may repeat.")
+    ] = None,
+    tried: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try", metavar="CLASS=PHRASE", help="A phrase to compare; PHRASE alone for --class; may repeat."
+        ),
+    ] = None,
+    built_in: Annotated[
+        bool, typer.Option("--built-in/--no-built-in", help="Compare built-in synonyms and forms too.")
+    ] = True,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
+    floor: Annotated[
+        float | None,
+        typer.Option(
+            "--floor", min=0, max=1, help="Look at candidates that score more; 0.05, or less if the spec does."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the classes: block into this file; it is replaced.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Where the detector runs: cpu, cuda:0, mps.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Compare the phrases that a class can be asked by on checked images; changes neither spec nor run."""
+    from autolabel import compile_plan
+    from autolabel.phrases.compare import Wanted, compare_phrases
+    from autolabel.results.store import publish
+
+    if gt is None:
+        raise SpecError("phrases are compared on checked images", hint="autolabel phrases SPEC --gt FILE|RUN")
+    loaded, registry = load(words, spec)
+    wanted = Wanted(
+        classes=tuple(classes or ()),
+        tried=by_class(tried or (), classes or ()),
+        built_in=built_in,
+        iou=iou,
+        floor=floor,
+    )
+    compiled = compile_plan(loaded, registry=registry)
+    told = compare_phrases(loaded, compiled, gt, wanted=wanted, registry=registry, device=device)
+    if out is not None:
+        publish(out, [told.block.encode()], name="phrases")
+    if json:
+        console.print_json(told)
+        return
+    print_comparison(told)
+    console.out.say(console.nearby(str(out)) if out is not None else told.block.rstrip())
+
+
+def by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str]]:
+    """Return the tried phrases of each class; raises SpecError where it is not said which class one is for."""
+    tried: dict[str, list[str]] = {}
+    for pair in pairs:
+        name, sign, phrase = pair.partition("=")
+        if not sign and len(classes) == 1:
+            name, phrase = classes[0], pair
+        if not name.strip() or not phrase.strip():
+            hint = "--try 'CLASS=PHRASE', or --class CLASS --try PHRASE"
+            raise SpecError(f"--try {pair}: it is not said for which class", hint=hint)
+        tried.setdefault(name.strip(), []).append(" ".join(phrase.split()))
+    return tried
+
+
+def print_comparison(told: PhraseComparison) -> None:
+    """Print what each wording is worth, class by class."""
+    passes = told.passes.get("forward_passes")
+    cost = "" if passes is None else f", {console.counted(passes, 'forward pass', 'forward passes')}"
+    images = console.counted(told.images, "checked image")
+    console.out.say(f"{images}, {console.counted(told.phrases, 'phrase')} asked together{cost}; IoU {told.iou:g}")
+    if told.failed:
+        console.notices([f"{console.counted(told.failed, 'checked image')} could not be asked about"])
+    console.notices(told.notes)
+    for one in told.classes:
+        console.out.say("")
+        print_class(one)
+    console.out.say("")
+
+
+def print_class(told: ClassComparison) -> None:
+    """Print the wordings of one class, and what follows from them."""
+    have = f"{told.true} true in {console.counted(told.images, 'image')}"
+    console.out.say(f"{console.printable(told.name)}: {have}")
+    if not told.true:
+        console.out.say("  nothing can be compared: no checked image holds one")
+        return
+    numbers = ("AP", "best F1", "threshold", "false alarms", "in empty images")
+    made = console.table("phrases", "from", "AP", "against today's", *numbers[1:], numbers=numbers)
+    for place, one in listed(told):
+        made.add_row(*cells(one, winner=place == told.winner))
+    console.show(made)
+    for line in verdict(told):
+        console.out.say(f"  {line}")
+
+
+def listed(told: ClassComparison) -> Iterator[tuple[int, Wording]]:
+    """Yield the wordings to list with their places: the best, today's and the winner."""
+    for place, one in enumerate(told.wordings):
+        if place < SHOWN or one.today or place == told.winner:
+            yield place, one
+
+
+def cells(one: Wording, *, winner: bool) -> Iterator[str]:
+    """Yield the cells of one wording."""
+    yield console.printable(" + ".join(one.phrases)) + (" <- best" if winner else "")
+    yield "today" if one.today else one.origin or "several"
+    yield f"{one.ap:.3f}"
+    yield "-" if one.against_today is None else "{:+.3f} to {:+.3f}".format(*one.against_today)
+    yield f"{one.f1:.3f}"
+    yield "-" if one.threshold is None else f"{one.threshold:.3f}"
+    yield str(one.false_alarms)
+    yield str(one.alarms_in_empty)
+
+
+def verdict(told: ClassComparison) -> Iterator[str]:
+    """Yield sentences on the winner of a class."""
+    best = told.wordings[told.winner]
+    if best.today:
+        yield "no phrase is better than what you have"
+        return
+    named = console.printable(" + ".join(best.phrases))
+    if told.penalty is None:
+        yield f"{named} is best here, and too few images hold one to tell luck from more: keep what you have"
+        return
+    gain = best.ap - told.today.ap
+    yield (
+        f"{named}: AP {best.ap:.3f}, of which {told.penalty:.3f} is the luck of having been chosen (nested"
+        f" cross-validation); chosen again on {told.stable or 0:.0%} of other parts of the images"
+    )
+    if (then := told.confirmed) is not None:
+        yield f"asked as the spec would ask, beside its other classes: AP {then.ap:.3f}, today's {then.today:.3f}"
+    if told.better:
+        yield f"better than what you have: by {gain:.3f}, or {gain - told.penalty:.3f} without that luck"
+    else:
+        yield f"not shown to be better than what you have ({gain:+.3f}): keep that"

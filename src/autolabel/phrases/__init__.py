@@ -1,0 +1,1 @@
+"""Which words work for a class, told from checked images."""

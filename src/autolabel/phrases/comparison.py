@@ -1,0 +1,102 @@
+"""What a comparison of phrases tells, as ``autolabel phrases --json`` prints it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from autolabel.phrases.propose import Origin
+
+Bounds = tuple[float, float]
+
+
+class Wording(msgspec.Struct, frozen=True, kw_only=True):
+    """One phrase, or several that stand for a class together, on the checked images."""
+
+    phrases: tuple[str, ...]
+    origin: Origin | None
+    """Who proposed it; null for several phrases together."""
+    today: bool
+    """Whether the spec asks for the class by exactly these."""
+    ap: float
+    """Average precision at the comparison's IoU."""
+    against_today: Bounds | None
+    """95 % interval of the difference to today's AP, on the same resampled images; null with a single image."""
+    f1: float
+    """The best of any threshold."""
+    threshold: float | None
+    """The lowest score that the best F1 keeps; null where nothing is right."""
+    false_alarms: int
+    """Wrong boxes at that threshold."""
+    alarms_in_empty: int
+    """Images without an object of the class that hold one of them."""
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """A winner beside today's phrases, each asked alone with all other classes, as the spec asks."""
+
+    today: float
+    """AP of today's phrases."""
+    ap: float
+    """AP of the winner."""
+    difference: Bounds | None
+    """95 % interval of the winner's AP minus today's, on the same resampled images; null with a single image."""
+
+
+class ClassComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """All wordings of a class, the best first, and which to take."""
+
+    name: str
+    true: int
+    """True objects in the checked images."""
+    images: int
+    """Checked images that hold one."""
+    wordings: tuple[Wording, ...]
+    winner: int
+    """The place of the wording with the highest AP; unions have to be better by more than a little."""
+    penalty: float | None
+    """What of the winner's AP is the luck of having been chosen, by nested cross-validation; null where today's phrases
+    win, or too few images hold an object."""
+    stable: float | None
+    """How often the choice was the same on other parts of the images, from 0 to 1; null as for the penalty."""
+    better: bool
+    """Whether the winner is shown to be better than today's: with the penalty taken off, the interval of the difference
+    lies above 0, where all phrases are asked together and where the spec asks."""
+    confirmed: Confirmation | None = None
+    """Null where the winner was not better where all phrases were asked together."""
+
+    @property
+    def today(self) -> Wording:
+        """The wording that the spec has."""
+        return next(one for one in self.wordings if one.today)
+
+    @property
+    def advised(self) -> tuple[str, ...]:
+        """The phrases to ask by: the winner's where it is shown to be better, else today's."""
+        return self.wordings[self.winner].phrases if self.better else self.today.phrases
+
+
+class PhraseComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``autolabel phrases`` found."""
+
+    images: int
+    """Checked images that were asked about."""
+    failed: int
+    """Checked images that could not be read or asked about."""
+    phrases: int
+    """Phrases that were asked, negatives included."""
+    passes: dict[str, int]
+    """What the detector counts of its work; nothing where kept candidates answered everything."""
+    iou: float
+    floor: float
+    """Candidates that score no more than this were not looked at."""
+    classes: tuple[ClassComparison, ...]
+    block: str
+    """The ``classes:`` block with the advised phrases, as YAML."""
+    notes: tuple[str, ...]
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of what ``--json`` prints."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(PhraseComparison)}
