@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from autolabel.evaluate.matching import count_classes, count_rounds, match
-from autolabel.evaluate.scenes import gather
+from autolabel.evaluate.matching import count_classes, count_rounds, match_boxes
+from autolabel.evaluate.scenes import gather_scenes
 from autolabel.images import read_pixels
 from autolabel.registry import discover
 from autolabel.run.anneal import Annealing, Search
@@ -128,8 +128,8 @@ def asked(detector: Detector, sample: Sample) -> Ask:
 
 def point(way: Way, rows: Sequence[Labels], truth: Path) -> Point:
     """Return what a way found, counted."""
-    shared = gather(rows, truth)
-    matches = [match(scene, IOU) for scene in shared.scenes]
+    shared = gather_scenes(rows, truth)
+    matches = [match_boxes(scene, IOU) for scene in shared.scenes]
     counts = count_classes(shared.scenes, matches, shared.classes)
     true, found, right = (sum(getattr(one, name) for one in counts) for name in ("true", "found", "right"))
     rounds = tuple((way.levels[one.round], one.right, one.wrong) for one in count_rounds(shared.scenes, matches))

@@ -26,7 +26,7 @@ from autolabel.run.anneal import Annealing, Asked, anneal
 from autolabel.strategies import Detector
 from autolabel.types import Image, Instances, Prompt, Round, Sample, Size
 from autolabel_aggregators.nms import Nms
-from autolabel_grounding_dino.grounded import SeenImage
+from autolabel_grounding_dino.grounded import _GroundedImage
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_labeling.pixels import Shaping
 from autolabel_labeling.tokenizer import BERT_BASE
@@ -84,7 +84,7 @@ class Directed(Detector):
         """Load the detector."""
         self.inner.load(device)
 
-    def prepare(self, batch: Sequence[Any]) -> Sequence[tuple[int, SeenImage]]:
+    def prepare(self, batch: Sequence[Any]) -> Sequence[tuple[int, _GroundedImage]]:
         """Prepare (position, resized image) items."""
         seen = self.inner.prepare([item for _, item in batch])
         return [(position, image) for (position, _), image in zip(batch, seen, strict=True)]

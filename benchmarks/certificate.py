@@ -21,12 +21,12 @@ import numpy.typing as npt
 
 from autolabel import compile_plan, generate, read_labels
 from autolabel.certify.audit import BOX_SHARE, Audit, default_cap
-from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, Stage, batches
+from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, CertificateProgress, next_draws
 from autolabel.certify.ledger import exceeds, wealth
 from autolabel.data.coco.read import read_coco
-from autolabel.evaluate.matching import IGNORED, match
+from autolabel.evaluate.matching import IGNORED, match_boxes
 from autolabel.evaluate.precision_bound import chances, tally
-from autolabel.evaluate.scenes import gather
+from autolabel.evaluate.scenes import gather_scenes
 from autolabel.registry import discover
 from autolabel.spec.load import spec_from_mapping
 
@@ -86,8 +86,8 @@ def judged(photos: Path, truth: Path, folder: Path) -> Truth:
     if not (folder / "labels.jsonl").exists():
         plan = compile_plan(spec_from_mapping(spec, root=HERE, registry=registry), registry=registry)
         generate(plan, registry=registry)
-    scenes = gather(read_labels(folder), truth).scenes
-    matches = [match(scene, 0.5) for scene in scenes]
+    scenes = gather_scenes(read_labels(folder), truth).scenes
+    matches = [match_boxes(scene, 0.5) for scene in scenes]
     kept = [matched[matched != IGNORED] >= 0 for matched in matches]
     objects = [int((~scene.crowds).sum()) - int(one.sum()) for scene, one in zip(scenes, kept, strict=True)]
     found = np.array([len(one) for one in kept], np.int64)
@@ -103,14 +103,14 @@ def certified(truth: Truth, seed: int) -> tuple[float, bool, bool, Audit]:
     seconds, done, minutes = {"box": 0.0, "image": 0.0}, [False, False], 0.0
     wanted = truth.precision - MARGINS[0], truth.recall(cap) - MARGINS[1]
     while len(queues["box"]) or len(queues["image"]):
-        stage = Stage(
+        stage = CertificateProgress(
             box_seconds=seconds["box"],
             image_seconds=seconds["image"],
             seconds_an_image=IMAGE_SECONDS,
             recall_settled=done[1],
         )
         left = {"boxes": len(queues["box"]), "images": len(queues["image"])}
-        kind = next(kind for kind, _ in batches(stage, **left, count=1))
+        kind = next(kind for kind, _ in next_draws(stage, **left, count=1))
         size = 20 if kind == "box" else 10
         units, queues[kind] = queues[kind][:size], queues[kind][size:]
         if kind == "box":

@@ -19,10 +19,10 @@ import msgspec
 import numpy as np
 
 from autolabel.detectors import Agreement, Looking, Looks
-from autolabel.evaluate.matching import match
+from autolabel.evaluate.matching import match_boxes
 from autolabel.evaluate.precision import average_precision
 from autolabel.evaluate.probability import reliability
-from autolabel.evaluate.scenes import gather
+from autolabel.evaluate.scenes import gather_scenes
 from autolabel.images import read_pixels
 from autolabel.registry import discover
 from autolabel.run.advise import found_in, reached
@@ -103,11 +103,11 @@ def measure(name: str, samples: Sequence[Sample], truth: Path, asks: Sequence[As
 
 def row(name: str, way: str, labels: Sequence[Labels], truth: Path, passes: float) -> Row:
     """Judge the labels of a way."""
-    shared = gather(labels, at(truth))
+    shared = gather_scenes(labels, at(truth))
     measured = average_precision(shared.scenes, shared.classes, "bbox")
     found = found_in(labels, at(truth), IOU)
     once = np.ones(len(found.true), np.int64)
-    right = np.concatenate([match(scene, IOU) >= 0 for scene in shared.scenes])
+    right = np.concatenate([match_boxes(scene, IOU) >= 0 for scene in shared.scenes])
     scores = np.concatenate([scene.scores for scene in shared.scenes])
     return Row(
         data=name,

@@ -6,7 +6,7 @@ import json
 
 from pydantic import TypeAdapter
 
-from autolabel.spec.tao_table import NATIVE, ROWS, Row
+from autolabel.spec.tao_table import NATIVE, ROWS, TaoKey
 from docs.generate.markdown import code, shape, table
 
 BY_RULE = "see the rules below"
@@ -19,18 +19,18 @@ def mapped() -> str:
     return table(headings, ((code(row.path), target(row), shape(schema(row)), absent(row)) for row in rows))
 
 
-def target(row: Row) -> str:
+def target(row: TaoKey) -> str:
     """Return where a key goes."""
     return code(row.to.replace("stage.", "stages[0].")) if row.to else BY_RULE
 
 
-def schema(row: Row) -> dict[str, object]:
+def schema(row: TaoKey) -> dict[str, object]:
     """Return the JSON Schema of a key's value."""
     found: dict[str, object] = TypeAdapter(row.type).json_schema()
     return found
 
 
-def absent(row: Row) -> str:
+def absent(row: TaoKey) -> str:
     """Return what counts where a key is not given."""
     if row.required:
         return "an error"

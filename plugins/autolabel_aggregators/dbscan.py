@@ -15,9 +15,9 @@ from autolabel.types.boxes import Float32, Float64
 from autolabel.types.neighbours import SMALLEST, Neighbours, overlaps
 from autolabel_aggregators.precedence import Index, precedence
 
-Groups = npt.NDArray[np.int32] | None
-WIDEST = 0.99
-ROUNDING = 1e-9
+_Groups = npt.NDArray[np.int32] | None
+_WIDEST = 0.99
+_ROUNDING = 1e-9
 
 
 class InLooks(Strategy.Params):
@@ -35,7 +35,7 @@ class Dbscan(Aggregator):
         """What makes a cluster."""
 
         eps: float = Field(
-            default=0.5, ge=0, le=WIDEST, description="Two boxes are neighbours if 1 - IoU is at most this."
+            default=0.5, ge=0, le=_WIDEST, description="Two boxes are neighbours if 1 - IoU is at most this."
         )
         min_samples: Annotated[int, Field(ge=1)] | InLooks = Field(
             default=1,
@@ -58,30 +58,30 @@ class Dbscan(Aggregator):
         threshold = round.nms_threshold
         if threshold == 0 or not len(instances):
             return instances
-        eps = self.params.eps if threshold is None else min(1 - threshold, WIDEST)
+        eps = self.params.eps if threshold is None else min(1 - threshold, _WIDEST)
         ordered = instances.take(precedence(instances))
         groups = None if self.params.across_labels else ordered.labels
         least = self.params.min_samples
         if isinstance(least, int):
-            return merge(ordered, clusters(ordered.boxes, eps, min_samples=least, groups=groups))
+            return _merge(ordered, clusters(ordered.boxes, eps, min_samples=least, groups=groups))
         if ordered.looks is None:
-            return merge(ordered, clusters(ordered.boxes, eps, min_samples=least.looks, groups=groups))
-        return merge(ordered, seen_clusters(ordered, eps, looks=least.looks, groups=groups))
+            return _merge(ordered, clusters(ordered.boxes, eps, min_samples=least.looks, groups=groups))
+        return _merge(ordered, _seen_clusters(ordered, eps, looks=least.looks, groups=groups))
 
 
-def seen_clusters(ordered: Instances, eps: float, *, looks: int, groups: Groups) -> Index:
+def _seen_clusters(ordered: Instances, eps: float, *, looks: int, groups: _Groups) -> Index:
     """Return the cluster of each of N boxes as ``clusters`` does; a core point has neighbours in so many looks.
 
     A box beside core points of several clusters belongs to that of the best.
     """
     _, look_of = np.unique(ordered.looks or (), return_inverse=True)
-    i, j, iou = overlaps(ordered.boxes, lowest_iou(eps), groups=groups)
+    i, j, iou = overlaps(ordered.boxes, _lowest_iou(eps), groups=groups)
     near, itself = 1 - iou <= eps, np.arange(len(ordered))
     i, j = np.concatenate([i[near], j[near], itself]), np.concatenate([j[near], i[near], itself])
     seen = np.unique(np.column_stack([i, look_of[j]]), axis=0)[:, 0]
     core = np.bincount(seen, minlength=len(ordered)) >= looks
     both = core[i] & core[j]
-    roots = np.where(core, join(itself.copy(), i[both], j[both]), len(ordered))
+    roots = np.where(core, _join(itself.copy(), i[both], j[both]), len(ordered))
     border = ~core[i] & core[j]
     best = np.full(len(ordered), len(ordered))
     np.minimum.at(best, i[border], j[border])
@@ -90,33 +90,33 @@ def seen_clusters(ordered: Instances, eps: float, *, looks: int, groups: Groups)
     return np.where(roots < len(ordered), roots, -1)
 
 
-def clusters(boxes: Float32, eps: float, *, min_samples: int, groups: Groups = None) -> Index:
+def clusters(boxes: Float32, eps: float, *, min_samples: int, groups: _Groups = None) -> Index:
     """Return the cluster (N,) of each of (N, 4) boxes, -1 for noise; with ``groups`` none reaches across them.
 
     The partition is that of scikit-learn's DBSCAN on the matrix 1 - IoU. Up to ``min_samples=2`` every box that has a
     neighbour is a core point, so that clusters are connected components and scikit-learn is not needed.
     """
     if min_samples <= 2:
-        roots = components(boxes, eps, groups)
+        roots = _components(boxes, eps, groups)
         sizes = np.bincount(roots, minlength=len(roots))
         return np.where(sizes[roots] >= min_samples, roots, -1)
     return scikit_clusters(boxes, eps, min_samples=min_samples, groups=groups)
 
 
-def components(boxes: Float32, eps: float, groups: Groups) -> Index:
+def _components(boxes: Float32, eps: float, groups: _Groups) -> Index:
     """Return for each of (N, 4) boxes the lowest index of those it is linked to by steps of at most ``eps``."""
-    near = Neighbours(boxes, lowest_iou(eps), groups=groups)
+    near = Neighbours(boxes, _lowest_iou(eps), groups=groups)
     roots = np.arange(len(boxes))
     waiting = near.order
     while len(waiting):
         answered, i, j, iou = near.search(waiting)
         close = (i < j) & (1 - iou <= eps)
-        roots = join(roots, i[close], j[close])
+        roots = _join(roots, i[close], j[close])
         waiting = waiting[answered:]
     return roots
 
 
-def join(roots: Index, i: Index, j: Index) -> Index:
+def _join(roots: Index, i: Index, j: Index) -> Index:
     """Link the components of ``i`` to those of ``j``; each box points at the lowest index of its component."""
     while True:
         low, high = np.minimum(roots[i], roots[j]), np.maximum(roots[i], roots[j])
@@ -128,12 +128,12 @@ def join(roots: Index, i: Index, j: Index) -> Index:
             roots = flat
 
 
-def scikit_clusters(boxes: Float32, eps: float, *, min_samples: int, groups: Groups = None) -> Index:
+def scikit_clusters(boxes: Float32, eps: float, *, min_samples: int, groups: _Groups = None) -> Index:
     """Return scikit-learn's DBSCAN labels (N,) of (N, 4) boxes, -1 for noise, from the pairs that overlap alone."""
     from scipy.sparse import csr_matrix
     from sklearn.cluster import DBSCAN
 
-    i, j, iou = overlaps(boxes, lowest_iou(eps), groups=groups)
+    i, j, iou = overlaps(boxes, _lowest_iou(eps), groups=groups)
     itself = np.arange(len(boxes))
     rows, columns = np.concatenate([i, j, itself]), np.concatenate([j, i, itself])
     distances: Float64 = np.concatenate([1 - iou, 1 - iou, np.zeros(len(boxes))])
@@ -145,12 +145,12 @@ def scikit_clusters(boxes: Float32, eps: float, *, min_samples: int, groups: Gro
     return labels
 
 
-def lowest_iou(eps: float) -> float:
+def _lowest_iou(eps: float) -> float:
     """Return an IoU that no pair at a distance of ``eps`` falls below, whatever the rounding."""
-    return max(1 - eps - ROUNDING, SMALLEST)
+    return max(1 - eps - _ROUNDING, SMALLEST)
 
 
-def merge(ordered: Instances, cluster: Index) -> Instances:
+def _merge(ordered: Instances, cluster: Index) -> Instances:
     """Merge each cluster of N instances in order of precedence into one; -1 in ``cluster`` (N,) drops an instance."""
     members = ordered.take(cluster >= 0)
     _, best, which = np.unique(cluster[cluster >= 0], return_index=True, return_inverse=True)

@@ -11,7 +11,7 @@ from autolabel.types import Instances, Rle, Round
 from autolabel.types.boxes import Float64, iou
 from autolabel_aggregators.precedence import Index, precedence
 
-Masks = tuple[Rle | None, ...]
+_Masks = tuple[Rle | None, ...]
 
 
 class MaskNms(Aggregator):
@@ -48,12 +48,12 @@ class MaskNms(Aggregator):
             return instances
         ordered = instances.take(precedence(instances))
         groups = np.zeros(len(ordered), np.int32) if self.params.across_labels else ordered.labels
-        return ordered.take(suppress(ordered, groups, threshold))
+        return ordered.take(_suppress(ordered, groups, threshold))
 
 
-def suppress(ordered: Instances, groups: npt.NDArray[np.int32], threshold: float) -> npt.NDArray[np.bool_]:
+def _suppress(ordered: Instances, groups: npt.NDArray[np.int32], threshold: float) -> npt.NDArray[np.bool_]:
     """Return which of N objects, best first, are kept; they drop only those of their own group."""
-    shapes = Shapes(ordered)
+    shapes = _MasksOrBoxes(ordered)
     kept = np.ones(len(ordered), np.bool_)
     for best in range(len(ordered)):
         if kept[best]:
@@ -62,11 +62,11 @@ def suppress(ordered: Instances, groups: npt.NDArray[np.int32], threshold: float
     return kept
 
 
-class Shapes:
+class _MasksOrBoxes:
     """The masks of N objects, and their boxes where there is none."""
 
     def __init__(self, instances: Instances) -> None:
-        masks: Masks = instances.masks or (None,) * len(instances)
+        masks: _Masks = instances.masks or (None,) * len(instances)
         self.boxes = instances.boxes
         self.masked = np.array([mask is not None for mask in masks], np.bool_)
         self.codes = [mask.as_coco() if mask is not None else None for mask in masks]

@@ -47,10 +47,10 @@ class Nms(Aggregator):
         if threshold == 0 or not len(instances):
             return instances
         groups = None if self.params.across_labels else instances.labels
-        return instances.take(suppress(instances.boxes, precedence(instances), threshold=threshold, groups=groups))
+        return instances.take(_suppress(instances.boxes, precedence(instances), threshold=threshold, groups=groups))
 
 
-def suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDArray[np.int32] | None = None) -> Index:
+def _suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDArray[np.int32] | None = None) -> Index:
     """Return the indices of the (N, 4) boxes that are kept, in the given order of precedence.
 
     With ``groups`` (N,) boxes drop only those of their own group. Memory grows with N, time with N log N plus the
@@ -64,7 +64,7 @@ def suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDAr
     while len(waiting):
         answered, i, j, iou = near.search(waiting)
         worse = (iou > threshold) & (rank[j] > rank[i])
-        for best, dropped in runs(i[worse], j[worse]):
+        for best, dropped in _runs(i[worse], j[worse]):
             if kept[best]:
                 kept[dropped] = False
         waiting = waiting[answered:]
@@ -72,7 +72,7 @@ def suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDAr
     return order[kept[order]]
 
 
-def runs(i: Index, j: Index) -> Iterator[tuple[int, Index]]:
+def _runs(i: Index, j: Index) -> Iterator[tuple[int, Index]]:
     """Walk over pairs by their first member: it, and all its partners; equal ``i`` stand side by side."""
     starts = np.flatnonzero(np.diff(i, prepend=-1))
     for start, end in pairwise([*starts, len(i)]):

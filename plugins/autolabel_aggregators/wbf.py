@@ -58,7 +58,7 @@ class Wbf(Aggregator):
         groups = np.zeros(len(ordered), np.int32) if self.params.across_labels else ordered.labels
         for group in np.unique(groups):
             members = np.flatnonzero(groups == group)
-            clusters = fuse(ordered.boxes[members], ordered.scores[members], threshold)
+            clusters = _fuse(ordered.boxes[members], ordered.scores[members], threshold)
             which[members] = members[clusters]
         merged = self.merged(ordered, which)
         return merged.take(precedence(merged))
@@ -66,7 +66,7 @@ class Wbf(Aggregator):
     def merged(self, ordered: Instances, which: Index) -> Instances:
         """Return one instance a cluster; ``which`` (N,) is the index of each box's best."""
         best, cluster, counts = np.unique(which, return_inverse=True, return_counts=True)
-        weights = weights_of(ordered.scores, cluster)
+        weights = _weights_of(ordered.scores, cluster)
         totals = np.bincount(cluster, weights=weights)
         boxes = np.stack([np.bincount(cluster, weights=weights * side) / totals for side in ordered.boxes.T], axis=1)
         scores = ordered.scores[best].astype(np.float64)
@@ -82,7 +82,7 @@ class Wbf(Aggregator):
         )
 
 
-def fuse(boxes: Boxes, scores: Boxes, threshold: float) -> Index:
+def _fuse(boxes: Boxes, scores: Boxes, threshold: float) -> Index:
     """Return for each of (N, 4) boxes, best first, the index of the box that began its cluster."""
     sums: Float64 = np.zeros((len(boxes), 4))
     totals: Float64 = np.zeros(len(boxes))
@@ -104,7 +104,7 @@ def fuse(boxes: Boxes, scores: Boxes, threshold: float) -> Index:
     return which
 
 
-def weights_of(scores: Boxes, cluster: Index) -> Float64:
+def _weights_of(scores: Boxes, cluster: Index) -> Float64:
     """Return the weights of N boxes in their cluster: the scores, or 1 where those are all 0."""
     totals = np.bincount(cluster, weights=scores)
     return np.where(totals[cluster] > 0, scores, 1.0)

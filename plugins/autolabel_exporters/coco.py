@@ -14,15 +14,15 @@ from autolabel.types import Image, Labels
 from autolabel_exporters.coco_layout import Layout, places
 from autolabel_exporters.coco_records import Form, Placed, Segmentation, annotate, images, placed, together, with_given
 from autolabel_exporters.file_names import FileNames
-from autolabel_exporters.json_stream import ArrayWriter, encode
+from autolabel_exporters.json_stream import ArrayWriter, to_json
 from autolabel_exporters.numbering import Numbering, choose_ids, given_of
 from autolabel_exporters.placing import Placing, Way, beside, own_name
 from autolabel_exporters.relative_name import RelativeName
 from autolabel_exporters.rows import by_image
 
 INFO = {"description": "Labels made by autolabel"}
-WRITTEN = frozenset({"info", "annotations", "images", "categories"})
-COPY_BYTES = 1 << 20
+_WRITTEN = frozenset({"info", "annotations", "images", "categories"})
+_COPY_BYTES = 1 << 20
 
 
 class Coco(Exporter):
@@ -62,19 +62,19 @@ class Coco(Exporter):
         given = self.provenance.given
         numbering = choose_ids(labels, classes, given)
         placing = Placing(self.params.images, out / files.images)
-        listing = Listing(placing, FileNames.survey(ids(labels)) if files.distinct_stems else None)
+        listing = _ImageNaming(placing, FileNames.survey(_ids(labels)) if files.distinct_stems else None)
         masks = self.provenance.masks
-        form = Form(self.params.segmentation, any_masks(labels) if masks is None else masks)
+        form = Form(self.params.segmentation, _any_masks(labels) if masks is None else masks)
         with path.open("wb") as file, TemporaryFile(dir=out) as spool:
-            file.write(b'{"info": ' + encode(self.info()) + b',\n"annotations": ')
-            write_records(labels, numbering, file=file, spool=spool, form=form, listing=listing)
+            file.write(b'{"info": ' + to_json(self.info()) + b',\n"annotations": ')
+            _write_records(labels, numbering, file=file, spool=spool, form=form, listing=listing)
             file.write(b',\n"images": ')
             spool.seek(0)
-            shutil.copyfileobj(spool, file, COPY_BYTES)
-            file.write(b',\n"categories": ' + encode(numbering.categories))
+            shutil.copyfileobj(spool, file, _COPY_BYTES)
+            file.write(b',\n"categories": ' + to_json(numbering.categories))
             for name, value in given.items():
-                if name not in WRITTEN:
-                    file.write(b",\n" + encode(name) + b": " + encode(value))
+                if name not in _WRITTEN:
+                    file.write(b",\n" + to_json(name) + b": " + to_json(value))
             file.write(b"}\n")
         return [path, *placing.done()]
 
@@ -85,7 +85,7 @@ class Coco(Exporter):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class _ImageNaming:
     """Names images in the file, and places them."""
 
     placing: Placing
@@ -99,21 +99,27 @@ class Listing:
         else:
             name = own_name(image) if self.placing.way else image.id
         self.placing.put(image, name)
-        return image_record(image, number, name)
+        return _image_record(image, number, name)
 
 
-def ids(labels: Iterable[Labels]) -> Iterator[str]:
+def _ids(labels: Iterable[Labels]) -> Iterator[str]:
     """Yield the ids of images that did not fail."""
     return (image.id for image, _ in by_image(labels))
 
 
-def any_masks(labels: Iterable[Labels]) -> bool:
+def _any_masks(labels: Iterable[Labels]) -> bool:
     """Tell whether any object has a mask."""
     return any(row.instances.masks is not None for row in labels)
 
 
-def write_records(
-    labels: Iterable[Labels], numbering: Numbering, *, file: BinaryIO, spool: BinaryIO, form: Form, listing: Listing
+def _write_records(
+    labels: Iterable[Labels],
+    numbering: Numbering,
+    *,
+    file: BinaryIO,
+    spool: BinaryIO,
+    form: Form,
+    listing: _ImageNaming,
 ) -> None:
     """Write the array of annotations to ``file``, that of images to ``spool``, in one walk over the labels."""
     found, listed = ArrayWriter(file), ArrayWriter(spool)
@@ -127,7 +133,7 @@ def write_records(
     found.close()
 
 
-def image_record(image: Image, number: int, name: str) -> dict[str, Any]:
+def _image_record(image: Image, number: int, name: str) -> dict[str, Any]:
     """Return the record of an image; ``file_name`` is its whole relative path."""
     height, width = image.size
     own = {key: value for key, value in (image.given or {}).items() if key != "id"}

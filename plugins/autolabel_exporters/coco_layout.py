@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Layout = Literal["annotations", "roboflow", "datumaro"]
-ROBOFLOW = {"": "train", "val": "valid"}
+_ROBOFLOW = {"": "train", "val": "valid"}
 """What Roboflow, and trainers after it, call the parts of a split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class _Places:
     """Paths of one part, relative to the export's folder."""
 
     annotations: str
@@ -20,15 +20,15 @@ class Places:
     """Whether two images may not share a name without its ending."""
 
 
-def places(layout: Layout, part: str, path: str) -> Places:
+def places(layout: Layout, part: str, path: str) -> _Places:
     """Return where a part (empty where there is no split) has its annotations and images.
 
     ``path`` is that of the annotations where the layout leaves them free.
     """
     if layout == "roboflow":
-        folder = ROBOFLOW.get(part, part)
-        return Places(annotations=f"{folder}/_annotations.coco.json", images=folder)
+        folder = _ROBOFLOW.get(part, part)
+        return _Places(annotations=f"{folder}/_annotations.coco.json", images=folder)
     if layout == "datumaro":
         name = part or "default"
-        return Places(annotations=f"annotations/instances_{name}.json", images=f"images/{name}", distinct_stems=True)
-    return Places(annotations=f"{part}/{path}".lstrip("/"), images=f"{part}/images".lstrip("/"))
+        return _Places(annotations=f"annotations/instances_{name}.json", images=f"images/{name}", distinct_stems=True)
+    return _Places(annotations=f"{part}/{path}".lstrip("/"), images=f"{part}/images".lstrip("/"))

@@ -14,14 +14,14 @@ from autolabel.types import Image, Labels, Rle
 from autolabel.types.polygons import keyhole, parts
 from autolabel_exporters.json_stream import finite
 from autolabel_exporters.numbering import Numbering, given_of
-from autolabel_exporters.rows import SCALES, by_image, counted
+from autolabel_exporters.rows import SCALES, by_image, scored_boxes
 
 Segmentation = Literal["rle", "polygons"]
-MOST_AREAS = 255
+_MOST_AREAS = 255
 """Masks at a time: with numpy 2, pycocotools 2.0.11 fails on more."""
-AT_ONCE = 256
+_AT_ONCE = 256
 """Objects that are worked on together."""
-Listed = tuple[int, Image, list[Labels]]
+_Listed = tuple[int, Image, list[Labels]]
 """An image with its id and rows."""
 Placed = tuple[int, Labels]
 """A row with the id of its image."""
@@ -35,7 +35,7 @@ class Form(NamedTuple):
     """An object without a mask has its box as a polygon: without a segmentation, evaluation of masks fails on it."""
 
 
-class Annotation(msgspec.Struct, gc=False):
+class _ExportedAnnotation(msgspec.Struct, gc=False):
     """One object of one image."""
 
     id: int
@@ -55,7 +55,7 @@ class Annotation(msgspec.Struct, gc=False):
     """The round that found it, -1 where it was given."""
 
 
-def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[Listed]:
+def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[_Listed]:
     """Yield each image that did not fail, with its id and rows."""
     free = numbering.first_free_image
     for image, rows in by_image(labels):
@@ -69,38 +69,38 @@ def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[Listed]:
             free += 1
 
 
-def together(found: Iterable[Listed]) -> Iterator[list[Listed]]:
+def together(found: Iterable[_Listed]) -> Iterator[list[_Listed]]:
     """Gather images until there is enough to be worked on at once: what numpy and a write cost is paid once for all."""
-    gathered: list[Listed] = []
+    gathered: list[_Listed] = []
     size = 0
     for image_id, image, rows in found:
         gathered.append((image_id, image, rows))
         size += 1 + sum(len(row.instances) for row in rows)
-        if size >= AT_ONCE:
+        if size >= _AT_ONCE:
             yield gathered
             gathered, size = [], 0
     if gathered:
         yield gathered
 
 
-def placed(batch: Sequence[Listed]) -> list[Placed]:
+def placed(batch: Sequence[_Listed]) -> list[Placed]:
     """Return the rows of images, each with its image's id."""
     return [(image_id, row) for image_id, _, rows in batch for row in rows]
 
 
-def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Form) -> list[Annotation]:
+def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Form) -> list[_ExportedAnnotation]:
     """Return the objects of rows, numbered from ``first_id``; raises DataError where a number is not finite."""
     rows = [row for _, row in found]
-    table = counted(rows)
+    table = scored_boxes(rows)
     table[:, 2:4] -= table[:, :2]
     table /= SCALES
-    masks = masks_of(rows)
-    segmentations, areas = outlines(masks, table[:, 2:4], form.segmentation)
-    boxed = fill_in(segmentations, table[:, :4]) if form.boxed else repeat(msgspec.UNSET)
+    masks = _masks_of(rows)
+    segmentations, areas = _outlines(masks, table[:, 2:4], form.segmentation)
+    boxed = _fill_in(segmentations, table[:, :4]) if form.boxed else repeat(msgspec.UNSET)
     columns = (  # equally long, as ``Instances`` makes sure; ids and 0 are given as long as there are others
         count(first_id),
         chain.from_iterable(repeat(image_id, len(row.instances)) for image_id, row in found),
-        chain.from_iterable(categories_of(row, numbering) for row in rows),
+        chain.from_iterable(_categories_of(row, numbering) for row in rows),
         table[:, :4].tolist(),
         areas,
         segmentations,
@@ -109,23 +109,23 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
         table[:, 4].tolist(),
         np.concatenate([row.instances.rounds for row in rows]).tolist(),
     )
-    return list(map(Annotation, *columns))
+    return list(map(_ExportedAnnotation, *columns))
 
 
-def categories_of(row: Labels, numbering: Numbering) -> list[int]:
+def _categories_of(row: Labels, numbering: Numbering) -> list[int]:
     """Return the category id of each object of a row."""
     phrases, category_of = row.prompt.phrases, numbering.category_of
     return [category_of[phrases[label]] for label in row.instances.labels.tolist()]
 
 
-def masks_of(rows: Sequence[Labels]) -> Sequence[Rle | None] | None:
+def _masks_of(rows: Sequence[Labels]) -> Sequence[Rle | None] | None:
     """Return the masks of all objects, None where no row has any."""
     if all(row.instances.masks is None for row in rows):
         return None
     return [mask for row in rows for mask in row.instances.masks or (None,) * len(row.instances)]
 
 
-def outlines(
+def _outlines(
     masks: Sequence[Rle | None] | None, sides: npt.NDArray[np.float64], form: Segmentation
 ) -> tuple[list[Any], list[float]]:
     """Return the segmentation of each object, unset where it has no mask, and its area in pixels.
@@ -133,52 +133,54 @@ def outlines(
     The area is the mask's, else that of the box with these ``sides`` (N, 2).
     """
     if masks is None:
-        return [msgspec.UNSET] * len(sides), box_areas(sides).tolist()
+        return [msgspec.UNSET] * len(sides), _box_areas(sides).tolist()
     encoded = [msgspec.UNSET if mask is None else {"size": mask.size, "counts": mask.counts} for mask in masks]
-    areas: npt.NDArray[Any] = mask_areas(encoded if all(encoded) else list(filter(None, encoded)))
+    areas: npt.NDArray[Any] = _mask_areas(encoded if all(encoded) else list(filter(None, encoded)))
     if len(areas) < len(encoded):
-        of_masks, areas = areas, box_areas(sides)
+        of_masks, areas = areas, _box_areas(sides)
         areas[[bool(rle) for rle in encoded]] = of_masks
     if form == "polygons":
-        encoded = [msgspec.UNSET if mask is None else polygons(mask) for mask in masks]
+        encoded = [msgspec.UNSET if mask is None else _polygons(mask) for mask in masks]
     return encoded, areas.tolist()
 
 
-def fill_in(segmentations: list[Any], boxes: npt.NDArray[np.float64]) -> list[Any]:
+def _fill_in(segmentations: list[Any], boxes: npt.NDArray[np.float64]) -> list[Any]:
     """Give what is unset its box (N, 4) ``x y width height`` as a polygon, and return for which objects that was done.
 
     The corners are in pycocotools' order, which does the same with results.
     """
     unset = [index for index, one in enumerate(segmentations) if one is msgspec.UNSET]
-    told: list[Any] = [msgspec.UNSET] * len(segmentations)
+    sources: list[Any] = [msgspec.UNSET] * len(segmentations)
     for index, (x, y, width, height) in zip(unset, boxes[unset].tolist(), strict=True):
         right, bottom = round(x + width, 3), round(y + height, 3)
-        segmentations[index], told[index] = [[x, y, x, bottom, right, bottom, right, y]], "box"
-    return told
+        segmentations[index], sources[index] = [[x, y, x, bottom, right, bottom, right, y]], "box"
+    return sources
 
 
-def box_areas(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _box_areas(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the areas of boxes, three decimals."""
     return np.round(sides[:, 0] * sides[:, 1], 3)
 
 
-def mask_areas(encoded: list[Any]) -> npt.NDArray[np.int64]:
+def _mask_areas(encoded: list[Any]) -> npt.NDArray[np.int64]:
     """Return the number of pixels inside each RLE."""
     from pycocotools import mask as coco
 
     areas = np.empty(len(encoded), np.int64)
-    for start in range(0, len(encoded), MOST_AREAS):
-        chunk = slice(start, start + MOST_AREAS)
+    for start in range(0, len(encoded), _MOST_AREAS):
+        chunk = slice(start, start + _MOST_AREAS)
         areas[chunk] = coco.area(encoded[chunk])
     return areas
 
 
-def polygons(mask: Rle) -> Any:
+def _polygons(mask: Rle) -> Any:
     """Return a polygon for each part of a mask, holes joined to it by cuts; unset for a mask without pixels."""
     return [keyhole(part).reshape(-1).tolist() for part in parts(mask.decode())] or msgspec.UNSET
 
 
-def with_given(annotation: Annotation, given: Mapping[str, Any], *, numbering: Numbering, place: str) -> dict[str, Any]:
+def with_given(
+    annotation: _ExportedAnnotation, given: Mapping[str, Any], *, numbering: Numbering, place: str
+) -> dict[str, Any]:
     """Return an annotation with the id, category and extra fields of the input annotation that its box came from.
 
     What this run made (box, mask, area, score, round) wins over fields of the same name. An id that cannot be kept is

@@ -17,7 +17,7 @@ from autolabel_exporters.numbering import choose_ids
 from autolabel_exporters.placing import Placing, Way, own_name
 from autolabel_exporters.relative_name import RelativeName
 
-FIELDS = ("image_id", "category_id", "bbox", "segmentation", "score")
+_FIELDS = ("image_id", "category_id", "bbox", "segmentation", "score")
 
 
 class CocoResults(Exporter):
@@ -43,7 +43,7 @@ class CocoResults(Exporter):
             results, placing = ArrayWriter(file), Placing(self.params.images, out / "images")
             for batch in together(images(labels, numbering)):
                 records = annotation_records(placed(batch), 1, numbering=numbering, form=Form("rle"))
-                results.extend([detection(record) for record in records])
+                results.extend([_detection(record) for record in records])
                 for _, image, _ in batch:
                     placing.put(image, own_name(image))
             results.close()
@@ -51,7 +51,7 @@ class CocoResults(Exporter):
         return [path, *placing.done()]
 
 
-def detection(record: Any) -> dict[str, Any]:
+def _detection(record: Any) -> dict[str, Any]:
     """Return the fields of an annotation that a detection has."""
     values = record if isinstance(record, dict) else msgspec.structs.asdict(record)
-    return {name: values[name] for name in FIELDS if values.get(name, msgspec.UNSET) is not msgspec.UNSET}
+    return {name: values[name] for name in _FIELDS if values.get(name, msgspec.UNSET) is not msgspec.UNSET}

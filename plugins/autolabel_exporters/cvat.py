@@ -9,14 +9,14 @@ from typing import Literal
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
 from autolabel.types.runs import row_runs
-from autolabel_exporters.markup import element, opening
+from autolabel_exporters.markup import opening, xml_element
 from autolabel_exporters.mask_runs import crop
-from autolabel_exporters.per_image import walk
+from autolabel_exporters.per_image import labelled_images
 from autolabel_exporters.placing import Placing, own_name
-from autolabel_exporters.rows import Found
+from autolabel_exporters.rows import ExportedObject
 from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
-SCORE_ATTRIBUTE = (
+_SCORE_ATTRIBUTE = (
     "<attribute><name>score</name><mutable>False</mutable><input_type>text</input_type>"
     "<default_value></default_value><values></values></attribute>"
 )
@@ -38,21 +38,21 @@ class Cvat(Exporter):
         path = out / "annotations.xml"
         with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
-            file.write(f"  <meta><task><labels>\n{''.join(map(label, classes))}  </labels></task></meta>\n")
+            file.write(f"  <meta><task><labels>\n{''.join(map(_label, classes))}  </labels></task></meta>\n")
             placing = Placing(self.params.images, out / "images")
-            for number, (image, found) in enumerate(walk(labels)):
-                file.writelines(entries(number, image, found, self.params))
+            for number, (image, found) in enumerate(labelled_images(labels)):
+                file.writelines(_entries(number, image, found, self.params))
                 placing.put(image, own_name(image))
             file.write("</annotations>\n")
         return [path, *placing.done()]
 
 
-def label(name: str) -> str:
+def _label(name: str) -> str:
     """Return the declaration of a class."""
-    return f"    <label>{element('name', name)}<attributes>{SCORE_ATTRIBUTE}</attributes></label>\n"
+    return f"    <label>{xml_element('name', name)}<attributes>{_SCORE_ATTRIBUTE}</attributes></label>\n"
 
 
-def entries(number: int, image: Image, found: Sequence[Found], params: ToolParams) -> Iterator[str]:
+def _entries(number: int, image: Image, found: Sequence[ExportedObject], params: ToolParams) -> Iterator[str]:
     """Yield the lines of one image; ``name`` is its whole relative path."""
     height, width = image.size
     name = own_name(image) if params.images else image.id
@@ -62,13 +62,13 @@ def entries(number: int, image: Image, found: Sequence[Found], params: ToolParam
         shapes = list(drawn(item, params))
         together = {"group_id": group} if len(shapes) > 1 else {}
         for one in shapes:
-            tag, attributes = shape(item, one)
+            tag, attributes = _shape(item, one)
             head = opening(tag, label=item.phrase, source="auto", occluded=0, **attributes, z_order=0, **together)
             yield f"    {head}{score}</{tag}>\n"
     yield "  </image>\n"
 
 
-def shape(item: Found, one: Literal["mask", "box"] | Ring) -> tuple[str, dict[str, object]]:
+def _shape(item: ExportedObject, one: Literal["mask", "box"] | Ring) -> tuple[str, dict[str, object]]:
     """Return the tag and the place of what is drawn: a mask as row-major runs of the part it covers."""
     if one == "box":
         return "box", dict(zip(("xtl", "ytl", "xbr", "ybr"), item.box, strict=True))

@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-LONGEST: Final = 255
+_LONGEST: Final = 255
 """Bytes that file systems allow a name."""
-SEPARATOR: Final = "__"
-UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
+_SEPARATOR: Final = "__"
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
 """What breaks lists of one name a line, or means a folder on another system."""
 
 
@@ -36,7 +36,7 @@ class FileNames:
     @classmethod
     def survey(cls, image_ids: Iterable[str], *, flat: bool = False) -> FileNames:
         """Find the stems that several images share; takes 8 bytes an image."""
-        digests = array("Q", (stem_digest(flattened(one) if flat else one) for one in image_ids))
+        digests = array("Q", (_stem_digest(_flattened(one) if flat else one) for one in image_ids))
         values, counts = np.unique(np.asarray(digests, np.uint64), return_counts=True)
         return cls(frozenset(values[counts > 1].tolist()), flat)
 
@@ -46,22 +46,22 @@ class FileNames:
         clean = [f"{folder}_" if folder.casefold().endswith(ending) else folder for folder in folders]
         own = "/".join((*folders, file))
         if self.flat:
-            clean, file = [], flattened(own)
+            clean, file = [], _flattened(own)
         stem, former = split_ending(file)
-        room = LONGEST - max(len(ending.encode()), len(former.encode()))
-        digest = stem_digest(flattened(image_id) if self.flat else image_id)
+        room = _LONGEST - max(len(ending.encode()), len(former.encode()))
+        digest = _stem_digest(_flattened(image_id) if self.flat else image_id)
         if own != image_id or digest in self.doubled or len(stem.encode()) > room:
             mark = f"-{blake2b(image_id.encode('utf-8', 'surrogatepass'), digest_size=6).hexdigest()}"
             stem = stem.encode()[: room - len(mark)].decode("utf-8", "ignore") + mark
         return "/".join((*clean, stem + ending))
 
 
-def flattened(image_id: str) -> str:
+def _flattened(image_id: str) -> str:
     """Return a name whose folders are a part of the file's name."""
-    return image_id.replace("/", SEPARATOR)
+    return image_id.replace("/", _SEPARATOR)
 
 
-def stem_digest(image_id: str) -> int:
+def _stem_digest(image_id: str) -> int:
     """Return 64 bits that are equal where two ids would lead to one file on a system that ignores case."""
     stem = unicodedata.normalize("NFC", split_ending(image_id)[0]).casefold()
     return int.from_bytes(blake2b(stem.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
@@ -77,4 +77,4 @@ def split_ending(name: str) -> tuple[str, str]:
 
 def safe_parts(image_id: str) -> list[str]:
     """Return the parts of an id that may be written as folders and a file."""
-    return [UNSAFE.sub("_", part) for part in image_id.split("/") if part not in ("", ".", "..")]
+    return [_UNSAFE.sub("_", part) for part in image_id.split("/") if part not in ("", ".", "..")]

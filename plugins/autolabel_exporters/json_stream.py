@@ -10,12 +10,12 @@ import msgspec
 
 from autolabel.errors import DataError
 
-ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder()
 
 
-def encode(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
     """Return compact UTF-8 JSON; a number that is not finite must have been refused before (``finite``)."""
-    return ENCODER.encode(value)
+    return _ENCODER.encode(value)
 
 
 class ArrayWriter:
@@ -29,7 +29,7 @@ class ArrayWriter:
         """Append the items of ``chunk``."""
         if chunk:
             self.file.write(self.separator)
-            self.file.write(memoryview(encode(chunk))[1:-1])
+            self.file.write(memoryview(to_json(chunk))[1:-1])
             self.separator = b",\n"
 
     def close(self) -> None:

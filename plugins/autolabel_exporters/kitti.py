@@ -8,15 +8,15 @@ from pathlib import Path
 
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
-from autolabel_exporters.json_stream import encode
-from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel_exporters.json_stream import to_json
+from autolabel_exporters.per_image import labelled_images, survey, write_text
 from autolabel_exporters.placing import Placing, Way, beside
-from autolabel_exporters.rows import Found
+from autolabel_exporters.rows import ExportedObject
 
-SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-UNKNOWN_BEFORE = "0.00 0 0.00"
+_SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_UNKNOWN_BEFORE = "0.00 0 0.00"
 """Truncation, occlusion, angle."""
-UNKNOWN_AFTER = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"
+_UNKNOWN_AFTER = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"
 """Size and place in space, rotation."""
 
 
@@ -49,35 +49,35 @@ class Kitti(Exporter):
         names, folder, labelmap = survey(labels), out / "label_2", out / "labelmap.json"
         folder.mkdir()
         words = single_words(classes)
-        labelmap.write_bytes(encode({word: name for name, word in words.items()}) + b"\n")
+        labelmap.write_bytes(to_json({word: name for name, word in words.items()}) + b"\n")
         placing = Placing(self.params.images, out / "image_2")
-        for image, found in walk(labels):
+        for image, found in labelled_images(labels):
             name = names.name(image.id, ".txt")
             write_text(folder / name, "".join(self.line(item, words) for item in found))
             placing.put(image, beside(name, image))
         return [folder, labelmap, *placing.done()]
 
-    def line(self, item: Found, words: Mapping[str, str]) -> str:
+    def line(self, item: ExportedObject, words: Mapping[str, str]) -> str:
         """Return the fields of an object."""
         box = " ".join(f"{value:.2f}" for value in item.box)
         score = f" {item.score:.6f}" if self.params.scores else ""
-        return f"{words[item.phrase]} {UNKNOWN_BEFORE} {box} {UNKNOWN_AFTER}{score}\n"
+        return f"{words[item.phrase]} {_UNKNOWN_BEFORE} {box} {_UNKNOWN_AFTER}{score}\n"
 
 
 def single_words(names: Sequence[str]) -> dict[str, str]:
     """Return a distinct word for each name: spaces become ``_``, a number is added where that makes two equal."""
     words: dict[str, str] = {}
-    taken = {name for name in names if name == word_of(name)}
+    taken = {name for name in names if name == _word_of(name)}
     for name in names:
-        word, number = word_of(name), 2
+        word, number = _word_of(name), 2
         if word != name:
             while word in taken:
-                word, number = f"{word_of(name)}_{number}", number + 1
+                word, number = f"{_word_of(name)}_{number}", number + 1
             taken.add(word)
         words[name] = word
     return words
 
 
-def word_of(name: str) -> str:
+def _word_of(name: str) -> str:
     """Return a name without spaces."""
-    return SPACE.sub("_", name) or "_"
+    return _SPACE.sub("_", name) or "_"

@@ -15,13 +15,13 @@ from autolabel.types import Image, Labels, Size
 from autolabel.types.brush import pack
 from autolabel_exporters.json_stream import ArrayWriter
 from autolabel_exporters.markup import opening
-from autolabel_exporters.per_image import walk, write_text
+from autolabel_exporters.per_image import labelled_images, write_text
 from autolabel_exporters.placing import Placing, own_name
-from autolabel_exporters.rows import Found, by_image
+from autolabel_exporters.rows import ExportedObject, by_image
 from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
-PERCENT_DECIMALS = 6
-LOCAL_FILES = "/data/local-files/?d="
+_PERCENT_DECIMALS = 6
+_LOCAL_FILES = "/data/local-files/?d="
 """Label Studio's path of files below its document root."""
 
 
@@ -59,29 +59,29 @@ class LabelStudio(Exporter):
     def write_part(self, labels: Iterable[Labels], classes: Sequence[str], out: Path, *, part: str) -> Sequence[Path]:
         """Write tasks, interface and images; ``part`` is the folder that they lie in below that of the export."""
         tasks, config = out / "tasks.json", out / "label_config.xml"
-        write_text(config, labeling_interface(classes, self.params))
+        write_text(config, _labeling_interface(classes, self.params))
         placing = Placing(self.params.images, out / "images")
         if self.params.image_prefix is not None:
-            address = partial(prefixed, self.params.image_prefix, placed=bool(placing.way))
+            address = partial(_prefixed, self.params.image_prefix, placed=bool(placing.way))
         elif placing.way:
-            address = partial(prefixed, f"{LOCAL_FILES}{self.name}/{part}images/", placed=True)
+            address = partial(_prefixed, f"{_LOCAL_FILES}{self.name}/{part}images/", placed=True)
         else:
-            address = partial(served, top=document_root(labels))
+            address = partial(_served, top=_document_root(labels))
         with tasks.open("wb") as file:
             array = ArrayWriter(file)
-            for image, found in walk(labels):
+            for image, found in labelled_images(labels):
                 array.extend([self.task(image, found, address(image))])
                 placing.put(image, own_name(image))
             array.close()
             file.write(b"\n")
         return [tasks, config, *placing.done()]
 
-    def task(self, image: Image, found: Sequence[Found], address: str) -> dict[str, Any]:
+    def task(self, image: Image, found: Sequence[ExportedObject], address: str) -> dict[str, Any]:
         """Return an image with one prediction, which has no results where nothing was found."""
         prediction: dict[str, Any] = {
             "model_version": self.params.model_version or str(self.provenance) or "autolabel",
             "result": [
-                one for number, item in enumerate(found, 1) for one in results(number, item, image, self.params)
+                one for number, item in enumerate(found, 1) for one in _results(number, item, image, self.params)
             ],
         }
         if found:
@@ -89,29 +89,29 @@ class LabelStudio(Exporter):
         return {"data": {"image": address}, "predictions": [prediction]}
 
 
-def prefixed(prefix: str, image: Image, *, placed: bool) -> str:
+def _prefixed(prefix: str, image: Image, *, placed: bool) -> str:
     """Return an image's quoted id behind a prefix, or the name under which it was placed."""
     return prefix + quote(own_name(image) if placed else image.id)
 
 
-def served(image: Image, *, top: str) -> str:
+def _served(image: Image, *, top: str) -> str:
     """Return the address under which Label Studio serves an image's file, with ``top`` as its document root."""
-    return LOCAL_FILES + quote(posixpath.relpath(image.path, top) if top else image.id)
+    return _LOCAL_FILES + quote(posixpath.relpath(image.path, top) if top else image.id)
 
 
-def document_root(labels: Iterable[Labels]) -> str:
+def _document_root(labels: Iterable[Labels]) -> str:
     """Return the folder above that of the images, or of all such folders; empty where images have no place.
 
     Label Studio refuses a folder of images that is the document root itself.
     """
-    roots = {root_of(image) for image, _ in by_image(labels)}
+    roots = {_root_of(image) for image, _ in by_image(labels)}
     if not roots or "" in roots or any(is_url(root) for root in roots):
         return ""
     top = posixpath.commonpath(roots)
     return posixpath.dirname(top) if top in roots else top
 
 
-def root_of(image: Image) -> str:
+def _root_of(image: Image) -> str:
     """Return the folder that an image's id is relative to; the first part of an id may name that folder."""
     for name in (image.id, image.id.partition("/")[2]):
         if name and image.path.endswith(f"/{name}"):
@@ -119,15 +119,15 @@ def root_of(image: Image) -> str:
     return posixpath.dirname(image.path)
 
 
-def results(number: int, item: Found, image: Image, params: ToolParams) -> list[dict[str, Any]]:
+def _results(number: int, item: ExportedObject, image: Image, params: ToolParams) -> list[dict[str, Any]]:
     """Return the regions of an object; those after the first have the object's number in front of their own."""
     kinds = drawn(item, params)
     return [
-        result(f"{number}-{index}" if index else f"{number}", item, one, image.size) for index, one in enumerate(kinds)
+        _result(f"{number}-{index}" if index else f"{number}", item, one, image.size) for index, one in enumerate(kinds)
     ]
 
 
-def result(name: str, item: Found, one: Literal["mask", "box"] | Ring, size: Size) -> dict[str, Any]:
+def _result(name: str, item: ExportedObject, one: Literal["mask", "box"] | Ring, size: Size) -> dict[str, Any]:
     """Return one region."""
     height, width = size
     region = {
@@ -139,10 +139,10 @@ def result(name: str, item: Found, one: Literal["mask", "box"] | Ring, size: Siz
         "score": item.score,
     }
     if one == "box":
-        value = percent(item.box, size) | {"rotation": 0, "rectanglelabels": [item.phrase]}
+        value = _percent(item.box, size) | {"rotation": 0, "rectanglelabels": [item.phrase]}
         return region | {"from_name": "box", "type": "rectanglelabels", "value": value}
     if not isinstance(one, str):
-        points = [[share(x, width), share(y, height)] for x, y in one]
+        points = [[_share(x, width), _share(y, height)] for x, y in one]
         value = {"points": points, "closed": True, "polygonlabels": [item.phrase]}
         return region | {"from_name": "polygon", "type": "polygonlabels", "value": value}
     assert item.mask is not None
@@ -150,21 +150,21 @@ def result(name: str, item: Found, one: Literal["mask", "box"] | Ring, size: Siz
     return region | {"from_name": "brush", "type": "brushlabels", "value": value}
 
 
-def share(place: float, side: int) -> float:
+def _share(place: float, side: int) -> float:
     """Return a place in percent of a side."""
-    return round(100 * place / side, PERCENT_DECIMALS)
+    return round(100 * place / side, _PERCENT_DECIMALS)
 
 
-def percent(box: Sequence[float], size: Size) -> dict[str, Any]:
+def _percent(box: Sequence[float], size: Size) -> dict[str, Any]:
     """Return a box as Label Studio has it: left, top, width, height in percent of the image."""
     left, top, right, bottom = box
     height, width = size
-    x, y = share(left, width), share(top, height)
-    sides = {"width": share(right, width) - x, "height": share(bottom, height) - y}
-    return {"x": x, "y": y} | {name: round(side, PERCENT_DECIMALS) for name, side in sides.items()}
+    x, y = _share(left, width), _share(top, height)
+    sides = {"width": _share(right, width) - x, "height": _share(bottom, height) - y}
+    return {"x": x, "y": y} | {name: round(side, _PERCENT_DECIMALS) for name, side in sides.items()}
 
 
-def labeling_interface(classes: Sequence[str], params: ToolParams) -> str:
+def _labeling_interface(classes: Sequence[str], params: ToolParams) -> str:
     """Return the configuration whose control names the results use."""
     entries = "".join(f"    {opening('Label', value=name)[:-1]}/>\n" for name in classes)
     tags = {"box": "RectangleLabels"} | {

@@ -13,14 +13,14 @@ from PIL import Image as Pillow
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels
-from autolabel_exporters.json_stream import encode
+from autolabel_exporters.json_stream import to_json
 from autolabel_exporters.mask_runs import Crop, crop
-from autolabel_exporters.per_image import survey, walk
+from autolabel_exporters.per_image import labelled_images, survey
 from autolabel_exporters.placing import Placing, beside
-from autolabel_exporters.rows import Found
+from autolabel_exporters.rows import ExportedObject
 from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
-VERSION = "5.5.0"
+_VERSION = "5.5.0"
 """The LabelMe release whose file format this is; masks came with 5.2."""
 
 
@@ -40,23 +40,23 @@ class Labelme(Exporter):
         names, folder = survey(labels), out / "labels"
         folder.mkdir()
         placing = Placing(self.params.images, folder)
-        for image, found in walk(labels):
+        for image, found in labelled_images(labels):
             name = names.name(image.id, ".json")
             path, own = folder / name, beside(name, image) if placing.way else image.id
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode(document(image, own, found, self.params)) + b"\n")
+            path.write_bytes(to_json(_document(image, own, found, self.params)) + b"\n")
             placing.put(image, own)
         placing.done()
         return [folder]
 
 
-def document(image: Image, name: str, found: Sequence[Found], params: ToolParams) -> dict[str, Any]:
+def _document(image: Image, name: str, found: Sequence[ExportedObject], params: ToolParams) -> dict[str, Any]:
     """Return the record of one image; ``imagePath`` is its name, beside the file."""
     height, width = image.size
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "flags": {},
-        "shapes": [one for group, item in enumerate(found, 1) for one in shapes(group, item, params)],
+        "shapes": [one for group, item in enumerate(found, 1) for one in _shapes(group, item, params)],
         "imagePath": name.rpartition("/")[2],
         "imageData": None,
         "imageHeight": height,
@@ -64,7 +64,7 @@ def document(image: Image, name: str, found: Sequence[Found], params: ToolParams
     }
 
 
-def shapes(group: int, item: Found, params: ToolParams) -> list[dict[str, Any]]:
+def _shapes(group: int, item: ExportedObject, params: ToolParams) -> list[dict[str, Any]]:
     """Return what is drawn of an object; the shapes of one that has several are a group."""
     kinds = list(drawn(item, params))
     own: dict[str, Any] = {
@@ -74,10 +74,10 @@ def shapes(group: int, item: Found, params: ToolParams) -> list[dict[str, Any]]:
         "flags": {},
         "score": item.score,
     }
-    return [own | shape(item, one) for one in kinds]
+    return [own | _shape(item, one) for one in kinds]
 
 
-def shape(item: Found, one: Literal["mask", "box"] | Ring) -> dict[str, Any]:
+def _shape(item: ExportedObject, one: Literal["mask", "box"] | Ring) -> dict[str, Any]:
     """Return the kind and the place of what is drawn."""
     if one == "box":
         left, top, right, bottom = item.box
@@ -89,10 +89,10 @@ def shape(item: Found, one: Literal["mask", "box"] | Ring) -> dict[str, Any]:
     assert cut is not None
     height, width = cut.mask.shape
     corners = [[cut.left, cut.top], [cut.left + width - 1, cut.top + height - 1]]
-    return {"shape_type": "mask", "points": corners, "mask": png(cut)}
+    return {"shape_type": "mask", "points": corners, "mask": _png(cut)}
 
 
-def png(cut: Crop) -> str:
+def _png(cut: Crop) -> str:
     """Return the covered part of a mask as a base64 PNG, 255 inside."""
     buffer = io.BytesIO()
     Pillow.fromarray(cut.mask.astype(np.uint8) * 255).save(buffer, "PNG")

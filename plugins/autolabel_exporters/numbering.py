@@ -12,7 +12,7 @@ import numpy as np
 from autolabel.types import Labels
 from autolabel_exporters.rows import by_image
 
-LARGEST = 2**63 - 1
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Numbering:
 
 
 @dataclass(slots=True)
-class Ids:
+class _FileIds:
     """Ids read off a file; None from the first one on that is no integer of at least 0."""
 
     values: array[int] | None = field(default_factory=lambda: array("q"))
@@ -42,7 +42,7 @@ class Ids:
         """Take in one id."""
         if self.values is None:
             return
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
             self.values.append(value)
         else:
             self.values = None
@@ -57,11 +57,11 @@ class Ids:
 
 
 @dataclass(slots=True)
-class Survey:
+class _Survey:
     """What is known of the ids of the images and annotations that rows came from; 8 bytes each."""
 
-    annotations: Ids = field(default_factory=Ids)
-    images: Ids = field(default_factory=Ids)
+    annotations: _FileIds = field(default_factory=_FileIds)
+    images: _FileIds = field(default_factory=_FileIds)
     names: dict[int, str] | None = field(default_factory=dict)
     found: bool = False
     """Whether an object came from no annotation."""
@@ -106,14 +106,14 @@ def choose_ids(labels: Iterable[Labels], classes: Sequence[str], given: Mapping[
     next free number. Category ids are kept where no id stands for two names. What is not kept is counted from 1.
     Stops reading at the first object that was found rather than given, in a run that was given none.
     """
-    survey = Survey()
+    survey = _Survey()
     for _, rows in by_image(labels):
         survey.add(rows)
         if survey.hopeless():
             break
     records = [one for one in (given or {}).get("categories", ()) if isinstance(one.get("name"), str)]
     kept = {one["id"]: one["name"] for one in records} or survey.names or {}
-    numbered = tuple(sorted((*kept.items(), *unseen(kept, classes))))
+    numbered = tuple(sorted((*kept.items(), *_unseen(kept, classes))))
     added = [{"id": number, "name": name} for number, name in numbered if not records or number not in kept]
     keeps_images, keeps_annotations = survey.images.distinct(), survey.annotations.distinct()
     return Numbering(
@@ -127,7 +127,7 @@ def choose_ids(labels: Iterable[Labels], classes: Sequence[str], given: Mapping[
     )
 
 
-def unseen(kept: Mapping[int, str], classes: Sequence[str]) -> list[tuple[int, str]]:
+def _unseen(kept: Mapping[int, str], classes: Sequence[str]) -> list[tuple[int, str]]:
     """Number the classes that no kept category names: their place in the class order, or else the next free number."""
     names, taken = set(kept.values()), set(kept)
     numbered = []

@@ -10,9 +10,9 @@ from typing import Any
 
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
-from autolabel_exporters.json_stream import encode
+from autolabel_exporters.json_stream import to_json
 from autolabel_exporters.placing import Placing, Way, own_name
-from autolabel_exporters.rows import objects
+from autolabel_exporters.rows import exported_objects
 
 
 class Odvg(Exporter):
@@ -36,7 +36,7 @@ class Odvg(Exporter):
         """
         index = {name: number for number, name in enumerate(classes)}
         annotations, labelmap, empty = out / "annotations.jsonl", out / "labelmap.json", out / "empty.jsonl"
-        labelmap.write_bytes(encode({str(number): name for name, number in index.items()}) + b"\n")
+        labelmap.write_bytes(to_json({str(number): name for name, number in index.items()}) + b"\n")
         with ExitStack() as stack:
             file = stack.enter_context(annotations.open("wb"))
             aside, placing, last = None, Placing(self.params.images, out / "images"), ""
@@ -44,16 +44,16 @@ class Odvg(Exporter):
                 name = own_name(row.image) if placing.way else row.image.id
                 if row.prompt.caption is not None and not len(row.instances):
                     aside = aside or stack.enter_context(empty.open("wb"))
-                    aside.write(encode(line(row, index, name)) + b"\n")
+                    aside.write(to_json(_line(row, index, name)) + b"\n")
                 else:
-                    file.write(encode(line(row, index, name)) + b"\n")
+                    file.write(to_json(_line(row, index, name)) + b"\n")
                 if row.image.id != last:
                     placing.put(row.image, name)
                 last = row.image.id
         return [annotations, labelmap, *([empty] if aside else []), *placing.done()]
 
 
-def line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
+def _line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
     """Return the record of a row; boxes are ``x1 y1 x2 y2`` pixels.
 
     ``name``, the whole relative path, stands under both names that trainers know: TAO reads ``file_name``, mmdet and
@@ -61,7 +61,7 @@ def line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
     """
     height, width = row.image.size
     head = {"file_name": name, "filename": name, "height": height, "width": width}
-    found = list(objects(row))
+    found = list(exported_objects(row))
     if row.prompt.caption is None:
         instances = [
             {"bbox": item.box, "category": item.phrase, "label": index[item.phrase], "score": item.score}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from autolabel.errors import MachineError
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
-from autolabel_exporters.json_stream import encode, finite
+from autolabel_exporters.json_stream import finite, to_json
 from autolabel_exporters.placing import Placing, Way, own_name
-from autolabel_exporters.rows import Found, by_image, objects
+from autolabel_exporters.rows import ExportedObject, by_image, exported_objects
 
 if TYPE_CHECKING:
     import pyarrow
@@ -50,11 +50,11 @@ class Parquet(Exporter):
         from pyarrow.parquet import ParquetWriter
 
         path = out / "labels.parquet"
-        told = {"classes": list(classes), **self.provenance.as_dict()}
-        schema = columns().with_metadata({f"autolabel.{name}": encode(value) for name, value in told.items()})
+        metadata = {"classes": list(classes), **self.provenance.as_dict()}
+        schema = _columns().with_metadata({f"autolabel.{name}": to_json(value) for name, value in metadata.items()})
         placing = Placing(self.params.images, out / "images")
         with ParquetWriter(path, schema, compression="zstd") as writer:
-            for group in groups(labels):
+            for group in _groups(labels):
                 writer.write_table(pyarrow.Table.from_pylist(group, schema=schema), row_group_size=ROWS)
         if placing.way:
             for image, _ in by_image(labels):
@@ -62,7 +62,7 @@ class Parquet(Exporter):
         return [path, *placing.done()]
 
 
-def columns() -> pyarrow.Schema:
+def _columns() -> pyarrow.Schema:
     """Return the columns, as docs/formats.md lists them."""
     import pyarrow as pa
 
@@ -93,7 +93,7 @@ def columns() -> pyarrow.Schema:
     )
 
 
-def groups(labels: Iterable[Labels]) -> Iterator[list[dict[str, Any]]]:
+def _groups(labels: Iterable[Labels]) -> Iterator[list[dict[str, Any]]]:
     """Yield records of at most ROWS rows, and of OBJECTS objects or a single row."""
     group: list[dict[str, Any]] = []
     held = 0
@@ -101,13 +101,13 @@ def groups(labels: Iterable[Labels]) -> Iterator[list[dict[str, Any]]]:
         if len(group) == ROWS or (group and held + len(row.instances) > OBJECTS):
             yield group
             group, held = [], 0
-        group.append(record(row))
+        group.append(_record(row))
         held += len(row.instances)
     if group:
         yield group
 
 
-def record(row: Labels) -> dict[str, Any]:
+def _record(row: Labels) -> dict[str, Any]:
     """Return a row as its columns hold it."""
     height, width = row.image.size
     return {
@@ -119,12 +119,12 @@ def record(row: Labels) -> dict[str, Any]:
         "reason": row.reason and {"code": row.reason.code, "message": row.reason.message},
         "phrases": row.prompt.phrases,
         "caption": row.prompt.caption,
-        "instances": [instance(item, row.image.id) for item in objects(row)],
+        "instances": [_instance(item, row.image.id) for item in exported_objects(row)],
         "notes": row.notes,
     }
 
 
-def instance(item: Found, image: str) -> dict[str, Any]:
+def _instance(item: ExportedObject, image: str) -> dict[str, Any]:
     """Return one object; ``given`` is JSON text, as the fields of input annotations differ from file to file."""
     return {
         "bbox": item.box,
@@ -132,10 +132,10 @@ def instance(item: Found, image: str) -> dict[str, Any]:
         "score": item.score,
         "round": item.round,
         "segmentation": item.mask and item.mask.as_coco(),
-        "given": None if item.given is None else text(item.given, image),
+        "given": None if item.given is None else _text(item.given, image),
     }
 
 
-def text(given: Mapping[str, Any], image: str) -> str:
+def _text(given: Mapping[str, Any], image: str) -> str:
     """Return the fields of an input annotation as JSON."""
-    return encode(finite(dict(given), f"{image}: annotation {given.get('id')}")).decode()
+    return to_json(finite(dict(given), f"{image}: annotation {given.get('id')}")).decode()

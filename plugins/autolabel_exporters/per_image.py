@@ -7,13 +7,13 @@ from pathlib import Path
 
 from autolabel.types import Image, Labels
 from autolabel_exporters.file_names import FileNames
-from autolabel_exporters.rows import Found, by_image, objects
+from autolabel_exporters.rows import ExportedObject, by_image, exported_objects
 
 
-def walk(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Found]]]:
+def labelled_images(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[ExportedObject]]]:
     """Yield each image that did not fail, with the objects of all its captions."""
     for image, rows in by_image(labels):
-        yield image, [item for row in rows for item in objects(row)]
+        yield image, [item for row in rows for item in exported_objects(row)]
 
 
 def survey(labels: Iterable[Labels], *, flat: bool = False) -> FileNames:

@@ -17,14 +17,14 @@ from autolabel.types import Image
 from autolabel_exporters.file_names import safe_parts, split_ending
 
 Way = Literal["link", "copy", "upright"]
-"""``link``: a symbolic link; ``copy``: the file's bytes; ``upright``: a copy whose EXIF orientation is applied."""
-ORIENTATION = 0x0112
-FORMATS = {".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
+"""``link``: a symbolic link; ``_copy``: the file's bytes; ``upright``: a copy whose EXIF orientation is applied."""
+_ORIENTATION = 0x0112
+_FORMATS = {".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 """What an upright image is written as, by its ending; JPEG for all others."""
-QUALITY = 95
-SHOWN = 3
+_QUALITY = 95
+_SHOWN = 3
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Placing:
@@ -40,7 +40,7 @@ class Placing:
         if self.way is None:
             return
         place, page = split_page(image.path)
-        source = at(place) if self.root is None else Path(self.root).joinpath(*plain_parts(split_page(image.id)[0]))
+        source = at(place) if self.root is None else Path(self.root).joinpath(*_plain_parts(split_page(image.id)[0]))
         if not source.is_file():
             if self.root is not None:
                 raise DataError(
@@ -50,45 +50,45 @@ class Placing:
             return
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if page > 1 or (self.way == "upright" and turned(source)):
-            write_upright(image, page_name(str(source), page), target)
+        if page > 1 or (self.way == "upright" and _turned(source)):
+            _write_upright(image, page_name(str(source), page), target)
         elif self.way == "link" and not isinstance(source, Remote):
             target.symlink_to(source.absolute())
         else:
-            copy(source, target)
+            _copy(source, target)
 
     def done(self) -> Sequence[Path]:
         """Return the folder where there is one, and warn of images that are not there."""
         if self.missing:
-            some = ", ".join(self.missing[:SHOWN]) + (", ..." if len(self.missing) > SHOWN else "")
-            log.warning("%d image(s) are not there any more and were not placed: %s", len(self.missing), some)
+            some = ", ".join(self.missing[:_SHOWN]) + (", ..." if len(self.missing) > _SHOWN else "")
+            _log.warning("%d image(s) are not there any more and were not placed: %s", len(self.missing), some)
         return [self.folder] if self.folder.exists() else []
 
 
-def copy(source: Path | Remote, target: Path) -> None:
+def _copy(source: Path | Remote, target: Path) -> None:
     """Copy a file's bytes."""
     with source.open("rb") as stream, target.open("wb") as file:
         shutil.copyfileobj(stream, file)
 
 
-def turned(source: Path | Remote) -> bool:
+def _turned(source: Path | Remote) -> bool:
     """Tell whether an image is stored in another orientation than it is to be seen in."""
     try:
         with source.open("rb") as stream, Pillow.open(stream) as picture:
-            return picture.getexif().get(ORIENTATION, 1) not in (0, 1)
+            return picture.getexif().get(_ORIENTATION, 1) not in (0, 1)
     except Exception:  # whatever a damaged header raises: such an image is placed as it is
         return False
 
 
-def write_upright(image: Image, source: str, target: Path) -> None:
+def _write_upright(image: Image, source: str, target: Path) -> None:
     """Write an image's upright pixels, in the format that its name says."""
     height, width = image.size
     pixels = read_pixels(source, max_pixels=max(1, height * width))
-    kind = FORMATS.get(split_ending(target.name)[1].lower(), "JPEG")
-    Pillow.fromarray(pixels).save(target, kind, quality=QUALITY, subsampling=0)
+    kind = _FORMATS.get(split_ending(target.name)[1].lower(), "JPEG")
+    Pillow.fromarray(pixels).save(target, kind, quality=_QUALITY, subsampling=0)
 
 
-def plain_parts(image_id: str) -> list[str]:
+def _plain_parts(image_id: str) -> list[str]:
     """Return the parts of an id that lead downwards."""
     return [part for part in image_id.split("/") if part not in ("", ".", "..")]
 

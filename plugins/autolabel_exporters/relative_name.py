@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 
-def checked(value: str) -> str:
+def _checked(value: str) -> str:
     """Return ``value``; raises ValueError where it is empty, absolute, leaves the folder, or no system can write it."""
     parts = PurePosixPath(value).parts
     if not parts or value.endswith("/") or set(parts) & {".", ".."}:
@@ -20,4 +20,4 @@ def checked(value: str) -> str:
     return value
 
 
-RelativeName = Annotated[str, AfterValidator(checked)]
+RelativeName = Annotated[str, AfterValidator(_checked)]

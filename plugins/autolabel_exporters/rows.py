@@ -19,7 +19,7 @@ SCALES = np.array([1e3, 1e3, 1e3, 1e3, 1e6])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ExportedObject:
     """One object of an image, in plain Python values that any format can be written from."""
 
     box: list[float]
@@ -42,31 +42,31 @@ def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
             yield kept[0].image, kept
 
 
-def objects(row: Labels) -> Iterator[Found]:
+def exported_objects(row: Labels) -> Iterator[ExportedObject]:
     """Yield the objects of a row, cut at the image's edges; raises DataError where a number is not finite."""
     row = row.inside()
     instances = row.instances
-    table = rounded(row)
+    table = _rounded(row)
     boxes, scores = table[:, :4].tolist(), table[:, 4].tolist()
     labels, rounds = instances.labels.tolist(), instances.rounds.tolist()
     masks: Sequence[Rle | None] = instances.masks or (None,) * len(instances)
     given: Sequence[Mapping[str, Any] | None] = instances.given or (None,) * len(instances)
     for box, label, score, number, mask, source in zip(boxes, labels, scores, rounds, masks, given, strict=True):
         phrase = row.prompt.phrases[label]
-        yield Found(box=box, phrase=phrase, score=score, round=number, mask=mask, given=source)
+        yield ExportedObject(box=box, phrase=phrase, score=score, round=number, mask=mask, given=source)
 
 
-def rounded(row: Labels) -> npt.NDArray[np.float64]:
+def _rounded(row: Labels) -> npt.NDArray[np.float64]:
     """Return (N, 5) ``x1 y1 x2 y2 score``, boxes with three decimals, scores with six.
 
     Raises DataError where a number is not finite.
     """
-    table = counted([row])
+    table = scored_boxes([row])
     table /= SCALES
     return table
 
 
-def counted(rows: Sequence[Labels]) -> npt.NDArray[np.float64]:
+def scored_boxes(rows: Sequence[Labels]) -> npt.NDArray[np.float64]:
     """Return (N, 5) ``x1 y1 x2 y2 score`` of all objects: thousandths of a pixel, millionths of a score.
 
     Raises DataError naming the image where a number is not finite.
@@ -75,13 +75,13 @@ def counted(rows: Sequence[Labels]) -> npt.NDArray[np.float64]:
     np.concatenate([row.instances.boxes for row in rows], out=table[:, :4])
     np.concatenate([row.instances.scores for row in rows], out=table[:, 4])
     if not math.isfinite(table.sum()):
-        raise DataError(f"{first_not_finite(rows)}: a box or a score is not finite, no label file can carry that")
+        raise DataError(f"{_first_not_finite(rows)}: a box or a score is not finite, no label file can carry that")
     table *= SCALES
     np.rint(table, out=table)
     return table
 
 
-def first_not_finite(rows: Iterable[Labels]) -> str:
+def _first_not_finite(rows: Iterable[Labels]) -> str:
     """Return the id of the first image with a number that is not finite."""
     return next(
         row.image.id

@@ -10,9 +10,9 @@ from pydantic import Field
 from autolabel.strategies import Exporter
 from autolabel.types.polygons import keyhole, parts
 from autolabel_exporters.placing import Way
-from autolabel_exporters.rows import Found
+from autolabel_exporters.rows import ExportedObject
 
-Segmentation = Literal["masks", "polygons", "none"]
+_Segmentation = Literal["masks", "polygons", "none"]
 Ring = list[list[float]]
 """Corners ``x y`` in pixels, the first one not repeated."""
 
@@ -20,12 +20,12 @@ Ring = list[list[float]]
 class ToolParams(Exporter.Params):
     """Parameters of formats for annotation tools."""
 
-    segmentation: Segmentation = Field("masks", description="how a mask is drawn: as pixels, as polygons, not at all")
+    segmentation: _Segmentation = Field("masks", description="how a mask is drawn: as pixels, as polygons, not at all")
     boxes: bool = Field(False, description="draw the box of an object beside its mask or polygons too")
     images: Way | None = Field(None, description="place the images: link, copy or upright (EXIF orientation applied)")
 
 
-def drawn(item: Found, params: ToolParams) -> Iterator[Literal["mask", "box"] | Ring]:
+def drawn(item: ExportedObject, params: ToolParams) -> Iterator[Literal["mask", "box"] | Ring]:
     """Yield what is drawn of an object: its box where it has no mask or where boxes are wanted, mask or rings.
 
     A polygon is a ring for each part of the mask, exact along the edges of pixels; holes are joined to it by cuts of no

@@ -11,17 +11,17 @@ from pydantic import AfterValidator
 from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.coco import Coco
-from autolabel_exporters.json_stream import encode
+from autolabel_exporters.json_stream import to_json
 from autolabel_exporters.relative_name import RelativeName
-from autolabel_exporters.rows import objects
+from autolabel_exporters.rows import exported_objects
 
-ANNOTATIONS, LABELMAP = "final_annotation.jsonl", "labelmap.json"
-OWN = frozenset({"plan.json", "inputs.jsonl", "labels.jsonl", "outputs.json", "review.json", "stages", "logs"})
+_ANNOTATIONS, _LABELMAP = "final_annotation.jsonl", "labelmap.json"
+_OWN = frozenset({"plan.json", "inputs.jsonl", "labels.jsonl", "outputs.json", "review.json", "stages", "logs"})
 """What lies in a results directory under names of its own."""
 
 
 def _free(name: str) -> str:
-    if Path(name).parts[0] in OWN or name.startswith("."):
+    if Path(name).parts[0] in _OWN or name.startswith("."):
         raise ValueError(f"{name!r} is the name of one of autolabel's own files")
     return name
 
@@ -51,19 +51,19 @@ class Tao(Exporter):
             coco.provenance = self.provenance
             return coco.export(labels, classes, out)
         index = {name: number for number, name in enumerate(classes)}
-        (out / LABELMAP).write_bytes(encode({str(number): name for name, number in index.items()}) + b"\n")
-        with (out / ANNOTATIONS).open("wb") as file:
+        (out / _LABELMAP).write_bytes(to_json({str(number): name for name, number in index.items()}) + b"\n")
+        with (out / _ANNOTATIONS).open("wb") as file:
             for row in labels:
                 if row.reason is None and (row.prompt.caption is None or len(row.instances)):
-                    file.write(encode(line(row, index)) + b"\n")
-        return [out / ANNOTATIONS, out / LABELMAP]
+                    file.write(to_json(_line(row, index)) + b"\n")
+        return [out / _ANNOTATIONS, out / _LABELMAP]
 
 
-def line(row: Labels, index: Mapping[str, int]) -> dict[str, Any]:
+def _line(row: Labels, index: Mapping[str, int]) -> dict[str, Any]:
     """Return TAO's record of a row; boxes are ``x1 y1 x2 y2`` pixels, ``file_name`` is the whole relative path."""
     height, width = row.image.size
     head = {"file_name": row.image.id, "height": height, "width": width}
-    found = list(objects(row))
+    found = list(exported_objects(row))
     if row.prompt.caption is None:
         instances = [{"bbox": one.box, "label": index[one.phrase], "category": one.phrase} for one in found]
         return head | {"detection": {"instances": instances}}

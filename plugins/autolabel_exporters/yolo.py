@@ -12,13 +12,13 @@ import numpy.typing as npt
 from autolabel.paths import SpecPath
 from autolabel.strategies import Exporter
 from autolabel.types import Labels, Size
-from autolabel.types.polygons import joined, parts
-from autolabel_exporters.per_image import survey, walk, write_text
+from autolabel.types.polygons import parts, single_ring
+from autolabel_exporters.per_image import labelled_images, survey, write_text
 from autolabel_exporters.placing import Placing, Way, beside
-from autolabel_exporters.rows import Found
+from autolabel_exporters.rows import ExportedObject
 
-MILLION = 10**6
-FOLDERS = {"val": "valid"}
+_MILLION = 10**6
+_FOLDERS = {"val": "valid"}
 """What trainers call the parts of a split."""
 
 
@@ -45,21 +45,21 @@ class Yolo(Exporter):
         Raises DataError where an image is not in the folder that was named.
         """
         data = out / "data.yaml"
-        write_text(data, data_yaml({"train": "images", "val": "images"}, classes))
+        write_text(data, _data_yaml({"train": "images", "val": "images"}, classes))
         return [data, *self.write_part(labels, classes, out)]
 
     def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``train/``, ``valid/``, ``test/``, each with ``images/`` and ``labels/``, and one ``data.yaml``."""
         written: list[Path] = []
-        folders = {name: FOLDERS.get(name, name) for name in parts}
+        folders = {name: _FOLDERS.get(name, name) for name in parts}
         for name, labels in parts.items():
             (out / folders[name]).mkdir()
             written += self.write_part(labels, classes, out / folders[name])
-        places = {name: f"{folder}/images" for name, folder in folders.items() if holds(out / folder)}
+        places = {name: f"{folder}/images" for name, folder in folders.items() if _holds(out / folder)}
         if "val" not in places:  # trainers want one
             places["val"] = places.get("test") or places.get("train", "train/images")
         data = out / "data.yaml"
-        write_text(data, data_yaml(places, classes))
+        write_text(data, _data_yaml(places, classes))
         return [data, *written]
 
     def write_part(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
@@ -70,63 +70,63 @@ class Yolo(Exporter):
         names, index = survey(labels, flat=bool(self.params.images)), {name: i for i, name in enumerate(classes)}
         folder = out / "labels"
         folder.mkdir()
-        for image, found in walk(labels):
+        for image, found in labelled_images(labels):
             name = names.name(image.id, ".txt")
             write_text(folder / name, "".join(self.line(item, index[item.phrase], image.size) for item in found))
             placing.put(image, beside(name, image))
         return [folder, *placing.done()]
 
-    def line(self, item: Found, number: int, size: Size) -> str:
+    def line(self, item: ExportedObject, number: int, size: Size) -> str:
         """Return one object."""
         if not self.params.segmentation:
-            return f"{number} {centred(item.box, size)}\n"
-        return f"{number} {outline(item, size)}\n"
+            return f"{number} {_centred(item.box, size)}\n"
+        return f"{number} {_outline(item, size)}\n"
 
 
-def centred(box: Sequence[float], size: Size) -> str:
+def _centred(box: Sequence[float], size: Size) -> str:
     """Return centre, width, height of a box as shares of the image: millionths, whose edges are inside the image."""
     left, top, right, bottom = box
     height, width = size
-    x, w = span(left / width, right / width)
-    y, h = span(top / height, bottom / height)
-    return " ".join(f"{share / MILLION:.6f}" for share in (x, y, w, h))
+    x, w = _span(left / width, right / width)
+    y, h = _span(top / height, bottom / height)
+    return " ".join(f"{share / _MILLION:.6f}" for share in (x, y, w, h))
 
 
-def span(start: float, end: float) -> tuple[int, int]:
+def _span(start: float, end: float) -> tuple[int, int]:
     """Return centre and length in millionths; rounding the two must not lead beyond 0 or 1."""
-    centre = min(max(round((start + end) / 2 * MILLION), 1), MILLION - 1)
-    length = round((end - start) * MILLION)
-    return centre, max(1, min(length, 2 * centre, 2 * (MILLION - centre)))
+    centre = min(max(round((start + end) / 2 * _MILLION), 1), _MILLION - 1)
+    length = round((end - start) * _MILLION)
+    return centre, max(1, min(length, 2 * centre, 2 * (_MILLION - centre)))
 
 
-def outline(item: Found, size: Size) -> str:
+def _outline(item: ExportedObject, size: Size) -> str:
     """Return an object's mask as one ring, parts and holes joined by cuts of no width; its box where it has no mask."""
     height, width = size
     left, top, right, bottom = item.box
     ring: npt.NDArray[Any] = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     found = parts(item.mask.decode()) if item.mask is not None else []
-    shares = (joined(found) if found else ring) / (width, height)
+    shares = (single_ring(found) if found else ring) / (width, height)
     return " ".join(f"{share:.6f}" for share in shares.reshape(-1).tolist())
 
 
-def holds(part: Path) -> bool:
+def _holds(part: Path) -> bool:
     """Tell whether a part has any image."""
     return any((part / "labels").iterdir())
 
 
-def data_yaml(places: Mapping[str, str], classes: Sequence[str]) -> str:
+def _data_yaml(places: Mapping[str, str], classes: Sequence[str]) -> str:
     """Return the description of the data set: the folder of images of each part, the names of the classes."""
     parts = "".join(f"{part}: {places[part]}\n" for part in ("train", "val", "test") if part in places)
-    names = "".join(f"  {number}: {quoted(name)}\n" for number, name in enumerate(classes))
+    names = "".join(f"  {number}: {_quoted(name)}\n" for number, name in enumerate(classes))
     return f"{parts}nc: {len(classes)}\nnames:{' {}' if not classes else ''}\n{names}"
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """Return text as a double-quoted YAML scalar; what is not printable is escaped."""
-    return '"' + "".join(map(escaped, text)) + '"'
+    return '"' + "".join(map(_escaped, text)) + '"'
 
 
-def escaped(character: str) -> str:
+def _escaped(character: str) -> str:
     """Return a character as it stands inside double quotes."""
     if character in '"\\':
         return "\\" + character

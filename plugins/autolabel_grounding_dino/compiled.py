@@ -9,13 +9,13 @@ import numpy as np
 
 from autolabel.kernels import compiled
 
-SIGNATURE = (
+_SIGNATURE = (
     "void(float32[:,:,:,::1], int64[:,::1], int64[::1], float32[:,:,:,::1], float32[:,:,::1],"
     " float32[:,:,:,::1], int64, int64)"
 )
 
 
-@compiled(SIGNATURE, fastmath={"contract"})
+@compiled(_SIGNATURE, fastmath={"contract"})
 def attend(
     value: Any, shapes: Any, starts: Any, references: Any, drawn: Any, result: Any, first: int, last: int
 ) -> None:

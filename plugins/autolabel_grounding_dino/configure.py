@@ -15,18 +15,18 @@ from autolabel_grounding_dino.params import GroundingDinoParams
 if TYPE_CHECKING:
     from torch import Tensor
 
-State = Mapping[str, "Tensor"]
-Shapes = Mapping[str, "Tensor | TensorHeader"]
-log = logging.getLogger(__name__)
+_State = Mapping[str, "Tensor"]
+_Shapes = Mapping[str, "Tensor | TensorHeader"]
+_log = logging.getLogger(__name__)
 
-HEADS = 8
-TEMPERATURE = 20
-BERT_HEAD_WIDTH = 64
-RESNET_CHANNELS = {256: "stage1", 512: "stage2", 1024: "stage3", 2048: "stage4"}
-SWIN_NAMES = {96: "tiny", 128: "base", 192: "large"}
+_HEADS = 8
+_TEMPERATURE = 20
+_BERT_HEAD_WIDTH = 64
+_RESNET_CHANNELS = {256: "stage1", 512: "stage2", 1024: "stage3", 2048: "stage4"}
+_SWIN_NAMES = {96: "tiny", 128: "base", 192: "large"}
 
 
-def configure(state: Shapes, params: GroundingDinoParams, text: Mapping[str, Any]) -> dict[str, Any]:
+def configure(state: _Shapes, params: GroundingDinoParams, text: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a ``GroundingDinoConfig`` for unwrapped tensors with IDEA-Research's names.
 
     Only shapes are looked at: the headers of tensors do as well. Whether the decoder's layers share their box head,
@@ -55,7 +55,7 @@ def configure(state: Shapes, params: GroundingDinoParams, text: Mapping[str, Any
         "decoder_attention_heads": heads,
         "encoder_n_points": encoder_points,
         "decoder_n_points": decoder_points,
-        "positional_embedding_temperature": model.pe_temperatureH or TEMPERATURE,
+        "positional_embedding_temperature": model.pe_temperatureH or _TEMPERATURE,
         "two_stage_bbox_embed_share": False,
         "disable_custom_kernels": True,
     }
@@ -78,13 +78,13 @@ def read_text_configuration(folder: Path | None) -> dict[str, Any]:
     return content
 
 
-def _shape(state: Shapes, key: str) -> tuple[int, ...]:
+def _shape(state: _Shapes, key: str) -> tuple[int, ...]:
     if key not in state:
         raise WeightsError(f"the checkpoint has no tensor {key!r}: it is not a two-stage Grounding DINO")
     return tuple(state[key].shape)
 
 
-AXES = {
+_AXES = {
     "transformer.level_embed": 2,
     "transformer.tgt_embed.weight": 2,
     "backbone.0.patch_embed.proj.weight": 4,
@@ -93,10 +93,10 @@ AXES = {
 """Axes of the tensors whose sides tell sizes."""
 
 
-def _check_axes(state: Shapes) -> None:
+def _check_axes(state: _Shapes) -> None:
     """Refuse tensors of a shape that tells no size, and layers that no file has numbers for."""
     for key, tensor in state.items():
-        if 0 in tensor.shape or len(tensor.shape) != AXES.get(key, len(tensor.shape)):
+        if 0 in tensor.shape or len(tensor.shape) != _AXES.get(key, len(tensor.shape)):
             raise WeightsError(f"the checkpoint's tensor {key!r} is of the shape {tuple(tensor.shape)}")
     for stack in ("encoder", "decoder"):
         found = set(_numbers(state, rf"transformer\.{stack}\.layers\.(\d{{1,4}})\."))
@@ -105,19 +105,19 @@ def _check_axes(state: Shapes) -> None:
             raise WeightsError(f"the checkpoint has no layer {missing} of its {stack}, but later ones")
 
 
-def _numbers(state: Shapes, pattern: str) -> Iterator[int]:
+def _numbers(state: _Shapes, pattern: str) -> Iterator[int]:
     compiled = re.compile(pattern)
     return (int(match[1]) for key in state if (match := compiled.match(key)))
 
 
-def _count(state: Shapes, pattern: str) -> int:
+def _count(state: _Shapes, pattern: str) -> int:
     return max(_numbers(state, pattern), default=-1) + 1
 
 
 def _heads(product: int, heads: int | None, points: int | None) -> tuple[int, int]:
     """Split heads x points, the one number that shapes tell."""
     if heads is None:
-        heads = product // points if points else HEADS
+        heads = product // points if points else _HEADS
     if product % heads or (points and heads * points != product):
         raise WeightsError(
             f"the checkpoint has {product} sampling points over all heads, which {heads} heads"
@@ -128,14 +128,14 @@ def _heads(product: int, heads: int | None, points: int | None) -> tuple[int, in
     return heads, product // heads
 
 
-def shares_box_head(state: State) -> bool:
+def shares_box_head(state: _State) -> bool:
     """Return whether all layers of the decoder have the same box head."""
     first = state.get("bbox_embed.0.layers.0.weight")
     others = (tensor for key, tensor in state.items() if re.fullmatch(r"bbox_embed\.\d+\.layers\.0\.weight", key))
     return first is None or all(tensor.equal(first) for tensor in others)
 
 
-def _swin(state: Shapes) -> dict[str, Any]:
+def _swin(state: _Shapes) -> dict[str, Any]:
     width, _, patch, _ = _shape(state, "backbone.0.patch_embed.proj.weight")
     stages = _count(state, r"backbone\.0\.layers\.(\d+)\.")
     tables = [
@@ -157,7 +157,7 @@ def _swin(state: Shapes) -> dict[str, Any]:
     }
 
 
-def _resnet(state: Shapes) -> dict[str, Any]:
+def _resnet(state: _Shapes) -> dict[str, Any]:
     stem = _shape(state, "backbone.0.conv1.weight")[0]
     kernel = _shape(state, "backbone.0.layer1.0.conv1.weight")[-1]
     last = f"conv{3 if kernel == 1 else 2}"
@@ -174,9 +174,9 @@ def _resnet(state: Shapes) -> dict[str, Any]:
     }
 
 
-def _bert(state: Shapes, text: Mapping[str, Any]) -> dict[str, Any]:
+def _bert(state: _Shapes, text: Mapping[str, Any]) -> dict[str, Any]:
     vocabulary, width = _shape(state, "bert.embeddings.word_embeddings.weight")
-    heads = text.get("num_attention_heads") or width // BERT_HEAD_WIDTH
+    heads = text.get("num_attention_heads") or width // _BERT_HEAD_WIDTH
     if heads < 1 or width % heads:
         raise WeightsError(
             f"the text encoder is {width} wide, and nothing tells its number of heads",
@@ -208,14 +208,14 @@ def _warn_of_differences(fields: Mapping[str, Any], params: GroundingDinoParams)
     }
     for name, (wanted, found) in said.items():
         if wanted is not None and wanted != found:
-            log.warning("%s is %s in the spec and %s in the checkpoint, which counts", name, wanted, found)
+            _log.warning("%s is %s in the spec and %s in the checkpoint, which counts", name, wanted, found)
 
 
 def _matching_name(name: str | None, backbone: Mapping[str, Any]) -> str | None:
     """Return the name of the spec where it fits the file's backbone, else one that does."""
     if backbone["model_type"] == "resnet":
         return "resnet_50"
-    size = SWIN_NAMES.get(backbone["embed_dim"], f"of width {backbone['embed_dim']}")
+    size = _SWIN_NAMES.get(backbone["embed_dim"], f"of width {backbone['embed_dim']}")
     window = "384" if backbone["window_size"] == 12 else "224"
     fitting = f"swin_{size}_{window}"
     return name if name and name.lower().startswith(fitting) else fitting

@@ -11,13 +11,13 @@ from autolabel.weights import bare
 if TYPE_CHECKING:
     from torch import Tensor
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-WRAPPERS = ("module.", "model.")
-BACKBONE = "model.backbone.conv_encoder.model."
-SWIN_BLOCK = r"^backbone\.0\.layers\.(\d+)\.blocks\.(\d+)\."
-RESNET_BLOCK = r"^backbone\.0\.layer(\d+)\.(\d+)\."
-ENCODER, DECODER = r"^transformer\.encoder\.", r"^transformer\.decoder\."
+_WRAPPERS = ("module.", "model.")
+_BACKBONE = "model.backbone.conv_encoder.model."
+_SWIN_BLOCK = r"^backbone\.0\.layers\.(\d+)\.blocks\.(\d+)\."
+_RESNET_BLOCK = r"^backbone\.0\.layer(\d+)\.(\d+)\."
+_ENCODER, _DECODER = r"^transformer\.encoder\.", r"^transformer\.decoder\."
 
 UNUSED = re.compile(
     r"^bert\.pooler\.|^bert\.embeddings\.position_ids$|^label_enc\.|\.relative_position_index$|\.num_batches_tracked$"
@@ -27,79 +27,79 @@ UNUSED = re.compile(
 
 
 def _block(stage: str, block: str) -> str:
-    return f"{BACKBONE}encoder.layers.{stage}.blocks.{block}."
+    return f"{_BACKBONE}encoder.layers.{stage}.blocks.{block}."
 
 
-RENAMES: tuple[tuple[str, str], ...] = (
-    (r"^backbone\.0\.patch_embed\.proj\.", f"{BACKBONE}embeddings.patch_embeddings.projection."),
-    (r"^backbone\.0\.patch_embed\.norm\.", f"{BACKBONE}embeddings.norm."),
-    (SWIN_BLOCK + r"norm1\.", _block(r"\1", r"\2") + "layernorm_before."),
-    (SWIN_BLOCK + r"norm2\.", _block(r"\1", r"\2") + "layernorm_after."),
-    (SWIN_BLOCK + r"attn\.proj\.", _block(r"\1", r"\2") + "attention.output.dense."),
+_RENAMES: tuple[tuple[str, str], ...] = (
+    (r"^backbone\.0\.patch_embed\.proj\.", f"{_BACKBONE}embeddings.patch_embeddings.projection."),
+    (r"^backbone\.0\.patch_embed\.norm\.", f"{_BACKBONE}embeddings.norm."),
+    (_SWIN_BLOCK + r"norm1\.", _block(r"\1", r"\2") + "layernorm_before."),
+    (_SWIN_BLOCK + r"norm2\.", _block(r"\1", r"\2") + "layernorm_after."),
+    (_SWIN_BLOCK + r"attn\.proj\.", _block(r"\1", r"\2") + "attention.output.dense."),
     (
-        SWIN_BLOCK + r"attn\.relative_position_bias_table",
+        _SWIN_BLOCK + r"attn\.relative_position_bias_table",
         _block(r"\1", r"\2") + "attention.self.relative_position_bias_table",
     ),
-    (SWIN_BLOCK + r"attn\.(query|key|value)\.", _block(r"\1", r"\2") + r"attention.self.\3."),
-    (SWIN_BLOCK + r"mlp\.fc1\.", _block(r"\1", r"\2") + "intermediate.dense."),
-    (SWIN_BLOCK + r"mlp\.fc2\.", _block(r"\1", r"\2") + "output.dense."),
-    (r"^backbone\.0\.layers\.(\d+)\.downsample\.", BACKBONE + r"encoder.layers.\1.downsample."),
+    (_SWIN_BLOCK + r"attn\.(query|key|value)\.", _block(r"\1", r"\2") + r"attention.self.\3."),
+    (_SWIN_BLOCK + r"mlp\.fc1\.", _block(r"\1", r"\2") + "intermediate.dense."),
+    (_SWIN_BLOCK + r"mlp\.fc2\.", _block(r"\1", r"\2") + "output.dense."),
+    (r"^backbone\.0\.layers\.(\d+)\.downsample\.", _BACKBONE + r"encoder.layers.\1.downsample."),
     (r"^bert\.", "model.text_backbone."),
     (r"^feat_map\.", "model.text_projection."),
     (r"^input_proj\.", "model.input_proj_vision."),
-    (ENCODER + r"layers\.(\d+)\.self_attn\.", r"model.encoder.layers.\1.deformable_layer.self_attn."),
-    (ENCODER + r"layers\.(\d+)\.norm1\.", r"model.encoder.layers.\1.deformable_layer.self_attn_layer_norm."),
-    (ENCODER + r"layers\.(\d+)\.linear(\d)\.", r"model.encoder.layers.\1.deformable_layer.fc\2."),
-    (ENCODER + r"layers\.(\d+)\.norm2\.", r"model.encoder.layers.\1.deformable_layer.final_layer_norm."),
-    (ENCODER + r"text_layers\.(\d+)\.self_attn\.", r"model.encoder.layers.\1.text_enhancer_layer.self_attn."),
-    (ENCODER + r"text_layers\.(\d+)\.linear(\d)\.", r"model.encoder.layers.\1.text_enhancer_layer.fc\2."),
-    (ENCODER + r"text_layers\.(\d+)\.norm1\.", r"model.encoder.layers.\1.text_enhancer_layer.layer_norm_before."),
-    (ENCODER + r"text_layers\.(\d+)\.norm2\.", r"model.encoder.layers.\1.text_enhancer_layer.layer_norm_after."),
-    (ENCODER + r"fusion_layers\.(\d+)\.gamma_v", r"model.encoder.layers.\1.fusion_layer.vision_param"),
-    (ENCODER + r"fusion_layers\.(\d+)\.gamma_l", r"model.encoder.layers.\1.fusion_layer.text_param"),
-    (ENCODER + r"fusion_layers\.(\d+)\.layer_norm_v\.", r"model.encoder.layers.\1.fusion_layer.layer_norm_vision."),
-    (ENCODER + r"fusion_layers\.(\d+)\.layer_norm_l\.", r"model.encoder.layers.\1.fusion_layer.layer_norm_text."),
+    (_ENCODER + r"layers\.(\d+)\.self_attn\.", r"model.encoder.layers.\1.deformable_layer.self_attn."),
+    (_ENCODER + r"layers\.(\d+)\.norm1\.", r"model.encoder.layers.\1.deformable_layer.self_attn_layer_norm."),
+    (_ENCODER + r"layers\.(\d+)\.linear(\d)\.", r"model.encoder.layers.\1.deformable_layer.fc\2."),
+    (_ENCODER + r"layers\.(\d+)\.norm2\.", r"model.encoder.layers.\1.deformable_layer.final_layer_norm."),
+    (_ENCODER + r"text_layers\.(\d+)\.self_attn\.", r"model.encoder.layers.\1.text_enhancer_layer.self_attn."),
+    (_ENCODER + r"text_layers\.(\d+)\.linear(\d)\.", r"model.encoder.layers.\1.text_enhancer_layer.fc\2."),
+    (_ENCODER + r"text_layers\.(\d+)\.norm1\.", r"model.encoder.layers.\1.text_enhancer_layer.layer_norm_before."),
+    (_ENCODER + r"text_layers\.(\d+)\.norm2\.", r"model.encoder.layers.\1.text_enhancer_layer.layer_norm_after."),
+    (_ENCODER + r"fusion_layers\.(\d+)\.gamma_v", r"model.encoder.layers.\1.fusion_layer.vision_param"),
+    (_ENCODER + r"fusion_layers\.(\d+)\.gamma_l", r"model.encoder.layers.\1.fusion_layer.text_param"),
+    (_ENCODER + r"fusion_layers\.(\d+)\.layer_norm_v\.", r"model.encoder.layers.\1.fusion_layer.layer_norm_vision."),
+    (_ENCODER + r"fusion_layers\.(\d+)\.layer_norm_l\.", r"model.encoder.layers.\1.fusion_layer.layer_norm_text."),
     (
-        ENCODER + r"fusion_layers\.(\d+)\.attn\.(values_|out_)?v_proj\.",
+        _ENCODER + r"fusion_layers\.(\d+)\.attn\.(values_|out_)?v_proj\.",
         r"model.encoder.layers.\1.fusion_layer.attn.\2vision_proj.",
     ),
     (
-        ENCODER + r"fusion_layers\.(\d+)\.attn\.(values_|out_)?l_proj\.",
+        _ENCODER + r"fusion_layers\.(\d+)\.attn\.(values_|out_)?l_proj\.",
         r"model.encoder.layers.\1.fusion_layer.attn.\2text_proj.",
     ),
-    (DECODER + r"layers\.(\d+)\.self_attn\.", r"model.decoder.layers.\1.self_attn."),
-    (DECODER + r"layers\.(\d+)\.norm2\.", r"model.decoder.layers.\1.self_attn_layer_norm."),
-    (DECODER + r"layers\.(\d+)\.ca_text\.", r"model.decoder.layers.\1.encoder_attn_text."),
-    (DECODER + r"layers\.(\d+)\.catext_norm\.", r"model.decoder.layers.\1.encoder_attn_text_layer_norm."),
-    (DECODER + r"layers\.(\d+)\.cross_attn\.", r"model.decoder.layers.\1.encoder_attn."),
-    (DECODER + r"layers\.(\d+)\.norm1\.", r"model.decoder.layers.\1.encoder_attn_layer_norm."),
-    (DECODER + r"layers\.(\d+)\.linear(\d)\.", r"model.decoder.layers.\1.fc\2."),
-    (DECODER + r"layers\.(\d+)\.norm3\.", r"model.decoder.layers.\1.final_layer_norm."),
-    (DECODER + r"norm\.", "model.decoder.layer_norm."),
-    (DECODER + r"ref_point_head\.", "model.decoder.reference_points_head."),
-    (DECODER + r"bbox_embed\.", "model.decoder.bbox_embed."),
+    (_DECODER + r"layers\.(\d+)\.self_attn\.", r"model.decoder.layers.\1.self_attn."),
+    (_DECODER + r"layers\.(\d+)\.norm2\.", r"model.decoder.layers.\1.self_attn_layer_norm."),
+    (_DECODER + r"layers\.(\d+)\.ca_text\.", r"model.decoder.layers.\1.encoder_attn_text."),
+    (_DECODER + r"layers\.(\d+)\.catext_norm\.", r"model.decoder.layers.\1.encoder_attn_text_layer_norm."),
+    (_DECODER + r"layers\.(\d+)\.cross_attn\.", r"model.decoder.layers.\1.encoder_attn."),
+    (_DECODER + r"layers\.(\d+)\.norm1\.", r"model.decoder.layers.\1.encoder_attn_layer_norm."),
+    (_DECODER + r"layers\.(\d+)\.linear(\d)\.", r"model.decoder.layers.\1.fc\2."),
+    (_DECODER + r"layers\.(\d+)\.norm3\.", r"model.decoder.layers.\1.final_layer_norm."),
+    (_DECODER + r"norm\.", "model.decoder.layer_norm."),
+    (_DECODER + r"ref_point_head\.", "model.decoder.reference_points_head."),
+    (_DECODER + r"bbox_embed\.", "model.decoder.bbox_embed."),
     (r"^transformer\.level_embed$", "model.level_embed"),
     (r"^transformer\.tgt_embed\.", "model.query_position_embeddings."),
     (r"^transformer\.enc_output\.", "model.enc_output."),
     (r"^transformer\.enc_output_norm\.", "model.enc_output_norm."),
     (r"^transformer\.enc_out_bbox_embed\.", "model.encoder_output_bbox_embed."),
-    (r"^backbone\.0\.conv1\.", f"{BACKBONE}embedder.embedder.convolution."),
-    (r"^backbone\.0\.bn1\.", f"{BACKBONE}embedder.embedder.normalization."),
+    (r"^backbone\.0\.conv1\.", f"{_BACKBONE}embedder.embedder.convolution."),
+    (r"^backbone\.0\.bn1\.", f"{_BACKBONE}embedder.embedder.normalization."),
 )
-_PATTERNS = tuple((re.compile(pattern), replacement) for pattern, replacement in RENAMES)
+_PATTERNS = tuple((re.compile(pattern), replacement) for pattern, replacement in _RENAMES)
 _STAGE_NORM = re.compile(r"^backbone\.0\.norm(\d)\.")
-_RESNET_LAYER = re.compile(RESNET_BLOCK + r"(conv|bn|downsample\.(?=[01]))(\d)\.")
+_RESNET_LAYER = re.compile(_RESNET_BLOCK + r"(conv|bn|downsample\.(?=[01]))(\d)\.")
 _RESNET_PARTS = {"conv": "convolution", "bn": "normalization"}
 _PACKED = re.compile(r"(?P<start>.*\.)(?:qkv\.|in_proj_)(?P<kind>weight|bias)$")
 
 
-def unwrapped(state: Mapping[str, T]) -> dict[str, T]:
+def unwrapped(state: Mapping[str, _T]) -> dict[str, _T]:
     """Return the tensors under IDEA-Research's names: without wrappers' prefixes and TAO's ``body``."""
     return {_unwrap(key): tensor for key, tensor in bare(state).items()}
 
 
 def _unwrap(key: str) -> str:
-    while key.startswith(WRAPPERS):
+    while key.startswith(_WRAPPERS):
         key = key.split(".", 1)[1]
     return key.replace("backbone.0.body.", "backbone.0.", 1)
 
@@ -129,7 +129,7 @@ def _split(items: Iterable[tuple[str, Tensor]]) -> Iterable[tuple[str, Tensor]]:
 def rename(key: str) -> str:
     """Return the transformers name of one unpacked tensor."""
     if stage := _STAGE_NORM.match(key):
-        return f"{BACKBONE}hidden_states_norms.stage{int(stage[1]) + 1}.{key[stage.end() :]}"
+        return f"{_BACKBONE}hidden_states_norms.stage{int(stage[1]) + 1}.{key[stage.end() :]}"
     if layer := _RESNET_LAYER.match(key):
         return _rename_resnet(layer, key[layer.end() :])
     for pattern, replacement in _PATTERNS:
@@ -140,7 +140,7 @@ def rename(key: str) -> str:
 
 def _rename_resnet(layer: re.Match[str], rest: str) -> str:
     stage, block, part, number = int(layer[1]) - 1, layer[2], layer[3], int(layer[4])
-    start = f"{BACKBONE}encoder.stages.{stage}.layers.{block}."
+    start = f"{_BACKBONE}encoder.stages.{stage}.layers.{block}."
     if part == "downsample.":
         return f"{start}shortcut.{('convolution', 'normalization')[number]}.{rest}"
     return f"{start}layer.{number - 1}.{_RESNET_PARTS[part]}.{rest}"

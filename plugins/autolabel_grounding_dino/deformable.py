@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from autolabel_grounding_dino import torch_kernel
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-TOLERANCE = 1e-3
+_TOLERANCE = 1e-3
 """How far a kernel may be off on a GPU, whose products may be rounded, before another is used."""
 
 
@@ -127,10 +127,10 @@ def triton_kernel(device: str) -> Kernel:
 
         apart = disagreement(attend, device)
     except Exception as error:  # compilers fail in many ways, and there is another form
-        log.warning("Triton's kernel does not run on %s, torch's is used: %s", device, str(error).splitlines()[:1])
+        _log.warning("Triton's kernel does not run on %s, torch's is used: %s", device, str(error).splitlines()[:1])
         return torch_kernel.attend
-    if apart > TOLERANCE:
-        log.warning("Triton's kernel is %.1e off on %s, torch's is used", apart, device)
+    if apart > _TOLERANCE:
+        _log.warning("Triton's kernel is %.1e off on %s, torch's is used", apart, device)
         return torch_kernel.attend
     return attend
 

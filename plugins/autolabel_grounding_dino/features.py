@@ -13,7 +13,7 @@ from torch.nn import functional
 from autolabel.transfer import to_device
 from autolabel_labeling.tensors import PixelBatch
 
-Shapes = tuple[tuple[int, int], ...]
+_Shapes = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class ImageFeatures:
     """(B, S) bool: False at padding."""
     ratios: Tensor
     """(B, levels, 2): the part of width and height that is not padding."""
-    shapes: Shapes
+    shapes: _Shapes
     """(height, width) of each level."""
     extents: Tensor
     """(levels, 2) int64: ``shapes`` on the device."""

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.errors import WeightsError
-from autolabel.weights import bare, compare, headers_of, plain_configuration
+from autolabel.weights import bare, compare_shapes, headers_of, plain_configuration
 from autolabel_grounding_dino.configure import configure, read_text_configuration
 from autolabel_grounding_dino.convert import is_original, unwrapped
 from autolabel_grounding_dino.params import GroundingDinoParams
 from autolabel_labeling.configuration import other_labeler, read_configuration
 
-KIND = "grounding-dino"
-MASK_MODEL = "mask_head.convs.0.conv.weight"
+_KIND = "grounding-dino"
+_MASK_MODEL = "mask_head.convs.0.conv.weight"
 SIZES: dict[str, tuple[str, int]] = {
     "d_model": ("model.level_embed", 1),
     "num_feature_levels": ("model.level_embed", 0),
@@ -37,13 +37,13 @@ WORDS = "model.text_backbone.embeddings.word_embeddings.weight"
 def refuse_other_model(path: Path) -> None:
     """Raise WeightsError where a folder's configuration is that of a model which another labeler reads."""
     kind = read_configuration(path).get("model_type") if path.is_dir() else None
-    if kind != KIND and (hint := other_labeler(kind)):
-        raise WeightsError(f"{path}: config.json says model_type {kind!r}; wanted a two-stage {KIND!r}", hint=hint)
+    if kind != _KIND and (hint := other_labeler(kind)):
+        raise WeightsError(f"{path}: config.json says model_type {kind!r}; wanted a two-stage {_KIND!r}", hint=hint)
 
 
 def transformers_fields(path: Path, state: Collection[str]) -> dict[str, Any]:
     """Return the configuration of tensors with transformers' names; raises WeightsError where it is another model's."""
-    if any(key.endswith(MASK_MODEL) for key in state):
+    if any(key.endswith(_MASK_MODEL) for key in state):
         raise WeightsError(
             f"{path}: a mask model (MAL), which makes masks of boxes", hint="use the labeler mal, behind a detector"
         )
@@ -53,9 +53,9 @@ def transformers_fields(path: Path, state: Collection[str]) -> dict[str, Any]:
             f"{path}: neither IDEA-Research's nor TAO's Grounding DINO, and there is no config.json beside it"
         )
     kind = content.get("model_type")
-    if kind != KIND or not content.get("two_stage", True):
+    if kind != _KIND or not content.get("two_stage", True):
         raise WeightsError(
-            f"{path}: config.json says model_type {kind!r}; wanted a two-stage {KIND!r}", hint=other_labeler(kind)
+            f"{path}: config.json says model_type {kind!r}; wanted a two-stage {_KIND!r}", hint=other_labeler(kind)
         )
     return content
 
@@ -76,7 +76,7 @@ def check_form(path: Path, params: GroundingDinoParams, text_folder: Path, *, vo
     else:
         own = bare(headers)
         fields = plain_configuration(transformers_fields(path, own), path)
-        compare(fields, own, path, sizes=SIZES, counts=COUNTS, title="a Grounding DINO")
+        compare_shapes(fields, own, path, sizes=SIZES, counts=COUNTS, title="a Grounding DINO")
         words = own[WORDS].shape[0] if WORDS in own else vocabulary
     check_vocabulary(path, text_folder, words=words, tokenizer=vocabulary)
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from autolabel.errors import MachineError
 from autolabel.strategies import Detector, Reading
 from autolabel.types import Instances, Prompt, Sample, Size
-from autolabel.weights import Licence, files_of, licence_of, locate
+from autolabel.weights import Licence, files_of, licence_of, locate_checkpoint
 from autolabel_grounding_dino.form import check_vocabulary
 from autolabel_labeling.candidates import candidates
 from autolabel_labeling.caption import Caption, build_captions
 from autolabel_labeling.params import GroundedParams
-from autolabel_labeling.pixels import ResizedImage, Shaping, read_shaping, resize
+from autolabel_labeling.pixels import ResizedImage, Shaping, read_shaping, resize_pixels
 from autolabel_labeling.text_folder import find_text_folder
 from autolabel_labeling.tokenizer import PhraseTokenizer
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from autolabel_grounding_dino.features import ImageFeatures
     from autolabel_grounding_dino.network import Network
 
-REMEMBERED = 4096
+_REMEMBERED = 4096
 """Prompts whose captions are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenImage:
+class _GroundedImage:
     """An image's vision features on the device, which every round and caption shares."""
 
     features: ImageFeatures
@@ -55,7 +55,7 @@ class GroundedDetector(Detector):
     @cached_property
     def path(self) -> Path:
         """Return the checkpoint's file or folder."""
-        return locate(self.params.checkpoint)
+        return locate_checkpoint(self.params.checkpoint)
 
     @cached_property
     def text_folder(self) -> Path:
@@ -112,7 +112,7 @@ class GroundedDetector(Detector):
         known = self._captions.get(prompt.phrases)
         if known is None:
             known = build_captions(prompt.phrases, self._tokenizer, limit=self.params.max_text_len)
-            if len(self._captions) >= REMEMBERED:
+            if len(self._captions) >= _REMEMBERED:
                 self._captions.clear()
             self._captions[prompt.phrases] = known
         return known
@@ -131,9 +131,9 @@ class GroundedDetector(Detector):
     def preprocess(self, sample: Sample) -> ResizedImage:
         """Resize a sample's pixels; needs no model."""
         size = sample.pixels.shape[:2]
-        return ResizedImage(resize(sample.pixels, self.shaping.resized(size)), size)
+        return ResizedImage(resize_pixels(sample.pixels, self.shaping.resized(size)), size)
 
-    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage]:
+    def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[_GroundedImage]:
         """Normalise, pad and run the vision tower once over images of one batch key."""
         import torch
 
@@ -144,13 +144,15 @@ class GroundedDetector(Detector):
         with torch.inference_mode():
             pixels = to_tensor([image.pixels for image in batch], self._canvas(batch), self.shaping, self._device)
             features = self.network.see(pixels)
-        return [SeenImage(features.item(index), image.size) for index, image in enumerate(batch)]
+        return [_GroundedImage(features.item(index), image.size) for index, image in enumerate(batch)]
 
     def _canvas(self, batch: Sequence[ResizedImage]) -> Size:
         canvases = [self.shaping.canvas(image.size) for image in batch]
         return max(height for height, _ in canvases), max(width for _, width in canvases)
 
-    def detect(self, prepared: Sequence[SeenImage], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(
+        self, prepared: Sequence[_GroundedImage], prompts: Sequence[Prompt], floor: float
+    ) -> Sequence[Instances]:
         """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes.
 
         Several captions of one prompt are asked one after the other; images with different captions share a batch.
@@ -168,7 +170,7 @@ class GroundedDetector(Detector):
                     found[index].append(part)
         return [Instances.concatenate(parts) for parts in found]
 
-    def _ask(self, images: Sequence[SeenImage], captions: Sequence[Caption], floor: float) -> list[Instances]:
+    def _ask(self, images: Sequence[_GroundedImage], captions: Sequence[Caption], floor: float) -> list[Instances]:
         import torch
 
         from autolabel_grounding_dino.features import ImageFeatures

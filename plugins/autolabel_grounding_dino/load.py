@@ -22,14 +22,14 @@ from autolabel_grounding_dino.params import GroundingDinoParams
 from autolabel_grounding_dino.similarity import Similarity, read_similarity
 from autolabel_labeling import efficientnet  # noqa: F401  (registers the shipped checkpoint's backbone)
 from autolabel_labeling.params import GroundedParams
-from autolabel_labeling.pretrained import Architecture, build
+from autolabel_labeling.pretrained import Architecture, build_model
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-GROUNDING_DINO = Architecture(
+_GROUNDING_DINO = Architecture(
     title="a Grounding DINO", configuration="GroundingDinoConfig", model="GroundingDinoForObjectDetection"
 )
-FEED_FORWARD = {
+_FEED_FORWARD = {
     "GroundingDinoDeformableLayer": "activation_fn",
     "GroundingDinoDecoderLayer": "activation_fn",
     "GroundingDinoTextEnhancerLayer": "activation",
@@ -49,10 +49,10 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
         refuse_not_finite({key: tensor for key, tensor in original.items() if not UNUSED.search(key)}, path)
         fields = configure(original, params, read_text_configuration(text_folder))
         fields["decoder_bbox_embed_share"] = shares_box_head(original)
-        model = build(GROUNDING_DINO, fields, to_transformers(original), path=path)
+        model = build_model(_GROUNDING_DINO, fields, to_transformers(original), path=path)
         proposing, deciding = _similarities(original, fields, params)
     else:
-        model = build(GROUNDING_DINO, transformers_fields(path, bare(state)), bare(state), path=path)
+        model = build_model(_GROUNDING_DINO, transformers_fields(path, bare(state)), bare(state), path=path)
         proposing = deciding = Similarity()
     return assemble(model, params, device=device, proposing=proposing, deciding=deciding)
 
@@ -66,7 +66,7 @@ def assemble(
     """
     wanted, found = params.num_queries, model.config.num_queries
     if wanted is not None and wanted > found:
-        log.warning("num_queries is %s in the spec, the checkpoint has %s", wanted, found)
+        _log.warning("num_queries is %s in the spec, the checkpoint has %s", wanted, found)
     _quicken(model, device)
     model.to(device)
     half = params.precision == "bfloat16"
@@ -90,10 +90,10 @@ def _quicken(model: Any, device: str) -> None:
         kind = _kind(module)
         if kind == "GroundingDinoFusionLayer":
             module.attn = ReassociatedFusion(module.attn)
-        elif kind in FEED_FORWARD and isinstance(getattr(module, FEED_FORWARD[kind]), nn.ReLU):
+        elif kind in _FEED_FORWARD and isinstance(getattr(module, _FEED_FORWARD[kind]), nn.ReLU):
             module.fc1 = FeedForward(module.fc1, module.fc2)
             module.fc2 = nn.Identity()
-            setattr(module, FEED_FORWARD[kind], nn.Identity())
+            setattr(module, _FEED_FORWARD[kind], nn.Identity())
         for name, part in list(module.named_children()):
             if _kind(part) == "GroundingDinoMultiheadAttention":
                 setattr(module, name, TablelessAttention(part))

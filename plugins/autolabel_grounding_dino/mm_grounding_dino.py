@@ -15,7 +15,7 @@ from autolabel_labeling.params import GroundedParams
 if TYPE_CHECKING:
     from autolabel_grounding_dino.network import Network
 
-KIND = "mm-grounding-dino"
+_KIND = "mm-grounding-dino"
 
 
 class MmGroundingDino(GroundedDetector):
@@ -34,13 +34,13 @@ class MmGroundingDino(GroundedDetector):
 
     def files(self) -> Sequence[Path]:
         """Return the folder's files; raises WeightsError where it is not an MM-Grounding-DINO's."""
-        check_kind(self.path, read_configuration(self.path), (KIND,))
+        check_kind(self.path, read_configuration(self.path), (_KIND,))
         return super().files()
 
     def check(self) -> None:
         """Raise WeightsError where names and shapes do not fit config.json, or the tokenizer the text encoder."""
         fields = read_configuration(self.path)
-        check_kind(self.path, fields, (KIND,))
+        check_kind(self.path, fields, (_KIND,))
         words = check_folder(self.path, fields, sizes=SIZES, counts=COUNTS, title="an MM-Grounding-DINO").get(WORDS)
         if words is not None:
             check_vocabulary(self.path, self.text_folder, words=words.shape[0], tokenizer=self._tokenizer.size)

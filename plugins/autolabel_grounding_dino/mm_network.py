@@ -13,9 +13,9 @@ from autolabel_grounding_dino.network import Network
 from autolabel_grounding_dino.similarity import Similarity
 from autolabel_labeling.configuration import read_configuration
 from autolabel_labeling.params import GroundedParams
-from autolabel_labeling.pretrained import Architecture, build
+from autolabel_labeling.pretrained import Architecture, build_model
 
-MM_GROUNDING_DINO = Architecture(
+_MM_GROUNDING_DINO = Architecture(
     title="an MM-Grounding-DINO", configuration="MMGroundingDinoConfig", model="MMGroundingDinoForObjectDetection"
 )
 
@@ -25,7 +25,7 @@ def load_mm_network(path: Path, params: GroundedParams, *, device: str) -> Netwo
     fields = read_configuration(path)
     if not fields.get("two_stage", True):
         raise WeightsError(f"{path}: an MM-Grounding-DINO without two stages, which is not supported")
-    model = build(MM_GROUNDING_DINO, fields, bare(load_state_dict(path)), path=path)
+    model = build_model(_MM_GROUNDING_DINO, fields, bare(load_state_dict(path)), path=path)
     return assemble(
         model,
         params,

@@ -15,12 +15,12 @@ from autolabel_grounding_dino.similarity import Similarity
 from autolabel_grounding_dino.text import TextBatch, TextEncoder
 from autolabel_labeling.tensors import PixelBatch
 
-SATURATION = 1e-5
-CODE_TEMPERATURE = 10000
+_SATURATION = 1e-5
+_CODE_TEMPERATURE = 10000
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class _NetworkOutput:
     """What the network finds in B images: Q boxes each, against the T tokens of their captions."""
 
     logits: Tensor
@@ -59,7 +59,7 @@ class Network:
         """Return the context of the wide products: bfloat16 where asked for; ranks and boxes stay in float32."""
         return torch.autocast(self._device, torch.bfloat16, enabled=self._half)
 
-    def ask(self, images: ImageFeatures, captions: Sequence[tuple[int, ...]]) -> Answer:
+    def ask(self, images: ImageFeatures, captions: Sequence[tuple[int, ...]]) -> _NetworkOutput:
         """Return what one caption an image, as token ids, finds: each answer as if it were alone."""
         text = self.text.batch(captions)
         self.passes += len(captions)
@@ -70,7 +70,7 @@ class Network:
             queries, references = self._decode(images, text, seen=seen, read=read, references=references)
         logits = self._deciding(queries, read).masked_fill(~text.valid[:, None], -torch.inf)
         boxes = (self._head.bbox_embed[-1](queries) + _logit(references)).sigmoid()
-        return Answer(logits.float(), boxes.float())
+        return _NetworkOutput(logits.float(), boxes.float())
 
     def _encode(self, images: ImageFeatures, text: TextBatch) -> tuple[Tensor, Tensor]:
         """Return image places (B, S, width) and tokens (B, T, width), each having attended to the other."""
@@ -128,12 +128,12 @@ class Network:
 
 
 def _logit(parts: Tensor) -> Tensor:
-    logits: Tensor = torch.special.logit(parts, eps=SATURATION)
+    logits: Tensor = torch.special.logit(parts, eps=_SATURATION)
     return logits
 
 
 def _sine_code(boxes: Tensor, width: int) -> Tensor:
     """Return (B, Q, 4 * width): y, x, width, height of boxes (B, Q, 4), each as sines and cosines in turn."""
     exponents = torch.arange(0, width, 2, dtype=torch.float32, device=boxes.device) / width
-    angles = boxes[..., [1, 0, 2, 3], None] * (2 * math.pi) / CODE_TEMPERATURE**exponents
+    angles = boxes[..., [1, 0, 2, 3], None] * (2 * math.pi) / _CODE_TEMPERATURE**exponents
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-3)

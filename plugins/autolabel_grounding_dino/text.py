@@ -13,12 +13,12 @@ from torch import Tensor
 from autolabel.transfer import to_device
 from autolabel_labeling.tokenizer import SEPARATORS
 
-CAPTIONS, PHRASES = 512, 4096
+_CAPTIONS, _PHRASES = 512, 4096
 """How many of each are kept with their features; the longest unused leaves first."""
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionFeatures:
+class _CaptionFeatures:
     """One caption of T tokens."""
 
     features: Tensor
@@ -71,8 +71,8 @@ class TextEncoder:
 
     def __init__(self, tower: Any, projection: Any, *, device: str) -> None:
         self._tower, self._projection, self._device = tower, projection, device
-        self.encode = lru_cache(CAPTIONS)(self._encode)
-        self._read = lru_cache(PHRASES)(self._read_anew)
+        self.encode = lru_cache(_CAPTIONS)(self._encode)
+        self._read = lru_cache(_PHRASES)(self._read_anew)
         self.passes = 0
 
     @property
@@ -80,13 +80,13 @@ class TextEncoder:
         """Return the number of words that have an embedding."""
         return int(self._tower.get_input_embeddings().num_embeddings)
 
-    def _encode(self, ids: tuple[int, ...]) -> CaptionFeatures:
+    def _encode(self, ids: tuple[int, ...]) -> _CaptionFeatures:
         """Return the features of one caption's token ids."""
         attends, positions = phrase_blocks(torch.tensor(ids))
         starts = torch.nonzero(positions == 0).flatten().tolist()
         phrases = [ids[start:end] for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)]
         features = torch.cat([self._read(phrase) for phrase in phrases])
-        return CaptionFeatures(features, to_device(attends, self._device), to_device(positions, self._device))
+        return _CaptionFeatures(features, to_device(attends, self._device), to_device(positions, self._device))
 
     def _read_anew(self, ids: tuple[int, ...]) -> Tensor:
         """Return the features (T, width) of tokens that all see one another."""

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-BLOCK = 32
+_BLOCK = 32
 """Queries that one program takes, each with all channels of one head."""
 
 
@@ -93,7 +93,7 @@ def attend(value: Tensor, shapes: Tensor, starts: Tensor, references: Tensor, dr
     batch, tokens, heads, channels = value.shape
     queries, levels, coordinates = references.shape[1:]
     result = torch.empty(batch, queries, heads, channels, dtype=value.dtype, device=value.device)
-    _kernel[(triton.cdiv(queries, BLOCK), batch * heads)](
+    _kernel[(triton.cdiv(queries, _BLOCK), batch * heads)](
         *(tensor.contiguous() for tensor in (value, shapes, starts, references, drawn)),
         result,
         tokens,
@@ -104,6 +104,6 @@ def attend(value: Tensor, shapes: Tensor, starts: Tensor, references: Tensor, dr
         COORDINATES=coordinates,
         CHANNELS=channels,
         WIDE=triton.next_power_of_2(channels),
-        BLOCK=BLOCK,
+        BLOCK=_BLOCK,
     )
     return result

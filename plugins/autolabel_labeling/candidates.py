@@ -12,11 +12,11 @@ from autolabel.errors import ImageError
 from autolabel.types import Instances, Size
 from autolabel_labeling.caption import Caption
 
-Floats = npt.NDArray[np.float32]
+_Floats = npt.NDArray[np.float32]
 
 
 def candidates(
-    logits: Floats, boxes: Floats, caption: Caption, *, size: Size, score: Literal["mean", "max"], floor: float
+    logits: _Floats, boxes: _Floats, caption: Caption, *, size: Size, score: Literal["mean", "max"], floor: float
 ) -> Instances:
     """Return every (query, phrase) pair that scores above ``floor``, best first, in pixels of an image of ``size``.
 
@@ -24,10 +24,10 @@ def candidates(
     the mean (TAO) or the maximum (IDEA-Research) over its tokens' sigmoids. Boxes may reach beyond the image's edges;
     those that have no area are dropped. Raises ImageError ``answer_not_finite`` where a number is none.
     """
-    return above(phrase_scores(logits, caption, score=score), to_pixels(boxes, size), caption.labels, floor=floor)
+    return pairs_above(phrase_scores(logits, caption, score=score), to_pixels(boxes, size), caption.labels, floor=floor)
 
 
-def above(scores: Floats, corners: Floats, owners: Sequence[Sequence[int]], *, floor: float) -> Instances:
+def pairs_above(scores: _Floats, corners: _Floats, owners: Sequence[Sequence[int]], *, floor: float) -> Instances:
     """Return every pair of a box and a phrase that scores above ``floor``, best first.
 
     ``scores`` are (boxes, phrases), ``corners`` (boxes, 4) as x1, y1, x2, y2; ``owners`` has for each of these phrases
@@ -46,7 +46,7 @@ def above(scores: Floats, corners: Floats, owners: Sequence[Sequence[int]], *, f
     )
 
 
-def check_finite(*answers: Floats) -> None:
+def check_finite(*answers: _Floats) -> None:
     """Raise ImageError where a network's answer holds a NaN or an infinity: it would pass for an empty image."""
     if not all(np.isfinite(answer).all() for answer in answers):
         raise ImageError(
@@ -54,7 +54,7 @@ def check_finite(*answers: Floats) -> None:
         )
 
 
-def phrase_scores(logits: Floats, caption: Caption, *, score: Literal["mean", "max"]) -> Floats:
+def phrase_scores(logits: _Floats, caption: Caption, *, score: Literal["mean", "max"]) -> _Floats:
     """Return (queries, phrases) in 0..1 from logits (queries, tokens)."""
     with np.errstate(over="ignore"):
         chances = 1 / (1 + np.exp(-logits.astype(np.float64)))
@@ -66,7 +66,7 @@ def phrase_scores(logits: Floats, caption: Caption, *, score: Literal["mean", "m
     return totals.astype(np.float32)
 
 
-def to_pixels(boxes: Floats, size: Size) -> Floats:
+def to_pixels(boxes: _Floats, size: Size) -> _Floats:
     """Return (queries, 4) x1, y1, x2, y2 for an image of ``size``."""
     height, width = size
     centre, half = boxes[:, :2], boxes[:, 2:] / 2

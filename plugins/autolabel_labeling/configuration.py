@@ -9,7 +9,7 @@ from typing import Any
 from autolabel.errors import WeightsError
 from autolabel.weights import read_mapping
 
-LABELERS = {
+_LABELERS = {
     "grounding-dino": "use the labeler grounding_dino",
     "mm-grounding-dino": "use the labeler mm_grounding_dino",
     "omdet-turbo": "use the labeler omdet_turbo",
@@ -45,4 +45,4 @@ def check_kind(path: Path, content: dict[str, Any], kinds: Collection[str]) -> N
 
 def other_labeler(kind: object) -> str:
     """Return a hint which labeler reads a kind of model, empty where none here does."""
-    return LABELERS[kind] if isinstance(kind, str) and kind in LABELERS else ""
+    return _LABELERS[kind] if isinstance(kind, str) and kind in _LABELERS else ""

@@ -13,11 +13,11 @@ from transformers import AutoBackbone, AutoConfig, PreTrainedConfig, PreTrainedM
 from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
 from transformers.modeling_outputs import BackboneOutput
 
-MODEL_TYPE = "efficientnet_lite0"
-STEM_CHANNELS = 32
-BATCH_NORM_EPSILON = 1e-3
+_MODEL_TYPE = "efficientnet_lite0"
+_STEM_CHANNELS = 32
+_BATCH_NORM_EPSILON = 1e-3
 # Per stage: expansion, kernel, stride of the first block, output channels, blocks.
-STAGES = (
+_STAGES = (
     (1, 3, 1, 16, 1),
     (6, 3, 2, 24, 2),
     (6, 5, 2, 40, 2),
@@ -26,14 +26,14 @@ STAGES = (
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
 )
-STAGE_NAMES = ("stem", *(f"stage{number}" for number in range(1, len(STAGES) + 1)))
-STAGE_CHANNELS = (STEM_CHANNELS, *(stage[3] for stage in STAGES))
+_STAGE_NAMES = ("stem", *(f"stage{number}" for number in range(1, len(_STAGES) + 1)))
+STAGE_CHANNELS = (_STEM_CHANNELS, *(stage[3] for stage in _STAGES))
 
 
 class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Configure which stages of EfficientNet-lite0 are handed out, by name or by index."""
 
-    model_type = MODEL_TYPE
+    model_type = _MODEL_TYPE
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: i
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.stage_names = list(STAGE_NAMES)
+        self.stage_names = list(_STAGE_NAMES)
         self.set_output_features_output_indices(out_features=out_features, out_indices=out_indices)
 
 
-class FoldedConvolution(nn.Module):
+class _FoldedConvolution(nn.Module):
     """A convolution that carries its batch norm, TensorFlow "same" padding on stride 2, then ReLU6 if asked for."""
 
     def __init__(
@@ -74,15 +74,15 @@ class FoldedConvolution(nn.Module):
         return functional.relu6(result, inplace=True) if self.activate else result
 
 
-class InvertedResidual(nn.Module):
+class _InvertedResidual(nn.Module):
     """Expand, filter each channel alone, project; a shortcut where shapes allow (MobileNetV2's block)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         inner = in_channels * expansion
-        self.expand = FoldedConvolution(in_channels, inner, kernel=1) if expansion > 1 else None
-        self.depthwise = FoldedConvolution(inner, inner, kernel=kernel, stride=stride, groups=inner)
-        self.project = FoldedConvolution(inner, out_channels, kernel=1, activate=False)
+        self.expand = _FoldedConvolution(in_channels, inner, kernel=1) if expansion > 1 else None
+        self.depthwise = _FoldedConvolution(inner, inner, kernel=kernel, stride=stride, groups=inner)
+        self.project = _FoldedConvolution(inner, out_channels, kernel=1, activate=False)
         self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, image: Tensor) -> Tensor:
@@ -97,15 +97,15 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = FoldedConvolution(3, STEM_CHANNELS, kernel=3, stride=2)
+        self.stem = _FoldedConvolution(3, _STEM_CHANNELS, kernel=3, stride=2)
         self.stages = nn.ModuleList()
-        channels = STEM_CHANNELS
-        for expansion, kernel, stride, out_channels, blocks in STAGES:
+        channels = _STEM_CHANNELS
+        for expansion, kernel, stride, out_channels, blocks in _STAGES:
             stage = nn.Sequential()
             for block in range(blocks):
                 first_stride = stride if block == 0 else 1
                 stage.append(
-                    InvertedResidual(channels, out_channels, expansion=expansion, kernel=kernel, stride=first_stride)
+                    _InvertedResidual(channels, out_channels, expansion=expansion, kernel=kernel, stride=first_stride)
                 )
                 channels = out_channels
             self.stages.append(stage)
@@ -144,7 +144,7 @@ class EfficientNetLite0Backbone(BackboneMixin, PreTrainedModel):  # type: ignore
     ) -> BackboneOutput:
         """Return the stages named in the configuration for pixels (batch, 3, height, width); other flags do nothing."""
         features = self.features(pixel_values)
-        chosen = tuple(features[STAGE_NAMES.index(name)] for name in self.out_features)
+        chosen = tuple(features[_STAGE_NAMES.index(name)] for name in self.out_features)
         return BackboneOutput(feature_maps=chosen)
 
 
@@ -152,7 +152,7 @@ def load_imagenet_weights(network: EfficientNetLite0, path: Path) -> None:
     """Fill `network` from the published `efficientnet-lite0-57934424.pth`, folding batch norm into the convolutions."""
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     _fold(network.stem, state, "_conv_stem", "_bn0")
-    blocks = [module for module in network.modules() if isinstance(module, InvertedResidual)]
+    blocks = [module for module in network.modules() if isinstance(module, _InvertedResidual)]
     for number, block in enumerate(blocks):
         prefix = f"_blocks.{number}."
         if block.expand is not None:
@@ -162,12 +162,12 @@ def load_imagenet_weights(network: EfficientNetLite0, path: Path) -> None:
 
 
 @torch.no_grad()
-def _fold(target: FoldedConvolution, state: Mapping[str, Tensor], convolution: str, norm: str) -> None:
-    scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
+def _fold(target: _FoldedConvolution, state: Mapping[str, Tensor], convolution: str, norm: str) -> None:
+    scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + _BATCH_NORM_EPSILON)
     target.convolution.weight.copy_(state[f"{convolution}.weight"] * scale[:, None, None, None])
     assert target.convolution.bias is not None
     target.convolution.bias.copy_(state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale)
 
 
-AutoConfig.register(MODEL_TYPE, EfficientNetLite0Config)
+AutoConfig.register(_MODEL_TYPE, EfficientNetLite0Config)
 AutoBackbone.register(EfficientNetLite0Config, EfficientNetLite0Backbone)

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from autolabel.types import Rle, Sample, Size
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
-def clip(box: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32] | None:
+def clip_box(box: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32] | None:
     """Return a box ``x1 y1 x2 y2`` cut to the image of ``size`` (height, width), or None where no area is left."""
     height, width = size
     if not np.isfinite(box).all():
@@ -37,5 +37,5 @@ def given_region(sample: Sample, index: int) -> Rle | None:
     try:
         return Rle.from_coco(region, (height, width))
     except ValueError as error:
-        logger.warning("%s: the region of a crowd is left out: %s", sample.image.id, error)
+        _logger.warning("%s: the region of a crowd is left out: %s", sample.image.id, error)
         return None

@@ -10,7 +10,7 @@ from autolabel.strategies import Strategy
 from autolabel.weights import CheckpointPath
 
 Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
+_Positive = Annotated[float, Field(gt=0)]
 
 
 class GroundedParams(Strategy.Params):
@@ -30,7 +30,7 @@ class GroundedParams(Strategy.Params):
     """Most pixels of the longer side; the checkpoint's own (1333) unless given."""
     image_mean: tuple[float, float, float] | None = None
     """Mean of red, green and blue in 0..1; the checkpoint's own unless given."""
-    image_std: tuple[Positive, Positive, Positive] | None = None
+    image_std: tuple[_Positive, _Positive, _Positive] | None = None
     """Standard deviation of red, green and blue; the checkpoint's own unless given."""
     max_text_len: Annotated[int, Field(ge=4, le=512)] = 256
     """Most tokens of one caption; a longer list of phrases is dealt over several captions."""

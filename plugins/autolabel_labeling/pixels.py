@@ -18,31 +18,31 @@ from autolabel.weights import read_mapping
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-SHORT_SIDE, LONG_SIDE = 800, 1333
-OLD_LONG_SIDE = 1333
+_SHORT_SIDE, _LONG_SIDE = 800, 1333
+_OLD_LONG_SIDE = 1333
 """What transformers' processors take for ``max_size`` beside a ``size`` of one number."""
-LONGEST_SIDE = 16_384
-BILINEAR = int(Image.Resampling.BILINEAR)
-RATIOS = (1.0, 1.2, 4 / 3, 1.5)
+_LONGEST_SIDE = 16_384
+_BILINEAR = int(Image.Resampling.BILINEAR)
+_RATIOS = (1.0, 1.2, 4 / 3, 1.5)
 """Long over short side of the buckets that are as tall as the short side; beyond them the long side is full."""
-PARTS = (1.0, 0.75, 0.5, 0.25)
+_PARTS = (1.0, 0.75, 0.5, 0.25)
 """Heights of the buckets whose long side is full, as parts of the short side."""
 
-Padding = Literal["none", "bucket", "fixed"]
-Triple = tuple[float, float, float]
+_Padding = Literal["none", "bucket", "fixed"]
+_Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shaping:
     """How pixels reach the network: resized, padded on the right and at the bottom, normalised."""
 
-    short_side: int = SHORT_SIDE
-    long_side: int = LONG_SIDE
+    short_side: int = _SHORT_SIDE
+    long_side: int = _LONG_SIDE
     exact: Size | None = None
     """(height, width) that every image is squashed to, where the checkpoint was trained so."""
-    mean: Triple = IMAGENET_MEAN
-    std: Triple = IMAGENET_STD
-    padding: Padding = "none"
+    mean: _Triple = IMAGENET_MEAN
+    std: _Triple = IMAGENET_STD
+    padding: _Padding = "none"
 
     def resized(self, size: Size) -> Size:
         """Return (height, width) after resizing (the rule of DETR and of both originals; never below 1 pixel)."""
@@ -63,8 +63,8 @@ class Shaping:
 
     def _buckets(self) -> list[Size]:
         short, long = self.short_side, self.long_side
-        tall = [(short, round(short * ratio)) for ratio in RATIOS if short * ratio < long]
-        return tall + [(max(1, round(short * part)), long) for part in reversed(PARTS)]
+        tall = [(short, round(short * ratio)) for ratio in _RATIOS if short * ratio < long]
+        return tall + [(max(1, round(short * part)), long) for part in reversed(_PARTS)]
 
 
 def resized(size: Size, *, short: int, long: int) -> Size:
@@ -83,7 +83,7 @@ def resized(size: Size, *, short: int, long: int) -> Size:
     return short, max(1, int(short * width / height))
 
 
-def resize(pixels: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+def resize_pixels(pixels: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     """Return (height, width, 3) uint8 of ``size``, bilinear with antialiasing, as Pillow does it."""
     if pixels.shape[:2] == size:
         return pixels
@@ -133,9 +133,9 @@ def _speaks_of_images(content: dict[str, Any]) -> bool:
 
 def _shaping(content: dict[str, Any], default: Shaping, *, square: bool) -> Shaping:
     size = _size(content.get("size"), content.get("max_size"), square=square)
-    if content.get("do_resize") is False or content.get("resample") not in (None, BILINEAR):
+    if content.get("do_resize") is False or content.get("resample") not in (None, _BILINEAR):
         raise ValueError("only resizing with resample 2 (bilinear) is supported")
-    told = "shortest_edge" in size or "longest_edge" in size
+    keeps_aspect = "shortest_edge" in size or "longest_edge" in size
     exact = (_side(size["height"]), _side(size["width"])) if "height" in size and "width" in size else None
     mean, std = _triple(content.get("image_mean") or default.mean), _triple(content.get("image_std") or default.std)
     if not content.get("do_normalize", True):
@@ -149,7 +149,7 @@ def _shaping(content: dict[str, Any], default: Shaping, *, square: bool) -> Shap
         default,
         short_side=_side(size.get("shortest_edge") or default.short_side),
         long_side=_side(size.get("longest_edge") or default.long_side),
-        exact=exact or (None if told else default.exact),
+        exact=exact or (None if keeps_aspect else default.exact),
         mean=mean,
         std=std,
     )
@@ -167,16 +167,16 @@ def _size(size: Any, longest: Any, *, square: bool) -> dict[str, Any]:
         return {"height": height, "width": width}
     if square:
         return {"height": size, "width": size}
-    return {"shortest_edge": size, "longest_edge": OLD_LONG_SIDE if longest is None else longest}
+    return {"shortest_edge": size, "longest_edge": _OLD_LONG_SIDE if longest is None else longest}
 
 
 def _side(value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value or not 1 <= value <= LONGEST_SIDE:
+    if isinstance(value, bool) or int(value) != value or not 1 <= value <= _LONGEST_SIDE:
         raise ValueError(f"a side of {value!r} pixels")
     return int(value)
 
 
-def _triple(values: Sequence[float]) -> Triple:
+def _triple(values: Sequence[float]) -> _Triple:
     red, green, blue = map(float, values)
     return red, green, blue
 

@@ -16,10 +16,10 @@ from autolabel.weights import offline, panics_as_errors, plain_configuration, re
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHOWN = 5
-SLACK = 50_000_000
+_SHOWN = 5
+_SLACK = 50_000_000
 """Numbers that a small file's network may have more than four times the file's."""
-IDLE = ("swin.layernorm.", "relative_position_index", "position_ids")
+_IDLE = ("swin.layernorm.", "relative_position_index", "position_ids")
 """Parts that transformers builds and no model here ever runs."""
 
 
@@ -33,7 +33,7 @@ class Architecture:
     model: str
 
 
-def build(
+def build_model(
     architecture: Architecture,
     fields: Mapping[str, Any],
     state: Mapping[str, Tensor],
@@ -68,7 +68,7 @@ def build(
         reason = str(error).strip()[:500] or type(error).__name__
         raise WeightsError(f"{path}: does not fit {architecture.title}: {reason}") from error
     model, report = loaded
-    _check(report, path, architecture, (*IDLE, *idle))
+    _check(report, path, architecture, (*_IDLE, *idle))
     refuse_not_finite({name: tensor for name, tensor in state.items() if not any(part in name for part in idle)}, path)
     return model.eval().requires_grad_(False)
 
@@ -80,7 +80,7 @@ def _check_extent(architecture: Architecture, config: Any, state: Mapping[str, T
     with torch.device("meta"):
         model = getattr(transformers, architecture.model)(config)
     wanted, held = (sum(t.numel() for t in tensors) for tensors in (model.parameters(), state.values()))
-    if wanted > 4 * held + SLACK:
+    if wanted > 4 * held + _SLACK:
         raise WeightsError(
             f"{path}: does not fit {architecture.title}: config.json describes a network of {wanted:,} numbers, the"
             f" file holds {held:,}"
@@ -105,7 +105,7 @@ def _names(keys: Sequence[Any], idle: Sequence[str]) -> list[str]:
 
 
 def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
 
 
 @contextmanager

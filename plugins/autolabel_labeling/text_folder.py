@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from autolabel.errors import WeightsError
-from autolabel.weights import locate
+from autolabel.weights import locate_checkpoint
 from autolabel_labeling.tokenizer import BERT_BASE, FILES, has_tokenizer
 
-BERT_BASE_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
-NEIGHBOUR = "text_encoder"
+_BERT_BASE_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")
+_NEIGHBOUR = "text_encoder"
 
 
 def find_text_folder(checkpoint: Path, wanted: str | None) -> Path:
@@ -24,12 +24,13 @@ def find_text_folder(checkpoint: Path, wanted: str | None) -> Path:
         return checkpoint
     if wanted and Path(wanted).is_dir():
         return Path(wanted)
-    beside = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / NEIGHBOUR
+    beside = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / _NEIGHBOUR
     if has_tokenizer(beside):
         return beside
     if wanted is None and checkpoint.is_dir() and (checkpoint / "config.json").is_file():
+        wanted_files = " or ".join(FILES)
         raise WeightsError(
             f"{checkpoint}: no tokenizer in this folder",
-            hint=f"copy {' or '.join(FILES)} from where the model came from, or set text_encoder: {BERT_BASE_NAMES[0]}",
+            hint=f"copy {wanted_files} from where the model came from, or set text_encoder: {_BERT_BASE_NAMES[0]}",
         )
-    return BERT_BASE if wanted is None or wanted in BERT_BASE_NAMES else locate(wanted, weights=False)
+    return BERT_BASE if wanted is None or wanted in _BERT_BASE_NAMES else locate_checkpoint(wanted, weights=False)

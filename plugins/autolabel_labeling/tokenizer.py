@@ -9,14 +9,14 @@ from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from autolabel.errors import WeightsError
 from autolabel.strategies import Reading
-from autolabel.weights import panics_as_errors, read_mapping, said
+from autolabel.weights import first_line, panics_as_errors, read_mapping
 
-CLS, SEP, STOP, QUESTION = 101, 102, 1012, 1029
-SEPARATORS = {"[CLS]": CLS, "[SEP]": SEP, ".": STOP, "?": QUESTION}
+CLS, SEP, STOP, _QUESTION = 101, 102, 1012, 1029
+SEPARATORS = {"[CLS]": CLS, "[SEP]": SEP, ".": STOP, "?": _QUESTION}
 """The tokens that end a phrase: their ids are fixed in the network (they are those of bert-base-uncased)."""
-SILENT = frozenset({0, CLS, SEP, 103, STOP, QUESTION})
+_SILENT = frozenset({0, CLS, SEP, 103, STOP, _QUESTION})
 """Ids that never come from inside a phrase: the separators, [PAD] and [MASK]."""
-UNKNOWN = "[UNK]"
+_UNKNOWN = "[UNK]"
 """What stands for everything that is not in the vocabulary."""
 FILES = ("tokenizer.json", "vocab.txt")
 BERT_BASE = Path(__file__).parent / "bert_base_uncased"
@@ -27,9 +27,9 @@ class PhraseTokenizer:
     """A BERT tokenizer that gives the ids of a phrase alone."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = tokenizer_files(folder)
+        self.files = _tokenizer_files(folder)
         self._tokenizer = _read(folder)
-        self._unknown = self._tokenizer.token_to_id(UNKNOWN)
+        self._unknown = self._tokenizer.token_to_id(_UNKNOWN)
         for word, expected in SEPARATORS.items():
             if (found := self._tokenizer.token_to_id(word)) != expected:
                 raise WeightsError(
@@ -43,13 +43,13 @@ class PhraseTokenizer:
         """
         with panics_as_errors():
             encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
-        return tuple(token for token in encoded.ids if token not in SILENT)
+        return tuple(token for token in encoded.ids if token not in _SILENT)
 
     def read(self, phrase: str) -> Reading:
         """Return what the model makes of a phrase: its ids, and what of it stands for no word of the vocabulary."""
         with panics_as_errors():
             encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
-        ids = tuple(token for token in encoded.ids if token not in SILENT)
+        ids = tuple(token for token in encoded.ids if token not in _SILENT)
         unknown = [place for token, place in zip(encoded.ids, encoded.offsets, strict=True) if token == self._unknown]
         return Reading(
             ids,
@@ -68,7 +68,7 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
-def tokenizer_files(folder: Path) -> tuple[Path, ...]:
+def _tokenizer_files(folder: Path) -> tuple[Path, ...]:
     """Return the files that a folder's tokenizer is read from; raise WeightsError where there are none."""
     name = next((name for name in FILES if (folder / name).is_file()), None)
     if name is None:
@@ -77,14 +77,14 @@ def tokenizer_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _read(folder: Path) -> Tokenizer:
-    source, *configurations = tokenizer_files(folder)
+    source, *configurations = _tokenizer_files(folder)
     try:
         with panics_as_errors():
             tokenizer = _made(source, configurations)
     except WeightsError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise WeightsError(f"{source}: not a tokenizer: {said(error)}", hint="download it again") from error
+        raise WeightsError(f"{source}: not a tokenizer: {first_line(error)}", hint="download it again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -23,7 +23,7 @@ class Darker(Look):
 
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return (H, W, 3) pixels, each multiplied by the factor."""
-        return scaled(pixels, self.params.factor)
+        return _scaled(pixels, self.params.factor)
 
 
 class Brighter(Look):
@@ -40,10 +40,10 @@ class Brighter(Look):
 
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return (H, W, 3) pixels, each multiplied by the factor, at most 255."""
-        return scaled(pixels, self.params.factor)
+        return _scaled(pixels, self.params.factor)
 
 
-def scaled(pixels: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
+def _scaled(pixels: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
     """Return pixels multiplied by a factor, rounded, from 0 to 255."""
     levels = np.minimum(np.round(np.arange(256) * factor), 255).astype(np.uint8)
     seen: npt.NDArray[np.uint8] = levels[pixels]

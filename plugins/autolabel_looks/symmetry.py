@@ -11,9 +11,9 @@ from pydantic import Field
 from autolabel.strategies import Look
 from autolabel.types import Size
 
-Pixels = npt.NDArray[np.uint8]
-Boxes = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+_Pixels = npt.NDArray[np.uint8]
+_Boxes = npt.NDArray[np.float32]
+_Mask = npt.NDArray[np.bool_]
 
 
 class Plain(Look):
@@ -21,7 +21,7 @@ class Plain(Look):
 
     name = "plain"
 
-    def apply(self, pixels: Pixels) -> Pixels:
+    def apply(self, pixels: _Pixels) -> _Pixels:
         """Return the pixels."""
         return pixels
 
@@ -31,15 +31,15 @@ class Mirror(Look):
 
     name = "mirror"
 
-    def apply(self, pixels: Pixels) -> Pixels:
+    def apply(self, pixels: _Pixels) -> _Pixels:
         """Return (H, W, 3) pixels with the columns in the opposite order."""
         return pixels[:, ::-1]
 
-    def restore_boxes(self, boxes: Boxes, size: Size) -> Boxes:
+    def restore_boxes(self, boxes: _Boxes, size: Size) -> _Boxes:
         """Return (N, 4) boxes with their left and right edges changed over."""
-        return changed_over(boxes, axis=0, length=size[1])
+        return _changed_over(boxes, axis=0, length=size[1])
 
-    def restore_mask(self, mask: Mask, size: Size) -> Mask:
+    def restore_mask(self, mask: _Mask, size: Size) -> _Mask:
         """Return the mask with the columns in the opposite order."""
         return mask[:, ::-1]
 
@@ -49,15 +49,15 @@ class Flip(Look):
 
     name = "flip"
 
-    def apply(self, pixels: Pixels) -> Pixels:
+    def apply(self, pixels: _Pixels) -> _Pixels:
         """Return (H, W, 3) pixels with the rows in the opposite order."""
         return pixels[::-1]
 
-    def restore_boxes(self, boxes: Boxes, size: Size) -> Boxes:
+    def restore_boxes(self, boxes: _Boxes, size: Size) -> _Boxes:
         """Return (N, 4) boxes with their top and bottom edges changed over."""
-        return changed_over(boxes, axis=1, length=size[0])
+        return _changed_over(boxes, axis=1, length=size[0])
 
-    def restore_mask(self, mask: Mask, size: Size) -> Mask:
+    def restore_mask(self, mask: _Mask, size: Size) -> _Mask:
         """Return the mask with the rows in the opposite order."""
         return mask[::-1]
 
@@ -78,7 +78,7 @@ class Rotate(Look):
         super().__init__(params)
         self.quarters = params.degrees // 90
 
-    def apply(self, pixels: Pixels) -> Pixels:
+    def apply(self, pixels: _Pixels) -> _Pixels:
         """Return (H, W, 3) pixels turned; a quarter gives (W, H, 3)."""
         return np.rot90(pixels, -self.quarters)
 
@@ -86,22 +86,22 @@ class Rotate(Look):
         """Return (height, width), changed over for a quarter and three quarters."""
         return (size[1], size[0]) if self.quarters % 2 else size
 
-    def restore_boxes(self, boxes: Boxes, size: Size) -> Boxes:
+    def restore_boxes(self, boxes: _Boxes, size: Size) -> _Boxes:
         """Return (N, 4) boxes turned back."""
         if self.quarters % 2:
             boxes = boxes[:, [1, 0, 3, 2]]
         if self.quarters < 3:
-            boxes = changed_over(boxes, axis=1, length=size[0])
+            boxes = _changed_over(boxes, axis=1, length=size[0])
         if self.quarters > 1:
-            boxes = changed_over(boxes, axis=0, length=size[1])
+            boxes = _changed_over(boxes, axis=0, length=size[1])
         return boxes
 
-    def restore_mask(self, mask: Mask, size: Size) -> Mask:
+    def restore_mask(self, mask: _Mask, size: Size) -> _Mask:
         """Return the mask turned back."""
         return np.rot90(mask, self.quarters)
 
 
-def changed_over(boxes: Boxes, *, axis: int, length: int) -> Boxes:
+def _changed_over(boxes: _Boxes, *, axis: int, length: int) -> _Boxes:
     """Return (N, 4) boxes mirrored along an axis (0: x, 1: y) of an image that is ``length`` pixels long there."""
     mirrored = boxes.copy()
     mirrored[:, axis] = length - boxes[:, axis + 2]

@@ -9,7 +9,7 @@ from pydantic import Field
 from autolabel.strategies import Look
 from autolabel.types import Size
 
-MARGIN = (124, 116, 104)
+_MARGIN = (124, 116, 104)
 """Colour of the margin: the mean of ImageNet's photos, which most networks take for nothing."""
 
 
@@ -32,7 +32,7 @@ class ZoomOut(Look):
         height, width = size = (pixels.shape[0], pixels.shape[1])
         top, left = self.corner(size)
         seen = np.empty((*self.shape(size), 3), np.uint8)
-        seen[:] = MARGIN
+        seen[:] = _MARGIN
         seen[top : top + height, left : left + width] = pixels
         return seen
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from autolabel.errors import WeightsError
 from autolabel.weights import TensorHeader, check_alike, headers_of, layers_of
-from autolabel_mal.convert import Role, has_classifier, split, without_classifier
+from autolabel_mal.convert import Role, has_classifier, split_tensors, without_classifier
 from autolabel_mal.description import describe
 from autolabel_mal.sizes import ARCHS, Arch, Sizes, from_shapes
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from autolabel_mal.params import MalParams
 
-T = TypeVar("T", "Tensor", TensorHeader)
-FAN_MARKS = ("pos_embed.token_projection", "cls_attn_blocks", "linear_fuse")
-DETECTOR_MARKS = ("level_embed", "tgt_embed.weight", "query_position_embeddings.weight")
-BLOCKS = "backbone.blocks."
+_T = TypeVar("_T", "Tensor", TensorHeader)
+_FAN_MARKS = ("pos_embed.token_projection", "cls_attn_blocks", "linear_fuse")
+_DETECTOR_MARKS = ("level_embed", "tgt_embed.weight", "query_position_embeddings.weight")
+_BLOCKS = "backbone.blocks."
 
 
 def check_networks(path: Path, params: MalParams) -> None:
@@ -29,27 +29,27 @@ def check_networks(path: Path, params: MalParams) -> None:
     if (headers := headers_of(path)) is None:
         return
     for state, _ in choose_networks(path, headers, params):
-        check_alike(layers_of(without_classifier(state), BLOCKS), BLOCKS, path, "a MAL")
+        check_alike(layers_of(without_classifier(state), _BLOCKS), _BLOCKS, path, "a MAL")
 
 
-def choose_networks(path: Path, state: Mapping[str, T], params: MalParams) -> list[tuple[dict[str, T], Sizes]]:
+def choose_networks(path: Path, state: Mapping[str, _T], params: MalParams) -> list[tuple[dict[str, _T], Sizes]]:
     """Return the networks that ``params`` asks for, student, teacher or both, with their sizes.
 
     Raises WeightsError where the file has no such network.
     """
-    found = split(state)
+    found = split_tensors(state)
     roles: Sequence[Role] = ("student", "teacher") if params.which == "mixed" else (params.which,)
     missing = [role for role in roles if role not in found]
     if missing:
         raise WeightsError(f"{path}: holds no {missing[0]}, only one network", hint="set which: student")
-    return [(found[role], choose_sizes(path, found[role], params)) for role in roles]
+    return [(found[role], _choose_sizes(path, found[role], params)) for role in roles]
 
 
-def choose_sizes(path: Path, state: Mapping[str, T], params: MalParams) -> Sizes:
+def _choose_sizes(path: Path, state: Mapping[str, _T], params: MalParams) -> Sizes:
     """Return the sizes of a file's network, with those that no file tells taken from ``params``."""
-    if any(mark in key for key in state for mark in FAN_MARKS):
+    if any(mark in key for key in state for mark in _FAN_MARKS):
         raise WeightsError(f"{path}: has a FAN backbone, which is not supported", hint=f"supported: {', '.join(ARCHS)}")
-    if any(key.endswith(DETECTOR_MARKS) for key in state):
+    if any(key.endswith(_DETECTOR_MARKS) for key in state):
         raise WeightsError(
             f"{path}: a detector, which finds boxes by itself", hint="use the labeler grounding_dino; mal takes boxes"
         )

@@ -10,9 +10,9 @@ from autolabel.transfer import to_device
 
 BINS = 8
 """Of each channel."""
-REACH = 2.0
+_REACH = 2.0
 """Standardised colours beyond this fall into the outermost bins."""
-BLUR = (0.25, 0.5, 0.25)
+_BLUR = (0.25, 0.5, 0.25)
 """How a pixel is shared with the bins next to its own, along each channel."""
 PRIOR_PIXELS = 0.5
 """Pixels of either kind that every bin is given in advance: an unseen colour speaks for nothing."""
@@ -33,7 +33,7 @@ def colour_evidence(probabilities: Tensor, colours: Tensor) -> Tensor:
 
 
 def _places(colours: Tensor) -> Tensor:
-    red, green, blue = ((colours + REACH) * (BINS / (2 * REACH))).long().clamp(0, BINS - 1).flatten(2).unbind(1)
+    red, green, blue = ((colours + _REACH) * (BINS / (2 * _REACH))).long().clamp(0, BINS - 1).flatten(2).unbind(1)
     return (red * BINS + green) * BINS + blue
 
 
@@ -42,9 +42,9 @@ def _histogram(places: Tensor, weights: Tensor) -> Tensor:
     counts = weights.new_zeros(len(weights), BINS**3).scatter_add_(1, places, weights)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     cube = shares.reshape(-1, 1, BINS, BINS, BINS)
-    kernel = to_device(torch.tensor(BLUR, dtype=cube.dtype), cube.device)
+    kernel = to_device(torch.tensor(_BLUR, dtype=cube.dtype), cube.device)
     for axis in range(3):
         shape, padding = [1] * 5, [0] * 3
-        shape[2 + axis], padding[axis] = len(BLUR), 1
+        shape[2 + axis], padding[axis] = len(_BLUR), 1
         cube = functional.conv3d(cube, kernel.reshape(shape), padding=padding)
     return cube.flatten(1)

@@ -10,21 +10,23 @@ import numpy.typing as npt
 
 from autolabel.kernels import compiled
 from autolabel.types import Rle, Size
-from autolabel_mal.crop import Region
+from autolabel_mal.crop import CropRegion
 from autolabel_mal.mean_field import log_odds
 
-CLOSE = 1e-4
+_CLOSE = 1e-4
 """Logits nearer than this to the threshold's are not judged before their probabilities are mixed."""
-PRECISION = 22
+_PRECISION = 22
 """Bits after the point of Pillow's weights."""
 
 
-def encode(logits: npt.NDArray[np.float32], at: Region, size: Size, *, side: int, threshold: float) -> Rle:
+def encode_mask_compiled(
+    logits: npt.NDArray[np.float32], at: CropRegion, size: Size, *, side: int, threshold: float
+) -> Rle:
     """Return the mask that a map (grid, grid) gives the crop ``at`` of an image of ``size`` (height, width).
 
     It is that of ``paste`` but for pixels within rounding of the threshold.
     """
-    inner, outer = _logit(max(threshold, 1e-6)) + CLOSE, _logit(min(threshold, 1 - 1e-6)) - CLOSE
+    inner, outer = _logit(max(threshold, 1e-6)) + _CLOSE, _logit(min(threshold, 1 - 1e-6)) - _CLOSE
     text = _encode(
         np.ascontiguousarray(logits),
         np.array([(at.top, at.height, *at.rows, size[0]), (at.left, at.width, *at.columns, size[1])]),
@@ -65,20 +67,20 @@ def lit(first: int, last: int, length: int, side: int) -> tuple[int, int]:
                     weight = (((away - 5) * away + 8) * away - 4) * -0.5
                 weights[x - start] = weight
                 total += weight
-            summed = 1 << (PRECISION - 1)
+            summed = 1 << (_PRECISION - 1)
             for x in range(max(start, first), min(stop, last)):
-                weight = weights[x - start] / total * (1 << PRECISION)
+                weight = weights[x - start] / total * (1 << _PRECISION)
                 summed += int(weight + (0.5 if weight >= 0 else -0.5))
-            if summed < 1 << PRECISION:
+            if summed < 1 << _PRECISION:
                 continue
         begin, end = min(begin, place), place + 1
     return begin, end
 
 
-STEPS = "Tuple((uint32[::1], float32[::1]))"
+_STEPS = "Tuple((uint32[::1], float32[::1]))"
 
 
-@compiled(f"{STEPS}(int64, int64, int64, int64)")
+@compiled(f"{_STEPS}(int64, int64, int64, int64)")
 def _steps(start: int, stop: int, length: int, source: int) -> Any:
     """Return where the places ``start`` to ``stop`` of a line of ``length`` lie among ``source`` values.
 

@@ -12,11 +12,11 @@ from PIL import Image as Pillow
 from autolabel.types import Size
 
 UInt8 = npt.NDArray[np.uint8]
-SMALL, LARGE = 32.0**2, 96.0**2
+_SMALL, _LARGE = 32.0**2, 96.0**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Region:
+class CropRegion:
     """Where a crop lies in its image: whole pixels, the box with its margins; may reach outside."""
 
     left: int
@@ -34,10 +34,10 @@ class Region:
 def size_group(box: npt.NDArray[np.float32]) -> int:
     """Return 0 (area up to 32^2 px), 1 (up to 96^2), or 2 of a box ``x1 y1 x2 y2``; float32 as MAL computes it."""
     area = (box[2] - box[0]) * (box[3] - box[1])
-    return int(area > SMALL) + int(area > LARGE)
+    return int(area > _SMALL) + int(area > _LARGE)
 
 
-def region(box: npt.NDArray[np.float32], size: Size, margins: tuple[float, float]) -> Region:
+def region(box: npt.NDArray[np.float32], size: Size, margins: tuple[float, float]) -> CropRegion:
     """Return the crop of a box that lies inside an image of ``size`` (height, width).
 
     It is wider than the box by half of ``margins[0]`` (MAL's test margin rate) and higher by half of ``margins[1]``,
@@ -45,7 +45,7 @@ def region(box: npt.NDArray[np.float32], size: Size, margins: tuple[float, float
     """
     left, right, columns = _span(box[0], box[2], length=size[1], margin=margins[0])
     top, bottom, rows = _span(box[1], box[3], length=size[0], margin=margins[1])
-    return Region(
+    return CropRegion(
         left=left,
         top=top,
         width=right - left,
@@ -63,13 +63,13 @@ def _span(start: np.float32, end: np.float32, *, length: int, margin: float) -> 
     return first, last, (int(start) - first, min(int(end) + 1, length) - first)
 
 
-def inside(at: Region, size: Size) -> tuple[slice, slice]:
+def inside(at: CropRegion, size: Size) -> tuple[slice, slice]:
     """Return the rows and columns of a crop that lie in an image of ``size`` (height, width)."""
     rows = slice(max(0, -at.top), min(at.height, size[0] - at.top))
     return rows, slice(max(0, -at.left), min(at.width, size[1] - at.left))
 
 
-def cut(pixels: UInt8, at: Region, side: int) -> UInt8:
+def crop_image(pixels: UInt8, at: CropRegion, side: int) -> UInt8:
     """Return the crop (side, side, 3) uint8, resized bicubically; outside the image the picture starts over."""
     height, width = pixels.shape[:2]
     piece = _wrapped(_wrapped(pixels, at.top, at.height, height, axis=0), at.left, at.width, width, axis=1)
@@ -84,7 +84,7 @@ def _wrapped(pixels: UInt8, start: int, count: int, length: int, *, axis: int) -
     return piece
 
 
-def box_profiles(at: Region, side: int) -> tuple[UInt8, UInt8]:
+def box_profiles(at: CropRegion, side: int) -> tuple[UInt8, UInt8]:
     """Return the rows and the columns (side,) of the resized crop that lie in the box, as 0 and 1.
 
     Their outer product is MAL's box mask: bicubic resizing works along one axis at a time and rounds after each.

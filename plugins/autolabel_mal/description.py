@@ -10,17 +10,17 @@ from typing import Any
 from autolabel.errors import WeightsError
 from autolabel.weights import UNKNOWN, Licence, licence_of, read_mapping, weight_files
 
-NVIDIA = Licence("nvidia-source-code-license-nc", False)
+_NVIDIA = Licence("nvidia-source-code-license-nc", False)
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class _Description:
     """What can be read without torch."""
 
     crop_size: int | None = None
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path) -> _Description:
     """Return what a safetensors file's metadata, or a folder's ``config.json``, says; nothing is known of others."""
     says: dict[str, Any] = {}
     for file in weight_files(path) if path.is_dir() else (path,):
@@ -29,10 +29,10 @@ def describe(path: Path) -> Description:
         says.update(read_mapping(path / "config.json"))
     crop = says.get("crop_size")
     if crop is None:
-        return Description()
+        return _Description()
     if not str(crop).isdigit() or int(crop) < 1:
         raise WeightsError(f"{path}: its crop_size must be a positive integer, got {crop!r}")
-    return Description(crop_size=int(crop))
+    return _Description(crop_size=int(crop))
 
 
 def _metadata(file: Path) -> Mapping[str, str]:
@@ -54,4 +54,4 @@ def licence(path: Path) -> Licence:
     """
     stated = licence_of(path)
     pickled = path.suffix != ".safetensors" and not path.is_dir()
-    return NVIDIA if stated == UNKNOWN and pickled else stated
+    return _NVIDIA if stated == UNKNOWN and pickled else stated

@@ -15,7 +15,7 @@ from autolabel.errors import ImageError
 from autolabel.transfer import to_device
 from autolabel.types import Rle
 from autolabel_mal import paste
-from autolabel_mal.crop import UInt8, cut
+from autolabel_mal.crop import UInt8, crop_image
 from autolabel_mal.job import Job
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.refine import refine
@@ -39,7 +39,7 @@ class Ensemble:
 
     def cut(self, job: Job) -> UInt8:
         """Return a job's crop (side, side, 3)."""
-        return cut(job.pixels, job.region, self.side)
+        return crop_image(job.pixels, job.region, self.side)
 
     def batch(self, crops: Sequence[UInt8]) -> Tensor:
         """Return crops (side, side, 3) as one tensor (B, side, side, 3) on the device."""
@@ -104,5 +104,5 @@ def fastest_encode() -> Callable[..., Rle]:
     if find_spec("numba") is not None:
         from autolabel_mal import compiled
 
-        return compiled.encode
-    return paste.encode
+        return compiled.encode_mask_compiled
+    return paste.encode_mask

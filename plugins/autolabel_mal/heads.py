@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-UPSAMPLE_BEFORE = 3
+_UPSAMPLE_BEFORE = 3
 
 
 class ObjectHead(nn.Module):
@@ -29,19 +29,19 @@ class PixelHead(nn.Module):
     def __init__(self, channels: int, *, hidden: int, out: int, convs: int, upsample: float) -> None:
         super().__init__()
         widths = [channels, *[hidden] * (convs - 1), out]
-        self.convs = nn.ModuleList(Convolution(widths[i], widths[i + 1]) for i in range(convs))
+        self.convs = nn.ModuleList(_Convolution(widths[i], widths[i + 1]) for i in range(convs))
         self.upsample = upsample
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, channels, h, w) to vectors (B, out, h * upsample, w * upsample)."""
         for index, conv in enumerate(self.convs):
-            if index == UPSAMPLE_BEFORE:
-                features = resize(features, self.upsample)
+            if index == _UPSAMPLE_BEFORE:
+                features = scale_map(features, self.upsample)
             features = conv(features)
         return features
 
 
-class Convolution(nn.Module):
+class _Convolution(nn.Module):
     """A 3x3 convolution with ReLU; the inner name is that of the published files."""
 
     def __init__(self, channels: int, out: int) -> None:
@@ -53,13 +53,13 @@ class Convolution(nn.Module):
         return functional.relu(self.conv(features))
 
 
-def resize(features: Tensor, factor: float) -> Tensor:
+def scale_map(features: Tensor, factor: float) -> Tensor:
     """Scale a map (B, C, h, w) bilinearly by ``factor``; 1 leaves it alone."""
     if factor == 1:
         return features
     return functional.interpolate(features, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-def stretch(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize maps (B, h, w) bilinearly to ``size``."""
     return functional.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autolabel_mal.crop import Region, UInt8
+from autolabel_mal.crop import CropRegion, UInt8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -17,5 +17,5 @@ class Job:
     """Index of the box in its image."""
     pixels: UInt8
     """(H, W, 3) of the image."""
-    region: Region
+    region: CropRegion
     threshold: float

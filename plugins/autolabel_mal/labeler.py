@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from autolabel.strategies import Segmenter
 from autolabel.types import Instances, Rle, Sample, Size
-from autolabel.weights import Licence, files_of, locate
-from autolabel_labeling.given_boxes import clip, given_region, is_crowd
+from autolabel.weights import Licence, files_of, locate_checkpoint
+from autolabel_labeling.given_boxes import clip_box, given_region, is_crowd
 from autolabel_mal.choose import check_networks
 from autolabel_mal.crop import region
 from autolabel_mal.description import licence
@@ -22,11 +22,11 @@ from autolabel_mal.params import MalParams
 if TYPE_CHECKING:
     from autolabel_mal.ensemble import Ensemble, Started
 
-T = TypeVar("T")
-CUTTERS = 4
+_T = TypeVar("_T")
+_CUTTERS = 4
 """Threads that cut crops while a GPU works; on a CPU the network wants the cores itself."""
 
-GPU_BATCH = 8
+_GPU_BATCH = 8
 
 
 class Mal(Segmenter):
@@ -45,15 +45,15 @@ class Mal(Segmenter):
 
     def files(self) -> Sequence[Path]:
         """Return the checkpoint's files; raises WeightsError where there is none."""
-        return files_of(locate(self.params.checkpoint))
+        return files_of(locate_checkpoint(self.params.checkpoint))
 
     def check(self) -> None:
         """Raise WeightsError where the checkpoint's names and shapes are not those of the networks asked for."""
-        check_networks(locate(self.params.checkpoint), self.params)
+        check_networks(locate_checkpoint(self.params.checkpoint), self.params)
 
     def licence(self) -> Licence:
         """Return the checkpoint's licence; NVIDIA's for TAO's and NVlabs' formats unless a file beside it says."""
-        return licence(locate(self.params.checkpoint))
+        return licence(locate_checkpoint(self.params.checkpoint))
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
         """Return one key for all images: crops are of one size."""
@@ -65,17 +65,17 @@ class Mal(Segmenter):
         from autolabel_mal.load import load_networks
 
         self._ensemble: Ensemble = Ensemble(
-            load_networks(locate(self.params.checkpoint), self.params),
+            load_networks(locate_checkpoint(self.params.checkpoint), self.params),
             device=device,
             flip=self.params.flip,
             refined=self.params.refine == "mean_field",
             half=self.params.use_amp and device.startswith("cuda"),
         )
         self._counts = {"crops": 0, "forwards": 0}
-        self._batch_size = self.params.batch_size or (1 if device == "cpu" else GPU_BATCH)
+        self._batch_size = self.params.batch_size or (1 if device == "cpu" else _GPU_BATCH)
         self._map: Callable[[Callable[[Job], Any], Iterable[Job]], Iterator[Any]] = map
         if device != "cpu":
-            self._map = ThreadPoolExecutor(CUTTERS).map
+            self._map = ThreadPoolExecutor(_CUTTERS).map
 
     def counters(self) -> dict[str, int]:
         """Return how many crops were cut and how many forward passes were made since ``load``."""
@@ -101,7 +101,7 @@ class Mal(Segmenter):
 
     def _job(self, sample: Sample, number: int, index: int) -> Job | None:
         size = sample.pixels.shape[:2]
-        box = clip(sample.instances.boxes[index], size)
+        box = clip_box(sample.instances.boxes[index], size)
         if box is None:
             return None
         at = region(box, size, self.params.test_margin_rate)
@@ -123,7 +123,7 @@ class Mal(Segmenter):
             yield from running.finish()
 
 
-def _chunks(items: Iterable[T], count: int) -> Iterator[list[T]]:
+def _chunks(items: Iterable[_T], count: int) -> Iterator[list[_T]]:
     source = iter(items)
     while chunk := list(islice(source, count)):
         yield chunk

@@ -19,8 +19,8 @@ from autolabel_mal.sizes import Sizes, from_arch, name
 if TYPE_CHECKING:
     from autolabel_mal.params import MalParams
 
-logger = logging.getLogger(__name__)
-LISTED = 5
+_logger = logging.getLogger(__name__)
+_LISTED = 5
 
 
 def load_networks(path: Path, params: MalParams) -> list[MalNetwork]:
@@ -30,11 +30,11 @@ def load_networks(path: Path, params: MalParams) -> list[MalNetwork]:
     holds no such network, naming the keys that are missing or too many.
     """
     chosen = choose_networks(path, load_state_dict(path), params)
-    warn_of_differences(path, chosen[0][1], params)
-    return [build(path, state, size) for state, size in chosen]
+    _warn_of_differences(path, chosen[0][1], params)
+    return [_build(path, state, size) for state, size in chosen]
 
 
-def build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
+def _build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
     """Return a network of these sizes with a file's tensors, its positions stretched to the crop once and for all."""
     network = MalNetwork(sizes)
     wanted, given = network.state_dict(), without_classifier(state)
@@ -44,9 +44,9 @@ def build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
         "of another shape": [key for key in wanted if key in given and wanted[key].shape != given[key].shape],
     }
     if any(faults.values()):
-        parts = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in faults.items() if keys)
+        parts = "; ".join(f"{kind}: {_listed(keys)}" for kind, keys in faults.items() if keys)
         raise WeightsError(
-            f"{path}: does not fit: {parts}", hint=f"its tensors look like {name(sizes) or shape_of(sizes)}"
+            f"{path}: does not fit: {parts}", hint=f"its tensors look like {name(sizes) or _shape_of(sizes)}"
         )
     refuse_not_finite(given, path)
     network.load_state_dict({key: tensor.float() for key, tensor in given.items()})
@@ -54,18 +54,18 @@ def build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
     return network.eval().requires_grad_(False)
 
 
-def listed(keys: Sequence[str]) -> str:
+def _listed(keys: Sequence[str]) -> str:
     """Return the first few keys and how many more there are."""
-    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
-    return ", ".join(keys[:LISTED]) + more
+    more = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
+    return ", ".join(keys[:_LISTED]) + more
 
 
-def shape_of(sizes: Sizes) -> str:
+def _shape_of(sizes: Sizes) -> str:
     """Return a transformer's sizes in words."""
     return f"a transformer of {sizes.depth} blocks, {sizes.width} channels, {sizes.patch} px patches"
 
 
-def warn_of_differences(path: Path, sizes: Sizes, params: MalParams) -> None:
+def _warn_of_differences(path: Path, sizes: Sizes, params: MalParams) -> None:
     """Log what ``params`` says of the network that is not so: the file counts."""
     heads = {
         "mask_head_num_convs": sizes.convs,
@@ -75,10 +75,10 @@ def warn_of_differences(path: Path, sizes: Sizes, params: MalParams) -> None:
     for field, actual in heads.items():
         stated = getattr(params, field)
         if stated not in (None, actual):
-            logger.warning("%s has %s: %d, not %d as the spec says; the file counts", path, field, actual, stated)
+            _logger.warning("%s has %s: %d, not %d as the spec says; the file counts", path, field, actual, stated)
     if params.arch is None or name(sizes) == params.arch:
         return
     named = from_arch(params.arch)
     if sizes.lite or (named.width, named.depth, named.patch) != (sizes.width, sizes.depth, sizes.patch):
-        actual_arch = name(sizes) or shape_of(sizes)
-        logger.warning("%s is %s, not %s as the spec says; the file counts", path, actual_arch, params.arch)
+        actual_arch = name(sizes) or _shape_of(sizes)
+        _logger.warning("%s is %s, not %s as the spec says; the file counts", path, actual_arch, params.arch)

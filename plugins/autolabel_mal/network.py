@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from autolabel.transfer import to_device
-from autolabel_mal.heads import ObjectHead, PixelHead, resize, stretch
+from autolabel_mal.heads import ObjectHead, PixelHead, resize_maps, scale_map
 from autolabel_mal.sizes import Sizes
 from autolabel_mal.vit import VisionTransformer
 
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-LITE_MEAN, LITE_STD = (127.0,) * 3, (128.0,) * 3
-FACTORS = (0.5, 1.0, 2.0)
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_STD = (58.395, 57.12, 57.375)
+_LITE_MEAN, _LITE_STD = (127.0,) * 3, (128.0,) * 3
+_FACTORS = (0.5, 1.0, 2.0)
 """Of the features of small, medium, large objects (the paper's scale-dependent decoding)."""
 
 
@@ -23,12 +23,12 @@ class MalNetwork(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.backbone = build_backbone(sizes)
+        self.backbone = _build_backbone(sizes)
         self.roi_head = ObjectHead(sizes.width, sizes.out)
         self.mask_head = PixelHead(
             sizes.width, hidden=sizes.hidden, out=sizes.out, convs=sizes.convs, upsample=sizes.scale_within
         )
-        mean, std = (LITE_MEAN, LITE_STD) if sizes.lite else (IMAGENET_MEAN, IMAGENET_STD)
+        mean, std = (_LITE_MEAN, _LITE_STD) if sizes.lite else (_IMAGENET_MEAN, _IMAGENET_STD)
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
 
@@ -40,7 +40,7 @@ class MalNetwork(nn.Module):
         features: Tensor = self.backbone(pixels)
         vectors = self.roi_head(features)
         logits = features.new_empty((len(features), self.sizes.logits, self.sizes.logits), dtype=torch.float32)
-        for group, factor in enumerate(FACTORS):
+        for group, factor in enumerate(_FACTORS):
             chosen = to_device(torch.nonzero(groups == group).flatten(), logits.device)
             if len(chosen):
                 logits[chosen] = self.decode(features[chosen], vectors[chosen], factor if self.sizes.adjust else 1.0)
@@ -48,9 +48,9 @@ class MalNetwork(nn.Module):
 
     def decode(self, features: Tensor, vectors: Tensor, factor: float) -> Tensor:
         """Return logits (B, side, side) of objects that share one decoding resolution."""
-        pixels: Tensor = self.mask_head(resize(features, factor * self.sizes.scale_before))
+        pixels: Tensor = self.mask_head(scale_map(features, factor * self.sizes.scale_before))
         logits = torch.einsum("bc,bchw->bhw", vectors, pixels).float()
-        return stretch(logits, (self.sizes.logits, self.sizes.logits))
+        return resize_maps(logits, (self.sizes.logits, self.sizes.logits))
 
     def settle(self) -> None:
         """Stretch learned positions to the crop once, instead of in every pass; undone by no later change of size."""
@@ -64,7 +64,7 @@ class MalNetwork(nn.Module):
         return planes.float().sub_(mean).div_(std)
 
 
-def build_backbone(sizes: Sizes) -> nn.Module:
+def _build_backbone(sizes: Sizes) -> nn.Module:
     """Return a backbone that maps pixels to features of ``sizes.width`` channels."""
     if sizes.lite:
         from autolabel_mal.lite import LiteBackbone

@@ -21,9 +21,9 @@ def _as_list(thresholds: object) -> object:
     return [thresholds] if isinstance(thresholds, int | float) else thresholds
 
 
-Threshold = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0, le=10)]
-Count = Annotated[int, Field(ge=1)]
+_Threshold = Annotated[float, Field(ge=0, le=1)]
+_Rate = Annotated[float, Field(ge=0, le=10)]
+_Count = Annotated[int, Field(ge=1)]
 
 
 class MalParams(Strategy.Params):
@@ -39,13 +39,15 @@ class MalParams(Strategy.Params):
     """Whether the mirrored crop is asked too, and the mean taken."""
     crop_size: Annotated[int, Field(ge=32, le=4096)] | None = None
     """Side of the crop that the network sees; the file's own, else 512."""
-    test_margin_rate: tuple[Rate, Rate] = (0.6, 0.6)
+    test_margin_rate: tuple[_Rate, _Rate] = (0.6, 0.6)
     """The crop is wider than the box by half of the first, as a share, and higher by half of the second."""
-    mask_thres: Annotated[tuple[Threshold] | tuple[Threshold, Threshold, Threshold], BeforeValidator(_as_list)] = (0.1,)
+    mask_thres: Annotated[tuple[_Threshold] | tuple[_Threshold, _Threshold, _Threshold], BeforeValidator(_as_list)] = (
+        0.1,
+    )
     """Probability above which a pixel is inside: one value, or those of small, medium, large boxes."""
-    mask_head_num_convs: Count | None = None
-    mask_head_hidden_channel: Count | None = None
-    mask_head_out_channel: Count | None = None
+    mask_head_num_convs: _Count | None = None
+    mask_head_hidden_channel: _Count | None = None
+    mask_head_out_channel: _Count | None = None
     mask_scale_ratio_pre: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Factor on the features before the pixel head."""
     mask_scale_ratio: Annotated[float, Field(gt=0, le=8)] = 2.0

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.types import Rle, Size
-from autolabel_mal.crop import Region, UInt8, box_profiles, inside
+from autolabel_mal.crop import CropRegion, UInt8, box_profiles, inside
 
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
+_Int64 = npt.NDArray[np.int64]
+_Float32 = npt.NDArray[np.float32]
 
 
-def encode(logits: Float32, at: Region, size: Size, *, side: int, threshold: float) -> Rle:
+def encode_mask(logits: _Float32, at: CropRegion, size: Size, *, side: int, threshold: float) -> Rle:
     """Return the mask that a map (grid, grid) gives the crop ``at`` of an image of ``size`` (height, width).
 
     MAL stretches the map to the crop (side, side), sets the probabilities outside the box to zero, stretches these to
@@ -31,28 +31,28 @@ def encode(logits: Float32, at: Region, size: Size, *, side: int, threshold: flo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Steps:
+class _Steps:
     """One side of a bilinear stretch: each of n values lies between two places."""
 
-    lower: Int64
-    upper: Int64
-    share: Float32
+    lower: _Int64
+    upper: _Int64
+    share: _Float32
     """Weight of the upper place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reading:
+class _SideSampling:
     """How one side of a mask is read: places of the crop off the map, then pixels off those places."""
 
     start: int
     """The first pixel, counted from the region's."""
-    crop: Steps
-    lit: Float32
+    crop: _Steps
+    lit: _Float32
     """1 where a place of the crop lies in the box, 0 outside."""
-    image: Steps
+    image: _Steps
 
 
-def _reading(length: int, seen: slice, profile: UInt8, grid: int) -> Reading:
+def _reading(length: int, seen: slice, profile: UInt8, grid: int) -> _SideSampling:
     """Return how the pixels ``seen`` of a side of ``length`` are read, as far as they touch the box's profile."""
     side, lit = len(profile), np.flatnonzero(profile)
     image = _steps(np.arange(seen.start, seen.stop), length, side)
@@ -66,24 +66,24 @@ def _reading(length: int, seen: slice, profile: UInt8, grid: int) -> Reading:
     else:
         places = np.arange(lower[0], upper[-1] + 1)
         lower, upper = lower - places[0], upper - places[0]
-    return Reading(
+    return _SideSampling(
         start=seen.start + start,
         crop=_steps(places, side, grid),
         lit=profile[places].astype(np.float32),
-        image=Steps(lower=lower, upper=upper, share=image.share[start:stop]),
+        image=_Steps(lower=lower, upper=upper, share=image.share[start:stop]),
     )
 
 
-def _steps(places: Int64, length: int, source: int) -> Steps:
+def _steps(places: _Int64, length: int, source: int) -> _Steps:
     """Return how the values at ``places`` of a line are made, stretched from ``source`` to ``length`` as by torch."""
     scale = np.float32(source) / np.float32(length)
     at = np.maximum((places.astype(np.float32) + np.float32(0.5)) * scale - np.float32(0.5), np.float32(0))
     lower = np.minimum(at.astype(np.int64), source - 1)
-    return Steps(lower=lower, upper=np.minimum(lower + 1, source - 1), share=at - lower.astype(np.float32))
+    return _Steps(lower=lower, upper=np.minimum(lower + 1, source - 1), share=at - lower.astype(np.float32))
 
 
-def _between(values: Float32, steps: Steps, *, axis: int) -> Float32:
+def _between(values: _Float32, steps: _Steps, *, axis: int) -> _Float32:
     """Return (n, w) or (h, n) values between those at the steps' places of (h, w) ones."""
     lower, share = values.take(steps.lower, axis), steps.share[:, None] if axis == 0 else steps.share
-    mixed: Float32 = lower + share * (values.take(steps.upper, axis) - lower)
+    mixed: _Float32 = lower + share * (values.take(steps.upper, axis) - lower)
     return mixed

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from autolabel.transfer import to_device
 from autolabel_mal.colours import colour_evidence
-from autolabel_mal.crop import Region, box_profiles
+from autolabel_mal.crop import CropRegion, box_profiles
 from autolabel_mal.mean_field import mean_field, standardised
 
-SURE = 0.02
+_SURE = 0.02
 """Probabilities closer than this to 0 and 1 count as this far: colours can overrule any."""
 
-LEAST = 1e-4
+_LEAST = 1e-4
 """Thresholds closer than this to 0 and 1 count as this far."""
 
 
@@ -40,7 +40,7 @@ def settled(probabilities: Tensor, colours: Tensor, inside: Tensor, field: Field
 
     ``colours`` (B, 3, h, w) come from ``standardised``; ``inside`` (B, h, w) is 1 in the box, 0 outside.
     """
-    odds = torch.logit(probabilities, eps=SURE)
+    odds = torch.logit(probabilities, eps=_SURE)
     if field.colour_weight:
         odds = odds + field.colour_weight * colour_evidence(probabilities * inside, colours)
     return mean_field(
@@ -55,7 +55,12 @@ def settled(probabilities: Tensor, colours: Tensor, inside: Tensor, field: Field
 
 
 def refine(
-    logits: Tensor, crops: Tensor, regions: Sequence[Region], thresholds: Sequence[float], *, field: Field | None = None
+    logits: Tensor,
+    crops: Tensor,
+    regions: Sequence[CropRegion],
+    thresholds: Sequence[float],
+    *,
+    field: Field | None = None,
 ) -> Tensor:
     """Return logits (B, h, h) refined by the crops (B, side, side, 3) of 0..255 that they were made from.
 
@@ -66,7 +71,7 @@ def refine(
     rows, columns = (
         to_device(torch.from_numpy(np.stack(part)), logits.device).to(logits.dtype) for part in zip(*lines, strict=True)
     )
-    decisions = torch.logit(to_device(torch.tensor(thresholds), logits.device), eps=LEAST)[:, None, None]
+    decisions = torch.logit(to_device(torch.tensor(thresholds), logits.device), eps=_LEAST)[:, None, None]
     colours = standardised(crops, side)
     inside = rows[:, :, None] * columns[:, None, :]
     return torch.logit(settled((logits - decisions).sigmoid(), colours, inside, field or Field())) + decisions

@@ -17,7 +17,7 @@ Arch = Literal[
     "efficientnet-lite0",
 ]
 ARCHS: tuple[Arch, ...] = get_args(Arch)
-LITE: Arch = "efficientnet-lite0"
+_LITE: Arch = "efficientnet-lite0"
 TRANSFORMERS: dict[Arch, tuple[int, int, int]] = {
     "vit-deit-tiny/16": (192, 12, 16),
     "vit-deit-small/16": (384, 12, 16),
@@ -27,14 +27,14 @@ TRANSFORMERS: dict[Arch, tuple[int, int, int]] = {
 }
 """Width, depth, and patch side of each."""
 
-HEAD_WIDTH = 64
-HUGE_WIDTH, HUGE_HEADS = 1280, 16
-STEM_PATCH = 16
-TABLE = 14
-DEFAULT_CROP = 512
-LITE_CROP = 256
+_HEAD_WIDTH = 64
+_HUGE_WIDTH, _HUGE_HEADS = 1280, 16
+_STEM_PATCH = 16
+_TABLE = 14
+_DEFAULT_CROP = 512
+_LITE_CROP = 256
 
-Shapes = Mapping[str, Sequence[int]]
+_Shapes = Mapping[str, Sequence[int]]
 """Parameter name to shape, as a state dict has it."""
 
 
@@ -48,7 +48,7 @@ class Sizes:
     """Channels of the transformer's tokens, or of the pyramid on EfficientNet."""
     depth: int = 12
     patch: int = 16
-    table: int = TABLE
+    table: int = _TABLE
     """Side of the square table of learned positions."""
     conv_stem: bool = False
     nvlabs: bool = False
@@ -56,7 +56,7 @@ class Sizes:
     convs: int = 4
     hidden: int = 256
     out: int = 256
-    crop: int = DEFAULT_CROP
+    crop: int = _DEFAULT_CROP
     """Side of the square crop that the network sees, in pixels."""
     scale_before: float = 1.0
     """Factor on the features before the pixel head, besides that of the object's size (``mask_scale_ratio_pre``)."""
@@ -68,7 +68,7 @@ class Sizes:
     @property
     def heads(self) -> int:
         """Attention heads: 64 channels each, except for the huge model's 16."""
-        return HUGE_HEADS if self.width == HUGE_WIDTH else max(1, self.width // HEAD_WIDTH)
+        return _HUGE_HEADS if self.width == _HUGE_WIDTH else max(1, self.width // _HEAD_WIDTH)
 
     @property
     def logits(self) -> int:
@@ -78,13 +78,13 @@ class Sizes:
 
 def from_arch(arch: Arch) -> Sizes:
     """Return the sizes of a named architecture with TAO's default heads."""
-    if arch == LITE:
-        return Sizes(lite=True, width=64, convs=4, hidden=64, out=32, crop=LITE_CROP)
+    if arch == _LITE:
+        return Sizes(lite=True, width=64, convs=4, hidden=64, out=32, crop=_LITE_CROP)
     width, depth, patch = TRANSFORMERS[arch]
     return Sizes(width=width, depth=depth, patch=patch)
 
 
-def from_shapes(shapes: Shapes, *, has_classifier: bool) -> Sizes:
+def from_shapes(shapes: _Shapes, *, has_classifier: bool) -> Sizes:
     """Return the sizes that a network's tensors imply.
 
     ``has_classifier``: whether the file holds ``backbone.head.*``, whose absence is NVlabs' mark, as is a stem of
@@ -96,13 +96,13 @@ def from_shapes(shapes: Shapes, *, has_classifier: bool) -> Sizes:
     hidden, channels = shapes["mask_head.convs.0.conv.weight"][:2]
     heads = Sizes(width=channels, convs=convs, hidden=hidden, out=shapes["roi_head.mlp2.weight"][0])
     if "backbone.body.stem.convolution.weight" in shapes:
-        return replace(heads, lite=True, crop=LITE_CROP)
+        return replace(heads, lite=True, crop=_LITE_CROP)
     stem = "backbone.patch_embed.proj.0.0.weight" in shapes
     return replace(
         heads,
         width=shapes["backbone.cls_token"][-1],
         depth=_count(shapes, r"backbone\.blocks\.(\d+)\.norm1\.weight"),
-        patch=STEM_PATCH if stem else shapes["backbone.patch_embed.proj.weight"][-1],
+        patch=_STEM_PATCH if stem else shapes["backbone.patch_embed.proj.weight"][-1],
         table=math.isqrt(shapes["backbone.pos_embed"][1] - 1),
         conv_stem=stem,
         nvlabs=stem or not has_classifier,
@@ -112,11 +112,11 @@ def from_shapes(shapes: Shapes, *, has_classifier: bool) -> Sizes:
 def name(sizes: Sizes) -> Arch | None:
     """Return the architecture of these sizes, None where no name stands for them."""
     if sizes.lite:
-        return LITE
+        return _LITE
     key = (sizes.width, sizes.depth, sizes.patch)
     return next((arch for arch, value in TRANSFORMERS.items() if value == key), None)
 
 
-def _count(shapes: Shapes, pattern: str) -> int:
+def _count(shapes: _Shapes, pattern: str) -> int:
     found = [int(match[1]) for key in shapes if (match := re.fullmatch(pattern, key))]
     return max(found, default=-1) + 1

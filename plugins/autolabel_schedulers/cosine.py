@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import cos, pi
 
-from autolabel_schedulers.curve import Curve
+from autolabel_schedulers.curve import CurveScheduler
 
 
-class Cosine(Curve):
+class Cosine(CurveScheduler):
     """Fall along half a cosine: ``end + (start - end) * (1 + cos(pi * i / (n - 1))) / 2`` in round i of n.
 
     The shape of SGDR's learning rate (Loshchilov and Hutter 2017, equation 5).

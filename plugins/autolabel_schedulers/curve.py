@@ -10,10 +10,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from autolabel.strategies import Scheduler
 from autolabel.types import Round
 
-DECIMALS = 6
+_DECIMALS = 6
 
 
-class Curve(Scheduler):
+class CurveScheduler(Scheduler):
     """A schedule given by a formula between two thresholds."""
 
     class Params(Scheduler.Params):
@@ -51,7 +51,7 @@ class Curve(Scheduler):
         levels = [self.params.start]
         last = self.params.rounds - 1
         for index in range(1, last):
-            level = round(self.threshold(index / last), DECIMALS)
+            level = round(self.threshold(index / last), _DECIMALS)
             levels.append(max(min(level, levels[-1]), self.params.end))
         levels += [self.params.end] * (last > 0)
         nms = self.params.nms_threshold

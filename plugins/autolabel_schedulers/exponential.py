@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from autolabel_schedulers.curve import Curve
+from autolabel_schedulers.curve import CurveScheduler
 
 
-class Exponential(Curve):
+class Exponential(CurveScheduler):
     """Fall by equal factors: ``start * (end / start) ** (i / (n - 1))`` in round i of n; fast first, then slowly."""
 
     name = "exponential"
 
-    class Params(Curve.Params):
+    class Params(CurveScheduler.Params):
         """How many rounds, between which confidence thresholds, none of them 0."""
 
         end: float = Field(gt=0, le=1, description="Confidence threshold of the last round; above 0, at most `start`.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from autolabel_schedulers.curve import Curve
+from autolabel_schedulers.curve import CurveScheduler
 
 
-class Step(Curve):
+class Step(CurveScheduler):
     """Fall in equal steps: ``start + (end - start) * i / (n - 1)`` in round i of n."""
 
     name = "step"

@@ -14,7 +14,7 @@ from pydantic import Field
 from autolabel.errors import MachineError
 from autolabel.strategies import Segmenter
 from autolabel.types import Instances, Rle, Sample, Size
-from autolabel_labeling.given_boxes import clip, given_region, is_crowd
+from autolabel_labeling.given_boxes import clip_box, given_region, is_crowd
 from autolabel_transformers.folder import FolderLabeler, FolderParams
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class BoxSegmenterParams(FolderParams):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class _BoxesToSegment:
     """A sample's boxes that have a mask to be found."""
 
     sample: int
@@ -89,12 +89,12 @@ def _crowds(sample: Sample) -> list[Rle | None]:
     return [given_region(sample, index) if is_crowd(sample, index) else None for index in range(len(sample.instances))]
 
 
-def _asked(sample: Sample, number: int) -> Asked | None:
+def _asked(sample: Sample, number: int) -> _BoxesToSegment | None:
     """Return the boxes that are no crowds and have some area in the image; None where there are none."""
     height, width = sample.pixels.shape[:2]
     inside = {
         index: box
         for index in range(len(sample.instances))
-        if not is_crowd(sample, index) and (box := clip(sample.instances.boxes[index], (height, width))) is not None
+        if not is_crowd(sample, index) and (box := clip_box(sample.instances.boxes[index], (height, width))) is not None
     }
-    return Asked(number, list(inside), np.stack(list(inside.values()))) if inside else None
+    return _BoxesToSegment(number, list(inside), np.stack(list(inside.values()))) if inside else None

@@ -9,12 +9,12 @@ from tokenizers.models import BPE
 
 from autolabel.errors import WeightsError
 from autolabel.strategies import Reading
-from autolabel.weights import panics_as_errors, said
+from autolabel.weights import first_line, panics_as_errors
 
-START, END = "<|startoftext|>", "<|endoftext|>"
-FIRST_FOREIGN = 0x250
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+_FIRST_FOREIGN = 0x250
 """The first letter after the Latin ones."""
-WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
+_WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 """What stands alone before pieces are merged (openai/CLIP, simple_tokenizer.py)."""
 
 
@@ -23,7 +23,7 @@ class ClipTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = _read(folder)
-        self.start, self.end = (self._mark(word, folder) for word in (START, END))
+        self.start, self.end = (self._mark(word, folder) for word in (_START, _END))
 
     def _mark(self, word: str, folder: Path) -> int:
         token: int | None = self._tokenizer.token_to_id(word)
@@ -43,7 +43,7 @@ class ClipTokenizer:
     def read(self, phrase: str) -> Reading:
         """Return what the model makes of a phrase: its ids, and the letters that it reads as bytes only."""
         ids = self.words(phrase)
-        foreign = dict.fromkeys(letter for letter in phrase if ord(letter) >= FIRST_FOREIGN)
+        foreign = dict.fromkeys(letter for letter in phrase if ord(letter) >= _FIRST_FOREIGN)
         unknown = tuple(letter for letter in foreign if len(self.words(letter)) >= len(letter.encode()))
         known = [letter for letter in phrase if letter.isalnum() and letter not in unknown]
         return Reading(ids, unknown=unknown, readable=bool(known))
@@ -63,7 +63,7 @@ def _read(folder: Path) -> Tokenizer:
         with panics_as_errors():
             tokenizer = Tokenizer.from_file(str(whole)) if whole.is_file() else _assemble(vocabulary, merges)
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise WeightsError(f"{folder}: not a tokenizer: {said(error)}", hint="download it again") from error
+        raise WeightsError(f"{folder}: not a tokenizer: {first_line(error)}", hint="download it again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -72,7 +72,7 @@ def _read(folder: Path) -> Tokenizer:
 def _assemble(vocabulary: Path, merges: Path) -> Tokenizer:
     """Return CLIP's tokenizer as transformers puts it together from these two files."""
     model = BPE.from_file(
-        str(vocabulary), str(merges), unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>"
+        str(vocabulary), str(merges), unk_token=_END, continuing_subword_prefix="", end_of_word_suffix="</w>"
     )
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
@@ -80,9 +80,9 @@ def _assemble(vocabulary: Path, merges: Path) -> Tokenizer:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+            pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    tokenizer.add_special_tokens([START, END])
+    tokenizer.add_special_tokens([_START, _END])
     return tokenizer

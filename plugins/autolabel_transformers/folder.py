@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from autolabel.errors import WeightsError
 from autolabel.strategies import Labeler
-from autolabel.weights import CheckpointPath, Licence, check_folder, files_of, licence_of, locate
+from autolabel.weights import CheckpointPath, Licence, check_folder, files_of, licence_of, locate_checkpoint
 from autolabel_labeling.configuration import check_kind, read_configuration
 
 
@@ -39,7 +39,7 @@ class FolderLabeler(Labeler):
     @cached_property
     def folder(self) -> Path:
         """Return the checked folder; raises WeightsError where it is missing or of another kind of model."""
-        path = locate(self.params.checkpoint)
+        path = locate_checkpoint(self.params.checkpoint)
         if not path.is_dir():
             raise WeightsError(f"{path}: a single file", hint="give the folder with its config.json")
         check_kind(path, read_configuration(path), self.kinds)

@@ -15,17 +15,17 @@ from torch import Tensor
 from autolabel.transfer import to_device
 from autolabel.weights import bare, load_state_dict
 from autolabel_labeling.pixels import Shaping
-from autolabel_labeling.pretrained import Architecture, build
+from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_labeling.tensors import to_tensor
 from autolabel_transformers.phrases import Ids
 
-Floats = npt.NDArray[np.float32]
+_Floats = npt.NDArray[np.float32]
 Pyramid = tuple[Tensor, ...]
 """One image's feature maps (1, channels, height, width), level by level."""
-OMDET_TURBO = Architecture(
+_OMDET_TURBO = Architecture(
     title="an OmDet-Turbo", configuration="OmDetTurboConfig", model="OmDetTurboForObjectDetection"
 )
-REMEMBERED = 4096
+_REMEMBERED = 4096
 """Texts whose features are kept."""
 
 
@@ -34,8 +34,8 @@ class OmdetNetwork:
 
     def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
         self._model, self._shaping, self._device = model, shaping, device
-        self._class = lru_cache(REMEMBERED)(self._read_class)
-        self._task = lru_cache(REMEMBERED)(self._read_task)
+        self._class = lru_cache(_REMEMBERED)(self._read_class)
+        self._task = lru_cache(_REMEMBERED)(self._read_task)
         self.counts = {"vision_passes": 0, "text_passes": 0, "forward_passes": 0}
 
     @torch.inference_mode()
@@ -48,7 +48,9 @@ class OmdetNetwork:
         return [tuple(level[index : index + 1] for level in levels) for index in range(len(images))]
 
     @torch.inference_mode()
-    def ask(self, images: Sequence[Pyramid], asked: Sequence[tuple[Ids, Sequence[Ids]]]) -> list[tuple[Floats, Floats]]:
+    def ask(
+        self, images: Sequence[Pyramid], asked: Sequence[tuple[Ids, Sequence[Ids]]]
+    ) -> list[tuple[_Floats, _Floats]]:
         """Return for each image its scores (Q, classes) and boxes (Q, 4): centre x, y, width, height in 0..1.
 
         ``asked`` has for each image a task with its classes, everywhere equally many.
@@ -91,5 +93,5 @@ def load_omdet(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, dev
 
     ``timm`` says that its backbone is one of that package.
     """
-    model = build(OMDET_TURBO, fields, bare(load_state_dict(folder)), path=folder, timm=timm)
+    model = build_model(_OMDET_TURBO, fields, bare(load_state_dict(folder)), path=folder, timm=timm)
     return OmdetNetwork(model.to(device), shaping=shaping, device=device)

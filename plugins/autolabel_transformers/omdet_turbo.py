@@ -16,7 +16,7 @@ from pydantic import StringConstraints
 
 from autolabel.errors import ImageError, WeightsError
 from autolabel.types import Instances, Prompt, Size
-from autolabel_labeling.candidates import above, to_pixels
+from autolabel_labeling.candidates import pairs_above, to_pixels
 from autolabel_labeling.pixels import ResizedImage, Shaping
 from autolabel_transformers.folder import FolderParams
 from autolabel_transformers.phrase_detector import REMEMBERED, PhraseDetector, SeenImage
@@ -25,10 +25,10 @@ from autolabel_transformers.phrases import Ids
 if TYPE_CHECKING:
     from autolabel_transformers.omdet_network import OmdetNetwork, Pyramid
 
-Floats = npt.NDArray[np.float32]
+_Floats = npt.NDArray[np.float32]
 
 
-def omdet_backbone_is_timms(folder: Path, fields: Mapping[str, Any]) -> bool:
+def _omdet_backbone_is_timms(folder: Path, fields: Mapping[str, Any]) -> bool:
     """Return whether a configuration's backbone is timm's, as that of the published models is.
 
     Raises WeightsError where it is, and timm is not installed.
@@ -41,11 +41,11 @@ def omdet_backbone_is_timms(folder: Path, fields: Mapping[str, Any]) -> bool:
     return True
 
 
-SHAPING = Shaping(exact=(640, 640))
+_SHAPING = Shaping(exact=(640, 640))
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class _TaskQuery:
     """One task with its classes: what one forward pass is asked."""
 
     task: Ids
@@ -74,7 +74,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         "decoder_num_layers": "decoder.layers.",
     }
     longest = 77
-    shaping_default = SHAPING
+    shaping_default = _SHAPING
 
     class Params(FolderParams):
         """The checkpoint and how it is asked."""
@@ -90,16 +90,16 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
 
     def takes_timm(self) -> bool:
         """Return whether the folder's backbone is timm's; raise WeightsError where it is and timm is not installed."""
-        return omdet_backbone_is_timms(self.folder, self.configuration)
+        return _omdet_backbone_is_timms(self.folder, self.configuration)
 
-    def questions(self, prompt: Prompt) -> tuple[Question, ...]:
+    def questions(self, prompt: Prompt) -> tuple[_TaskQuery, ...]:
         """Return what asks for every phrase of a prompt once; none for no phrases.
 
         Raises ImageError where a phrase is empty, or too long for a task of its own.
         """
         return self._questions(prompt.phrases)
 
-    def _ask_anew(self, phrases: tuple[str, ...]) -> tuple[Question, ...]:
+    def _ask_anew(self, phrases: tuple[str, ...]) -> tuple[_TaskQuery, ...]:
         prompt = Prompt(phrases)
         asked = self.sentences(prompt)
         if self.params.task is not None:
@@ -127,11 +127,11 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         names = ", ".join(prompt.phrases[asked[ids][0]] for ids in hand)
         return self.tokenizer.sentence(f"Detect {names}.")
 
-    def _question(self, asked: Mapping[Ids, tuple[int, ...]], prompt: Prompt, task: str | None) -> Question:
+    def _question(self, asked: Mapping[Ids, tuple[int, ...]], prompt: Prompt, task: str | None) -> _TaskQuery:
         read = self._task(list(asked), asked, prompt) if task is None else self.tokenizer.sentence(task)
         if len(read) > self.limit:
             raise ImageError("phrase_too_long", f"the task has {len(read)} tokens, at most {self.limit} can be read")
-        return Question(read, tuple(asked), tuple(asked.values()))
+        return _TaskQuery(read, tuple(asked), tuple(asked.values()))
 
     def passes(self, prompt: Prompt) -> int:
         """Return the number of tasks that a prompt's phrases are dealt over."""
@@ -171,7 +171,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
                     found[index].append(part)
         return [Instances.concatenate(parts) for parts in found]
 
-    def _ask(self, images: Sequence[SeenImage[Pyramid]], asked: Sequence[Question], floor: float) -> list[Instances]:
+    def _ask(self, images: Sequence[SeenImage[Pyramid]], asked: Sequence[_TaskQuery], floor: float) -> list[Instances]:
         answers = self.network.ask(
             [image.features for image in images], [(question.task, question.classes) for question in asked]
         )
@@ -181,7 +181,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         ]
 
 
-def _best(scores: Floats, boxes: Floats, question: Question, *, size: Size, floor: float) -> Instances:
+def _best(scores: _Floats, boxes: _Floats, question: _TaskQuery, *, size: Size, floor: float) -> Instances:
     """Return those of the pairs that score best, as many as there are boxes, which are above ``floor``.
 
     ``scores`` are (boxes, classes), ``boxes`` (boxes, 4) as centre x, y, width, height in 0..1.
@@ -189,4 +189,4 @@ def _best(scores: Floats, boxes: Floats, question: Question, *, size: Size, floo
     surplus = scores.size - len(boxes)
     if surplus > 0:
         scores = np.where(scores >= np.partition(scores, surplus, axis=None)[surplus], scores, -1)
-    return above(scores, to_pixels(boxes, size), question.owners, floor=floor)
+    return pairs_above(scores, to_pixels(boxes, size), question.owners, floor=floor)

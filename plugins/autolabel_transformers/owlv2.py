@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator
 
 from autolabel.types import Instances, Prompt, Sample, Size
-from autolabel_labeling.candidates import above
+from autolabel_labeling.candidates import pairs_above
 from autolabel_labeling.pixels import Shaping
 from autolabel_transformers.folder import FolderParams
 from autolabel_transformers.owlv2_pixels import square
@@ -21,9 +21,9 @@ from autolabel_transformers.phrases import Ids
 if TYPE_CHECKING:
     from autolabel_transformers.owlv2_network import Owlv2Network, Patches
 
-LONGEST = 16
+_LONGEST = 16
 """Tokens that the text encoder reads, where config.json does not say."""
-SHAPING = Shaping(exact=(960, 960), mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+_SHAPING = Shaping(exact=(960, 960), mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
 """What transformers' processor does unless the folder says otherwise (CLIP's means)."""
 
 
@@ -34,7 +34,7 @@ def _has_place(template: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SquareImage:
+class _SquareImage:
     """Pixels as the network's size wants them, with the size that boxes refer to."""
 
     pixels: npt.NDArray[np.float32]
@@ -44,7 +44,7 @@ class SquareImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenPatches:
+class _SeenPatches:
     """An image's patches on the device, which every round shares, and their boxes."""
 
     patches: Patches
@@ -73,7 +73,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         "vision_config.num_hidden_layers": "owlv2.vision_model.encoder.layers.",
     }
     longest = 16
-    shaping_default = SHAPING
+    shaping_default = _SHAPING
 
     class Params(FolderParams):
         """The checkpoint and how it is asked."""
@@ -103,30 +103,30 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
 
         return load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device)
 
-    def preprocess(self, sample: Sample) -> SquareImage:
+    def preprocess(self, sample: Sample) -> _SquareImage:
         """Pad and squeeze a sample's pixels; needs no model."""
         height, width = sample.pixels.shape[:2]
-        return SquareImage(square(sample.pixels, self.side), (height, width))
+        return _SquareImage(square(sample.pixels, self.side), (height, width))
 
-    def prepare(self, batch: Sequence[SquareImage]) -> Sequence[SeenPatches]:
+    def prepare(self, batch: Sequence[_SquareImage]) -> Sequence[_SeenPatches]:
         """Run the vision tower once over a batch."""
         if not batch:
             return []
         seen = self.network.see(np.stack([image.pixels for image in batch]))
         # The boxes' unit is the padded square's side.
         return [
-            SeenPatches(patches, corners * np.float32(max(image.size)))
+            _SeenPatches(patches, corners * np.float32(max(image.size)))
             for (patches, corners), image in zip(seen, batch, strict=True)
         ]
 
-    def detect(self, prepared: Sequence[SeenPatches], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
+    def detect(self, prepared: Sequence[_SeenPatches], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
         """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes."""
         return [
             self._ask(image, self.sentences(prompt), floor) for image, prompt in zip(prepared, prompts, strict=True)
         ]
 
-    def _ask(self, image: SeenPatches, asked: Mapping[Ids, tuple[int, ...]], floor: float) -> Instances:
+    def _ask(self, image: _SeenPatches, asked: Mapping[Ids, tuple[int, ...]], floor: float) -> Instances:
         if not asked:
             return Instances.empty()
         scores = self.network.ask(image.patches, list(asked))
-        return above(scores, image.corners, list(asked.values()), floor=floor)
+        return pairs_above(scores, image.corners, list(asked.values()), floor=floor)

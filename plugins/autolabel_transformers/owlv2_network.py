@@ -17,14 +17,14 @@ from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
 from autolabel.weights import bare, load_state_dict
 from autolabel_labeling.pixels import Shaping
-from autolabel_labeling.pretrained import Architecture, build
+from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_transformers.phrases import Ids
 
-Floats = npt.NDArray[np.float32]
-OWLV2 = Architecture(title="an OWLv2", configuration="Owlv2Config", model="Owlv2ForObjectDetection")
-REMEMBERED = 4096
+_Floats = npt.NDArray[np.float32]
+_OWLV2 = Architecture(title="an OWLv2", configuration="Owlv2Config", model="Owlv2ForObjectDetection")
+_REMEMBERED = 4096
 """Sentences whose features are kept."""
-SMALLEST = 1e-6
+_SMALLEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +45,11 @@ class Owlv2Network:
     def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
         self._model, self._device = model, device
         self._mean, self._std = (torch.tensor(values, device=device) for values in (shaping.mean, shaping.std))
-        self._read = lru_cache(REMEMBERED)(self._read_anew)
+        self._read = lru_cache(_REMEMBERED)(self._read_anew)
         self.counts = {"vision_passes": 0, "text_passes": 0, "forward_passes": 0}
 
     @torch.inference_mode()
-    def see(self, images: Floats) -> list[tuple[Patches, Floats]]:
+    def see(self, images: _Floats) -> list[tuple[Patches, _Floats]]:
         """Return the patches of each of B images (B, side, side, 3) in 0..1, with their boxes (P, 4).
 
         Boxes are x1, y1, x2, y2 in parts of the side.
@@ -67,12 +67,12 @@ class Owlv2Network:
         return [(Patches(*parts), corners[index]) for index, parts in enumerate(zip(alike, shift, scale, strict=True))]
 
     @torch.inference_mode()
-    def ask(self, patches: Patches, asked: Sequence[Ids]) -> Floats:
+    def ask(self, patches: Patches, asked: Sequence[Ids]) -> _Floats:
         """Return the scores (P, sentences) of an image's patches."""
         self.counts["forward_passes"] += 1
         read = torch.stack([self._read(ids) for ids in asked])
         logits = (patches.features @ read.T + patches.shift) * patches.scale
-        scores: Floats = logits.sigmoid().float().cpu().numpy()
+        scores: _Floats = logits.sigmoid().float().cpu().numpy()
         return scores
 
     def _read_anew(self, ids: Ids) -> Tensor:
@@ -85,12 +85,12 @@ class Owlv2Network:
 
 def _unit(features: Tensor) -> Tensor:
     lengths: Tensor = features.norm(dim=-1, keepdim=True)
-    return features / (lengths + SMALLEST)
+    return features / (lengths + _SMALLEST)
 
 
 def load_owlv2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> Owlv2Network:
     """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
-    model = build(OWLV2, fields, bare(load_state_dict(folder)), path=folder)
+    model = build_model(_OWLV2, fields, bare(load_state_dict(folder)), path=folder)
     side = model.config.vision_config.image_size
     if shaping.exact != (side, side):
         raise WeightsError(f"{folder}: the network wants squares of {side} pixels, its processor makes {shaping.exact}")

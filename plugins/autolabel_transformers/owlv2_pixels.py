@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Taps = tuple[npt.NDArray[np.intp], Float32]
-TRUNCATE = 4.0
+_Float32 = npt.NDArray[np.float32]
+_Taps = tuple[npt.NDArray[np.intp], _Float32]
+_TRUNCATE = 4.0
 """Standard deviations after which the Gaussian is cut off (SciPy's)."""
 
 
-def square(pixels: npt.NDArray[np.uint8], side: int) -> Float32:
+def square(pixels: npt.NDArray[np.uint8], side: int) -> _Float32:
     """Return (side, side, 3) in 0..1: black below or right of the image to make it square, smoothed, then resampled.
 
     A Gaussian of (factor - 1) / 2 before linear interpolation at the centres of the new pixels, mirrored at the edges:
@@ -24,7 +24,7 @@ def square(pixels: npt.NDArray[np.uint8], side: int) -> Float32:
     return np.ascontiguousarray(columns.reshape(side, side, 3).transpose(1, 0, 2)) / np.float32(255)
 
 
-def _gather(lines: npt.NDArray[np.uint8] | Float32, taps: Taps) -> Float32:
+def _gather(lines: npt.NDArray[np.uint8] | _Float32, taps: _Taps) -> _Float32:
     """Return each output line (count, length) as a weighted sum of input lines; those past the end are black."""
     index, weights = taps
     total = np.zeros((len(index), lines.shape[1]), np.float32)
@@ -34,7 +34,7 @@ def _gather(lines: npt.NDArray[np.uint8] | Float32, taps: Taps) -> Float32:
     return total
 
 
-def _taps(length: int, count: int) -> Taps:
+def _taps(length: int, count: int) -> _Taps:
     """Return, for each of ``count`` samples of a line of ``length``, the pixels (count, T) and weights that make it."""
     factor = length / count
     kernel = _gaussian(max(0.0, (factor - 1) / 2))
@@ -49,7 +49,7 @@ def _taps(length: int, count: int) -> Taps:
 
 
 def _gaussian(sigma: float) -> npt.NDArray[np.float64]:
-    reach = int(TRUNCATE * sigma + 0.5) if sigma > 0 else 0
+    reach = int(_TRUNCATE * sigma + 0.5) if sigma > 0 else 0
     offsets = np.arange(-reach, reach + 1)
     heights = np.exp(-0.5 * (offsets / sigma) ** 2) if reach else np.ones(1)
     kernel: npt.NDArray[np.float64] = heights / heights.sum()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from autolabel.errors import MachineError, WeightsError
 from autolabel.strategies import Detector, Reading
 from autolabel.types import Prompt, Sample, Size
-from autolabel_labeling.pixels import ResizedImage, Shaping, read_shaping, resize
+from autolabel_labeling.pixels import ResizedImage, Shaping, read_shaping, resize_pixels
 from autolabel_transformers.clip_tokenizer import ClipTokenizer
 from autolabel_transformers.folder import FolderLabeler, FolderParams
 from autolabel_transformers.phrases import Ids, sentences
@@ -20,7 +20,7 @@ REMEMBERED = 4096
 """Prompts whose sentences are kept."""
 
 
-class CountingNetwork(Protocol):
+class _CountingNetwork(Protocol):
     """A loaded network that counts what it is asked."""
 
     @property
@@ -29,22 +29,22 @@ class CountingNetwork(Protocol):
         ...
 
 
-N = TypeVar("N", bound=CountingNetwork)
-V = TypeVar("V")
+_N = TypeVar("_N", bound=_CountingNetwork)
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenImage(Generic[V]):
+class SeenImage(Generic[_V]):
     """An image's vision features on the device, which every round and phrase shares."""
 
-    features: V
+    features: _V
     size: Size
 
 
-class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[N]):
+class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
     """A detector whose text encoder is CLIP's, one sentence a phrase, and whose images are all of one size."""
 
-    _network: N | None = None
+    _network: _N | None = None
 
     longest: ClassVar[int]
     """Tokens that the text encoder reads, where config.json does not say."""
@@ -107,11 +107,11 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[N]):
         self._network = self.read_network(device)
 
     @abstractmethod
-    def read_network(self, device: str) -> N:
+    def read_network(self, device: str) -> _N:
         """Return the folder's network on ``device``; raises WeightsError where it does not fit."""
 
     @property
-    def network(self) -> N:
+    def network(self) -> _N:
         """Return the loaded network; raises MachineError before ``load``."""
         if self._network is None:
             raise MachineError("the detector is not loaded: call load(device) first")
@@ -124,7 +124,7 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[N]):
     def preprocess(self, sample: Sample) -> Any:
         """Squeeze a sample's pixels; needs no model."""
         height, width = sample.pixels.shape[:2]
-        return ResizedImage(resize(sample.pixels, self.shaping.resized((height, width))), (height, width))
+        return ResizedImage(resize_pixels(sample.pixels, self.shaping.resized((height, width))), (height, width))
 
     def batch_key(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return one key for all images: the network sees all in one size."""

@@ -10,7 +10,7 @@ from autolabel_transformers.box_segmenter import BoxSegmenter, BoxSegmenterParam
 if TYPE_CHECKING:
     from autolabel_transformers.sam_network import SamNetwork
 
-SHAPING = Shaping(long_side=1024)
+_SHAPING = Shaping(long_side=1024)
 """What transformers' processor does unless the folder says otherwise."""
 
 
@@ -32,5 +32,5 @@ class Sam(BoxSegmenter):
         """Return the network of the folder on ``device``."""
         from autolabel_transformers.sam_network import load_sam
 
-        shaping = read_shaping(self.folder, SHAPING, square=True)
+        shaping = read_shaping(self.folder, _SHAPING, square=True)
         return load_sam(self.folder, self.configuration, shaping=shaping, device=device)

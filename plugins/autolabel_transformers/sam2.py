@@ -10,7 +10,7 @@ from autolabel_transformers.box_segmenter import BoxSegmenter, BoxSegmenterParam
 if TYPE_CHECKING:
     from autolabel_transformers.sam_network import SamNetwork
 
-SHAPING = Shaping(exact=(1024, 1024))
+_SHAPING = Shaping(exact=(1024, 1024))
 """What transformers' processor does unless the folder says otherwise."""
 
 
@@ -34,5 +34,5 @@ class Sam2(BoxSegmenter):
         """Return the network of the folder on ``device``."""
         from autolabel_transformers.sam_network import load_sam2
 
-        shaping = read_shaping(self.folder, SHAPING, square=True)
+        shaping = read_shaping(self.folder, _SHAPING, square=True)
         return load_sam2(self.folder, self.configuration, shaping=shaping, device=device)

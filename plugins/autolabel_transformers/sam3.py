@@ -18,9 +18,9 @@ from autolabel_transformers.phrase_detector import PhraseDetector, SeenImage
 from autolabel_transformers.phrases import Ids
 
 if TYPE_CHECKING:
-    from autolabel_transformers.sam3_network import Answer, Maps, Sam3Network
+    from autolabel_transformers.sam3_network import Maps, PhraseDetections, Sam3Network
 
-SHAPING = Shaping(exact=(1008, 1008), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+_SHAPING = Shaping(exact=(1008, 1008), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 class Sam3(PhraseDetector["Sam3Network"]):
@@ -43,7 +43,7 @@ class Sam3(PhraseDetector["Sam3Network"]):
         "vision_config.backbone_config.num_hidden_layers": "vision_encoder.backbone.layers.",
     }
     longest = 32
-    shaping_default = SHAPING
+    shaping_default = _SHAPING
 
     class Params(FolderParams):
         """The checkpoint and how its masks are cut."""
@@ -92,7 +92,9 @@ class Sam3(PhraseDetector["Sam3Network"]):
                 found[index].append(self._objects(answer, asked[index][turn], prepared[index].size, floor))
         return [_joined(parts) for parts in found]
 
-    def _objects(self, answer: Answer, asked: tuple[Ids, tuple[int, ...]], size: Size, floor: float) -> Instances:
+    def _objects(
+        self, answer: PhraseDetections, asked: tuple[Ids, tuple[int, ...]], size: Size, floor: float
+    ) -> Instances:
         """Return what scores above ``floor``, best first, once for each label of the sentence."""
         check_finite(answer.scores, answer.boxes)
         height, width = size

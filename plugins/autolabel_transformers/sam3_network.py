@@ -19,26 +19,26 @@ from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import bare, load_state_dict
 from autolabel_labeling.pixels import Shaping
-from autolabel_labeling.pretrained import Architecture, build
+from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_labeling.tensors import to_tensor
 from autolabel_transformers.phrases import Ids
 
-Floats = npt.NDArray[np.float32]
+_Floats = npt.NDArray[np.float32]
 Maps = tuple[Tensor, ...]
 """One image's feature maps (1, channels, height, width), level by level."""
-SAM3 = Architecture(title="a SAM 3", configuration="Sam3Config", model="Sam3Model")
-OF_VIDEO, OF_TRACKER = "detector_model.", ("tracker_model.", "tracker_neck.")
-REMEMBERED = 4096
+_SAM3 = Architecture(title="a SAM 3", configuration="Sam3Config", model="Sam3Model")
+_OF_VIDEO, _OF_TRACKER = "detector_model.", ("tracker_model.", "tracker_neck.")
+_REMEMBERED = 4096
 """Phrases whose features are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class PhraseDetections:
     """What the network finds in one image for one phrase."""
 
-    scores: Floats
+    scores: _Floats
     """(Q,)."""
-    boxes: Floats
+    boxes: _Floats
     """(Q, 4) x1, y1, x2, y2 in 0..1."""
     masks: Tensor
     """(Q, h, w) logits, on the device."""
@@ -51,7 +51,7 @@ class Sam3Network:
         self._model, self._shaping, self._device = model, shaping, device
         self._longest = int(model.config.text_config.max_position_embeddings)
         self._positions: Maps = ()
-        self._read = lru_cache(REMEMBERED)(self._read_anew)
+        self._read = lru_cache(_REMEMBERED)(self._read_anew)
         self.counts = {"vision_passes": 0, "text_passes": 0, "forward_passes": 0}
 
     @torch.inference_mode()
@@ -66,7 +66,7 @@ class Sam3Network:
         return [tuple(level[index : index + 1] for level in levels) for index in range(len(images))]
 
     @torch.inference_mode()
-    def ask(self, images: Sequence[Maps], phrases: Sequence[Ids]) -> list[Answer]:
+    def ask(self, images: Sequence[Maps], phrases: Sequence[Ids]) -> list[PhraseDetections]:
         """Return what each image holds of its phrase."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
         from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
@@ -82,11 +82,11 @@ class Sam3Network:
         )
         scores = (output.pred_logits.sigmoid() * output.presence_logits.sigmoid()).float().cpu().numpy()
         boxes = output.pred_boxes.float().cpu().numpy()
-        return [Answer(*parts) for parts in zip(scores, boxes, output.pred_masks, strict=True)]
+        return [PhraseDetections(*parts) for parts in zip(scores, boxes, output.pred_masks, strict=True)]
 
     @torch.inference_mode()
     def cut(
-        self, answer: Answer, rows: Sequence[int], size: Size, *, threshold: float
+        self, answer: PhraseDetections, rows: Sequence[int], size: Size, *, threshold: float
     ) -> Iterator[npt.NDArray[np.bool_]]:
         """Yield the masks of some of an answer's objects, stretched to an image of ``size`` (height, width)."""
         for row in rows:
@@ -113,11 +113,11 @@ def load_sam3(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devi
     Raises WeightsError where it does not fit.
     """
     state = {
-        key.removeprefix(OF_VIDEO): tensor
+        key.removeprefix(_OF_VIDEO): tensor
         for key, tensor in bare(load_state_dict(folder)).items()
-        if not key.startswith(OF_TRACKER)
+        if not key.startswith(_OF_TRACKER)
     }
-    model = build(SAM3, fields, state, path=folder)
+    model = build_model(_SAM3, fields, state, path=folder)
     side = model.config.image_size
     if shaping.exact != (side, side):
         raise WeightsError(f"{folder}: the network wants squares of {side} pixels, its processor makes {shaping.exact}")

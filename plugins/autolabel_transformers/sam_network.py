@@ -18,20 +18,20 @@ from autolabel.errors import ImageError, WeightsError
 from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import bare, load_state_dict
-from autolabel_labeling.pixels import Shaping, resize
-from autolabel_labeling.pretrained import Architecture, build
+from autolabel_labeling.pixels import Shaping, resize_pixels
+from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_labeling.tensors import to_tensor
 
-SAM = Architecture(title="a SAM", configuration="SamConfig", model="SamModel")
-SAM2 = Architecture(title="a SAM 2", configuration="Sam2Config", model="Sam2Model")
-PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config", "initializer_range")
+_SAM = Architecture(title="a SAM", configuration="SamConfig", model="SamModel")
+_SAM2 = Architecture(title="a SAM 2", configuration="Sam2Config", model="Sam2Model")
+_PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config", "initializer_range")
 """What of a configuration concerns images; the rest of a video model's is about its memory."""
-Pixels = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
+_Pixels = npt.NDArray[np.uint8]
+_Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenImage:
+class _SamImage:
     """An image's features on the device."""
 
     features: Any
@@ -59,26 +59,26 @@ class SamNetwork(ABC):
         """Return one image's features of a batch's, as a batch of one."""
 
     @abstractmethod
-    def enlarge(self, masks: Tensor, seen: SeenImage) -> Tensor:
+    def enlarge(self, masks: Tensor, seen: _SamImage) -> Tensor:
         """Return logits (1, 1, height, width) of the whole image from the decoder's (1, 1, h, w)."""
 
     @torch.inference_mode()
-    def see(self, images: Sequence[Pixels]) -> list[SeenImage]:
+    def see(self, images: Sequence[_Pixels]) -> list[_SamImage]:
         """Return the features of images (height, width, 3) uint8; the vision tower runs once over all of them."""
         if not images:
             return []
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         inners = [self.inner(size) for size in sizes]
-        resized = [resize(image, inner) for image, inner in zip(images, inners, strict=True)]
+        resized = [resize_pixels(image, inner) for image, inner in zip(images, inners, strict=True)]
         pixels = to_tensor(resized, (self.side, self.side), self._shaping, self._device).pixels
         features = self._model.get_image_embeddings(pixels)
         self.counts["vision_passes"] += len(images)
         return [
-            SeenImage(self.item(features, index), *pair) for index, pair in enumerate(zip(sizes, inners, strict=True))
+            _SamImage(self.item(features, index), *pair) for index, pair in enumerate(zip(sizes, inners, strict=True))
         ]
 
     @torch.inference_mode()
-    def cut(self, seen: SeenImage, boxes: npt.NDArray[np.float32], *, best: bool, chunk: int) -> Iterator[Bools]:
+    def cut(self, seen: _SamImage, boxes: npt.NDArray[np.float32], *, best: bool, chunk: int) -> Iterator[_Bools]:
         """Yield the mask (height, width) of each of N boxes (N, 4), ``chunk`` of them decoded together."""
         (height, width), (inner_height, inner_width) = seen.size, seen.inner
         across, down = inner_width / width, inner_height / height
@@ -93,8 +93,8 @@ class SamNetwork(ABC):
             for masks, index in zip(output.pred_masks[0], choice, strict=True):
                 yield self._whole(masks[index], seen)
 
-    def _whole(self, mask: Tensor, seen: SeenImage) -> Bools:
-        inside: Bools = (self.enlarge(mask[None, None].float(), seen)[0, 0] > 0).cpu().numpy()
+    def _whole(self, mask: Tensor, seen: _SamImage) -> _Bools:
+        inside: _Bools = (self.enlarge(mask[None, None].float(), seen)[0, 0] > 0).cpu().numpy()
         return inside
 
 
@@ -102,7 +102,7 @@ def _stretch(masks: Tensor, size: Size) -> Tensor:
     return functional.interpolate(masks, size, mode="bilinear", align_corners=False)
 
 
-class Sam1Network(SamNetwork):
+class _Sam1Network(SamNetwork):
     """SAM: the longer side fits the square, the rest is padding."""
 
     def inner(self, size: Size) -> Size:
@@ -114,13 +114,13 @@ class Sam1Network(SamNetwork):
         """Return one image's map."""
         return features[index : index + 1]
 
-    def enlarge(self, masks: Tensor, seen: SeenImage) -> Tensor:
+    def enlarge(self, masks: Tensor, seen: _SamImage) -> Tensor:
         """Stretch to the square, cut the padding off, stretch to the image."""
         square = _stretch(masks, (self.side, self.side))
         return _stretch(square[..., : seen.inner[0], : seen.inner[1]], seen.size)
 
 
-class Sam2Network(SamNetwork):
+class _Sam2Network(SamNetwork):
     """SAM 2: the image is squeezed into the square."""
 
     def inner(self, size: Size) -> Size:
@@ -131,14 +131,14 @@ class Sam2Network(SamNetwork):
         """Return one image's maps of all levels."""
         return [level[index : index + 1] for level in features]
 
-    def enlarge(self, masks: Tensor, seen: SeenImage) -> Tensor:
+    def enlarge(self, masks: Tensor, seen: _SamImage) -> Tensor:
         """Stretch to the image."""
         return _stretch(masks, seen.size)
 
 
 def load_sam(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> SamNetwork:
     """Return the network of a SAM folder on ``device``, in float32; raises WeightsError where it does not fit."""
-    network = Sam1Network(_model(SAM, folder, fields).to(device), shaping=shaping, device=device)
+    network = _Sam1Network(_model(_SAM, folder, fields).to(device), shaping=shaping, device=device)
     if shaping.long_side != network.side:
         raise WeightsError(
             f"{folder}: the network wants squares of {network.side} pixels, its processor makes {shaping.long_side}"
@@ -148,7 +148,7 @@ def load_sam(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devic
 
 def load_sam2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> SamNetwork:
     """Return the network of a SAM 2 folder, for images or video, without its memory; raises WeightsError likewise."""
-    network = Sam2Network(_model(SAM2, folder, fields).to(device), shaping=shaping, device=device)
+    network = _Sam2Network(_model(_SAM2, folder, fields).to(device), shaping=shaping, device=device)
     if shaping.exact != (network.side, network.side):
         raise WeightsError(
             f"{folder}: the network wants squares of {network.side} pixels, its processor makes {shaping.exact}"
@@ -157,5 +157,5 @@ def load_sam2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devi
 
 
 def _model(architecture: Architecture, folder: Path, fields: Mapping[str, Any]) -> Any:
-    own = {key: value for key, value in fields.items() if key in PARTS}
-    return build(architecture, own, bare(load_state_dict(folder)), path=folder)
+    own = {key: value for key, value in fields.items() if key in _PARTS}
+    return build_model(architecture, own, bare(load_state_dict(folder)), path=folder)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 
-class CallablePackage(ModuleType):
+class _CallablePackage(ModuleType):
     """A package that passes calls on to the API's function of its name."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
@@ -17,4 +17,4 @@ class CallablePackage(ModuleType):
 
 def make_callable(package: str) -> None:
     """Let an imported package be called."""
-    sys.modules[package].__class__ = CallablePackage
+    sys.modules[package].__class__ = _CallablePackage

@@ -40,7 +40,7 @@ class SpooledLines:
         start, source = self.size, iter(lines)
         while some := list(islice(source, 1000)):
             text = b"\n".join([*some, b""])
-            with on_disk():
+            with _on_disk():
                 self.file.seek(self.size)  # ``lines`` may have read from here
                 self.file.write(text)
             self.size += len(text)
@@ -50,7 +50,7 @@ class SpooledLines:
         """Yield the bytes between two places, piece by piece."""
         end = self.size if end is None else end
         while start < end:
-            with on_disk():
+            with _on_disk():
                 self.file.seek(start)
                 piece = self.file.read(min(BLOCK, end - start))
             start += len(piece)
@@ -68,7 +68,7 @@ class SpooledLines:
 
 
 @contextmanager
-def on_disk() -> Iterator[None]:
+def _on_disk() -> Iterator[None]:
     """Turn a full or failing temporary folder into MachineError."""
     try:
         yield
@@ -84,7 +84,7 @@ def sort_lines(lines: Iterable[bytes], *, key: Callable[[bytes], Any], memory: i
     """
     spool = SpooledLines()
     runs: list[tuple[int, int]] = []
-    for chunk in chunks(lines, memory):
+    for chunk in _chunks(lines, memory):
         chunk.sort(key=key)
         if not runs and sum(map(len, chunk)) + OVERHEAD * len(chunk) < memory:  # the only one
             yield from chunk
@@ -93,7 +93,7 @@ def sort_lines(lines: Iterable[bytes], *, key: Callable[[bytes], Any], memory: i
     yield from heapq.merge(*(spool.lines(*run) for run in runs), key=key)
 
 
-def chunks(lines: Iterable[bytes], memory: int) -> Iterator[list[bytes]]:
+def _chunks(lines: Iterable[bytes], memory: int) -> Iterator[list[bytes]]:
     """Cut lines into lists of about so many bytes; only the last is smaller."""
     chunk: list[bytes] = []
     held = 0

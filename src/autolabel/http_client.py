@@ -8,16 +8,16 @@ from typing import Any
 
 from autolabel import urls
 
-MOST_BYTES = 2 << 30
+_MOST_BYTES = 2 << 30
 """Of an answer that says its length."""
 
 
-def options() -> dict[str, Any]:
+def client_options() -> dict[str, Any]:
     """Return what fsspec's file system for http and https is made with."""
-    return {"get_client": client, "allow_redirects": "redirects" in urls.allowed()}
+    return {"get_client": _client, "allow_redirects": "redirects" in urls.allowed()}
 
 
-async def client(**words: Any) -> Any:
+async def _client(**words: Any) -> Any:
     """Make a session; errors of it are OSErrors."""
     import aiohttp
 
@@ -28,9 +28,9 @@ async def client(**words: Any) -> Any:
 async def _check(answer: Any) -> None:
     """Refuse a redirect that was not followed, and an answer that is too large."""
     if 300 <= answer.status < 400 and answer.status != 304:
-        to = urls.shown(answer.headers.get("Location", "nowhere"))
+        to = urls.without_secrets(answer.headers.get("Location", "nowhere"))
         raise OSError(f"the server sends on to {to}, which is not followed ({urls.ALLOW}=redirects allows it)")
-    if (answer.content_length or 0) > MOST_BYTES:
+    if (answer.content_length or 0) > _MOST_BYTES:
         raise OSError(f"the server answers with {answer.content_length:,} bytes")
 
 

@@ -20,7 +20,7 @@ class CommandLineText(str):
     __slots__ = ()
 
 
-def locate(value: object, info: ValidationInfo) -> object:
+def absolute_path(value: object, info: ValidationInfo) -> object:
     """Make a path absolute against ``info.context["root"]``; what is no string passes unchanged.
 
     A URL is absolute. One that is not read (``autolabel.urls``) is refused.
@@ -28,15 +28,15 @@ def locate(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str) or not value:
         return value
     if is_url(value):
-        return checked_url(value)
+        return _checked_url(value)
     return os.path.normpath(spec_root(value, info).joinpath(Path(value).expanduser()))
 
 
-def checked_url(url: str) -> str:
+def _checked_url(url: str) -> str:
     """Return a URL without a final slash; raise where it is not read."""
-    fault, hint = urls.fault_of(url)
+    fault, hint = urls.url_fault(url)
     if fault:
-        said = f"{urls.shown(url)} {fault}" + (f"; {hint}" if hint else "")
+        said = f"{urls.without_secrets(url)} {fault}" + (f"; {hint}" if hint else "")
         raise PydanticCustomError("said", "{said}", {"said": said})
     return str(at(url))
 
@@ -47,5 +47,5 @@ def spec_root(value: str, info: ValidationInfo) -> Path:
     return Path.cwd() if isinstance(value, CommandLineText) else Path(context.get("root") or Path.cwd())
 
 
-SpecPath = Annotated[str, BeforeValidator(locate)]
+SpecPath = Annotated[str, BeforeValidator(absolute_path)]
 """A file or folder named in a spec; absolute once validated. Strategies use it in their ``Params``."""

@@ -9,11 +9,11 @@ _WITH_SLASHES = r"[^\s/?#:@\[\]]+:(?!\d+/)[^\s\"<>]*@"
 """A user with a password that holds a slash, as keys of S3 do; what is digits alone is a port."""
 USER = re.compile(rf"{_SCHEME}(?P<user>[^\s/?#]*@|{_WITH_SLASHES})")
 _END = r"(?=[\])}:;,.]*(?:[\s\"'<>]|$))"
-QUERY = re.compile(rf"{_SCHEME}(?P<rest>[^\s?#\"'<>]*)(?:\?|#(?=[^\s\"'<>]*=))[^\s\"'<>]+?{_END}")
+_QUERY = re.compile(rf"{_SCHEME}(?P<rest>[^\s?#\"'<>]*)(?:\?|#(?=[^\s\"'<>]*=))[^\s\"'<>]+?{_END}")
 
 
 def hidden(text: str) -> str:
     """Return a text with each URL in it, one slash short or not, without user, password and query."""
     if ":/" not in text:
         return text
-    return QUERY.sub(r"\g<scheme>\g<rest>", USER.sub(r"\g<scheme>", text))
+    return _QUERY.sub(r"\g<scheme>\g<rest>", USER.sub(r"\g<scheme>", text))

@@ -21,17 +21,17 @@ from autolabel import hookspecs
 from autolabel.errors import DataError, PluginError, UnknownStrategyError
 from autolabel.strategies import Aggregator, Exporter, Labeler, Look, Scheduler, Strategy
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-SHOWN = 5
-TAKES = "`autolabel plugins` lists what it takes; a plan says what it took when it was made"
-NAME = re.compile(r"\w[\w .+-]*")
+_SHOWN = 5
+_TAKES = "`autolabel plugins` lists what it takes; a plan says what it took when it was made"
+_NAME = re.compile(r"\w[\w .+-]*")
 """What a strategy may be called: it becomes the name of a folder."""
 PATIENCE = 10.0
 """Seconds after which a package that is still being imported is named."""
 Kind = Literal["scheduler", "aggregator", "labeler", "look", "exporter"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-BASES: dict[Kind, type[Strategy]] = {
+_BASES: dict[Kind, type[Strategy]] = {
     "scheduler": Scheduler,
     "aggregator": Aggregator,
     "labeler": Labeler,
@@ -101,17 +101,17 @@ class Registry:
         try:
             return strategy(strategy.Params.model_validate(params))
         except ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:SHOWN])
-            raise DataError(f"{kind} {name!r}: {told.replace('Value error, ', '')}", hint=TAKES) from None
+            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:_SHOWN])
+            raise DataError(f"{kind} {name!r}: {faults.replace('Value error, ', '')}", hint=_TAKES) from None
 
     def add(self, kind: Kind, strategy: type[Strategy], *, package: str, version: str) -> None:
         """Take in a class; raises PluginError where it is nameless, of the wrong kind, or its name is taken."""
-        if not (isinstance(strategy, type) and issubclass(strategy, BASES[kind])):
-            raise PluginError(f"package {package!r}: {strategy!r} is not a subclass of {BASES[kind].__name__}")
+        if not (isinstance(strategy, type) and issubclass(strategy, _BASES[kind])):
+            raise PluginError(f"package {package!r}: {strategy!r} is not a subclass of {_BASES[kind].__name__}")
         name = getattr(strategy, "name", None)
         if not isinstance(name, str) or not name:
             raise PluginError(f"package {package!r}: {kind} {strategy.__qualname__} has no name")
-        if not NAME.fullmatch(name):
+        if not _NAME.fullmatch(name):
             hint = "letters, digits, _, -, ., + and spaces"
             raise PluginError(f"package {package!r}: {kind} {strategy.__qualname__} is called {name!r}", hint=hint)
         if taken := self.entries.get((kind, name)):
@@ -130,7 +130,7 @@ def discover() -> Registry:
     registry, broken = Registry(), list[PluginError]()
     for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda point: (point.value, point.name)):
         try:
-            register(registry, load(point), package=distribution(point), version=version(point))
+            register(registry, _load(point), package=_distribution(point), version=_version(point))
         except PluginError as error:
             broken.append(error)
     if len(broken) > 1:
@@ -141,21 +141,21 @@ def discover() -> Registry:
     return registry
 
 
-def load(point: EntryPoint) -> Any:
+def _load(point: EntryPoint) -> Any:
     """Import an entry point's module; raises PluginError where that fails in whatever way, exits included."""
     try:
-        with watched(distribution(point)):
+        with _watched(_distribution(point)):
             return point.load()
     except (Exception, SystemExit) as error:
-        message = f"package {distribution(point)!r} cannot be imported: {type(error).__name__}: {error}"
+        message = f"package {_distribution(point)!r} cannot be imported: {type(error).__name__}: {error}"
         raise PluginError(message, hint=f"repair or uninstall it (entry point {point.value!r})") from error
 
 
 @contextmanager
-def watched(package: str) -> Iterator[None]:
+def _watched(package: str) -> Iterator[None]:
     """Run a package's own code: what it prints goes to stderr, and it is named if it takes long."""
     message = "package %r is still being imported after %g s"
-    timer = threading.Timer(PATIENCE, log.warning, (message, package, PATIENCE))
+    timer = threading.Timer(PATIENCE, _log.warning, (message, package, PATIENCE))
     timer.daemon = True
     timer.start()
     try:
@@ -172,7 +172,7 @@ def register(registry: Registry, plugin: Any, *, package: str, version: str) -> 
     try:
         manager.register(plugin, name=package)
         manager.check_pending()
-        with watched(package):
+        with _watched(package):
             offered = {kind: [*chain(*getattr(manager.hook, f"autolabel_{kind}s")())] for kind in KINDS}
     except (Exception, SystemExit) as error:
         known = ", ".join(f"autolabel_{kind}s" for kind in KINDS)
@@ -183,11 +183,11 @@ def register(registry: Registry, plugin: Any, *, package: str, version: str) -> 
             registry.add(kind, strategy, package=package, version=version)
 
 
-def distribution(point: EntryPoint) -> str:
+def _distribution(point: EntryPoint) -> str:
     """Return the name of the distribution that declares an entry point."""
     return point.dist.name if point.dist else point.value
 
 
-def version(point: EntryPoint) -> str:
+def _version(point: EntryPoint) -> str:
     """Return the version of the distribution that declares an entry point."""
     return point.dist.version if point.dist else "0"

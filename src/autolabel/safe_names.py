@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-DRIVE = re.compile(r"[A-Za-z]:")
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def fault_of(name: str) -> str:
+def path_fault(name: str) -> str:
     """Return what makes ``name`` unfit as a ``/``-separated path below some folder; empty where nothing does.
 
     Absolute paths, drive letters, backslashes, NUL, and ``..`` that leads out of the folder are unfit.
@@ -16,7 +16,7 @@ def fault_of(name: str) -> str:
         return "has a NUL character"
     if "\\" in name:
         return "has a backslash; folders are separated by /"
-    if name.startswith(("/", "~")) or DRIVE.match(name):
+    if name.startswith(("/", "~")) or _DRIVE.match(name):
         return "is an absolute path"
     if _escapes(name):
         return "leads out of its folder"

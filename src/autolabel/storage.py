@@ -29,15 +29,15 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 """What this machine says where too many files are open: no fault of the file."""
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds before each further try."""
-HINT = "check the address, the credentials and the network; the same command goes on from here"
-DEEPEST, MOST_FOLDERS = 32, 1_000_000
+_HINT = "check the address, the credentials and the network; the same command goes on from here"
+_DEEPEST, _MOST_FOLDERS = 32, 1_000_000
 """Levels and number of remote folders that are listed."""
-LONGEST = 500
+_LONGEST = 500
 """Characters of what a store says that are repeated."""
-LEAST, MOST = 1 << 16, 1 << 23
+_LEAST, _MOST = 1 << 16, 1 << 23
 """Bytes of the first and of the largest request of a file that is read from its start."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Remote:
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """Return the file as a stream that can seek; requests grow while it is read in order."""
-        return io.BufferedReader(Pieces(self), LEAST)
+        return io.BufferedReader(_Pieces(self), _LEAST)
 
     def files(self) -> Iterator[Entry]:
         """Yield every file below, a folder at a time, in no particular order; none where there is no such folder."""
@@ -107,11 +107,10 @@ class Remote:
         seen: set[str] = set()
         while pending:
             below = pending.pop()
-            if below.count("/") >= DEEPEST or len(seen) > MOST_FOLDERS:
-                told = (
-                    f"{self.url}: folders below it lie deeper than {DEEPEST} levels, or are more than {MOST_FOLDERS:,}"
-                )
-                raise DataError(told, hint="a server's folder may hold itself; name the folders that hold images")
+            if below.count("/") >= _DEEPEST or len(seen) > _MOST_FOLDERS:
+                limits = f"lie deeper than {_DEEPEST} levels, or are more than {_MOST_FOLDERS:,}"
+                message = f"{self.url}: folders below it {limits}"
+                raise DataError(message, hint="a server's folder may hold itself; name the folders that hold images")
             for kind, entry in (self / below)._listed():
                 name = f"{below}/{entry.name}" if below else entry.name
                 if kind == "file":
@@ -133,7 +132,7 @@ class Remote:
         for facts in found:
             path = facts["name"].rstrip("/")
             if path.lstrip("/") != top.lstrip("/"):  # a store may list a mark of the folder itself
-                yield facts["type"], Entry(path.rpartition("/")[2], int(facts.get("size") or 0), modified(facts))
+                yield facts["type"], Entry(path.rpartition("/")[2], int(facts.get("size") or 0), _modified(facts))
 
     def write_bytes(self, data: bytes) -> None:
         """Put a whole file: it is there with all its bytes, or as it was before."""
@@ -171,7 +170,7 @@ class Remote:
         import fsspec
 
         try:
-            more = http_client.options() if urls.scheme_of(self.url) in ("http", "https") else {}
+            more = http_client.client_options() if urls.scheme_of(self.url) in ("http", "https") else {}
             system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False, **more)
         except ImportError as error:
             hint = "pip install 'autolabel-vision[s3]'" if self.url.startswith("s3") else "install what it names"
@@ -180,7 +179,7 @@ class Remote:
             raise MachineError(f"{self.url}: {error}") from error
         return system, path.rstrip("/")
 
-    def _call(self, work: Callable[[], T]) -> T:
+    def _call(self, work: Callable[[], _T]) -> _T:
         for pause in (*PAUSES, None):
             try:
                 return work()
@@ -189,7 +188,7 @@ class Remote:
             except Exception as error:
                 if pause is None or not isinstance(error, OSError) or error.errno not in TRANSIENT:
                     said = " ".join(str(error).split()) or type(error).__name__
-                    raise MachineError(f"{self.url}: {said[:LONGEST]}", hint=HINT) from error
+                    raise MachineError(f"{self.url}: {said[:_LONGEST]}", hint=_HINT) from error
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
@@ -206,9 +205,9 @@ def at(text: str | Path | Remote) -> Location:
         return text
     if not is_url(text):
         return Path(text)
-    fault, hint = urls.fault_of(text)
+    fault, hint = urls.url_fault(text)
     if fault:
-        raise SpecError(f"{urls.shown(text)}: {fault}", hint=hint)
+        raise SpecError(f"{urls.without_secrets(text)}: {fault}", hint=hint)
     if urls.scheme_of(text) == "file":
         return Path(unquote(urlsplit(text).path))
     return Remote(text.rstrip("/"))
@@ -258,7 +257,7 @@ def read_part(place: Location, start: int, end: int) -> bytes:
         return stream.read(end - start)
 
 
-def entries(folder: Location) -> Iterator[Entry]:
+def list_files(folder: Location) -> Iterator[Entry]:
     """Yield the files of a folder, none where there is no such folder."""
     if isinstance(folder, Remote):
         yield from folder.entries()
@@ -269,7 +268,7 @@ def entries(folder: Location) -> Iterator[Entry]:
                 yield Entry(path.name, status.st_size, status.st_mtime)
 
 
-class Pieces(io.RawIOBase):
+class _Pieces(io.RawIOBase):
     """A remote file, fetched in pieces: small ones first, for headers; larger ones while it is read in order."""
 
     def __init__(self, remote: Remote) -> None:
@@ -277,7 +276,7 @@ class Pieces(io.RawIOBase):
         self.place = 0
         self.start = 0
         self.piece = b""
-        self.next = LEAST
+        self.next = _LEAST
         self.end: int | None = None
         """The file's size, once it is known."""
 
@@ -314,7 +313,7 @@ class Pieces(io.RawIOBase):
     def fetch(self) -> None:
         """Fetch the piece that starts at the place; empty beyond the end."""
         in_order = self.place == self.start + len(self.piece)
-        self.next = min(self.next * 4, MOST) if in_order and self.piece else LEAST
+        self.next = min(self.next * 4, _MOST) if in_order and self.piece else _LEAST
         beyond = self.end is not None and self.place >= self.end
         self.piece = b"" if beyond else self.remote.read_part(self.place, self.place + self.next)
         self.start = self.place
@@ -322,7 +321,7 @@ class Pieces(io.RawIOBase):
             self.end = self.start + len(self.piece)
 
 
-def modified(facts: Mapping[str, Any]) -> float:
+def _modified(facts: Mapping[str, Any]) -> float:
     """Return when a file was written, in seconds; file systems call it by different names."""
     for name in ("LastModified", "mtime", "updated", "last_modified", "created"):
         value = facts.get(name)

@@ -11,18 +11,18 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from autolabel.redact import USER, hidden
 
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 ALLOW = "AUTOLABEL_ALLOW_URLS"
 """A list, with commas, of further schemes, and of the words ``local`` and ``redirects``."""
-SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory", "file"})
-WRAPPERS = frozenset(
+_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory", "file"})
+_WRAPPERS = frozenset(
     {"reference", "simplecache", "filecache", "blockcache", "cached", "zip", "tar", "libarchive", "dir", "generic"}
     | {"dask", "data", "asyncwrapper", "async_wrapper", "local", "asynclocal", "jupyter", "jlab"}
 )
 """Schemes that lead to other files, or to any: never read."""
-PLAIN_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 """A name or an address as every library reads it: no other digits, full stops or letters, nothing percent-encoded."""
-SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|^(sig|key|api_?key|auth|access_?key)$")
+_SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|^(sig|key|api_?key|auth|access_?key)$")
 
 
 def allowed() -> frozenset[str]:
@@ -32,7 +32,7 @@ def allowed() -> frozenset[str]:
 
 def is_url(text: str) -> bool:
     """Return whether a text is a URL, such as ``s3://bucket/photos``, rather than a path."""
-    return URL.match(text) is not None
+    return _URL.match(text) is not None
 
 
 def scheme_of(url: str) -> str:
@@ -40,7 +40,7 @@ def scheme_of(url: str) -> str:
     return url.partition("://")[0].lower()
 
 
-def fault_of(url: str, *, local: bool = False) -> tuple[str, str]:
+def url_fault(url: str, *, local: bool = False) -> tuple[str, str]:
     """Return why a URL is not read, and what can be done; both empty where it is.
 
     Read are the schemes of SCHEMES and those that ``AUTOLABEL_ALLOW_URLS`` lists, one at a time, without secrets in
@@ -49,9 +49,9 @@ def fault_of(url: str, *, local: bool = False) -> tuple[str, str]:
     scheme, more = scheme_of(url), allowed() | ({"local"} if local else frozenset())
     if "::" in url:
         return "is several URLs in one", "wanted one URL without '::'"
-    if scheme in WRAPPERS or scheme not in SCHEMES | more:
-        hint = f"read are {', '.join(sorted(SCHEMES))}"
-        hint += "" if scheme in WRAPPERS else f"; others where the environment says so: {ALLOW}={scheme}"
+    if scheme in _WRAPPERS or scheme not in _SCHEMES | more:
+        hint = f"read are {', '.join(sorted(_SCHEMES))}"
+        hint += "" if scheme in _WRAPPERS else f"; others where the environment says so: {ALLOW}={scheme}"
         return f"is a URL of the scheme {scheme!r}, which is not read", hint
     try:
         parts = urlsplit(url)
@@ -61,16 +61,16 @@ def fault_of(url: str, *, local: bool = False) -> tuple[str, str]:
     user, _, _ = parts.netloc.rpartition("@")
     if ":" in user or (user and scheme in ("http", "https")) or ((found := USER.match(url)) and ":" in found["user"]):
         return "holds a password", "leave it to the environment: a URL is written into plans and reports"
-    if secret := next((name for name, _ in parse_qsl(parts.query) if SECRET.search(name)), ""):
+    if secret := next((name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)), ""):
         return f"holds a secret, {secret!r}", "leave it to the environment: a URL is written into plans and reports"
-    if scheme in ("http", "https") and not PLAIN_HOST.fullmatch(host):
+    if scheme in ("http", "https") and not _PLAIN_HOST.fullmatch(host):
         return "has no plain host", "write the host in letters, digits, '.' and '-': a name of other letters as xn--..."
-    if scheme in ("http", "https") and "local" not in more and is_local_name(host):
+    if scheme in ("http", "https") and "local" not in more and _is_local_name(host):
         return "leads to this machine", f"{ALLOW}=local allows it"
     return "", ""
 
 
-def shown(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return a URL for people: without user, password and query."""
     try:
         parts = urlsplit(url)
@@ -79,7 +79,7 @@ def shown(url: str) -> str:
         return f"{scheme_of(url)}://..."
 
 
-def is_local_name(host: str) -> bool:
+def _is_local_name(host: str) -> bool:
     """Return whether a host is this machine by its name or address alone; asks no name server."""
     host = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
@@ -87,10 +87,10 @@ def is_local_name(host: str) -> bool:
     try:
         return is_local(host)
     except ValueError:
-        return numeric(host)
+        return _numeric(host)
 
 
-def numeric(host: str) -> bool:
+def _numeric(host: str) -> bool:
     """Return whether a host is an address in one of the old forms, such as 2130706433 or 0x7f.1, and a local one."""
     try:
         return is_local(socket.inet_ntoa(socket.inet_aton(host)))
@@ -107,10 +107,10 @@ def is_local(address: str) -> bool:
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
         return True
-    return is_own(ip)
+    return _is_own(ip)
 
 
-def is_own(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def _is_own(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Return whether an address is one of this machine's: only those can be bound."""
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     try:

@@ -54,7 +54,7 @@ def make_run(registry: Registry, tmp_path: Path) -> Callable[..., Truth]:
         plan = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry).plan
         truth = Truth(tmp_path / name)
         truth.root.mkdir()
-        (truth.root / "plan.json").write_bytes(plan_file.encode(plan))
+        (truth.root / "plan.json").write_bytes(plan_file.encode_plan(plan))
         (truth.root / seal.SEAL).write_text(seal.of_plan(plan))
         lines = []
         for image in ids:
@@ -72,13 +72,13 @@ def make_run(registry: Registry, tmp_path: Path) -> Callable[..., Truth]:
                 instances=found,
                 reason=reason,
             )
-            lines.append(record.encode(labels, plan.digest))
+            lines.append(record.encode_labels(labels, plan.digest))
             truth.boxes += len(boxes)
             truth.wrong |= {(image, tuple(box)) for box in boxes.tolist() if g.random() < wrong}
             truth.missed[image] = int(g.poisson(3 * missed))
         labels_file, summed = truth.root / "labels.jsonl", checksum.Sum()
         labels_file.write_bytes(b"".join(summed.over(line + b"\n" for line in lines)))
-        checksum.beside(labels_file).write_bytes(summed.line(labels_file.name))
+        checksum.checksum_file(labels_file).write_bytes(summed.line(labels_file.name))
         return truth
 
     return make

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.certify.audit import Audit, default_cap
-from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, Stage, batches
+from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, CertificateProgress, next_draws
 from tests.certify.populations import MadeRun
 
 BOX, IMAGE = 0, 1
@@ -43,14 +43,14 @@ class Person:
 
     def next_batch(self, *, recall_settled: bool = False) -> None:
         """Check what the certificate asks for."""
-        stage = Stage(
+        stage = CertificateProgress(
             box_seconds=self.seconds[BOX],
             image_seconds=self.seconds[IMAGE],
             seconds_an_image=IMAGE_SECONDS,
             recall_settled=recall_settled,
         )
         left = {"boxes": len(self.queues[BOX]), "images": len(self.queues[IMAGE])}
-        for name, count in batches(stage, **left, count=1):
+        for name, count in next_draws(stage, **left, count=1):
             kind = IMAGE if name == "image" else BOX
             self.check(kind, self.queues[kind][: count * (10 if kind else 20)])
 

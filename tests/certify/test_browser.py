@@ -293,7 +293,7 @@ def planted(folder: Path, registry: Registry, images: int = 2000) -> Truth:
             prompt=Prompt(tuple(classes)),
             instances=Instances.build(boxes, scores=g.uniform(0.3, 1, len(boxes)), labels=labels),
         )
-        line = record.encode(made, "planted")
+        line = record.encode_labels(made, "planted")
         lines[file] = line
         for box in json.loads(line)["instances"]:
             run.boxes += 1
@@ -312,7 +312,7 @@ def planted(folder: Path, registry: Registry, images: int = 2000) -> Truth:
     }
     plan = compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry).plan
     run.root.mkdir()
-    (run.root / "plan.json").write_bytes(plan_file.encode(plan))
+    (run.root / "plan.json").write_bytes(plan_file.encode_plan(plan))
     (run.root / seal.SEAL).write_text(seal.of_plan(plan))
     (run.root / "labels.jsonl").write_bytes(b"".join(lines[file] + b"\n" for file in sorted(lines)))
     return run

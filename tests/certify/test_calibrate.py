@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from autolabel.certify.checks import Checks, Settings
-from autolabel.certify.evidence import Round
+from autolabel.certify.evidence import DrawRound
 from autolabel.certify.units import Units
 from autolabel.cli.app import app
 from autolabel.errors import DataError
-from autolabel.evaluate.drawn import calibrate_drawn
+from autolabel.evaluate.certified_thresholds import calibrate_drawn
 from tests.certify.true_run import Truth
 
 Make = Callable[..., Truth]
@@ -30,7 +30,7 @@ def checks_of(scores: Any, right: Any, order: Any, count: int) -> Checks:
     units.box_classes.extend([0] * len(scores))
     units.scores.extend(scores.tolist())
     checks = Checks(units, Settings(confidence=0.95, cap=3, caps=(3,)))
-    checks.box_rounds.append(Round(frozenset(), order))
+    checks.box_rounds.append(DrawRound(frozenset(), order))
     checks.boxes.update({int(box): "yes" if right[box] else "no" for box in order[:count]})
     return checks
 

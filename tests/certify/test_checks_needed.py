@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t as student
 
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS
-from autolabel.certify.ledger import Ledger, exceeds, least
+from autolabel.certify.ledger import SampledTotals, exceeds, least
 from autolabel.certify.repair import FEWEST, FIRST, TAKEN, by_choice, chance_of_wrong, expected_draws
 from tests.certify.person import BOX, Person
 from tests.certify.populations import made
@@ -158,7 +158,7 @@ def test_beside_the_usual_interval(kind: str) -> None:
 
 def test_futility_is_proven() -> None:
     """A true 0.88 where 0.93 is wanted: no, after some hundred boxes."""
-    g, ledger = np.random.default_rng(0), Ledger(20000)
+    g, ledger = np.random.default_rng(0), SampledTotals(20000)
     values = (g.random(20000) < 0.12).astype(int).tolist()
     count = 0
     while not exceeds(ledger, int(0.07 * 20000), RISK):

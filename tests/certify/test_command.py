@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from autolabel.certify.statement import schema
+from autolabel.certify.statement import certificate_schema
 from autolabel.cli.app import app
 from autolabel.errors import AutolabelError, DataError
 from tests.certify.test_journal import rewrite
@@ -38,7 +38,7 @@ def test_shapes_for_programs(make_run: Make) -> None:
     assert state == run.certify("--json")
     written = json.loads((run.root / "certificate" / "certificate.json").read_text())
     assert written == state
-    jsonschema.validate(written, schema())
+    jsonschema.validate(written, certificate_schema())
     assert f"K = {state['K']}" in state["sentence"]
 
 
@@ -241,9 +241,9 @@ def test_bad_answers_are_refused_whole(make_run: Make, line: str, said: str) -> 
 
 def run_ids(run: Truth) -> list[str]:
     """Return the names of all units, as only the code knows them before they are drawn."""
-    from autolabel.certify.opening import opened
+    from autolabel.certify.opening import open_certificate
 
-    with opened(run.root) as found:
+    with open_certificate(run.root) as found:
         session = found.at_work()
         return [session.name("b", place) for place in range(len(session.units.box_keys))]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from autolabel.certify.audit import BOX_SHARE, Audit, default_cap
-from autolabel.certify.evidence import Round, replay
-from autolabel.certify.ledger import Ledger, exceeds, least
+from autolabel.certify.evidence import DrawRound, replay
+from autolabel.certify.ledger import SampledTotals, exceeds, least
 from tests.certify.person import BOX, Person
 from tests.certify.populations import KINDS, made, worsen
 
@@ -51,7 +51,7 @@ def too_much_recall(one: Person) -> bool:
     return low / (low + a.cap * a.images - claimed(a.spare, RISK * (1 - BOX_SHARE))) > one.recall if low else False
 
 
-def claimed(ledger: Ledger, risk: float) -> int:
+def claimed(ledger: SampledTotals, risk: float) -> int:
     """Return the largest bound of all looks: one that is complete says what is true, whatever it said before."""
     return least(replace(ledger, size=ledger.size + 1), risk)
 
@@ -82,7 +82,7 @@ def test_2500_plain_runs(size: int, share: float) -> None:
     right, false = int(np.ceil(share * size)) - 1, 0
     for seed in range(2500):
         values = np.random.default_rng((seed, 1)).permutation(np.r_[np.ones(right, int), np.zeros(size - right, int)])
-        ledger = Ledger(size)
+        ledger = SampledTotals(size)
         for value in values[: min(1500, size - 1)].tolist():
             ledger.draw(value)
         false += exceeds(ledger, right, RISK)
@@ -97,7 +97,7 @@ def boxes_of(seed: int, *, size: int = 1000, share: float = 0.9) -> tuple[Any, A
     return g.permutation(np.r_[np.ones(right, int), np.zeros(size - right, int)]), g.permutation(size), right
 
 
-def ever_false(rounds: list[Round], answers: dict[int, int], right: int, *, size: int = 1000) -> bool:
+def ever_false(rounds: list[DrawRound], answers: dict[int, int], right: int, *, size: int = 1000) -> bool:
     """Tell whether the bound claims too many right boxes."""
     audit = Audit(size, 0, cap=1)
     for drawn, values in replay(rounds, answers):
@@ -109,7 +109,7 @@ def rejections_first(seed: int) -> bool:
     """Rule a: of 300 shown boxes the wrong ones are answered first, the right ones later; a look after each answer."""
     truth, order, right = boxes_of(seed)
     shown = order[:300].tolist()
-    rounds = [Round(frozenset(), order, 300)]
+    rounds = [DrawRound(frozenset(), order, 300)]
     answers: dict[int, int] = {}
     for value in (0, 1):
         for number, unit in enumerate([unit for unit in shown if truth[unit] == value]):
@@ -124,14 +124,14 @@ def many_rounds(seed: int) -> bool:
     truth, _, right = boxes_of(seed)
     g = np.random.default_rng((seed, 2))
     answers: dict[int, int] = {}
-    rounds: list[Round] = []
+    rounds: list[DrawRound] = []
     for _ in range(14):
         left = [unit for unit in range(1000) if unit not in answers]
         sign = g.choice([-1, 1])
         answers |= {unit: int(truth[unit]) for unit in sorted(left, key=lambda unit: sign * truth[unit])[:10]}
         known = frozenset(answers)
         order = g.permutation([unit for unit in range(1000) if unit not in known])
-        rounds.append(Round(known, order, 30))
+        rounds.append(DrawRound(known, order, 30))
         answers |= {unit: int(truth[unit]) for unit in order[:30].tolist()}
     return ever_false(rounds, answers, right)
 
@@ -145,7 +145,7 @@ def stop_before_the_next_wrong(seed: int) -> bool:
         answers[unit] = int(truth[unit])
         if number >= 40 and not truth[drawn[number + 1]]:
             break
-    return ever_false([Round(frozenset(), order, len(answers))], answers, right)
+    return ever_false([DrawRound(frozenset(), order, len(answers))], answers, right)
 
 
 def a_class_beyond_the_rest(seed: int) -> bool:
@@ -154,8 +154,8 @@ def a_class_beyond_the_rest(seed: int) -> bool:
     of_class = np.random.default_rng((seed, 3)).random(1000) < 0.2
     asked = [*order[:150].tolist(), *order[of_class[order]][:100].tolist()]
     answers = {unit: int(truth[unit]) for unit in asked}
-    first = Round(frozenset(), order, 150)
-    second = Round(
+    first = DrawRound(frozenset(), order, 150)
+    second = DrawRound(
         frozenset(answers),
         np.random.default_rng((seed, 4)).permutation([unit for unit in range(1000) if unit not in answers]),
         100,
@@ -191,7 +191,7 @@ def test_rejections_as_known_and_confirmations_as_evidence_would_be_false_always
 
 
 def test_a_round_with_an_open_unit_is_refused() -> None:
-    rounds = [Round(frozenset(), np.arange(9), 3), Round(frozenset({0, 1}), np.arange(2, 9), 0)]
+    rounds = [DrawRound(frozenset(), np.arange(9), 3), DrawRound(frozenset({0, 1}), np.arange(2, 9), 0)]
     with pytest.raises(ValueError, match="1 shown units had no answer"):
         list(replay(rounds, {0: 1, 1: 1}))
 

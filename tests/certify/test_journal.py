@@ -185,7 +185,7 @@ def test_a_persons_own_folder_is_not_written_into(make_run: Make) -> None:
 )
 def test_nothing_waits_for_a_pipe_or_reads_without_end(make_run: Make, name: str, kind: str) -> None:
     from autolabel.plan import plan_file
-    from autolabel.results.chances import read_chances
+    from autolabel.results.score_curves import read_chances
 
     run = make_run(6)
     run.certify("--json")
@@ -197,7 +197,7 @@ def test_nothing_waits_for_a_pipe_or_reads_without_end(make_run: Make, name: str
         path.symlink_to("/dev/zero")
     with pytest.raises((DataError, BusyError), match=path.name):
         if name == "scores.json":
-            read_chances(RunStore(run.root), plan_file.read(run.root / "plan.json"))
+            read_chances(RunStore(run.root), plan_file.read_plan(run.root / "plan.json"))
         else:
             run.certify("--json")
 

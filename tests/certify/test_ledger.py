@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autolabel.certify.audit import Audit, Bounds, ceil_of, default_cap
-from autolabel.certify.forecast import faultless, more_draws
-from autolabel.certify.ledger import MONEY, STAKES, Ledger, exceeds, least, wealth
+from autolabel.certify.forecast import faultless_draws, more_draws
+from autolabel.certify.ledger import MONEY, STAKES, SampledTotals, exceeds, least, wealth
 
 MANY = 10**9
 
@@ -19,8 +19,8 @@ MANY = 10**9
 @pytest.mark.parametrize(("share", "draws"), [(0.8, 18), (0.9, 37), (0.95, 76), (0.98, 192), (0.99, 385)])
 def test_faultless_draws(share: float, draws: int) -> None:
     """With nothing wrong so many boxes certify a precision (Clopper and Pearson, at one look: 14, 29, 59, 149, 299)."""
-    assert faultless(MANY, ceil_of(share * MANY) - 1, 0.05) == draws
-    ledger = Ledger(MANY)
+    assert faultless_draws(MANY, ceil_of(share * MANY) - 1, 0.05) == draws
+    ledger = SampledTotals(MANY)
     for _ in range(draws - 1):
         ledger.draw(1)
     assert not exceeds(ledger, ceil_of(share * MANY) - 1, 0.05)
@@ -84,7 +84,7 @@ def test_wrong_ones_prove_that_a_goal_is_out_of_reach() -> None:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 40), st.sampled_from([0.01, 0.05, 0.2]))
 def test_bounds_hold_their_place(values: list[int], more: int, risk: float) -> None:
     """A bound never loosens as draws are added, never passes what is left to be possible, and is tight."""
-    ledger = Ledger(len(values) + more)
+    ledger = SampledTotals(len(values) + more)
     before = 0
     for value in values:
         ledger.draw(value)
@@ -101,7 +101,7 @@ def test_forecasts_are_about_right() -> None:
     """Half of the forecasts after 100 boxes are within a factor of two; they are shown as rough."""
     hits = 0
     for seed in range(40):
-        g, ledger = np.random.default_rng(seed), Ledger(20000)
+        g, ledger = np.random.default_rng(seed), SampledTotals(20000)
         draws = (g.random(4000) < 0.95).astype(int).tolist()
         for value in draws[:100]:
             ledger.draw(value)

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from autolabel.cli.console import passed_over
-from autolabel.cli.options import renamed
+from autolabel.cli.console import print_skipped
+from autolabel.cli.options import class_renames
 from autolabel.errors import SpecError
 
 
 def test_pairs_of_classes_are_read() -> None:
-    assert renamed(["RBC=red blood cell", " a = b=c "]) == {"RBC": "red blood cell", "a": "b=c"}
-    assert renamed(None) == {}
+    assert class_renames(["RBC=red blood cell", " a = b=c "]) == {"RBC": "red blood cell", "a": "b=c"}
+    assert class_renames(None) == {}
 
 
 @pytest.mark.parametrize("pair", ["RBC", "=x", "RBC=", " = "])
 def test_a_pair_that_is_none_is_told(pair: str) -> None:
     with pytest.raises(SpecError, match="expected CLASS=CLASS"):
-        renamed([pair])
+        class_renames([pair])
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_a_pair_that_is_none_is_told(pair: str) -> None:
 )
 def test_files_that_are_passed_over_are_counted_by_reason(counts: dict[str, int], said: str) -> None:
     plan: Any = SimpleNamespace(manifest=SimpleNamespace(passed_over=counts))
-    assert passed_over(plan) == said
+    assert print_skipped(plan) == said

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 import autolabel
-from autolabel.plan.difference import differences
+from autolabel.plan.difference import plan_differences
 
 
 def spec_of(folder: Path, *, good: int, bad: int, **changes: Any) -> Path:
@@ -125,8 +125,8 @@ def stage(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_differences_come_in_the_order_of_what_they_tell(old: Any, new: Any, said: list[str]) -> None:
-    assert differences(old, new) == said
-    assert differences(old, old) == []
+    assert plan_differences(old, new) == said
+    assert plan_differences(old, old) == []
 
 
 def test_any_error_is_json_where_that_is_asked_for(command: Any, tmp_path: Path) -> None:

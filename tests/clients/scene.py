@@ -14,13 +14,13 @@ from PIL import Image as Pillow
 
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Instances, Labels, Prompt, Provenance, Rle
-from autolabel.types.provenance import Source
+from autolabel.types.provenance import WeightSource
 from autolabel_exporters import autolabel_exporters
 
 CLASSES = ("red car", "é 猫", "dog")
 SIZE = (60, 80)
 TURNED = 0x0112
-WEIGHTS = Source(labeler="sam", file="model.safetensors", sha256="0" * 64, licence="apache-2.0")
+WEIGHTS = WeightSource(labeler="sam", file="model.safetensors", sha256="0" * 64, licence="apache-2.0")
 PROVENANCE = Provenance(autolabel="0", plan="f" * 64, labelers=("sam",), weights=(WEIGHTS,), masks=True)
 
 

@@ -12,9 +12,9 @@ from autolabel.cli.app import app
 from autolabel.errors import AutolabelError, BusyError, Problem, SpecError
 from autolabel.literal import LiteralFormatter
 from autolabel.redact import hidden
-from autolabel.run.worker import keep_log
+from autolabel.run.worker import _keep_log
 from autolabel.spec.node import Node, Place
-from autolabel.spec.overrides import apply
+from autolabel.spec.overrides import apply_overrides
 from autolabel.storage import at
 
 Capsys = pytest.CaptureFixture[str]
@@ -61,7 +61,7 @@ def test_a_secret_is_refused_and_the_place_of_an_override_does_not_show_it(url: 
     with pytest.raises(SpecError, match=r"holds a (password|secret)") as caught:
         at(url)
     assert "secretpw" not in str(caught.value)
-    root = apply(Node({}, Place("spec.yaml")), [f"data.images=[{url}]"])
+    root = apply_overrides(Node({}, Place("spec.yaml")), [f"data.images=[{url}]"])
     node = root.find(("data", "images", 0))
     assert node is not None
     assert "secret" not in node.place.file
@@ -83,7 +83,7 @@ def test_the_log_of_a_worker_holds_no_secret_and_nothing_that_a_terminal_obeys(t
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
     try:
-        file = keep_log(tmp_path)
+        file = _keep_log(tmp_path)
         logging.getLogger("autolabel.any").warning("reading %s of \x1b[31mred", SECRETS[0])
     finally:
         for handler in set(root.handlers).difference(before):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autolabel.safe_names import fault_of
+from autolabel.safe_names import path_fault
 
 UNFIT = [
     "../x.jpg", "a/../../x.jpg", "..", "a/b/../../..", "/etc/passwd", "//host/x", "~/x", "C:\\x.jpg", "c:/x.jpg",
@@ -20,9 +20,9 @@ FIT = [
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_unfit_names_have_a_fault(name: str) -> None:
-    assert fault_of(name)
+    assert path_fault(name)
 
 
 @pytest.mark.parametrize("name", FIT)
 def test_fit_names_have_none(name: str) -> None:
-    assert fault_of(name) == ""
+    assert path_fault(name) == ""

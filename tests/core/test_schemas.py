@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from autolabel.cli.schemas import SCHEMAS, render
+from autolabel.cli.schemas import SCHEMAS, schema_text
 from autolabel.results import record
 from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle
 
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "schema"
 
 @pytest.mark.parametrize("name", ["plan", "labels", "review"])
 def test_published_schemas_are_fresh(name: str) -> None:
-    assert (FOLDER / f"{name}.schema.json").read_text() == render(name), "run: autolabel schema --write schema"
+    assert (FOLDER / f"{name}.schema.json").read_text() == schema_text(name), "run: autolabel schema --write schema"
 
 
 def test_every_schema_is_published() -> None:
@@ -47,15 +47,15 @@ def examples() -> list[Labels]:
 @pytest.mark.parametrize("index", range(3))
 def test_lines_keep_to_the_schema_and_survive(index: int) -> None:
     labels = examples()[index]
-    line = record.encode(labels, "digest")
-    jsonschema.validate(json.loads(line), record.schema())
-    again = record.decode(line)
-    assert record.encode(again, "digest") == line
+    line = record.encode_labels(labels, "digest")
+    jsonschema.validate(json.loads(line), record.labels_schema())
+    again = record.decode_labels(line)
+    assert record.encode_labels(again, "digest") == line
     assert (again.state, again.caption_index, again.reason) == (labels.state, labels.caption_index, labels.reason)
     assert again.image.size == (4, 6)
 
 
 def test_numbers_are_rounded() -> None:
-    row = json.loads(record.encode(examples()[0], "digest"))
+    row = json.loads(record.encode_labels(examples()[0], "digest"))
     assert row["instances"][0]["bbox"] == [0.0, 0.0, 1.235, 2.0]
     assert row["instances"][0]["score"] == 0.123457

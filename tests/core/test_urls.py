@@ -37,7 +37,7 @@ SECRETS += ["https://h/x?X-Amz-Security-Token=s3cret", "https://h/x?X-Amz-Signat
 
 @pytest.mark.parametrize("url", READ)
 def test_what_is_read(url: str) -> None:
-    assert urls.fault_of(url) == ("", "")
+    assert urls.url_fault(url) == ("", "")
     assert isinstance(at(url), Remote)
 
 
@@ -170,4 +170,4 @@ def test_a_plain_host_of_any_kind_is_read() -> None:
         "[2001:db8:0:0:0:0:0:1]:80",
         "a_b.test",
     ):
-        assert urls.fault_of(f"https://{host}/x") == ("", "")
+        assert urls.url_fault(f"https://{host}/x") == ("", "")

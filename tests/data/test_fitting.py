@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autolabel.data.fitting import fitted
+from autolabel.data.given_boxes import fitted
 from autolabel.data.inputs import GivenBox, Input
 from autolabel.images import Header
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from autolabel.data.collect import collect
-from autolabel.data.inputs import Input, decode, encode
+from autolabel.data.inputs import Input, decode_input, encode_input
 from autolabel.errors import DataError
 from autolabel.results import record
 from autolabel.spec.data import DataSpec
@@ -49,12 +49,12 @@ def collected(folder: Path, document: Any) -> tuple[list[Input], dict[str, Any],
     (folder / "boxes.json").write_text(json.dumps(document))
     data = DataSpec(images=(str(folder),), boxes=str(folder / "boxes.json"))
     inputs = collect(data, max_pixels=10**6, threads=1)
-    rows = sorted((decode(encode(row)) for row in inputs.rows), key=lambda row: row.image)
+    rows = sorted((decode_input(encode_input(row)) for row in inputs.rows), key=lambda row: row.image)
     return rows, inputs.given, inputs.remarks(), inputs.classes
 
 
 def labelled(rows: list[Input], classes: tuple[str, ...]) -> list[Labels]:
-    return [record.decode(record.encode(row.labels(classes), "plan")) for row in rows]
+    return [record.decode_labels(record.encode_labels(row.labels(classes), "plan")) for row in rows]
 
 
 def exported(folder: Path, document: Any) -> Any:

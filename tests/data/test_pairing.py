@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from autolabel.data.pairing import nearest, pair
+from autolabel.data.pairing import nearest_names, pair
 
 IMAGES = [
     "a.jpg", "x/Foto 1.JPG", "x/b.png", "café.jpg", "site1/0001.jpg", "site2/0001.jpg", "deep/IMG_7.jpeg", "q/one.jpg",
@@ -89,9 +89,9 @@ def test_images_may_carry_what_names_do_not() -> None:
 
 
 def test_the_nearest_names_are_offered() -> None:
-    assert nearest("x/onee.jpg", IMAGES)[0] == "q/one.jpg"
-    assert nearest("zzzzzzzz", IMAGES) == []
-    assert nearest("one.jpg", [f"{number}.jpg" for number in range(30_000)]) == []
+    assert nearest_names("x/onee.jpg", IMAGES)[0] == "q/one.jpg"
+    assert nearest_names("zzzzzzzz", IMAGES) == []
+    assert nearest_names("one.jpg", [f"{number}.jpg" for number in range(30_000)]) == []
 
 
 def test_a_name_of_several_images_that_others_name_exactly_is_ambiguous() -> None:

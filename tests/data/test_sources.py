@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from autolabel.data.batches import batches
-from autolabel.data.collect import Listing, number
-from autolabel.data.inputs import Input, decode, encode
-from autolabel.data.passed import PassedOver
-from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, ListedFile, Results, inner, sources, walk
+from autolabel.data.collect import _ListedImages, number
+from autolabel.data.inputs import Input, decode_input, encode_input
+from autolabel.data.skipped_files import PassedOver
+from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, ListedFile, Results, inner, sources, walk_files
 from autolabel.errors import DataError
 
 
@@ -22,7 +22,7 @@ def touch(*paths: Path) -> None:
 
 
 def ids(root: Path, **options: bool) -> list[tuple[str, str]]:
-    found = (one for source in sources([str(root)]) for one in walk(source, **options))
+    found = (one for source in sources([str(root)]) for one in walk_files(source, **options))
     return sorted((one.id, one.code) for one in found if not one.passed_over)
 
 
@@ -69,7 +69,7 @@ def test_ids_of_several_roots_resolve_from_the_folder_they_share_in_any_order(
     roots = [str(tmp_path / "d" / folder) for folder in folders]
     touch(*(tmp_path / "d" / folder / "a.jpg" for folder in ("train", *folders)))
     ids = {
-        order: {found.id: found.path for root in sources(list(order)) for found in walk(root)}
+        order: {found.id: found.path for root in sources(list(order)) for found in walk_files(root)}
         for order in (tuple(roots), tuple(reversed(roots)))
     }
     assert ids[tuple(roots)] == ids[tuple(reversed(roots))] and len(ids[tuple(roots)]) == 2
@@ -80,7 +80,7 @@ def test_ids_of_several_roots_resolve_from_the_folder_they_share_in_any_order(
 def test_a_root_inside_another_counts_once(tmp_path: Path) -> None:
     touch(tmp_path / "x" / "a.jpg", tmp_path / "x" / "y" / "b.jpg")
     both = [str(tmp_path / "x" / "y"), str(tmp_path / "x")]
-    assert sorted(found.id for root in sources(both) for found in walk(root)) == ["a.jpg", "y/b.jpg"]
+    assert sorted(found.id for root in sources(both) for found in walk_files(root)) == ["a.jpg", "y/b.jpg"]
     assert inner(both) == [both[0]]
 
 
@@ -96,11 +96,11 @@ def test_every_file_is_an_input_or_is_told_why_not(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in wanted))
     (tmp_path / "noext").write_bytes(b"\xff\xd8\xff\xe0" + bytes(20))
     (source,) = sources([str(tmp_path)])
-    found = {one.id: one.passed_over for one in walk(source, results=Results(folder=tmp_path / "mine"))}
+    found = {one.id: one.passed_over for one in walk_files(source, results=Results(folder=tmp_path / "mine"))}
     assert found == wanted
     (tmp_path / "mine" / "x.jpg").unlink()
     own = Results(folder=tmp_path, names=frozenset({"deep"}))
-    assert {one.id for one in walk(source, results=own) if one.passed_over == RESULTS} >= {"deep/a.jpg"}
+    assert {one.id for one in walk_files(source, results=own) if one.passed_over == RESULTS} >= {"deep/a.jpg"}
 
 
 @pytest.mark.parametrize("names", [["none"], ["here", "here"], ["here", "here/../here"]])
@@ -133,18 +133,20 @@ def test_names_only_ever_find_listed_images(name: str, image: str) -> None:
         ListedFile(id="y/a.jpg", path="/2"),
         ListedFile(id="x/b.jpg", path="/3"),
     ]
-    row = Listing(found, [name], PassedOver()).row(name)
+    row = _ListedImages(found, [name], PassedOver()).row(name)
     assert image in (row.image, row.code)
     assert bool(row.path) == (not row.code)
 
 
 def test_an_exact_id_beats_a_longer_path_that_ends_alike() -> None:
     found = [ListedFile(id="a.jpg", path="/1"), ListedFile(id="x/a.jpg", path="/2")]
-    assert Listing(found, ["a.jpg"], PassedOver()).row("a.jpg").path == "/1"
+    assert _ListedImages(found, ["a.jpg"], PassedOver()).row("a.jpg").path == "/1"
 
 
 def test_a_name_that_differs_is_told_and_one_that_is_not_there_is_offered_the_nearest() -> None:
-    listing = Listing([ListedFile(id="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"], PassedOver())
+    listing = _ListedImages(
+        [ListedFile(id="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"], PassedOver()
+    )
     assert listing.row("1a2b3c4d-photo.jpg").image == "x/photo.jpg"
     assert "another tool adds" in listing.row("1a2b3c4d-photo.jpg").notes[0]
     assert "nearest: x/photo.jpg" in listing.row("phoot.jpg").message
@@ -157,7 +159,7 @@ def test_a_file_that_is_passed_over_is_read_where_it_is_named_or_told_why_not() 
         ListedFile(id="c.CR2", path="/3", passed_over="format"),
         ListedFile(id="r/d.jpg", path="/4", passed_over=RESULTS),
     ]  # fmt: skip
-    listing = Listing(passed.sift(all_found), [".b.jpg", "c.cr2", "d.jpg"], passed)
+    listing = _ListedImages(passed.sift(all_found), [".b.jpg", "c.cr2", "d.jpg"], passed)
     assert listing.row(".b.jpg").path == "/2" and passed.counts[HIDDEN] == 0
     assert listing.row("c.cr2").code == "unsupported_format" and "develop it" in listing.row("c.cr2").message
     assert "results of a run" in listing.row("d.jpg").message
@@ -171,8 +173,8 @@ def test_rows_of_one_image_are_numbered() -> None:
 
 def test_rows_survive_their_line() -> None:
     row = Input(image="ü\n.jpg", path="/p", height=3, width=4, phrases=("a", "b"), caption="c", notes=("n",))
-    assert decode(encode(row)) == row
-    assert b"\n" not in encode(row)
+    assert decode_input(encode_input(row)) == row
+    assert b"\n" not in encode_input(row)
 
 
 def test_chunks_keep_every_row() -> None:

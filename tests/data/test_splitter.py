@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autolabel.data.splitter import split
+from autolabel.data.splitter import split_caption
 
 CAPTIONS = [
     ("A man with two dogs walks on the beach.", ("man", "two dogs", "beach")),
@@ -28,12 +28,12 @@ CAPTIONS = [
 
 @pytest.mark.parametrize(("caption", "phrases"), CAPTIONS)
 def test_phrases(caption: str, phrases: tuple[str, ...]) -> None:
-    assert split(caption) == phrases
+    assert split_caption(caption) == phrases
 
 
 @given(st.text())
 def test_any_text_gives_distinct_phrases_made_of_its_own_words(caption: str) -> None:
-    phrases = split(caption)
+    phrases = split_caption(caption)
     assert len({phrase.casefold() for phrase in phrases}) == len(phrases)
     for phrase in phrases:
         assert phrase.strip() == phrase != ""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autolabel.detectors import Tiled, Tiles
-from autolabel.detectors.tiled import Region, cut_off, regions
+from autolabel.detectors.tiled import _Tile, cut_off, regions
 from autolabel.strategies import Detector
 from autolabel.testing import check_detector
 from autolabel.types import Image, Instances, Prompt, Rle, Round, Sample, Size
@@ -44,18 +44,18 @@ def test_tiles_cover_the_image_and_overlap(size: Size, side: int, overlap: float
 
 
 def test_the_whole_image_comes_last_where_there_is_more_than_one_tile() -> None:
-    assert regions((100, 100), tiles(whole=True)) == [Region(0, 0, 100, 100)]
-    assert regions((100, 180), tiles(whole=True))[-1] == Region(0, 0, 180, 100)
+    assert regions((100, 100), tiles(whole=True)) == [_Tile(0, 0, 100, 100)]
+    assert regions((100, 180), tiles(whole=True))[-1] == _Tile(0, 0, 180, 100)
     assert len(regions((6000, 8000), Tiles(size=640, overlap=0.2, whole=True, batch=4))) == 12 * 16 + 1
 
 
 def test_what_an_inner_edge_cuts_is_left_to_the_neighbour() -> None:
-    region, size = Region(80, 0, 180, 100), (100, 260)
+    region, size = _Tile(80, 0, 180, 100), (100, 260)
     boxes = [[80, 40, 95, 60], [120, 40, 140, 60], [170, 40, 180, 60], [80, 40, 130, 60], [100, 0, 120, 30]]
     found = Instances.build(boxes, scores=[1] * 5, labels=[0] * 5)
     assert cut_off(found, region, size, tiles()).tolist() == [True, False, True, False, False]
     assert cut_off(found, region, size, tiles(whole=True)).tolist() == [True, False, True, True, False]
-    alone = Region(0, 0, 260, 100)
+    alone = _Tile(0, 0, 260, 100)
     assert not cut_off(found, alone, size, tiles(whole=True)).any()
 
 

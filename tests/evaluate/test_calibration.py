@@ -12,8 +12,8 @@ import pytest
 
 from autolabel.errors import DataError
 from autolabel.evaluate import calibrate
-from autolabel.evaluate.calibration import Found, Judged, Wanted, choose, thresholds
-from autolabel.evaluate.precision_bound import chances, faultless, loosest, singles, starts, tally
+from autolabel.evaluate.calibration import CalibrationGoal, Judged, _ScoredBoxes, choose, thresholds
+from autolabel.evaluate.precision_bound import chances, faultless_images, loosest, singles, starts, tally
 from autolabel.types import Image, Instances, Labels, Prompt
 
 NORMAL = NormalDist()
@@ -37,10 +37,10 @@ def part(boxes: Judged, images: np.ndarray[Any, Any]) -> Judged:
     return Judged(boxes.images[inside], boxes.classes[inside], boxes.scores[inside], boxes.right[inside])
 
 
-def found_of(boxes: Judged, images: int) -> Found:
+def found_of(boxes: Judged, images: int) -> _ScoredBoxes:
     order = np.argsort(boxes.scores, kind="stable")
     names = tuple(map(str, range(images)))
-    return Found(boxes.scores[order], boxes.classes[order], boxes.images[order], names)
+    return _ScoredBoxes(boxes.scores[order], boxes.classes[order], boxes.images[order], names)
 
 
 def broken(
@@ -55,7 +55,7 @@ def broken(
     for _ in range(resamples):
         order = draw.permutation(images)
         sample, seen = part(boxes, order[:checked]), frozenset(map(str, order[:checked].tolist()))
-        wanted = Wanted(0.9, 0.95)
+        wanted = CalibrationGoal(0.9, 0.95)
         found = choose(every, sample, wanted, images=checked, seen=seen, most=images / checked)
         if found["threshold"] is not None:
             held = part(boxes, order[checked:] if images >= 10 * checked else order)
@@ -97,12 +97,12 @@ def test_the_promise_holds_for_small_runs(
 def test_a_run_that_is_checked_wholly_gets_the_loosest_exact_threshold() -> None:
     boxes = population(np.random.default_rng(1), 60, together=0.5, base=0.6, slope=0.4)
     every, names = found_of(boxes, 60), frozenset(map(str, range(60)))
-    found = choose(every, boxes, Wanted(0.9, 0.95), images=60, seen=names, most=1.0)
+    found = choose(every, boxes, CalibrationGoal(0.9, 0.95), images=60, seen=names, most=1.0)
     levels = thresholds(every.scores)
     passes = [level for level in levels.tolist() if boxes.right[boxes.scores >= np.float32(level)].mean() >= 0.9]
     assert found["threshold"] == pytest.approx(min(passes)) and found["precision"] >= 0.9
     bad = population(np.random.default_rng(2), 60, together=0.5, base=0.3, slope=0.1)
-    none = choose(found_of(bad, 60), bad, Wanted(0.9, 0.95), images=60, seen=names, most=1.0)
+    none = choose(found_of(bad, 60), bad, CalibrationGoal(0.9, 0.95), images=60, seen=names, most=1.0)
     assert none["threshold"] is None and "more_images" not in none, "nothing is left to check"
 
 
@@ -111,7 +111,7 @@ def test_advice_can_be_followed() -> None:
     boxes = population(np.random.default_rng(3), 102, together=0.3, base=0.72, slope=0.3)
     sample = part(boxes, np.arange(20))
     seen = frozenset(map(str, range(20)))
-    found = choose(found_of(boxes, 102), sample, Wanted(0.9, 0.95), images=20, seen=seen, most=102 / 20)
+    found = choose(found_of(boxes, 102), sample, CalibrationGoal(0.9, 0.95), images=20, seen=seen, most=102 / 20)
     assert found["threshold"] is None and 0 < found["more_images"] <= 82
 
 
@@ -127,7 +127,7 @@ def test_boxes_that_count_one_by_one_would_break_it() -> None:
 def test_with_one_box_an_image_it_is_clopper_and_pearsons() -> None:
     """36 faultless trials are what 0.9 takes with half of 5 %; the degrees of freedom take a few more."""
     assert 0.9**36 < 0.025 < 0.9**35
-    assert 36 <= faultless(precision=0.9, confidence=0.95) <= 42
+    assert 36 <= faultless_images(precision=0.9, confidence=0.95) <= 42
     assert loosest(singles(20, 0.9), precision=0.9, confidence=0.95) is None
 
 

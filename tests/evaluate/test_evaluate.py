@@ -16,7 +16,7 @@ from rich.console import Console
 
 from autolabel.errors import DataError
 from autolabel.evaluate import evaluate
-from autolabel.evaluate.table import render
+from autolabel.evaluate.table import render_evaluation
 from autolabel.types import Image, Instances, Labels, Prompt, Rle
 
 SIZE = (100, 200)
@@ -275,7 +275,7 @@ def test_it_prints_nothing_and_becomes_json_and_tables(row: Any, truth: Any, cap
         "interval": {"precision": None, "recall": None, "f1": None},
     }  # fmt: skip
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(render(result))
+    console.print(render_evaluation(result))
     text = console.export_text()
     assert "[red]cat[/red]" in text and "recall so far" in text and "Average precision" in text
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autolabel.evaluate.intervals import Counts, average_precision_intervals, draws, ratio_intervals
+from autolabel.evaluate.intervals import DetectionCounts, average_precision_intervals, draws, ratio_intervals
 
 
-def counts(right: np.ndarray, found: np.ndarray, true: np.ndarray) -> Counts:
-    return Counts(true=true.astype(float), found=found.astype(float), right=right.astype(float))
+def counts(right: np.ndarray, found: np.ndarray, true: np.ndarray) -> DetectionCounts:
+    return DetectionCounts(true=true.astype(float), found=found.astype(float), right=right.astype(float))
 
 
 def test_the_interval_of_the_precision_covers_the_truth_about_as_often_as_it_says() -> None:

@@ -16,7 +16,7 @@ from autolabel.errors import DataError
 from autolabel.evaluate.probability import cross_fitted, fit, reliability
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
-from autolabel.results.chances import Method, calibrated, shares
+from autolabel.results.score_curves import Method, calibrated, shares
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt

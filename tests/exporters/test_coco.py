@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from autolabel.errors import DataError
 from autolabel.types import Provenance
-from autolabel.types.provenance import Source
+from autolabel.types.provenance import WeightSource
 from autolabel_exporters.coco import Coco
 from autolabel_exporters.coco_results import CocoResults
 
@@ -173,7 +173,7 @@ def test_layouts_are_those_of_their_readers(row: Any, tmp_path: Path) -> None:
 
 def test_info_tells_plan_weights_and_licence(row: Any, tmp_path: Path) -> None:
     exporter = Coco(Coco.Params())
-    weights = Source(labeler="mal", file="m.pth", sha256="ab", licence="cc-by-nc-4.0")
+    weights = WeightSource(labeler="mal", file="m.pth", sha256="ab", licence="cc-by-nc-4.0")
     exporter.provenance = Provenance(autolabel="1.2", plan="cd", labelers=("mal",), weights=(weights,))
     [path] = exporter.export([row("a.jpg")], ["cat", "dog"], tmp_path)
     info = json.loads(path.read_text())["info"]

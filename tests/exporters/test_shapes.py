@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from autolabel.types import Provenance
-from autolabel.types.provenance import Source
+from autolabel.types.provenance import WeightSource
 from autolabel_exporters.cvat import Cvat
 from autolabel_exporters.label_studio import LabelStudio
 from autolabel_exporters.labelme import Labelme
@@ -105,7 +105,7 @@ def test_label_studio_says_which_model_it_was(row: Any, tmp_path: Any) -> None:
     exporter.provenance = Provenance(
         plan="0123456789abcdef",
         labelers=("grounding_dino", "mal"),
-        weights=(Source(labeler="grounding_dino", file="m.pth", sha256="0" * 64, licence="apache-2.0"),),
+        weights=(WeightSource(labeler="grounding_dino", file="m.pth", sha256="0" * 64, licence="apache-2.0"),),
     )
     exporter.export([row("a.jpg", BOXES[:1])], ["cat", "dog"], tmp_path)
     [task] = json.loads((tmp_path / "tasks.json").read_text())

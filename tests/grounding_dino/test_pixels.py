@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autolabel.errors import WeightsError
-from autolabel_labeling.pixels import IMAGENET_MEAN, IMAGENET_STD, Shaping, read_shaping, resize, resized
+from autolabel_labeling.pixels import IMAGENET_MEAN, IMAGENET_STD, Shaping, read_shaping, resize_pixels, resized
 from autolabel_labeling.tensors import to_tensor
 
 SIDES = st.integers(1, 5000)
@@ -118,5 +118,5 @@ def test_pixels_are_normalised_at_the_top_left_and_padding_is_zero() -> None:
 
 def test_an_image_of_the_right_size_is_left_alone() -> None:
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert resize(pixels, (4, 4)) is pixels
-    assert resize(pixels, (2, 6)).shape == (2, 6, 3)
+    assert resize_pixels(pixels, (4, 4)) is pixels
+    assert resize_pixels(pixels, (2, 6)).shape == (2, 6, 3)

@@ -14,9 +14,9 @@ from PIL import Image as Pillow
 
 from autolabel.types import Image, Instances, Prompt, Sample
 from autolabel_grounding_dino.features import ImageFeatures
-from autolabel_grounding_dino.grounded import SeenImage
+from autolabel_grounding_dino.grounded import _GroundedImage
 from autolabel_grounding_dino.labeler import GroundingDino
-from autolabel_grounding_dino.network import Answer
+from autolabel_grounding_dino.network import _NetworkOutput
 from tests.grounding_dino.checkpoints import SHARED, load
 
 GDINO = SHARED / "gdino"
@@ -48,18 +48,18 @@ def photo_of(name: str) -> Sample:
     return Sample(image=image, pixels=pixels, prompt=Prompt(()), instances=Instances.empty())
 
 
-def see(detector: GroundingDino) -> list[SeenImage]:
+def see(detector: GroundingDino) -> list[_GroundedImage]:
     if detector.params.padding == "fixed":
         return list(detector.prepare([detector.preprocess(photo_of(name)) for name in IMAGES]))
     return [detector.prepare([detector.preprocess(photo_of(name))])[0] for name in IMAGES]
 
 
-def ask(detector: GroundingDino, items: list[SeenImage], captions: list[tuple[int, ...]]) -> Answer:
+def ask(detector: GroundingDino, items: list[_GroundedImage], captions: list[tuple[int, ...]]) -> _NetworkOutput:
     with torch.inference_mode():
         return detector.network.ask(ImageFeatures.join([item.features for item in items]), captions)
 
 
-def check(answer: Answer, row: int, logits: np.ndarray, boxes: np.ndarray) -> None:
+def check(answer: _NetworkOutput, row: int, logits: np.ndarray, boxes: np.ndarray) -> None:
     assert np.abs(answer.logits[row, :, : logits.shape[1]].numpy() - logits).max() < LOGIT
     assert np.abs(answer.boxes[row].numpy() - boxes).max() < BOX
 
@@ -70,7 +70,7 @@ def idea() -> GroundingDino:
 
 
 @pytest.fixture(scope="module")
-def idea_items(idea: GroundingDino) -> list[SeenImage]:
+def idea_items(idea: GroundingDino) -> list[_GroundedImage]:
     return see(idea)
 
 
@@ -91,7 +91,7 @@ def tao(tmp_path_factory: pytest.TempPathFactory) -> GroundingDino:
 
 
 @pytest.fixture(scope="module")
-def tao_items(tao: GroundingDino) -> list[SeenImage]:
+def tao_items(tao: GroundingDino) -> list[_GroundedImage]:
     return see(tao)
 
 
@@ -106,7 +106,7 @@ CASES = [(0, 0), (1, 1), *(pytest.param(image, prompt, marks=pytest.mark.soak) f
 
 @pytest.mark.parametrize(("image", "prompt"), CASES)
 def test_raw_outputs_and_predictions_of_idea_research(
-    image: int, prompt: int, idea: GroundingDino, idea_items: list[SeenImage]
+    image: int, prompt: int, idea: GroundingDino, idea_items: list[_GroundedImage]
 ) -> None:
     raw = np.load(GDINO / "expected_raw.npz")
     answer = ask(idea, [idea_items[image]], [tuple(raw[f"input_ids_{prompt}"].tolist())])
@@ -131,7 +131,7 @@ def test_token_masks_and_positions_of_idea_research(prompt: int, idea: Grounding
 
 
 @pytest.mark.soak
-def test_raw_outputs_of_tao_with_fixed_padding(tao: GroundingDino, tao_items: list[SeenImage]) -> None:
+def test_raw_outputs_of_tao_with_fixed_padding(tao: GroundingDino, tao_items: list[_GroundedImage]) -> None:
     raw = np.load(GDINO / "expected_tao_raw.npz")
     answer = ask(tao, tao_items, [tuple(raw["input_ids"].tolist())] * 2)
     for row in (0, 1):
@@ -140,7 +140,7 @@ def test_raw_outputs_of_tao_with_fixed_padding(tao: GroundingDino, tao_items: li
 
 @pytest.mark.soak
 def test_two_captions_in_one_batch_answer_as_tao_does_for_each_alone(
-    tao: GroundingDino, tao_items: list[SeenImage]
+    tao: GroundingDino, tao_items: list[_GroundedImage]
 ) -> None:
     raw = np.load(GDINO / "expected_tao_raw.npz")
     texts = read("mixed_captions.json")
@@ -178,7 +178,7 @@ def suppressed(boxes: np.ndarray, labels: np.ndarray) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def tao_found(tao: GroundingDino, tao_items: list[SeenImage]) -> list[Instances]:
+def tao_found(tao: GroundingDino, tao_items: list[_GroundedImage]) -> list[Instances]:
     """Return everything above 0.3 that the closed set of classes finds in both images."""
     prompt = Prompt(tuple(read("expected_tao_closed_set.json")["class_names"]))
     return list(tao.detect(tao_items, [prompt, prompt], 0.3))

@@ -17,8 +17,8 @@ from PIL import Image
 
 from autolabel.errors import ImageError
 from autolabel.images import content_mark, read_header, read_pixels, turn_boxes
+from autolabel.images.decode_limit import MAX_SCANS, hurried
 from autolabel.images.deep import turned
-from autolabel.images.patience import MAX_SCANS, hurried
 
 GREY = np.linspace(0, 255, 24 * 32).round().astype(np.uint8).reshape(24, 32)
 COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from autolabel_labeling.given_boxes import clip
-from autolabel_mal.crop import Region, box_profiles, cut, region, size_group
+from autolabel_labeling.given_boxes import clip_box
+from autolabel_mal.crop import CropRegion, box_profiles, crop_image, region, size_group
 
 
 def box(*values: float) -> np.ndarray:
@@ -55,7 +55,7 @@ def test_sizes_that_the_originals_forget_belong_to_the_smaller_group(side: float
     ],
 )
 def test_boxes_are_cut_to_the_image(given: tuple[float, ...], clipped: tuple[float, ...] | None) -> None:
-    result = clip(box(*given), (80, 100))
+    result = clip_box(box(*given), (80, 100))
     assert (result is None) == (clipped is None)
     if result is not None:
         assert tuple(result) == clipped
@@ -63,16 +63,16 @@ def test_boxes_are_cut_to_the_image(given: tuple[float, ...], clipped: tuple[flo
 
 def test_outside_the_image_the_picture_starts_over() -> None:
     pixels = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
-    at = Region(left=-2, top=4, width=8, height=8, columns=(2, 3), rows=(0, 1), group=0)
+    at = CropRegion(left=-2, top=4, width=8, height=8, columns=(2, 3), rows=(0, 1), group=0)
     rows, columns = [4, 5, 0, 1, 2, 3, 4, 5], [6, 7, 0, 1, 2, 3, 4, 5]
-    assert np.array_equal(cut(pixels, at, 8), pixels[rows][:, columns])
+    assert np.array_equal(crop_image(pixels, at, 8), pixels[rows][:, columns])
 
 
 def test_a_crop_several_times_the_image_repeats_it() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 3, 3), np.uint8)
-    at = Region(left=-4, top=-4, width=11, height=11, columns=(4, 6), rows=(4, 6), group=0)
+    at = CropRegion(left=-4, top=-4, width=11, height=11, columns=(4, 6), rows=(4, 6), group=0)
     index = np.arange(-4, 7) % 3
-    assert np.array_equal(cut(pixels, at, 11), pixels[index][:, index])
+    assert np.array_equal(crop_image(pixels, at, 11), pixels[index][:, index])
 
 
 def test_profiles_multiply_to_the_resized_box_mask() -> None:
@@ -81,7 +81,7 @@ def test_profiles_multiply_to_the_resized_box_mask() -> None:
         height, width = generator.integers(2, 700, 2)
         top, left = generator.integers(0, height), generator.integers(0, width)
         bottom, right = generator.integers(top, height) + 1, generator.integers(left, width) + 1
-        at = Region(
+        at = CropRegion(
             left=0,
             top=0,
             width=int(width),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autolabel.errors import WeightsError
-from autolabel_mal.convert import split
+from autolabel_mal.convert import split_tensors
 from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
 from autolabel_mal.network import MalNetwork
@@ -64,7 +64,7 @@ def test_student_teacher_and_both_of_a_lightning_file(network: MalNetwork, save:
 
 def test_wrapped_names_and_other_tensors_do_no_harm() -> None:
     tensors = {"module.model.student.a": 1, "teacher.a": 2, "mean_field.kernel": 3}
-    assert split(tensors) == {"student": {"a": 1}, "teacher": {"a": 2}}
+    assert split_tensors(tensors) == {"student": {"a": 1}, "teacher": {"a": 2}}
 
 
 def test_one_network_has_no_teacher(checkpoint: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.sizes import ARCHS, TRANSFORMERS, Sizes, from_arch, from_shapes, name
-from autolabel_mal.vit import VisionTransformer, stretch
+from autolabel_mal.vit import VisionTransformer, resize_positions
 
 SMALL = Sizes(width=64, depth=1, hidden=8, out=4, crop=64)
 
@@ -78,7 +78,7 @@ def test_settling_the_positions_changes_no_answer(nvlabs: bool) -> None:
 
 def test_the_two_ways_of_stretching_positions_differ() -> None:
     table = torch.randn(1, 1 + 14 * 14, 8, generator=torch.Generator().manual_seed(0))
-    ours, theirs = stretch(table, (32, 32), "size"), stretch(table, (32, 32), "scale")
+    ours, theirs = resize_positions(table, (32, 32), "size"), resize_positions(table, (32, 32), "scale")
     assert ours.shape == theirs.shape == (1, 1025, 8)
     assert 0.05 < float((ours - theirs).abs().max()) < 2
     assert torch.equal(ours[:, 0], table[:, 0])

@@ -14,8 +14,8 @@ import torch
 from autolabel.data.coco.read import Annotation, read_coco
 from autolabel.images import read_pixels
 from autolabel.types import Image, Instances, Prompt, Rle, Sample
-from autolabel_labeling.given_boxes import clip
-from autolabel_mal.crop import box_profiles, cut, region
+from autolabel_labeling.given_boxes import clip_box
+from autolabel_mal.crop import box_profiles, crop_image, region
 from autolabel_mal.ensemble import Ensemble
 from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
@@ -136,11 +136,11 @@ def test_each_step_gives_the_originals_values(
     stored = np.load(ORACLES / "mal/intermediates.npz")
     file_name, annotation = annotations[int(stored[f"ann_id_{number}"])]
     pixels = read_pixels(ORACLES / "images" / file_name)
-    box = clip(annotation.corners(), pixels.shape[:2])
+    box = clip_box(annotation.corners(), pixels.shape[:2])
     assert box is not None
     at = region(box, pixels.shape[:2], (0.6, 0.6))
     assert (at.left, at.top, at.left + at.width, at.top + at.height) == tuple(stored[f"ext_box_{number}"])
-    crop = cut(pixels, at, 512)
+    crop = crop_image(pixels, at, 512)
     assert np.array_equal(crop, stored[f"crop_uint8_{number}"])
     rows, columns = box_profiles(at, 512)
     inside = np.unpackbits(stored[f"boxmask_bits_{number}"]).reshape(512, 512)

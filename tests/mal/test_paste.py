@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from autolabel.types import Rle, Size
-from autolabel_labeling.given_boxes import clip
+from autolabel_labeling.given_boxes import clip_box
 from autolabel_mal import compiled, paste
-from autolabel_mal.crop import Region, _profile, box_profiles, region
+from autolabel_mal.crop import CropRegion, _profile, box_profiles, region
 from autolabel_mal.ensemble import fastest_encode
 
 SIDE = 64
@@ -23,7 +23,7 @@ def stretch(maps: Tensor, size: Size) -> Tensor:
     return functional.interpolate(maps[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def from_frames(logits: Tensor, at: Region, size: Size, threshold: float) -> Rle:
+def from_frames(logits: Tensor, at: CropRegion, size: Size, threshold: float) -> Rle:
     """Return the mask as MAL makes it: crop, box mask, region, and a frame as large as the image."""
     rows, columns = box_profiles(at, SIDE)
     soft = stretch(logits, (SIDE, SIDE)).sigmoid() * torch.from_numpy(np.outer(rows, columns))
@@ -33,7 +33,7 @@ def from_frames(logits: Tensor, at: Region, size: Size, threshold: float) -> Rle
     return Rle.encode(frame[200:-200, 200:-200])
 
 
-KINDS = [paste.encode, compiled.encode]
+KINDS = [paste.encode_mask, compiled.encode_mask_compiled]
 
 
 @pytest.mark.parametrize("encode", KINDS)
@@ -45,7 +45,7 @@ def test_masks_are_those_of_whole_frames(encode: Callable[..., Rle], grid: int, 
     for _ in range(150):
         size = (int(draw.integers(1, 200)), int(draw.integers(1, 200)))
         corners = np.sort(draw.uniform(-20, 220, (2, 2)), axis=0).astype(np.float32)
-        box = clip(corners.reshape(4), size)
+        box = clip_box(corners.reshape(4), size)
         if box is None:
             continue
         at, logits = region(box, size, (0.6, 0.6)), 3 * torch.randn(grid, grid, generator=generator)
@@ -84,6 +84,6 @@ def test_the_lit_places_are_those_that_pillow_lights(side: int) -> None:
 
 
 def test_without_numba_numpy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fastest_encode() is compiled.encode
+    assert fastest_encode() is compiled.encode_mask_compiled
     monkeypatch.setattr("autolabel_mal.ensemble.find_spec", lambda name: None)
-    assert fastest_encode.__wrapped__() is paste.encode
+    assert fastest_encode.__wrapped__() is paste.encode_mask

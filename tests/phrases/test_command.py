@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from autolabel.cli.app import app
-from autolabel.cli.schemas import SCHEMAS, render
+from autolabel.cli.schemas import SCHEMAS, schema_text
 from autolabel.errors import DataError, SpecError
 from autolabel.phrases.compare import Wanted, compare_phrases
 from autolabel.phrases.comparison import ClassComparison, PhraseComparison
@@ -148,7 +148,7 @@ def test_json_keeps_to_the_published_schema(folder: Path, registry: Registry) ->
     values = json.loads(done.stdout)
     jsonschema.validate(values, SCHEMAS["phrases"]())
     assert values["classes"][0]["better"] is True and values["classes"][0]["confirmed"]["ap"] == 1
-    assert (ROOT / "schema" / "phrases.schema.json").read_text() == render("phrases")
+    assert (ROOT / "schema" / "phrases.schema.json").read_text() == schema_text("phrases")
 
 
 def test_phrases_are_asked_in_the_company_that_the_spec_gives_them(folder: Path, registry: Registry) -> None:

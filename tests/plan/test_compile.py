@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autolabel.cli.app import obey_tao_visible_devices
-from autolabel.data.inputs import Input, decode
+from autolabel.data.inputs import Input, decode_input
 from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.plan import plan_file
 from autolabel.plan.compile import Compiled, compile_plan
-from autolabel.plan.devices import resolve, threads_per_worker
+from autolabel.plan.devices import resolve_devices, threads_per_worker
 from autolabel.plan.identity import Fingerprint, without_folders
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import shard_rows
@@ -64,7 +64,7 @@ def test_rounds_are_literal_and_defaults_written_out(registry: Registry, photos:
 
 def test_rows_are_sorted_by_key_so_that_batches_are_full(registry: Registry, photos: Path) -> None:
     out = compiled(registry, photos)
-    rows = [decode(line) for line in out.rows]
+    rows = [decode_input(line) for line in out.rows]
     assert [row.image for row in rows] == ["0.png", "2.png", "4.png", "1.png", "3.png"]
     assert [shard.rows for shard in out.plan.manifest.shards] == [2, 2, 1]
     text = b"".join(line + b"\n" for line in out.rows)
@@ -123,7 +123,7 @@ def test_an_ontology_is_part_of_the_plan_where_it_says_more_than_names(registry:
     assert len({base.digest, *(plan.digest for plan in plans)}) == 5
     assert plans[0].recipe.ontology["red"] == ClassPrompts(phrases=("red", "pink"))
     assert plans[2].recipe.ontology["blue"] == ClassPrompts(phrases=("blue",), negatives=("pink",))
-    assert plan_file.decode(plan_file.encode(plans[3]), file="plan.json") == plans[3]
+    assert plan_file.decode_plan(plan_file.encode_plan(plans[3]), file="plan.json") == plans[3]
 
 
 def test_phrases_count_towards_the_text_of_the_model(registry: Registry, photos: Path) -> None:
@@ -160,8 +160,8 @@ def test_members_and_tiles_are_part_of_the_plan(registry: Registry, photos: Path
     assert len({plan.digest for plan in plans}) == len(plans)
     assert [member.params["min_side"] for member in two.recipe.stages[0].members] == [3, 9]
     assert (one.manifest.most_passes[0], two.manifest.most_passes[0], plans[4].manifest.most_passes[0]) == (5, 10, None)
-    assert plan_file.decode(plan_file.encode(plans[2]), file="plan.json") == plans[2]
-    assert plan_file.decode(plan_file.encode(plans[4]), file="plan.json") == plans[4]
+    assert plan_file.decode_plan(plan_file.encode_plan(plans[2]), file="plan.json") == plans[2]
+    assert plan_file.decode_plan(plan_file.encode_plan(plans[4]), file="plan.json") == plans[4]
     mal = {"type": "mal", "checkpoint": "tiny-mal"}
     with pytest.raises(SpecError, match=r"stages\[0\]\.labelers\[1\]: 'mal' takes boxes"):
         of(labelers=[{"type": "colors"}, mal])
@@ -190,11 +190,11 @@ def test_folders_are_no_part_of_a_digest_however_deep_they_stand() -> None:
 
 def test_the_plan_survives_its_file_and_its_schema(registry: Registry, photos: Path, tmp_path: Path) -> None:
     plan = compiled(registry, photos).plan
-    text = plan_file.encode(plan)
-    assert plan_file.decode(text, file="plan.json") == plan
+    text = plan_file.encode_plan(plan)
+    assert plan_file.decode_plan(text, file="plan.json") == plan
     jsonschema.validate(json.loads(text), json.loads((ROOT / "schema" / "plan.schema.json").read_text()))
     with pytest.raises(DataError, match="not a plan"):
-        plan_file.decode(text[:-40], file="plan.json")
+        plan_file.decode_plan(text[:-40], file="plan.json")
 
 
 def test_most_passes_counts_phrase_sets(registry: Registry, photos: Path) -> None:
@@ -220,7 +220,7 @@ def test_unusable_files_are_rows_with_a_reason(registry: Registry, photos: Path)
     (photos / "bad.png").write_bytes(b"")
     out = compiled(registry, photos)
     assert out.plan.manifest.unusable == 1
-    assert [row.code for row in map(decode, out.rows) if row.code] == ["unsupported_format"]
+    assert [row.code for row in map(decode_input, out.rows) if row.code] == ["unsupported_format"]
 
 
 @given(st.lists(st.integers(1, 4), max_size=40), st.integers(1, 7))
@@ -228,7 +228,7 @@ def test_shards_keep_an_image_together(captions: list[int], shard_size: int) -> 
     images = [f"{index}" for index, count in enumerate(captions) for _ in range(count)]
     rows = [Input(image=image, path="", caption_index=index) for index, image in enumerate(images)]
     out = shard_rows(reversed(rows), key=lambda size: size, shard_size=shard_size)
-    ordered, start = [decode(line).image for line in out.lines], 0
+    ordered, start = [decode_input(line).image for line in out.lines], 0
     assert sorted(ordered) == ordered
     assert sorted(ordered) == sorted(images)
     for shard in out.shards:
@@ -261,7 +261,7 @@ def fingerprint(rows: Sequence[Input]) -> str:
 def test_devices(monkeypatch: pytest.MonkeyPatch, asked: str | Sequence[int], there: int, expected: list[str]) -> None:
     monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: there)
     monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: False)
-    assert resolve(asked) == expected
+    assert resolve_devices(asked) == expected
 
 
 @pytest.mark.parametrize(("there", "text"), [(0, "no GPU"), (1, "GPU 0 only"), (3, "GPUs 0 to 2")])
@@ -270,7 +270,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(
 ) -> None:
     monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: there)
     with pytest.raises(MachineError, match=f"asked for GPU 5, but this machine has {text}.*\n.*devices=cpu"):
-        resolve([0, 5] if there else [5])
+        resolve_devices([0, 5] if there else [5])
 
 
 def test_auto_says_that_it_takes_the_cpu(registry: Registry, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,10 +309,10 @@ def test_taos_variable_counts_where_cudas_is_not_set(
 def test_mps_is_taken_where_it_is_there_and_refused_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 0)
     monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: True)
-    assert (resolve("mps"), resolve("auto")) == (["mps"], ["mps"])
+    assert (resolve_devices("mps"), resolve_devices("auto")) == (["mps"], ["mps"])
     monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: False)
     with pytest.raises(MachineError, match=r"no Apple GPU.*\n.*devices=auto"):
-        resolve("mps")
+        resolve_devices("mps")
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def rows_of(registry: Registry, spec: dict[str, Any]) -> list[Labels]:
 
 
 def line(labels: Labels) -> bytes:
-    return record.encode(labels, "")
+    return record.encode_labels(labels, "")
 
 
 @pytest.mark.parametrize("stages", STAGES)
@@ -103,7 +103,7 @@ def test_a_predictor_gives_the_rows_of_a_run(hazards: Registry, photos: Path, st
     for found in (one_by_one, together, in_bytes):
         assert list(map(line, found)) == list(map(line, wanted))
     with autolabel.open(photos.parent / "run", registry=hazards) as predictor:
-        whole = [record.encode(predictor.predict(photos / name), predictor.plan.digest) for name in names]
+        whole = [record.encode_labels(predictor.predict(photos / name), predictor.plan.digest) for name in names]
     assert whole == (photos.parent / "run" / "labels.jsonl").read_bytes().splitlines(), "the plan's digest among it"
 
 
@@ -328,7 +328,7 @@ def test_a_plan_of_another_version_or_other_weights_is_refused(
     from autolabel.plan import plan_file
     from autolabel.plan.compile import compile_rowless
 
-    plan = msgspec.json.decode(plan_file.encode(compile_rowless(spec, registry=registry)))
+    plan = msgspec.json.decode(plan_file.encode_plan(compile_rowless(spec, registry=registry)))
     plan["recipe"]["stages"][1]["weights"]["files"][0]["sha256"] = "0" * 64
     plan["sha256"] = plan_file.sum_of(plan)
     (photos.parent / "plan.json").write_bytes(msgspec.json.encode(plan))

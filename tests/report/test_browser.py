@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from autolabel.report.write import write_report
-from autolabel.results.review import Review, apply, merge, read_review
+from autolabel.results.review import Review, apply_to_row, merge_reviews, read_review
 from autolabel.types import Labels, Rle
 from tests.report.rows import PAYLOADS, draw_picture, make_plan, make_row
 
@@ -178,7 +178,7 @@ def test_review_by_keyboard(tmp_path: Path, report: Path, visit: Any) -> None:
         ("c.jpg", None, None, "keep"),
         ("d.jpg", None, None, "reject"),
     ]
-    left = [len(apply(row, merge(Review(plan=""), review)).instances) for row in street(tmp_path)]
+    left = [len(apply_to_row(row, merge_reviews(Review(plan=""), review)).instances) for row in street(tmp_path)]
     assert left == [2, 0, 0, 0]
 
 
@@ -210,7 +210,7 @@ def test_earlier_decisions_are_shown_and_can_be_forgotten(tmp_path: Path, visit:
     assert here.cards() == []
     review = here.download(tmp_path / "review.json")
     assert [one.verdict for one in review.decisions] == ["forget"]
-    assert merge(earlier, review).decisions == ()
+    assert merge_reviews(earlier, review).decisions == ()
 
 
 def test_boxes_lie_where_a_person_put_them_and_keep_their_name(tmp_path: Path, visit: Any) -> None:

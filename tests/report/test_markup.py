@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autolabel.report.markup import Html, content_hash, cut, element, embed, escape
+from autolabel.report.markup import Html, csp_hash, element, embed, escape_html, shorten
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(TEXT)
 def test_escaped_text_reads_back_and_has_no_markup(text: str) -> None:
-    written = escape(text)
+    written = escape_html(text)
     assert html.unescape(written) == html.unescape(html.escape(text)) == text
     assert not set(written) & set("<>\"'")
 
 
 def test_markup_passes_unchanged() -> None:
-    assert escape(Html("<b>x</b>")) == "<b>x</b>"
+    assert escape_html(Html("<b>x</b>")) == "<b>x</b>"
     assert element("p", Html("<b>x</b>"), "<i>") == "<p><b>x</b>&lt;i&gt;</p>"
 
 
@@ -49,9 +49,9 @@ def test_numbers_that_json_does_not_know_are_refused() -> None:
 
 
 def test_hash_is_that_of_the_text() -> None:
-    assert content_hash("a{}") == "sha256-" + base64.b64encode(hashlib.sha256(b"a{}").digest()).decode()
+    assert csp_hash("a{}") == "sha256-" + base64.b64encode(hashlib.sha256(b"a{}").digest()).decode()
 
 
 def test_long_text_is_cut() -> None:
-    assert cut("abcdef", 4) == "abc…"
-    assert cut("abcd", 4) == "abcd"
+    assert shorten("abcdef", 4) == "abc…"
+    assert shorten("abcd", 4) == "abcd"

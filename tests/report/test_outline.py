@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from autolabel.report.outline import bounds_of, loops, outline
+from autolabel.report.outline import bounds_of, loops, path_outline
 from autolabel.types import Rle
 from autolabel.types.runs import expand
 
@@ -51,7 +51,7 @@ def disc(size: tuple[int, int], radius: float) -> Bool:
 )
 def test_outline_of_a_disc_covers_it(size: tuple[int, int], radius: float, least: float) -> None:
     mask = disc(size, radius)
-    path = outline(Rle.encode(mask))
+    path = path_outline(Rle.encode(mask))
     assert overlap(filled(path, size), mask) > least
     assert len(path) < 800
 
@@ -59,17 +59,17 @@ def test_outline_of_a_disc_covers_it(size: tuple[int, int], radius: float, least
 def test_holes_and_parts_are_kept() -> None:
     mask = disc((100, 100), 40) & ~disc((100, 100), 20)
     mask[:8, :8] = True
-    path = outline(Rle.encode(mask))
+    path = path_outline(Rle.encode(mask))
     assert len(corners_of(path)) == 3
     assert overlap(filled(path, (100, 100)), mask) > 0.93
 
 
 def test_an_empty_mask_has_no_outline() -> None:
-    assert outline(Rle.encode(np.zeros((5, 7), bool))) == ""
+    assert path_outline(Rle.encode(np.zeros((5, 7), bool))) == ""
 
 
 def test_a_full_mask_is_the_image() -> None:
-    assert filled(outline(Rle.encode(np.ones((50, 70), bool))), (50, 70)).mean() > 0.96
+    assert filled(path_outline(Rle.encode(np.ones((50, 70), bool))), (50, 70)).mean() > 0.96
 
 
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
@@ -101,7 +101,7 @@ def test_borders_enclose_exactly_the_cells(mask: Bool) -> None:
 def test_a_huge_mask_costs_no_more() -> None:
     size = (20_000, 30_000)
     counts = Rle.from_crop(np.ones((9_000, 50), bool), left=20_000, top=500, size=size)
-    path = outline(counts)
+    path = path_outline(counts)
     assert len(path) < 300
     (loop,) = corners_of(path)
     assert loop[:, 0].min() >= 20_000 and loop[:, 1].max() <= 9_700

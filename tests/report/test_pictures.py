@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as Pillow
 
 from autolabel.report.palette import COLOURS, Palette, ink, luminance
-from autolabel.report.pictures import draw, picture_name, short, write_pictures
+from autolabel.report.pictures import draw_rows, picture_name, short_label, write_pictures
 from autolabel.report.typeface import font_for, has
 from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle
 
@@ -42,7 +42,7 @@ def changed(picture: Pillow.Image) -> npt.NDArray[np.bool_]:
 
 
 def test_a_box_is_drawn_inside_its_edges_in_the_colour_of_its_class() -> None:
-    picture = np.asarray(draw(grey(), [labels(boxes=[[20, 50, 90, 100]], labels=[1])], colours=Palette()))
+    picture = np.asarray(draw_rows(grey(), [labels(boxes=[[20, 50, 90, 100]], labels=[1])], colours=Palette()))
     for x, y in ((20, 60), (89, 60), (50, 99), (80, 50)):
         assert tuple(picture[y, x]) == COLOURS[1], (x, y)
     assert (picture[60:90, 30:80] == GREY).all()
@@ -51,7 +51,7 @@ def test_a_box_is_drawn_inside_its_edges_in_the_colour_of_its_class() -> None:
 
 def test_the_pixels_given_stay_as_they_were() -> None:
     pixels, mask = grey(), np.ones((120, 160), bool)
-    draw(pixels, [labels(boxes=[[0, 0, 160, 120]], masks=[Rle.encode(mask)])], colours=Palette())
+    draw_rows(pixels, [labels(boxes=[[0, 0, 160, 120]], masks=[Rle.encode(mask)])], colours=Palette())
     assert (pixels == GREY).all()
 
 
@@ -60,7 +60,7 @@ def test_a_mask_is_tinted_and_edged() -> None:
     mask[40:90, 40:120] = True
     mask[60:70, 70:90] = False
     picture = np.asarray(
-        draw(grey(), [labels(boxes=[[30, 30, 130, 110]], masks=[Rle.encode(mask)])], colours=Palette())
+        draw_rows(grey(), [labels(boxes=[[30, 30, 130, 110]], masks=[Rle.encode(mask)])], colours=Palette())
     )
     tinted = [int(0.6 * GREY + 0.4 * value) for value in COLOURS[0]]
     assert np.abs(picture[50, 50].astype(int) - tinted).max() <= 1
@@ -69,8 +69,8 @@ def test_a_mask_is_tinted_and_edged() -> None:
 
 
 def test_text_is_there_and_readable_in_every_script_that_this_machine_has() -> None:
-    blank = changed(draw(grey(), [labels(boxes=[[20, 60, 150, 110]], phrases=("",))], colours=Palette()))
-    worded = changed(draw(grey(), [labels(boxes=[[20, 60, 150, 110]], phrases=("élan",))], colours=Palette()))
+    blank = changed(draw_rows(grey(), [labels(boxes=[[20, 60, 150, 110]], phrases=("",))], colours=Palette()))
+    worded = changed(draw_rows(grey(), [labels(boxes=[[20, 60, 150, 110]], phrases=("élan",))], colours=Palette()))
     assert worded[:60].sum() > blank[:60].sum()
     font = font_for("éÄБα", size=20)
     if has(font, "é"):
@@ -80,22 +80,22 @@ def test_text_is_there_and_readable_in_every_script_that_this_machine_has() -> N
 
 def test_texts_never_cover_each_other_and_stay_inside() -> None:
     crowd = [[10, 40, 150, 118]] * 8
-    picture = draw(grey(), [labels(boxes=crowd, scores=np.linspace(0.1, 0.9, 8))], colours=Palette())
+    picture = draw_rows(grey(), [labels(boxes=crowd, scores=np.linspace(0.1, 0.9, 8))], colours=Palette())
     assert picture.size == (160, 120)
-    one = draw(grey(), [labels(boxes=crowd[:1], scores=[0.9])], colours=Palette())
+    one = draw_rows(grey(), [labels(boxes=crowd[:1], scores=[0.9])], colours=Palette())
     assert changed(picture).sum() > changed(one).sum()
 
 
 def test_every_kind_of_box_can_be_drawn() -> None:
     boxes = [[0, 0, 160, 120], [5, 5, 5.2, 5.2], [159.5, 119.5, 160, 120], [0, 0, 1, 120], [10, 10, 12, 11]]
-    assert changed(draw(grey(), [labels(boxes=boxes)], colours=Palette())).any()
-    assert draw(grey((1, 1)), [labels(boxes=[[0, 0, 1, 1]], size=(1, 1))], colours=Palette()).size == (1, 1)
-    assert not changed(draw(grey(), [labels()], colours=Palette())).any()
+    assert changed(draw_rows(grey(), [labels(boxes=boxes)], colours=Palette())).any()
+    assert draw_rows(grey((1, 1)), [labels(boxes=[[0, 0, 1, 1]], size=(1, 1))], colours=Palette()).size == (1, 1)
+    assert not changed(draw_rows(grey(), [labels()], colours=Palette())).any()
 
 
 def test_captions_of_an_image_share_its_picture() -> None:
     rows = [labels(boxes=[[5, 40, 40, 100]], phrases=("cat",)), labels(boxes=[[80, 40, 150, 100]], phrases=("dog",))]
-    picture = np.asarray(draw(grey(), rows, colours=Palette()))
+    picture = np.asarray(draw_rows(grey(), rows, colours=Palette()))
     assert tuple(picture[70, 5]) == COLOURS[0] and tuple(picture[70, 80]) == COLOURS[1]
 
 
@@ -110,8 +110,8 @@ def test_colours_are_stable_and_ink_reads_well_on_them() -> None:
 
 
 def test_long_and_broken_phrases_become_one_short_line() -> None:
-    assert short("a\n\tb\x07  c") == "a b c"
-    assert len(short("x" * 500)) == 40
+    assert short_label("a\n\tb\x07  c") == "a b c"
+    assert len(short_label("x" * 500)) == 40
 
 
 def test_pictures_mirror_the_folders_of_the_images(tmp_path: Path) -> None:
@@ -155,5 +155,5 @@ def test_no_two_images_share_a_picture() -> None:
 @pytest.mark.parametrize("objects", [3, 30, 90])
 def test_the_same_labels_give_the_same_picture(objects: int) -> None:
     boxes = [[5 + 13 * (i % 11), 30 + 10 * (i // 11), 15 + 13 * (i % 11), 38 + 10 * (i // 11)] for i in range(objects)]
-    first, second = (draw(grey(), [labels(boxes=boxes)], colours=Palette()) for _ in range(2))
+    first, second = (draw_rows(grey(), [labels(boxes=boxes)], colours=Palette()) for _ in range(2))
     assert first.tobytes() == second.tobytes()

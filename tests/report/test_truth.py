@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autolabel.errors import DataError
-from autolabel.report.truth import TrueBox, match, read_truth
+from autolabel.report.truth import TrueBox, match_to_truth, read_truth
 from tests.report.rows import make_row
 
 
@@ -53,8 +53,8 @@ def test_the_surest_box_of_the_class_takes_a_true_box() -> None:
         labels=[0, 0, 1, 0],
     )
     true = [TrueBox((0, 0, 10, 10), "cell"), TrueBox((90, 90, 99, 99), "cell")]
-    assert match(row.instances, row.prompt.phrases, true) == [-1, 0, -1, -1]
-    assert match(row.instances, row.prompt.phrases, []) == [-1] * 4
+    assert match_to_truth(row.instances, row.prompt.phrases, true) == [-1, 0, -1, -1]
+    assert match_to_truth(row.instances, row.prompt.phrases, []) == [-1] * 4
 
 
 def test_matches_above_a_threshold_do_not_depend_on_lower_boxes() -> None:
@@ -64,8 +64,8 @@ def test_matches_above_a_threshold_do_not_depend_on_lower_boxes() -> None:
     scores = rng.permutation(np.linspace(0.2, 0.9, 30))
     row = make_row("a.jpg", boxes.tolist(), scores=scores.tolist())
     true = [TrueBox(tuple(box), "cell") for box in (boxes[:12] + rng.normal(0, 2, (12, 4))).tolist()]
-    everything = np.asarray(match(row.instances, row.prompt.phrases, true))
+    everything = np.asarray(match_to_truth(row.instances, row.prompt.phrases, true))
     high = scores >= 0.5
-    alone = match(row.instances.take(high), row.prompt.phrases, true)
+    alone = match_to_truth(row.instances.take(high), row.prompt.phrases, true)
     assert everything[high].tolist() == alone
     assert max(alone) >= 0

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from autolabel.errors import DataError
 from autolabel.evaluate import evaluate
 from autolabel.report import gallery, sample, thumbnail
-from autolabel.report.markup import content_hash
+from autolabel.report.markup import csp_hash
 from autolabel.report.write import write_report
 from autolabel.results.review import Decision, Review
 from autolabel.types import Labels, Rle
@@ -101,8 +101,8 @@ def test_only_this_script_and_style_may_run(page: Page) -> None:
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules == {
         "default-src": "'none'",
-        "script-src": f"'{content_hash(page.inside['script'][1])}'",
-        "style-src": f"'{content_hash(page.inside['style'][0])}'",
+        "script-src": f"'{csp_hash(page.inside['script'][1])}'",
+        "style-src": f"'{csp_hash(page.inside['style'][0])}'",
         "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",

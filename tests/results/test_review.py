@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autolabel.errors import DataError
-from autolabel.results.review import Decision, Review, encode, merge, read_review
+from autolabel.results.review import Decision, Review, encode_review, merge_reviews, read_review
 
 BOX = [1.5, 2, 30, 40]
 
@@ -38,7 +38,7 @@ def test_a_review_is_read_as_written(tmp_path: Path) -> None:
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     first = review(said(image="\u2028<é>", score=0.1), {"image": "b.jpg", "verdict": "keep"})
     path = tmp_path / "review.json"
-    path.write_bytes(encode(first))
+    path.write_bytes(encode_review(first))
     assert read_review(path) == first
 
 
@@ -119,7 +119,7 @@ def test_a_new_decision_replaces_the_old_one_about_the_same_box() -> None:
     moved = [2.0, 2, 30, 41]
     old = review(said("keep"), said("reject", bbox=[50, 50, 60, 60]), said("keep", phrase="dot"))
     new = review(said("reject", bbox=moved), plan="q")
-    joined = merge(old, new)
+    joined = merge_reviews(old, new)
     assert joined.plan == "q"
     assert {(one.phrase, one.bbox, one.verdict) for one in joined.decisions} == {
         ("cell", tuple(moved), "reject"),
@@ -131,20 +131,20 @@ def test_a_new_decision_replaces_the_old_one_about_the_same_box() -> None:
 def test_neighbours_that_were_both_decided_stay_two() -> None:
     near = [2.0, 2, 30, 41]
     old = review(said("keep"), said("keep", bbox=near))
-    joined = merge(old, review(said("keep"), said("reject", bbox=near)))
+    joined = merge_reviews(old, review(said("keep"), said("reject", bbox=near)))
     assert [(list(one.bbox or ()), one.verdict) for one in joined.decisions] == [(BOX, "keep"), (near, "reject")]
 
 
 def test_forget_removes_a_decision() -> None:
     whole = {"image": "a.jpg", "verdict": "reject"}
     old = review(said("keep"), whole)
-    assert merge(old, review(said("forget"), {**whole, "verdict": "forget"})).decisions == ()
-    assert merge(old, review(said("forget"))).decisions == review(whole).decisions
+    assert merge_reviews(old, review(said("forget"), {**whole, "verdict": "forget"})).decisions == ()
+    assert merge_reviews(old, review(said("forget"))).decisions == review(whole).decisions
 
 
 def test_decisions_on_other_rows_are_untouched_and_the_last_word_counts() -> None:
     old = review(said("keep", image="b.jpg"), said("keep", caption_index=1))
-    joined = merge(old, review(said("keep"), said("reject")))
+    joined = merge_reviews(old, review(said("keep"), said("reject")))
     assert [(one.row, one.verdict) for one in joined.decisions] == [
         (("a.jpg", 0), "reject"),
         (("a.jpg", 1), "keep"),
@@ -153,6 +153,6 @@ def test_decisions_on_other_rows_are_untouched_and_the_last_word_counts() -> Non
 
 
 def test_joining_twice_changes_nothing() -> None:
-    once = merge(review(said("keep")), review(said("reject", bbox=[2.0, 2, 30, 41])))
-    assert merge(once, once) == once
-    assert merge(once, Review(plan="p")) == once
+    once = merge_reviews(review(said("keep")), review(said("reject", bbox=[2.0, 2, 30, 41])))
+    assert merge_reviews(once, once) == once
+    assert merge_reviews(once, Review(plan="p")) == once

@@ -14,7 +14,7 @@ from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry, discover
 from autolabel.results.store import finished
 from autolabel.review.app import make_app
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from tests.review.origin import HOST, TOKEN
@@ -54,12 +54,12 @@ def run(labelled: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_session(run: Path) -> Iterator[Callable[..., Session]]:
+def open_session(run: Path) -> Iterator[Callable[..., ReviewSession]]:
     """Open a session of the run, indexed."""
-    opened: list[Session] = []
+    opened: list[ReviewSession] = []
 
-    def make(**options: Any) -> Session:
-        session = Session(*finished(run), **options)
+    def make(**options: Any) -> ReviewSession:
+        session = ReviewSession(*finished(run), **options)
         session.index.build()
         opened.append(session)
         return session
@@ -70,13 +70,13 @@ def open_session(run: Path) -> Iterator[Callable[..., Session]]:
 
 
 @pytest.fixture
-def session(open_session: Callable[..., Session]) -> Session:
+def session(open_session: Callable[..., ReviewSession]) -> ReviewSession:
     """A session of the run."""
     return open_session(reviewer="ann")
 
 
 @pytest.fixture
-def client(session: Session) -> TestClient:
+def client(session: ReviewSession) -> TestClient:
     """What a page of ours sends its requests with."""
     app = make_app(session, token=TOKEN, hosts={HOST})
     headers = {"origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}

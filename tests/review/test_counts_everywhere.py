@@ -11,7 +11,7 @@ import pytest
 from autolabel.cli.app import app
 from autolabel.errors import DataError, SpecError
 from autolabel.registry import Registry
-from autolabel.results.decision import Decision, Review, encode
+from autolabel.results.decision import Decision, Review, encode_review
 from autolabel.results.store import RunStore
 from autolabel.results.written import read_written
 from autolabel.run.calibrate import calibrate_run
@@ -34,7 +34,7 @@ def box(image: str, phrase: str, place: Any, verdict: str = "keep", **fields: An
 
 def apply(run: Path, registry: Registry, *decisions: Decision, **options: Any) -> Any:
     path = run.parent / "decisions.json"
-    path.write_bytes(encode(Review(version=2, plan="other", decisions=decisions)))
+    path.write_bytes(encode_review(Review(version=2, plan="other", decisions=decisions)))
     return review_run(run, path, registry=registry, **options)
 
 
@@ -123,9 +123,9 @@ def test_checked_images_are_exported_and_the_export_follows(run: Path, registry:
 
 def test_pictures_show_what_was_decided(run: Path, registry: Registry) -> None:
     from autolabel.results.store import finished
-    from autolabel.run.outputs import draw
+    from autolabel.run.outputs import write_annotated
 
-    draw(*finished(run))
+    write_annotated(*finished(run))
     before = {path.name: path.read_bytes() for path in (run / "images_annotated").iterdir()}
     apply(run, registry, box("00.png", "red", RED, "reject"), Decision(image="01.png", verdict="reject"))
     after = {path.name: path.read_bytes() for path in (run / "images_annotated").iterdir()}

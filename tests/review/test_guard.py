@@ -10,7 +10,7 @@ from starlette.types import Message
 
 from autolabel.review.app import make_app
 from autolabel.review.guard import MOST_BYTES, MOST_PATH
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 from autolabel.web import host_names
 from tests.review.origin import HOST, TOKEN
 
@@ -36,13 +36,13 @@ def test_a_name_that_is_not_ours_is_refused(client: TestClient, host: str) -> No
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:1234", "http://127.0.0.1:1235"])
-def test_another_page_is_refused(client: TestClient, session: Session, origin: str) -> None:
+def test_another_page_is_refused(client: TestClient, session: ReviewSession, origin: str) -> None:
     assert client.get("session", headers={"origin": origin}).status_code == 403
     assert client.post("decide", json=CHANGE, headers={"origin": origin}).status_code == 403
     assert not session.journal
 
 
-def test_a_change_without_origin_is_refused(client: TestClient, session: Session) -> None:
+def test_a_change_without_origin_is_refused(client: TestClient, session: ReviewSession) -> None:
     del client.headers["origin"]
     assert client.post("decide", json=CHANGE).status_code == 403
     assert client.get("session").status_code == 200
@@ -111,7 +111,7 @@ def test_a_row_of_thousands_of_digits_is_not_there(client: TestClient, page: str
     assert client.get(f"{page}/{'9' * digits}").status_code == wanted
 
 
-def test_who_hangs_up_before_the_body_is_whole_ends_quietly(session: Session) -> None:
+def test_who_hangs_up_before_the_body_is_whole_ends_quietly(session: ReviewSession) -> None:
     app = make_app(session, token=TOKEN, hosts=[HOST])
     headers = {"host": HOST, "origin": f"http://{HOST}", "content-type": "application/json", "content-length": "99"}
     scope = {

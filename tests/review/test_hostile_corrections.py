@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from autolabel.data.corrections import archive, bounded
-from autolabel.data.corrections.archive import opened
+from autolabel.data.corrections.archive import open_archive
 from autolabel.data.corrections.read import read_corrections, tool_of
 from autolabel.data.corrections.shapes import DrawnImage, Shape, objects
 from autolabel.data.corrections.yolo import read_yolo
@@ -120,7 +120,7 @@ def damaged() -> bytes:
 def test_archives_that_cannot_be_read(tmp_path: Path, made: Callable[[], bytes], words: str) -> None:
     file = tmp_path / "export.zip"
     file.write_bytes(made())
-    with pytest.raises(DataError) as caught, opened(file) as place:
+    with pytest.raises(DataError) as caught, open_archive(file) as place:
         read_corrections(place, tool_of(place))
     said = str(caught.value)
     assert words in said and said.startswith(f"{file}: ") and "/tmp/tmp" not in said
@@ -132,10 +132,10 @@ def test_what_an_archive_or_a_file_may_hold(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(archive, "MOST_UNPACKED", 150)
     file = tmp_path / "export.zip"
     file.write_bytes(packed("a.json", text=" " * 101))
-    with pytest.raises(DataError, match=r"'a\.json' is larger than 100 bytes"), opened(file):
+    with pytest.raises(DataError, match=r"'a\.json' is larger than 100 bytes"), open_archive(file):
         pass
     file.write_bytes(packed("a.json", "b.json", text=" " * 90))
-    with pytest.raises(DataError, match="more than 150 bytes"), opened(file):
+    with pytest.raises(DataError, match="more than 150 bytes"), open_archive(file):
         pass
     (tmp_path / "a.json").write_bytes(b"{}")
     with pytest.raises(DataError, match="larger than 1 bytes"):
@@ -145,7 +145,7 @@ def test_what_an_archive_or_a_file_may_hold(tmp_path: Path, monkeypatch: pytest.
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     for path in (Path("/dev/zero"), tmp_path / "pipe.json"):
-        with pytest.raises(DataError, match="no regular file"), opened(path):
+        with pytest.raises(DataError, match="no regular file"), open_archive(path):
             pass
     with pytest.raises(DataError, match="no tool is known"):
         tool_of(tmp_path)

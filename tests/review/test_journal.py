@@ -16,7 +16,7 @@ import pytest
 
 from autolabel.errors import DataError, MachineError
 from autolabel.results import failpoints
-from autolabel.results.decision import Decision, Review, encode, encode_line, schema
+from autolabel.results.decision import Decision, Review, encode_line, encode_review, review_schema
 from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.store import RunStore
 from autolabel.types import Rle
@@ -60,9 +60,11 @@ def test_every_line_and_the_checkpoint_keep_to_the_schema(store: RunStore) -> No
     journal.append(action(Decision(image="b.jpg", verdict="checked"), id="2", undoes="1"))
     journal.checkpoint()
     for text in (*store.journal.read_bytes().splitlines(), store.review.read_bytes()):
-        jsonschema.validate(json.loads(text), schema())
+        jsonschema.validate(json.loads(text), review_schema())
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"version": 2, "plan": "p", "decisions": [{"image": "a", "verdict": "perhaps"}]}, schema())
+        jsonschema.validate(
+            {"version": 2, "plan": "p", "decisions": [{"image": "a", "verdict": "perhaps"}]}, review_schema()
+        )
 
 
 def test_a_checkpoint_changes_nothing_that_stands(store: RunStore) -> None:
@@ -80,7 +82,7 @@ def test_a_checkpoint_changes_nothing_that_stands(store: RunStore) -> None:
 
 def test_a_review_that_was_put_there_by_hand_is_older_than_the_journal(store: RunStore) -> None:
     Journal(store).append(action(said("reject"), id="1"))
-    store.review.write_bytes(encode(action(said("keep"), said("keep", image="b.jpg"))))
+    store.review.write_bytes(encode_review(action(said("keep"), said("keep", image="b.jpg"))))
     standing = read_decisions(store)
     assert standing is not None
     assert [(one.image, one.verdict) for one in standing.decisions] == [("a.jpg", "reject"), ("b.jpg", "keep")]

@@ -24,7 +24,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.monotonic()
 threading.Thread(target=session.index.build, daemon=True).start()
 first = session.rows("one", Query(order="name"), start=0, count=50)
-told = session.told(first["rows"][0]["row"])
+told = session.row_json(first["rows"][0]["row"])
 opened = time.monotonic() - began
 indexed_then = len(session.index)
 session.index.wait(seconds=600)

@@ -21,7 +21,7 @@ from autolabel.errors import DataError
 from autolabel.registry import discover
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger
-from autolabel.results.review import apply, is_checked
+from autolabel.results.review import apply_to_row, is_checked
 from autolabel.results.store import finished
 from autolabel.run.apply_review import Applied, apply_review
 from autolabel.run.export import export_run
@@ -54,7 +54,7 @@ def objects(run: Path, image: str) -> list[tuple[str, list[float], tuple[int, ..
     review = read_decisions(store)
     for row in Ledger(store.labels):
         if row.image.id == image:
-            done = row if review is None else apply(row, review, classes=plan.manifest.classes)
+            done = row if review is None else apply_to_row(row, review, classes=plan.manifest.classes)
             found = done.instances
             names = [done.prompt.phrases[label] for label in found.labels]
             masks = [mask and mask.bounds() for mask in found.masks or (None,) * len(found)]
@@ -332,15 +332,15 @@ def test_a_shape_that_is_wrong_is_named(run: Path, tmp_path: Path, mask: str) ->
 
 
 def test_brushes_come_back_as_they_were() -> None:
-    from autolabel.data.corrections.label_studio import unpack
+    from autolabel.data.corrections.label_studio import unpack_brush
 
     generator = np.random.default_rng(0)
     for _ in range(5):
         mask = generator.random((17, 23)) > 0.5
         mask[:, 20:] = True
-        assert unpack(brush(mask), (17, 23)) == Rle.encode(mask)
+        assert unpack_brush(brush(mask), (17, 23)) == Rle.encode(mask)
     for damaged in ([], [0, 0], brush(mask)[:-3], [300], "x"):
         with pytest.raises(ValueError, match="brush"):
-            unpack(damaged, (17, 23))  # type: ignore[arg-type]
+            unpack_brush(damaged, (17, 23))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="does not fit"):
-        unpack(brush(mask), (23, 18))
+        unpack_brush(brush(mask), (23, 18))

@@ -14,12 +14,12 @@ from autolabel.errors import BusyError, DataError
 from autolabel.registry import Registry
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger
-from autolabel.results.review import apply
+from autolabel.results.review import apply_to_row
 from autolabel.results.store import RunStore, finished
 from autolabel.results.written import read_written
 from autolabel.review import changes
 from autolabel.review.row_index import RowIndex
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 from autolabel.review.start import hand_out, limit_to_images, limit_to_sample
 from autolabel.types import Labels, Rle
 
@@ -28,7 +28,7 @@ BLUE = ("blue", (30.0, 30.0, 50.0, 60.0))
 NUMBER = iter(range(10**8, 10**9))
 
 
-def ask(session: Session, *steps: dict[str, Any], row: int = 0, tab: str = "t", **whole: Any) -> dict[str, Any]:
+def ask(session: ReviewSession, *steps: dict[str, Any], row: int = 0, tab: str = "t", **whole: Any) -> dict[str, Any]:
     request = {
         "id": str(next(NUMBER)),
         "tab": tab,
@@ -44,17 +44,17 @@ def step(do: str, key: tuple[str, Any] = RED, **to: Any) -> dict[str, Any]:
     return {"phrase": key[0], "bbox": key[1], "do": do, **to}
 
 
-def exported(session: Session, row: int = 0) -> list[tuple[str, list[float]]]:
+def exported(session: ReviewSession, row: int = 0) -> list[tuple[str, list[float]]]:
     """What the run hands out of a row."""
     review = read_decisions(session.store)
     labels: Labels = list(Ledger(session.store.labels))[row]
-    applied = apply(labels, review, classes=session.plan.manifest.classes) if review else labels
+    applied = apply_to_row(labels, review, classes=session.plan.manifest.classes) if review else labels
     names = [applied.prompt.phrases[label] for label in applied.instances.labels]
     return sorted(zip(names, applied.instances.boxes.tolist(), strict=True))
 
 
-def test_a_row_is_told_as_it_stands(session: Session) -> None:
-    told = session.told(0)
+def test_a_row_is_told_as_it_stands(session: ReviewSession) -> None:
+    told = session.row_json(0)
     assert told["image"] == "00.png" and (told["width"], told["height"]) == (64, 64)
     assert [(box["phrase"], tuple(box["bbox"]), box["verdict"]) for box in told["boxes"]] == [
         (*RED, None),
@@ -62,7 +62,7 @@ def test_a_row_is_told_as_it_stands(session: Session) -> None:
     ]
 
 
-def test_every_kind_of_change_arrives_in_what_is_handed_out(session: Session) -> None:
+def test_every_kind_of_change_arrives_in_what_is_handed_out(session: ReviewSession) -> None:
     ask(session, step("keep", to_bbox=(4, 3, 24, 22)))
     ask(session, step("keep", BLUE, to_phrase="green"))
     ask(session, step("draw", ("blue", (0, 40, 10, 50))))
@@ -77,7 +77,7 @@ def test_every_kind_of_change_arrives_in_what_is_handed_out(session: Session) ->
     assert exported(session) == [("blue", list(BLUE[1])), ("red", list(RED[1]))]
 
 
-def test_whole_images(session: Session) -> None:
+def test_whole_images(session: ReviewSession) -> None:
     told = ask(session, step("reject", BLUE), whole="checked")
     assert [box["verdict"] for box in told["boxes"]] == ["keep", "reject"] and told["verdict"] == "checked"
     assert told["progress"] == {"rows": 6, "checked": 1, "left_out": 0, "touched": 0}
@@ -91,7 +91,7 @@ def test_whole_images(session: Session) -> None:
     assert told["verdict"] is None, "a box is open again, so the image is not checked"
 
 
-def test_undo_and_redo_are_a_tabs_own(session: Session) -> None:
+def test_undo_and_redo_are_a_tabs_own(session: ReviewSession) -> None:
     ask(session, step("reject"), tab="one")
     ask(session, step("keep", to_bbox=(4, 3, 24, 22), key=BLUE), tab="two")
     ask(session, whole="checked", row=1, tab="one")
@@ -108,14 +108,14 @@ def test_undo_and_redo_are_a_tabs_own(session: Session) -> None:
     assert session.redo("one") is None, "something else was done since"
 
 
-def test_nothing_is_undone_that_somebody_has_changed_since(open_session: Callable[..., Session]) -> None:
+def test_nothing_is_undone_that_somebody_has_changed_since(open_session: Callable[..., ReviewSession]) -> None:
     ann, bob = open_session(reviewer="ann"), open_session(reviewer="bob")
     ask(ann, step("reject"))
     ask(bob, step("keep"))
     with pytest.raises(BusyError, match="somebody has decided otherwise"):
         ann.undo("t")
     assert exported(ann) == [("blue", list(BLUE[1])), ("red", list(RED[1]))]
-    [red, _] = ann.told(0)["boxes"]
+    [red, _] = ann.row_json(0)["boxes"]
     assert (red["verdict"], red["reviewer"]) == ("keep", "bob")
     history = [json.loads(line) for line in (ann.store.root / "review.jsonl").read_text().splitlines()]
     assert [(one["reviewer"], one["decisions"][0]["verdict"]) for one in history] == [
@@ -124,7 +124,7 @@ def test_nothing_is_undone_that_somebody_has_changed_since(open_session: Callabl
     ]
 
 
-def test_a_tab_hears_of_another(open_session: Callable[..., Session]) -> None:
+def test_a_tab_hears_of_another(open_session: Callable[..., ReviewSession]) -> None:
     ann, bob = open_session(), open_session()
     before = ann.news(0)["changes"]
     ask(bob, step("reject", BLUE), row=3)
@@ -133,7 +133,7 @@ def test_a_tab_hears_of_another(open_session: Callable[..., Session]) -> None:
     assert ann.news(news["changes"])["rows"] == []
 
 
-def test_the_same_request_twice_is_one_decision(session: Session) -> None:
+def test_the_same_request_twice_is_one_decision(session: ReviewSession) -> None:
     request = {
         "id": "same-request",
         "tab": "t",
@@ -157,19 +157,21 @@ def test_the_same_request_twice_is_one_decision(session: Session) -> None:
         (step("mask_accept"), "has no mask"),
     ],
 )
-def test_what_cannot_be_is_refused_and_changes_nothing(session: Session, asked: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    session: ReviewSession, asked: dict[str, Any], words: str
+) -> None:
     with pytest.raises(DataError, match=words):
         ask(session, asked)
     assert not session.journal
 
 
-def test_a_page_of_other_labels_is_refused(session: Session) -> None:
+def test_a_page_of_other_labels_is_refused(session: ReviewSession) -> None:
     request = {"id": "12345678", "tab": "t", "row": 0, "image": "01.png", "whole": "checked"}
     with pytest.raises(DataError, match="load the page again"):
         session.decide(changes.Request.model_validate(request))
 
 
-def test_labels_that_are_written_anew_end_the_review(session: Session) -> None:
+def test_labels_that_are_written_anew_end_the_review(session: ReviewSession) -> None:
     ledger = session.store.root / "labels.jsonl"
     ledger.with_suffix(".new").write_bytes(ledger.read_bytes())
     ledger.with_suffix(".new").replace(ledger)
@@ -191,7 +193,7 @@ class Masks:
         return Rle.encode(mask)
 
 
-def test_a_moved_box_gets_its_mask_in_the_same_step(open_session: Callable[..., Session]) -> None:
+def test_a_moved_box_gets_its_mask_in_the_same_step(open_session: Callable[..., ReviewSession]) -> None:
     session = open_session(masks=Masks())
     request = {"id": "moved-it-1", "tab": "t", "row": 0, "image": "00.png"}
     session.decide(changes.Request.model_validate({**request, "changes": [step("keep", to_bbox=(4, 3, 24, 22))]}))
@@ -199,15 +201,15 @@ def test_a_moved_box_gets_its_mask_in_the_same_step(open_session: Callable[..., 
     assert told["boxes"][0]["mask"].startswith("M")
     review = read_decisions(session.store)
     assert review is not None
-    found = apply(next(iter(Ledger(session.store.labels))), review).instances
+    found = apply_to_row(next(iter(Ledger(session.store.labels))), review).instances
     assert found.masks is not None and found.masks[0] is None
     assert found.masks[1] is not None and found.masks[1].bounds() == (4, 3, 24, 22)
     ask(session, step("mask_reject"))
-    assert session.told(0)["boxes"][0]["mask"] is None
+    assert session.row_json(0)["boxes"][0]["mask"] is None
     session.undo("t")
-    assert session.told(0)["boxes"][0]["mask"]
+    assert session.row_json(0)["boxes"][0]["mask"]
     ask(session, step("keep", to_phrase="green"))
-    assert session.told(0)["boxes"][0]["mask"], "a reclassified box keeps its mask"
+    assert session.row_json(0)["boxes"][0]["mask"], "a reclassified box keeps its mask"
     session.undo("t")
     told = session.undo("t")
     assert told is not None and told["boxes"][0]["verdict"] is None and told["boxes"][0]["mask"] is None
@@ -215,7 +217,7 @@ def test_a_moved_box_gets_its_mask_in_the_same_step(open_session: Callable[..., 
     assert told is not None and told["boxes"][0]["mask"], "both come back"
 
 
-def test_what_was_handed_out_is_marked_then_written_again(session: Session, registry: Registry) -> None:
+def test_what_was_handed_out_is_marked_then_written_again(session: ReviewSession, registry: Registry) -> None:
     coco = Path(session.store.root) / "coco" / "annotations.json"
     before = coco.read_bytes()
     ask(session, step("reject"))
@@ -227,7 +229,7 @@ def test_what_was_handed_out_is_marked_then_written_again(session: Session, regi
     assert len(json.loads(coco.read_text())["annotations"]) == len(json.loads(before)["annotations"]) - 1
 
 
-def test_a_list_of_images(session: Session) -> None:
+def test_a_list_of_images(session: ReviewSession) -> None:
     limit_to_images(session, ["04.png", "01.png"], file="list.txt")
     assert session.images == [4, 1]
     with pytest.raises(DataError) as caught:
@@ -236,7 +238,7 @@ def test_a_list_of_images(session: Session) -> None:
     assert (problem.file, problem.line) == ("list.txt", 2) and "'0l.png' is no image" in problem.message
 
 
-def test_a_sample_is_the_same_for_its_name(open_session: Callable[..., Session]) -> None:
+def test_a_sample_is_the_same_for_its_name(open_session: Callable[..., ReviewSession]) -> None:
     one, other = open_session(), open_session()
     limit_to_sample(one, "pilot", 3)
     limit_to_sample(other, "pilot", 3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autolabel.results.review import Decision, Review, apply, left_out, protected, verdicts
+from autolabel.results.review import Decision, Review, apply_to_row, left_out, protected, verdicts
 from autolabel.types import Instances, Labels, Rle
 from tests.report.rows import make_row
 
@@ -21,7 +21,7 @@ def decide(verdict: Any, box: list[float] | None = None, phrase: str | None = No
 
 
 def applied(labels: Labels, *decisions: Decision) -> Instances:
-    return apply(labels, Review(plan="p", decisions=decisions)).instances
+    return apply_to_row(labels, Review(plan="p", decisions=decisions)).instances
 
 
 def test_rows_nobody_spoke_of_come_back_themselves() -> None:
@@ -32,7 +32,7 @@ def test_rows_nobody_spoke_of_come_back_themselves() -> None:
             Decision(image="a.jpg", caption_index=1, verdict="reject"),
         ),
     )
-    assert apply(ROW, other) is ROW
+    assert apply_to_row(ROW, other) is ROW
 
 
 def test_a_rejected_box_is_dropped_and_nothing_else() -> None:
@@ -69,7 +69,7 @@ def test_a_kept_box_has_the_place_in_which_it_was_kept() -> None:
 
 def test_a_kept_box_comes_back_where_it_was_not_found() -> None:
     empty = make_row("a.jpg")
-    out = apply(
+    out = apply_to_row(
         empty, Review(plan="p", decisions=(decide("keep", RIGHT, score=0.25, round=2), decide("keep", FAR, "dot")))
     )
     assert out.state == "labelled"
@@ -88,7 +88,7 @@ def test_a_kept_box_does_not_come_back_where_its_phrase_is_not_asked_or_it_is_ou
 def test_a_row_rejected_as_a_whole_is_left_out() -> None:
     review = Review(plan="p", decisions=(decide("reject"), decide("keep", LEFT)))
     assert left_out(ROW, review)
-    assert len(apply(ROW, review).instances) == 0
+    assert len(apply_to_row(ROW, review).instances) == 0
     assert not left_out(make_row("b.jpg"), review)
 
 
@@ -100,14 +100,14 @@ def test_a_row_kept_as_a_whole_has_the_kept_boxes_only() -> None:
 
 def test_a_failed_row_stays_failed() -> None:
     failed = make_row("a.jpg", failure=("missing", "gone"))
-    assert apply(failed, Review(plan="p", decisions=(decide("keep", LEFT),))) is failed
+    assert apply_to_row(failed, Review(plan="p", decisions=(decide("keep", LEFT),))) is failed
 
 
 def test_kept_boxes_are_protected_found_or_restored() -> None:
     review = Review(
         plan="p", decisions=(decide("keep", RIGHT), decide("reject", LEFT), decide("keep", [5.0, 80, 25, 100]))
     )
-    out = apply(ROW, review)
+    out = apply_to_row(ROW, review)
     assert protected(out, review).tolist() == [True, False, True]
     assert verdicts(ROW, review) == ["reject", "keep", None]
 
@@ -130,7 +130,7 @@ def test_applying_twice_is_applying_once_and_every_kept_box_is_there(
         )
     )
     review = Review(plan="p", decisions=tuple(decide(verdict, box) for box, verdict in said))
-    once = apply(row, review)
+    once = apply_to_row(row, review)
     kept = {tuple(box) for box, verdict in said if verdict == "keep"}
     assert kept <= {tuple(box) for box in once.instances.boxes.tolist()}
     assert protected(once, review).sum() == len(kept)

@@ -22,7 +22,7 @@ from autolabel.results import failpoints
 from autolabel.results.store import TEMPORARY
 from autolabel.run import stage
 from autolabel.run.anneal import Annealing, Search
-from autolabel.run.candidates import HEAD, CandidateStore, ImageMemory, pack, unpack
+from autolabel.run.candidates import HEAD, CandidateStore, ImageMemory, pack_candidates, unpack_candidates
 from autolabel.run.forecast import foretold
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
@@ -331,14 +331,14 @@ def test_answers_come_back_bit_by_bit() -> None:
     boxes[3] = np.nan
     masks = [None if n % 3 else Rle.encode(draw.uniform(size=(7, 9)) < 0.5) for n in range(50)]
     found = Instances.build(boxes, scores=draw.uniform(size=50), labels=draw.integers(0, 9, 50), masks=masks)
-    back = unpack(pack(found))
+    back = unpack_candidates(pack_candidates(found))
     assert back.boxes.tobytes() == found.boxes.tobytes() and back.scores.tobytes() == found.scores.tobytes()
     assert back.labels.tolist() == found.labels.tolist() and back.masks == found.masks
-    empty = unpack(pack(Instances.empty()))
+    empty = unpack_candidates(pack_candidates(Instances.empty()))
     assert len(empty) == 0 and empty.masks is None
-    for bad in (b"", b"junk", pack(found)[:-5]):
+    for bad in (b"", b"junk", pack_candidates(found)[:-5]):
         with pytest.raises(ValueError, match="not an answer"):
-            unpack(bad)
+            unpack_candidates(bad)
 
 
 class Everything(Aggregator):
@@ -415,9 +415,9 @@ def test_an_answer_that_no_detector_gives_is_asked_again() -> None:
         )
         return zlib.compress(msgspec.msgpack.encode([*columns, masks, None]))
 
-    assert len(unpack(packed([0.5], [0]))) == 1
+    assert len(unpack_candidates(packed([0.5], [0]))) == 1
     bomb = zlib.compress(bytes(1 << 28))
     huge = [((1 << 30, 1 << 30), "oooooooooo0")]
     for wrong in (packed([9.0], [0]), packed([float("nan")], [0]), packed([0.5], [-1]), packed([0.5], [0], huge), bomb):
         with pytest.raises(ValueError, match="an answer"):
-            unpack(wrong)
+            unpack_candidates(wrong)

@@ -26,7 +26,7 @@ from autolabel.run.diff import diff_runs
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate, merge
 from autolabel.run.outputs import report_run
-from autolabel.run.prepare import planned
+from autolabel.run.prepare import planned_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.spec.model import Spec
 
@@ -162,7 +162,7 @@ def restored(run: Run) -> Iterator[None]:
 COMMANDS: dict[str, Callable[[Run], object]] = {
     "generate": lambda run: generate(run.compiled, registry=run.registry),
     "generate --planned": lambda run: generate(
-        planned(run.spec, registry=run.registry), registry=run.registry, mode="planned"
+        planned_run(run.spec, registry=run.registry), registry=run.registry, mode="planned"
     ),
     "merge": lambda run: merge(run.out, registry=run.registry),
     "export": lambda run: export_run(run.out, "coco", [], registry=run.registry),
@@ -200,10 +200,10 @@ def says_the_same(run: Run, file: str) -> bool:
     """Tell whether a plan, or a sum, says what it said: its lines in another order, a newline less, NULs behind it."""
     if file.endswith(".sha256"):
         ledger = (run.out / file).with_suffix("")
-        return checksum.stated(ledger) == checksum.stated((run.whole / file).with_suffix(""))
+        return checksum.stated_checksum(ledger) == checksum.stated_checksum((run.whole / file).with_suffix(""))
     if file != "plan.json" or not (run.out / file).exists():
         return False
-    return plan_file.read(run.out / file) == plan_file.read(run.whole / file)
+    return plan_file.read_plan(run.out / file) == plan_file.read_plan(run.whole / file)
 
 
 def verdict(run: Run, file: str, command: str) -> str:
@@ -406,7 +406,7 @@ def test_a_row_that_no_run_would_write_is_named_with_its_line(
     ledger.write_bytes(b"".join(lines))
     summed = checksum.Sum()
     list(summed.over([ledger.read_bytes()]))
-    checksum.beside(ledger).write_bytes(summed.line("labels.jsonl"))  # type: ignore[union-attr]
+    checksum.checksum_file(ledger).write_bytes(summed.line("labels.jsonl"))  # type: ignore[union-attr]
     with pytest.raises(DataError) as caught:
         export_run(run.out, form, [], registry=run.registry)
     assert "labels.jsonl:5:1: " in str(caught.value)
@@ -417,7 +417,7 @@ def reseal(ledger: Path, lines: list[bytes]) -> None:
     """Write a ledger and its sum as somebody would who knows how they are made."""
     summed = checksum.Sum()
     ledger.write_bytes(b"".join(summed.over(lines)))
-    checksum.beside(ledger).write_bytes(summed.line("labels.jsonl"))  # type: ignore[union-attr]
+    checksum.checksum_file(ledger).write_bytes(summed.line("labels.jsonl"))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from autolabel.cli.app import app
 from autolabel.errors import DataError, SpecError
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
-from autolabel.results.change import compare, compare_image
+from autolabel.results.change import compare_image, compare_runs
 from autolabel.run.diff import diff_runs
 from autolabel.run.generate import generate
 from autolabel.run.outputs import review_run
@@ -68,7 +68,7 @@ def test_the_most_changed_come_first_and_equal_ones_by_name() -> None:
     one, two = ((0.0, 0.0, 9.0, 9.0), "red", 0.95), ((50.0, 50.0, 90.0, 90.0), "blue", 0.15)
     before = [row("a"), row("b"), row("c", one), row("d"), row("x")]
     after = [row("a", one), row("b", one, two), row("c", one), row("d", two), row("e", one)]
-    change = compare(before, after, most=2)
+    change = compare_runs(before, after, most=2)
     assert [(image.image, image.amount) for image in change.most] == [("b", 2), ("a", 1)]
     assert (change.images, change.changed, change.only_before, change.only_after) == (4, 3, 1, 1)
     assert change.kinds == {"gained": 4, "kept": 1}

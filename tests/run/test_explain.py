@@ -83,7 +83,7 @@ def searched_by_hand(aggregator: Aggregator, seed: int) -> tuple[Search, Labels]
     search.record_answer(prompt, Instances.concatenate([found, faint]))
     assert search.next_query() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=prompt, instances=search.result())
-    return search, record.decode(record.encode(row, "digest"))
+    return search, record.decode_labels(record.encode_labels(row, "digest"))
 
 
 @pytest.mark.parametrize("aggregator", AGGREGATORS, ids=lambda one: one.name)
@@ -124,7 +124,7 @@ def test_the_words_that_found_a_box_are_told() -> None:
     assert search.next_query() is None
     row = Labels(image=Image(id="a.jpg", path="", size=SIZE), prompt=search.prompt, instances=search.result())
     told = Retrace(
-        plan=PLANNED, row=record.decode(record.encode(row, "")), search=search, verdicts=[None] * 2
+        plan=PLANNED, row=record.decode_labels(record.encode_labels(row, "")), search=search, verdicts=[None] * 2
     ).explanation()
     assert [box.asked for box in told.boxes] == [box.sources[0].asked for box in told.boxes] == ["lorry", None]
     assert "box 0: car (asked as lorry) 0.900 at 0.0 0.0 9.0 9.0" in list(lines(told, None))

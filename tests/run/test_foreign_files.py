@@ -256,11 +256,11 @@ def test_every_bit_turned_in_a_plan_is_found(run: Path) -> None:
         for bit in (1, 2, 4, 16):
             path.write_bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
             try:
-                again = plan_file.read(path)
+                again = plan_file.read_plan(path)
             except DataError:
                 found += 1
             else:
-                assert msgspec.json.encode(again) == msgspec.json.encode(plan_file.decode(data, file="plan.json"))
+                assert msgspec.json.encode(again) == msgspec.json.encode(plan_file.decode_plan(data, file="plan.json"))
     assert found
 
 
@@ -317,19 +317,19 @@ def test_the_key_is_the_users_own(registry: Registry, photos: Path, tmp_path: Pa
     generate(compiled_at(registry, photos, tmp_path / "run"), registry=registry)
     key = tmp_path / "state" / "autolabel" / "key"
     assert (key.stat().st_mode & 0o777, len(key.read_bytes())) == (0o600, 32)
-    assert seal.is_named_here(tmp_path / "run", plan_file.read(tmp_path / "run" / "plan.json"))
+    assert seal.is_named_here(tmp_path / "run", plan_file.read_plan(tmp_path / "run" / "plan.json"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
-    assert not seal.is_named_here(tmp_path / "run", plan_file.read(tmp_path / "run" / "plan.json"))
+    assert not seal.is_named_here(tmp_path / "run", plan_file.read_plan(tmp_path / "run" / "plan.json"))
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     generate(compiled_at(registry, photos, tmp_path / "run"), registry=registry)
-    assert not seal.is_named_here(tmp_path / "run", plan_file.read(tmp_path / "run" / "plan.json"))
+    assert not seal.is_named_here(tmp_path / "run", plan_file.read_plan(tmp_path / "run" / "plan.json"))
 
 
 def test_planned_rows_name_no_image_outside_the_specs_folders(registry: Registry, photos: Path, tmp_path: Path) -> None:
     import hashlib
 
     from autolabel.run.generate import write_plan
-    from autolabel.run.prepare import planned
+    from autolabel.run.prepare import planned_run
 
     run = tmp_path / "run"
     compiled = compiled_at(registry, photos, run)
@@ -344,12 +344,12 @@ def test_planned_rows_name_no_image_outside_the_specs_folders(registry: Registry
 
     forge(run, change)
     with pytest.raises(DataError, match=r"which is in no folder of data\.images"):
-        generate(planned(spec_at(registry, photos, run), registry=registry), registry=registry, mode="planned")
+        generate(planned_run(spec_at(registry, photos, run), registry=registry), registry=registry, mode="planned")
 
 
 @pytest.mark.parametrize("seal", [b"\xff\xfe", "ключ".encode(), b"", b"0" * 64, b"x" * 1000])
 def test_a_seal_that_this_user_did_not_set_is_none(run: Path, seal: bytes) -> None:
-    plan = plan_file.read(run / "plan.json")
+    plan = plan_file.read_plan(run / "plan.json")
     assert is_named_here(run, plan)
     (run / ".seal").write_bytes(seal)
     assert not is_named_here(run, plan)

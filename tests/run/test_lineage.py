@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.explain.lineage import gives, trace
+from autolabel.explain.lineage import gives, trace_box
 from autolabel.testing.aggregator import crowd
 from autolabel.types import Instances, Round
 from autolabel.types.boxes import iou
@@ -30,7 +30,7 @@ def distinct(count: int, seed: int) -> Instances:
 def traced(aggregator: Any, union: Instances) -> Any:
     aggregate = partial(aggregator.aggregate, round=ROUND)
     kept = aggregate(union)
-    return aggregate, kept, trace(aggregate, union, kept)
+    return aggregate, kept, trace_box(aggregate, union, kept)
 
 
 @pytest.mark.parametrize(
@@ -101,5 +101,5 @@ def test_a_box_that_needs_two_of_three_has_two_sources_and_the_third_beside_it()
 
 def test_nothing_kept_leaves_every_candidate_unexplained() -> None:
     union = distinct(3, 0)
-    assert trace(lambda part: Instances.empty(), union, Instances.empty()).displaced == {0: None, 1: None, 2: None}
-    assert trace(lambda part: part, Instances.empty(), Instances.empty()).displaced == {}
+    assert trace_box(lambda part: Instances.empty(), union, Instances.empty()).displaced == {0: None, 1: None, 2: None}
+    assert trace_box(lambda part: part, Instances.empty(), Instances.empty()).displaced == {}

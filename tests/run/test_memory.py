@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from autolabel.data.inputs import decode
+from autolabel.data.inputs import decode_input
 from autolabel.plan import plan_file
 from autolabel.plan.compile import compile_plan
 from autolabel.plan.model import Plan, Stage
@@ -103,14 +103,15 @@ def test_twenty_thousand_images_are_planned_exported_reported(registry: Registry
     compiled = compile_plan(spec_from_mapping(mapping(tmp_path), root=tmp_path, registry=registry), registry=registry)
     plan, store = compiled.plan, RunStore.at(compiled.plan)
     scales.writing("plan")
-    publish(store.root / "plan.json", [plan_file.encode(plan)], name="plan")
+    publish(store.root / "plan.json", [plan_file.encode_plan(plan)], name="plan")
     [stage], found = plan.recipe.stages, Instances.build([[1, 2, 9, 9]], scores=[0.9], labels=[0])
     rows = iter(compiled.rows)
     for shard in plan.manifest.shards:
         labels = (
-            replace(decode(row).labels(plan.manifest.classes), instances=found) for row in islice(rows, shard.rows)
+            replace(decode_input(row).labels(plan.manifest.classes), instances=found)
+            for row in islice(rows, shard.rows)
         )
-        store.publish_shard(plan, stage, shard, (record.encode(row, plan.digest) for row in labels))
+        store.publish_shard(plan, stage, shard, (record.encode_labels(row, plan.digest) for row in labels))
     write_ledger(store, plan)
     scales.writing("ledger")
     written = write_outputs(store, plan, registry=registry, watch=scales)

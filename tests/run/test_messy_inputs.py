@@ -121,8 +121,8 @@ def test_a_thousand_inputs_give_a_thousand_rows(registry: Registry, inputs: tupl
 
 
 def test_a_listed_folder_with_loops_and_pipes_ends(registry: Registry, inputs: tuple[Path, dict[str, str]]) -> None:
-    from autolabel.data.sources import sources, walk
+    from autolabel.data.sources import sources, walk_files
 
     [source] = sources([str(inputs[0] / "photos")])
-    found = [item.id for item in walk(source)]
+    found = [item.id for item in walk_files(source)]
     assert len(found) == len(set(found)) == ROWS - 1 - len({"gone.png", "x.png"})

@@ -15,7 +15,7 @@ from autolabel.registry import Registry
 from autolabel.results.ledger import read_labels
 from autolabel.results.slices import Slice
 from autolabel.run.generate import generate, generate_slice, merge, write_plan
-from autolabel.run.prepare import planned
+from autolabel.run.prepare import planned_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.spec.model import Spec
 
@@ -67,10 +67,12 @@ def test_slices_and_a_whole_run_label_what_was_planned_and_list_nothing(
         assert not (tmp_path / name / "stages").exists()
     monkeypatch.setattr(compiling, "collect", refuse)
     for part in (Slice(2, 2), Slice(1, 2)):
-        generate_slice(planned(spec_of(registry, photos, tmp_path / "slices"), registry=registry), part, mode="planned")
+        generate_slice(
+            planned_run(spec_of(registry, photos, tmp_path / "slices"), registry=registry), part, mode="planned"
+        )
     merge(tmp_path / "slices", registry=registry)
     summary = generate(
-        planned(spec_of(registry, photos, tmp_path / "run"), registry=registry), registry=registry, mode="planned"
+        planned_run(spec_of(registry, photos, tmp_path / "run"), registry=registry), registry=registry, mode="planned"
     )
     assert summary.rows == IMAGES
     assert published(tmp_path / "slices") == published(tmp_path / "run") == published(tmp_path / "whole")
@@ -79,7 +81,7 @@ def test_slices_and_a_whole_run_label_what_was_planned_and_list_nothing(
 def test_what_may_change_is_taken_from_the_spec(registry: Registry, photos: Path, tmp_path: Path) -> None:
     write_plan(compiled(registry, photos, tmp_path / "run"))
     run = {"shard_size": 2, "num_workers": 1, "executor": "processes", "max_failures": 3}
-    now = planned(spec_of(registry, photos, tmp_path / "run", run=run, export=[{"type": "csv"}]), registry=registry)
+    now = planned_run(spec_of(registry, photos, tmp_path / "run", run=run, export=[{"type": "csv"}]), registry=registry)
     made = now.plan
     assert (made.execution.executor, made.execution.max_failures) == ("processes", 3)
     first = compiled(registry, photos, tmp_path / "run").plan
@@ -107,7 +109,7 @@ def test_another_spec_is_refused_with_the_difference(
 
     (tmp_path / "elsewhere").mkdir()
     write_plan(compiled(registry, photos, tmp_path / "run"))
-    now = planned(spec_of(discover(), photos, tmp_path / "run", **changes), registry=discover())
+    now = planned_run(spec_of(discover(), photos, tmp_path / "run", **changes), registry=discover())
     with pytest.raises(BusyError, match=told):
         generate(now, registry=registry, mode="planned")
     if "other images" not in told:  # rows of a data set that has moved may be resumed
@@ -121,19 +123,19 @@ def test_another_spec_is_refused_with_the_difference(
 
 def test_without_a_plan_the_command_that_writes_it_is_named(registry: Registry, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no plan\.json here\n.*autolabel plan SPEC --write"):
-        planned(spec_of(registry, photos, tmp_path / "run"), registry=registry)
+        planned_run(spec_of(registry, photos, tmp_path / "run"), registry=registry)
 
 
 def test_a_plan_that_was_replaced_meanwhile_is_noticed(registry: Registry, photos: Path, tmp_path: Path) -> None:
     from autolabel_colors import save
 
     write_plan(compiled(registry, photos, tmp_path / "run"))
-    now = planned(spec_of(registry, photos, tmp_path / "run"), registry=registry)
+    now = planned_run(spec_of(registry, photos, tmp_path / "run"), registry=registry)
     save(photos / "more.png", [])
     write_plan(compiled(registry, photos, tmp_path / "run"), mode="extend")
     with pytest.raises(BusyError, match="was planned again meanwhile"):
         generate(now, registry=registry, mode="planned")
-    again = planned(spec_of(registry, photos, tmp_path / "run"), registry=registry)
+    again = planned_run(spec_of(registry, photos, tmp_path / "run"), registry=registry)
     assert generate(again, registry=registry, mode="planned").rows == IMAGES + 1
 
 
@@ -144,7 +146,9 @@ def test_a_changed_data_set_is_noticed(registry: Registry, photos: Path, tmp_pat
     save(photos / "1.png", [], size=(30, 30))
     (photos / "2.png").unlink()
     save(photos / "more.png", [])
-    generate(planned(spec_of(registry, photos, tmp_path / "run"), registry=registry), registry=registry, mode="planned")
+    generate(
+        planned_run(spec_of(registry, photos, tmp_path / "run"), registry=registry), registry=registry, mode="planned"
+    )
     failed = {row.image.id: row.reason.code for row in read_labels(tmp_path / "run") if row.reason}
     assert failed == {"1.png": "changed_image", "2.png": "missing"}
     with pytest.raises(BusyError, match=r"1 added \(more.png\), 1 removed \(2.png\), 1 changed \(1.png\)"):
@@ -156,5 +160,5 @@ def test_captions_are_those_that_were_planned(registry: Registry, photos: Path, 
     captions.write_text(json.dumps({"file_name": "1.png", "caption": "red", "noun_chunks": ["red"]}) + "\n")
     data = {"images": [str(photos)], "captions": str(captions)}
     write_plan(compiled(registry, photos, tmp_path / "run", data=data))
-    now = planned(spec_of(registry, photos, tmp_path / "run", data=data), registry=registry)
+    now = planned_run(spec_of(registry, photos, tmp_path / "run", data=data), registry=registry)
     assert (now.plan.manifest.classes, generate(now, registry=registry, mode="planned").rows) == (("red",), 1)

@@ -14,7 +14,7 @@ from autolabel.testing import check_scheduler
 from autolabel.types import Round
 from autolabel_schedulers import autolabel_schedulers
 from autolabel_schedulers.cosine import Cosine
-from autolabel_schedulers.curve import Curve
+from autolabel_schedulers.curve import CurveScheduler
 from autolabel_schedulers.exponential import Exponential
 from autolabel_schedulers.fixed import Fixed
 from autolabel_schedulers.step import Step
@@ -23,14 +23,14 @@ CURVES = [Step, Exponential, Cosine]
 THRESHOLDS = st.floats(0, 1).map(lambda x: round(x, 8))
 
 
-def levels(curve: type[Curve], **params: object) -> list[float]:
+def levels(curve: type[CurveScheduler], **params: object) -> list[float]:
     return [r.conf_threshold for r in curve(curve.Params.model_validate(params)).rounds()]
 
 
 @pytest.mark.parametrize("curve", CURVES)
 @given(n=st.integers(1, 60), ends=st.tuples(THRESHOLDS, THRESHOLDS), nms=st.none() | THRESHOLDS)
 def test_any_curve_is_exact_at_its_ends_and_never_rises(
-    curve: type[Curve], n: int, ends: tuple[float, float], nms: float | None
+    curve: type[CurveScheduler], n: int, ends: tuple[float, float], nms: float | None
 ) -> None:
     start, end = max(ends), max(min(ends), 1e-8)
     start = max(start, end)
@@ -53,7 +53,7 @@ def test_any_curve_is_exact_at_its_ends_and_never_rises(
         (Cosine, [0.5, 0.456066, 0.35, 0.243934, 0.2]),
     ],
 )
-def test_values_follow_the_formula(curve: type[Curve], expected: list[float]) -> None:
+def test_values_follow_the_formula(curve: type[CurveScheduler], expected: list[float]) -> None:
     assert levels(curve, rounds=5, start=0.5, end=0.2) == expected
 
 
@@ -68,7 +68,7 @@ def test_the_three_curves_fall_in_their_own_ways() -> None:
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_one_round_is_at_the_start(curve: type[Curve]) -> None:
+def test_one_round_is_at_the_start(curve: type[CurveScheduler]) -> None:
     assert levels(curve, rounds=1, start=0.4, end=0.1) == [0.4]
 
 
@@ -84,7 +84,7 @@ def test_one_round_is_at_the_start(curve: type[Curve]) -> None:
     ],
 )
 @pytest.mark.parametrize("curve", CURVES)
-def test_wrong_parameters_are_refused(curve: type[Curve], change: dict[str, object], message: str) -> None:
+def test_wrong_parameters_are_refused(curve: type[CurveScheduler], change: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         curve.Params.model_validate({"rounds": 3, "start": 0.5, "end": 0.2} | change)
 

@@ -116,7 +116,7 @@ def test_names_are_one_line_of_text(client: TestClient, photos: Path) -> None:
 
 
 def test_plan_and_health_are_told(client: TestClient, predictor: Predictor) -> None:
-    assert plan_file.decode(client.get("/plan").content, file="plan").digest == predictor.plan.digest
+    assert plan_file.decode_plan(client.get("/plan").content, file="plan").digest == predictor.plan.digest
     told = client.get("/health").json()
     assert told["status"] == "UP" and predictor.plan.digest[:16] in told["model_version"]
     assert client.get("/nothing").status_code == 404

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autolabel.errors import SpecError
-from autolabel.spec.document import parse, read
-from autolabel.spec.node import Node, Place, trace
+from autolabel.spec.document import parse_document, read_document
+from autolabel.spec.node import Node, Place, trace_node
 
 BOMBS = {
     "alias": "a: &a [x, x, x, x, x, x, x, x, x]\n"
@@ -53,7 +53,7 @@ BOMBS = {
 
 
 def loaded(text: str) -> Node:
-    return parse(text, lambda mark: Place("spec.yaml", mark.line + 1, mark.column + 1))
+    return parse_document(text, lambda mark: Place("spec.yaml", mark.line + 1, mark.column + 1))
 
 
 def written(folder: Path, data: bytes) -> Path:
@@ -67,7 +67,7 @@ def test_bombs_are_refused_at_once(name: str, tmp_path: Path, calls: Any) -> Non
     """The work is counted, not timed: some five calls for each of the 50,000 values that a text may have."""
     path = written(tmp_path, BOMBS[name].encode())
     with pytest.raises(SpecError) as caught, calls:
-        read(path)
+        read_document(path)
     assert calls.made < 400_000
     assert len(caught.value.problems) <= 101
     assert len(str(caught.value)) < 20_000
@@ -85,14 +85,14 @@ def test_keys_are_words_whatever_they_look_like() -> None:
 
 def test_a_place_is_where_the_entry_begins() -> None:
     root = loaded("a:\n  - b: 1\n    'c': &x {d: 2}\n  - *x\n")
-    assert trace(root, ("a", 0, "c", "d"))[0] == Place("spec.yaml", 3, 14)
-    assert trace(root, ("a", 0, "c"))[0] == Place("spec.yaml", 3, 5)
-    assert trace(root, ("a", 1))[0] == Place("spec.yaml", 4, 5)
-    assert trace(root, ("a", 1, "d"))[0] == Place("spec.yaml", 3, 14), "inside an alias: where it was written"
+    assert trace_node(root, ("a", 0, "c", "d"))[0] == Place("spec.yaml", 3, 14)
+    assert trace_node(root, ("a", 0, "c"))[0] == Place("spec.yaml", 3, 5)
+    assert trace_node(root, ("a", 1))[0] == Place("spec.yaml", 4, 5)
+    assert trace_node(root, ("a", 1, "d"))[0] == Place("spec.yaml", 3, 14), "inside an alias: where it was written"
 
 
 def test_columns_count_characters_not_bytes() -> None:
-    assert trace(loaded("{größe😀: 1, b: 2}"), ("b",))[0].column == 13
+    assert trace_node(loaded("{größe😀: 1, b: 2}"), ("b",))[0].column == 13
 
 
 def test_merge_gives_way_to_what_is_written() -> None:
@@ -114,12 +114,12 @@ def test_merge_gives_way_to_what_is_written() -> None:
 )
 def test_bytes_that_are_no_spec(data: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
-        read(written(tmp_path, data))
+        read_document(written(tmp_path, data))
     assert message in str(caught.value)
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
-    assert read(written(tmp_path, b"\xef\xbb\xbfversion: 1\r\n")).plain() == {"version": 1}
+    assert read_document(written(tmp_path, b"\xef\xbb\xbfversion: 1\r\n")).plain() == {"version": 1}
 
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
         (Path("x" * 300), "cannot be read: file name too long"),
     ):
         with pytest.raises(SpecError) as caught:
-            read(path)
+            read_document(path)
         assert str(caught.value) == f"{path}: {message}"
 
 

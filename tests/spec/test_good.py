@@ -11,7 +11,7 @@ import pytest
 
 from autolabel.errors import SpecError
 from autolabel.registry import Registry
-from autolabel.spec.document import read
+from autolabel.spec.document import read_document
 from autolabel.spec.load import load_spec, spec_from_mapping
 from autolabel.spec.tao import is_tao
 
@@ -49,7 +49,7 @@ Schemas = dict[str, dict[str, Any]]
 
 
 def accepts(path: Path, schemas: Schemas) -> bool:
-    document = read(path)
+    document = read_document(path)
     return jsonschema.Draft202012Validator(schemas["tao" if is_tao(document) else "spec"]).is_valid(document.plain())
 
 
@@ -99,7 +99,7 @@ def test_tao_specs_find_the_photos_of_the_repository(name: str, builtins: Regist
 
 def test_a_whole_number_with_a_point_is_no_integer_here(builtins: Registry, schemas: Schemas) -> None:
     """JSON Schema says that 4.0 is an integer; a spec that says ``batch_size: 4.0`` is more likely a slip."""
-    mapping = read(HERE / "good" / "least.yaml").plain()
+    mapping = read_document(HERE / "good" / "least.yaml").plain()
     assert isinstance(mapping, dict)
     mapping["run"] = {"batch_size": 4.0}
     assert jsonschema.Draft202012Validator(schemas["spec"]).is_valid(mapping)

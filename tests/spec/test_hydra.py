@@ -11,10 +11,10 @@ from autolabel.errors import SpecError
 from autolabel.paths import CommandLineText
 from autolabel.registry import Registry
 from autolabel.spec import hydra
-from autolabel.spec.interpolation import resolve
+from autolabel.spec.interpolation import resolve_references
 from autolabel.spec.load import load_spec, spec_from_mapping
 from autolabel.spec.node import Node, Place, from_plain
-from autolabel.spec.overrides import apply
+from autolabel.spec.overrides import apply_overrides
 
 PLACE = Place("<command line>")
 TEXT2BOX = Path(__file__).parents[2] / "specs" / "tao" / "text2box.yaml"
@@ -59,7 +59,7 @@ TEXT2BOX = Path(__file__).parents[2] / "specs" / "tao" / "text2box.yaml"
     ],
 )
 def test_values(text: str, value: object) -> None:
-    assert hydra.parse(text, PLACE).plain() == value
+    assert hydra.parse_hydra(text, PLACE).plain() == value
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_values(text: str, value: object) -> None:
 )
 def test_what_hydra_refuses(text: str, reason: str) -> None:
     with pytest.raises(SpecError, match=reason):
-        hydra.parse(text, PLACE)
+        hydra.parse_hydra(text, PLACE)
 
 
 BASE = {"a": {"b": 1, "c": [1, 2]}, "d": "x"}
@@ -100,7 +100,7 @@ BASE = {"a": {"b": 1, "c": [1, 2]}, "d": "x"}
     ],
 )
 def test_keys_are_added_and_removed(argument: str, expected: object) -> None:
-    assert apply(from_plain(BASE, PLACE), [argument], parse=hydra.parse).plain() == expected
+    assert apply_overrides(from_plain(BASE, PLACE), [argument], parse=hydra.parse_hydra).plain() == expected
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_keys_are_added_and_removed(argument: str, expected: object) -> None:
 )
 def test_keys_that_cannot_be_added_or_removed(argument: str, reason: str) -> None:
     with pytest.raises(SpecError, match=reason):
-        apply(from_plain(BASE, PLACE), [argument], parse=hydra.parse)
+        apply_overrides(from_plain(BASE, PLACE), [argument], parse=hydra.parse_hydra)
 
 
 DOCUMENT: dict[str, Any] = {"root": "/data", "n": 3, "list": [1, 2], "on": True, "in": {"x": "${root}/x", "y": 5}}
@@ -150,12 +150,12 @@ def test_references(text: str, value: object, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PLACE_OF_TESTS", "here")
     monkeypatch.setenv("NUMBER_OF_TESTS", "7")
     monkeypatch.delenv("NOT_THERE", raising=False)
-    assert resolve(from_plain({**DOCUMENT, "value": text}, PLACE)).child("value").plain() == value  # type: ignore[union-attr]
+    assert resolve_references(from_plain({**DOCUMENT, "value": text}, PLACE)).child("value").plain() == value  # type: ignore[union-attr]
 
 
 def test_relative_references_start_beside_the_value() -> None:
     document = {"a": {"b": {"c": "${.d}", "d": 1, "e": "${..f}"}, "f": 2}}
-    assert resolve(from_plain(document, PLACE)).plain() == {"a": {"b": {"c": 1, "d": 1, "e": 2}, "f": 2}}
+    assert resolve_references(from_plain(document, PLACE)).plain() == {"a": {"b": {"c": 1, "d": 1, "e": 2}, "f": 2}}
 
 
 @pytest.mark.parametrize(
@@ -176,13 +176,15 @@ def test_references_that_lead_nowhere(text: str, reason: str, monkeypatch: pytes
     monkeypatch.delenv("NOT_THERE", raising=False)
     document = {**DOCUMENT, "value": text, "other": "${value}", "must": "???"}
     with pytest.raises(SpecError) as error:
-        resolve(from_plain(document, PLACE))
+        resolve_references(from_plain(document, PLACE))
     assert reason in str(error.value)
 
 
 def test_a_path_that_begins_with_the_command_lines_is_relative_to_the_working_directory() -> None:
-    root = apply(from_plain({"out": "a", "x": "${out}/x", "y": "y/${out}"}, PLACE), ["out=b"], parse=hydra.parse)
-    resolved = resolve(root)
+    root = apply_overrides(
+        from_plain({"out": "a", "x": "${out}/x", "y": "y/${out}"}, PLACE), ["out=b"], parse=hydra.parse_hydra
+    )
+    resolved = resolve_references(root)
     kinds = {key: type(node.value) for key, node in resolved.value.items()}  # type: ignore[union-attr]
     assert kinds == {"out": CommandLineText, "x": CommandLineText, "y": str}
 
@@ -247,10 +249,10 @@ def test_an_error_in_an_old_layout_speaks_the_users_words(builtins: Registry) ->
 def test_nothing_that_is_written_raises_anything_else() -> None:
     for text in ("${", "${}", "${:}", "${.}", "${..}", "${a:${}}", "${oc.env:}", "$${a}", "${[}", "${a[9]}", "${{}}"):
         try:
-            resolve(from_plain({"value": text}, PLACE))
+            resolve_references(from_plain({"value": text}, PLACE))
         except SpecError as error:
             assert error.problems
-        for parse in (hydra.parse,):
+        for parse in (hydra.parse_hydra,):
             try:
                 assert isinstance(parse(text, PLACE), Node)
             except SpecError as error:

@@ -13,7 +13,7 @@ from autolabel.paths import CommandLineText
 from autolabel.registry import Registry
 from autolabel.spec.load import load_spec
 from autolabel.spec.node import Node, Place, from_plain
-from autolabel.spec.overrides import apply
+from autolabel.spec.overrides import apply_overrides
 
 GOOD = Path(__file__).with_name("good")
 BASE = from_plain({"a": {"b": [1, {"c": 2}]}, "none": None}, Place("spec.yaml", 1, 1))
@@ -37,23 +37,23 @@ BASE = from_plain({"a": {"b": [1, {"c": 2}]}, "none": None}, Place("spec.yaml", 
 )
 def test_one(argument: str, expected: object) -> None:
     before = BASE.plain()
-    assert apply(BASE, [argument]).plain() == expected
+    assert apply_overrides(BASE, [argument]).plain() == expected
     assert BASE.plain() == before, "what was read is left as it is"
 
 
 def test_later_ones_see_earlier_ones() -> None:
-    assert apply(BASE, ["a=[1, 2]", "a.1=3", "a.0=4"]).plain() == {"a": [4, 3], "none": None}
+    assert apply_overrides(BASE, ["a=[1, 2]", "a.1=3", "a.0=4"]).plain() == {"a": [4, 3], "none": None}
 
 
 def test_text_is_marked_all_the_way_down() -> None:
-    node = apply(BASE, ["a={b: [x, {c: y}]}"])
+    node = apply_overrides(BASE, ["a={b: [x, {c: y}]}"])
     texts = [node.find(("a", "b", 0)), node.find(("a", "b", 1, "c"))]
     assert all(isinstance(text, Node) and isinstance(text.value, CommandLineText) for text in texts)
 
 
 def test_every_wrong_one_is_told() -> None:
     with pytest.raises(SpecError) as caught:
-        apply(BASE, ["a.b.7=1", "x", "a.b=2", "a.b=[", "none=3"])
+        apply_overrides(BASE, ["a.b.7=1", "x", "a.b=2", "a.b=[", "none=3"])
     assert [problem.file for problem in caught.value.problems] == [
         "<command line> a.b.7=1",
         "<command line> x",
@@ -92,6 +92,6 @@ def test_tao_keys_are_spoken_to_a_tao_document(
 @given(st.lists(st.text(alphabet="ab.[]01=:-{}'\"\n&*! ", max_size=12), max_size=4))
 def test_random_arguments_raise_only_spec_errors(arguments: list[str]) -> None:
     try:
-        apply(BASE, arguments).plain()
+        apply_overrides(BASE, arguments).plain()
     except SpecError as error:
         assert error.problems

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from autolabel.errors import SpecError
 from autolabel.registry import Registry
-from autolabel.spec.document import read
+from autolabel.spec.document import read_document
 from autolabel.spec.load import load_spec
-from autolabel.spec.node import Place, from_plain, trace
+from autolabel.spec.node import Place, from_plain, trace_node
 from autolabel.spec.tao import is_tao, rewrite
 from autolabel.spec.tao_table import NATIVE, ROWS
 
@@ -152,7 +152,7 @@ def test_every_row_is_mapped_or_says_why_not() -> None:
 
 
 def test_a_value_keeps_its_line_and_its_words() -> None:
-    root = read(GOOD / "tao_whole.yaml")
+    root = read_document(GOOD / "tao_whole.yaml")
     rewritten, _ = rewrite(root)
     for there, here in {
         ("stages", 0, "labeler", "short_side"): ("grounding_dino", "dataset", "augmentation", "test_random_resize"),
@@ -165,14 +165,14 @@ def test_a_value_keeps_its_line_and_its_words() -> None:
         ("results_dir",): ("grounding_dino", "results_dir"),
         ("run", "batch_size"): ("batch_size",),
     }.items():
-        place, words = trace(rewritten, there)
+        place, words = trace_node(rewritten, there)
         assert words == here
-        assert place == trace(root, here)[0]
+        assert place == trace_node(root, here)[0]
 
 
 def test_what_is_made_up_has_the_place_of_its_section() -> None:
-    rewritten, _ = rewrite(read(GOOD / "tao_least.yaml"))
-    place, words = trace(rewritten, ("stages", 0, "labeler", "padding"))
+    rewritten, _ = rewrite(read_document(GOOD / "tao_least.yaml"))
+    place, words = trace_node(rewritten, ("stages", 0, "labeler", "padding"))
     assert (place.line, words[-1]) == (5, "fixed_padding")
 
 

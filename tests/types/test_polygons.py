@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
-from autolabel.types.polygons import Points, joined, keyhole, parts
+from autolabel.types.polygons import Points, keyhole, parts, single_ring
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -39,7 +39,7 @@ def test_any_mask_comes_back(mask: npt.NDArray[np.bool_]) -> None:
     rings = [ring for part in found for ring in (part.outer, *part.holes)]
     assert np.array_equal(filled(rings, mask.shape), mask)
     assert np.array_equal(filled([keyhole(part) for part in found], mask.shape), mask)
-    assert np.array_equal(filled([joined(found)], mask.shape), mask)
+    assert np.array_equal(filled([single_ring(found)], mask.shape), mask)
 
 
 @given(arrays(bool, (12, 15), elements=st.booleans()))
@@ -68,4 +68,4 @@ def test_corners_that_touch_are_two_parts() -> None:
 
 def test_no_mask_no_polygon() -> None:
     assert parts(np.zeros((4, 5), bool)) == []
-    assert joined([]).shape == (0, 2)
+    assert single_ring([]).shape == (0, 2)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from autolabel.errors import WeightsError
 from autolabel.paths import CommandLineText
-from autolabel.weights import CheckpointPath, locate, shipped
+from autolabel.weights import CheckpointPath, locate_checkpoint, shipped
 
 
 class Spec(BaseModel):
@@ -79,14 +79,14 @@ def test_an_empty_name_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_shipped_names_are_found_in_the_folders_of_the_variable(shelf: Path) -> None:
     assert shipped()["pocket"] == shelf / "pocket"
-    assert locate("pocket") == shelf / "pocket"
+    assert locate_checkpoint("pocket") == shelf / "pocket"
 
 
 def test_a_path_is_located(tmp_path: Path) -> None:
     file = tmp_path / "swin.pth"
     file.write_bytes(b"x")
-    assert locate(str(file)) == file
-    assert locate(str(tmp_path)) == tmp_path
+    assert locate_checkpoint(str(file)) == file
+    assert locate_checkpoint(str(tmp_path)) == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_path_is_located(tmp_path: Path) -> None:
 def test_what_is_missing_is_said_with_the_nearest_name(name: str, text: str, shelf: Path, tmp_path: Path) -> None:
     (tmp_path / "swin.pth").write_bytes(b"x")
     with pytest.raises(WeightsError) as error:
-        locate(name.format(tmp=tmp_path))
+        locate_checkpoint(name.format(tmp=tmp_path))
     assert str(error.value).startswith(text.format(tmp=tmp_path))
 
 
@@ -128,7 +128,7 @@ def test_a_hub_name_is_found_in_the_local_cache(name: str, tmp_path: Path, monke
     snapshot = write_cache(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert locate(name) == snapshot
+    assert locate_checkpoint(name) == snapshot
 
 
 @pytest.mark.parametrize("name", ["org/other", "org/name@v2"])
@@ -141,4 +141,4 @@ def test_a_hub_name_that_is_not_cached_fails_offline(
     with pytest.raises(
         WeightsError, match=f"'{name}' is neither in the local Hugging Face cache nor can it be fetched"
     ):
-        locate(name)
+        locate_checkpoint(name)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from autolabel.errors import WeightsError
-from autolabel.weights import UNKNOWN, Licence, digest, files_of, licence_of
+from autolabel.weights import UNKNOWN, Licence, file_digest, files_of, licence_of
 
 
 def names(path: Path) -> list[str]:
@@ -95,26 +95,26 @@ def test_several_weight_files_that_nothing_chooses_among_are_refused(tmp_path: P
 
 def test_a_digest_is_that_of_the_bytes_and_follows_them(tmp_path: Path) -> None:
     file = write(tmp_path, "model.safetensors") / "model.safetensors"
-    before = digest(file), digest(tmp_path)
+    before = file_digest(file), file_digest(tmp_path)
     assert before[0] == hashlib.sha256(b"model.safetensors").hexdigest()
     file.write_bytes(b"model.safetensorz")
     os.utime(file, ns=(1, 1))
-    assert digest(file) == hashlib.sha256(b"model.safetensorz").hexdigest()
-    assert digest(tmp_path) != before[1]
+    assert file_digest(file) == hashlib.sha256(b"model.safetensorz").hexdigest()
+    assert file_digest(tmp_path) != before[1]
     write(tmp_path, "README.md")
-    assert digest(tmp_path) == digest(tmp_path)
+    assert file_digest(tmp_path) == file_digest(tmp_path)
 
 
 def test_a_digest_reads_an_unchanged_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path, "a.pth") / "a.pth"
-    first = digest(file)
+    first = file_digest(file)
     monkeypatch.setattr(Path, "open", lambda *_, **__: pytest.fail("read again"))
-    assert digest(file) == first
+    assert file_digest(file) == first
 
 
 def test_a_missing_file_has_no_digest(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"gone\.pth: cannot be read: No such file"):
-        digest(tmp_path / "gone.pth")
+        file_digest(tmp_path / "gone.pth")
 
 
 @pytest.mark.parametrize(

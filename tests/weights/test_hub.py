@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autolabel.errors import MachineError, WeightsError
-from autolabel.weights import check_reachable, files_of, is_cached, licence_of, locate
+from autolabel.weights import check_reachable, files_of, is_cached, licence_of, locate_checkpoint
 from tests.weights.small_hub import COMMIT, SmallHub, small_hub
 
 CONFIG = json.dumps({"model_type": "grounding-dino", "text_config": {}}).encode()
@@ -59,7 +59,7 @@ def fetched(folder: Path) -> list[str]:
 def test_weights_descriptions_and_cards_are_fetched_and_nothing_else(hub: SmallHub) -> None:
     others = {"pytorch_model.bin": b"x", "flax_model.msgpack": b"x", "model.onnx": b"x", "code.py": b"x"}
     hub.repositories["org/name"] = {**WHOLE, **others, "LICENSE.txt": b"Apache License\nVersion 2.0"}
-    folder = locate("org/name")
+    folder = locate_checkpoint("org/name")
     assert fetched(folder) == sorted([*WHOLE, "LICENSE.txt"])
     assert licence_of(folder).commercial
     assert is_cached("org/name")
@@ -85,7 +85,7 @@ def test_weights_descriptions_and_cards_are_fetched_and_nothing_else(hub: SmallH
 def test_what_is_fetched_is_what_is_read(weights: dict[str, bytes], read: list[str], hub: SmallHub) -> None:
     described = {name: content for name, content in WHOLE.items() if name != "model.safetensors"}
     hub.repositories["org/name"] = {**described, **weights}
-    folder = locate("org/name@v1")
+    folder = locate_checkpoint("org/name@v1")
     assert [path.name for path in files_of(folder) if path.name in weights] == read
     assert fetched(folder) == sorted([*described, *read])
 
@@ -95,22 +95,22 @@ def test_a_cache_that_lacks_a_file_is_completed(lost: str, hub: SmallHub, tmp_pa
     hub.repositories["org/name"] = WHOLE
     folder = cache(tmp_path, "org/name", {name: data for name, data in WHOLE.items() if name != lost})
     assert not is_cached("org/name")
-    assert locate("org/name") == folder
+    assert locate_checkpoint("org/name") == folder
     assert fetched(folder) == sorted(WHOLE)
 
 
 def test_a_whole_cache_asks_for_nothing_but_the_card(hub: SmallHub, tmp_path: Path) -> None:
     hub.repositories["org/name"] = WHOLE
     folder = cache(tmp_path, "org/name", WHOLE)
-    assert locate("org/name") == folder
+    assert locate_checkpoint("org/name") == folder
     assert hub.asked == []
     (folder / "README.md").unlink()
-    assert licence_of(locate("org/name")).name == "apache-2.0"
+    assert licence_of(locate_checkpoint("org/name")).name == "apache-2.0"
 
 
 def test_a_text_encoder_comes_without_its_weights(hub: SmallHub) -> None:
     hub.repositories["org/bert"] = {"config.json": b"{}", "vocab.txt": b"a", "model.safetensors": b"x" * 99}
-    assert fetched(locate("org/bert", weights=False)) == ["config.json", "vocab.txt"]
+    assert fetched(locate_checkpoint("org/bert", weights=False)) == ["config.json", "vocab.txt"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_text_encoder_comes_without_its_weights(hub: SmallHub) -> None:
 )
 def test_a_hub_that_refuses_is_explained(name: str, reason: str, advice: str, hub: SmallHub) -> None:
     hub.repositories["org/name"] = WHOLE
-    for ask in (locate, check_reachable):
+    for ask in (locate_checkpoint, check_reachable):
         with pytest.raises(WeightsError, match=reason) as error:
             ask(name)
         assert advice in error.value.hint
@@ -138,13 +138,13 @@ def test_a_hub_that_refuses_is_explained(name: str, reason: str, advice: str, hu
 def test_a_token_without_access_is_told_from_none(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_x")
     with pytest.raises(WeightsError, match="your token has no access to it"):
-        locate("gated/name")
+        locate_checkpoint("gated/name")
 
 
 def test_a_download_that_is_cut_is_one_sentence(hub: SmallHub) -> None:
     hub.repositories["cut/name"] = {**WHOLE, "model.safetensors": b"x" * 4000}
     with pytest.raises(WeightsError, match=r"'cut/name' .*(was cut|not whole)"):
-        locate("cut/name")
+        locate_checkpoint("cut/name")
 
 
 @pytest.mark.parametrize(
@@ -160,14 +160,14 @@ def test_an_endpoint_that_is_none_is_explained(
 ) -> None:
     point(monkeypatch, endpoint)
     with pytest.raises(WeightsError, match=reason):
-        locate("org/name")
+        locate_checkpoint("org/name")
 
 
 def test_a_proxy_that_cannot_be_reached_is_named(hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     point(monkeypatch, "http://127.0.0.1:1")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(WeightsError, match="neither the proxy nor the hub can be reached") as error:
-        locate("org/name")
+        locate_checkpoint("org/name")
     assert "HTTPS_PROXY" in error.value.hint
 
 
@@ -178,7 +178,7 @@ def test_a_full_disk_is_not_the_hubs_fault(hub: SmallHub, monkeypatch: pytest.Mo
     hub.repositories["org/name"] = WHOLE
     monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
     with pytest.raises(MachineError, match="no space left for the Hugging Face cache"):
-        locate("org/name")
+        locate_checkpoint("org/name")
 
 
 @pytest.mark.parametrize("error", [KeyError("etag"), AssertionError(), ImportError("socksio"), RecursionError()])
@@ -191,7 +191,7 @@ def test_whatever_the_library_raises_is_one_error(
     hub.repositories["org/name"] = WHOLE
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
     with pytest.raises(WeightsError, match="'org/name' is neither in the local Hugging Face cache nor"):
-        locate("org/name")
+        locate_checkpoint("org/name")
 
 
 def test_checking_fetches_nothing(hub: SmallHub, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autolabel_labeling.given_boxes import clip
-from autolabel_mal.crop import box_profiles, cut, region
+from autolabel_labeling.given_boxes import clip_box
+from autolabel_mal.crop import box_profiles, crop_image, region
 
 from ..detector.augment import recolour
 from .config import CropRecipe
@@ -109,12 +109,12 @@ def cut_crop(
 ) -> Crop:
     """Cut as the labeler does: the box, clipped to the image, with margins. Raises ValueError where no area is left."""
     size = (pixels.shape[0], pixels.shape[1])
-    inside = clip(box, size)
+    inside = clip_box(box, size)
     if inside is None:
         raise ValueError(f"the box {box.tolist()} has no area in an image of {size[1]}x{size[0]} pixels")
     at = region(inside, size, margins)
     rows, columns = box_profiles(at, shape.logits)
-    return Crop(cut(pixels, at, shape.crop), rows, columns, at.group)
+    return Crop(crop_image(pixels, at, shape.crop), rows, columns, at.group)
 
 
 def _turned(crop: Crop, rng: random.Random, *, freely: bool) -> Crop:

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from autolabel.types import Size
-from autolabel_labeling.given_boxes import clip
-from autolabel_mal.crop import Region, cut, inside, region
+from autolabel_labeling.given_boxes import clip_box
+from autolabel_mal.crop import CropRegion, crop_image, inside, region
 from autolabel_mal.ensemble import fastest_encode
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.refine import Field, refine
@@ -33,7 +33,7 @@ class MaskProbe:
 
     picture: Picture
     index: int
-    at: Region
+    at: CropRegion
     size: Size
     """(height, width) of the image."""
 
@@ -77,7 +77,7 @@ def mask_probes(pictures: Sequence[Picture], *, smallest_side: float) -> list[Ma
 def _of_picture(picture: Picture, smallest_side: float) -> Iterator[MaskProbe]:
     height, width = picture.pixels().shape[:2]
     for index, box in enumerate(picture.boxes):
-        kept = clip(box, (height, width))
+        kept = clip_box(box, (height, width))
         if kept is not None and min(box[2] - box[0], box[3] - box[1]) >= smallest_side:
             yield MaskProbe(picture, index, region(kept, (height, width), TEST_MARGINS), (height, width))
 
@@ -95,7 +95,7 @@ class NetworkMasks:
         found: list[Mask] = []
         for start in range(0, len(asked), BATCH):
             part = asked[start : start + BATCH]
-            crops = torch.from_numpy(np.stack([cut(exam.picture.pixels(), exam.at, side) for exam in part]))
+            crops = torch.from_numpy(np.stack([crop_image(exam.picture.pixels(), exam.at, side) for exam in part]))
             groups, regions = torch.tensor([exam.at.group for exam in part]), [exam.at for exam in part]
             logits = self._network(self._network.normalise(crops), groups)
             if self._field:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from autolabel.errors import DataError, Problem
 
-Verdict = Literal["yes", "no", "cannot tell"]
-VERDICTS = ("yes", "no", "cannot tell")
+_Verdict = Literal["yes", "no", "cannot tell"]
+_VERDICTS = ("yes", "no", "cannot tell")
 _STRICTNESS = {"yes": 0, "cannot tell": 1, "no": 2}
-MOST_PROBLEMS = 20
-MOST_MISSED = 100_000
+_MOST_PROBLEMS = 20
+_MOST_MISSED = 100_000
 """More missed objects than this in one image are a slip of the finger."""
-MOST_PIXELS = 10**10
+_MOST_PIXELS = 10**10
 """No image has a side as long."""
 
 
@@ -33,7 +33,7 @@ class Answer:
     """What one person said of one unit."""
 
     id: str
-    verdict: Verdict | None = None
+    verdict: _Verdict | None = None
     """Of a box; of an image only ``cannot tell``."""
     missed: tuple[Missed, ...] | None = None
     """Of an image; empty where it lacks nothing."""
@@ -80,7 +80,7 @@ def read_answers(text: bytes, *, file: str, reviewer: str | None = None) -> list
         if not line.strip():
             continue
         try:
-            answers.append((number, parse(json.loads(line), reviewer=reviewer)))
+            answers.append((number, parse_answer(json.loads(line), reviewer=reviewer)))
         except (ValueError, RecursionError) as error:
             said = "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)
             wrong.append(Problem(file=file, line=number, column=1, message=said))
@@ -91,11 +91,11 @@ def read_answers(text: bytes, *, file: str, reviewer: str | None = None) -> list
 
 def shortened(wrong: Sequence[Problem], file: str) -> list[Problem]:
     """Return the first problems, and how many more there are."""
-    more = len(wrong) - MOST_PROBLEMS
-    return [*wrong[:MOST_PROBLEMS], *([Problem(file=file, message=f"and {more} more problems")] if more > 0 else [])]
+    more = len(wrong) - _MOST_PROBLEMS
+    return [*wrong[:_MOST_PROBLEMS], *([Problem(file=file, message=f"and {more} more problems")] if more > 0 else [])]
 
 
-def parse(value: Any, *, reviewer: str | None = None) -> Answer:
+def parse_answer(value: Any, *, reviewer: str | None = None) -> Answer:
     """Read one answer; raises ValueError that names the field and the value found."""
     if not isinstance(value, dict):
         raise ValueError(f'an answer is an object such as {{"id": ..., "verdict": "yes"}}, got {_shown(value)}')
@@ -114,18 +114,18 @@ def parse(value: Any, *, reviewer: str | None = None) -> Answer:
         return Answer(id=value["id"], missed=tuple(_missed(value["missed"])), reviewer=who)
     if value["verdict"] is None:
         return Answer(id=value["id"], withdrawn=True, reviewer=who)
-    if value["verdict"] not in VERDICTS:
-        raise ValueError(f"verdict must be one of {', '.join(VERDICTS)}, got {_shown(value['verdict'])}")
+    if value["verdict"] not in _VERDICTS:
+        raise ValueError(f"verdict must be one of {', '.join(_VERDICTS)}, got {_shown(value['verdict'])}")
     return Answer(id=value["id"], verdict=value["verdict"], reviewer=who)
 
 
 def _missed(value: Any) -> Iterator[Missed]:
     if isinstance(value, int) and not isinstance(value, bool):
-        if not 0 <= value <= MOST_MISSED:
-            raise ValueError(f"missed must be a count from 0 to {MOST_MISSED}, or a list, got {_shown(value)}")
+        if not 0 <= value <= _MOST_MISSED:
+            raise ValueError(f"missed must be a count from 0 to {_MOST_MISSED}, or a list, got {_shown(value)}")
         yield from [Missed()] * value
         return
-    if not isinstance(value, list) or len(value) > MOST_MISSED:
+    if not isinstance(value, list) or len(value) > _MOST_MISSED:
         raise ValueError(f"missed must be a count, or a list of points or boxes, got {_shown(value)}")
     yield from map(_one, value)
 
@@ -145,7 +145,7 @@ def _one(value: Any) -> Missed:
                 f"a {'point is [x, y]' if wanted == 2 else 'bbox is [x1, y1, x2, y2]'}, got {_shown(value)}"
             )
     numbers = isinstance(value, list) and all(
-        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) <= MOST_PIXELS for n in value
+        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) <= _MOST_PIXELS for n in value
     )
     if not numbers or len(value) not in (0, 2, 4):
         raise ValueError(f"a missed object is a point [x, y] or a box [x1, y1, x2, y2], got {_shown(value)}")

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.certify.ledger import Ledger, least
+from autolabel.certify.ledger import SampledTotals, least
 
 BOX_SHARE = 0.2
 """The part of the risk of a statement about recall that its boxes may spend; images spend the rest."""
-LEAST_CAP = 3
+_LEAST_CAP = 3
 """No image counts fewer missed objects than it lacks up to this number."""
 
 
 def default_cap(boxes: npt.ArrayLike) -> int:
     """Return K: nine of ten images have no more boxes than this, and it is 3 or more; ``boxes`` are counts by image."""
     counts = np.asarray(boxes)
-    return max(LEAST_CAP, floor_of(float(np.quantile(counts, 0.9)))) if counts.size else LEAST_CAP
+    return max(_LEAST_CAP, _floor_of(float(np.quantile(counts, 0.9)))) if counts.size else _LEAST_CAP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +46,8 @@ class Audit:
 
     def __init__(self, boxes: int, images: int, *, cap: int, risk: float = 0.05) -> None:
         self.boxes, self.images, self.cap, self.risk = boxes, images, cap, risk
-        self.right, self.wrong = Ledger(boxes), Ledger(boxes)
-        self.spare, self.missed, self.full = Ledger(images), Ledger(images), Ledger(images)
+        self.right, self.wrong = SampledTotals(boxes), SampledTotals(boxes)
+        self.spare, self.missed, self.full = SampledTotals(images), SampledTotals(images), SampledTotals(images)
         self.all_missed = 0
         """Missed objects of all checked images, those beyond K included."""
 
@@ -113,7 +113,7 @@ class Audit:
             return Bounds()
         if self.full.complete:
             return _exactly(self.full.known / self.images)
-        lacking = Ledger(
+        lacking = SampledTotals(
             self.images,
             [1 - value for value in self.full.values],
             [self.images - left - before for left, before in zip(self.full.left, self.full.before, strict=True)],
@@ -146,7 +146,7 @@ class Audit:
 
     def needed_spare(self, recall: float, right: int) -> int:
         """Return the largest total of ``spare`` that is too small for ``recall`` where ``right`` boxes are right."""
-        return self.cap * self.images - floor_of(right * (1 - recall) / recall) - 1
+        return self.cap * self.images - _floor_of(right * (1 - recall) / recall) - 1
 
 
 def ceil_of(value: float) -> int:
@@ -154,12 +154,12 @@ def ceil_of(value: float) -> int:
     return math.ceil(value - 1e-9)
 
 
-def floor_of(value: float) -> int:
+def _floor_of(value: float) -> int:
     """Return the whole number before."""
     return math.floor(value + 1e-9)
 
 
-def _enter(ledger: Ledger, value: int, drawn: bool) -> None:
+def _enter(ledger: SampledTotals, value: int, drawn: bool) -> None:
     if drawn:
         ledger.draw(value)
     else:

@@ -13,7 +13,7 @@ from autolabel.results import review as reviews
 from autolabel.results.decision import Row, row_of
 from autolabel.results.ledger import ledger_of
 from autolabel.results.review import Review
-from autolabel.results.select import above, within
+from autolabel.results.select import above_threshold, within
 from autolabel.results.store import RunStore
 
 
@@ -42,7 +42,7 @@ def candidates(
     for labels in ledger_of(store, plan) if thresholds else ():
         if review is not None and (reviews.left_out(labels, review) or reviews.is_checked(labels, review)):
             continue
-        low = within(labels, limits) & ~above(labels, thresholds)
+        low = within(labels, limits) & ~above_threshold(labels, thresholds)
         if not low.any():
             continue
         verdicts = [None] * len(low) if review is None else reviews.verdicts(labels, review)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from autolabel.certify.answers import Answer
-from autolabel.certify.session import Session
+from autolabel.certify.session import CertificateSession
 from autolabel.certify.units import Units
 
 
@@ -22,7 +22,7 @@ def still_true(units: Units, answers: Mapping[str, Answer]) -> dict[str, Any]:
     return out
 
 
-def of_mended_images(session: Session, now: Units) -> dict[str, Any]:
+def of_mended_images(session: CertificateSession, now: Units) -> dict[str, Any]:
     """Return the answers about images whose mistakes were mended since, under their names in the population ``now``.
 
     An image that was looked at lacks what it lacked, less the objects that have got a box from a person since. That is

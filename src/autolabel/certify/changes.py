@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autolabel.certify.session import Session
+from autolabel.certify.session import CertificateSession
 from autolabel.certify.units import Units
 
 
@@ -12,12 +12,12 @@ from autolabel.certify.units import Units
 class Changes:
     """What is different, in words."""
 
-    told: str | None
+    reason: str | None
     holds: bool
     """Whether only mistakes that the checks found were mended: that is what "after review" speaks of."""
 
 
-def between(session: Session, now: Units) -> Changes:
+def between(session: CertificateSession, now: Units) -> Changes:
     """Compare what a run hands out now with what was drawn from.
 
     A box that was found wrong and is gone, and no more new boxes in an image than were found missing there, are mended
@@ -25,12 +25,12 @@ def between(session: Session, now: Units) -> Changes:
     """
     drawn, checks = session.units, session.checks
     if now.digest == drawn.digest:
-        return Changes(told=None, holds=True)
+        return Changes(reason=None, holds=True)
     gone = [place for key, place in drawn.place_of_box.items() if key not in now.place_of_box]
     mended = sum(checks.boxes.get(place) == "no" for place in gone)
     rows = {(row.image, row.caption_index): place for place, row in enumerate(drawn.rows)}
-    there = {(row.image, row.caption_index) for row in now.rows}
-    lost = sum(row not in there for row in rows)
+    keys_now = {(row.image, row.caption_index) for row in now.rows}
+    lost = sum(row not in keys_now for row in rows)
     new: dict[int, int] = {}
     strange = 0
     for key, place in now.place_of_box.items():
@@ -48,8 +48,8 @@ def between(session: Session, now: Units) -> Changes:
         _counted(others, "box changed that no check asked for", "boxes changed that no check asked for"),
         _counted(lost, "image is left out", "images are left out"),
     ]
-    told = "; ".join(part for part in parts if part) or "scores or images changed"
-    return Changes(told=told, holds=bool(mended or boxed) and not others and not lost)
+    reason = "; ".join(part for part in parts if part) or "scores or images changed"
+    return Changes(reason=reason, holds=bool(mended or boxed) and not others and not lost)
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from autolabel.certify.answers import Answer, Missed
 from autolabel.certify.audit import Audit
-from autolabel.certify.evidence import Round, replay
+from autolabel.certify.evidence import DrawRound, replay
 from autolabel.certify.units import Units
 
-Mask = npt.NDArray[np.bool_]
+_Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,8 @@ class Checks:
 
     units: Units
     settings: Settings
-    box_rounds: list[Round] = field(default_factory=list)
-    image_rounds: list[Round] = field(default_factory=list)
+    box_rounds: list[DrawRound] = field(default_factory=list)
+    image_rounds: list[DrawRound] = field(default_factory=list)
     boxes: dict[int, str] = field(default_factory=dict)
     """Verdict by box."""
     images: dict[int, tuple[Missed, ...] | None] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Checks:
         self._enter_boxes(audit, within)
         return audit
 
-    def _enter_boxes(self, audit: Audit, within: Mask | None) -> None:
+    def _enter_boxes(self, audit: Audit, within: _Mask | None) -> None:
         for drawn, verdicts in replay(self.box_rounds, self.boxes, within):
             audit.enter_boxes((verdict == "yes" for verdict in verdicts), drawn=drawn)
 
@@ -103,6 +103,6 @@ class Checks:
         return [(self.units.rows[unit].image, count) for unit, count in sorted(counts.items())]
 
 
-def known_at_first(units: Units) -> Mapping[str, frozenset[int]]:
+def _known_at_first(units: Units) -> Mapping[str, frozenset[int]]:
     """Return the boxes and images that a review decided before anything was drawn."""
     return {"b": frozenset(units.kept), "i": frozenset(units.complete)}

@@ -11,7 +11,7 @@ from typing import Any
 from autolabel.certify.entry_form import Entry
 from autolabel.certify.groups import encode_groups, read_groups_file
 from autolabel.certify.journal import MOST_BYTES as JOURNAL_BYTES
-from autolabel.certify.journal import Journal
+from autolabel.certify.journal import CertificateJournal
 from autolabel.certify.order import digest_of, seed_of
 from autolabel.certify.population import decided, encode_decided, image_names, limits_of, population, stand_ins
 from autolabel.certify.statement import VERSION
@@ -97,7 +97,7 @@ def difference(draw: Mapping[str, Any], terms: Terms) -> str:
 def draw(
     store: RunStore,
     plan: Plan,
-    journal: Journal,
+    journal: CertificateJournal,
     terms: Terms,
     *,
     audit: int,
@@ -135,7 +135,7 @@ def draw(
     journal.begin([*first, {"round": {"number": 1, "seed": seed, "chosen": sorted(known)}}])
 
 
-def _archive(store: RunStore, journal: Journal, audit: int) -> None:
+def _archive(store: RunStore, journal: CertificateJournal, audit: int) -> None:
     """Keep the journal of the audit before, which is about other labels."""
     place = store.root / FOLDER / f"journal-{audit}.jsonl"
     if audit and journal.path.exists() and not place.exists():

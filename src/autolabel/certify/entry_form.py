@@ -10,72 +10,72 @@ from typing import Annotated, Any, Literal, NoReturn
 import msgspec
 from msgspec import Meta
 
-from autolabel.certify.answers import parse
+from autolabel.certify.answers import parse_answer
 
 Entry = dict[str, Any]
-KINDS = ("draw", "round", "wanted", "shown", "answer")
-UNIT = r"^[0-9a-f]{8}-[bi][0-9a-f]{16}\Z"
+_KINDS = ("draw", "round", "wanted", "shown", "answer")
+_UNIT = r"^[0-9a-f]{8}-[bi][0-9a-f]{16}\Z"
 """The name of a unit: the start of the population's digest, its kind, its key."""
-Name = Annotated[str, Meta(pattern=UNIT)]
-Count = Annotated[int, Meta(ge=0, le=1 << 53)]
-Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
-Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
-Share = Annotated[float, Meta(ge=0, le=1)]
+_Name = Annotated[str, Meta(pattern=_UNIT)]
+_Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+_Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
+_Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class _Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the run handed out when it was drawn from."""
 
-    filter: dict[Literal["min_size", "max_size", "min_area", "max_area"], Finite]
-    thresholds: dict[str, Finite]
+    filter: dict[Literal["min_size", "max_size", "min_area", "max_area"], _Finite]
+    thresholds: dict[str, _Finite]
 
 
-class Draw(msgspec.Struct, frozen=True, kw_only=True):
+class _Draw(msgspec.Struct, frozen=True, kw_only=True):
     """What an audit is about."""
 
-    version: Count
-    audit: Positive
+    version: _Count
+    audit: _Positive
     plan: str
     population: str
-    boxes: Count
-    images: Count
+    boxes: _Count
+    images: _Count
     confidence: Annotated[float, Meta(gt=0, lt=1)]
-    K: Count
-    class_K: dict[str, Count]
-    limits: Limits
+    K: _Count
+    class_K: dict[str, _Count]
+    limits: _Limits
     own_thresholds: bool
     review: str
     groups: str = ""
 
 
-class Begun(msgspec.Struct, frozen=True, kw_only=True):
+class _Begun(msgspec.Struct, frozen=True, kw_only=True):
     """A round."""
 
-    number: Positive
+    number: _Positive
     seed: str
-    chosen: list[Name]
+    chosen: list[_Name]
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class _CertificateGoal(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be certified."""
 
-    precision: Share | None
-    recall: Share | None
+    precision: _Share | None
+    recall: _Share | None
     by_class: bool
     budget: Annotated[float, Meta(ge=0, le=1e300)] | None
 
 
-_FORMS: dict[str, Any] = {"draw": Draw, "round": Begun, "wanted": Wanted, "shown": list[Name]}
+_FORMS: dict[str, Any] = {"draw": _Draw, "round": _Begun, "wanted": _CertificateGoal, "shown": list[_Name]}
 
 
-def read(line: bytes) -> Entry:
+def read_entry(line: bytes) -> Entry:
     """Return the entry of one line; raises ValueError that says what is wrong with it."""
     entry = json.loads(line, parse_constant=_refuse)
-    if not isinstance(entry, dict) or len(entry) != 1 or next(iter(entry)) not in KINDS:
-        raise ValueError(f"an entry is one of {', '.join(KINDS)}")
+    if not isinstance(entry, dict) or len(entry) != 1 or next(iter(entry)) not in _KINDS:
+        raise ValueError(f"an entry is one of {', '.join(_KINDS)}")
     [(kind, said)] = entry.items()
     if kind == "answer":
-        if not re.match(UNIT, parse(said).id):
+        if not re.match(_UNIT, parse_answer(said).id):
             raise ValueError("an answer is about a unit, by its name")
         return entry
     try:
@@ -84,7 +84,7 @@ def read(line: bytes) -> Entry:
         raise ValueError(f"{kind}: {error}") from None
 
 
-def fault_of(entries: Sequence[Entry]) -> tuple[int, str] | None:
+def order_fault(entries: Sequence[Entry]) -> tuple[int, str] | None:
     """Return the number of the first entry, from 1, that is out of place, and why; None where none is.
 
     A journal begins with its only draw; its rounds are numbered from 1, and nothing is shown before the first.

@@ -10,30 +10,30 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-V = TypeVar("V")
-Int64 = npt.NDArray[np.int64]
+_V = TypeVar("_V")
+_Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Round:
+class DrawRound:
     """One random order of the units that were undecided when it began."""
 
     known: frozenset[int]
     """Units that were decided before; they are counted, and are no evidence."""
-    order: Int64
+    order: _Int64
     """All other units, in the order of the draw."""
     shown: int = 0
     """How many of the first were shown to anybody: each of them needs an answer before another round begins."""
 
 
-def open_units(one: Round, answers: Mapping[int, object]) -> list[int]:
+def _open_units(one: DrawRound, answers: Mapping[int, object]) -> list[int]:
     """Return the shown units of a round that have no answer."""
     return [unit for unit in one.order[: one.shown].tolist() if unit not in answers]
 
 
 def replay(
-    rounds: Sequence[Round], answers: Mapping[int, V], within: npt.NDArray[np.bool_] | None = None
-) -> Iterator[tuple[bool, list[V]]]:
+    rounds: Sequence[DrawRound], answers: Mapping[int, _V], within: npt.NDArray[np.bool_] | None = None
+) -> Iterator[tuple[bool, list[_V]]]:
     """Yield the answers as an audit has to enter them: whether they were drawn, and their values.
 
     Of each round counts the unbroken beginning of its order, up to the first unit without answer, in the order of the
@@ -42,7 +42,7 @@ def replay(
     instead of answering would be a choice.
     """
     for earlier, _ in pairwise(rounds):
-        if gap := open_units(earlier, answers):
+        if gap := _open_units(earlier, answers):
             raise ValueError(f"{len(gap)} shown units had no answer when a new round began")
     entered: set[int] = set()
     for one in rounds:
@@ -54,7 +54,7 @@ def replay(
         entered.update(before, drawn)
 
 
-def _beginning(order: Int64, answers: Mapping[int, object], piece: int = 256) -> Iterator[int]:
+def _beginning(order: _Int64, answers: Mapping[int, object], piece: int = 256) -> Iterator[int]:
     for start in range(0, len(order), piece):
         for unit in order[start : start + piece].tolist():
             if unit not in answers:

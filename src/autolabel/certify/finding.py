@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autolabel.certify.audit import BOX_SHARE, floor_of
+from autolabel.certify.audit import BOX_SHARE, _floor_of
 from autolabel.certify.forecast import draws_of
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS
 from autolabel.certify.ledger import Float64
@@ -92,7 +92,7 @@ def _draws(looked: Looked, found: float, *, recall: float, risk: float) -> int |
     left = max(0.0, 1 - found / max(looked.total, 1e-9))
     spare = looked.cap - left * np.minimum(looked.missed, looked.cap)
     right = HOPED * (looked.right + min(found, looked.total))
-    total = looked.cap * looked.images - floor_of(right * (1 - recall) / recall) - 1
+    total = looked.cap * looked.images - _floor_of(right * (1 - recall) / recall) - 1
     return draws_of(spare, looked.images, total, risk * (1 - BOX_SHARE))
 
 

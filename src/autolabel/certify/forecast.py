@@ -7,10 +7,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.certify.ledger import MONEY, STAKES, Float64, Ledger, exceeds, factors
+from autolabel.certify.ledger import MONEY, STAKES, Float64, SampledTotals, exceeds, factors
 
 
-def more_draws(ledger: Ledger, total: int, risk: float) -> int | None:
+def more_draws(ledger: SampledTotals, total: int, risk: float) -> int | None:
     """Return about how many more draws would show that the values sum to more than ``total``; 0 where they do.
 
     The draws so far are taken for what is to come, at the mean that the claim leaves at present. None where no number
@@ -58,7 +58,7 @@ def _first(now: Float64, gain: Float64, *, most: int, wanted: float) -> int | No
     return high
 
 
-def faultless(size: int, total: int, risk: float, value: int = 1) -> int | None:
+def faultless_draws(size: int, total: int, risk: float, value: int = 1) -> int | None:
     """Return how many draws, all of ``value``, show that the values of ``size`` units sum to more than ``total``.
 
     None where not even all of them would.
@@ -77,13 +77,15 @@ def faultless(size: int, total: int, risk: float, value: int = 1) -> int | None:
     return size
 
 
-def foreseen(ledger: Ledger, draws: int) -> Ledger:
+def foreseen(ledger: SampledTotals, draws: int) -> SampledTotals:
     """Return the ledger after ``draws`` more, which repeat those so far evenly; a rough forecast."""
-    out = Ledger(ledger.size, list(ledger.values), list(ledger.before), list(ledger.left), ledger.known, ledger.decided)
+    out = SampledTotals(
+        ledger.size, list(ledger.values), list(ledger.before), list(ledger.left), ledger.known, ledger.decided
+    )
     seen = len(ledger.values)
     for number in range(min(draws, ledger.size - ledger.decided) if seen else 0):
         out.draw(ledger.values[number * seen // max(draws, 1) if draws < seen else number % seen])
     return out
 
 
-__all__ = ["STAKES", "faultless", "foreseen", "more_draws"]
+__all__ = ["STAKES", "faultless_draws", "foreseen", "more_draws"]

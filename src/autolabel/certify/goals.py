@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autolabel.certify.audit import BOX_SHARE, Audit
-from autolabel.certify.forecast import faultless, more_draws
+from autolabel.certify.forecast import faultless_draws, more_draws
 from autolabel.certify.statement import Stated
 
 BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS = 1.5, 4.0, 8.0
 """What a verdict, a look and a click take a person: a model, for forecasts and for the split of the work."""
-BOX_BATCH, IMAGE_BATCH = 20, 10
+_BOX_BATCH, _IMAGE_BATCH = 20, 10
 BOX_PART = 0.25
 """The part of the time that goes to boxes."""
 
@@ -36,7 +36,7 @@ def precision_stated(audit: Audit, wanted: float | None) -> Stated:
         more = (
             more_draws(audit.right, total, audit.risk)
             if audit.right.values
-            else faultless(audit.boxes - audit.right.decided, total - audit.right.known, audit.risk)
+            else faultless_draws(audit.boxes - audit.right.decided, total - audit.right.known, audit.risk)
         )
     return _stated(bounds.at_least, bounds.at_most, bounds.estimate, bounds.exact, wanted, more)
 
@@ -46,18 +46,18 @@ def recall_stated(audit: Audit, wanted: float | None) -> Stated:
     bounds = audit.recall()
     more = None
     if wanted is not None and audit.images:
-        right = max(audit.least_right, hoped_right(audit))
+        right = max(audit.least_right, _hoped_right(audit))
         total, risk = audit.needed_spare(wanted, right), audit.risk * (1 - BOX_SHARE)
         left = audit.images - audit.spare.decided
         more = (
             more_draws(audit.spare, total, risk)
             if audit.spare.values
-            else faultless(left, total - audit.spare.known, risk, audit.cap)
+            else faultless_draws(left, total - audit.spare.known, risk, audit.cap)
         )
     return _stated(bounds.at_least, bounds.at_most, bounds.estimate, bounds.exact, wanted, more)
 
 
-def hoped_right(audit: Audit) -> int:
+def _hoped_right(audit: Audit) -> int:
     """Return about how many boxes will be known to be right once enough are checked: a little below the estimate."""
     return int(0.96 * (audit.boxes if audit.right.estimate is None else audit.right.estimate))
 
@@ -87,7 +87,7 @@ def complete_stated(audit: Audit) -> Stated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class CertificateProgress:
     """How far the work is: seconds of it, and what is settled."""
 
     box_seconds: float
@@ -97,7 +97,7 @@ class Stage:
     """Whether only boxes are wanted: recall is certified, out of reach, or not asked for."""
 
 
-def batches(stage: Stage, *, boxes: int, images: int, count: int) -> Iterator[tuple[str, int]]:
+def next_draws(stage: CertificateProgress, *, boxes: int, images: int, count: int) -> Iterator[tuple[str, int]]:
     """Yield what to draw next, ``count`` units in all: "box" or "image", and how many.
 
     ``boxes`` and ``images`` are left to draw. Boxes come while they had less than a quarter of the time, else images;
@@ -107,11 +107,11 @@ def batches(stage: Stage, *, boxes: int, images: int, count: int) -> Iterator[tu
     while count and (boxes or images):
         turn = stage.recall_settled or box_seconds * (1 - BOX_PART) <= image_seconds * BOX_PART
         if boxes and (turn or not images):
-            some = min(BOX_BATCH, boxes, count)
+            some = min(_BOX_BATCH, boxes, count)
             boxes, box_seconds = boxes - some, box_seconds + some * BOX_SECONDS
             yield "box", some
         else:
-            some = min(IMAGE_BATCH, images, count)
+            some = min(_IMAGE_BATCH, images, count)
             images, image_seconds = images - some, image_seconds + some * stage.seconds_an_image
             yield "image", some
         count -= some

@@ -13,7 +13,7 @@ import msgspec
 
 from autolabel.certify.order import key_of
 from autolabel.errors import DataError, Problem
-from autolabel.results.take_in import nearest
+from autolabel.results.import_decisions import nearest_hint
 from autolabel.storage import Location, read_regular
 
 COLUMNS = ("image", "group")
@@ -42,7 +42,7 @@ def read_groups_file(path: Path, *, images: Collection[str]) -> dict[str, str]:
     for line, image, group in _rows(text, str(path)):
         said = _fault(image, group, found, images)
         if said and len(wrong) < MOST_PROBLEMS:
-            hint = nearest(image, images) if image not in images and len(images) <= MOST_COMPARED else ""
+            hint = nearest_hint(image, images) if image not in images and len(images) <= MOST_COMPARED else ""
             wrong.append(Problem(file=str(path), line=line, column=1, message=said, hint=hint))
         found.setdefault(image, group)
     if wrong:

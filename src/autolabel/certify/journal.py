@@ -22,7 +22,7 @@ MOST_BYTES = 1 << 30
 """Of a journal: millions of answers have a tenth of that."""
 
 
-class Journal:
+class CertificateJournal:
     """Lines of JSON, each an object with a field that says what it is, its sum, and that of the line before."""
 
     def __init__(self, path: Location) -> None:
@@ -38,7 +38,7 @@ class Journal:
         *lines, _ = read_regular(self.path, most=MOST_BYTES).split(b"\n")
         links = Chain()
         entries = [self._entry(number, line, links) for number, line in enumerate(lines, 1)]
-        if fault := entry_form.fault_of(entries):
+        if fault := entry_form.order_fault(entries):
             raise self._damage(*fault)
         return entries
 
@@ -85,7 +85,7 @@ class Journal:
 
     def _entry(self, number: int, line: bytes, links: Chain) -> Entry:
         try:
-            return entry_form.read(links.check(line))
+            return entry_form.read_entry(links.check(line))
         except (ValueError, RecursionError) as error:
             raise self._damage(number, str(error)) from error
 
@@ -99,7 +99,7 @@ def answered(answer: Answer) -> Entry:
     return {"answer": answer.as_dict()}
 
 
-def shown(ids: Iterable[str]) -> Entry:
+def shown_entry(ids: Iterable[str]) -> Entry:
     """Return the entry of units that were shown."""
     return {"shown": list(ids)}
 

@@ -19,7 +19,7 @@ _TINY, _HUGE = 1e-300, 1e250
 
 
 @dataclass(slots=True)
-class Ledger:
+class SampledTotals:
     """``size`` units with whole values >= 0, decided one after another.
 
     A unit is *drawn* where all undecided units were equally likely to come next: it is evidence. It is *chosen* where
@@ -80,7 +80,7 @@ def factors(values: npt.ArrayLike, means: npt.ArrayLike) -> Float64:
     return out
 
 
-def wealth(ledger: Ledger, total: float) -> Float64:
+def wealth(ledger: SampledTotals, total: float) -> Float64:
     """Return the log of the gamblers' money after each draw, (n,), where they bet against ``sum <= total``.
 
     If the claim is true, the mean of the undecided units before draw t is at most ``(total - before) / left``, so that
@@ -93,7 +93,7 @@ def wealth(ledger: Ledger, total: float) -> Float64:
     return logs
 
 
-def exceeds(ledger: Ledger, total: int, risk: float) -> bool:
+def exceeds(ledger: SampledTotals, total: int, risk: float) -> bool:
     """Tell whether the values of all units sum to more than ``total``; wrongly with a chance of at most ``risk``."""
     if ledger.known > total:
         return True
@@ -102,7 +102,7 @@ def exceeds(ledger: Ledger, total: int, risk: float) -> bool:
     return bool(wealth(ledger, total).max() >= -math.log(risk))
 
 
-def least(ledger: Ledger, risk: float) -> int:
+def least(ledger: SampledTotals, risk: float) -> int:
     """Return a lower bound of the sum of all values; it holds at every look together with a chance of 1 - ``risk``.
 
     Values are whole numbers: where ``sum <= T`` is refuted, the sum is T + 1 or more. Exact once all is decided.

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from autolabel.certify.answers import Answer, Book, parse
+from autolabel.certify.answers import Answer, Book, parse_answer
 from autolabel.certify.carrying import of_mended_images, still_true
 from autolabel.certify.changes import Changes, between
 from autolabel.certify.drawing import (
@@ -29,27 +29,27 @@ from autolabel.certify.drawing import (
 from autolabel.certify.entry_form import Entry
 from autolabel.certify.goals import Goals
 from autolabel.certify.groups import read_kept_groups
-from autolabel.certify.journal import Journal
+from autolabel.certify.journal import CertificateJournal
 from autolabel.certify.population import decided, encode_decided, limits_of, population, read_decided, stand_ins
 from autolabel.certify.sentence import STALE
-from autolabel.certify.session import Session
+from autolabel.certify.session import CertificateSession
 from autolabel.certify.state import certificate
-from autolabel.certify.statement import Certificate, decode, encode
+from autolabel.certify.statement import Certificate, decode_certificate, encode_certificate
 from autolabel.certify.units import Units
 from autolabel.errors import BusyError, DataError
 from autolabel.plan.model import Plan
-from autolabel.results.ownership import check_links, there
+from autolabel.results.ownership import check_links, name_taken
 from autolabel.results.store import RunStore, finished, publish
-from autolabel.storage import Location, entries, read_regular
+from autolabel.storage import Location, list_files, read_regular
 
 LOCK = ".certificate.lock"
-CERTIFICATE = f"{FOLDER}/certificate.json"
-OWN = re.compile(r"(certificate|review|mistakes|groups)\.json|journal(-\d+)?\.jsonl|.*\.autolabel-tmp|\..*")
+_CERTIFICATE = f"{FOLDER}/certificate.json"
+_OWN = re.compile(r"(certificate|review|mistakes|groups)\.json|journal(-\d+)?\.jsonl|.*\.autolabel-tmp|\..*")
 """The files of the folder, and what an interrupted write leaves."""
-ELSEWHERE = "delete it, or move it elsewhere"
-MOST_BYTES = 1 << 28
+_ELSEWHERE = "delete it, or move it elsewhere"
+_MOST_BYTES = 1 << 28
 """Of a certificate."""
-AGAIN = "`--redraw` begins a new audit of the run as it is: what was answered about unchanged units stays known"
+_AGAIN = "`--redraw` begins a new audit of the run as it is: what was answered about unchanged units stays known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +57,36 @@ class Opened:
     """A certificate that is open."""
 
     store: RunStore
-    session: Session | None
+    session: CertificateSession | None
     """None where the labels are others than those that were drawn from: then nothing can be asked or answered."""
     changes: Changes
     last: Certificate | None = None
     """The certificate as it was written last."""
 
-    def at_work(self) -> Session:
+    def at_work(self) -> CertificateSession:
         """Return the session; raises DataError where the labels have changed."""
         if self.session is None:
-            raise DataError(f"{self.store.root}: {self.changes.told}, and its certificate no longer holds", hint=AGAIN)
+            raise DataError(
+                f"{self.store.root}: {self.changes.reason}, and its certificate no longer holds", hint=_AGAIN
+            )
         return self.session
 
     def certificate(self) -> Certificate:
         """Return what is stated by now; raises DataError where the labels have changed before anything was stated."""
         if self.session is not None:
-            return certificate(self.session, changes=self.changes.told, holds=self.changes.holds)
+            return certificate(self.session, changes=self.changes.reason, holds=self.changes.holds)
         if self.last is None:
             self.at_work()
         assert self.last is not None
-        told = self.last.sentence.removesuffix(STALE) + STALE
+        sentence = self.last.sentence.removesuffix(STALE) + STALE
         return msgspec.structs.replace(
-            self.last, holds=False, certified=False, changes=self.changes.told, sentence=told
+            self.last, holds=False, certified=False, changes=self.changes.reason, sentence=sentence
         )
 
     def write(self) -> Certificate:
         """Write ``certificate.json`` as things stand, and return it."""
         made = self.certificate()
-        publish(self.store.root / CERTIFICATE, [encode(made)], name="certificate")
+        publish(self.store.root / _CERTIFICATE, [encode_certificate(made)], name="certificate")
         return made
 
 
@@ -96,11 +98,11 @@ def begun(store: RunStore) -> bool:
 def read_certificate(store: RunStore) -> Certificate | None:
     """Return the certificate as it was written last, None where there is none; BusyError where its folder is a link."""
     check_links(store.root, [FOLDER])
-    path = store.root / CERTIFICATE
+    path = store.root / _CERTIFICATE
     if not path.exists():
         return None
     try:
-        return decode(read_regular(path, most=MOST_BYTES))
+        return decode_certificate(read_regular(path, most=_MOST_BYTES))
     except msgspec.DecodeError as error:
         raise DataError(
             f"{path}: not a certificate: {error}", hint="`autolabel certify RUN` writes it again"
@@ -111,7 +113,7 @@ NOTHING_ASKED = Asked()
 
 
 @contextmanager
-def opened(run: Location, asked: Asked = NOTHING_ASKED, *, redraw: bool = False) -> Iterator[Opened]:
+def open_certificate(run: Location, asked: Asked = NOTHING_ASKED, *, redraw: bool = False) -> Iterator[Opened]:
     """Open the certificate of a finished run, alone; begin it where there is none.
 
     ``redraw`` draws anew: another round where the run hands out what it did, else a new audit. Raises DataError where
@@ -124,9 +126,9 @@ def opened(run: Location, asked: Asked = NOTHING_ASKED, *, redraw: bool = False)
 
 
 def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> Opened:
-    """Open a certificate as ``opened`` does; the caller holds ``LOCK``."""
+    """Open a certificate as ``open_certificate`` does; the caller holds ``LOCK``."""
     terms = terms_of(asked, store, plan)
-    journal = Journal(store.root / JOURNAL)
+    journal = CertificateJournal(store.root / JOURNAL)
     check_links(store.root, [FOLDER])
     recorded = journal.read()
     if not recorded:
@@ -140,7 +142,7 @@ def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> O
         return found
     if not redraw and (said := difference(session.draw, terms)):
         if session.shown or session.book.standing():
-            raise DataError(said, hint="it was fixed when the sample was drawn; " + AGAIN)
+            raise DataError(said, hint="it was fixed when the sample was drawn; " + _AGAIN)
         draw(store, plan, journal, _with_kept_groups(terms, store, session.draw), audit=session.draw["audit"])
         found = _read(store, plan, journal)
     found.at_work().want(_goals(found.at_work().goals, asked))
@@ -149,13 +151,13 @@ def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> O
 
 def _check_own(folder: Location) -> None:
     """Raise BusyError where the folder of a certificate that is to begin is somebody else's."""
-    if isinstance(folder, Path) and there(folder) and not folder.is_dir():
-        raise BusyError(f"{folder}: is no folder", hint=ELSEWHERE)
-    if others := sorted(entry.name for entry in entries(folder) if not OWN.fullmatch(entry.name)):
-        raise BusyError(f"{folder}: holds {others[0]!r}, which no certificate of autolabel has", hint=ELSEWHERE)
+    if isinstance(folder, Path) and name_taken(folder) and not folder.is_dir():
+        raise BusyError(f"{folder}: is no folder", hint=_ELSEWHERE)
+    if others := sorted(entry.name for entry in list_files(folder) if not _OWN.fullmatch(entry.name)):
+        raise BusyError(f"{folder}: holds {others[0]!r}, which no certificate of autolabel has", hint=_ELSEWHERE)
 
 
-def _redraw(store: RunStore, plan: Plan, journal: Journal, recorded: list[Entry], terms: Terms) -> None:
+def _redraw(store: RunStore, plan: Plan, journal: CertificateJournal, recorded: list[Entry], terms: Terms) -> None:
     """Begin another round of the same audit, or a new audit where the run or what is fixed has changed."""
     found, before = _read(store, plan, journal), recorded[0]["draw"]
     session = found.session
@@ -183,7 +185,7 @@ def _standing(recorded: list[Entry]) -> Mapping[str, Answer]:
     book = Book()
     for entry in recorded:
         if "answer" in entry:
-            book.enter(parse(entry["answer"]))
+            book.enter(parse_answer(entry["answer"]))
     return book.standing()
 
 
@@ -194,20 +196,20 @@ def _present(store: RunStore, plan: Plan, terms: Terms) -> Units:
     return population(store, plan, limits=limits_of(plan, terms.thresholds), review=review, only=only)
 
 
-def _read(store: RunStore, plan: Plan, journal: Journal) -> Opened:
+def _read(store: RunStore, plan: Plan, journal: CertificateJournal) -> Opened:
     recorded = journal.read()
     fixed = recorded[0]["draw"]
     review = read_decided(store.root / REVIEW, fixed["review"])
     only = stand_ins(store, plan, review=review, groups=_kept_groups(store, fixed))
     units = population(store, plan, limits=fixed["limits"], review=review, only=only)
     if units.digest != fixed["population"]:
-        told = "the labels are others than those that were drawn from"
-        return Opened(store, None, Changes(told=told, holds=False), read_certificate(store))
-    session = Session(journal, units, recorded)
+        reason = "the labels are others than those that were drawn from"
+        return Opened(store, None, Changes(reason=reason, holds=False), read_certificate(store))
+    session = CertificateSession(journal, units, recorded)
     limits = limits_of(plan, fixed["limits"]["thresholds"] if fixed["own_thresholds"] else None)
     present = decided(store)
     if limits == fixed["limits"] and encode_decided(present) == encode_decided(review):
-        return Opened(store, session, Changes(told=None, holds=True))
+        return Opened(store, session, Changes(reason=None, holds=True))
     now = population(store, plan, limits=limits, review=present, only=only)
     return Opened(store, session, between(session, now))
 

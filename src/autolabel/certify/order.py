@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Keys = npt.NDArray[np.uint64]
 """(N,) names of units as numbers: they depend on what a unit is, and on nothing else."""
-Int64 = npt.NDArray[np.int64]
+_Int64 = npt.NDArray[np.int64]
 
 
 def seed_of(population: str, known: str, number: int) -> str:
@@ -24,7 +24,7 @@ def digest_of(boxes: Iterable[int], images: Iterable[int]) -> str:
     return hashlib.sha256("|".join(words).encode()).hexdigest()
 
 
-def shuffled(seed: str, keys: Keys) -> Int64:
+def shuffled(seed: str, keys: Keys) -> _Int64:
     """Return the places of units in random order, (N,): by SHA-256 of the seed and each unit's key."""
     start = hashlib.sha256(seed.encode())
     drawn = np.empty(len(keys), "S16")

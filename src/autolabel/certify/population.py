@@ -13,14 +13,14 @@ import numpy.typing as npt
 from msgspec.structs import asdict
 
 from autolabel.certify.groups import representatives
-from autolabel.certify.units import HandedOut, Units, gather, readable
+from autolabel.certify.units import HandedOut, Units, gather_units, readable
 from autolabel.errors import DataError
 from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results import review as reviews
 from autolabel.results.decision import MOST_BYTES, parse_review
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import ledger_of
-from autolabel.results.review import Review, encode
+from autolabel.results.review import Review, encode_review
 from autolabel.results.select import handed_out
 from autolabel.results.store import RunStore
 from autolabel.storage import Location, read_regular
@@ -39,9 +39,9 @@ def population(
 
     ``only`` are the images that stand for all others; None where each stands for itself.
     """
-    found = rows(store, plan, limits=limits, review=review)
+    found = _rows(store, plan, limits=limits, review=review)
     if only is None:
-        return gather(found, plan.manifest.classes)
+        return gather_units(found, plan.manifest.classes)
     left = 0
 
     def standing() -> Iterator[HandedOut]:
@@ -52,7 +52,7 @@ def population(
             else:
                 left += 1
 
-    units = gather(standing(), plan.manifest.classes)
+    units = gather_units(standing(), plan.manifest.classes)
     units.stood_for = left
     return units
 
@@ -76,7 +76,7 @@ def image_names(store: RunStore, plan: Plan) -> frozenset[str]:
     return frozenset(row.image.id for row in ledger_of(store, plan))
 
 
-def rows(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
+def _rows(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
     """Yield the rows that are handed out; images that a person left out are not."""
     change = partial(
         handed_out,
@@ -126,7 +126,7 @@ def encode_decided(review: Review | None) -> bytes:
     """Return decisions as they are kept beside a sample."""
     if review is None:
         return b"null\n"
-    return encode(review.model_copy(update={"journal": None, "after": None, "sum": None}))
+    return encode_review(review.model_copy(update={"journal": None, "after": None, "sum": None}))
 
 
 def read_decided(path: Location, digest: str) -> Review | None:

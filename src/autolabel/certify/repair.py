@@ -77,6 +77,6 @@ def _growth(allowed: float, expected: float, stakes: Float64) -> float:
     return float(gains.max())
 
 
-def minutes(boxes: float) -> float:
+def _minutes(boxes: float) -> float:
     """Return about how long so many boxes take a person."""
     return boxes * BOX_SECONDS / 60

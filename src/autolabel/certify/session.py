@@ -8,35 +8,35 @@ from typing import Any
 import numpy as np
 
 from autolabel.certify import journal as entries
-from autolabel.certify.answers import Answer, Book, parse, shortened
+from autolabel.certify.answers import Answer, Book, parse_answer, shortened
 from autolabel.certify.checks import Checks, Settings
 from autolabel.certify.entry_form import Entry
-from autolabel.certify.evidence import Round
-from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, Goals, Stage, batches
-from autolabel.certify.journal import Journal
+from autolabel.certify.evidence import DrawRound
+from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS, CertificateProgress, Goals, next_draws
+from autolabel.certify.journal import CertificateJournal
 from autolabel.certify.order import digest_of, seed_of, shuffled
 from autolabel.certify.units import Units
 from autolabel.errors import DataError, Problem
 
 Unit = dict[str, Any]
-Place = tuple[str, int]
+_Place = tuple[str, int]
 """``b`` or ``i``, and the place of a box or an image."""
 
 
-class Session:
+class CertificateSession:
     """A journal together with the units that it is about.
 
     Units have a name of their own: the population's digest, ``b`` or ``i``, and their key; so that a verdict about
     another run, or about a box that is not there, is noticed.
     """
 
-    def __init__(self, journal: Journal, units: Units, recorded: Sequence[Entry]) -> None:
+    def __init__(self, journal: CertificateJournal, units: Units, recorded: Sequence[Entry]) -> None:
         """Read what is recorded; raises DataError where the journal is damaged, or its seed was changed."""
         self.journal, self.units, self.draw = journal, units, recorded[0]["draw"]
         caps = tuple(self.draw["class_K"].get(name, self.draw["K"]) for name in units.classes)
         self.checks = Checks(units, Settings(confidence=self.draw["confidence"], cap=self.draw["K"], caps=caps))
         self.goals, self.book, self.seed = Goals(), Book(), ""
-        self.shown: dict[Place, None] = {}
+        self.shown: dict[_Place, None] = {}
         """Units that were shown, in the order in which they were."""
         for number, entry in enumerate(recorded[1:], 2):
             self._replay(number, entry)
@@ -56,7 +56,7 @@ class Session:
         waiting = self.waiting()[:count]
         fresh = [] if waiting and not top_up else list(self._fresh(count - len(waiting)))
         if fresh:
-            self.journal.append([entries.shown(self.name(*unit) for unit in fresh)])
+            self.journal.append([entries.shown_entry(self.name(*unit) for unit in fresh)])
             self.shown.update(dict.fromkeys(fresh))
             self._settle()
         return [self.described(*unit) for unit in (*waiting, *fresh)]
@@ -80,7 +80,7 @@ class Session:
             self.book.enter(one)
         self._settle()
 
-    def begin_round(self, known: Iterable[Place] = ()) -> None:
+    def begin_round(self, known: Iterable[_Place] = ()) -> None:
         """Draw a new order of all units without answer; ``known`` were decided by choice since the latest round.
 
         Raises DataError where a shown unit has no answer: drawing again instead would be a choice.
@@ -105,7 +105,7 @@ class Session:
             self.journal.append([{"wanted": wanted}])
             self.goals = goals
 
-    def waiting(self) -> list[Place]:
+    def waiting(self) -> list[_Place]:
         """Return the units of the round that were shown and have no answer, in the order in which they were shown."""
         return [unit for unit in self.shown if not self.is_decided(unit)]
 
@@ -126,7 +126,7 @@ class Session:
         facts = self.units.box(place) if kind == "b" else self.units.image(place)
         return {"id": self.name(kind, place), **facts}
 
-    def place(self, name: str) -> Place | None:
+    def place(self, name: str) -> _Place | None:
         """Return the unit of a name, None where it is none of this population."""
         prefix, _, rest = name.partition("-")
         kind, key = rest[:1], rest[1:]
@@ -139,7 +139,7 @@ class Session:
             return None
         return None if place is None else (kind, place)
 
-    def _fresh(self, count: int) -> Iterable[Place]:
+    def _fresh(self, count: int) -> Iterable[_Place]:
         """Return the next units of the two orders, and of single classes where those are wanted."""
         from autolabel.certify.state import progress
 
@@ -151,33 +151,33 @@ class Session:
             images = images[:0]
         if len(first):  # classes that lack evidence of their own
             boxes = np.concatenate([boxes[np.isin(boxes, first)], boxes[~np.isin(boxes, first)]])
-        out: list[Place] = []
+        out: list[_Place] = []
         taken = {"box": 0, "image": 0}
-        for kind, some in batches(stage, boxes=len(boxes), images=len(images), count=count):
+        for kind, some in next_draws(stage, boxes=len(boxes), images=len(images), count=count):
             source = boxes if kind == "box" else images
             out += [(kind[0], place) for place in source[taken[kind] : taken[kind] + some].tolist()]
             taken[kind] += some
         return sorted(out, key=lambda unit: unit[0])  # boxes first: one kind of work after the other
 
-    def _left(self, one: Round, kind: str) -> Any:
+    def _left(self, one: DrawRound, kind: str) -> Any:
         gone = [place for name, place in self.shown if name == kind]
         return one.order[~np.isin(one.order, gone)]
 
-    def stage(self, *, recall_settled: bool) -> Stage:
+    def stage(self, *, recall_settled: bool) -> CertificateProgress:
         """Return how far the work is, units that were shown and wait for an answer included."""
         boxes, images = self.seconds()
         seen = len(self.checks.images)
         missed = sum(len(one) for one in self.checks.images.values() if one)
         each = IMAGE_SECONDS + MISSED_SECONDS * (missed / seen if seen else 0.5)
         waiting = self.waiting()
-        return Stage(
+        return CertificateProgress(
             box_seconds=boxes + BOX_SECONDS * sum(kind == "b" for kind, _ in waiting),
             image_seconds=images + each * sum(kind == "i" for kind, _ in waiting),
             seconds_an_image=each,
             recall_settled=recall_settled,
         )
 
-    def is_decided(self, unit: Place) -> bool:
+    def is_decided(self, unit: _Place) -> bool:
         """Tell whether a unit has an answer, or was known before."""
         return unit[1] in (self.checks.boxes if unit[0] == "b" else self.checks.images)
 
@@ -187,7 +187,7 @@ class Session:
         elif "shown" in entry:
             self.shown.update(dict.fromkeys(self._known_place(number, name) for name in entry["shown"]))
         elif "answer" in entry:
-            self._replay_answer(number, parse(entry["answer"]))
+            self._replay_answer(number, parse_answer(entry["answer"]))
         elif "round" in entry:
             self._begin(number, entry["round"])
 
@@ -197,7 +197,7 @@ class Session:
             raise DataError(self._damage(number, said[0]))
         self.book.enter(one)
 
-    def _known_place(self, number: int, name: str) -> Place:
+    def _known_place(self, number: int, name: str) -> _Place:
         if (place := self.place(name)) is None:
             raise DataError(self._damage(number, f"{name} is no unit of these labels"))
         return place
@@ -221,7 +221,7 @@ class Session:
             rounds.append(_drawn(f"{expected} {kind}", keys, frozenset(done)))
         self.shown = {}
 
-    def _columns(self) -> list[tuple[str, list[Round], Mapping[int, Any], Any]]:
+    def _columns(self) -> list[tuple[str, list[DrawRound], Mapping[int, Any], Any]]:
         boxes, images = self.units.keys()
         return [
             ("box", self.checks.box_rounds, self.checks.boxes, boxes),
@@ -299,16 +299,16 @@ def _unfit(one: Answer, kind: str) -> tuple[str, str] | None:
     return None
 
 
-def _drawn(seed: str, keys: Any, known: frozenset[int]) -> Round:
+def _drawn(seed: str, keys: Any, known: frozenset[int]) -> DrawRound:
     left = np.setdiff1d(np.arange(len(keys)), np.fromiter(known, np.int64, len(known)), assume_unique=True)
-    return Round(known, left[shuffled(seed, keys[left])])
+    return DrawRound(known, left[shuffled(seed, keys[left])])
 
 
-def _with_shown(one: Round, places: set[int]) -> Round:
+def _with_shown(one: DrawRound, places: set[int]) -> DrawRound:
     """Return a round with how far its order was shown without a gap; what was shown beyond is of single classes."""
     count = 0
     for unit in one.order.tolist():
         if unit not in places:
             break
         count += 1
-    return Round(one.known, one.order, count)
+    return DrawRound(one.known, one.order, count)

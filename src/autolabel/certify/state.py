@@ -14,14 +14,14 @@ from autolabel.certify.forecast import foreseen
 from autolabel.certify.goals import (
     BOX_PART,
     BOX_SECONDS,
+    CertificateProgress,
     Goals,
-    Stage,
     complete_stated,
     precision_stated,
     recall_stated,
 )
 from autolabel.certify.sentence import sentence
-from autolabel.certify.session import Session
+from autolabel.certify.session import CertificateSession
 from autolabel.certify.statement import (
     VERSION,
     AfterReview,
@@ -36,19 +36,19 @@ from autolabel.certify.statement import (
     WithinBudget,
 )
 
-FEW = 100
+_FEW = 100
 """Classes with fewer boxes are also stated together: fixed by counts, before anything is known of them."""
-MOST_LISTED = 1000
-NOTHING = Stated(at_least=None, at_most=None, estimate=None)
+_MOST_LISTED = 1000
+_NOTHING = Stated(at_least=None, at_most=None, estimate=None)
 
 
-def certificate(session: Session, *, changes: str | None = None, holds: bool = True) -> Certificate:
+def certificate(session: CertificateSession, *, changes: str | None = None, holds: bool = True) -> Certificate:
     """Return what is stated by now; ``changes`` says in what the run differs from what was drawn from."""
     checks, goals = session.checks, session.goals
     audit = checks.audit()
     precision, recall = precision_stated(audit, goals.precision), recall_stated(audit, goals.recall)
     wanted = [one for one in (precision, recall) if one.wanted is not None]
-    classes = tuple(by_class(checks, goals)) if goals.by_class else ()
+    classes = tuple(_by_class(checks, goals)) if goals.by_class else ()
     if goals.by_class:
         wanted += [one.precision for one in classes if one.boxes and one.precision.wanted is not None]
     disagreements = sorted(session.book.disagreements())
@@ -62,14 +62,14 @@ def certificate(session: Session, *, changes: str | None = None, holds: bool = T
         "precision": precision,
         "recall": recall,
         "complete": complete_stated(audit),
-        "after_review": after_review(checks, audit),
+        "after_review": _after_review(checks, audit),
         "checked": len(checks.boxes) + len(checks.images),
         "units": audit.boxes + audit.images,
-        "boxes": box_counts(session, audit),
-        "images": image_counts(session, audit),
+        "boxes": _box_counts(session, audit),
+        "images": _image_counts(session, audit),
         "classes": classes,
-        "disagreements": tuple(disagreement(session, name) for name in disagreements[:MOST_LISTED]),
-        "minutes": minutes(session, audit, precision, recall),
+        "disagreements": tuple(_disagreement(session, name) for name in disagreements[:_MOST_LISTED]),
+        "minutes": _minutes(session, audit, precision, recall),
         "plan": session.draw["plan"],
         "population": session.units.digest,
         "seed": session.seed,
@@ -80,7 +80,7 @@ def certificate(session: Session, *, changes: str | None = None, holds: bool = T
     return Certificate(sentence=sentence(partial), **partial)
 
 
-def by_class(checks: Checks, goals: Goals) -> list[ClassStatement]:
+def _by_class(checks: Checks, goals: Goals) -> list[ClassStatement]:
     """Return a statement for each class, and one for the small ones together."""
     units, out = checks.units, []
     for place, name in enumerate(units.classes):
@@ -96,31 +96,31 @@ def by_class(checks: Checks, goals: Goals) -> list[ClassStatement]:
                 recall=recall_stated(audit, goals.recall),
             )
         )
-    small = [place for place, one in enumerate(out) if 0 < one.boxes < FEW]
+    small = [place for place, one in enumerate(out) if 0 < one.boxes < _FEW]
     if len(small) > 1:
         audit = checks.pool(small)
         out.append(
             ClassStatement(
-                name=f"the {len(small)} classes with fewer than {FEW} boxes together",
+                name=f"the {len(small)} classes with fewer than {_FEW} boxes together",
                 classes=tuple(units.classes[place] for place in small),
                 K=None,
                 boxes=audit.boxes,
                 checked=audit.right.decided,
                 precision=precision_stated(audit, goals.precision),
-                recall=NOTHING,
+                recall=_NOTHING,
             )
         )
     return out
 
 
-def progress(session: Session) -> tuple[Stage, npt.NDArray[np.int64]]:
+def progress(session: CertificateSession) -> tuple[CertificateProgress, npt.NDArray[np.int64]]:
     """Return how far the work is, and which boxes come first because their class still lacks evidence."""
     audit, goals = session.checks.audit(), session.goals
     settled = _settled(precision_stated(audit, goals.precision))
     recall_settled = goals.recall is None or _settled(recall_stated(audit, goals.recall))
     first = np.zeros(0, np.int64)
     if goals.by_class and settled:
-        rows = by_class(session.checks, goals)
+        rows = _by_class(session.checks, goals)
         open_rows = [one for one in rows if len(one.classes) == 1 and one.boxes and not _settled(one.precision)]
         if open_rows:
             largest = max(open_rows, key=lambda one: one.boxes)
@@ -135,7 +135,7 @@ def _settled(stated: Stated) -> bool:
     return stated.wanted is None or stated.certified or stated.impossible
 
 
-def after_review(checks: Checks, audit: Audit) -> AfterReview:
+def _after_review(checks: Checks, audit: Audit) -> AfterReview:
     """Return what stays true once what was found is mended."""
     removed, added = checks.removed(), checks.added(checks.settings.cap)
     return AfterReview(
@@ -146,7 +146,7 @@ def after_review(checks: Checks, audit: Audit) -> AfterReview:
     )
 
 
-def box_counts(session: Session, audit: Audit) -> BoxCounts:
+def _box_counts(session: CertificateSession, audit: Audit) -> BoxCounts:
     """Count boxes."""
     verdicts = list(session.checks.boxes.values())
     return BoxCounts(
@@ -157,32 +157,34 @@ def box_counts(session: Session, audit: Audit) -> BoxCounts:
     )
 
 
-def image_counts(session: Session, audit: Audit) -> ImageCounts:
+def _image_counts(session: CertificateSession, audit: Audit) -> ImageCounts:
     """Count images."""
     found = list(session.checks.images.values())
     return ImageCounts(
         **_counts(session, "i", audit.images, audit.missed.decided, len(audit.missed.values), len(found)),
         missed=sum(len(one) for one in found if one is not None),
         cannot_tell=found.count(None),
-        beyond_K=tuple(Crowded(image, count) for image, count in session.checks.beyond()[:MOST_LISTED]),
+        beyond_K=tuple(Crowded(image, count) for image, count in session.checks.beyond()[:_MOST_LISTED]),
         unreadable=session.units.unreadable,
         stood_for=session.units.stood_for,
     )
 
 
-def _counts(session: Session, kind: str, units: int, entered: int, drawn: int, checked: int) -> Mapping[str, int]:
+def _counts(
+    session: CertificateSession, kind: str, units: int, entered: int, drawn: int, checked: int
+) -> Mapping[str, int]:
     waiting = sum(name == kind for name, _ in session.waiting())
     return {"units": units, "checked": checked, "drawn": drawn, "known": entered - drawn, "waiting": waiting}
 
 
-def disagreement(session: Session, name: str) -> Disagreement:
+def _disagreement(session: CertificateSession, name: str) -> Disagreement:
     """Return a unit of which people said different things."""
     place = session.place(name)
     facts = session.described(*place) if place else {"unit": "", "image": ""}
     return Disagreement(id=name, unit=facts["unit"], image=facts["image"])
 
 
-def minutes(session: Session, audit: Audit, precision: Stated, recall: Stated) -> Minutes:
+def _minutes(session: CertificateSession, audit: Audit, precision: Stated, recall: Stated) -> Minutes:
     """Return the working time so far, and about how much is left."""
     stage = session.stage(recall_settled=False)
     wanted = [
@@ -194,11 +196,11 @@ def minutes(session: Session, audit: Audit, precision: Stated, recall: Stated) -
     for one, cost in wanted:
         left = None if left is None or one.more_checks is None else left + one.more_checks * cost / 60
     spent, budget = sum(session.seconds()), session.goals.budget
-    within = None if budget is None else within_budget(session, audit, max(0.0, 60 * budget - spent))
+    within = None if budget is None else _within_budget(session, audit, max(0.0, 60 * budget - spent))
     return Minutes(spent=spent / 60, left=left, budget=budget, within_budget=within)
 
 
-def within_budget(session: Session, audit: Audit, seconds: float) -> WithinBudget:
+def _within_budget(session: CertificateSession, audit: Audit, seconds: float) -> WithinBudget:
     """Return how many boxes and images so many seconds allow, and about what they would show."""
     stage = session.stage(recall_settled=session.goals.recall is None)
     part = 1.0 if session.goals.recall is None else BOX_PART

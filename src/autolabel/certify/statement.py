@@ -29,7 +29,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     """About so many more boxes, or images, until it is certified; null where that is not in sight."""
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
+class _UnitCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Units of one kind."""
 
     units: int
@@ -43,7 +43,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Shown, and not answered yet."""
 
 
-class BoxCounts(Counts, frozen=True, kw_only=True):
+class BoxCounts(_UnitCounts, frozen=True, kw_only=True):
     """Boxes with their verdicts."""
 
     right: int
@@ -58,7 +58,7 @@ class Crowded(msgspec.Struct, frozen=True):
     missed: int
 
 
-class ImageCounts(Counts, frozen=True, kw_only=True):
+class ImageCounts(_UnitCounts, frozen=True, kw_only=True):
     """Images with what they lack."""
 
     missed: int
@@ -160,16 +160,16 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: dict[str, float]
 
 
-def schema() -> dict[str, Any]:
+def certificate_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``certificate.json``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Certificate)}
 
 
-def encode(certificate: Certificate) -> bytes:
+def encode_certificate(certificate: Certificate) -> bytes:
     """Return a certificate as indented JSON with a final newline."""
     return msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n"
 
 
-def decode(text: bytes) -> Certificate:
+def decode_certificate(text: bytes) -> Certificate:
     """Read a certificate; raises msgspec.ValidationError where it is none."""
     return msgspec.json.decode(text, type=Certificate)

@@ -12,10 +12,10 @@ from rich.text import Text
 from autolabel.certify.sentence import percent
 from autolabel.certify.statement import Certificate, Stated, WithinBudget
 
-NOT_STATED = "not stated"
+_NOT_STATED = "not stated"
 
 
-def render(made: Certificate) -> RenderableType:
+def render_certificate(made: Certificate) -> RenderableType:
     """Return what `autolabel certify` prints; names are shown literally."""
     return Group(*_parts(made))
 
@@ -25,8 +25,8 @@ def _parts(made: Certificate) -> Iterator[RenderableType]:
     table = _table(title, "", "at least", "at most", "estimate", "wanted", "to do")
     noun = {"precision": "boxes", "recall": "images"}
     for name, stated in (("precision", made.precision), ("recall", made.recall)):
-        table.add_row(name, *cells(stated), wanted(stated), to_do(stated, noun[name]))
-    table.add_row("images that lack nothing", *cells(made.complete), "", "")
+        table.add_row(name, *_cells(stated), _wanted(stated), _to_do(stated, noun[name]))
+    table.add_row("images that lack nothing", *_cells(made.complete), "", "")
     yield table
     yield Text("\n".join(_lines(made)))
     if made.classes:
@@ -49,8 +49,8 @@ def _lines(made: Certificate) -> Iterator[str]:
     if after.removed or after.added:
         yield (
             f"once the {after.removed:,} wrong boxes found are removed and the {after.added:,} missed objects have a"
-            f" box: precision at least {share(after.precision_at_least)}, recall at least"
-            f" {share(after.recall_at_least)}"
+            f" box: precision at least {_share(after.precision_at_least)}, recall at least"
+            f" {_share(after.recall_at_least)}"
         )
     if images.beyond_K:
         shown = ", ".join(f"{one.image} ({one.missed})" for one in images.beyond_K[:5])
@@ -66,7 +66,7 @@ def _lines(made: Certificate) -> Iterator[str]:
     spent, left, budget = made.minutes.spent, made.minutes.left, made.minutes.budget
     time = f"about {spent:.0f} minutes of checking so far"
     if left:
-        time += f", about {rounded(max(1.0, left))} left"
+        time += f", about {_rounded(max(1.0, left))} left"
     yield time + (f", of a budget of {budget:g}" if budget is not None else "")
     if (within := made.minutes.within_budget) is not None:
         yield _within(within)
@@ -75,10 +75,10 @@ def _lines(made: Certificate) -> Iterator[str]:
 
 
 def _within(within: WithinBudget) -> str:
-    told = f"the rest of the budget allows about {rounded(within.boxes)} boxes and {rounded(within.images)} images"
+    rest = f"the rest of the budget allows about {_rounded(within.boxes)} boxes and {_rounded(within.images)} images"
     shares = (("precision", within.precision_at_least), ("recall", within.recall_at_least))
     shown = [f"{name} at least about {value:.2f}" for name, value in shares if value is not None]
-    return told + (f"; if they are like those so far: {', '.join(shown)}" if shown else "")
+    return rest + (f"; if they are like those so far: {', '.join(shown)}" if shown else "")
 
 
 def _classes(made: Certificate) -> Table:
@@ -86,52 +86,52 @@ def _classes(made: Certificate) -> Table:
     for one in made.classes:
         cap = "" if one.K is None else str(one.K)
         table.add_row(
-            Text(one.name), f"{one.boxes:,}", f"{one.checked:,}", interval(one.precision), interval(one.recall), cap
+            Text(one.name), f"{one.boxes:,}", f"{one.checked:,}", _interval(one.precision), _interval(one.recall), cap
         )
     return table
 
 
-def cells(stated: Stated) -> Iterator[str]:
+def _cells(stated: Stated) -> Iterator[str]:
     """Yield the bounds and the estimate."""
-    yield from (share(stated.at_least), share(stated.at_most), share(stated.estimate))
+    yield from (_share(stated.at_least), _share(stated.at_most), _share(stated.estimate))
 
 
-def interval(stated: Stated) -> str:
+def _interval(stated: Stated) -> str:
     """Return both bounds in one cell."""
     if stated.at_least is None or stated.at_most is None:
-        return NOT_STATED
+        return _NOT_STATED
     return f"{stated.at_least:.3f} exactly" if stated.exact else f"{stated.at_least:.3f} to {stated.at_most:.3f}"
 
 
-def wanted(stated: Stated) -> str:
+def _wanted(stated: Stated) -> str:
     """Return what is wanted."""
     return "" if stated.wanted is None else f"{stated.wanted:g}"
 
 
-def to_do(stated: Stated, noun: str) -> str:
+def _to_do(stated: Stated, noun: str) -> str:
     """Say how far a share is from what is wanted."""
     if stated.wanted is None:
         return ""
     if stated.certified:
         return "certified (exact)" if stated.exact else "certified"
     if stated.impossible:
-        return f"no: it is at most {percent_up(stated.at_most)}" + (" (exact)" if stated.exact else "")
+        return f"no: it is at most {_percent_up(stated.at_most)}" + (" (exact)" if stated.exact else "")
     if stated.more_checks is None:
         return "not in sight"
-    return f"about {rounded(max(1, stated.more_checks))} more {noun}"
+    return f"about {_rounded(max(1, stated.more_checks))} more {noun}"
 
 
-def percent_up(value: float | None) -> str:
+def _percent_up(value: float | None) -> str:
     """Return an upper bound as a percentage, rounded up where it is cut."""
     return "" if value is None else percent(min(1.0, value + 0.000999))
 
 
-def share(value: float | None) -> str:
+def _share(value: float | None) -> str:
     """Return a share with three decimals, cut."""
-    return NOT_STATED if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"
+    return _NOT_STATED if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"
 
 
-def rounded(count: float) -> str:
+def _rounded(count: float) -> str:
     """Return a forecast with one digit: more would promise too much."""
     whole = max(0, round(count))
     unit = 10 ** max(0, len(str(whole)) - 1)

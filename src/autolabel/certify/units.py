@@ -16,13 +16,13 @@ from autolabel.certify.audit import default_cap
 from autolabel.certify.order import Keys, key_of
 from autolabel.types import Labels
 
-UNREADABLE = frozenset({"missing", "unreadable", "corrupt_image", "unsupported_format", "io_error", "too_large"})
+_UNREADABLE = frozenset({"missing", "unreadable", "corrupt_image", "unsupported_format", "io_error", "too_large"})
 """Reasons for which nobody can look at an image: it is left out, and counted."""
-BOX_DECIMALS = 3
+_BOX_DECIMALS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class _AuditRow:
     """One image, or one caption of it."""
 
     image: str
@@ -47,7 +47,7 @@ class HandedOut:
 class Units:
     """All units, column by column: F boxes and N images."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[_AuditRow] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     image_keys: array[int] = field(default_factory=lambda: array("Q"))
     box_keys: array[int] = field(default_factory=lambda: array("Q"))
@@ -103,25 +103,25 @@ class Units:
             "bbox": self.corners[4 * place : 4 * place + 4].tolist(),
             "phrase": self.classes[self.box_classes[place]],
         }
-        return {"unit": "box", "image": row.image, **captioned(row), **facts, "score": self.scores[place]}
+        return {"unit": "box", "image": row.image, **_captioned(row), **facts, "score": self.scores[place]}
 
     def image(self, place: int) -> dict[str, Any]:
         """Return what a person has to know of an image."""
         row = self.rows[place]
-        return {"unit": "image", "image": row.image, **captioned(row)}
+        return {"unit": "image", "image": row.image, **_captioned(row)}
 
 
-def captioned(row: Row) -> Mapping[str, Any]:
+def _captioned(row: _AuditRow) -> Mapping[str, Any]:
     """Return the caption of a row, nothing where it has none."""
     return {} if row.caption is None else {"caption_index": row.caption_index, "caption": row.caption}
 
 
 def readable(labels: Labels) -> bool:
     """Tell whether a person can look at the image of a row."""
-    return labels.reason is None or not (labels.reason.code in UNREADABLE or 0 in labels.image.size)
+    return labels.reason is None or not (labels.reason.code in _UNREADABLE or 0 in labels.image.size)
 
 
-def gather(rows: Iterable[HandedOut], classes: Iterable[str]) -> Units:
+def gather_units(rows: Iterable[HandedOut], classes: Iterable[str]) -> Units:
     """Return the units of a run; ``classes`` are its names, those of its boxes are added.
 
     An image that failed stays, without boxes; one that nobody can look at is left out and counted.
@@ -144,7 +144,7 @@ def gather(rows: Iterable[HandedOut], classes: Iterable[str]) -> Units:
 def _add(units: Units, one: HandedOut, place_of: dict[str, int]) -> None:
     labels, place = one.labels, len(units.rows)
     name = (labels.image.id, str(labels.caption_index))
-    boxes = np.round(labels.instances.boxes.astype(np.float64), BOX_DECIMALS).tolist()
+    boxes = np.round(labels.instances.boxes.astype(np.float64), _BOX_DECIMALS).tolist()
     scores = np.round(labels.instances.scores.astype(np.float64), 6).tolist()
     keys: dict[int, None] = {}
     for index, (box, score, label) in enumerate(zip(boxes, scores, labels.instances.labels.tolist(), strict=True)):
@@ -166,5 +166,5 @@ def _add(units: Units, one: HandedOut, place_of: dict[str, int]) -> None:
     units.box_keys.extend(keys)
     if one.complete:
         units.complete.append(place)
-    units.rows.append(Row(labels.image.id, labels.caption_index, labels.prompt.caption, labels.image.size))
+    units.rows.append(_AuditRow(labels.image.id, labels.caption_index, labels.prompt.caption, labels.image.size))
     units.image_keys.append(key_of(*name, *map(str, sorted(keys))))

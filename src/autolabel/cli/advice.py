@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from autolabel.cli import console
 from autolabel.run.advise import Advice, Measured
 
-MOST = 12
+_MOST = 12
 """Ways that are listed, the best of each price first."""
 
 
@@ -29,21 +29,21 @@ def print_advice(advice: Advice, *, json: bool) -> None:
         "95 of 100",
         "below the best by",
     )
-    made = console.table(*columns, numbers=("passes", "threshold", "recall"))
-    for one in shown(advice):
+    made = console.number_table(*columns, numbers=("passes", "threshold", "recall"))
+    for one in _shown(advice):
         mark = " <- take" if advice.chosen is not None and one is advice.ways[advice.chosen] else ""
-        made.add_row(*cells(one), f"{one.worse[0]:+.3f} to {one.worse[1]:+.3f}{mark}")
+        made.add_row(*_cells(one), f"{one.worse[0]:+.3f} to {one.worse[1]:+.3f}{mark}")
     console.show(made)
     console.notices(advice.notes)
     if advice.chosen is None:
         console.out.say(f"no way reaches a precision of {advice.precision:g} on these images")
         return
     console.out.say("in a spec:")
-    for line in lines(advice, advice.ways[advice.chosen]):
+    for line in _lines(advice, advice.ways[advice.chosen]):
         console.out.say(f"  {line}")
 
 
-def shown(advice: Advice) -> Iterator[Measured]:
+def _shown(advice: Advice) -> Iterator[Measured]:
     """Yield the ways to list: of those that take the same looks and spend them alike, the best; and the chosen one."""
     best: dict[tuple[object, ...], Measured] = {}
     for one in advice.ways:
@@ -51,10 +51,10 @@ def shown(advice: Advice) -> Iterator[Measured]:
         if key not in best or one.recall > best[key].recall:
             best[key] = one
     chosen = None if advice.chosen is None else advice.ways[advice.chosen]
-    yield from [one for one in advice.ways if one is chosen or one in best.values()][:MOST]
+    yield from [one for one in advice.ways if one is chosen or one in best.values()][:_MOST]
 
 
-def cells(one: Measured) -> Iterator[str]:
+def _cells(one: Measured) -> Iterator[str]:
     """Yield the cells of one way."""
     way = one.way
     yield ", ".join(way.looks) or "as it is"
@@ -68,7 +68,7 @@ def cells(one: Measured) -> Iterator[str]:
     yield f"{one.low:.3f} to {one.high:.3f}"
 
 
-def lines(advice: Advice, one: Measured) -> Iterator[str]:
+def _lines(advice: Advice, one: Measured) -> Iterator[str]:
     """Yield the parts of a spec that do as a way does: all candidates have a say, and sure boxes are handed out."""
     way = one.way
     params = ", ".join(f"{name}: {value:g}" for name, value in way.params.items())

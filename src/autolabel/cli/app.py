@@ -24,11 +24,11 @@ from autolabel.errors import AutolabelError, MachineError, SpecError
 from autolabel.literal import LiteralFormatter, escape
 from autolabel.redact import hidden
 
-MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
+_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
 """What a full or failing disk, or a process with too many files, says: no fault of autolabel."""
-UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
+_UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What a name says that a person wrote and no file can have."""
-REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 USAGE: Any = typer.BadParameter.__base__
 """What typer raises for words that no command takes."""
@@ -69,7 +69,7 @@ app = typer.Typer(
 )
 
 
-class Stopped(BaseException):
+class _Stopped(BaseException):
     """SIGINT or SIGTERM arrived."""
 
     def __init__(self, number: int) -> None:
@@ -77,7 +77,7 @@ class Stopped(BaseException):
         self.exit_code = 128 + number
 
 
-def show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     """Print the version and leave."""
     if wanted:
         typer.echo(f"autolabel {autolabel.__version__}")
@@ -92,7 +92,7 @@ def is_ours_or_warns(record: logging.LogRecord) -> bool:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens.")] = False,
 ) -> None:
@@ -130,10 +130,10 @@ for command in (
     app.command()(command)
 
 
-def stop(number: int, frame: FrameType | None) -> NoReturn:
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """Turn a signal into an exception, so that workers are stopped and files left whole; a second one quits at once."""
     signal.signal(number, signal.SIG_DFL)
-    raise Stopped(number)
+    raise _Stopped(number)
 
 
 def obey_tao_visible_devices() -> None:
@@ -147,12 +147,12 @@ def main() -> None:
     """Run the command line; every expected error ends as a message and an exit code."""
     obey_tao_visible_devices()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, _stop)
     with ending_quietly():
-        run()
+        _run()
 
 
-def run() -> None:
+def _run() -> None:
     """Run the command, and turn what it raises into messages and exit codes."""
     try:
         try:
@@ -160,8 +160,8 @@ def run() -> None:
         finally:
             sys.stdout.flush()  # what cannot be written is told here, not when Python ends
     except AutolabelError as error:
-        fail(error)
-    except Stopped as stopped:
+        _fail(error)
+    except _Stopped as stopped:
         console.err.print("interrupted; the same command resumes")
         sys.exit(stopped.exit_code)
     except BrokenPipeError:
@@ -170,16 +170,16 @@ def run() -> None:
         console.err.print("this machine has too little memory for that; the same command resumes")
         sys.exit(MachineError.exit_code)
     except OSError as error:
-        if error.errno not in MACHINE:
-            fail(expected(error) or bug())
+        if error.errno not in _MACHINE:
+            _fail(_expected(error) or _bug())
         console.err.say(f"{error.filename or 'the output'}: {error.strerror}; the same command resumes")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try to write the rest when it ends
         sys.exit(MachineError.exit_code)
     except Exception:
-        bug()
+        _bug()
 
 
-def fail(error: AutolabelError) -> NoReturn:
+def _fail(error: AutolabelError) -> NoReturn:
     """Show an expected error, and leave."""
     if "--json" in sys.argv[1:]:
         console.print_json(error.as_dict())
@@ -187,23 +187,23 @@ def fail(error: AutolabelError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
-def expected(error: OSError) -> AutolabelError | None:
+def _expected(error: OSError) -> AutolabelError | None:
     """Return what a file's name that a person gave, or a file's owner, is told; None where it is a bug of autolabel."""
     if not isinstance(error.filename, str):
         return None
     place = Path(error.filename)
     name = error.filename if len(error.filename) <= 200 else f"{error.filename[:97]}...{error.filename[-100:]}"
     said = f"{name}: {(error.strerror or type(error).__name__).lower()}"
-    if error.errno in REFUSED:
+    if error.errno in _REFUSED:
         return MachineError(said, hint="ask for a file or folder that may be read and written")
     words = {word for argument in sys.argv[1:] for word in (argument, argument.partition("=")[2]) if word}
     named = {Path(word) for word in words} | {Path.cwd() / word for word in words}
-    if error.errno in UNFIT or any(place == path or place in path.parents for path in named):
+    if error.errno in _UNFIT or any(place == path or place in path.parents for path in named):
         return SpecError(said, hint="name a file in a folder that is there")
     return None
 
 
-def bug() -> NoReturn:
+def _bug() -> NoReturn:
     """Show an error that nobody foresaw, and leave."""
     console.err.say(traceback.format_exc())
     console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")

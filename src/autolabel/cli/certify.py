@@ -15,7 +15,7 @@ from autolabel.storage import at
 if TYPE_CHECKING:
     from autolabel.certify.drawing import Asked
 
-MOST_MINUTES = 1_000_000_000
+_MOST_MINUTES = 1_000_000_000
 
 Precision = Annotated[
     float | None, typer.Option("--precision", min=0, max=1, help="The share of right boxes to certify [0.9].")
@@ -100,8 +100,8 @@ def _check_ranges(asked: Asked) -> None:
         value = getattr(asked, name)
         if value is not None and not 0 < value < 1:
             raise DataError(f"--{name} must be above 0 and below 1, got {value:g}")
-    if asked.budget is not None and not asked.budget <= MOST_MINUTES:
-        raise DataError(f"--budget must be at most {MOST_MINUTES:,} minutes, got {asked.budget:g}")
+    if asked.budget is not None and not asked.budget <= _MOST_MINUTES:
+        raise DataError(f"--budget must be at most {_MOST_MINUTES:,} minutes, got {asked.budget:g}")
 
 
 def _print_next(run: str, asked: Asked, count: int, *, redraw: bool, json: bool) -> None:
@@ -121,7 +121,7 @@ def _state(
     json: bool,
 ) -> None:
     """Take answers in, mend where that is asked for, and print what is stated then."""
-    from autolabel.certify.table import render
+    from autolabel.certify.table import render_certificate
     from autolabel.registry import discover
     from autolabel.run.certify import certify_run, mend_run
 
@@ -129,10 +129,10 @@ def _state(
         if answers is not None:
             certify_run(at(run), asked, answers=answers, reviewer=reviewer)
         mended = mend_run(at(run), registry=discover())
-        console.err.say(f"{console.counted(mended, 'mistake')} mended; the run's exports are written again")
+        console.err.say(f"{console.count_noun(mended, 'mistake')} mended; the run's exports are written again")
         answers = None
     made = certify_run(at(run), asked, answers=answers, reviewer=reviewer, redraw=redraw)
     if json:
         console.print_json(made)
     else:
-        console.out.print(render(made))
+        console.out.print(render_certificate(made))

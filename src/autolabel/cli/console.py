@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from autolabel.results.summary import Summary
     from autolabel.run.worker import Watch
 
-WIDE = 160
-UNBOUNDED = 10_000
+_WIDE = 160
+_UNBOUNDED = 10_000
 """Of a table that other programs take line by line."""
-out = LiteralConsole(width=None if sys.stdout.isatty() else WIDE)
+out = LiteralConsole(width=None if sys.stdout.isatty() else _WIDE)
 err = LiteralConsole(stderr=True)
-GIVEN = -1
-WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+_GIVEN = -1
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
 def print_json(value: Any) -> None:
@@ -44,8 +44,8 @@ def print_units(units: Sequence[Mapping[str, Any]], *, json: bool) -> None:
         return
     for unit in units:
         place = " ".join(f"{number:g}" for number in unit.get("bbox", ()))
-        told = f"{unit['phrase']!r} at {place}, score {unit['score']:g}: right?" if place else "what is missing?"
-        out.say(f"{unit['id']}  {printable(unit['image'])}: {printable(told)}")
+        question = f"{unit['phrase']!r} at {place}, score {unit['score']:g}: right?" if place else "what is missing?"
+        out.say(f"{unit['id']}  {printable(unit['image'])}: {printable(question)}")
     if not units:
         out.say("everything is checked")
 
@@ -70,7 +70,7 @@ def watching(*, quiet: bool) -> Iterator[Watch]:
         yield Lines(err)
 
 
-def table(*columns: str, title: str | None = None, numbers: Sequence[str] = ()) -> Table:
+def number_table(*columns: str, title: str | None = None, numbers: Sequence[str] = ()) -> Table:
     """Return an empty table; columns in ``numbers`` are aligned right."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
@@ -81,37 +81,37 @@ def table(*columns: str, title: str | None = None, numbers: Sequence[str] = ()) 
 def print_plan(plan: Plan) -> None:
     """Print a plan for people."""
     manifest = plan.manifest
-    shards = counted(len(manifest.shards), "shard")
+    shards = count_noun(len(manifest.shards), "shard")
     print_facts(
         {
             "images": f"{manifest.images:,}" + (f" ({manifest.unusable:,} unusable)" if manifest.unusable else ""),
-            **({"passed over": passed_over(plan)} if manifest.passed_over else {}),
+            **({"passed over": print_skipped(plan)} if manifest.passed_over else {}),
             "rows": f"{manifest.rows:,} in {shards}, batches of {plan.recipe.batch_size}",
-            "classes": f"{len(manifest.classes):,}: {shortened([printable(name) for name in manifest.classes])}",
-            **({"asked by": asked_by(plan)} if plan.recipe.ontology else {}),
+            "classes": f"{len(manifest.classes):,}: {_shortened([printable(name) for name in manifest.classes])}",
+            **({"asked by": _asked_by(plan)} if plan.recipe.ontology else {}),
             "devices": plan.execution.places,
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
             "results": nearby(plan.outputs.results_dir),
-            "writes": ", ".join(outputs(plan)),
-            **({"candidates": saved(plan.forecast)} if plan.forecast else {}),
+            "writes": ", ".join(_outputs(plan)),
+            **({"candidates": _saved(plan.forecast)} if plan.forecast else {}),
             "digest": plan.digest[:16],
         }
     )
     for stage, passes in zip(plan.recipe.stages, plan.manifest.most_passes, strict=True):
         out.print()
         out.print(Text(f"stage {stage.index}: {stage.labeler.type} -> {stage.gives}", style="bold"))
-        facts = composition(stage)
+        facts = _composition(stage)
         if stage.weights.files:
-            heavy = [file for file in stage.weights.files if file.name.endswith(WEIGHTS)] or list(stage.weights.files)
+            heavy = [file for file in stage.weights.files if file.name.endswith(_WEIGHTS)] or list(stage.weights.files)
             facts["licence"] = stage.weights.licence
-            facts["weights"] = shortened([f"{file.name} {file.sha256[:12]}" for file in heavy])
+            facts["weights"] = _shortened([f"{file.name} {file.sha256[:12]}" for file in heavy])
         if stage.aggregator:
             facts |= {"aggregator": stage.aggregator.type, "ask": stage.ask}
         if passes is not None:
             facts["forward passes"] = f"at most {passes:,}"
         print_facts(facts)
         if stage.rounds:
-            rounds = table(
+            rounds = number_table(
                 "round", "conf_threshold", "nms_threshold", numbers=("round", "conf_threshold", "nms_threshold")
             )
             for round in stage.rounds:
@@ -120,20 +120,20 @@ def print_plan(plan: Plan) -> None:
             show(rounds)
 
 
-def passed_over(plan: Plan) -> str:
+def print_skipped(plan: Plan) -> str:
     """Say how many files are no rows, and why."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.manifest.passed_over.items() if count)
-    return f"{counted(sum(plan.manifest.passed_over.values()), 'file')}: {reasons}"
+    return f"{count_noun(sum(plan.manifest.passed_over.values()), 'file')}: {reasons}"
 
 
-def saved(forecast: Forecast) -> str:
+def _saved(forecast: Forecast) -> str:
     """Say what kept candidates save."""
-    passes = counted(forecast.passes, "forward pass", "forward passes")
+    passes = count_noun(forecast.passes, "forward pass", "forward passes")
     left = f"at most {passes}, up to {forecast.bytes / 1e6:,.1f} MB to keep" if forecast.passes else passes
-    return f"{forecast.answered:,} of {counted(forecast.rows, 'row')} answered before, {left}"
+    return f"{forecast.answered:,} of {count_noun(forecast.rows, 'row')} answered before, {left}"
 
 
-def composition(stage: Stage) -> dict[str, str]:
+def _composition(stage: Stage) -> dict[str, str]:
     """Say which labelers a stage asks, and what they look at, where that is not one that sees images whole."""
     facts = {}
     if stage.members and stage.vote:
@@ -148,14 +148,14 @@ def composition(stage: Stage) -> dict[str, str]:
     return facts
 
 
-def asked_by(plan: Plan) -> str:
+def _asked_by(plan: Plan) -> str:
     """Say how many phrases stand for the classes of a plan, and how many against them."""
     for_them = {phrase for terms in plan.recipe.ontology.values() for phrase in terms.phrases}
     against = {phrase for terms in plan.recipe.ontology.values() for phrase in terms.negatives}
-    return counted(len(for_them), "phrase") + (f", {len(against):,} negative" if against else "")
+    return count_noun(len(for_them), "phrase") + (f", {len(against):,} negative" if against else "")
 
 
-def outputs(plan: Plan) -> Iterator[str]:
+def _outputs(plan: Plan) -> Iterator[str]:
     """Yield what a run writes into its results directory for its user."""
     yield "labels.jsonl"
     yield from (f"{choice.type}/" for choice in plan.outputs.exports)
@@ -165,27 +165,27 @@ def outputs(plan: Plan) -> Iterator[str]:
         yield "report/"
 
 
-def shortened(names: Sequence[str], most: int = 6) -> str:
+def _shortened(names: Sequence[str], most: int = 6) -> str:
     """Join the first names."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def print_summary(summary: Summary, plan: Plan) -> None:
     """Print what was found per class and per round, what failed, and where to look."""
-    rounds = [GIVEN] if any(round == GIVEN for _, round in summary.found) else []
+    rounds = [_GIVEN] if any(round == _GIVEN for _, round in summary.found) else []
     rounds += [round.index for stage in plan.recipe.stages for round in stage.rounds]
-    headings = ["given" if round == GIVEN else f"round {round}" for round in rounds]
-    found = table("class", *headings, "all", numbers=(*headings, "all"))
+    headings = ["given" if round == _GIVEN else f"round {round}" for round in rounds]
+    found = number_table("class", *headings, "all", numbers=(*headings, "all"))
     counts = {name: [summary.found[name, round] for round in rounds] for name in plan.manifest.classes}
-    for name, numbers in shown_classes(counts):
+    for name, numbers in _shown_classes(counts):
         cells = (f"{count:,}" for count in (*numbers, sum(numbers)))
         found.add_row(Text(name), *cells, style=None if any(numbers) else "yellow")
     show(found)
     out.print()
-    told = ", ".join(f"{summary.states[state]:,} {state}" for state in ("labelled", "empty", "failed"))
-    captions = "" if summary.rows == summary.images else f" with {counted(summary.rows, 'caption')}"
-    found_all = f"{counted(summary.boxes, 'box', 'boxes')}, {counted(summary.masks, 'mask')}"
-    out.print(f"{counted(summary.images, 'image')}{captions}: {told}; {found_all}")
+    states = ", ".join(f"{summary.states[state]:,} {state}" for state in ("labelled", "empty", "failed"))
+    captions = "" if summary.rows == summary.images else f" with {count_noun(summary.rows, 'caption')}"
+    found_all = f"{count_noun(summary.boxes, 'box', 'boxes')}, {count_noun(summary.masks, 'mask')}"
+    out.print(f"{count_noun(summary.images, 'image')}{captions}: {states}; {found_all}")
     for code, count in sorted(summary.reasons.items()):
         out.print(Text(f"  {count:,} x {code}", style="red"))
     for image, message in summary.failures:
@@ -208,11 +208,11 @@ def print_slice(part: Slice, shards: Sequence[Shard], plan: Plan, *, json: bool)
     if json:
         print_json({"slice": str(part), "shards": len(shards), "rows": rows, "results_dir": plan.outputs.results_dir})
         return
-    out.print(f"slice {part}: {counted(len(shards), 'shard')} with {counted(rows, 'row')} labelled")
+    out.print(f"slice {part}: {count_noun(len(shards), 'shard')} with {count_noun(rows, 'row')} labelled")
     out.say(f"when all {part.count} slices are done: autolabel merge {nearby(plan.outputs.results_dir)}")
 
 
-def shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterator[tuple[str, Sequence[int]]]:
+def _shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterator[tuple[str, Sequence[int]]]:
     """Yield the classes that were found, then those that were not, up to ``most``."""
     ordered = sorted(counts.items(), key=lambda item: not any(item[1]))
     yield from ((printable(name), numbers) for name, numbers in ordered[:most])
@@ -221,7 +221,7 @@ def shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterat
         yield f"{len(rest):,} more", [sum(column) for column in zip(*rest, strict=True)]
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def count_noun(count: int, one: str, many: str = "") -> str:
     """Return a number with its noun."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
@@ -231,7 +231,7 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
-def show(made: Table, *, width: int = WIDE) -> None:
+def show(made: Table, *, width: int = _WIDE) -> None:
     """Print a table; where no terminal needs it, without the padding at line ends, and up to ``width`` wide."""
     if out.is_terminal:
         out.print(made)
@@ -258,7 +258,7 @@ def print_status(status: Status) -> None:
             **{name: f"{done} rows" for name, done in status.stages.items()},
             "states": ", ".join(f"{count:,} {state}" for state, count in status.states.items())
             or "nothing labelled yet",
-            **({"damaged": damage(status.damaged)} if status.damaged else {}),
+            **({"damaged": _damage(status.damaged)} if status.damaged else {}),
             "finished": "yes" if status.finished else "no",
             **({"not written": ", ".join(f"{name}/" for name in missing)} if missing else {}),
             **({"rate": f"{rate:.2f} rows a second"} if rate and not status.finished else {}),
@@ -267,20 +267,20 @@ def print_status(status: Status) -> None:
         }
     )
     if status.slices:
-        print_parts(status.slices)
+        _print_parts(status.slices)
 
 
-def damage(files: Sequence[str], most: int = 8) -> str:
+def _damage(files: Sequence[str], most: int = 8) -> str:
     """Name damaged files, and what mends them."""
     more = f"\nand {len(files) - most:,} more" if len(files) > most else ""
     advice = "\n`autolabel generate SPEC` mends them"
     return "\n".join(map(printable, files[:most])) + more + advice
 
 
-def print_parts(parts: Sequence[SliceStatus]) -> None:
+def _print_parts(parts: Sequence[SliceStatus]) -> None:
     """Print how far the slices are that are not done, and who runs them."""
     names = list(parts[0].stages)
-    made = table("slice", "rows", *names, "running", numbers=("rows", *names))
+    made = number_table("slice", "rows", *names, "running", numbers=("rows", *names))
     for part in parts:
         if not part.done or part.running:
             who = f"{part.running.name}, since {part.running.since}" if part.running else "no"
@@ -289,12 +289,12 @@ def print_parts(parts: Sequence[SliceStatus]) -> None:
     if made.row_count:
         show(made)
     done = sum(part.done for part in parts)
-    out.print(f"{done:,} of {counted(len(parts), 'slice')} done")
+    out.print(f"{done:,} of {count_noun(len(parts), 'slice')} done")
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print names with their values, a line each."""
-    made = table("", "")
+    made = number_table("", "")
     made.show_header = False
     for name, value in facts.items():
         made.add_row(Text(name, style="dim"), Text(str(value)))
@@ -318,9 +318,9 @@ def print_plugins(registry: Registry, *, json: bool) -> None:
     if json:
         print_json(entries)
         return
-    made = table("kind", "name", "package", "version", "from", "parameters")
+    made = number_table("kind", "name", "package", "version", "from", "parameters")
     for entry in entries:
-        told = [entry[key] for key in ("kind", "name", "package", "version")]
-        told += [nearby(entry["file"]), ", ".join(entry["parameters"]) or "none"]
-        made.add_row(*(Text(str(cell)) for cell in told))
-    show(made, width=UNBOUNDED)
+        columns = [entry[key] for key in ("kind", "name", "package", "version")]
+        columns += [nearby(entry["file"]), ", ".join(entry["parameters"]) or "none"]
+        made.add_row(*(Text(str(cell)) for cell in columns))
+    show(made, width=_UNBOUNDED)

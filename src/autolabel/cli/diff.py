@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from autolabel.results.change import RunChange
 
-SHOWN = 10
+_SHOWN = 10
 
 
 def diff(
@@ -35,38 +35,38 @@ def diff(
     if json:
         console.print_json(change.as_dict())
     else:
-        for part in parts(change):
+        for part in _parts(change):
             console.out.print(part)
     if page:
         path = write_diff(at(before), at(after), change, raw=raw)
         (console.err if json else console.out).say(console.nearby(str(path)))
 
 
-def parts(change: RunChange) -> Iterator[RenderableType]:
+def _parts(change: RunChange) -> Iterator[RenderableType]:
     """Yield what is printed; names are shown literally."""
     from rich.text import Text
 
-    from autolabel.evaluate.table import table
+    from autolabel.evaluate.table import word_table
     from autolabel.results.change import KINDS
 
-    yield Text(f"{console.counted(change.images, 'image')} in both runs, {change.changed:,} changed")
+    yield Text(f"{console.count_noun(change.images, 'image')} in both runs, {change.changed:,} changed")
     for count, which in ((change.only_before, "first"), (change.only_after, "second")):
         if count:
-            yield Text(f"{console.counted(count, 'image')} in the {which} run alone; their boxes are not counted")
+            yield Text(f"{console.count_noun(count, 'image')} in the {which} run alone; their boxes are not counted")
     for (old, new), count in change.states.most_common():
-        yield Text(f"{console.counted(count, 'image')} went from {old} to {new}")
-    classes = table("Boxes by class", "", *KINDS)
+        yield Text(f"{console.count_noun(count, 'image')} went from {old} to {new}")
+    classes = word_table("Boxes by class", "", *KINDS)
     for name, counts in change.by_class.items():
         classes.add_row(Text(console.printable(name)), *(f"{counts[kind]:,}" for kind in KINDS))
     classes.add_row("all", *(f"{change.kinds[kind]:,}" for kind in KINDS))
     yield classes
     if change.relabelled:
-        pairs = table("Relabelled", "was", "is", "boxes")
-        for (a, b), count in change.relabelled.most_common(SHOWN):
+        pairs = word_table("Relabelled", "was", "is", "boxes")
+        for (a, b), count in change.relabelled.most_common(_SHOWN):
             pairs.add_row(Text(console.printable(a)), Text(console.printable(b)), f"{count:,}")
         yield pairs
     if change.most:
-        images = table("Images in which most changed", "", "boxes")
-        for one in change.most[:SHOWN]:
+        images = word_table("Images in which most changed", "", "boxes")
+        for one in change.most[:_SHOWN]:
             images.add_row(Text(console.printable(one.image)), f"{one.amount:,}")
         yield images

@@ -11,7 +11,7 @@ from autolabel import weights
 from autolabel.plan import devices
 from autolabel.registry import discover
 
-PACKAGES = (
+_PACKAGES = (
     "torch",
     "transformers",
     "numpy",
@@ -32,14 +32,14 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": devices.cores(),
-        "devices": ", ".join(devices.resolve("auto")),
+        "devices": ", ".join(devices.resolve_devices("auto")),
         "checkpoints": ", ".join(weights.shipped()) or "none",
         "strategies": len(list(discover())),
-        **{name: installed(name) for name in PACKAGES},
+        **{name: _installed(name) for name in _PACKAGES},
     }
 
 
-def installed(package: str) -> str:
+def _installed(package: str) -> str:
     """Return a package's version, or that it is not there."""
     try:
         return version(package)

@@ -30,7 +30,7 @@ def duplicates(
     if json:
         console.print_json({"images": groups.images, "groups": [list(one) for one in groups.members]})
         return
-    images, number = console.counted(groups.images, "image"), console.counted(len(groups.members), "group")
+    images, number = console.count_noun(groups.images, "image"), console.count_noun(len(groups.members), "group")
     console.out.say(f"{images} in {number} of near-duplicates")
     for place_in_list, members in enumerate(groups.members[:SHOWN], start=1):
         console.out.say(f"{place_in_list}: {', '.join(map(console.printable, members))}")

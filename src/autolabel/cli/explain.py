@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from autolabel.explain.explanation import BoxOrigin, Candidate, Explanation, Unfound
     from autolabel.types.instances import Support
 
-AGREES = 0.05
+_AGREES = 0.05
 """Pixels that a derived box may be off without a word: what batches and threads change in a model's answers."""
-RESCORED, ROUNDING = 1e-3, 1e-3
-SHOWN = 5
+_RESCORED, _ROUNDING = 1e-3, 1e-3
+_SHOWN = 5
 
 
 def explain(
@@ -34,129 +34,135 @@ def explain(
     from autolabel.explain.explain import explain_run
     from autolabel.registry import discover
 
-    told = explain_run(at(run), image, registry=discover(), device=device)
-    rows = [one for one in told if caption is None or one.caption_index == caption]
+    explanations = explain_run(at(run), image, registry=discover(), device=device)
+    rows = [one for one in explanations if caption is None or one.caption_index == caption]
     if not rows:
-        raise DataError(f"{told[0].image} has no caption {caption}", hint=f"there are {len(told)}, counted from 0")
+        raise DataError(
+            f"{explanations[0].image} has no caption {caption}", hint=f"there are {len(explanations)}, counted from 0"
+        )
     if box is not None and all(box >= len(one.boxes) for one in rows):
         raise DataError(f"{rows[0].image} has no box {box}", hint=f"there are {len(rows[0].boxes)}, counted from 0")
     if json:
-        console.print_json([chosen(one, box) for one in rows])
+        console.print_json([_chosen(one, box) for one in rows])
         return
     for one in rows:
         for line in lines(one, box):
             console.out.say(line)
 
 
-def chosen(told: Explanation, box: int | None) -> dict[str, object]:
+def _chosen(explanation: Explanation, box: int | None) -> dict[str, object]:
     """Return an explanation as plain JSON, with one box or all."""
-    values = told.as_dict()
+    values = explanation.as_dict()
     if box is not None:
         values |= {"boxes": values["boxes"][box : box + 1], "unfound": []}
     return values
 
 
-def lines(told: Explanation, box: int | None) -> Iterator[str]:
+def lines(explanation: Explanation, box: int | None) -> Iterator[str]:
     """Yield an explanation for people."""
-    named = console.printable(told.image)
-    yield f"{named}: {told.width}x{told.height}, {told.state}, {console.counted(len(told.boxes), 'box', 'boxes')}"
-    if told.caption is not None:
-        yield f"  caption {told.caption_index}: {console.printable(told.caption)}"
-    yield f"  asked for: {console.printable(', '.join(told.phrases)) or 'nothing'}"
-    if told.reason is not None:
-        yield f"  failed: {console.printable(told.reason)}"
-    elif told.labeler is not None:
-        yield f"  searched once more with {told.labeler}: {agreement(told)}"
-    if told.looks:
-        yield f"  seen in {console.counted(len(told.looks), 'look')}: {', '.join(told.looks)}"
-    for one in told.boxes[slice(None) if box is None else slice(box, box + 1)]:
+    named = console.printable(explanation.image)
+    boxes = console.count_noun(len(explanation.boxes), "box", "boxes")
+    yield f"{named}: {explanation.width}x{explanation.height}, {explanation.state}, {boxes}"
+    if explanation.caption is not None:
+        yield f"  caption {explanation.caption_index}: {console.printable(explanation.caption)}"
+    yield f"  asked for: {console.printable(', '.join(explanation.phrases)) or 'nothing'}"
+    if explanation.reason is not None:
+        yield f"  failed: {console.printable(explanation.reason)}"
+    elif explanation.labeler is not None:
+        yield f"  searched once more with {explanation.labeler}: {_agreement(explanation)}"
+    if explanation.looks:
+        yield f"  seen in {console.count_noun(len(explanation.looks), 'look')}: {', '.join(explanation.looks)}"
+    for one in explanation.boxes[slice(None) if box is None else slice(box, box + 1)]:
         yield ""
-        yield from box_lines(one, told)
-    if box is None and told.unfound:
+        yield from _box_lines(one, explanation)
+    if box is None and explanation.unfound:
         yield ""
-        yield from map(unfound_line, told.unfound)
+        yield from map(_unfound_line, explanation.unfound)
 
 
-def agreement(told: Explanation) -> str:
+def _agreement(explanation: Explanation) -> str:
     """Tell how well the boxes derived anew agree with the labels."""
-    lost = sum(one.off == float("inf") for one in told.boxes)
+    lost = sum(one.off == float("inf") for one in explanation.boxes)
     if lost:
-        return f"{lost} of {len(told.boxes)} boxes do not come out again: have weights, versions or the image changed?"
-    if not told.boxes:
+        share = f"{lost} of {len(explanation.boxes)} boxes"
+        return f"{share} do not come out again: have weights, versions or the image changed?"
+    if not explanation.boxes:
         return "no box comes out, as in the labels"
-    return "every box comes out again" + (f", at most {told.off:.2g} px off" if told.off >= ROUNDING else "")
+    return "every box comes out again" + (
+        f", at most {explanation.off:.2g} px off" if explanation.off >= _ROUNDING else ""
+    )
 
 
-def box_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
+def _box_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
     """Yield what is known of one box."""
-    yield f"box {one.index}: {described(one)}"
+    yield f"box {one.index}: {_described(one)}"
     if one.given is not None or one.threshold is None:
         number = (one.given or {}).get("id")
         yield "  given by the input" + (f": annotation {number}" if number is not None else "")
     else:
         yield f"  round {one.round}, where a score had to be above {one.threshold:g}"
     if one.support is not None:
-        yield f"  seen in {one.support.looks} of {console.counted(one.support.asked, 'look')}{by(one.support)}"
+        yield f"  seen in {one.support.looks} of {console.count_noun(one.support.asked, 'look')}{_by(one.support)}"
     if one.sources:
-        yield from source_lines(one, told)
+        yield from _source_lines(one, explanation)
     if one.displaced:
-        yield f"  kept by {told.aggregator} in place of {console.counted(len(one.displaced), 'candidate')}:"
-        yield from listed(one.displaced)
+        yield f"  kept by {explanation.aggregator} in place of {console.count_noun(len(one.displaced), 'candidate')}:"
+        yield from _listed(one.displaced)
     if one.mask is not None:
         files = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in one.mask.weights.items())
         yield f"  mask by {one.mask.labeler}" + (f" with {files}" if files else "")
     if one.verdict is not None:
         yield f"  a person said: {one.verdict}"
-    if one.off > AGREES:
+    if one.off > _AGREES:
         yield "  no such box comes out again" if one.derived is None else f"  comes out {one.off:.2g} px off"
 
 
-def by(support: Support) -> str:
+def _by(support: Support) -> str:
     """Tell by how many labelers a box was seen, where that is more than one."""
     return f", by {support.labelers} labelers" if support.labelers > 1 else ""
 
 
-def source_lines(one: BoxOrigin, told: Explanation) -> Iterator[str]:
+def _source_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
     """Yield what a box is made of."""
-    own = next((source for source in one.sources if in_place(source, one, told)), None)
+    own = next((source for source in one.sources if _in_place(source, one, explanation)), None)
     others = [source for source in one.sources if source is not own]
     if own is None:
-        yield f"  made by {told.aggregator} of {console.counted(len(one.sources), 'candidate')}:"
-        yield from listed(one.sources)
-    elif abs(own.score - one.score) > RESCORED:
-        changed = "the looks" if one.support is not None else told.aggregator
+        yield f"  made by {explanation.aggregator} of {console.count_noun(len(one.sources), 'candidate')}:"
+        yield from _listed(one.sources)
+    elif abs(own.score - one.score) > _RESCORED:
+        changed = "the looks" if one.support is not None else explanation.aggregator
         yield f"  where the detector put it; {changed} changed its score from {own.score:.3f}"
-        yield from listed(others, "because of ")
+        yield from _listed(others, "because of ")
     else:
-        yield "  as the detector gave it" + (f"; {told.aggregator} kept it because of:" if others else "")
-        yield from listed(others)
+        yield "  as the detector gave it" + (f"; {explanation.aggregator} kept it because of:" if others else "")
+        yield from _listed(others)
 
 
-def in_place(source: Candidate, one: BoxOrigin, told: Explanation) -> bool:
+def _in_place(source: Candidate, one: BoxOrigin, explanation: Explanation) -> bool:
     """Tell whether a box lies where one of its sources does, cut at the image's edges."""
-    limits = (told.width, told.height) * 2
+    limits = (explanation.width, explanation.height) * 2
     cut = [min(max(value, 0), limit) for value, limit in zip(source.bbox, limits, strict=True)]
-    return source.phrase == one.phrase and all(abs(a - b) < RESCORED for a, b in zip(cut, one.bbox, strict=True))
+    return source.phrase == one.phrase and all(abs(a - b) < _RESCORED for a, b in zip(cut, one.bbox, strict=True))
 
 
-def listed(found: Sequence[Candidate], why: str = "") -> Iterator[str]:
+def _listed(found: Sequence[Candidate], why: str = "") -> Iterator[str]:
     """Yield the first candidates, a line each."""
-    for one in found[:SHOWN]:
+    for one in found[:_SHOWN]:
         entered = "" if one.round is None else f", round {one.round}"
         entered += "" if one.look is None else f", {one.look}"
-        yield f"    {why}{described(one)}{entered}"
-    if len(found) > SHOWN:
-        yield f"    and {len(found) - SHOWN} more"
+        yield f"    {why}{_described(one)}{entered}"
+    if len(found) > _SHOWN:
+        yield f"    and {len(found) - _SHOWN} more"
 
 
-def described(one: BoxOrigin | Candidate) -> str:
+def _described(one: BoxOrigin | Candidate) -> str:
     """Return a phrase, its score and its place, with the words that found it where those are others."""
     place = " ".join(f"{value:.1f}" for value in one.bbox)
     asked = f" (asked as {console.printable(one.asked)})" if one.asked is not None else ""
     return f"{console.printable(one.phrase)}{asked} {one.score:.3f} at {place}"
 
 
-def unfound_line(one: Unfound) -> str:
+def _unfound_line(one: Unfound) -> str:
     """Tell why a phrase has no box."""
     name = console.printable(one.phrase)
     if one.best is None:

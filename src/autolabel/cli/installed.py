@@ -72,7 +72,7 @@ def schema(
     name: Annotated[str | None, typer.Argument(help="spec, tao, plan, labels, review or certificate.")] = None,
 ) -> None:
     """Print a JSON Schema, write all of them, or check a document that any program wrote."""
-    from autolabel.cli.schemas import render, write_all
+    from autolabel.cli.schemas import schema_text, write_all
 
     if check is not None:
         from autolabel.cli.schema_check import check_document
@@ -82,7 +82,7 @@ def schema(
         for path in write_all(write):
             typer.echo(path)
     else:
-        typer.echo(render(name or "spec"), nl=False)
+        typer.echo(schema_text(name or "spec"), nl=False)
 
 
 def doctor(json: AsJson = False) -> None:

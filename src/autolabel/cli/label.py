@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autolabel.run.prepare import Mode
 
 
-def spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
+def _spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
     """Tell the spec from the overrides; raises SpecError where no spec is named."""
     words = list(words or [])
     if option is None and (not words or ("=" in words[0] and not Path(words[0]).exists())):
@@ -27,11 +27,11 @@ def spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str
     return (option, words) if option is not None else (words[0], words[1:])
 
 
-def load(words: list[str] | None, option: str | None) -> Any:
+def _load(words: list[str] | None, option: str | None) -> Any:
     """Read the spec that a command line names, with its overrides; return it with the registry."""
     from autolabel import discover, load_spec
 
-    path, overrides = spec_and_overrides(words, option)
+    path, overrides = _spec_and_overrides(words, option)
     registry = discover()
     return load_spec(path, overrides=overrides, registry=registry), registry
 
@@ -41,9 +41,9 @@ def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False)
     from autolabel.plan.files import check_files, check_fit
     from autolabel.plan.names import check_names
 
-    path, _ = spec_and_overrides(words, spec)
+    path, _ = _spec_and_overrides(words, spec)
     try:
-        loaded, _ = load(words, spec)
+        loaded, _ = _load(words, spec)
         check_files(loaded)
         check_fit(loaded)
         notices = [*loaded.notices, *check_names(loaded, fetch=False)]
@@ -92,7 +92,7 @@ def plan(
         raise SpecError("--extend is for --write: it takes images into a plan that was written")
     if advice != (gt is not None):
         raise SpecError("--advise and --gt go together", hint="autolabel plan SPEC --advise --gt FILE")
-    loaded, registry = load(words, spec)
+    loaded, registry = _load(words, spec)
     compiled = compile_plan(loaded, registry=registry, limit=limit)
     if gt is not None:
         from autolabel.cli.advice import print_advice
@@ -106,9 +106,9 @@ def plan(
         else foretold(compiled, registry=registry)
     )
     if out is not None:
-        out.write_bytes(plan_file.encode(made))
+        out.write_bytes(plan_file.encode_plan(made))
     if json:
-        console.out.say(escape_json(plan_file.encode(made).decode().rstrip()))
+        console.out.say(escape_json(plan_file.encode_plan(made).decode().rstrip()))
     else:
         console.notices(made.notices)
         console.print_plan(made)
@@ -147,9 +147,9 @@ def generate(
         raise SpecError(
             "--fresh with --slice would remove what other slices have labelled", hint="empty results_dir first"
         )
-    mode = mode_of(fresh=fresh, extend=extend, planned=planned)
-    loaded, registry = load(words, spec)
-    compiling = prepare.planned if mode is prepare.Mode.PLANNED else compile_plan
+    mode = _mode_of(fresh=fresh, extend=extend, planned=planned)
+    loaded, registry = _load(words, spec)
+    compiling = prepare.planned_run if mode is prepare.Mode.PLANNED else compile_plan
     compiled = compiling(loaded, registry=registry, limit=limit)
     console.notices(compiled.plan.notices)
     execution = compiled.plan.execution
@@ -161,12 +161,12 @@ def generate(
         else:
             shards = generate_slice(compiled, part, watch=watch, mode=mode)
     if part is None:
-        conclude(summary, compiled.plan, json=json)
+        _conclude(summary, compiled.plan, json=json)
     else:
         console.print_slice(part, shards, compiled.plan, json=json)
 
 
-def mode_of(*, fresh: bool, extend: bool, planned: bool) -> Mode:
+def _mode_of(*, fresh: bool, extend: bool, planned: bool) -> Mode:
     """Return what the options ask for; raises SpecError for options that contradict each other."""
     from autolabel.run.prepare import Mode
 
@@ -175,7 +175,7 @@ def mode_of(*, fresh: bool, extend: bool, planned: bool) -> Mode:
     return Mode.FRESH if fresh else Mode.EXTEND if extend else Mode.PLANNED if planned else Mode.RESUME
 
 
-def conclude(summary: Summary, plan: Plan, *, json: bool) -> None:
+def _conclude(summary: Summary, plan: Plan, *, json: bool) -> None:
     """Print what a run came to; leave with 1 where too many images failed."""
     if json:
         console.print_json(summary.as_dict())
@@ -193,4 +193,4 @@ def merge(run: Run, quiet: Quiet = False, json: AsJson = False) -> None:
 
     with console.watching(quiet=quiet) as watch:
         summary, plan = finish(at(run), registry=discover(), watch=watch)
-    conclude(summary, plan, json=json)
+    _conclude(summary, plan, json=json)

@@ -18,13 +18,13 @@ STARTER = Path(__file__).resolve().parents[1] / "starter"
 """A package that works as it stands, and that linters and tests see as it stands."""
 EXAMPLE = "autolabel-colors"
 """The package that the documentation's examples use: in the wheel below ``autolabel/examples``."""
-PREFIX = "autolabel-"
-SPELLING = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-LEFT_OUT = {"__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache"}
+_PREFIX = "autolabel-"
+_SPELLING = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LEFT_OUT = {"__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache"}
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class _PackageNames:
     """What takes the place of ``starter`` in file names and texts."""
 
     word: str
@@ -33,7 +33,7 @@ class Names:
     @property
     def package(self) -> str:
         """The distribution's name."""
-        return PREFIX + self.word
+        return _PREFIX + self.word
 
     @property
     def strategy(self) -> str:
@@ -55,7 +55,7 @@ class Names:
     def rename(self, text: str) -> str:
         """Return a text of the starter under the new names."""
         camel = "".join(part.capitalize() for part in self.word.split("-"))
-        text = text.replace(f"{PREFIX}starter", self.package).replace("starter-", f"{self.word}-")
+        text = text.replace(f"{_PREFIX}starter", self.package).replace("starter-", f"{self.word}-")
         return text.replace("starter", self.strategy).replace("Starter", camel)
 
 
@@ -68,30 +68,30 @@ def new_plugin(name: str, folder: Path, *, kinds: Sequence[str] = KINDS, registr
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise SpecError(f"no kind of strategy is called {unknown[0]!r}", hint=f"the kinds are {', '.join(KINDS)}")
-    names = Names(spelled(name))
+    names = _PackageNames(_spelled(name))
     target = folder / names.package
     if target.exists():
         raise SpecError(f"{target}: is there already", hint="choose another name, or another folder with --into")
     if taken := next(names.taken(registry), None):
         raise SpecError(f"{taken} is installed already", hint="choose another name")
-    return target, list(copied(target, names, absent=[kind for kind in KINDS if kind not in kinds]))
+    return target, list(_copied(target, names, absent=[kind for kind in KINDS if kind not in kinds]))
 
 
-def spelled(name: str) -> str:
+def _spelled(name: str) -> str:
     """Return a name in lower case with ``-`` between its parts, without the prefix; raises SpecError if it is none."""
-    word = name.strip().lower().replace("_", "-").removeprefix(PREFIX)
-    if not SPELLING.fullmatch(word) or word == "starter":
+    word = name.strip().lower().replace("_", "-").removeprefix(_PREFIX)
+    if not _SPELLING.fullmatch(word) or word == "starter":
         raise SpecError(f"{name!r} cannot name a package", hint="letters, digits and single hyphens, such as `birds`")
     return word
 
 
-def copied(target: Path, names: Names, *, absent: Iterable[str]) -> Iterator[Path]:
+def _copied(target: Path, names: _PackageNames, *, absent: Iterable[str]) -> Iterator[Path]:
     """Copy the starter and yield the files written; what belongs to an absent kind is left out, line by line."""
     files_of = {f"{prefix}{kind}.py" for kind in absent for prefix in ("", "test_")}
     marks = [mark for kind in absent for mark in (f"starter.{kind}", f"| {kind} |")]
     for source in sorted(path for path in STARTER.rglob("*") if path.is_file()):
         place = source.relative_to(STARTER)
-        if source.name in files_of or LEFT_OUT & set(place.parts):
+        if source.name in files_of or _LEFT_OUT & set(place.parts):
             continue
         lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
         path = target / names.rename(str(place))
@@ -114,5 +114,5 @@ def write_example(folder: Path) -> tuple[Path, list[Path]]:
     target = folder / EXAMPLE
     if target.exists():
         raise SpecError(f"{target}: is there already", hint="choose another folder with --into")
-    shutil.copytree(source, target, ignore=lambda _, names: LEFT_OUT & {*names})
+    shutil.copytree(source, target, ignore=lambda _, names: _LEFT_OUT & {*names})
     return target, sorted(path for path in target.rglob("*") if path.is_file())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autolabel.cli import console
-from autolabel.cli.label import load
+from autolabel.cli.label import _load
 from autolabel.cli.options import AsJson, SpecOption, Words
 from autolabel.errors import SpecError
 
@@ -58,7 +58,7 @@ def phrases(
 
     if gt is None:
         raise SpecError("phrases are compared on checked images", hint="autolabel phrases SPEC --gt FILE|RUN")
-    loaded, registry = load(words, spec)
+    loaded, registry = _load(words, spec)
     wanted = Wanted(
         classes=tuple(classes or ()),
         tried=by_class(tried or (), classes or ()),
@@ -94,11 +94,11 @@ def by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str
 def print_comparison(told: PhraseComparison) -> None:
     """Print what each wording is worth, class by class."""
     passes = told.passes.get("forward_passes")
-    cost = "" if passes is None else f", {console.counted(passes, 'forward pass', 'forward passes')}"
-    images = console.counted(told.images, "checked image")
-    console.out.say(f"{images}, {console.counted(told.phrases, 'phrase')} asked together{cost}; IoU {told.iou:g}")
+    cost = "" if passes is None else f", {console.count_noun(passes, 'forward pass', 'forward passes')}"
+    images = console.count_noun(told.images, "checked image")
+    console.out.say(f"{images}, {console.count_noun(told.phrases, 'phrase')} asked together{cost}; IoU {told.iou:g}")
     if told.failed:
-        console.notices([f"{console.counted(told.failed, 'checked image')} could not be asked about"])
+        console.notices([f"{console.count_noun(told.failed, 'checked image')} could not be asked about"])
     console.notices(told.notes)
     for one in told.classes:
         console.out.say("")
@@ -108,13 +108,13 @@ def print_comparison(told: PhraseComparison) -> None:
 
 def print_class(told: ClassComparison) -> None:
     """Print the wordings of one class, and what follows from them."""
-    have = f"{told.true} true in {console.counted(told.images, 'image')}"
+    have = f"{told.true} true in {console.count_noun(told.images, 'image')}"
     console.out.say(f"{console.printable(told.name)}: {have}")
     if not told.true:
         console.out.say("  nothing can be compared: no checked image holds one")
         return
     numbers = ("AP", "best F1", "threshold", "false alarms", "in empty images")
-    made = console.table("phrases", "from", "AP", "against today's", *numbers[1:], numbers=numbers)
+    made = console.number_table("phrases", "from", "AP", "against today's", *numbers[1:], numbers=numbers)
     for place, one in listed(told):
         made.add_row(*cells(one, winner=place == told.winner))
     console.show(made)

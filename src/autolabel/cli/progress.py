@@ -20,7 +20,7 @@ from rich.progress import (
 from autolabel.plan.model import Plan, Stage
 from autolabel.run.worker import Done, Watch
 
-EVERY = 30.0
+_EVERY = 30.0
 
 
 class Quiet(Watch):
@@ -34,7 +34,7 @@ class Quiet(Watch):
         self.console.print(f"note: {text}", markup=False, soft_wrap=True)
 
 
-class ProgressCounts(Quiet):
+class _ProgressCounts(Quiet):
     """Counts rows, boxes and failures of the stage that runs."""
 
     def __init__(self, console: Console) -> None:
@@ -57,7 +57,7 @@ class ProgressCounts(Quiet):
         self.boxes += len(done.rounds)
         self.recalled += done.recalled
 
-    def told(self) -> str:
+    def counts_text(self) -> str:
         """Say what was counted."""
         failed = self.states["failed"]
         kept = f", {self.recalled:,} rows from kept candidates" if self.recalled else ""
@@ -69,7 +69,7 @@ class ProgressCounts(Quiet):
         return (sum(self.states.values()) - 1) / max(time.monotonic() - self.began, 1e-3)
 
 
-class Bars(ProgressCounts):
+class Bars(_ProgressCounts):
     """A bar a stage."""
 
     def __init__(self, console: Console) -> None:
@@ -104,10 +104,10 @@ class Bars(ProgressCounts):
         super().row(done)
         assert self.task is not None, "a stage starts before its rows"
         rate = f", {self.rate:.2f} a second" if self.rate else ""
-        self.progress.update(self.task, advance=1, told=self.told() + rate)
+        self.progress.update(self.task, advance=1, told=self.counts_text() + rate)
 
 
-class Lines(ProgressCounts):
+class Lines(_ProgressCounts):
     """A line when a stage starts and ends, and one every half minute."""
 
     def __init__(self, console: Console) -> None:
@@ -127,16 +127,16 @@ class Lines(ProgressCounts):
         """Say how far it is, now and then."""
         super().row(done)
         self.done += 1
-        if time.monotonic() - self.last > EVERY:
+        if time.monotonic() - self.last > _EVERY:
             self.last = time.monotonic()
-            told = f"{self.done:,} of {self.total:,} rows, {self.told()}"
+            progress = f"{self.done:,} of {self.total:,} rows, {self.counts_text()}"
             if rate := self.rate:
-                told += f", {rate:.2f} a second, about {(self.total - self.done) / rate:,.0f} s left"
-            self.say(told)
+                progress += f", {rate:.2f} a second, about {(self.total - self.done) / rate:,.0f} s left"
+            self.say(progress)
 
     def stage_finished(self, stage: Stage) -> None:
         """Say what was found."""
-        self.say(f"done in {time.monotonic() - self.began:.1f} s, {self.told()}")
+        self.say(f"done in {time.monotonic() - self.began:.1f} s, {self.counts_text()}")
 
     def say(self, text: str) -> None:
         """Print a line."""

@@ -9,15 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 from autolabel.cli import console
-from autolabel.cli.options import AsJson, Names, Run, Thresholds, renamed
+from autolabel.cli.options import AsJson, Names, Run, Thresholds, class_renames
 from autolabel.errors import SpecError
 from autolabel.storage import at
 
-ToolName = Literal["review", "coco", "label_studio", "cvat", "labelme", "yolo"]
-KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
+_ToolName = Literal["review", "coco", "label_studio", "cvat", "labelme", "yolo"]
+_KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
 
 
-class Fitting(enum.StrEnum):
+class _Fitting(enum.StrEnum):
     """How the chance of being right is learnt."""
 
     logistic = "logistic"
@@ -82,17 +82,17 @@ def evaluate(
 ) -> None:
     """Measure what a run hands out against the truth, with 95 % intervals."""
     from autolabel.evaluate.plots import check_plots, write_plots
-    from autolabel.evaluate.table import render
+    from autolabel.evaluate.table import render_evaluation
     from autolabel.run.evaluate import evaluate_run
 
     if plots is not None:
         check_plots()
-    result, what = evaluate_run(at(run), gt, raw=raw, iou=iou, thresholds=thresholds, names=renamed(names))
+    result, what = evaluate_run(at(run), gt, raw=raw, iou=iou, thresholds=thresholds, names=class_renames(names))
     if json:
         console.print_json({"measured": what, **result.as_dict()})
     else:
         console.out.say(f"measured: {what}")
-        console.out.print(render(result))
+        console.out.print(render_evaluation(result))
     for path in write_plots(result, plots) if plots is not None else ():
         console.err.say(f"wrote {console.nearby(str(path))}")
 
@@ -121,8 +121,8 @@ def calibrate(
         bool, typer.Option("--scores", help="Learn the chance of being right of each score too, into RUN/scores.json.")
     ] = False,
     method: Annotated[
-        Fitting, typer.Option("--method", help="How --scores learns it: a curve, or a curve that may bend anywhere.")
-    ] = Fitting.logistic,
+        _Fitting, typer.Option("--method", help="How --scores learns it: a curve, or a curve that may bend anywhere.")
+    ] = _Fitting.logistic,
     json: AsJson = False,
 ) -> None:
     """Choose score thresholds that promise a precision, from what a person has checked."""
@@ -136,10 +136,10 @@ def calibrate(
         confidence=confidence,
         iou=iou,
         out=out,
-        names=renamed(names),
+        names=class_renames(names),
     )
     learnt = (
-        learn_scores(at(run), None if gt is None else at(gt), iou=iou, method=method.value, names=renamed(names))
+        learn_scores(at(run), None if gt is None else at(gt), iou=iou, method=method.value, names=class_renames(names))
         if scores
         else None
     )
@@ -177,7 +177,7 @@ def apply_review(
         ),
     ],
     tool: Annotated[
-        ToolName | None, typer.Option("--from", metavar="TOOL", help="Who wrote it; told by its content else.")
+        _ToolName | None, typer.Option("--from", metavar="TOOL", help="Who wrote it; told by its content else.")
     ] = None,
     map: Annotated[
         list[str] | None,
@@ -205,7 +205,7 @@ def apply_review(
         at(file),
         registry=discover(),
         tool=tool,
-        names=renamed(map),
+        names=class_renames(map),
         partial=partial,
         skip_unknown=skip_unknown,
         dry_run=dry_run,
@@ -217,9 +217,9 @@ def apply_review(
         return
     console.notices([*done.notes, *(f"left out: {problem}" for problem in done.problems)])
     if done.counts or done.images:
-        told = ", ".join(f"{count} {kind}" for kind in KINDS if (count := done.counts.get(kind)))
-        console.out.say(f"{done.tool}, {console.counted(done.images, 'image')}: {told or 'nothing differs'}")
+        changed = ", ".join(f"{count} {kind}" for kind in _KINDS if (count := done.counts.get(kind)))
+        console.out.say(f"{done.tool}, {console.count_noun(done.images, 'image')}: {changed or 'nothing differs'}")
     if dry_run:
-        console.out.say(f"{console.counted(done.new, 'decision')} would be taken in; nothing is changed")
+        console.out.say(f"{console.count_noun(done.new, 'decision')} would be taken in; nothing is changed")
     else:
-        console.out.say(f"{console.counted(done.standing, 'decision')} about {run}; its exports are written again")
+        console.out.say(f"{console.count_noun(done.standing, 'decision')} about {run}; its exports are written again")

@@ -13,13 +13,13 @@ from autolabel.errors import SpecError
 from autolabel.storage import at
 
 if TYPE_CHECKING:
-    from autolabel.review.app import Mode
+    from autolabel.review.app import PageMode
     from autolabel.review.certify import Desk
-    from autolabel.review.session import Session
+    from autolabel.review.session import ReviewSession
 
-NextName = Literal["certificate", "errors", "mixed"]
-OrderName = Literal["least", "most", "disagreement", "boxes", "name", "random"]
-ShowName = Literal["all", "unchecked", "undecided", "checked", "left_out", "labelled", "empty"]
+_NextName = Literal["certificate", "errors", "mixed"]
+_OrderName = Literal["least", "most", "disagreement", "boxes", "name", "random"]
+_ShowName = Literal["all", "unchecked", "undecided", "checked", "left_out", "labelled", "empty"]
 
 
 def review(
@@ -27,8 +27,8 @@ def review(
     reviewer: Annotated[
         str | None, typer.Option("--reviewer", metavar="NAME", help="Who decides; kept with each decision.")
     ] = None,
-    order: Annotated[OrderName, typer.Option("--order", help="Which images come first.")] = "least",
-    show: Annotated[ShowName, typer.Option("--show", help="Which images are listed.")] = "all",
+    order: Annotated[_OrderName, typer.Option("--order", help="Which images come first.")] = "least",
+    show: Annotated[_ShowName, typer.Option("--show", help="Which images are listed.")] = "all",
     phrase: Annotated[str, typer.Option("--class", metavar="NAME", help="Only images with a box of this class.")] = "",
     images: Annotated[
         Path | None, typer.Option("--images", metavar="FILE", help="Only these images, in this order: a name a line.")
@@ -39,7 +39,7 @@ def review(
     ] = None,
     size: Annotated[int, typer.Option("--size", min=1, help="How many images a sample has.")] = 200,
     what: Annotated[
-        NextName | None,
+        _NextName | None,
         typer.Option(
             "--next",
             help="What to check: what a certificate draws, likely errors, or errors first and then a certificate.",
@@ -82,19 +82,19 @@ def review(
     finally:
         made = desk.close()
         standing = hand_out(session, registry=registry)
-    console.out.say(f"{console.counted(standing, 'decision')} about {run}; its exports are up to date")
+    console.out.say(f"{console.count_noun(standing, 'decision')} about {run}; its exports are up to date")
     if made is not None:
         console.out.say(made.sentence)
 
 
 def _modes(
-    session: Session,
-    what: NextName | None,
+    session: ReviewSession,
+    what: _NextName | None,
     *,
     precision: float | None,
     recall: float | None,
     budget: float | None,
-) -> tuple[list[Mode], Desk]:
+) -> tuple[list[PageMode], Desk]:
     """Return the page's modes, the first one first, and the certificate's; limit the review where errors come first."""
     from autolabel.certify.drawing import Asked
     from autolabel.certify.goals import Goals

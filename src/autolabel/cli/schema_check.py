@@ -14,8 +14,8 @@ from autolabel.cli.schemas import SCHEMAS
 from autolabel.errors import DataError, Problem, SpecError
 from autolabel.spec import document
 
-BY_NAME = {"plan.json": "plan", "labels.jsonl": "labels", "review.json": "review"}
-MOST_PROBLEMS = 20
+_BY_NAME = {"plan.json": "plan", "labels.jsonl": "labels", "review.json": "review"}
+_MOST_PROBLEMS = 20
 
 
 def check_document(path: Path, name: str | None = None) -> str:
@@ -24,25 +24,25 @@ def check_document(path: Path, name: str | None = None) -> str:
     A ``.jsonl`` file is checked line by line. Raises DataError with the JSON pointer of each fault, SpecError where the
     schema cannot be told.
     """
-    chosen = name or BY_NAME.get(path.name) or ("spec" if path.suffix in (".yaml", ".yml") else None)
+    chosen = name or _BY_NAME.get(path.name) or ("spec" if path.suffix in (".yaml", ".yml") else None)
     if chosen not in SCHEMAS:
         raise SpecError(f"{path}: which schema?", hint=f"name one after the file: {', '.join(SCHEMAS)}")
     validator = Draft202012Validator(SCHEMAS[chosen]())
     problems = []
-    for line, value in documents(path):
+    for line, value in _documents(path):
         for error in sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path))):
-            problems.append(problem(path, line, error))
-            if len(problems) == MOST_PROBLEMS:
+            problems.append(_problem(path, line, error))
+            if len(problems) == _MOST_PROBLEMS:
                 raise DataError(problems)
     if problems:
         raise DataError(problems)
     return chosen
 
 
-def documents(path: Path) -> Iterator[tuple[int, Any]]:
+def _documents(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield the JSON or YAML documents of a file with their lines; 0 where there is one."""
     if path.suffix in (".yaml", ".yml"):
-        yield 0, document.read(path).plain()
+        yield 0, document.read_document(path).plain()
         return
     try:
         text = path.read_text(encoding="utf-8")
@@ -58,15 +58,15 @@ def documents(path: Path) -> Iterator[tuple[int, Any]]:
             raise DataError(Problem(file=str(path), line=where, column=column, message=f"not JSON: {error}")) from error
 
 
-def problem(path: Path, line: int, error: ValidationError) -> Problem:
+def _problem(path: Path, line: int, error: ValidationError) -> Problem:
     """Return a fault with its JSON pointer."""
     parts = [str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path]
     return Problem(
-        file=str(path), line=line, column=int(bool(line)), path="/" + "/".join(parts), message=shortened(error.message)
+        file=str(path), line=line, column=int(bool(line)), path="/" + "/".join(parts), message=_shortened(error.message)
     )
 
 
-def shortened(text: str, most: int = 200) -> str:
+def _shortened(text: str, most: int = 200) -> str:
     """Return a message on one line, cut where it is long."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -18,15 +18,15 @@ from autolabel.spec.schema import spec_schema, tao_schema
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "spec": lambda: spec_schema(discover()),
     "tao": tao_schema,
-    "plan": plan_file.schema,
-    "labels": record.schema,
-    "certificate": statement.schema,
-    "review": decision.schema,
+    "plan": plan_file.plan_schema,
+    "labels": record.labels_schema,
+    "certificate": statement.certificate_schema,
+    "review": decision.review_schema,
     "phrases": comparison.schema,
 }
 
 
-def render(name: str) -> str:
+def schema_text(name: str) -> str:
     """Return a schema as JSON text; raises SpecError for a name that is none."""
     if name not in SCHEMAS:
         raise SpecError(f"no schema is called {name!r}", hint=f"one of {', '.join(SCHEMAS)}")
@@ -38,5 +38,5 @@ def write_all(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.schema.json" for name in SCHEMAS]
     for name, path in zip(SCHEMAS, paths, strict=True):
-        path.write_text(render(name), encoding="utf-8")
+        path.write_text(schema_text(name), encoding="utf-8")
     return paths

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from autolabel.cli import console
-from autolabel.cli.label import spec_and_overrides
+from autolabel.cli.label import _spec_and_overrides
 from autolabel.cli.options import SpecOption, Words
 
 TOKEN = "AUTOLABEL_TOKEN"
@@ -44,7 +44,7 @@ def serve(
     given = token or os.environ.get(TOKEN)
     limits = Limits(body=max_mb << 20, queue=queue, seconds=timeout)
     serving = Serving(token=given or token_urlsafe(24), host=host, port=port, limits=limits)
-    source, overrides = spec_and_overrides(words, spec)
+    source, overrides = _spec_and_overrides(words, spec)
     with open_predictor(source, overrides=overrides, device=device) as predictor:
         console.notices(predictor.plan.notices)
         tune_process(predictor.plan.execution.threads)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autolabel.errors import SpecError
 
-TEMPLATE = """\
+_TEMPLATE = """\
 # What to label, with what, and where the labels go. Check it with `autolabel validate`, see what it would do with
 # `autolabel plan`, run it with `autolabel generate -e {name}`. Every key: `autolabel schema`.
 version: 1
@@ -38,5 +38,5 @@ def write(path: Path, *, replace: bool) -> Path:
     """Write the template; raises SpecError where the file is there and ``replace`` is not set."""
     if path.exists() and not replace:
         raise SpecError(f"{path}: is there already", hint="say --force to replace it")
-    path.write_text(TEMPLATE.format(name=path.name), encoding="utf-8")
+    path.write_text(_TEMPLATE.format(name=path.name), encoding="utf-8")
     return path

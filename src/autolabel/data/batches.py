@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     """Yield lists of ``size`` items, the last of what is left; takes no more items than it has yielded."""
     source = iter(items)
     while batch := list(islice(source, size)):

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from autolabel.data.splitter import split
+from autolabel.data.splitter import split_caption
 from autolabel.errors import DataError, Problem
 from autolabel.storage import Location, at
 from autolabel.types import Prompt
 
-MAX_PROBLEMS = 50
-SURROGATE = "\\ud"
+_MAX_PROBLEMS = 50
+_SURROGATE = "\\ud"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,9 @@ class Captions:
         """Return a sentence on the lines that are left out, with the first of them."""
         if not self.skipped:
             return []
-        told = "; ".join(f"line {problem.line}: {problem.message}" for problem in self.left_out[:shown])
+        problems = "; ".join(f"line {problem.line}: {problem.message}" for problem in self.left_out[:shown])
         lines = "1 line is" if self.skipped == 1 else f"{self.skipped:,} lines are"
-        return [f"{self.file}: {lines} left out: {told}" + ("; ..." if self.skipped > shown else "")]
+        return [f"{self.file}: {lines} left out: {problems}" + ("; ..." if self.skipped > shown else "")]
 
 
 def read_captions(path: str | Location) -> Captions:
@@ -60,8 +60,8 @@ def read_captions(path: str | Location) -> Captions:
     problems: list[Problem] = []
     captions: list[CaptionLine] = []
     skipped = 0
-    for number, line in lines(at(path)):
-        outcome = parse(line, number=number, file=str(path))
+    for number, line in _lines(at(path)):
+        outcome = _parse(line, number=number, file=str(path))
         if isinstance(outcome, CaptionLine):
             captions.append(outcome)
             continue
@@ -71,7 +71,7 @@ def read_captions(path: str | Location) -> Captions:
             captions.append(CaptionLine(line=number, file_name=name, prompt=Prompt(()), fault=fault))
         else:
             skipped += 1
-        if len(problems) < MAX_PROBLEMS:
+        if len(problems) < _MAX_PROBLEMS:
             problems.append(problem)
     if problems and all(caption.fault for caption in captions):
         raise DataError(problems)
@@ -83,7 +83,7 @@ def read_captions(path: str | Location) -> Captions:
     return Captions(str(path), captions, unnamed, skipped)
 
 
-def lines(path: Location) -> Iterator[tuple[int, str]]:
+def _lines(path: Location) -> Iterator[tuple[int, str]]:
     """Yield the numbered lines of a UTF-8 text file that are not blank."""
     try:
         with io.TextIOWrapper(path.open("rb"), encoding="utf-8-sig", newline="\n") as stream:
@@ -96,7 +96,7 @@ def lines(path: Location) -> Iterator[tuple[int, str]]:
         raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror}")) from error
 
 
-def parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem, str]:
+def _parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem, str]:
     """Check one line and return what it says, or what is wrong with it and the image that it names."""
     name: Any = ""
 
@@ -107,7 +107,7 @@ def parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem, 
         row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         return problem(f"is not JSON: {error}")
-    if SURROGATE in line.lower() and not is_text(row):
+    if _SURROGATE in line.lower() and not _is_text(row):
         return problem("has half of a surrogate pair (\\ud800 to \\udfff), which is no character")
     if not isinstance(row, dict):
         return problem(f"must be an object, got {type(row).__name__}")
@@ -118,7 +118,7 @@ def parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem, 
     if caption is not None and not isinstance(caption, str):
         return problem(f"must be text, got {caption!r}", "/caption")
     if chunks is None and caption is not None:
-        return CaptionLine(line=number, file_name=name, prompt=Prompt(split(caption), caption))
+        return CaptionLine(line=number, file_name=name, prompt=Prompt(split_caption(caption), caption))
     if not isinstance(chunks, list):
         return problem(f"must be a list of phrases, got {chunks!r}", "/noun_chunks")
     for index, chunk in enumerate(chunks):
@@ -128,7 +128,7 @@ def parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem, 
     return CaptionLine(line=number, file_name=name, prompt=Prompt(phrases, caption))
 
 
-def is_text(row: Any) -> bool:
+def _is_text(row: Any) -> bool:
     """Return whether all texts in a piece of JSON can be written as UTF-8."""
     try:
         json.dumps(row, ensure_ascii=False).encode()

@@ -16,21 +16,21 @@ from autolabel.data.batches import batches
 from autolabel.data.captions import CaptionLine, Captions, read_captions
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
-from autolabel.data.fitting import fitted
+from autolabel.data.given_boxes import fitted
 from autolabel.data.inputs import GivenBox, Input
-from autolabel.data.pairing import nearest, pair
-from autolabel.data.passed import NOT_NAMED, PassedOver
-from autolabel.data.sources import NO_RESULTS, ListedFile, Results, inner, sources, walk
+from autolabel.data.pairing import nearest_names, pair
+from autolabel.data.skipped_files import NOT_NAMED, PassedOver
+from autolabel.data.sources import NO_RESULTS, ListedFile, Results, inner, sources, walk_files
 from autolabel.errors import DataError, ImageError
 from autolabel.images import FORMATS, content_mark, page_name, read_header
 from autolabel.spec.data import DataSpec
 
-CHUNK = 4096
-TASK = 16
+_CHUNK = 4096
+_TASK = 16
 """Headers that a thread reads at a time: handing them over one by one takes as long as reading them."""
-OFFERS = 20
+_OFFERS = 20
 """Missing names for which the nearest ones are looked for."""
-MESSAGES = {
+_MESSAGES = {
     "bad_name": "the file's name is not valid UTF-8, or no path below its folder; rename it",
     "outside_root": "a link that leaves the folder; set data.follow_symlinks to follow it",
 }
@@ -61,26 +61,26 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
     roots = sources(data.images)
     passed = PassedOver()
     listing = passed.sift(
-        chain.from_iterable(walk(one, follow_symlinks=data.follow_symlinks, results=results) for one in roots)
+        chain.from_iterable(walk_files(one, follow_symlinks=data.follow_symlinks, results=results) for one in roots)
     )
     if (one := next(listing, None)) is None:
-        told = "".join(f"; {count:,} x {reason}" for reason, count in sorted(passed.counts.items()))
-        raise DataError(f"no images below {', '.join(data.images)}{told}", hint=f"{', '.join(FORMATS)} are read")
+        reasons = "".join(f"; {count:,} x {reason}" for reason, count in sorted(passed.counts.items()))
+        raise DataError(f"no images below {', '.join(data.images)}{reasons}", hint=f"{', '.join(FORMATS)} are read")
     listing = chain([one], listing)
     coco = read_coco(data.boxes, masks=False) if data.boxes is not None else None
     captions: Captions | None = None
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)
-        rows: Iterator[Input] = map(row_of, listing)
+        rows: Iterator[Input] = map(_row_of, listing)
     elif data.captions is not None:
         captions = read_captions(data.captions)
-        classes, rows = by_caption(captions, listing, passed)
+        classes, rows = _by_caption(captions, listing, passed)
     else:
         assert coco is not None, "the spec's model asks for one of classes, captions, boxes"
-        classes, rows = by_box(coco, listing, passed)
+        classes, rows = _by_box(coco, listing, passed)
     places = {source.prefix: str(source.root) for source in roots}
     every = data.pages == "all" and data.classes is not None
-    measured = measure(
+    measured = _measure(
         rows, max_pixels=max_pixels, threads=threads, every=every, rescale=data.rescale_boxes, several=passed.several
     )
     nested = [f"{root} lies inside another folder of images: its images count once" for root in inner(data.images)]
@@ -96,13 +96,13 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
     )
 
 
-def row_of(found: ListedFile) -> Input:
+def _row_of(found: ListedFile) -> Input:
     """Make the row of a listed file."""
-    message = MESSAGES.get(found.code, "")
+    message = _MESSAGES.get(found.code, "")
     return Input(image=found.id, path=found.path, bytes=found.bytes, code=found.code, message=message)
 
 
-class Listing:
+class _ListedImages:
     """The listed files, looked up by the names that a file of captions or boxes gives them."""
 
     def __init__(self, found: Iterable[ListedFile], names: Iterable[str], passed: PassedOver) -> None:
@@ -111,7 +111,7 @@ class Listing:
         names = list(names)
         self.pairing = pair(self.found, names)
         self.others = pair(passed.files, (name for name in names if name not in self.pairing.image_of))
-        self.offers = OFFERS
+        self.offers = _OFFERS
         self.taken: set[str] = set()
         named = set(self.pairing.image_of.values())
         for image in self.found:
@@ -124,14 +124,16 @@ class Listing:
         if image is not None:
             how = self.pairing.inexact.get(name)
             notes = (f"found although its name differs from {name!r}: {how}",) if how else ()
-            return replace(row_of(self.found[image]), notes=notes)
+            return replace(_row_of(self.found[image]), notes=notes)
         if (other := self.others.image_of.get(name)) is not None:
             return self.row_of_other(name, self.passed.files[other])
         if alike := self.pairing.ambiguous.get(name):
-            told = ", ".join(sorted(alike)[:3])
-            text = f"several images have that name: {told}" if len(alike) > 1 else f"another name means {told} as well"
+            names = ", ".join(sorted(alike)[:3])
+            text = (
+                f"several images have that name: {names}" if len(alike) > 1 else f"another name means {names} as well"
+            )
             return Input(image=name, path="", code="ambiguous_name", message=text)
-        offered = ", ".join(nearest(name, self.found)) if self.offers > 0 else ""
+        offered = ", ".join(nearest_names(name, self.found)) if self.offers > 0 else ""
         self.offers -= 1
         text = "no image of that name below data.images" + (f"; nearest: {offered}" if offered else "")
         return Input(image=name, path="", code="missing", message=text)
@@ -141,15 +143,15 @@ class Listing:
         if self.passed.usable(found):
             self.passed.counts[found.passed_over] -= name not in self.taken
             self.taken.add(name)
-            return row_of(found)
+            return _row_of(found)
         return Input(image=name, path="", code="unsupported_format", message=f"{found.id}: {self.passed.why(found)}")
 
 
-def by_caption(
+def _by_caption(
     captions: Captions, found: Iterable[ListedFile], passed: PassedOver
 ) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return all phrases in order of appearance, and a row for every caption; one that is wrong is a failed row."""
-    listing = Listing(found, (caption.file_name for caption in captions), passed)
+    listing = _ListedImages(found, (caption.file_name for caption in captions), passed)
     classes = tuple(dict.fromkeys(phrase for caption in captions for phrase in caption.prompt.phrases))
 
     def asked(caption: CaptionLine) -> Input:
@@ -163,11 +165,13 @@ def by_caption(
     return classes, number(map(asked, captions))
 
 
-def by_box(coco: CocoBoxes, found: Iterable[ListedFile], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
+def _by_box(
+    coco: CocoBoxes, found: Iterable[ListedFile], passed: PassedOver
+) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return the categories in the file's order, and a row with its given boxes for every image of the file."""
     classes = tuple(dict.fromkeys(coco.categories.values()))
     label_of = {category: classes.index(name) for category, name in coco.categories.items()}
-    listing = Listing(found, (image.file_name for image in coco.images), passed)
+    listing = _ListedImages(found, (image.file_name for image in coco.images), passed)
 
     def rows() -> Iterator[Input]:
         for image, given in coco.by_image():
@@ -197,7 +201,7 @@ def number(rows: Iterable[Input]) -> Iterator[Input]:
         seen[row.image] += 1
 
 
-def measure(
+def _measure(
     rows: Iterable[Input],
     *,
     max_pixels: int,
@@ -244,5 +248,5 @@ def measure(
         return list(chain.from_iterable(map(one, rows)))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for chunk in batches(rows, CHUNK):
-            yield from chain.from_iterable(pool.map(some, batches(chunk, TASK)))
+        for chunk in batches(rows, _CHUNK):
+            yield from chain.from_iterable(pool.map(some, batches(chunk, _TASK)))

@@ -72,7 +72,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class InputOutline(msgspec.Struct, frozen=True):
+class _InputOutline(msgspec.Struct, frozen=True):
     """The little of a row that sorting needs."""
 
     image: str
@@ -84,19 +84,19 @@ class InputOutline(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Input)
-_outlines = msgspec.json.Decoder(InputOutline)
+_outlines = msgspec.json.Decoder(_InputOutline)
 
 
-def encode(row: Input) -> bytes:
+def encode_input(row: Input) -> bytes:
     """Return a row as one line of JSON, without its newline."""
     return _encoder.encode(row)
 
 
-def decode(line: bytes) -> Input:
+def decode_input(line: bytes) -> Input:
     """Read a row back from its line."""
     return _decoder.decode(line)
 
 
-def outline(line: bytes) -> InputOutline:
+def input_outline(line: bytes) -> _InputOutline:
     """Read of a line what sorting needs."""
     return _outlines.decode(line)

@@ -11,20 +11,20 @@ from difflib import get_close_matches
 from itertools import takewhile
 from urllib.parse import parse_qs, unquote, urlsplit
 
-Parts = tuple[str, ...]
+_Parts = tuple[str, ...]
 """A path, part by part."""
 
-HASHED = re.compile(
+_HASHED = re.compile(
     r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{8})[-_](?=[^.])"
 )
 """What Label Studio (8 digits) and others put in front of a file that is uploaded."""
-ROBOFLOW = re.compile(r"(?P<stem>.+?)(?:_(?P<ending>jpe?g|png|bmp|webp|tiff?|gif|avif|heic|mpo))?\.rf\.\w+\.\w+")
-ENDING = re.compile(
+_ROBOFLOW = re.compile(r"(?P<stem>.+?)(?:_(?P<ending>jpe?g|png|bmp|webp|tiff?|gif|avif|heic|mpo))?\.rf\.\w+\.\w+")
+_ENDING = re.compile(
     r"(?:\.(?:jpe?g|jpe|jfif|png|bmp|webp|tiff?|gif|avif|hei[cf]|jp2|j2k|mpo|ppm|pgm|pbm|txt|xml|json))+"
 )
-MARKS = re.compile(r"[\W_]+")
-NEAREST = 3
-MOST_COMPARED = 20_000
+_MARKS = re.compile(r"[\W_]+")
+_NEAREST = 3
+_MOST_COMPARED = 20_000
 """Images among which the nearest names are looked for."""
 
 
@@ -55,11 +55,11 @@ def pair(images: Iterable[str], names: Iterable[str]) -> Pairing:
     """
     known = dict.fromkeys(images)
     wanted = dict.fromkeys(names)
-    image_of = {name: tidied for name in wanted if (tidied := name if name in known else tidy(name)) in known}
+    image_of = {name: tidied for name in wanted if (tidied := name if name in known else _tidy(name)) in known}
     taken = set(image_of.values())
     inexact: dict[str, str] = {}
     ambiguous: dict[str, tuple[str, ...]] = {}
-    for how, keys in RULES:
+    for how, keys in _RULES:
         open_names = [name for name in wanted if name not in image_of and name not in ambiguous]
         if not open_names:
             break
@@ -80,29 +80,29 @@ def pair(images: Iterable[str], names: Iterable[str]) -> Pairing:
     return Pairing(image_of=image_of, inexact=inexact, ambiguous=ambiguous)
 
 
-def nearest(name: str, images: Collection[str]) -> list[str]:
+def nearest_names(name: str, images: Collection[str]) -> list[str]:
     """Return up to three ids whose base names are most like that of ``name``; none among too many images."""
-    if len(images) > MOST_COMPARED:
+    if len(images) > _MOST_COMPARED:
         return []
     by_base: dict[str, str] = {}
     for image in images:
         by_base.setdefault(image.rpartition("/")[2].casefold(), image)
-    wanted = tidy(name).rpartition("/")[2].casefold()
-    return [by_base[base] for base in get_close_matches(wanted, by_base, NEAREST)]
+    wanted = _tidy(name).rpartition("/")[2].casefold()
+    return [by_base[base] for base in get_close_matches(wanted, by_base, _NEAREST)]
 
 
-def tidy(name: str) -> str:
+def _tidy(name: str) -> str:
     """Return a path without empty parts and dots."""
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-Keys = Callable[[str], Iterator[Parts]]
+_Keys = Callable[[str], Iterator[_Parts]]
 """Yields the forms in which a path is compared, most telling first."""
 
 
-def _index(images: Iterable[str], keys: Keys) -> dict[str, list[tuple[str, Parts]]]:
+def _index(images: Iterable[str], keys: _Keys) -> dict[str, list[tuple[str, _Parts]]]:
     """Return images with their compared forms, by the last part of those."""
-    by_base: dict[str, list[tuple[str, Parts]]] = defaultdict(list)
+    by_base: dict[str, list[tuple[str, _Parts]]] = defaultdict(list)
     for image in images:
         for parts in keys(image):
             if parts:
@@ -110,7 +110,7 @@ def _index(images: Iterable[str], keys: Keys) -> dict[str, list[tuple[str, Parts
     return by_base
 
 
-def _candidates(name: str, index: Mapping[str, list[tuple[str, Parts]]], keys: Keys) -> tuple[str, ...]:
+def _candidates(name: str, index: Mapping[str, list[tuple[str, _Parts]]], keys: _Keys) -> tuple[str, ...]:
     """Return the images whose path ends most like a name; none where not even the base name is shared."""
     for parts in keys(name):
         if parts and (alike := index.get(parts[-1])):
@@ -120,28 +120,28 @@ def _candidates(name: str, index: Mapping[str, list[tuple[str, Parts]]], keys: K
     return ()
 
 
-def _likeness(one: Parts, other: Parts) -> tuple[bool, bool, int]:
+def _likeness(one: _Parts, other: _Parts) -> tuple[bool, bool, int]:
     """Return how alike two paths are: equal, one of them the end of the other, parts at the end that are equal."""
     pairs = zip(reversed(one), reversed(other), strict=False)
     common = sum(1 for _ in takewhile(lambda both: both[0] == both[1], pairs))
     return one == other, common == min(len(one), len(other)), common
 
 
-def _as_written(path: str) -> Iterator[Parts]:
+def _as_written(path: str) -> Iterator[_Parts]:
     yield tuple(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
 
 
-def _composed(path: str) -> Iterator[Parts]:
+def _composed(path: str) -> Iterator[_Parts]:
     for parts in _as_written(path):
         yield tuple(unicodedata.normalize("NFC", part) for part in parts)
 
 
-def _without_case(path: str) -> Iterator[Parts]:
+def _without_case(path: str) -> Iterator[_Parts]:
     for parts in _composed(path):
         yield tuple(part.casefold() for part in parts)
 
 
-def _decoded(path: str) -> Iterator[Parts]:
+def _decoded(path: str) -> Iterator[_Parts]:
     """Yield a path, and as it is once percent-encoding is undone; of a URL its path, or the file its query names."""
     yield from _without_case(path)
     yield from _without_case(unquote(path))
@@ -158,34 +158,34 @@ def _decoded(path: str) -> Iterator[Parts]:
 
 def _bare(base: str) -> tuple[str, str]:
     """Return stem and ending of a base name without what tools add; marks and spaces count as one."""
-    base = HASHED.sub("", base, count=1) if HASHED.match(base) else base
-    if found := ROBOFLOW.fullmatch(base):
+    base = _HASHED.sub("", base, count=1) if _HASHED.match(base) else base
+    if found := _ROBOFLOW.fullmatch(base):
         base = f"{found['stem']}.{found['ending']}" if found["ending"] else base
     stem, dot, ending = base.rpartition(".")
     stem, ending = (stem, ending) if dot and stem else (base, "")
-    return MARKS.sub("_", stem).strip("_") or stem, {"jpeg": "jpg", "tiff": "tif"}.get(ending, ending)
+    return _MARKS.sub("_", stem).strip("_") or stem, {"jpeg": "jpg", "tiff": "tif"}.get(ending, ending)
 
 
-def _undecorated(path: str) -> Iterator[Parts]:
+def _undecorated(path: str) -> Iterator[_Parts]:
     for *folders, base in filter(None, _decoded(path)):
         yield (*folders, ".".join(_bare(base)))
 
 
-def _joined(path: str) -> Iterator[Parts]:
+def _joined(path: str) -> Iterator[_Parts]:
     """Yield the end of a path as one name, the longest first: folders that were joined to the name by a mark."""
     for *folders, base in filter(None, _decoded(path)):
         for start in range(len(folders) + 1):
             yield (".".join(_bare("_".join((*folders[start:], base)))),)
 
 
-def _without_ending(path: str) -> Iterator[Parts]:
+def _without_ending(path: str) -> Iterator[_Parts]:
     for *folders, base in filter(None, _decoded(path)):
-        plain = ".".join(_bare(base)) if ROBOFLOW.fullmatch(base) else base
-        stem = next((plain[: found.start()] for found in ENDING.finditer(plain) if found.end() == len(plain)), plain)
+        plain = ".".join(_bare(base)) if _ROBOFLOW.fullmatch(base) else base
+        stem = next((plain[: found.start()] for found in _ENDING.finditer(plain) if found.end() == len(plain)), plain)
         yield (*folders, _bare(f"{stem}.")[0])
 
 
-RULES: tuple[tuple[str, Keys], ...] = (
+_RULES: tuple[tuple[str, _Keys], ...] = (
     ("another folder in front", _as_written),
     ("another Unicode form", _composed),
     ("another letter case", _without_case),

@@ -7,26 +7,26 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def prefetch(
-    work: Callable[[T], R],
-    items: Iterable[T],
+    work: Callable[[_T], _R],
+    items: Iterable[_T],
     *,
     threads: int,
     ahead: int,
-    weight: Callable[[T], int] | None = None,
+    weight: Callable[[_T], int] | None = None,
     most: int = 0,
-) -> Iterator[R]:
+) -> Iterator[_R]:
     """Yield ``work(item)`` for every item in order, at most ``ahead`` of them in flight or waiting.
 
     Where items have a ``weight``, those in flight or waiting weigh ``most`` together, or are one alone. An exception of
     ``work`` is raised where its result would have been yielded.
     """
     weigh = weight or (lambda item: 0)
-    flying: deque[tuple[Future[R], int]] = deque()
+    flying: deque[tuple[Future[_R], int]] = deque()
     total = 0
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="decode") as pool:
         try:

@@ -10,23 +10,23 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 
 from autolabel.errors import DataError
-from autolabel.images import is_image_file, passed_over, suffix_of
-from autolabel.safe_names import fault_of
+from autolabel.images import is_image_file, suffix_of, unread_reason
+from autolabel.safe_names import path_fault
 from autolabel.storage import Location, Remote, at, is_url, resolved
 
-SYSTEM = frozenset(
+_SYSTEM = frozenset(
     {"__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found",
      "#snapshot", "@tmp", "@__thumb", "__pycache__", "thumbs.db", "desktop.ini"}
 )  # fmt: skip
 """Folders and files that operating systems and file servers leave behind, in lower case."""
 HIDDEN, SYSTEM_FOLDER, RESULTS = "hidden", "system folder", "results of a run"
-LINK = "link to a folder outside"
-PLAN, INPUTS = "plan.json", "inputs.jsonl"
+_LINK = "link to a folder outside"
+_PLAN, _INPUTS = "plan.json", "inputs.jsonl"
 """What lies in every results directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class _ImageRoot:
     """A root folder with the prefix that its images' ids carry (empty where there is one root)."""
 
     root: Location
@@ -62,7 +62,7 @@ class Results:
 NO_RESULTS = Results()
 
 
-def sources(roots: Sequence[str]) -> list[Source]:
+def sources(roots: Sequence[str]) -> list[_ImageRoot]:
     """Give every root the prefix by which its images' ids resolve: its path from the folder that all roots share.
 
     Where they share none but the top of the file system, or one is at a URL, the prefix is the end of its path that no
@@ -80,8 +80,10 @@ def sources(roots: Sequence[str]) -> list[Source]:
     places = {_place(folder): folder for folder in folders}
     outer = [place for place in places if not any(_below(place, other) for other in places)]
     if len(outer) == 1:
-        return [Source(root=places[outer[0]], prefix="")]
-    return [Source(root=places[place], prefix=prefix) for place, prefix in zip(outer, _prefixes(outer), strict=True)]
+        return [_ImageRoot(root=places[outer[0]], prefix="")]
+    return [
+        _ImageRoot(root=places[place], prefix=prefix) for place, prefix in zip(outer, _prefixes(outer), strict=True)
+    ]
 
 
 def inner(roots: Sequence[str]) -> list[str]:
@@ -112,7 +114,9 @@ def _prefixes(places: Sequence[str]) -> list[str]:
     return ["/".join(part.rstrip(":") for part in one[-length:]) for one in parts]
 
 
-def walk(source: Source, *, follow_symlinks: bool = False, results: Results = NO_RESULTS) -> Iterator[ListedFile]:
+def walk_files(
+    source: _ImageRoot, *, follow_symlinks: bool = False, results: Results = NO_RESULTS
+) -> Iterator[ListedFile]:
     """Yield every file below a root, in no particular order.
 
     Links are followed where they stay below the root, or everywhere with ``follow_symlinks``; a folder that was
@@ -125,15 +129,15 @@ def walk(source: Source, *, follow_symlinks: bool = False, results: Results = NO
     return _walk_here(source, source.root, follow_symlinks=follow_symlinks, results=results)
 
 
-def _listed(source: Source, root: Remote, results: Results) -> Iterator[ListedFile]:
+def _listed(source: _ImageRoot, root: Remote, results: Results) -> Iterator[ListedFile]:
     """Yield the files of a remote folder; a folder's own files come before those of its subfolders."""
     plans: set[str] = set()
     inputs: set[str] = set()
     own, written = f"{results.folder}/", _written(root, results)
     for entry in root.files():
         folder, _, base = entry.name.rpartition("/")
-        plans |= {folder} if base == PLAN else set()
-        inputs |= {folder} if base == INPUTS else set()
+        plans |= {folder} if base == _PLAN else set()
+        inputs |= {folder} if base == _INPUTS else set()
         path = str(root / entry.name)
         above = [folder[: place if place >= 0 else None] for place in _ends(folder)] if folder else []
         passed = _by_name(PurePath(entry.name).parts)
@@ -143,15 +147,15 @@ def _listed(source: Source, root: Remote, results: Results) -> Iterator[ListedFi
             or entry.name.split("/")[0] in written
         ):
             passed = RESULTS
-        if bool(fault_of(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/")):
-            if not passed and not passed_over(suffix_of(base)):
+        if bool(path_fault(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/")):
+            if not passed and not unread_reason(suffix_of(base)):
                 yield ListedFile(id=source.identify(entry.name), path="", code="bad_name")
             continue
         yield ListedFile(
             id=source.identify(entry.name),
             path=path,
             bytes=entry.size,
-            passed_over=passed or passed_over(suffix_of(base)),
+            passed_over=passed or unread_reason(suffix_of(base)),
         )
 
 
@@ -174,10 +178,10 @@ def _by_name(parts: Sequence[str]) -> str:
     """Return why a path is passed over by the names of its parts alone."""
     if any(part.startswith(".") and part not in (".", "..") for part in parts):
         return HIDDEN
-    return SYSTEM_FOLDER if any(part.lower() in SYSTEM for part in parts) else ""
+    return SYSTEM_FOLDER if any(part.lower() in _SYSTEM for part in parts) else ""
 
 
-def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[ListedFile]:
+def _walk_here(source: _ImageRoot, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[ListedFile]:
     """Yield the files of a folder of this machine."""
     top = Path(os.path.realpath(root))
     own = resolved(results.folder) if results.folder is not None else None
@@ -189,45 +193,45 @@ def _walk_here(source: Source, root: Path, *, follow_symlinks: bool, results: Re
         try:
             status = os.stat(folder)  # noqa: PTH116
         except OSError as error:
-            raise unlisted(folder, error) from error
+            raise _unlisted(folder, error) from error
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
-        for entry in entries_of(folder, strict=not passed):
+        for entry in _entries_of(folder, strict=not passed):
             name = relative + entry.name
-            outside = entry.is_symlink() and not follow_symlinks and leaves(entry.path, top)
+            outside = entry.is_symlink() and not follow_symlinks and _leaves(entry.path, top)
             why = passed or _by_name([entry.name]) or (RESULTS if name in written else "")
-            if is_folder(entry):
+            if _is_folder(entry):
                 if outside:
-                    yield _found(source, name, entry.path, outside=True, passed=why or LINK)
+                    yield _found(source, name, entry.path, outside=True, passed=why or _LINK)
                 else:
-                    why = why or (RESULTS if resolved(Path(entry.path)) == own or is_results(entry.path) else "")
+                    why = why or (RESULTS if resolved(Path(entry.path)) == own or _is_results(entry.path) else "")
                     pending.append((entry.path, name + "/", why))
             else:
                 yield _found(source, name, entry.path, outside=outside, passed=why)
 
 
-def is_results(folder: str) -> bool:
+def _is_results(folder: str) -> bool:
     """Tell whether a folder is the results directory of a run."""
-    return os.path.isfile(f"{folder}/{PLAN}") and os.path.isfile(f"{folder}/{INPUTS}")  # noqa: PTH113
+    return os.path.isfile(f"{folder}/{_PLAN}") and os.path.isfile(f"{folder}/{_INPUTS}")  # noqa: PTH113
 
 
-def entries_of(folder: str, *, strict: bool = True) -> Iterator[os.DirEntry[str]]:
+def _entries_of(folder: str, *, strict: bool = True) -> Iterator[os.DirEntry[str]]:
     """Yield what a folder holds, one by one: it may hold millions."""
     try:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError as error:
         if strict:
-            raise unlisted(folder, error) from error
+            raise _unlisted(folder, error) from error
 
 
-def unlisted(folder: str, error: OSError) -> DataError:
+def _unlisted(folder: str, error: OSError) -> DataError:
     """Return what says that a folder cannot be listed."""
     return DataError(f"{folder}: cannot be listed: {error.strerror}")
 
 
-def leaves(link: str, top: Path) -> bool:
+def _leaves(link: str, top: Path) -> bool:
     """Return whether a link leads out of ``top``; one that leads to itself does not, and is told when it is read."""
     try:
         return not Path(link).resolve().is_relative_to(top)
@@ -235,7 +239,7 @@ def leaves(link: str, top: Path) -> bool:
         return False
 
 
-def is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Return whether an entry is a folder, or a link to one; a link that leads to itself is none."""
     try:
         return entry.is_dir()
@@ -243,11 +247,11 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _found(source: Source, name: str, path: str, *, outside: bool, passed: str) -> ListedFile:
+def _found(source: _ImageRoot, name: str, path: str, *, outside: bool, passed: str) -> ListedFile:
     """Describe a file, marking names that are not valid Unicode and links that leave the root."""
     base = name.rpartition("/")[2]
     suffix = suffix_of(base)
-    passed = passed or passed_over(suffix)
+    passed = passed or unread_reason(suffix)
     if passed == "extension" and not suffix and not outside and is_image_file(path):
         passed = ""
     try:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]|_")
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]|_")
 
 
-def words(text: str) -> frozenset[str]:
+def _words(text: str) -> frozenset[str]:
     """Return the words of a text."""
     return frozenset(text.split())
 
 
-BE = words("am are be been being is was were 's 're")
-BREAKS = BE | words(
+_BE = _words("am are be been being is was were 's 're")
+_BREAKS = _BE | _words(
     "a an the this that these those some any each every another other its his her their our my your no "
     "and or but nor so while as than then when where which who whom whose what if because "
     "about above across after against along alongside amid among around at atop away before behind below beneath "
@@ -30,7 +30,7 @@ BREAKS = BE | words(
     "very just also together next close several many few various both all one's"
 )
 """Articles, pronouns, conjunctions, prepositions, and the verbs and adverbs that captions are full of."""
-VAGUE = words(
+_VAGUE = _words(
     "image images photo photos photograph picture pictures view scene shot close-up top bottom front back side left "
     "right middle center centre background foreground distance edge end corner group groups bunch lot lots couple pair "
     "piece pieces set row type kind part variety something someone day night "
@@ -38,13 +38,13 @@ VAGUE = words(
     "large small big little old young new long tall short"
 )
 """Words that name nothing to look for, where they stand alone."""
-NOUNS_IN_ING = words(
+_NOUNS_IN_ING = _words(
     "building buildings ceiling railing painting paintings awning clothing ring king string wing earring thing things "
     "parking dining living sling spring swing icing pudding lighting siding crossing dumpling duckling"
 )
 
 
-def split(caption: str) -> tuple[str, ...]:
+def split_caption(caption: str) -> tuple[str, ...]:
     """Return the distinct phrases of a caption, in order, in the caption's own words.
 
     A phrase is a run of words between marks of punctuation and words that belong to no noun: articles, pronouns,
@@ -52,17 +52,17 @@ def split(caption: str) -> tuple[str, ...]:
     or is a known noun ("building"). Phrases of nothing but vague words ("photo", "front", "red") are left out. Verbs
     that the lists do not know stay in. No words, no phrases.
     """
-    found = [" ".join(run) for run in runs(caption) if not all(vague(word) for word in run)]
+    found = [" ".join(run) for run in _runs(caption) if not all(_vague(word) for word in run)]
     return tuple({phrase.casefold(): phrase for phrase in reversed(found)}.values())[::-1]
 
 
-def runs(caption: str) -> Iterator[list[str]]:
+def _runs(caption: str) -> Iterator[list[str]]:
     """Yield the runs of words that no break interrupts."""
     run: list[str] = []
     before = ""
-    for word in (*WORD.findall(caption), "."):
+    for word in (*_WORD.findall(caption), "."):
         low = word.casefold()
-        if low in BREAKS or not word[0].isalnum() or (in_ing(low) and (run or before in BE)):
+        if low in _BREAKS or not word[0].isalnum() or (_in_ing(low) and (run or before in _BE)):
             if run:
                 yield run
             run = []
@@ -71,12 +71,12 @@ def runs(caption: str) -> Iterator[list[str]]:
         before = low
 
 
-def in_ing(word: str) -> bool:
+def _in_ing(word: str) -> bool:
     """Return whether a word is taken for a verb's form."""
-    return word.endswith("ing") and len(word) > 4 and word not in NOUNS_IN_ING
+    return word.endswith("ing") and len(word) > 4 and word not in _NOUNS_IN_ING
 
 
-def vague(word: str) -> bool:
+def _vague(word: str) -> bool:
     """Return whether a word alone names nothing to look for."""
     low = word.casefold()
-    return low in VAGUE or in_ing(low) or not any(letter.isalpha() for letter in low)
+    return low in _VAGUE or _in_ing(low) or not any(letter.isalpha() for letter in low)

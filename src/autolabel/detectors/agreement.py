@@ -13,7 +13,7 @@ from autolabel.types import Instances
 from autolabel.types.instances import Support
 from autolabel.types.neighbours import Index, Neighbours
 
-Float64 = npt.NDArray[np.float64]
+_Float64 = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Rule = Literal["vote", "mean", "noisy_or"]
 
@@ -58,17 +58,17 @@ class Agreement:
             Support(looks=int(one.sum()), labelers=int(one.any(axis=0).sum()), asked=count * self.labelers)
             for one, count in zip(seen > 0, each.tolist(), strict=True)
         )
-        scores = (kept.scores * combined(best, each, self.score) / highest).astype(np.float32)
+        scores = (kept.scores * _combined(best, each, self.score) / highest).astype(np.float32)
         return replace(kept, scores=scores, support=support).take(np.argsort(-scores, kind="stable"))
 
     def in_doubt(self, kept: Instances, union: Instances, *, looks: Sequence[str], doubt: Doubt) -> int:
         """Return how many of the kept boxes, asked for in all ``looks``, are in doubt."""
         best = self.seen(kept, union, looks).max(axis=2)
-        scores = combined(best, np.full(len(best), len(looks)), self.score).astype(np.float32)
+        scores = _combined(best, np.full(len(best), len(looks)), self.score).astype(np.float32)
         unsure = scores <= doubt.sure if len(looks) == 1 else (best > 0).sum(axis=1) < len(looks)
         return int((unsure & (scores > doubt.score)).sum())
 
-    def seen(self, kept: Instances, union: Instances, looks: Sequence[str]) -> Float64:
+    def seen(self, kept: Instances, union: Instances, looks: Sequence[str]) -> _Float64:
         """Return (N, looks, labelers) the highest score of each box's candidates, 0 where there is none."""
         place = {name: index for index, name in enumerate(looks)}
         names = sorted({name for names in union.sources or () for name in names})
@@ -98,7 +98,7 @@ class Agreement:
         return i[order][first], j[order][first] - len(kept)
 
 
-def combined(best: Float64, asked: Counts, rule: Rule) -> Float64:
+def _combined(best: _Float64, asked: Counts, rule: Rule) -> _Float64:
     """Return one score a box from the best in each look (N, looks), of which the first ``asked`` (N,) were asked."""
     if rule == "vote":
         return np.asarray(best.max(axis=1) * (best > 0).sum(axis=1) / asked)

@@ -60,7 +60,7 @@ class Consensus(Detector):
 
     def licence(self) -> Licence:
         """Return the licences of all members as one, which allows what all of them allow."""
-        return joined([member.licence() for member in self.members if member.files()])
+        return _joined([member.licence() for member in self.members if member.files()])
 
     def preprocess(self, sample: Sample) -> tuple[Any, ...]:
         """Preprocess a sample for every member."""
@@ -118,12 +118,12 @@ class Voting(Aggregator):
         least ``vote.iou``; a box of its own always counts.
         """
         kept = self.aggregator.aggregate(instances, round)
-        sources = [supporters(kept, index, instances, self.vote.iou) for index in range(len(kept))]
+        sources = [_supporters(kept, index, instances, self.vote.iou) for index in range(len(kept))]
         enough = np.array([len(names) >= self.vote.votes for names in sources], np.bool_)
         return replace(kept, sources=tuple(sources)).take(enough)
 
 
-def supporters(kept: Instances, index: int, union: Instances, least: float) -> tuple[str, ...]:
+def _supporters(kept: Instances, index: int, union: Instances, least: float) -> tuple[str, ...]:
     """Return the names of the labelers with a candidate in ``union`` that supports a kept box, sorted."""
     overlap = iou(union.boxes, kept.boxes[index : index + 1])[:, 0]
     close = np.flatnonzero((overlap >= least) & (union.labels == kept.labels[index]))
@@ -141,7 +141,7 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def joined(licences: Sequence[Licence]) -> Licence:
+def _joined(licences: Sequence[Licence]) -> Licence:
     """Return several licences as one: their names joined by ``+``, forbidding what any of them forbids."""
     if not licences:
         return UNKNOWN

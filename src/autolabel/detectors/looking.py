@@ -17,7 +17,7 @@ from autolabel.weights import Licence
 
 
 @dataclass(slots=True, eq=False)
-class Seen:
+class _SeenInLooks:
     """One image, with what the detector makes of it in each look."""
 
     sample: Sample
@@ -26,11 +26,11 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class _LookQuery:
     """What is asked about one image in one look, and where its answer belongs."""
 
     place: int
-    seen: Seen
+    seen: _SeenInLooks
     prompt: Prompt
     key: tuple[int, ...]
 
@@ -68,9 +68,9 @@ class Looking(Detector):
         """Return the licence of the detector's weights."""
         return self.detector.licence()
 
-    def preprocess(self, sample: Sample) -> Seen:
+    def preprocess(self, sample: Sample) -> _SeenInLooks:
         """Preprocess a sample in the first looks."""
-        seen = Seen(sample)
+        seen = _SeenInLooks(sample)
         for name in self.ahead:
             seen.preprocessed[name] = self.detector.preprocess(self.shown(sample, name))
         return seen
@@ -86,12 +86,12 @@ class Looking(Detector):
         image = Image(id=sample.image.id, path=sample.image.path, size=look.shape(size))
         return Sample(image=image, pixels=pixels, prompt=sample.prompt, instances=Instances.empty())
 
-    def prepare(self, batch: Sequence[Seen]) -> Sequence[Seen]:
+    def prepare(self, batch: Sequence[_SeenInLooks]) -> Sequence[_SeenInLooks]:
         """Return the items as they are: a look is prepared when it is first asked, since it may never be."""
         return batch
 
     def detect(
-        self, prepared: Sequence[Seen], prompts: Sequence[Prompt], floor: float
+        self, prepared: Sequence[_SeenInLooks], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances | ImageError]:
         """Return what the detector finds in each item's look, in pixels of the image; one batch a batch key."""
         answers: list[Instances | ImageError] = [Instances.empty()] * len(prepared)
@@ -105,13 +105,13 @@ class Looking(Detector):
                 answers[one.place] = answer if isinstance(answer, ImageError) else self.restored(answer, one)
         return answers
 
-    def question(self, place: int, seen: Seen, prompt: Prompt) -> Question:
+    def question(self, place: int, seen: _SeenInLooks, prompt: Prompt) -> _LookQuery:
         """Return a question with the batch key of what is seen."""
         size = seen.sample.image.size
         shape = size if prompt.look is None else self.looks[prompt.look].shape(size)
-        return Question(place, seen, prompt, self.detector.batch_key(shape))
+        return _LookQuery(place, seen, prompt, self.detector.batch_key(shape))
 
-    def prepare_looks(self, asked: Sequence[Question]) -> None:
+    def prepare_looks(self, asked: Sequence[_LookQuery]) -> None:
         """Prepare, as one batch, the looks that are asked for the first time."""
         new = [one for one in asked if one.prompt.look not in one.seen.prepared]
         for one in new:
@@ -123,12 +123,12 @@ class Looking(Detector):
             one.seen.prepared[one.prompt.look] = item
             del one.seen.preprocessed[one.prompt.look]
 
-    def restored(self, found: Instances, one: Question) -> Instances:
+    def restored(self, found: Instances, one: _LookQuery) -> Instances:
         """Return an answer in pixels of the image."""
         if one.prompt.look is None:
             return found
         look, size = self.looks[one.prompt.look], one.seen.sample.image.size
-        masks = None if found.masks is None else tuple(restored_mask(mask, look, size) for mask in found.masks)
+        masks = None if found.masks is None else tuple(_restored_mask(mask, look, size) for mask in found.masks)
         return replace(found, boxes=look.restore_boxes(found.boxes, size).astype(np.float32), masks=masks)
 
     def passes(self, prompt: Prompt) -> int:
@@ -140,6 +140,6 @@ class Looking(Detector):
         return self.detector.counters()
 
 
-def restored_mask(mask: Rle | None, look: Look, size: Size) -> Rle | None:
+def _restored_mask(mask: Rle | None, look: Look, size: Size) -> Rle | None:
     """Return a mask of what a look shows as one of the image of ``size``."""
     return None if mask is None else Rle.encode(look.restore_mask(mask.decode(), size))

@@ -16,9 +16,9 @@ from autolabel.strategies import Detector, Strategy
 from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
 from autolabel.weights import Licence
 
-TOUCH = 0.01
+_TOUCH = 0.01
 """How near to a tile's edge, as a share of its side, a box counts as cut by it."""
-LEAST = 2.0
+_LEAST = 2.0
 """How near in pixels at least."""
 
 
@@ -36,7 +36,7 @@ class Tiles:
     """How many tiles are looked at together."""
 
 
-class Region(NamedTuple):
+class _Tile(NamedTuple):
     """A part of an image: half-open pixel bounds."""
 
     left: int
@@ -103,16 +103,16 @@ class Tiled(Detector):
         size = sample.image.size
         parts = []
         for batch in self.batches(regions(size, self.tiles)):
-            items = self.detector.prepare([self.detector.preprocess(crop(sample, region)) for region in batch])
+            items = self.detector.prepare([self.detector.preprocess(_crop(sample, region)) for region in batch])
             answers = self.detector.detect(items, [prompt] * len(batch), floor)
             for region, found in zip(batch, answers, strict=True):
                 if isinstance(found, ImageError):
                     return found
-                moved = shifted(found, region, size)
+                moved = _shifted(found, region, size)
                 parts.append(moved.take(~cut_off(moved, region, size, self.tiles)))
         return Instances.concatenate(parts)
 
-    def batches(self, all_of_them: Sequence[Region]) -> Iterator[Sequence[Region]]:
+    def batches(self, all_of_them: Sequence[_Tile]) -> Iterator[Sequence[_Tile]]:
         """Yield regions of one batch key, a few at a time."""
         for _, group in groupby(all_of_them, key=lambda region: self.detector.batch_key(region.size)):
             alike = list(group)
@@ -128,20 +128,20 @@ class Tiled(Detector):
         return self.detector.counters()
 
 
-def regions(size: Size, tiles: Tiles) -> list[Region]:
+def regions(size: Size, tiles: Tiles) -> list[_Tile]:
     """Return the tiles of an image of ``size``, row by row, and then, where it is asked for, the whole.
 
     Neighbours overlap by ``tiles.overlap`` of a side or more; the outer ones end at the image's edges. An image that
     fits in one tile is one region.
     """
     height, width = size
-    rows, columns = starts(height, tiles), starts(width, tiles)
+    rows, columns = _starts(height, tiles), _starts(width, tiles)
     side = tiles.size
-    cut = [Region(x, y, min(x + side, width), min(y + side, height)) for y in rows for x in columns]
-    return [*cut, Region(0, 0, width, height)] if tiles.whole and len(cut) > 1 else cut
+    cut = [_Tile(x, y, min(x + side, width), min(y + side, height)) for y in rows for x in columns]
+    return [*cut, _Tile(0, 0, width, height)] if tiles.whole and len(cut) > 1 else cut
 
 
-def starts(length: int, tiles: Tiles) -> list[int]:
+def _starts(length: int, tiles: Tiles) -> list[int]:
     """Return where tiles begin along a side of ``length`` pixels, evenly spread."""
     room = max(length - tiles.size, 0)
     step = max(tiles.size * (1 - tiles.overlap), 1)
@@ -149,28 +149,28 @@ def starts(length: int, tiles: Tiles) -> list[int]:
     return [int(place) for place in np.linspace(0, room, count)]
 
 
-def crop(sample: Sample, region: Region) -> Sample:
+def _crop(sample: Sample, region: _Tile) -> Sample:
     """Return a region of a sample as a sample of its own; its pixels are a view."""
     image = Image(id=sample.image.id, path=sample.image.path, size=region.size)
     pixels = sample.pixels[region.top : region.bottom, region.left : region.right]
     return Sample(image=image, pixels=pixels, prompt=sample.prompt, instances=Instances.empty())
 
 
-def shifted(found: Instances, region: Region, size: Size) -> Instances:
+def _shifted(found: Instances, region: _Tile, size: Size) -> Instances:
     """Return what was found in a region, in pixels of its image of ``size``."""
     corner = np.array([region.left, region.top] * 2, np.float32)
-    masks = None if found.masks is None else tuple(pasted(mask, region, size) for mask in found.masks)
+    masks = None if found.masks is None else tuple(_pasted(mask, region, size) for mask in found.masks)
     return replace(found, boxes=found.boxes + corner, masks=masks)
 
 
-def pasted(mask: Rle | None, region: Region, size: Size) -> Rle | None:
+def _pasted(mask: Rle | None, region: _Tile, size: Size) -> Rle | None:
     """Return a region's mask as one of the whole image."""
     if mask is None or region.size == size:
         return mask
     return Rle.from_crop(mask.decode(), left=region.left, top=region.top, size=size)
 
 
-def cut_off(found: Instances, region: Region, size: Size, tiles: Tiles) -> npt.NDArray[np.bool_]:
+def cut_off(found: Instances, region: _Tile, size: Size, tiles: Tiles) -> npt.NDArray[np.bool_]:
     """Return which of N boxes a region's edge cuts, so that another region sees more of their objects.
 
     A box that reaches an edge of the region inside the image is cut by it. It is left out if it is no longer, across
@@ -179,7 +179,7 @@ def cut_off(found: Instances, region: Region, size: Size, tiles: Tiles) -> npt.N
     """
     height, width = size
     x1, y1, x2, y2 = found.boxes.T
-    near_x, near_y = (max(TOUCH * side, LEAST) for side in (region.size[1], region.size[0]))
+    near_x, near_y = (max(_TOUCH * side, _LEAST) for side in (region.size[1], region.size[0]))
     across_x = ((x1 <= region.left + near_x) & (region.left > 0)) | (
         (x2 >= region.right - near_x) & (region.right < width)
     )

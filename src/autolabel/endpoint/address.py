@@ -16,7 +16,7 @@ def fault_of(url: str) -> tuple[str, str]:
     """
     if urls.scheme_of(url) not in ("http", "https") or not urls.is_url(url):
         return "is no endpoint", "wanted the base URL of an OpenAI-compatible server, such as http://localhost:8000/v1"
-    fault, hint = urls.fault_of(url, local=True)
+    fault, hint = urls.url_fault(url, local=True)
     if fault:
         return fault, hint
     parts = urlsplit(url)
@@ -39,4 +39,4 @@ def completions(url: str) -> str:
 
 def is_here(url: str) -> bool:
     """Return whether what is sent to a URL stays on this machine, by the host's name or address alone."""
-    return urls.is_local_name(urlsplit(url).hostname or "")
+    return urls._is_local_name(urlsplit(url).hostname or "")

@@ -255,7 +255,7 @@ class Endpoint:
                 return Failure(self._clean(f"{error}: {body[:80].decode(errors='replace')}"))
         said = self._clean(f"{status}: {_message(body)}")
         if 300 <= status < 400:
-            to = urls.shown(headers.get("location", "nowhere"))
+            to = urls.without_secrets(headers.get("location", "nowhere"))
             raise EndpointError(f"{self._shown} sends on to {to}, which is not followed", hint="name that address")
         if status in FOR_EVERYBODY or (status == 429 and SPENT.search(said)):
             raise EndpointError(f"{self._shown} answers {said}", hint=f"{_cause(status, self._key)}{KEPT}")
@@ -281,7 +281,7 @@ class Endpoint:
 
     @property
     def _shown(self) -> str:
-        return urls.shown(self.url)
+        return urls.without_secrets(self.url)
 
     def _clean(self, text: str) -> str:
         """Return what a server said on one line, without the key."""

@@ -20,7 +20,7 @@ VARIABLE = r"[A-Z_][A-Z0-9_]*"
 def _endpoint(url: str) -> str:
     fault, hint = fault_of(url)
     if fault:
-        said = f"{urls.shown(url) if urls.is_url(url) else 'the value'} {fault}"
+        said = f"{urls.without_secrets(url) if urls.is_url(url) else 'the value'} {fault}"
         raise PydanticCustomError("said", "{said}", {"said": said, "hint": hint})
     return url.rstrip("/")
 

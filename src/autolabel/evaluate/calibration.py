@@ -12,18 +12,18 @@ import numpy.typing as npt
 
 from autolabel.errors import DataError
 from autolabel.evaluate import precision_bound
-from autolabel.evaluate.matching import IGNORED, match
+from autolabel.evaluate.matching import IGNORED, match_boxes
 from autolabel.evaluate.precision_bound import LevelCounts, tally
 from autolabel.evaluate.scene import Scene
-from autolabel.evaluate.scenes import gather, plain
+from autolabel.evaluate.scenes import gather_scenes, normalized_name
 from autolabel.storage import Location
 from autolabel.types import Labels
 
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
+_Int64 = npt.NDArray[np.int64]
+_Float32 = npt.NDArray[np.float32]
 
 ALL = "all classes"
-LEVELS = 40
+_LEVELS = 40
 """Thresholds that are tried for a class: they keep equal steps of what the run found of it."""
 
 
@@ -100,10 +100,10 @@ def calibrate(
     nothing with the run, or a number is out of its range.
     """
     checked_numbers(precision=precision, confidence=confidence)
-    shared = gather(labels, truth, names=names)
-    numbers = {plain(name): number for number, name in enumerate(shared.classes)}
-    found, checked = read_found(labels, numbers), judge(shared.scenes, iou)
-    wanted = Wanted(precision, confidence)
+    shared = gather_scenes(labels, truth, names=names)
+    numbers = {normalized_name(name): number for number, name in enumerate(shared.classes)}
+    found, checked = _read_found(labels, numbers), _judge(shared.scenes, iou)
+    wanted = CalibrationGoal(precision, confidence)
     images, seen = len(shared.scenes), frozenset(shared.images)
     most = shared.run_images / images
     chosen = {
@@ -117,7 +117,11 @@ def calibrate(
         confidence=confidence,
         iou=iou,
         images=images,
-        classes=tuple(ClassThreshold(name=name, **chosen[plain(name)]) for name in classes if plain(name) in chosen),
+        classes=tuple(
+            ClassThreshold(name=name, **chosen[normalized_name(name)])
+            for name in classes
+            if normalized_name(name) in chosen
+        ),
         notes=shared.notes,
     )
 
@@ -130,7 +134,7 @@ def checked_numbers(**shares: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CalibrationGoal:
     """What is to be promised."""
 
     precision: float
@@ -141,9 +145,9 @@ class Wanted:
 class Judged:
     """N boxes of checked images, column by column: place of the image, class, score, whether it is right."""
 
-    images: Int64
-    classes: Int64
-    scores: Float32
+    images: _Int64
+    classes: _Int64
+    scores: _Float32
     right: npt.NDArray[np.bool_]
 
     def of(self, number: int) -> Judged:
@@ -152,9 +156,9 @@ class Judged:
         return Judged(self.images[mine], self.classes[mine], self.scores[mine], self.right[mine])
 
 
-def judge(scenes: Sequence[Scene], iou: float) -> Judged:
+def _judge(scenes: Sequence[Scene], iou: float) -> Judged:
     """Return which boxes of all scenes are right; those in a crowd are left out, they are neither right nor wrong."""
-    matches = [match(scene, iou) for scene in scenes]
+    matches = [match_boxes(scene, iou) for scene in scenes]
     kept = [matched != IGNORED for matched in matches]
     return Judged(
         np.concatenate([np.full(int(keep.sum()), place) for place, keep in enumerate(kept)]),
@@ -165,20 +169,20 @@ def judge(scenes: Sequence[Scene], iou: float) -> Judged:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class _ScoredBoxes:
     """B boxes of the run, column by column: scores rising, class, and image by its place in ``names``."""
 
-    scores: Float32
-    classes: Int64
-    images: Int64
+    scores: _Float32
+    classes: _Int64
+    images: _Int64
     names: tuple[str, ...]
 
-    def of(self, number: int) -> Found:
+    def of(self, number: int) -> _ScoredBoxes:
         """Return the boxes of one class."""
         mine = self.classes == number
-        return Found(self.scores[mine], self.classes[mine], self.images[mine], self.names)
+        return _ScoredBoxes(self.scores[mine], self.classes[mine], self.images[mine], self.names)
 
-    def images_at(self, levels: Float32, seen: Collection[str]) -> tuple[Int64, Int64]:
+    def images_at(self, levels: _Float32, seen: Collection[str]) -> tuple[_Int64, _Int64]:
         """Return how many images have a box at or above each level, and how many of them are in ``seen``; both (T,)."""
         best = np.full(len(self.names), -1, np.float32)
         np.maximum.at(best, self.images, self.scores)
@@ -187,26 +191,26 @@ class Found:
         return at_least.sum(axis=1), (at_least & checked[None, :]).sum(axis=1)
 
 
-def read_found(labels: Iterable[Labels], numbers: Mapping[str, int]) -> Found:
+def _read_found(labels: Iterable[Labels], numbers: Mapping[str, int]) -> _ScoredBoxes:
     """Return the boxes of the run of measured classes; ``numbers`` are those by plain name."""
-    scores: list[Float32] = [np.zeros(0, np.float32)]
+    scores: list[_Float32] = [np.zeros(0, np.float32)]
     classes, images = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     names: list[str] = []
     for row in labels:
         if not names or names[-1] != row.image.id:
             names.append(row.image.id)
-        known = np.array([numbers.get(plain(phrase), -1) for phrase in row.prompt.phrases], np.int64)
+        known = np.array([numbers.get(normalized_name(phrase), -1) for phrase in row.prompt.phrases], np.int64)
         of_box = known[row.instances.labels] if len(row.instances) else np.zeros(0, np.int64)
         scores.append(row.instances.scores[of_box >= 0])
         classes.append(of_box[of_box >= 0])
         images.append(np.full(len(classes[-1]), len(names) - 1))
     joined = np.concatenate(scores)
     order = np.argsort(joined, kind="stable")
-    return Found(joined[order], np.concatenate(classes)[order], np.concatenate(images)[order], tuple(names))
+    return _ScoredBoxes(joined[order], np.concatenate(classes)[order], np.concatenate(images)[order], tuple(names))
 
 
 def choose(
-    found: Found, checked: Judged, wanted: Wanted, *, images: int, seen: Collection[str], most: float
+    found: _ScoredBoxes, checked: Judged, wanted: CalibrationGoal, *, images: int, seen: Collection[str], most: float
 ) -> dict[str, Any]:
     """Return what can be promised of some boxes of the run, as fields of a row.
 
@@ -215,9 +219,9 @@ def choose(
     """
     scores = found.scores
     levels = thresholds(scores)
-    right, counted = by_image(checked, levels)
-    there, of_them = found.images_at(levels, seen)
-    counts = tally(right, counted, precision=wanted.precision, part=of_them / np.maximum(there, 1))
+    right, counted = _by_image(checked, levels)
+    images_seen, of_them = found.images_at(levels, seen)
+    counts = tally(right, counted, precision=wanted.precision, part=of_them / np.maximum(images_seen, 1))
     place = (
         precision_bound.loosest(counts, precision=wanted.precision, confidence=wanted.confidence)
         if len(levels)
@@ -229,19 +233,19 @@ def choose(
             "threshold": float(str(at)),
             "boxes": len(scores),
             "kept": int((scores >= at).sum()),
-            **told(checked, at),
+            **_measured_precision(checked, at),
         }
-    more = missing(counts, checked, wanted, images=images, most=most) if len(scores) else {}
-    return {"threshold": None, "boxes": len(scores), "kept": 0, **told(checked), **more}
+    more = _missing(counts, checked, wanted, images=images, most=most) if len(scores) else {}
+    return {"threshold": None, "boxes": len(scores), "kept": 0, **_measured_precision(checked), **more}
 
 
-def thresholds(scores: Float32) -> Float32:
-    """Return the scores that keep about 1, 2 ... ``LEVELS`` equal parts of ``scores`` (sorted), strictest first."""
-    places = len(scores) - 1 - np.arange(1, LEVELS + 1) * len(scores) // LEVELS + 1
+def thresholds(scores: _Float32) -> _Float32:
+    """Return the scores that keep about 1, 2 ... ``_LEVELS`` equal parts of ``scores`` (sorted), strictest first."""
+    places = len(scores) - 1 - np.arange(1, _LEVELS + 1) * len(scores) // _LEVELS + 1
     return np.unique(scores[np.clip(places, 0, len(scores) - 1)])[::-1] if len(scores) else scores
 
 
-def by_image(checked: Judged, levels: Float32) -> tuple[Int64, Int64]:
+def _by_image(checked: Judged, levels: _Float32) -> tuple[_Int64, _Int64]:
     """Return how many boxes are right, and how many there are, at or above each level in each image, both (T, I)."""
     images, place = np.unique(checked.images, return_inverse=True)
     right, found = np.zeros((2, len(levels), len(images)), np.int64)
@@ -252,20 +256,22 @@ def by_image(checked: Judged, levels: Float32) -> tuple[Int64, Int64]:
     return right, found
 
 
-def told(checked: Judged, least: float = 0) -> dict[str, Any]:
+def _measured_precision(checked: Judged, least: float = 0) -> dict[str, Any]:
     """Return how the boxes that score ``least`` or more did."""
     right = checked.right[checked.scores >= least]
     return {"checked": len(right), "right": int(right.sum()), "precision": float(right.mean()) if len(right) else None}
 
 
-def missing(counts: LevelCounts, checked: Judged, wanted: Wanted, *, images: int, most: float) -> dict[str, int]:
+def _missing(
+    counts: LevelCounts, checked: Judged, wanted: CalibrationGoal, *, images: int, most: float
+) -> dict[str, int]:
     """Return how many more images and boxes would have to be checked, nothing where no number would do.
 
     Never more images than the run has left.
     """
     boxes = len(checked.scores)
     if not boxes:
-        more = precision_bound.faultless(precision=wanted.precision, confidence=wanted.confidence)
+        more = precision_bound.faultless_images(precision=wanted.precision, confidence=wanted.confidence)
         left = round((most - 1) * images)
         return {"more_images": min(more, left), "more_boxes": min(more, left)} if left else {}
     times = precision_bound.more_times(counts, precision=wanted.precision, confidence=wanted.confidence, most=most)

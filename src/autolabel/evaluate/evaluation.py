@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autolabel.errors import DataError
-from autolabel.evaluate.intervals import Counts, RatioIntervals, ratio_intervals
+from autolabel.evaluate.intervals import DetectionCounts, RatioIntervals, ratio_intervals
 from autolabel.evaluate.matching import (
     ClassCount,
     Confusion,
@@ -15,12 +15,12 @@ from autolabel.evaluate.matching import (
     count_classes,
     count_confusions,
     count_rounds,
-    match,
+    match_boxes,
 )
 from autolabel.evaluate.overlap import MaskOverlap, mask_overlap
 from autolabel.evaluate.precision import LIMIT, Precision, average_precision
 from autolabel.evaluate.scene import Scene
-from autolabel.evaluate.scenes import gather
+from autolabel.evaluate.scenes import gather_scenes
 from autolabel.storage import Location
 from autolabel.types import Labels
 
@@ -30,7 +30,7 @@ class Evaluation:
     """Everything measured; ratios are 0 to 1, None where there was nothing to measure."""
 
     iou: float
-    """The overlap that counted as found in ``total``, ``classes``, ``rounds``, ``confusions``."""
+    """The overlap that counted as found in ``_total``, ``classes``, ``rounds``, ``confusions``."""
     images: int
     run_images: int
     """Images of the whole run: of those that the truth does not cover nothing is measured."""
@@ -83,14 +83,14 @@ class Evaluation:
         """Return plain JSON; precision by class is beside the counts of the class."""
         values = asdict(self)
         for number, (counts, one) in enumerate(zip(self.classes, values["classes"], strict=True)):
-            one |= ratios(counts)
+            one |= _ratios(counts)
             for kind, measured in (("box", self.boxes), ("mask", self.masks)):
                 if measured is not None:
                     one[f"{kind}_ap"] = measured.ap_by_class[number]
                     one[f"{kind}_ap50"] = measured.ap50_by_class[number]
         for one, bounds in zip(values["classes"], values.pop("class_intervals"), strict=True):
             one["interval"] = bounds
-        values["total"] |= ratios(self.total) | {"interval": values.pop("total_interval")}
+        values["total"] |= _ratios(self.total) | {"interval": values.pop("total_interval")}
         for kind in ("boxes", "masks"):
             if values[kind] is not None:
                 del values[kind]["ap_by_class"], values[kind]["ap50_by_class"], values[kind]["curves"]
@@ -98,7 +98,7 @@ class Evaluation:
         return values
 
 
-def ratios(counts: ClassCount) -> dict[str, float | None]:
+def _ratios(counts: ClassCount) -> dict[str, float | None]:
     """Return the ratios of a class."""
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
 
@@ -114,31 +114,31 @@ def evaluate(
     """
     if not 0 < iou <= 1:
         raise DataError(f"iou must be above 0 and at most 1, got {iou}")
-    shared = gather(labels, truth, names=names)
+    shared = gather_scenes(labels, truth, names=names)
     scenes, classes = shared.scenes, shared.classes
-    matches = [match(scene, iou) for scene in scenes]
+    matches = [match_boxes(scene, iou) for scene in scenes]
     counts = count_classes(scenes, matches, classes)
     boxes = average_precision(scenes, classes, "bbox")
-    total_interval, class_intervals = ratio_intervals(Counts.of(scenes, matches, len(classes)))
+    total_interval, class_intervals = ratio_intervals(DetectionCounts.of(scenes, matches, len(classes)))
     return Evaluation(
         iou=iou,
         images=len(scenes),
         run_images=shared.run_images,
-        total=total(counts),
+        total=_total(counts),
         classes=tuple(counts),
         rounds=tuple(count_rounds(scenes, matches)),
         confusions=tuple(count_confusions(scenes, matches, classes, threshold=iou)),
         total_interval=total_interval,
         class_intervals=class_intervals,
         boxes=boxes,
-        masks=average_precision(scenes, classes, "segm") if masked(scenes) else None,
+        masks=average_precision(scenes, classes, "segm") if _masked(scenes) else None,
         overlap=mask_overlap(scenes, matches, threshold=iou),
-        notes=(*shared.notes, *limit_notes(boxes)),
+        notes=(*shared.notes, *_limit_notes(boxes)),
         image_of=shared.image_of,
     )
 
 
-def limit_notes(boxes: Precision) -> list[str]:
+def _limit_notes(boxes: Precision) -> list[str]:
     """Say where COCO's limit of 100 boxes of a class in an image holds the precision down."""
     if not boxes.beyond_limit:
         return []
@@ -149,13 +149,13 @@ def limit_notes(boxes: Precision) -> list[str]:
     ]
 
 
-def total(counts: Sequence[ClassCount]) -> ClassCount:
+def _total(counts: Sequence[ClassCount]) -> ClassCount:
     """Return the sum over classes."""
     true, found, right = (sum(getattr(one, field) for one in counts) for field in ("true", "found", "right"))
     return ClassCount(name="all", true=true, found=found, right=right)
 
 
-def masked(scenes: Sequence[Scene]) -> bool:
+def _masked(scenes: Sequence[Scene]) -> bool:
     """Tell whether masks can be measured: every true object has one, and some found object has."""
     complete = all(
         mask is not None or broken

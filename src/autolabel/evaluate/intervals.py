@@ -12,20 +12,20 @@ import numpy.typing as npt
 from autolabel.evaluate.matching import IGNORED
 from autolabel.evaluate.scene import Int64, Scene
 
-Float64 = npt.NDArray[np.float64]
-RankedBoxes = tuple[Int64, npt.NDArray[np.bool_], npt.NDArray[np.bool_], Float64]
+_Float64 = npt.NDArray[np.float64]
+RankedBoxes = tuple[Int64, npt.NDArray[np.bool_], npt.NDArray[np.bool_], _Float64]
 """D boxes of a class, the surest first: their images (D,), which are right and which wrong at T overlaps (T, D); and
 how many true objects each image has."""
 Interval = tuple[float, float]
 """The lower and the upper bound, with 95 % confidence."""
 
-LEVELS = (2.5, 97.5)
-DRAWS = 1000
-AP_DRAWS = 200
-MOST_WORK = 4e8
+_LEVELS = (2.5, 97.5)
+_DRAWS = 1000
+_AP_DRAWS = 200
+_MOST_WORK = 4e8
 """Found boxes times overlaps times draws: beyond, AP is given without an interval."""
-LEAST_IMAGES = 2
-RECALLS: Float64 = np.linspace(0, 1, 101)
+_LEAST_IMAGES = 2
+RECALLS: _Float64 = np.linspace(0, 1, 101)
 """At which COCO reads a curve of precision over recall."""
 
 
@@ -39,15 +39,15 @@ class RatioIntervals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class DetectionCounts:
     """True, found and right boxes by image and class, as three (N, K) arrays."""
 
-    true: Float64
-    found: Float64
-    right: Float64
+    true: _Float64
+    found: _Float64
+    right: _Float64
 
     @classmethod
-    def of(cls, scenes: Sequence[Scene], matches: Sequence[Int64], classes: int) -> Counts:
+    def of(cls, scenes: Sequence[Scene], matches: Sequence[Int64], classes: int) -> DetectionCounts:
         """Count over N scenes; crowds and what lies in them are left out."""
         true, found, right = (np.zeros((len(scenes), classes)) for _ in range(3))
         for row, (scene, matched) in enumerate(zip(scenes, matches, strict=True)):
@@ -57,11 +57,11 @@ class Counts:
         return cls(true=true, found=found, right=right)
 
 
-def ratio_intervals(counts: Counts) -> tuple[RatioIntervals, tuple[RatioIntervals, ...]]:
+def ratio_intervals(counts: DetectionCounts) -> tuple[RatioIntervals, tuple[RatioIntervals, ...]]:
     """Return the intervals over all classes together, then those of each class."""
     images = len(counts.true)
     sums = [np.column_stack([one.sum(axis=1), one]) for one in (counts.true, counts.found, counts.right)]
-    if images < LEAST_IMAGES:
+    if images < _LEAST_IMAGES:
         nothing = tuple(RatioIntervals() for _ in range(sums[0].shape[1]))
         return nothing[0], nothing[1:]
     true, found, right = (np.concatenate(parts) for parts in zip(*_drawn(sums, images), strict=True))
@@ -70,31 +70,31 @@ def ratio_intervals(counts: Counts) -> tuple[RatioIntervals, tuple[RatioInterval
     return made[0], made[1:]
 
 
-def draws(images: int, count: int, *, seed: int = 0) -> Float64:
+def draws(images: int, count: int, *, seed: int = 0) -> _Float64:
     """Return how often each image is drawn in each of ``count`` draws with replacement, (count, images)."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
 
 
-def _drawn(sums: Sequence[Float64], images: int) -> Any:
+def _drawn(sums: Sequence[_Float64], images: int) -> Any:
     """Yield the sums of some draws at a time, so that memory stays small."""
-    at_once = max(1, min(DRAWS, int(2e7 / images)))
-    for number, start in enumerate(range(0, DRAWS, at_once)):
-        weights = draws(images, min(at_once, DRAWS - start), seed=number)
+    at_once = max(1, min(_DRAWS, int(2e7 / images)))
+    for number, start in enumerate(range(0, _DRAWS, at_once)):
+        weights = draws(images, min(at_once, _DRAWS - start), seed=number)
         yield tuple(weights @ one for one in sums)
 
 
-def _bounds(part: Float64, whole: Float64) -> list[Interval | None]:
+def _bounds(part: _Float64, whole: _Float64) -> list[Interval | None]:
     """Return the interval of each column's ratio over the draws."""
     ratios = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return [_interval(column) for column in ratios.T]
 
 
-def _interval(values: Float64) -> Interval | None:
+def _interval(values: _Float64) -> Interval | None:
     values = values[~np.isnan(values)]
     if not len(values):
         return None
-    low, high = np.percentile(values, LEVELS)
+    low, high = np.percentile(values, _LEVELS)
     return float(low), float(high)
 
 
@@ -103,8 +103,8 @@ def average_precision_intervals(evaluation: Any, images: int) -> tuple[Interval 
     tables = list(_tables(evaluation, images))
     overlaps = len(evaluation.params.iouThrs)
     work = overlaps * sum(len(table[0]) for table in tables)
-    count = min(AP_DRAWS, int(MOST_WORK / max(1, work)))
-    if images < LEAST_IMAGES or not tables or count < AP_DRAWS // 4:
+    count = min(_AP_DRAWS, int(_MOST_WORK / max(1, work)))
+    if images < _LEAST_IMAGES or not tables or count < _AP_DRAWS // 4:
         return None, None
     points = np.asarray(evaluation.params.recThrs)
     weights = draws(images, count)
@@ -115,9 +115,9 @@ def average_precision_intervals(evaluation: Any, images: int) -> tuple[Interval 
     counted = ~np.isnan(means)
     sums = np.where(counted, means, 0)
 
-    def averaged(part: npt.NDArray[Any], there: npt.NDArray[Any]) -> Float64:
-        total, terms = part.reshape(count, -1).sum(axis=1), there.reshape(count, -1).sum(axis=1)
-        ratio: Float64 = np.divide(total, terms, out=np.full(count, np.nan), where=terms > 0)
+    def averaged(part: npt.NDArray[Any], present: npt.NDArray[Any]) -> _Float64:
+        total, terms = part.reshape(count, -1).sum(axis=1), present.reshape(count, -1).sum(axis=1)
+        ratio: _Float64 = np.divide(total, terms, out=np.full(count, np.nan), where=terms > 0)
         return ratio
 
     return _interval(averaged(sums, counted)), _interval(averaged(sums[:, :, :1], counted[:, :, :1]))
@@ -140,7 +140,7 @@ def _tables(evaluation: Any, images: int) -> Iterator[RankedBoxes]:
         yield owner[order], (matched & counts)[:, order], (~matched & counts)[:, order], true
 
 
-def weighted_precision(weights: Float64, table: RankedBoxes, points: Float64 = RECALLS) -> Float64:
+def weighted_precision(weights: _Float64, table: RankedBoxes, points: _Float64 = RECALLS) -> _Float64:
     """Return COCO's average precision at each overlap, (T,), where each image counts as often as it was drawn.
 
     NaN where no true object counts.

@@ -12,18 +12,18 @@ import numpy.typing as npt
 from autolabel.evaluate.scene import Scene
 from autolabel.types.boxes import areas, iou
 
-Int64 = npt.NDArray[np.int64]
-UNMATCHED, IGNORED = -1, -2
+_Int64 = npt.NDArray[np.int64]
+_UNMATCHED, IGNORED = -1, -2
 
 
-def match(scene: Scene, threshold: float) -> Int64:
+def match_boxes(scene: Scene, threshold: float) -> _Int64:
     """Return for each found box the true object that it claims, UNMATCHED, or IGNORED where it lies in a crowd.
 
     As COCO's evaluation does it: in falling order of score, each box claims the unclaimed object of its class that it
     overlaps most, if by ``threshold`` or more. (M,) for M found boxes.
     """
     found, true = scene.found, scene.true
-    out = np.full(len(found), UNMATCHED, np.int64)
+    out = np.full(len(found), _UNMATCHED, np.int64)
     overlap = iou(found.boxes, true.boxes)
     overlap[found.classes[:, None] != true.classes[None, :]] = 0
     overlap[:, scene.crowds] = 0
@@ -32,12 +32,12 @@ def match(scene: Scene, threshold: float) -> Int64:
         if overlap[index, best] >= threshold:
             out[index] = best
             overlap[:, best] = 0
-    lost = out == UNMATCHED
-    out[lost & in_crowd(scene, threshold)] = IGNORED
+    lost = out == _UNMATCHED
+    out[lost & _in_crowd(scene, threshold)] = IGNORED
     return out
 
 
-def in_crowd(scene: Scene, threshold: float) -> npt.NDArray[np.bool_]:
+def _in_crowd(scene: Scene, threshold: float) -> npt.NDArray[np.bool_]:
     """Return which found boxes have ``threshold`` of their area or more inside a crowd of their class, (M,)."""
     found, crowds = scene.found, scene.true.boxes[scene.crowds]
     sides = np.minimum(found.boxes[:, None, 2:], crowds[None, :, 2:]) - np.maximum(
@@ -94,7 +94,7 @@ class Confusion:
     count: int
 
 
-def count_classes(scenes: Sequence[Scene], matches: Sequence[Int64], classes: Sequence[str]) -> list[ClassCount]:
+def count_classes(scenes: Sequence[Scene], matches: Sequence[_Int64], classes: Sequence[str]) -> list[ClassCount]:
     """Return the counts of every class, in order; crowds and what lies in them are left out."""
     true, found, right = (np.zeros(len(classes), np.int64) for _ in range(3))
     for scene, matched in zip(scenes, matches, strict=True):
@@ -105,7 +105,7 @@ def count_classes(scenes: Sequence[Scene], matches: Sequence[Int64], classes: Se
     return [ClassCount(name=name, true=t, found=f, right=r) for name, t, f, r in rows]
 
 
-def count_rounds(scenes: Sequence[Scene], matches: Sequence[Int64]) -> list[RoundCount]:
+def count_rounds(scenes: Sequence[Scene], matches: Sequence[_Int64]) -> list[RoundCount]:
     """Return what each round that found anything found, in order."""
     found: Counter[int] = Counter()
     right: Counter[int] = Counter()
@@ -123,13 +123,13 @@ def count_rounds(scenes: Sequence[Scene], matches: Sequence[Int64]) -> list[Roun
 
 
 def count_confusions(
-    scenes: Sequence[Scene], matches: Sequence[Int64], classes: Sequence[str], *, threshold: float
+    scenes: Sequence[Scene], matches: Sequence[_Int64], classes: Sequence[str], *, threshold: float
 ) -> list[Confusion]:
     """Return how often a missed object overlaps a wrong box of another class, most frequent first."""
     counts: Counter[tuple[int, int]] = Counter()
     for scene, matched in zip(scenes, matches, strict=True):
         missed = np.setdiff1d(np.flatnonzero(~scene.crowds), matched[matched >= 0])
-        wrong = np.flatnonzero(matched == UNMATCHED)
+        wrong = np.flatnonzero(matched == _UNMATCHED)
         overlap = iou(scene.found.boxes[wrong], scene.true.boxes[missed])
         for place in np.argsort(-scene.scores[wrong], kind="stable").tolist() if len(missed) else ():
             best = int(overlap[place].argmax())

@@ -12,8 +12,8 @@ from autolabel.evaluate.scene import Scene
 from autolabel.types import Rle
 from autolabel.types.boxes import paired_iou
 
-Int64 = npt.NDArray[np.int64]
-SMALL, MEDIUM = 32**2, 96**2
+_Int64 = npt.NDArray[np.int64]
+_SMALL, _MEDIUM = 32**2, 96**2
 """COCO's bounds of the size classes, in square pixels."""
 
 
@@ -30,7 +30,7 @@ class MaskOverlap:
     large: float | None
 
 
-def mask_overlap(scenes: Sequence[Scene], matches: Sequence[Int64], *, threshold: float) -> MaskOverlap | None:
+def mask_overlap(scenes: Sequence[Scene], matches: Sequence[_Int64], *, threshold: float) -> MaskOverlap | None:
     """Measure masks of found objects against those of the true objects that they are.
 
     Objects belong together by id where the boxes were given and overlap by ``threshold`` or more, else by ``matches``.
@@ -42,32 +42,32 @@ def mask_overlap(scenes: Sequence[Scene], matches: Sequence[Int64], *, threshold
     areas: list[float] = []
     by_id = 0
     for scene, matched in zip(scenes, matches, strict=True):
-        pairs, given = pair_up(scene, matched, threshold)
+        pairs, given = _pair_up(scene, matched, threshold)
         by_id += given
         for found, true in pairs:
-            values.append(mask_iou(scene.found.masks[found], scene.true.masks[true]))
+            values.append(_mask_iou(scene.found.masks[found], scene.true.masks[true]))
             areas.append(float(scene.areas[true]))
-    return summary(np.array(values), np.array(areas), by_id) if values else None
+    return _summary(np.array(values), np.array(areas), by_id) if values else None
 
 
-def summary(values: npt.NDArray[np.float64], areas: npt.NDArray[np.float64], by_id: int) -> MaskOverlap:
+def _summary(values: npt.NDArray[np.float64], areas: npt.NDArray[np.float64], by_id: int) -> MaskOverlap:
     """Return the means by size."""
     return MaskOverlap(
         pairs=len(values),
         by_id=by_id,
-        mean=mean(values),
-        small=mean(values[areas < SMALL]),
-        medium=mean(values[(areas >= SMALL) & (areas < MEDIUM)]),
-        large=mean(values[areas >= MEDIUM]),
+        mean=_mean(values),
+        small=_mean(values[areas < _SMALL]),
+        medium=_mean(values[(areas >= _SMALL) & (areas < _MEDIUM)]),
+        large=_mean(values[areas >= _MEDIUM]),
     )
 
 
-def mean(values: npt.NDArray[np.float64]) -> float | None:
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
     """Return the mean, None of nothing."""
     return float(values.mean()) if len(values) else None
 
 
-def pair_up(scene: Scene, matched: Int64, threshold: float) -> tuple[list[tuple[int, int]], int]:
+def _pair_up(scene: Scene, matched: _Int64, threshold: float) -> tuple[list[tuple[int, int]], int]:
     """Return (found, true) places of objects that belong together and whose truth has a mask, and how many by id."""
     place_of = {number: place for place, number in enumerate(scene.true.ids)}
     pairs: dict[int, int] = {}
@@ -79,16 +79,16 @@ def pair_up(scene: Scene, matched: Int64, threshold: float) -> tuple[list[tuple[
     for found, true in enumerate(matched.tolist()):
         if true >= 0 and found not in pairs and true not in taken:
             pairs[found] = true
-    masked = {found: true for found, true in sorted(pairs.items()) if usable(scene, true)}
+    masked = {found: true for found, true in sorted(pairs.items()) if _usable(scene, true)}
     return list(masked.items()), min(by_id, len(masked))
 
 
-def usable(scene: Scene, true: int) -> bool:
+def _usable(scene: Scene, true: int) -> bool:
     """Tell whether a true object has a mask and is no crowd."""
     return scene.true.masks[true] is not None and not scene.crowds[true]
 
 
-def mask_iou(first: Rle | None, second: Rle | None) -> float:
+def _mask_iou(first: Rle | None, second: Rle | None) -> float:
     """Return the overlap of two masks; 0 where one is missing, 1 where both are empty."""
     if first is None or second is None:
         return 0.0

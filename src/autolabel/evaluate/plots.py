@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_CURVES, MOST_CONFUSED = 10, 20
-LONGEST_NAME = 28
-DPI = 144
-RIGHT, WRONG, LINE = "#12784c", "#c42b2b", "#2459d6"
+_MOST_CURVES, _MOST_CONFUSED = 10, 20
+_LONGEST_NAME = 28
+_DPI = 144
+_RIGHT, _WRONG, _LINE = "#12784c", "#c42b2b", "#2459d6"
 
 
 def check_plots() -> None:
@@ -36,17 +36,17 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     """
     check_plots()
     folder.mkdir(parents=True, exist_ok=True)
-    written = [save(folder / "precision_recall_boxes.png", lambda axes: curves(axes, evaluation, evaluation.boxes))]
+    written = [_save(folder / "precision_recall_boxes.png", lambda axes: _curves(axes, evaluation, evaluation.boxes))]
     if (masks := evaluation.masks) is not None:
-        written.append(save(folder / "precision_recall_masks.png", lambda axes: curves(axes, evaluation, masks)))
+        written.append(_save(folder / "precision_recall_masks.png", lambda axes: _curves(axes, evaluation, masks)))
     if evaluation.frequent(1):
-        written.append(save(folder / "confusion.png", lambda axes: confusion(axes, evaluation)))
+        written.append(_save(folder / "confusion.png", lambda axes: _confusion(axes, evaluation)))
     if evaluation.rounds:
-        written.append(save(folder / "rounds.png", lambda axes: rounds(axes, evaluation)))
+        written.append(_save(folder / "rounds.png", lambda axes: _rounds(axes, evaluation)))
     return written
 
 
-def save(path: Path, draw: Callable[[Axes], None]) -> Path:
+def _save(path: Path, draw: Callable[[Axes], None]) -> Path:
     """Draw on a new figure and write it; a letter that the font lacks becomes a box without a word."""
     from matplotlib.figure import Figure
 
@@ -54,14 +54,14 @@ def save(path: Path, draw: Callable[[Axes], None]) -> Path:
     draw(figure.add_subplot())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
-        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+        figure.savefig(path, dpi=_DPI, metadata={"Software": None})
     return path
 
 
-def curves(axes: Axes, evaluation: Evaluation, measured: Precision) -> None:
+def _curves(axes: Axes, evaluation: Evaluation, measured: Precision) -> None:
     """Draw a curve for each frequent class; a dot is the run itself, at its thresholds."""
     kind = "masks" if measured is evaluation.masks else "boxes"
-    shown = [number for number in evaluation.frequent(MOST_CURVES) if measured.curves[number] is not None]
+    shown = [number for number in evaluation.frequent(_MOST_CURVES) if measured.curves[number] is not None]
     for place, number in enumerate(shown):
         counts, curve = evaluation.classes[number], measured.curves[number] or ()
         colour = f"C{place}"
@@ -71,7 +71,7 @@ def curves(axes: Axes, evaluation: Evaluation, measured: Precision) -> None:
             recalls,
             curve[:reached],
             color=colour,
-            label=f"{text(counts.name)}  {measured.ap50_by_class[number] or 0:.3f}",
+            label=f"{_text(counts.name)}  {measured.ap50_by_class[number] or 0:.3f}",
         )
         if kind == "boxes" and counts.precision is not None and counts.recall is not None:
             axes.plot([counts.recall], [counts.precision], "o", color=colour)
@@ -82,16 +82,16 @@ def curves(axes: Axes, evaluation: Evaluation, measured: Precision) -> None:
         axes.legend(title="class, AP50", fontsize="small", loc="lower left")
 
 
-def confusion(axes: Axes, evaluation: Evaluation) -> None:
+def _confusion(axes: Axes, evaluation: Evaluation) -> None:
     """Draw how often objects of each class were found as which; shades are shares of a row."""
-    shown = evaluation.frequent(MOST_CONFUSED)
+    shown = evaluation.frequent(_MOST_CONFUSED)
     counts = evaluation.matrix(shown)
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [text(evaluation.classes[number].name) for number in shown]
+    names = [_text(evaluation.classes[number].name) for number in shown]
     ticks = range(len(counts))
-    axes.set_xticks(ticks, [*names, "missed"], rotation=45, ha="right", fontsize=small(ticks))
-    axes.set_yticks(ticks, [*names, "nothing there"], fontsize=small(ticks))
+    axes.set_xticks(ticks, [*names, "missed"], rotation=45, ha="right", fontsize=_small(ticks))
+    axes.set_yticks(ticks, [*names, "nothing there"], fontsize=_small(ticks))
     axes.set(xlabel="found", ylabel="true")
     axes.set_title(f"Confusion, IoU {evaluation.iou:g}", loc="left", fontsize="medium")
     for row in ticks:
@@ -99,31 +99,31 @@ def confusion(axes: Axes, evaluation: Evaluation) -> None:
             if counts[row][column]:
                 ink = "white" if shares[row][column] > 0.5 else "black"
                 axes.text(
-                    column, row, f"{counts[row][column]}", ha="center", va="center", color=ink, fontsize=small(ticks)
+                    column, row, f"{counts[row][column]}", ha="center", va="center", color=ink, fontsize=_small(ticks)
                 )
 
 
-def rounds(axes: Axes, evaluation: Evaluation) -> None:
+def _rounds(axes: Axes, evaluation: Evaluation) -> None:
     """Draw what each round found, right and wrong, and the recall that it brought the run to."""
     names = ["given" if one.round < 0 else f"round {one.round}" for one in evaluation.rounds]
     right = [one.right for one in evaluation.rounds]
-    axes.bar(names, right, color=RIGHT, label="right", width=0.6)
-    axes.bar(names, [one.wrong for one in evaluation.rounds], bottom=right, color=WRONG, label="wrong", width=0.6)
+    axes.bar(names, right, color=_RIGHT, label="right", width=0.6)
+    axes.bar(names, [one.wrong for one in evaluation.rounds], bottom=right, color=_WRONG, label="wrong", width=0.6)
     axes.set_ylabel("boxes")
     axes.set_title(f"What each round found, IoU {evaluation.iou:g}", loc="left", fontsize="medium")
     recall = axes.twinx()
-    recall.plot(names, [one.recall or 0 for one in evaluation.rounds], "o-", color=LINE, label="recall so far")
+    recall.plot(names, [one.recall or 0 for one in evaluation.rounds], "o-", color=_LINE, label="recall so far")
     recall.set(ylim=(0, 1.05), ylabel="recall so far")
     axes.figure.legend(loc="outside lower center", ncols=3, frameon=False)
 
 
-def small(ticks: Sequence[int]) -> float:
+def _small(ticks: Sequence[int]) -> float:
     """Return the size of text that so many cells have room for."""
     return max(5.0, min(10.0, 90 / len(ticks)))
 
 
-def text(name: str) -> str:
+def _text(name: str) -> str:
     """Return a name as matplotlib shall show it, literally: no formulas, and in the legend whatever it begins with."""
     line = " ".join(name.split())
-    cut = line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
+    cut = line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
     return (" " if cut.startswith("_") else "") + cut.replace("\\", "⧵").replace("$", r"\$")

@@ -19,7 +19,7 @@ from autolabel.types.boxes import to_xywh
 
 LIMIT = 100
 """Objects of a class in an image that COCO looks at, the surest first."""
-Kind = Literal["bbox", "segm"]
+_Kind = Literal["bbox", "segm"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Precision:
     """For each class the best precision at recalls of 0, 0.01 ... 1 or more, at an overlap of 0.5."""
 
 
-def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) -> Precision:
+def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: _Kind) -> Precision:
     """Return the precision of boxes or masks; everything None where there is no true object.
 
     Masks need one for every true object; a found object without one counts as an empty mask. pycocotools holds all
@@ -58,17 +58,17 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kin
     from pycocotools.cocoeval import COCOeval
 
     with silence():
-        truth = dataset(list(true_records(scenes, kind)), scenes, classes)
-        found = dataset(list(found_records(scenes, kind)), scenes, classes)
+        truth = _dataset(list(_true_records(scenes, kind)), scenes, classes)
+        found = _dataset(list(_found_records(scenes, kind)), scenes, classes)
         evaluation = COCOeval(truth, found, kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     ap_interval, ap50_interval = average_precision_intervals(evaluation, len(scenes))
-    stats = [measured(value) for value in evaluation.stats]
+    stats = [_measured(value) for value in evaluation.stats]
     table = evaluation.eval["precision"][:, :, :, 0, -1]
-    crowded = [most for scene in scenes if (most := most_of_a_class(scene)) > LIMIT]
-    unlimited = without_limit(evaluation, max(crowded)) if crowded else stats[0]
+    crowded = [most for scene in scenes if (most := _most_of_a_class(scene)) > LIMIT]
+    unlimited = _without_limit(evaluation, max(crowded)) if crowded else stats[0]
     return Precision(
         **dict(zip(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"), stats[:6], strict=True)),
         **dict(zip(("ar100", "ar_small", "ar_medium", "ar_large"), stats[8:], strict=True)),
@@ -76,24 +76,24 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: Kin
         ap_interval=ap_interval,
         ap50_interval=ap50_interval,
         beyond_limit=len(crowded),
-        ap_by_class=tuple(mean(table[:, :, number]) for number in range(len(classes))),
-        ap50_by_class=tuple(mean(table[:1, :, number]) for number in range(len(classes))),
-        curves=tuple(curve(table[0, :, number]) for number in range(len(classes))),
+        ap_by_class=tuple(_mean(table[:, :, number]) for number in range(len(classes))),
+        ap50_by_class=tuple(_mean(table[:1, :, number]) for number in range(len(classes))),
+        curves=tuple(_curve(table[0, :, number]) for number in range(len(classes))),
     )
 
 
-def most_of_a_class(scene: Scene) -> int:
+def _most_of_a_class(scene: Scene) -> int:
     """Return the most true or found objects that a class has in an image."""
     return max((int(np.bincount(one.classes).max()) for one in (scene.true, scene.found) if len(one)), default=0)
 
 
-def without_limit(evaluation: Any, most: int) -> float | None:
+def _without_limit(evaluation: Any, most: int) -> float | None:
     """Return the average precision where ``most`` objects of a class in an image are looked at."""
     with silence():
         evaluation.params.maxDets = [1, 10, most]
         evaluation.evaluate()
         evaluation.accumulate()
-    return mean(evaluation.eval["precision"][:, :, :, 0, -1])
+    return _mean(evaluation.eval["precision"][:, :, :, 0, -1])
 
 
 @contextlib.contextmanager
@@ -104,23 +104,23 @@ def silence() -> Iterator[None]:
         yield
 
 
-def measured(value: float) -> float | None:
+def _measured(value: float) -> float | None:
     """Return a number of pycocotools, None for its -1 that says there was nothing to measure."""
     return None if value < 0 else float(value)
 
 
-def mean(values: Any) -> float | None:
+def _mean(values: Any) -> float | None:
     """Return the mean of the measured values."""
     kept = values[values > -1]
     return float(np.mean(kept)) if kept.size else None
 
 
-def curve(values: Any) -> tuple[float, ...] | None:
+def _curve(values: Any) -> tuple[float, ...] | None:
     """Return the precisions of one class, None where no true object is of it."""
     return tuple(values.tolist()) if (values > -1).all() else None
 
 
-def dataset(annotations: list[dict[str, Any]], scenes: Sequence[Scene], classes: Sequence[str]) -> Any:
+def _dataset(annotations: list[dict[str, Any]], scenes: Sequence[Scene], classes: Sequence[str]) -> Any:
     """Return a COCO object of pycocotools; ids of annotations count from 1, as it takes 0 for no match."""
     from pycocotools.coco import COCO
 
@@ -136,37 +136,37 @@ def dataset(annotations: list[dict[str, Any]], scenes: Sequence[Scene], classes:
     return coco
 
 
-def true_records(scenes: Sequence[Scene], kind: Kind) -> Iterator[dict[str, Any]]:
+def _true_records(scenes: Sequence[Scene], kind: _Kind) -> Iterator[dict[str, Any]]:
     """Yield the true objects."""
     for number, scene in enumerate(scenes, 1):
-        for place, record in enumerate(records(scene.true, number, scene, kind)):
+        for place, record in enumerate(_records(scene.true, number, scene, kind)):
             ignored = kind == "segm" and scene.broken[place]
             if ignored:
-                record["segmentation"] = region(scene.true.boxes[place], scene).as_coco()
+                record["segmentation"] = _region(scene.true.boxes[place], scene).as_coco()
             yield record | {"area": float(scene.areas[place]), "iscrowd": int(scene.crowds[place] or ignored)}
 
 
-def found_records(scenes: Sequence[Scene], kind: Kind) -> Iterator[dict[str, Any]]:
+def _found_records(scenes: Sequence[Scene], kind: _Kind) -> Iterator[dict[str, Any]]:
     """Yield the found objects; their size class goes by the mask where masks are measured."""
     for number, scene in enumerate(scenes, 1):
-        for place, record in enumerate(records(scene.found, number, scene, kind)):
+        for place, record in enumerate(_records(scene.found, number, scene, kind)):
             _, _, width, height = record["bbox"]
             mask = scene.found.masks[place]
             area = float(mask.area() if mask is not None else 0) if kind == "segm" else width * height
             yield record | {"area": area, "iscrowd": 0, "score": float(scene.scores[place])}
 
 
-def records(objects: Objects, image_id: int, scene: Scene, kind: Kind) -> Iterator[dict[str, Any]]:
+def _records(objects: Objects, image_id: int, scene: Scene, kind: _Kind) -> Iterator[dict[str, Any]]:
     """Yield what true and found objects have alike."""
     boxes = to_xywh(objects.boxes).tolist()
     for box, number, mask in zip(boxes, objects.classes.tolist(), objects.masks, strict=True):
         record: dict[str, Any] = {"image_id": image_id, "category_id": number + 1, "bbox": box}
         if kind == "segm":
-            record["segmentation"] = segmentation(mask, scene)
+            record["segmentation"] = _segmentation(mask, scene)
         yield record
 
 
-def region(box: npt.NDArray[np.float64], scene: Scene) -> Rle:
+def _region(box: npt.NDArray[np.float64], scene: Scene) -> Rle:
     """Return the mask of the pixels that a box touches."""
     x1, y1 = np.floor(np.maximum(box[:2], 0)).astype(int)
     x2, y2 = np.ceil(np.minimum(box[2:], scene.size[::-1])).astype(int)
@@ -175,6 +175,6 @@ def region(box: npt.NDArray[np.float64], scene: Scene) -> Rle:
     return Rle.encode(mask)
 
 
-def segmentation(mask: Rle | None, scene: Scene) -> Mapping[str, object]:
+def _segmentation(mask: Rle | None, scene: Scene) -> Mapping[str, object]:
     """Return a mask for pycocotools; an empty one of the scene's size where there is none."""
     return (mask or Rle.encode(np.zeros(scene.size, bool))).as_coco()

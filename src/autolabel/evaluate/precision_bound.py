@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+_Float64 = npt.NDArray[np.float64]
+_Int64 = npt.NDArray[np.int64]
 
 STARTS = 5
 """The chance of a broken promise is shared out evenly over so many thresholds."""
-SPENT = 0.5
+_SPENT = 0.5
 """The part of the risk that the tests may spend; the rest is for the effective number being an estimate itself."""
-MOST_TIMES = 1000.0
+_MOST_TIMES = 1000.0
 """Nobody is asked to check more than so many times what was checked."""
 
 
@@ -23,27 +23,27 @@ MOST_TIMES = 1000.0
 class LevelCounts:
     """What the checked images say at T thresholds, the strictest first; all (T,) float64."""
 
-    found: Float64
+    found: _Float64
     """Boxes at or above the threshold."""
-    right: Float64
+    right: _Float64
     """Those that are right."""
-    images: Float64
+    images: _Float64
     """Images with such a box."""
-    spread: Float64
+    spread: _Float64
     """Sum over images of (right - wanted precision * found) squared: large where mistakes come together."""
-    crowd: Float64
+    crowd: _Float64
     """How many such boxes the image of a typical one has."""
-    part: Float64
+    part: _Float64
     """The share of all images of the run with such a box that was checked; 1 where every one was."""
 
-    def times(self, factor: float, most: float = MOST_TIMES) -> LevelCounts:
+    def times(self, factor: float, most: float = _MOST_TIMES) -> LevelCounts:
         """Return what ``factor`` times as many images of the same kind would say; ``most`` times as many are all."""
         more = {name: getattr(self, name) * factor for name in ("found", "right", "images", "spread")}
         left = (1 - self.part) * max(0.0, most - factor) / max(most - 1, 1e-9)
         return replace(self, **more, part=1 - left)
 
 
-def tally(right: Int64, found: Int64, *, precision: float, part: Float64 | None = None) -> LevelCounts:
+def tally(right: _Int64, found: _Int64, *, precision: float, part: _Float64 | None = None) -> LevelCounts:
     """Sum up (T, images) counts of right and of all boxes at T thresholds.
 
     ``part``, (T,), is the share of the run's images with such a box that was checked; None where that is next to 0.
@@ -59,7 +59,7 @@ def tally(right: Int64, found: Int64, *, precision: float, part: Float64 | None 
     )
 
 
-def chances(checked: LevelCounts, *, precision: float, risk: float) -> Float64:
+def chances(checked: LevelCounts, *, precision: float, risk: float) -> _Float64:
     """Return how likely a record at least as good is where the precision is no better than ``precision``, (T,).
 
     Clopper and Pearson's test, on the effective number of boxes: boxes of one image may be wrong together, so their
@@ -82,7 +82,7 @@ def chances(checked: LevelCounts, *, precision: float, risk: float) -> Float64:
     tail = betainc(np.maximum(right, 1e-9), boxes - right + 1, precision)
     sampled = np.where((right > 0) & (checked.images >= 2), tail, 1.0)
     exact = np.where((checked.right >= precision * checked.found - 1e-9) & (checked.right > 0), 0.0, 1.0)
-    out: Float64 = np.where(every, exact, sampled)
+    out: _Float64 = np.where(every, exact, sampled)
     return out
 
 
@@ -99,11 +99,11 @@ def loosest(checked: LevelCounts, *, precision: float, confidence: float) -> int
     threshold that passes hands its share on to the next, one that fails loses it (the fallback procedure of Wiens and
     Dmitrienko, 2005, as Learn then Test uses it), so that over all thresholds the risk is at most 1 - confidence.
     """
-    risk = (1 - confidence) * SPENT
+    risk = (1 - confidence) * _SPENT
     return first_fallback(chances(checked, precision=precision, risk=risk / STARTS), risk)
 
 
-def first_fallback(found: Float64, risk: float) -> int | None:
+def first_fallback(found: _Float64, risk: float) -> int | None:
     """Return the place of the loosest test that passes by the fallback procedure; ``found`` are p-values, (T,)."""
     granted = starts(len(found))
     at_hand, best = 0.0, None
@@ -116,7 +116,7 @@ def first_fallback(found: Float64, risk: float) -> int | None:
     return best
 
 
-def more_times(checked: LevelCounts, *, precision: float, confidence: float, most: float = MOST_TIMES) -> float | None:
+def more_times(checked: LevelCounts, *, precision: float, confidence: float, most: float = _MOST_TIMES) -> float | None:
     """Return how many times as many images would do, if they are like those checked; None where no number would.
 
     ``most`` times as many are all images of the run: where that is the answer, it will be exact.
@@ -134,9 +134,9 @@ def more_times(checked: LevelCounts, *, precision: float, confidence: float, mos
     return plenty
 
 
-def faultless(*, precision: float, confidence: float) -> int:
+def faultless_images(*, precision: float, confidence: float) -> int:
     """Return how many images with one right box each would do where nothing was checked so far."""
-    count = max(2, int(math.log((1 - confidence) * SPENT) / math.log(precision)))
+    count = max(2, int(math.log((1 - confidence) * _SPENT) / math.log(precision)))
     while loosest(singles(count, precision), precision=precision, confidence=confidence) is None:
         count += 1
     return count

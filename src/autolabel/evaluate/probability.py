@@ -9,18 +9,18 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from autolabel.errors import DataError
-from autolabel.evaluate.matching import IGNORED, match
-from autolabel.evaluate.scenes import gather
-from autolabel.results.chances import Bin, Chances, Curve, Fit, Float64, Method, Reliability, logit
+from autolabel.evaluate.matching import IGNORED, match_boxes
+from autolabel.evaluate.scenes import gather_scenes
+from autolabel.results.score_curves import Bin, Chances, Fit, Float64, Method, MonotoneCurve, Reliability, logit
 from autolabel.storage import Location
 from autolabel.types import Labels
 
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
+_Int64 = npt.NDArray[np.int64]
+_Bool = npt.NDArray[np.bool_]
 
-BINS = 10
-FOLDS = 5
-FEW = 20
+_BINS = 10
+_FOLDS = 5
+_FEW = 20
 """A class with fewer checked boxes, or with none right or none wrong, is not told from the others."""
 
 
@@ -38,8 +38,8 @@ def learn(
     A box is right if it overlaps a true one of its class by ``iou`` or more that no surer box has claimed. Raises
     DataError where the file is not sound, shares nothing with the run, or no box was found in its images.
     """
-    shared = gather(labels, truth, names=names)
-    matches = [match(scene, iou) for scene in shared.scenes]
+    shared = gather_scenes(labels, truth, names=names)
+    matches = [match_boxes(scene, iou) for scene in shared.scenes]
     keep = [matched != IGNORED for matched in matches]
     pairs = list(zip(shared.scenes, keep, strict=True))
     scores = np.concatenate([np.zeros(0), *(scene.scores[kept] for scene, kept in pairs)])
@@ -65,14 +65,14 @@ def learn(
     )
 
 
-def reliability(scores: Float64, right: Bool, *, bins: int = BINS) -> Reliability:
+def reliability(scores: Float64, right: _Bool, *, bins: int = _BINS) -> Reliability:
     """Compare (N,) scores in [0, 1] with whether the boxes are right, in bins of equal width."""
-    made = tuple(filled(scores, right, bins))
+    made = tuple(_filled(scores, right, bins))
     total = max(1, len(scores))
     return Reliability(error=sum(abs(one.score - one.right) * one.boxes for one in made) / total, bins=made)
 
 
-def filled(scores: Float64, right: Bool, bins: int) -> Iterator[Bin]:
+def _filled(scores: Float64, right: _Bool, bins: int) -> Iterator[Bin]:
     """Yield the bins that hold a box, from the lowest."""
     place = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
     for index in np.unique(place).tolist():
@@ -86,9 +86,9 @@ def filled(scores: Float64, right: Bool, bins: int) -> Iterator[Bin]:
         )
 
 
-def fit(scores: Float64, share: Float64, classes: Sequence[str], right: Bool, *, method: Method) -> Fit:
+def fit(scores: Float64, share: Float64, classes: Sequence[str], right: _Bool, *, method: Method) -> Fit:
     """Learn from N checked boxes; where all are right, or none, every chance is about the share of right ones."""
-    names = tuple(name for name in sorted(set(classes)) if told_apart(classes, right, name))
+    names = tuple(name for name in sorted(set(classes)) if _told_apart(classes, right, name))
     if right.all() or not right.any():
         level = float(logit(np.array([(right.sum() + 1) / (len(right) + 2)]))[0])
         return Fit(method=method, classes=(), intercept=level, score=0.0, support=0.0, offsets=())
@@ -105,26 +105,26 @@ def fit(scores: Float64, share: Float64, classes: Sequence[str], right: Bool, *,
         support=support,
         offsets=tuple(offsets),
     )
-    return made if method == "logistic" else bent(made, made.chance(scores, share, classes), right)
+    return made if method == "logistic" else _bent(made, made.chance(scores, share, classes), right)
 
 
-def told_apart(classes: Sequence[str], right: Bool, name: str) -> bool:
+def _told_apart(classes: Sequence[str], right: _Bool, name: str) -> bool:
     """Return whether enough boxes of a class were checked to tell it from others."""
     mine = right[np.array([one == name for one in classes], np.bool_)]
-    return len(mine) >= FEW and 0 < mine.sum() < len(mine)
+    return len(mine) >= _FEW and 0 < mine.sum() < len(mine)
 
 
-def bent(made: Fit, chance: Float64, right: Bool) -> Fit:
+def _bent(made: Fit, chance: Float64, right: _Bool) -> Fit:
     """Return a fit with the non-decreasing curve from its chances to what came true."""
     from sklearn.isotonic import IsotonicRegression
 
     model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(chance, right)
     x, y = model.X_thresholds_.tolist(), model.y_thresholds_.tolist()
-    return replace(made, curve=Curve(x=tuple(x), y=tuple(y)))
+    return replace(made, curve=MonotoneCurve(x=tuple(x), y=tuple(y)))
 
 
 def cross_fitted(
-    scores: Float64, share: Float64, classes: Sequence[str], right: Bool, *, images: Int64, method: Method
+    scores: Float64, share: Float64, classes: Sequence[str], right: _Bool, *, images: _Int64, method: Method
 ) -> Float64:
     """Return (N,) chances, each by a fit that has seen no box of its image: images are dealt out to five parts.
 
@@ -132,11 +132,11 @@ def cross_fitted(
     """
     out = scores.astype(np.float64).copy()
     parts, place = np.unique(images, return_inverse=True)
-    deal = np.random.default_rng(0).permutation(len(parts)) % min(FOLDS, max(1, len(parts)))
+    deal = np.random.default_rng(0).permutation(len(parts)) % min(_FOLDS, max(1, len(parts)))
     for fold in range(deal.max(initial=0) + 1) if len(parts) > 1 else ():
         held = deal[place] == fold
         seen = np.flatnonzero(~held)
         made = fit(scores[seen], share[seen], [classes[one] for one in seen.tolist()], right[seen], method=method)
-        there = np.flatnonzero(held)
-        out[there] = made.chance(scores[there], share[there], [classes[one] for one in there.tolist()])
+        rows = np.flatnonzero(held)
+        out[rows] = made.chance(scores[rows], share[rows], [classes[one] for one in rows.tolist()])
     return out

@@ -9,24 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.data.coco.read import Annotation
-from autolabel.results.chances import shares
+from autolabel.results.score_curves import shares
 from autolabel.types import Labels, Rle, Size
 from autolabel.types.boxes import areas, clip_exactly
 
-Float64 = npt.NDArray[np.float64]
+_Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
-Masks = tuple[Rle | None, ...]
+_Masks = tuple[Rle | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Objects:
     """N objects of one image, column by column."""
 
-    boxes: Float64
+    boxes: _Float64
     """(N, 4) ``x1 y1 x2 y2`` in pixels."""
     classes: Int64
     """(N,) into the measured classes."""
-    masks: Masks
+    masks: _Masks
     ids: tuple[int | None, ...]
     """Ids of annotations: of the truth, or those that found objects were given with."""
 
@@ -42,14 +42,14 @@ class Scene:
     true: Objects
     crowds: npt.NDArray[np.bool_]
     """(N,) whether a true object is a crowd: what is found there is neither right nor wrong."""
-    areas: Float64
+    areas: _Float64
     """(N,) true areas in pixels: those of the file, else of the mask, else of the box."""
     broken: npt.NDArray[np.bool_]
     """(N,) whether a true object has a segmentation that cannot be read: its mask is neither found nor missed."""
     found: Objects
-    scores: Float64
+    scores: _Float64
     rounds: Int64
-    shares: Float64
+    shares: _Float64
     """The share of the looks that were asked which saw a found object; 1 without looks."""
 
 
@@ -66,7 +66,7 @@ def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[
     boxes = clip_exactly(boxes, size).astype(np.float64)
     inside = areas(boxes) > 0
     kept, boxes = [one for one, stays in zip(kept, inside.tolist(), strict=True) if stays], boxes[inside]
-    read = [mask_of(one, size) for one, _ in kept]
+    read = [_mask_of(one, size) for one, _ in kept]
     masks = tuple(mask for mask, _ in read)
     true = Objects(
         boxes=boxes,
@@ -74,21 +74,21 @@ def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[
         masks=masks,
         ids=tuple(one.id for one, _ in kept),
     )
-    true_areas = [area_of(one, mask) for (one, _), mask in zip(kept, masks, strict=True)]
+    true_areas = [_area_of(one, mask) for (one, _), mask in zip(kept, masks, strict=True)]
     return Scene(
         size=size,
         true=true,
         crowds=np.array([bool(one.iscrowd) for one, _ in kept], bool),
         areas=np.array(true_areas, np.float64),
         broken=np.array([broken for _, broken in read], bool),
-        found=nothing(),
+        found=_nothing(),
         scores=np.zeros(0),
         rounds=np.zeros(0, np.int64),
         shares=np.zeros(0),
     )
 
 
-def mask_of(annotation: Annotation, size: Size) -> tuple[Rle | None, bool]:
+def _mask_of(annotation: Annotation, size: Size) -> tuple[Rle | None, bool]:
     """Return the mask of an annotation, None where it has none, and whether it has one that cannot be read."""
     if not annotation.segmentation:
         return None, annotation.broken_mask
@@ -98,21 +98,21 @@ def mask_of(annotation: Annotation, size: Size) -> tuple[Rle | None, bool]:
         return None, True
 
 
-def area_of(annotation: Annotation, mask: Rle | None) -> float:
+def _area_of(annotation: Annotation, mask: Rle | None) -> float:
     """Return the area that COCO's size classes go by."""
     if annotation.area is not None and annotation.area >= 0:
         return annotation.area
     return float(mask.area()) if mask is not None else annotation.bbox[2] * annotation.bbox[3]
 
 
-def nothing() -> Objects:
+def _nothing() -> Objects:
     """Return no objects."""
     return Objects(boxes=np.zeros((0, 4)), classes=np.zeros(0, np.int64), masks=(), ids=())
 
 
 def with_found(scene: Scene, rows: Sequence[Labels], class_of: Callable[[str], int | None]) -> Scene:
     """Return the scene with the objects of all ``rows`` that are of a measured class."""
-    parts = [columns(row, class_of) for row in rows]
+    parts = [_columns(row, class_of) for row in rows]
     found = Objects(
         boxes=np.concatenate([scene.found.boxes, *(part[0].boxes for part in parts)]),
         classes=np.concatenate([scene.found.classes, *(part[0].classes for part in parts)]),
@@ -132,7 +132,7 @@ def with_found(scene: Scene, rows: Sequence[Labels], class_of: Callable[[str], i
     )
 
 
-def columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects, Float64, Int64, Float64]:
+def _columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects, _Float64, Int64, _Float64]:
     """Return objects, scores, rounds and shares of looks of one row, those of unmeasured classes left out."""
     classes = [class_of(row.prompt.phrases[label]) for label in row.instances.labels.tolist()]
     kept = row.instances.take([index for index, number in enumerate(classes) if number is not None])

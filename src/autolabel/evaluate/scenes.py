@@ -14,15 +14,15 @@ from autolabel.evaluate.scene import Scene, truth_of, with_found
 from autolabel.storage import Location
 from autolabel.types import Labels, Size
 
-MOST_PHRASES = 100_000
-SHOWN = 10
-SIZE_HINT = (
+_MOST_PHRASES = 100_000
+_SHOWN = 10
+_SIZE_HINT = (
     "the boxes must be those of the upright photo, with its width and height; a file without sizes is not compared"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenes:
+class _Scenes:
     """The shared images, in the order of the run, with the classes that are measured."""
 
     scenes: tuple[Scene, ...]
@@ -39,7 +39,7 @@ class Scenes:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _RunInputs:
     """What the run was given."""
 
     sizes: Mapping[str, Size]
@@ -48,31 +48,33 @@ class Asked:
     """Images with a row that failed."""
 
 
-def gather(labels: Iterable[Labels], truth: str | Location, *, names: Mapping[str, str] | None = None) -> Scenes:
+def gather_scenes(
+    labels: Iterable[Labels], truth: str | Location, *, names: Mapping[str, str] | None = None
+) -> _Scenes:
     """Bring the labels of a run and a COCO file together.
 
     ``names`` says which class of the run a class of the file is, where the two are called differently. An image that
     failed counts as one in which nothing was found; one that the file lists twice has the objects of both entries.
     Raises DataError where the file is not sound, or where run and file have no image or no class in common.
     """
-    asked, coco = survey(labels), read_coco(truth)
+    asked, coco = _survey(labels), read_coco(truth)
     if names:
-        coco = renamed(coco, names, asked)
+        coco = _renamed(coco, names, asked)
     pairing = pair(asked.sizes, [image.file_name for image in coco.images])
-    classes = shared_classes(coco, asked)
-    check(coco, pairing, classes, asked)
-    numbers = {plain(name): number for number, name in enumerate(classes)}
-    true, other_size = true_scenes(coco, pairing, sizes=asked.sizes, numbers=numbers)
+    classes = _shared_classes(coco, asked)
+    _check(coco, pairing, classes, asked)
+    numbers = {normalized_name(name): number for number, name in enumerate(classes)}
+    true, other_size = _true_scenes(coco, pairing, sizes=asked.sizes, numbers=numbers)
     if not true:
-        raise DataError(f"{coco.file}: {other_size[0]}", hint=SIZE_HINT)
-    return Scenes(
-        scenes=tuple(complete(labels, true, numbers)),
+        raise DataError(f"{coco.file}: {other_size[0]}", hint=_SIZE_HINT)
+    return _Scenes(
+        scenes=tuple(_complete(labels, true, numbers)),
         classes=classes,
         notes=(
-            *notes(asked, coco, pairing),
-            *omissions(other_size),
-            *unasked(coco, asked),
-            *masks_left_out(true),
+            *_notes(asked, coco, pairing),
+            *_omissions(other_size),
+            *_unasked(coco, asked),
+            *_masks_left_out(true),
             *coco.notes,
         ),
         image_of={name: image for name, image in pairing.image_of.items() if image in true},
@@ -81,43 +83,43 @@ def gather(labels: Iterable[Labels], truth: str | Location, *, names: Mapping[st
     )
 
 
-def shared_classes(coco: CocoBoxes, asked: Asked) -> tuple[str, ...]:
+def _shared_classes(coco: CocoBoxes, asked: _RunInputs) -> tuple[str, ...]:
     """Return the classes of the file that the run was asked for; of names that are compared as equal, the first."""
     first: dict[str, str] = {}
     for name in coco.categories.values():
-        if plain(name) in asked.phrases:
-            first.setdefault(plain(name), name)
+        if normalized_name(name) in asked.phrases:
+            first.setdefault(normalized_name(name), name)
     return tuple(first.values())
 
 
-def renamed(coco: CocoBoxes, names: Mapping[str, str], asked: Asked) -> CocoBoxes:
+def _renamed(coco: CocoBoxes, names: Mapping[str, str], asked: _RunInputs) -> CocoBoxes:
     """Return the file with its classes called as the run calls them.
 
     Raises DataError where the file has no such class, or the run was asked for none of that name.
     """
-    known = {plain(name) for name in coco.categories.values()}
+    known = {normalized_name(name) for name in coco.categories.values()}
     for own, other in names.items():
-        if plain(own) not in known:
-            raise DataError(f"{coco.file}: no class is called {own!r}{near(own, coco.categories.values())}")
-        if plain(other) not in asked.phrases:
-            raise DataError(f"the run was asked for no class {other!r}{near(other, asked.phrases)}")
-    called = {plain(own): other for own, other in names.items()}
-    categories = {number: called.get(plain(name), name) for number, name in coco.categories.items()}
+        if normalized_name(own) not in known:
+            raise DataError(f"{coco.file}: no class is called {own!r}{_near(own, coco.categories.values())}")
+        if normalized_name(other) not in asked.phrases:
+            raise DataError(f"the run was asked for no class {other!r}{_near(other, asked.phrases)}")
+    called = {normalized_name(own): other for own, other in names.items()}
+    categories = {number: called.get(normalized_name(name), name) for number, name in coco.categories.items()}
     return replace(coco, categories=categories)
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def _near(name: str, names: Iterable[str]) -> str:
     """Return the names that are most like one, as the end of a sentence."""
-    by_plain = {plain(one): one for one in names}
-    alike = [by_plain[one] for one in get_close_matches(plain(name), by_plain, 3)]
-    return f"; nearest: {', '.join(alike)}" if alike else f"; there are {', '.join(list(by_plain.values())[:SHOWN])}"
+    by_plain = {normalized_name(one): one for one in names}
+    alike = [by_plain[one] for one in get_close_matches(normalized_name(name), by_plain, 3)]
+    return f"; nearest: {', '.join(alike)}" if alike else f"; there are {', '.join(list(by_plain.values())[:_SHOWN])}"
 
 
-def true_scenes(
+def _true_scenes(
     coco: CocoBoxes, pairing: Pairing, *, sizes: Mapping[str, Size], numbers: Mapping[str, int]
 ) -> tuple[dict[str, Scene], list[str]]:
     """Return the shared images with nothing found yet, and sentences on those of which the file states another size."""
-    category = {number: numbers.get(plain(name)) for number, name in coco.categories.items()}
+    category = {number: numbers.get(normalized_name(name)) for number, name in coco.categories.items()}
     objects_of: dict[str, list[Annotation]] = {}
     size_of: dict[str, Size] = {}
     other_size: dict[str, str] = {}
@@ -125,9 +127,9 @@ def true_scenes(
         found = pairing.image_of.get(image.file_name)
         if found is None:
             continue
-        size = common_size(image, sizes[found])
+        size = _common_size(image, sizes[found])
         if size is None:
-            other_size.setdefault(found, stated_otherwise(image, sizes[found]))
+            other_size.setdefault(found, _stated_otherwise(image, sizes[found]))
         else:
             size_of.setdefault(found, size)
             objects_of.setdefault(found, []).extend(objects)
@@ -135,7 +137,7 @@ def true_scenes(
     return scenes, list(other_size.values())
 
 
-def stated_otherwise(image: CocoImage, size: Size) -> str:
+def _stated_otherwise(image: CocoImage, size: Size) -> str:
     """Say how the size of an image in the file differs from the one that the run read."""
     turned = (
         ": that of the photo before it is turned upright by its EXIF orientation" if image.stated == size[::-1] else ""
@@ -145,14 +147,14 @@ def stated_otherwise(image: CocoImage, size: Size) -> str:
     )
 
 
-def complete(labels: Iterable[Labels], scenes: Mapping[str, Scene], numbers: Mapping[str, int]) -> Iterator[Scene]:
+def _complete(labels: Iterable[Labels], scenes: Mapping[str, Scene], numbers: Mapping[str, int]) -> Iterator[Scene]:
     """Yield the scenes in the order of the run, with what it found."""
     for image_id, rows in groupby(labels, key=lambda row: row.image.id):
         if image_id in scenes:
-            yield with_found(scenes[image_id], list(rows), lambda phrase: numbers.get(plain(phrase)))
+            yield with_found(scenes[image_id], list(rows), lambda phrase: numbers.get(normalized_name(phrase)))
 
 
-def survey(labels: Iterable[Labels]) -> Asked:
+def _survey(labels: Iterable[Labels]) -> _RunInputs:
     """Return the run's images and phrases."""
     sizes: dict[str, Size] = {}
     phrases: set[str] = set()
@@ -161,17 +163,17 @@ def survey(labels: Iterable[Labels]) -> Asked:
         sizes[row.image.id] = row.image.size
         if row.reason is not None:
             failed.add(row.image.id)
-        if len(phrases) < MOST_PHRASES:
-            phrases.update(map(plain, row.prompt.phrases))
-    return Asked(sizes, frozenset(phrases), frozenset(failed))
+        if len(phrases) < _MOST_PHRASES:
+            phrases.update(map(normalized_name, row.prompt.phrases))
+    return _RunInputs(sizes, frozenset(phrases), frozenset(failed))
 
 
-def plain(name: str) -> str:
+def normalized_name(name: str) -> str:
     """Return a name as it is compared: letter case and spaces do not count."""
     return " ".join(name.casefold().split())
 
 
-def common_size(image: CocoImage, size: Size) -> Size | None:
+def _common_size(image: CocoImage, size: Size) -> Size | None:
     """Return the size of an image; that of the file where the run could not read it; None where the two differ."""
     stated = None if image.height is None or image.width is None else (image.height, image.width)
     if 0 in size:
@@ -179,27 +181,27 @@ def common_size(image: CocoImage, size: Size) -> Size | None:
     return size if stated in (None, size) else None
 
 
-def check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str], asked: Asked) -> None:
+def _check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str], asked: _RunInputs) -> None:
     """Raise DataError where there is nothing to measure."""
     if not pairing.image_of:
         named = ", ".join(image.file_name for image in coco.images[:2])
         hint = f"the file names images such as {named}; the run has images such as {', '.join(list(asked.sizes)[:2])}"
         raise DataError(f"{coco.file}: none of its {len(coco.images)} images is in the run", hint=hint)
     if not classes:
-        known = ", ".join(list(coco.categories.values())[:SHOWN])
-        phrases = ", ".join(sorted(asked.phrases)[:SHOWN])
+        known = ", ".join(list(coco.categories.values())[:_SHOWN])
+        phrases = ", ".join(sorted(asked.phrases)[:_SHOWN])
         hint = (
             f"say which is which, as in --map '{next(iter(coco.categories.values()), '')}=CLASS'; the run has {phrases}"
         )
         raise DataError(f"{coco.file}: the run was asked for none of its classes: {known}", hint=hint)
 
 
-def notes(asked: Asked, coco: CocoBoxes, pairing: Pairing) -> list[str]:
+def _notes(asked: _RunInputs, coco: CocoBoxes, pairing: Pairing) -> list[str]:
     """Return sentences on images that have no counterpart, or need care."""
     ambiguous = len(pairing.ambiguous)
     named = len({image.file_name for image in coco.images})
     return [
-        *sentences(
+        *_sentences(
             (named - len(pairing.image_of) - ambiguous, "image(s) of the truth file are not in the run"),
             (len(asked.sizes) - len(pairing.image_of), "image(s) of the run are not in the truth file"),
             (ambiguous, "name(s) in the truth file could mean several images"),
@@ -212,7 +214,7 @@ def notes(asked: Asked, coco: CocoBoxes, pairing: Pairing) -> list[str]:
     ]
 
 
-def omissions(other_size: Sequence[str]) -> list[str]:
+def _omissions(other_size: Sequence[str]) -> list[str]:
     """Return a sentence on the images that are left out for their size, with the first of them."""
     return (
         [f"{len(other_size)} image(s) have another size in the truth file, such as {other_size[0]}"]
@@ -221,23 +223,25 @@ def omissions(other_size: Sequence[str]) -> list[str]:
     )
 
 
-def unasked(coco: CocoBoxes, asked: Asked) -> list[str]:
+def _unasked(coco: CocoBoxes, asked: _RunInputs) -> list[str]:
     """Return a sentence on the classes of the file that the run was not asked for."""
-    names = [name for name in dict.fromkeys(coco.categories.values()) if plain(name) not in asked.phrases]
+    names = [name for name in dict.fromkeys(coco.categories.values()) if normalized_name(name) not in asked.phrases]
     if not names:
         return []
-    told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    names_shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     example = f"--map {names[0]}=CLASS" if " " not in names[0] else f"--map '{names[0]}=CLASS'"
-    return [f"{len(names)} class(es) of the truth file were not asked for: {told}; {example} measures one as another"]
+    return [
+        f"{len(names)} class(es) of the truth file were not asked for: {names_shown}; {example} measures one as another"
+    ]
 
 
-def masks_left_out(scenes: Mapping[str, Scene]) -> list[str]:
+def _masks_left_out(scenes: Mapping[str, Scene]) -> list[str]:
     """Return a sentence on true objects whose mask cannot be read."""
     broken = sum(int(scene.broken.sum()) for scene in scenes.values())
     text = "true object(s) have a segmentation that cannot be read: their boxes count, their masks neither way"
-    return sentences((broken, text))
+    return _sentences((broken, text))
 
 
-def sentences(*counted: tuple[int, str]) -> list[str]:
+def _sentences(*counted: tuple[int, str]) -> list[str]:
     """Return a sentence for each count that is not 0."""
     return [f"{count} {text}" for count, text in counted if count > 0]

@@ -12,7 +12,7 @@ from autolabel.errors import WorkerError
 from autolabel.executors.executor import Crash, Emit
 from autolabel.executors.messages import Death, Event, Message, Ready, Result, TaskError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """How many workers a task may kill before it is given up."""
@@ -28,30 +28,30 @@ class Worker:
     task: Any = None
 
 
-W = TypeVar("W", bound=Worker)
+_W = TypeVar("_W", bound=Worker)
 
 
-class Pool(Protocol[W]):
+class _Pool(Protocol[_W]):
     """Starts workers somewhere and carries messages; knows nothing of who does what."""
 
-    def start(self, there: Sequence[W], wanted: int) -> Sequence[W]:
+    def start(self, running: Sequence[_W], wanted: int) -> Sequence[_W]:
         """Start workers where there is room beside those that are there, at most ``wanted``."""
         ...
 
-    def send(self, worker: W, task: Any) -> None:
+    def send(self, worker: _W, task: Any) -> None:
         """Hand a task to a worker that is ready; one that is dead says so when it is listened to."""
         ...
 
-    def poll(self, workers: Sequence[W]) -> Sequence[tuple[W, Message]]:
+    def poll(self, workers: Sequence[_W]) -> Sequence[tuple[_W, Message]]:
         """Wait until workers have something to say, or for a moment; return who said what."""
         ...
 
-    def stop(self, workers: Sequence[W]) -> None:
+    def stop(self, workers: Sequence[_W]) -> None:
         """End all workers at once."""
         ...
 
 
-def drive(pool: Pool[W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[Any, Any]]:
+def drive(pool: _Pool[_W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[Any, Any]]:
     """Yield (task, result or Crash) in order of completion, whoever dies meanwhile.
 
     The next task goes to whoever is free. A task whose worker died is dealt again, before all others, and given up as
@@ -61,12 +61,12 @@ def drive(pool: Pool[W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[
     todo = deque(tasks)
     deaths: Counter[Any] = Counter()
     startup_failures = 0
-    workers: list[W] = []
+    workers: list[_W] = []
     try:
         while todo or any(worker.busy for worker in workers):
             waiting = sum(not worker.busy for worker in workers)
             workers += pool.start(workers, max(0, len(todo) - waiting))
-            deal(pool, workers, todo)
+            _deal(pool, workers, todo)
             for worker, message in pool.poll(workers):
                 match message:
                     case Ready():
@@ -82,15 +82,15 @@ def drive(pool: Pool[W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[
                     case Death(cause):
                         workers.remove(worker)
                         if worker.busy:
-                            yield from requeue(worker, cause, todo, deaths)
+                            yield from _requeue(worker, cause, todo, deaths)
                         elif not worker.ready:
                             startup_failures += 1
-                            check_startup(worker, cause, startup_failures, most=ATTEMPTS + len(workers))
+                            _check_startup(worker, cause, startup_failures, most=ATTEMPTS + len(workers))
     finally:
         pool.stop(workers)
 
 
-def deal(pool: Pool[W], workers: Sequence[W], todo: deque[Any]) -> None:
+def _deal(pool: _Pool[_W], workers: Sequence[_W], todo: deque[Any]) -> None:
     """Give a task to everyone who is free."""
     for worker in workers:
         if todo and worker.ready and not worker.busy:
@@ -98,19 +98,19 @@ def deal(pool: Pool[W], workers: Sequence[W], todo: deque[Any]) -> None:
             pool.send(worker, worker.task)
 
 
-def requeue(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any]) -> Iterator[tuple[Any, Crash]]:
+def _requeue(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any]) -> Iterator[tuple[Any, Crash]]:
     """Put a dead worker's task back in front, or give it up when it has killed too many."""
     deaths[worker.task] += 1
-    log.warning("%s; task %s, death %d of %d", cause, worker.task, deaths[worker.task], ATTEMPTS)
+    _log.warning("%s; task %s, death %d of %d", cause, worker.task, deaths[worker.task], ATTEMPTS)
     if deaths[worker.task] >= ATTEMPTS:
         yield worker.task, Crash(cause)
     else:
         todo.appendleft(worker.task)
 
 
-def check_startup(worker: Worker, cause: str, startup_failures: int, *, most: int) -> None:
+def _check_startup(worker: Worker, cause: str, startup_failures: int, *, most: int) -> None:
     """Raise WorkerError where so many workers died in a row before they had started that none ever will."""
-    log.warning("%s before it had started", cause)
+    _log.warning("%s before it had started", cause)
     if startup_failures >= most:
         raise WorkerError(
             f"{startup_failures} workers died while they started; the last: {cause}",

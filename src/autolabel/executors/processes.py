@@ -19,11 +19,11 @@ from autolabel.executors.executor import Emit, Start
 from autolabel.executors.messages import Death, Event, Message, Ready, Result, failure
 from autolabel.executors.tuning import tune_process
 
-GRACE = 5.0
+_GRACE = 5.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class ProcessWorker(Worker):
+class _ProcessWorker(Worker):
     """A process with the driver's end of its pipe."""
 
     process: SpawnProcess
@@ -39,65 +39,65 @@ class Processes:
 
     def map(self, tasks: Sequence[Any], start: Start, *, emit: Emit) -> Iterator[tuple[Any, Any]]:
         """Yield (task, result or Crash) in order of completion."""
-        return drive(Spawned(self.devices, self.threads, start), tasks, emit=emit)
+        return drive(_Spawned(self.devices, self.threads, start), tasks, emit=emit)
 
 
 @dataclass(frozen=True, slots=True)
-class Spawned:
+class _Spawned:
     """Processes of this machine and the pipes to them."""
 
     devices: Sequence[str]
     threads: int
     starter: Start
 
-    def start(self, there: Sequence[ProcessWorker], wanted: int) -> Sequence[ProcessWorker]:
+    def start(self, running: Sequence[_ProcessWorker], wanted: int) -> Sequence[_ProcessWorker]:
         """Start a process on every device that lacks one."""
         lacking = Counter(self.devices)
-        lacking.subtract(worker.device for worker in there)
-        return [spawn(self.starter, device, self.threads) for device in [*lacking.elements()][:wanted]]
+        lacking.subtract(worker.device for worker in running)
+        return [_spawn(self.starter, device, self.threads) for device in [*lacking.elements()][:wanted]]
 
-    def send(self, worker: ProcessWorker, task: Any) -> None:
+    def send(self, worker: _ProcessWorker, task: Any) -> None:
         """Send a task."""
-        send(worker.pipe, task)
+        _send(worker.pipe, task)
 
-    def poll(self, workers: Sequence[ProcessWorker]) -> Sequence[tuple[ProcessWorker, Message]]:
+    def poll(self, workers: Sequence[_ProcessWorker]) -> Sequence[tuple[_ProcessWorker, Message]]:
         """Wait for the next message of anyone."""
         ready = wait([worker.pipe for worker in workers])
-        return [(worker, receive(worker)) for worker in workers if worker.pipe in ready]
+        return [(worker, _receive(worker)) for worker in workers if worker.pipe in ready]
 
-    def stop(self, workers: Sequence[ProcessWorker]) -> None:
+    def stop(self, workers: Sequence[_ProcessWorker]) -> None:
         """End all processes: those that wait see their pipe close, the others are killed."""
         for worker in workers:
             worker.pipe.close()
             if worker.busy or not worker.ready:
                 worker.process.kill()
         for worker in workers:
-            worker.process.join(GRACE)
+            worker.process.join(_GRACE)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
 
 
-def spawn(start: Start, device: str, threads: int) -> ProcessWorker:
+def _spawn(start: Start, device: str, threads: int) -> _ProcessWorker:
     """Start a worker."""
     context = get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=serve, args=(there, device, threads), name=f"autolabel {device}")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, device, threads), name=f"autolabel {device}")
     process.start()
-    there.close()
-    send(
-        here, start
+    theirs.close()
+    _send(
+        ours, start
     )  # not with the process's arguments: those are read, and numpy imported, before threads are limited
-    return ProcessWorker(device, process=process, pipe=here)
+    return _ProcessWorker(device, process=process, pipe=ours)
 
 
-def send(pipe: Connection, message: Any) -> None:
+def _send(pipe: Connection, message: Any) -> None:
     """Send to a worker; where it is dead, listening to it tells."""
     with suppress(BrokenPipeError, ConnectionResetError):
         pipe.send(message)
 
 
-def receive(worker: ProcessWorker) -> Message:
+def _receive(worker: _ProcessWorker) -> Message:
     """Return a worker's next message, Death where there is none to come."""
     try:
         message: Message = worker.pipe.recv()
@@ -107,11 +107,11 @@ def receive(worker: ProcessWorker) -> Message:
     return message
 
 
-def serve(pipe: Connection, device: str, threads: int) -> None:
+def _serve(pipe: Connection, device: str, threads: int) -> None:
     """Be a worker: take what to start with, then tasks until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=die_with_parent, daemon=True).start()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     tune_process(threads)
     try:
         work = pipe.recv()(device, lambda event: pipe.send(Event((event,))))
@@ -124,7 +124,7 @@ def serve(pipe: Connection, device: str, threads: int) -> None:
         pipe.send(failure(error, device))
 
 
-def die_with_parent() -> None:
+def _die_with_parent() -> None:
     """End this process when its parent is gone, however it went."""
     parent = parent_process()
     assert parent is not None

@@ -22,21 +22,21 @@ from autolabel.executors.messages import Death, Event, Message, Ready, Result, f
 from autolabel.executors.tuning import tune_process
 from autolabel.plan.model import Cluster
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-PATIENCE = 1.0
+_PATIENCE = 1.0
 """Seconds after which the driver looks round for new room while nobody says anything."""
-PAUSE = 0.5
+_PAUSE = 0.5
 """Seconds between what an actor says while it works."""
-STARVED_AFTER = 60.0
+_STARVED_AFTER = 60.0
 """Seconds without any worker after which the driver says that the cluster has no room."""
-REACH_SECONDS = 10.0
+_REACH_SECONDS = 10.0
 """Seconds to wait for a cluster's head to answer."""
-SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class ActorWorker(Worker):
+class _ActorWorker(Worker):
     """An actor, and the stream of what it says about the call it is in."""
 
     actor: Any
@@ -54,19 +54,19 @@ class Ray:
         """Yield (task, result or Crash) in order of completion. Raises MachineError where there is no cluster."""
         if not tasks:
             return
-        with connected(self.cluster.address) as ray:
-            yield from drive(Actors(ray, self.cluster, self.threads, start), tasks, emit=emit)
+        with _connected(self.cluster.address) as ray:
+            yield from drive(_Actors(ray, self.cluster, self.threads, start), tasks, emit=emit)
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Any]:
+def _connected(address: str) -> Iterator[Any]:
     """Yield Ray, connected to a cluster: to that of the process where it is in one already."""
-    with environment(SETTINGS), joined(address) as ray:
+    with _environment(_SETTINGS), _joined(address) as ray:
         yield ray
 
 
 @contextmanager
-def environment(settings: Mapping[str, str]) -> Iterator[None]:
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
     """Set variables that are not set while the block runs."""
     new = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(new)
@@ -78,7 +78,7 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def joined(address: str) -> Iterator[Any]:
+def _joined(address: str) -> Iterator[Any]:
     """Yield Ray, connected to the cluster at an address unless the process is in one."""
     try:
         import ray
@@ -87,28 +87,28 @@ def joined(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    with kept_signals():
+    with _kept_signals():
         try:
-            check_reachable(address)
+            _check_reachable(address)
             ray.init(address=address, log_to_driver=False, configure_logging=False)
         except (OSError, ray.exceptions.RayError) as error:
             hint = "start one with `ray start --head`, or say run.ray.address=local"
-            raise MachineError(f"no Ray cluster at {address!r}: {brief(error)}", hint=hint) from error
+            raise MachineError(f"no Ray cluster at {address!r}: {_brief(error)}", hint=hint) from error
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def check_reachable(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError where nobody listens at ``host:port``: Ray itself would go on asking for minutes."""
     host, colon, port = address.rpartition(":")
     if colon:
-        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
 @contextmanager
-def kept_signals() -> Iterator[None]:
+def _kept_signals() -> Iterator[None]:
     """Put the handler of SIGTERM back, which Ray replaces by its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -121,7 +121,7 @@ def kept_signals() -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Actors:
+class _Actors:
     """Actors on the machines that the cluster has at any time."""
 
     ray: Any
@@ -137,67 +137,69 @@ class Actors:
     def __post_init__(self) -> None:
         self.num_gpus = self.cluster.num_gpus
         if self.cluster.fall_back and not self.ray.cluster_resources().get("GPU"):
-            log.warning("devices: auto finds no GPU in the Ray cluster; taking CPUs")
+            _log.warning("devices: auto finds no GPU in the Ray cluster; taking CPUs")
             self.num_gpus = 0.0
         asked = {"num_cpus": self.cluster.num_cpus, "num_gpus": self.num_gpus}
-        self.kind = self.ray.remote(**asked, max_restarts=0)(Actor)
+        self.kind = self.ray.remote(**asked, max_restarts=0)(_Actor)
 
-    def start(self, there: Sequence[ActorWorker], wanted: int) -> Sequence[ActorWorker]:
+    def start(self, running: Sequence[_ActorWorker], wanted: int) -> Sequence[_ActorWorker]:
         """Ask for actors as far as there is room now; Ray places them."""
-        if wanted and time.monotonic() - self.looked > PATIENCE:
+        if wanted and time.monotonic() - self.looked > _PATIENCE:
             self.room, self.looked = self.cluster.workers or self.places(), time.monotonic()
-        return [self.actor() for _ in range(min(wanted, self.room - len(there)))]
+        return [self.actor() for _ in range(min(wanted, self.room - len(running)))]
 
     def places(self) -> int:
         """Return how many workers fit on the machines that are alive; at least one, so that a cluster may grow."""
         asked = {"CPU": self.cluster.num_cpus, "GPU": self.num_gpus}
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        return max(1, sum(fitting(node, asked) for node in nodes))
+        return max(1, sum(_fitting(node, asked) for node in nodes))
 
-    def actor(self) -> ActorWorker:
+    def actor(self) -> _ActorWorker:
         """Ask for an actor, and have it start."""
         device = "cuda:0" if self.num_gpus else "cpu"  # Ray shows an actor its own GPUs only
         actor = self.kind.remote(device, self.threads)
-        return ActorWorker(
+        return _ActorWorker(
             device, actor=actor, stream=actor.begin.options(num_returns="streaming").remote(self.starter)
         )
 
-    def send(self, worker: ActorWorker, task: Any) -> None:
+    def send(self, worker: _ActorWorker, task: Any) -> None:
         """Call the actor; the call's stream tells the rest."""
         worker.stream = worker.actor.take.options(num_returns="streaming").remote(task)
 
-    def poll(self, workers: Sequence[ActorWorker]) -> Sequence[tuple[ActorWorker, Message]]:
+    def poll(self, workers: Sequence[_ActorWorker]) -> Sequence[tuple[_ActorWorker, Message]]:
         """Wait for the next message of anyone who is in a call."""
         streams = {worker.stream: worker for worker in workers if worker.busy or not worker.ready}
-        ready, _ = self.ray.wait(list(streams), timeout=PATIENCE)
+        ready, _ = self.ray.wait(list(streams), timeout=_PATIENCE)
         self.warn_if_starved(workers)
         return [(streams[stream], self.next(streams[stream])) for stream in ready]
 
-    def next(self, worker: ActorWorker) -> Message:
+    def next(self, worker: _ActorWorker) -> Message:
         """Return an actor's next message, Death where there is none to come."""
         try:
             message: Message = self.ray.get(next(worker.stream))
         except self.ray.exceptions.RayError as error:
-            log.info("%s", error)
+            _log.info("%s", error)
             return Death(f"worker on {worker.device} died")
         return message
 
-    def warn_if_starved(self, workers: Sequence[ActorWorker]) -> None:
+    def warn_if_starved(self, workers: Sequence[_ActorWorker]) -> None:
         """Say so now and then where no worker has found room."""
         if any(worker.ready for worker in workers):
             self.heard = time.monotonic()
-        elif time.monotonic() - self.heard > STARVED_AFTER:
+        elif time.monotonic() - self.heard > _STARVED_AFTER:
             self.heard = time.monotonic()
             asked = f"{self.cluster.num_cpus:g} CPUs and {self.num_gpus:g} GPUs"
-            log.warning("no worker has started for %d s: the Ray cluster has to find %s for one", STARVED_AFTER, asked)
+            _log.warning(
+                "no worker has started for %d s: the Ray cluster has to find %s for one", _STARVED_AFTER, asked
+            )
 
-    def stop(self, workers: Sequence[ActorWorker]) -> None:
+    def stop(self, workers: Sequence[_ActorWorker]) -> None:
         """Kill all actors."""
         for worker in workers:
             self.ray.kill(worker.actor)
 
 
-class Actor:
+class _Actor:
     """A worker on the cluster: its calls are streams of messages, the last of them tells how the call ended."""
 
     def __init__(self, device: str, threads: int) -> None:
@@ -226,18 +228,18 @@ class Actor:
         """Yield what is emitted while a call runs, then what it returns."""
         running = self.thread.submit(call)
         while not running.done():
-            wait([running], timeout=PAUSE)
+            wait([running], timeout=_PAUSE)
             if not self.events.empty():
                 yield Event(tuple(self.events.get() for _ in range(self.events.qsize())))
         error = running.exception()
         yield running.result() if error is None else failure(error, self.device)
 
 
-def fitting(there: dict[str, float], asked: dict[str, float]) -> int:
+def _fitting(available: dict[str, float], asked: dict[str, float]) -> int:
     """Return how often what is asked fits into what is there."""
-    return min((int(there.get(name, 0.0) / amount + 1e-6) for name, amount in asked.items() if amount), default=1)
+    return min((int(available.get(name, 0.0) / amount + 1e-6) for name, amount in asked.items() if amount), default=1)
 
 
-def brief(error: Exception) -> str:
+def _brief(error: Exception) -> str:
     """Return the first line of an error."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of parameters in glibc's malloc.h."""
-LARGEST = 1 << 30
-SHAPES = 64
+_LARGEST = 1 << 30
+_SHAPES = 64
 
 
 def tune_process(threads: int) -> None:
@@ -43,12 +43,12 @@ def reuse_memory() -> None:
     CPU, keeps what it prepared for the last 1,024 pairs of layer and shape: 1.4 MB each, in images of many sizes
     1.4 GB. To prepare it anew takes no time that could be measured. The environment counts where it says otherwise.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(SHAPES))
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_SHAPES))
     if sys.platform.startswith("linux") and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
         if mallopt is not None:
-            mallopt(MMAP_THRESHOLD, LARGEST)
-            mallopt(TRIM_THRESHOLD, LARGEST)
+            mallopt(_MMAP_THRESHOLD, _LARGEST)
+            mallopt(_TRIM_THRESHOLD, _LARGEST)
 
 
 @contextmanager

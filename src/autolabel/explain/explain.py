@@ -12,7 +12,7 @@ from autolabel import weights
 from autolabel.executors.tuning import torch_threads
 from autolabel.explain.explanation import Box, BoxOrigin, Candidate, Explanation, MaskOrigin, Unfound
 from autolabel.explain.image_rows import inputs_of, labels_of
-from autolabel.explain.lineage import Lineage, trace
+from autolabel.explain.lineage import Lineage, trace_box
 from autolabel.images import ValueRange
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
@@ -27,12 +27,12 @@ from autolabel.storage import Location
 from autolabel.strategies import Detector
 from autolabel.types import Instances, Labels, Round
 
-DECIMALS = 7
-SAME_BOX = 1.0
+_DECIMALS = 7
+_SAME_BOX = 1.0
 """How far, in pixels, a recorded box may lie from a derived one to be taken for it."""
 
 
-class EveryCandidate(Annealing):
+class _EveryCandidate(Annealing):
     """An annealing that also wants to see what scores too little to enter."""
 
     @property
@@ -58,22 +58,22 @@ def explain_run(run: Location, image: str, *, registry: Registry, device: str | 
 
 
 def explain_rows(
-    rows: Sequence[Labels], *, store: RunStore, plan: Plan, searcher: Searcher | None
+    rows: Sequence[Labels], *, store: RunStore, plan: Plan, searcher: _Searcher | None
 ) -> list[Explanation]:
     """Explain the rows of one image; without ``searcher`` its boxes were given, or no row has any."""
     before = inputs_of(store, plan, rows[0].image.id)
     review = read_decisions(store)
-    told: list[Explanation] = []
+    explanations: list[Explanation] = []
     for row, asked in zip(rows, before, strict=True):
         search = None if searcher is None or row.reason is not None else searcher.search(asked)
         said = verdicts(row, review) if review else [None] * len(row.instances)
-        told.append(Retrace(plan=plan, row=row, search=search, verdicts=said).explanation())
-    return told
+        explanations.append(Retrace(plan=plan, row=row, search=search, verdicts=said).explanation())
+    return explanations
 
 
-def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | None:
+def load_searcher(plan: Plan, *, device: str, registry: Registry) -> _Searcher | None:
     """Load the detector of the stage that found the boxes; None where they were given."""
-    stage = detecting(plan)
+    stage = _detecting(plan)
     if stage is None:
         return None
     refuse_fetching(stage)
@@ -82,17 +82,17 @@ def load_searcher(plan: Plan, *, device: str, registry: Registry) -> Searcher | 
     with weights.offline():
         check_same_weights(detector, stage)
         detector.load(device)
-    every = EveryCandidate(**{field.name: getattr(annealing, field.name) for field in fields(Annealing)})
-    return Searcher(detector, every, plan.recipe.max_pixels, plan.recipe.value_range)
+    every = _EveryCandidate(**{field.name: getattr(annealing, field.name) for field in fields(Annealing)})
+    return _Searcher(detector, every, plan.recipe.max_pixels, plan.recipe.value_range)
 
 
-def detecting(plan: Plan) -> Stage | None:
+def _detecting(plan: Plan) -> Stage | None:
     """Return the stage that found the boxes; None where they were given."""
     return next((stage for stage in plan.recipe.stages if stage.rounds), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Searcher:
+class _Searcher:
     """A loaded detector that searches images once more."""
 
     detector: Detector
@@ -124,7 +124,7 @@ class Retrace:
     def explanation(self) -> Explanation:
         """Return all that can be said."""
         row, (height, width) = self.row, self.row.image.size
-        stage = detecting(self.plan) if self.search is not None else None
+        stage = _detecting(self.plan) if self.search is not None else None
         return Explanation(
             image=row.image.id,
             caption_index=row.caption_index,
@@ -167,7 +167,7 @@ class Retrace:
         if search is None or self.last is None:
             return Lineage(sources=(), displaced={})
         keep = partial(search.annealing.keep, round=self.last, asked=search.looked)
-        return trace(keep, search.union, search.kept)
+        return trace_box(keep, search.union, search.kept)
 
     @cached_property
     def derived(self) -> list[int | None]:
@@ -177,7 +177,7 @@ class Retrace:
             away = np.abs(self.kept.boxes - box).max(axis=1, initial=0)
             away[~free | (self.kept.labels != label)] = np.inf
             nearest = int(away.argmin()) if len(away) else -1
-            taken = nearest if nearest >= 0 and away[nearest] <= SAME_BOX else None
+            taken = nearest if nearest >= 0 and away[nearest] <= _SAME_BOX else None
             if taken is not None:
                 free[taken] = False
             out.append(taken)
@@ -190,14 +190,14 @@ class Retrace:
         thresholds = {round.index: round.conf_threshold for stage in self.plan.recipe.stages for round in stage.rounds}
         return BoxOrigin(
             index=index,
-            bbox=corners(found, index, decimals=BOX_DECIMALS),
+            bbox=_corners(found, index, decimals=BOX_DECIMALS),
             phrase=self.row.prompt.phrases[found.labels[index]],
-            score=rounded(found.scores[index], SCORE_DECIMALS),
+            score=_rounded(found.scores[index], SCORE_DECIMALS),
             round=round,
             asked=found.asked[index] if found.asked else None,
             threshold=thresholds.get(round),
             given=found.given[index] or None if found.given else None,
-            derived=None if kept is None else corners(self.kept, kept),
+            derived=None if kept is None else _corners(self.kept, kept),
             sources=self.entered(self.lineage.sources[kept] if kept is not None else ()),
             displaced=self.entered(self.lineage.displaced_by(kept) if kept is not None else ()),
             mask=self.mask(index),
@@ -224,9 +224,9 @@ class Retrace:
     def candidate(self, found: Instances, index: int, *, round: int | None) -> Candidate:
         """Return one candidate; labels index the row's phrases."""
         phrase = self.row.prompt.phrases[found.labels[index]]
-        score, asked = rounded(found.scores[index], DECIMALS), found.asked[index] if found.asked else None
+        score, asked = _rounded(found.scores[index], _DECIMALS), found.asked[index] if found.asked else None
         look = found.looks[index] if found.looks else None
-        return Candidate(bbox=corners(found, index), phrase=phrase, score=score, round=round, asked=asked, look=look)
+        return Candidate(bbox=_corners(found, index), phrase=phrase, score=score, round=round, asked=asked, look=look)
 
     def unfound(self) -> Iterator[Unfound]:
         """Yield the phrases that have no box, with their best candidates."""
@@ -257,11 +257,11 @@ class Retrace:
         return self.derived.index(kept) if kept is not None and kept in self.derived else None
 
 
-def corners(found: Instances, index: int, *, decimals: int = DECIMALS) -> Box:
+def _corners(found: Instances, index: int, *, decimals: int = _DECIMALS) -> Box:
     """Return one box as plain numbers."""
-    return tuple(rounded(value, decimals) for value in found.boxes[index])
+    return tuple(_rounded(value, decimals) for value in found.boxes[index])
 
 
-def rounded(value: np.float32, decimals: int) -> float:
+def _rounded(value: np.float32, decimals: int) -> float:
     """Return a number as JSON shall have it."""
     return round(float(value), decimals)

@@ -15,7 +15,7 @@ from autolabel.results.ledger import Ledger, checked_ledger, lines_of
 from autolabel.results.store import RunStore
 from autolabel.types import Labels
 
-SHOWN = 3
+_SHOWN = 3
 
 
 def labels_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
@@ -24,40 +24,40 @@ def labels_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     ``image`` is an id, or the end of the only one that ends so. Raises DataError, with similar names, for any other.
     """
     labels = checked_ledger(store, plan)
-    found = rows_of(labels, image) or rows_of(labels, only_ending(store, image))
+    found = _rows_of(labels, image) or _rows_of(labels, _only_ending(store, image))
     return [labels.read(line, number) for number, line in found]
 
 
 def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the rows of an image as they stood before any stage, in the order of its captions."""
-    start = beginning(image)
+    start = _beginning(image)
     lines = (line for shard in plan.manifest.shards for line in store.rows(shard) if line.startswith(start))
-    rows = (inputs.decode(line) for line in lines)
+    rows = (inputs.decode_input(line) for line in lines)
     return [
         replace(row, path=row.path if plan.manifest.roots else "").labels(plan.manifest.classes)
         for row in sorted(rows, key=lambda row: row.caption_index)
     ]
 
 
-def rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:
+def _rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:
     """Return the numbered lines of a ledger that speak of an image."""
-    start = beginning(image)
+    start = _beginning(image)
     return [(number, line) for number, line in enumerate(lines_of(labels.path), 1) if line.startswith(start)]
 
 
-def beginning(image: str) -> bytes:
+def _beginning(image: str) -> bytes:
     """Return how every line begins that speaks of an image."""
     return b'{"image":' + msgspec.json.encode(image) + b","
 
 
-def only_ending(store: RunStore, image: str) -> str:
+def _only_ending(store: RunStore, image: str) -> str:
     """Return the only image whose id ends with a path; raises DataError where there is none, or more than one."""
-    names = list(dict.fromkeys(record.outline(line).image for line in lines_of(store.labels)))
+    names = list(dict.fromkeys(record.row_outline(line).image for line in lines_of(store.labels)))
     found = [name for name in names if name.endswith("/" + image)]
     if len(found) == 1:
         return found[0]
-    similar = found or difflib.get_close_matches(image, names, n=SHOWN) or names
-    hint = f"for example {', '.join(similar[:SHOWN])}"
+    similar = found or difflib.get_close_matches(image, names, n=_SHOWN) or names
+    hint = f"for example {', '.join(similar[:_SHOWN])}"
     raise DataError(
         f"{store.root}: {image!r} {'means several images' if found else 'is no image of this run'}", hint=hint
     )

@@ -10,9 +10,9 @@ import numpy as np
 from autolabel.types import Instances
 from autolabel.types.boxes import iou
 
-SAME_PLACE, SAME_SCORE = 1e-4, 1e-6
-Aggregate = Callable[[Instances], Instances]
-CandidateSet = tuple[int, ...]
+_SAME_PLACE, _SAME_SCORE = 1e-4, 1e-6
+_Aggregate = Callable[[Instances], Instances]
+_CandidateSet = tuple[int, ...]
 """Ascending indices of candidates."""
 
 
@@ -20,39 +20,39 @@ CandidateSet = tuple[int, ...]
 class Lineage:
     """Where M kept boxes come from, and what became of the N candidates that are in none of them."""
 
-    sources: tuple[CandidateSet, ...]
+    sources: tuple[_CandidateSet, ...]
     """(M,) the candidates of each box: aggregated alone they give the same box, and with any one less they do not."""
     displaced: dict[int, int | None]
     """Candidates that are in no box, and the box beside which each is not kept; None where no single box is it."""
 
-    def displaced_by(self, box: int) -> CandidateSet:
+    def displaced_by(self, box: int) -> _CandidateSet:
         """Return the candidates that a box stands in place of."""
         return tuple(candidate for candidate, by in self.displaced.items() if by == box)
 
 
-def trace(aggregate: Aggregate, union: Instances, kept: Instances) -> Lineage:
+def trace_box(aggregate: _Aggregate, union: Instances, kept: Instances) -> Lineage:
     """Tell the lineage of ``kept``, which ``aggregate(union)`` returned, whatever kind of aggregator that is.
 
     Takes some calls of ``aggregate`` on parts of the union for every box and every candidate. Nothing kept: all
     candidates are displaced by None.
     """
-    sources = tuple(sources_of(aggregate, union, kept.take([box])) for box in range(len(kept)))
+    sources = tuple(_sources_of(aggregate, union, kept.take([box])) for box in range(len(kept)))
     used = {candidate for part in sources for candidate in part}
     lost = [candidate for candidate in range(len(union)) if candidate not in used]
-    displaced = {candidate: displacer(aggregate, union, candidate, kept, sources) for candidate in lost}
+    displaced = {candidate: _displacer(aggregate, union, candidate, kept, sources) for candidate in lost}
     return Lineage(sources=sources, displaced=displaced)
 
 
-def sources_of(aggregate: Aggregate, union: Instances, box: Instances) -> CandidateSet:
+def _sources_of(aggregate: _Aggregate, union: Instances, box: Instances) -> _CandidateSet:
     """Return the candidates that give one kept box: the nearest that suffice, less those that are not needed."""
-    near = by_nearness(union, box)
+    near = _by_nearness(union, box)
     size = 1
     while size < len(near) and not gives(aggregate, union, near[:size], box):
         size *= 2
-    return tuple(sorted(shrunk(aggregate, union, near[:size], box)))
+    return tuple(sorted(_shrunk(aggregate, union, near[:size], box)))
 
 
-def by_nearness(union: Instances, box: Instances) -> list[int]:
+def _by_nearness(union: Instances, box: Instances) -> list[int]:
     """Return all candidates, those that overlap a box most first; of equals, those that share its label and score."""
     overlap = iou(union.boxes, box.boxes)[:, 0]
     other, off = union.labels != box.labels[0], np.abs(union.scores - box.scores[0])
@@ -60,7 +60,7 @@ def by_nearness(union: Instances, box: Instances) -> list[int]:
     return order
 
 
-def shrunk(aggregate: Aggregate, union: Instances, part: Sequence[int], box: Instances) -> list[int]:
+def _shrunk(aggregate: _Aggregate, union: Instances, part: Sequence[int], box: Instances) -> list[int]:
     """Return what is left of a part once everything has gone without which it gives the same box, the far end first."""
     left, step = list(part), max(1, len(part) // 2)
     while True:
@@ -74,8 +74,8 @@ def shrunk(aggregate: Aggregate, union: Instances, part: Sequence[int], box: Ins
         step = max(1, step // 2)
 
 
-def displacer(
-    aggregate: Aggregate, union: Instances, candidate: int, kept: Instances, sources: Sequence[CandidateSet]
+def _displacer(
+    aggregate: _Aggregate, union: Instances, candidate: int, kept: Instances, sources: Sequence[_CandidateSet]
 ) -> int | None:
     """Return the kept box beside which alone a candidate is not kept, the nearest of several."""
     itself = union.take([candidate])
@@ -83,29 +83,29 @@ def displacer(
         return None
     overlap = iou(itself.boxes, kept.boxes)[0]
     for box in np.argsort(-overlap, kind="stable").tolist():
-        if overlap[box] > 0 and not survives(aggregate, union, candidate, sources[box]):
+        if overlap[box] > 0 and not _survives(aggregate, union, candidate, sources[box]):
             return int(box)
     return None
 
 
-def survives(aggregate: Aggregate, union: Instances, candidate: int, part: CandidateSet) -> bool:
+def _survives(aggregate: _Aggregate, union: Instances, candidate: int, part: _CandidateSet) -> bool:
     """Tell whether a candidate is still a box of its own, of whatever score, once aggregated with a part."""
     found = aggregate(union.take(sorted((*part, candidate))))
     itself = union.take([candidate])
-    return any(found.labels[place] == itself.labels[0] for place in at_place(found, itself))
+    return any(found.labels[place] == itself.labels[0] for place in _at_place(found, itself))
 
 
-def gives(aggregate: Aggregate, union: Instances, part: Sequence[int], box: Instances) -> bool:
+def gives(aggregate: _Aggregate, union: Instances, part: Sequence[int], box: Instances) -> bool:
     """Tell whether a part of the union gives a box: its place, label, score and round."""
     found = aggregate(union.take(sorted(part)))
     return any(
         found.labels[place] == box.labels[0]
         and found.rounds[place] == box.rounds[0]
-        and abs(float(found.scores[place]) - float(box.scores[0])) <= SAME_SCORE
-        for place in at_place(found, box)
+        and abs(float(found.scores[place]) - float(box.scores[0])) <= _SAME_SCORE
+        for place in _at_place(found, box)
     )
 
 
-def at_place(found: Instances, box: Instances) -> Iterator[int]:
+def _at_place(found: Instances, box: Instances) -> Iterator[int]:
     """Yield which boxes lie where one other does."""
-    yield from np.flatnonzero((np.abs(found.boxes - box.boxes) <= SAME_PLACE).all(axis=1)).tolist()
+    yield from np.flatnonzero((np.abs(found.boxes - box.boxes) <= _SAME_PLACE).all(axis=1)).tolist()

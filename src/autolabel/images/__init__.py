@@ -1,7 +1,7 @@
 """Image files: which are read, how large they are once upright, their pixels as 8-bit RGB."""
 
-from autolabel.images.files import MAX_PIXELS, content_hash, split_page
-from autolabel.images.formats import FORMATS, SUFFIXES, advice, is_image_file, passed_over, suffix_of
+from autolabel.images.files import MAX_PIXELS, image_digest, split_page
+from autolabel.images.formats import FORMATS, SUFFIXES, advice, is_image_file, suffix_of, unread_reason
 from autolabel.images.header import Header, page_name, size_of_page
 from autolabel.images.read import (
     content_mark,
@@ -12,7 +12,7 @@ from autolabel.images.read import (
     read_pixels,
     read_size,
 )
-from autolabel.images.turn import turn_boxes
+from autolabel.images.upright import turn_boxes
 from autolabel.images.values import ValueRange
 
 __all__ = [
@@ -22,14 +22,13 @@ __all__ = [
     "Header",
     "ValueRange",
     "advice",
-    "content_hash",
     "content_mark",
     "convert_pixels",
     "decode_pixels",
     "decode_size",
+    "image_digest",
     "is_image_file",
     "page_name",
-    "passed_over",
     "read_header",
     "read_pixels",
     "read_size",
@@ -37,4 +36,5 @@ __all__ = [
     "split_page",
     "suffix_of",
     "turn_boxes",
+    "unread_reason",
 ]

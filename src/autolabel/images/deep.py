@@ -18,20 +18,20 @@ from autolabel.images.values import Pixels, ValueRange, to_bytes
 
 MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 """Of Pillow: one channel of more than 8 bits."""
-BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
-WHITE_IS_ZERO, UNSIGNED, SIGNED = 0, 1, 2
-BRIGHT = 63
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _UNSIGNED, _SIGNED = 0, 1, 2
+_BRIGHT = 63
 """A 16-bit image with a larger high byte uses more than 14 bits: its low bytes do not matter."""
-MAX_SAMPLES = 32
-MAX_VALUES = 1_000_000_000
+_MAX_SAMPLES = 32
+_MAX_VALUES = 1_000_000_000
 
 
 def to_bytes_of(image: Pillow.Image, value_range: ValueRange) -> Pixels:
     """Return (H, W, 3) 8-bit pixels of a decoded image of one channel."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
-    unsigned = tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED
-    if image.mode == "I" and tags.get(BITS) == (32,) and unsigned:
+    inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    unsigned = tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED
+    if image.mode == "I" and tags.get(_BITS) == (32,) and unsigned:
         values = values.view(np.uint32)
     if values.dtype.byteorder == ">":
         values = values.astype(values.dtype.newbyteorder("="))
@@ -66,11 +66,11 @@ def _copied(source: Any) -> Any:
     return copy
 
 
-def joined(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
+def joined_bits(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
     """Return (H, W, C) uint16 of a decoded 16-bit PNG; None where its high bytes say enough."""
     with low:
         high = np.asarray(image)
-        if int(high[:, :, :3].max(initial=0)) > BRIGHT:
+        if int(high[:, :, :3].max(initial=0)) > _BRIGHT:
             return None
         low.load()
         values: npt.NDArray[np.uint16] = high.astype(np.uint16) * 256 + np.asarray(low)
@@ -87,13 +87,13 @@ def over_white(values: npt.NDArray[np.uint16], value_range: ValueRange) -> Pixel
     return laid
 
 
-def wanted(image: Pillow.Image) -> bool:
+def needs_own_decoding(image: Pillow.Image) -> bool:
     """Tell whether Pillow would cut a TIFF's values to their high bytes, or take signed bytes for unsigned ones."""
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    bits, kinds = tags.get(BITS), tags.get(SAMPLE_FORMAT, ())
+    bits, kinds = tags.get(_BITS), tags.get(_SAMPLE_FORMAT, ())
     if not isinstance(bits, tuple):
         return False
-    return (len(bits) > 1 and max(bits) > 8) or (bits[0] == 8 and SIGNED in kinds)
+    return (len(bits) > 1 and max(bits) > 8) or (bits[0] == 8 and _SIGNED in kinds)
 
 
 def header(source: Source, *, max_pixels: int, page: int) -> Header:
@@ -118,7 +118,7 @@ def pixels(source: Source, *, max_pixels: int, page: int, value_range: ValueRang
         values = np.moveaxis(values, 0, -1)
     if values.ndim not in (2, 3) or values.dtype.kind not in "buif":
         raise ImageError("unsupported_format", f"values of {values.dtype}, axes {found.axes}")
-    inverted = int(found.photometric) == WHITE_IS_ZERO
+    inverted = int(found.photometric) == _WHITE_IS_ZERO
     values = values.astype(np.uint8) * 255 if values.dtype == bool else values
     return turned(to_bytes(values, value_range, inverted=inverted), turned_by)
 
@@ -143,7 +143,7 @@ def _checked(page: Any, max_pixels: int) -> tuple[tuple[int, int], int]:
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     if not height * width or height * width > max_pixels or page.imagedepth > 1:
         raise ImageError("too_large", f"{width}x{height} pixels, at most {max_pixels} are read")
-    if samples > MAX_SAMPLES or height * width * samples > MAX_VALUES:
+    if samples > _MAX_SAMPLES or height * width * samples > _MAX_VALUES:
         raise ImageError("too_large", f"{samples} channels of {width}x{height} pixels")
     tag = page.tags.get("Orientation")
     value = 1 if tag is None else int(tag.value)

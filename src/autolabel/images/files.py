@@ -16,12 +16,12 @@ from autolabel.errors import ImageError, MachineError
 from autolabel.storage import EXHAUSTED, PAUSES, TRANSIENT, Remote, at
 
 MAX_PIXELS = 100_000_000
-PAGE = re.compile(r"#page=([1-9]\d{0,8})")
-SAMPLES = 8
-SAMPLE_BYTES = 1 << 12
+_PAGE = re.compile(r"#page=([1-9]\d{0,8})")
+_SAMPLES = 8
+_SAMPLE_BYTES = 1 << 12
 """Of a file whose content is marked: samples at equal distances, the first and the last bytes among them."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Source = str | BinaryIO
 """What Pillow opens: the path of a local file, or the bytes of a remote one."""
 
@@ -29,29 +29,29 @@ Source = str | BinaryIO
 def split_page(path: str | Path) -> tuple[str, int]:
     """Return the file of a path, and which of its pages is meant (from 1)."""
     file, mark, number = str(path).rpartition("#page=")
-    return (file, int(number)) if mark and PAGE.fullmatch(mark + number) else (str(path), 1)
+    return (file, int(number)) if mark and _PAGE.fullmatch(mark + number) else (str(path), 1)
 
 
 def from_start(path: str | Path) -> Source:
     """Return what reads a file from its start, no further than it is read."""
     place = at(path)
-    return place.open() if isinstance(place, Remote) else local(place)
+    return place.open() if isinstance(place, Remote) else _local(place)
 
 
-def whole(path: str | Path) -> Source:
+def whole_file(path: str | Path) -> Source:
     """Return what reads a file as a whole: one request for a remote one."""
     place = at(path)
-    return io.BytesIO(place.read_bytes()) if isinstance(place, Remote) else local(place)
+    return io.BytesIO(place.read_bytes()) if isinstance(place, Remote) else _local(place)
 
 
-def local(path: Path) -> str:
+def _local(path: Path) -> str:
     """Return the path of a file; raises ImageError where it is something else: a pipe would be waited for."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ImageError("unreadable", f"{path.name}: not a file")
     return str(path)
 
 
-def content_hash(path: str | Path) -> str:
+def image_digest(path: str | Path) -> str:
     """Return the SHA-256 of an image file's bytes, in hex; of a page, with its number. Decodes nothing.
 
     Raises ImageError ``unreadable`` where there is no file to read, or ``io_error``.
@@ -74,9 +74,9 @@ def content_mark(path: str | Path) -> str:
         length = place.stat().st_size
         mark = hashlib.blake2b(str(length).encode(), digest_size=8)
         with place.open("rb") as stream:
-            for number in range(SAMPLES):
-                stream.seek(max(0, length - SAMPLE_BYTES) * number // (SAMPLES - 1))
-                mark.update(stream.read(SAMPLE_BYTES))
+            for number in range(_SAMPLES):
+                stream.seek(max(0, length - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
+                mark.update(stream.read(_SAMPLE_BYTES))
         return mark.hexdigest()
     except OSError:
         return ""
@@ -85,7 +85,7 @@ def content_mark(path: str | Path) -> str:
 def _hash_of(path: str) -> str:
     """Hash a file, once; OSError passes through where it is one that may pass."""
     try:
-        source = whole(path)
+        source = whole_file(path)
         if not isinstance(source, str):
             return hashlib.sha256(source.read()).hexdigest()
         with Path(source).open("rb") as stream:
@@ -96,7 +96,7 @@ def _hash_of(path: str) -> str:
         raise ImageError("unreadable", f"{Path(path).name}: {error.strerror}") from error
 
 
-def retried(read: Callable[[], T], path: str | Path) -> T:
+def retried(read: Callable[[], _T], path: str | Path) -> _T:
     """Return what ``read`` returns, trying again after errors that may pass."""
     for pause in (*PAUSES, None):
         try:

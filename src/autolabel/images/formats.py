@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import features
 
-BY_FORMAT = {
+_BY_FORMAT = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
     "MPO": (".mpo",),
     "PNG": (".png", ".apng"),
@@ -23,45 +23,45 @@ BY_FORMAT = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     **({"JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx")} if features.check("jpg_2000") else {}),
 }
-HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+_HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 HEIF = find_spec("pillow_heif") is not None
 """Whether the package that reads HEIC is installed; Pillow's own list of formats is left as it is."""
-FORMATS = tuple(name for name in BY_FORMAT if name != "MPO")
+FORMATS = tuple(name for name in _BY_FORMAT if name != "MPO")
 """What Pillow is allowed to open; MPO comes through JPEG."""
-SUFFIXES = frozenset(suffix for some in BY_FORMAT.values() for suffix in some) | frozenset(
-    HEIF_SUFFIXES if HEIF else ()
+SUFFIXES = frozenset(suffix for some in _BY_FORMAT.values() for suffix in some) | frozenset(
+    _HEIF_SUFFIXES if HEIF else ()
 )
 """Endings of files that are read, lower case."""
-RAW = {
+_RAW = {
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef",
     ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 }  # fmt: skip
 """Cameras' own formats."""
-OTHERS = {
+_OTHERS = {
     ".cur", ".dcm", ".dicom", ".emf", ".eps", ".exr", ".hdr", ".ico", ".icns", ".j2c", ".jls", ".jxl", ".jxr",
     ".jp2", ".j2k", ".jpf", ".jpx", ".nii", ".pbf", ".pcx", ".pfm", ".psb", ".psd", ".sgi", ".svg", ".svs", ".ndpi",
     ".tga", ".wmf", ".xbm", ".xcf", ".xpm",
 }  # fmt: skip
 """Images that are not read."""
-SNIFFED = 16
+_SNIFFED = 16
 """Bytes of a file without ending that tell whether it is an image."""
 
 
-def passed_over(suffix: str) -> str:
+def unread_reason(suffix: str) -> str:
     """Return why a file of this ending (lower case, with its dot) is not read; empty where it is.
 
     ``format`` says that it is an image all the same, ``extension`` that its ending is none of an image.
     """
     if suffix in SUFFIXES:
         return ""
-    return "format" if suffix in RAW or suffix in OTHERS or suffix in HEIF_SUFFIXES else "extension"
+    return "format" if suffix in _RAW or suffix in _OTHERS or suffix in _HEIF_SUFFIXES else "extension"
 
 
 def advice(suffix: str) -> str:
     """Return what makes a file of this ending readable."""
-    if suffix in HEIF_SUFFIXES:
+    if suffix in _HEIF_SUFFIXES:
         return "pip install pillow-heif, or convert it to JPEG"
-    return "develop it to JPEG or TIFF" if suffix in RAW else "convert it to JPEG or PNG"
+    return "develop it to JPEG or TIFF" if suffix in _RAW else "convert it to JPEG or PNG"
 
 
 def suffix_of(name: str) -> str:
@@ -69,7 +69,7 @@ def suffix_of(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
-def is_image(head: bytes) -> bool:
+def _is_image(head: bytes) -> bool:
     """Tell by the first bytes of a file whether it is an image that is read."""
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     return head.startswith(starts) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] == b"ftypavif"
@@ -81,7 +81,7 @@ def is_image_file(path: str) -> bool:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             return False
         with Path(path).open("rb") as stream:
-            return is_image(stream.read(SNIFFED))
+            return _is_image(stream.read(_SNIFFED))
     except OSError:
         return False
 

@@ -12,12 +12,12 @@ from PIL import Image as Pillow
 from autolabel.errors import MachineError
 from autolabel.types import Size
 
-ORIENTATION, WIDTH, HEIGHT = 0x0112, 0x0100, 0x0101
-PNG_HEAD = 8
+_ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0x0100, 0x0101
+_PNG_HEAD = 8
 """Bytes before a PNG's first chunk."""
-PNG_TEXTS = frozenset({b"eXIf", b"iTXt", b"tEXt", b"zTXt"})
+_PNG_TEXTS = frozenset({b"eXIf", b"iTXt", b"tEXt", b"zTXt"})
 """Chunks that may hold an orientation."""
-SIDEWAYS = frozenset({5, 6, 7, 8})
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,34 +34,34 @@ class Header:
     @property
     def stored(self) -> Size:
         """(height, width) as the pixels are stored."""
-        return self.size[::-1] if self.orientation in SIDEWAYS else self.size
+        return self.size[::-1] if self.orientation in _SIDEWAYS else self.size
 
 
 def header_of(image: Pillow.Image) -> Header:
     """Return the header of an opened image, of whatever format; some versions of Pillow turn a TIFF's size already."""
     turned = orientation(image) or 1
-    width, height = stored_size(image)
-    return Header(size=size_of_page((height, width), turned), orientation=turned, pages=pages_of(image))
+    width, height = _stored_size(image)
+    return Header(size=size_of_page((height, width), turned), orientation=turned, pages=_pages_of(image))
 
 
 def size_of_page(stored: Size, turned: int) -> Size:
     """Return the upright (height, width) of pixels that are stored as (height, width)."""
-    return stored[::-1] if turned in SIDEWAYS else stored
+    return stored[::-1] if turned in _SIDEWAYS else stored
 
 
-def stored_size(image: Pillow.Image) -> tuple[int, int]:
+def _stored_size(image: Pillow.Image) -> tuple[int, int]:
     """Return width and height as the pixels are stored."""
     tags = getattr(image, "tag_v2", None) if image.format == "TIFF" else None
-    if tags is not None and isinstance(tags.get(WIDTH), int) and isinstance(tags.get(HEIGHT), int):
-        return tags[WIDTH], tags[HEIGHT]
+    if tags is not None and isinstance(tags.get(_WIDTH), int) and isinstance(tags.get(_HEIGHT), int):
+        return tags[_WIDTH], tags[_HEIGHT]
     return image.size
 
 
 def orientation(image: Pillow.Image) -> int | None:
     """Return the EXIF orientation (1 to 8), or None where there is none or it cannot be read."""
     try:
-        told = Pillow.Image.getexif(image) if is_plain_png(image) else image.getexif()
-        value: Any = told.get(ORIENTATION)
+        exif = Pillow.Image.getexif(image) if _is_plain_png(image) else image.getexif()
+        value: Any = exif.get(_ORIENTATION)
     except MachineError:
         raise
     except Exception:
@@ -69,7 +69,7 @@ def orientation(image: Pillow.Image) -> int | None:
     return value if isinstance(value, int) and 1 <= value <= 8 else None
 
 
-def pages_of(image: Pillow.Image) -> int:
+def _pages_of(image: Pillow.Image) -> int:
     """Return how many pages a file has; 1 where that cannot be read."""
     with suppress(Exception):
         return max(1, int(getattr(image, "n_frames", 1)))
@@ -81,16 +81,16 @@ def page_name(name: str, page: int) -> str:
     return name if page == 1 else f"{name}#page={page}"
 
 
-def is_plain_png(image: Pillow.Image) -> bool:
+def _is_plain_png(image: Pillow.Image) -> bool:
     """Return whether an image is a PNG that says nothing after its pixels: Pillow would decode those to see."""
     stream: Any = getattr(image, "fp", None) if image.format == "PNG" else None
     if stream is None:
         return False
     place, plain, pixels = stream.tell(), True, False
-    stream.seek(PNG_HEAD)
+    stream.seek(_PNG_HEAD)
     while plain and len(head := stream.read(8)) == 8:
         pixels |= head[4:] == b"IDAT"
-        plain = head[4:] != b"acTL" and not (pixels and head[4:] in PNG_TEXTS)
+        plain = head[4:] != b"acTL" and not (pixels and head[4:] in _PNG_TEXTS)
         stream.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)
     stream.seek(place)
     return plain

@@ -12,7 +12,7 @@ from PIL import UnidentifiedImageError
 
 from autolabel.images.files import Source
 
-PREFIX = 16
+_PREFIX = 16
 """Bytes that tell a format."""
 
 
@@ -36,7 +36,7 @@ def open_image(source: Source, formats: Sequence[str]) -> Pillow.Image:
 
 def _first_that_reads(stream: Any, name: str, formats: Sequence[str]) -> Pillow.Image:
     stream.seek(0)
-    prefix = stream.read(PREFIX)
+    prefix = stream.read(_PREFIX)
     Pillow.preinit()
     for kind in formats:
         if kind not in Pillow.OPEN:

@@ -18,20 +18,20 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from autolabel.errors import ImageError, MachineError
 from autolabel.images import deep
-from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start, retried, split_page, whole
+from autolabel.images.decode_limit import check_scans, hurried
+from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start, retried, split_page, whole_file
 from autolabel.images.formats import FORMATS, HEIF, advice, heif_file, is_heif, is_tiff
 from autolabel.images.header import Header, header_of, orientation
 from autolabel.images.opener import open_image
-from autolabel.images.patience import check_scans, hurried
 from autolabel.images.values import ValueRange
 from autolabel.storage import EXHAUSTED, TRANSIENT
 from autolabel.types import Size
 
 __all__ = ["content_mark", "convert_pixels", "decode_pixels", "decode_size", "read_header", "read_pixels", "read_size"]
 
-PNG_END = b"IEND\xaeB`\x82"
-TAIL = 4096
-HEAD = 16
+_PNG_END = b"IEND\xaeB`\x82"
+_TAIL = 4096
+_HEAD = 16
 
 
 def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
@@ -64,7 +64,7 @@ def read_pixels(
     Values of more than 8 bits are brought to 8 by ``value_range`` (see ``autolabel.images.values``), transparency is
     laid over white. Raises ImageError as ``read_size`` does, and ``too_slow`` where decoding takes more than a minute.
     """
-    return retried(partial(_pixels, path, partial(whole, split_page(path)[0]), max_pixels, value_range), path)
+    return retried(partial(_pixels, path, partial(whole_file, split_page(path)[0]), max_pixels, value_range), path)
 
 
 def decode_pixels(
@@ -113,7 +113,7 @@ def _pixels(
         if image is None:
             return deep.pixels(source, max_pixels=max_pixels, page=page, value_range=value_range)
         with image:
-            if deep.wanted(image):
+            if deep.needs_own_decoding(image):
                 try:
                     return deep.pixels(source, max_pixels=max_pixels, page=page, value_range=value_range)
                 except ImageError:
@@ -146,7 +146,7 @@ def _decoded(image: Pillow.Image, source: Source, value_range: ValueRange) -> np
         image.load()
     if image.format == "PNG":
         _check_end(source)
-    if low_bytes is not None and (both := deep.joined(image, low_bytes)) is not None:
+    if low_bytes is not None and (both := deep.joined_bits(image, low_bytes)) is not None:
         return _upright(deep.over_white(both, value_range), orientation(image))
     if image.mode in deep.MODES:
         return _upright(deep.to_bytes_of(image, value_range), orientation(image))
@@ -220,9 +220,9 @@ def _head(source: Source | None) -> bytes:
         return b""
     if isinstance(source, str):
         with Path(source).open("rb") as stream:
-            return stream.read(HEAD)
+            return stream.read(_HEAD)
     source.seek(0)
-    head = source.read(HEAD)
+    head = source.read(_HEAD)
     source.seek(0)
     return head
 
@@ -247,11 +247,11 @@ def _check_end(source: Source) -> None:
     """Raise OSError where a PNG has no end: Pillow is content once it has all pixels."""
     stream: Any
     with Path(source).open("rb") if isinstance(source, str) else _kept_open(source) as stream:
-        stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
-        if PNG_END in stream.read():
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL))
+        if _PNG_END in stream.read():
             return
         stream.seek(0)
-        if PNG_END not in stream.read():
+        if _PNG_END not in stream.read():
             raise OSError("image file is truncated (its end is missing)")
 
 

@@ -14,9 +14,9 @@ ValueRange = tuple[float, float] | None
 """The values that become black and white; None: found for each image."""
 Pixels = npt.NDArray[np.uint8]
 
-DEPTHS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+_DEPTHS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 """Largest values of 8, 10, 12, 14 and 16 bits."""
-LARGEST_UNIT = 16.0
+_LARGEST_UNIT = 16.0
 """A float image whose values stay below is one of 0 to 1, with highlights above 1."""
 STRIP = 1 << 20
 """Values that are worked on at a time: what is made on the way stays small beside the image."""
@@ -25,12 +25,12 @@ STRIP = 1 << 20
 def to_bytes(values: npt.NDArray[Any], value_range: ValueRange, *, inverted: bool = False) -> Pixels:
     """Return (H, W, 3) uint8 of (H, W) or (H, W, C) integers or floats; of more than three channels, the first three.
 
-    ``value_range`` becomes 0 to 255, what lies outside is cut; where it is None, ``range_of`` finds it. ``inverted``
+    ``value_range`` becomes 0 to 255, what lies outside is cut; where it is None, ``_range_of`` finds it. ``inverted``
     says that the smallest value is white. Raises ImageError ``corrupt_image`` where no value is finite.
     """
     channels = values if values.ndim == 3 else values[:, :, None]
     channels = channels[:, :, : 3 if channels.shape[2] >= 3 else 1]
-    low, high = range_of(channels) if value_range is None else value_range
+    low, high = _range_of(channels) if value_range is None else value_range
     out = np.empty((*channels.shape[:2], 3), np.uint8)
     table = _table(low, high) if channels.dtype == np.uint16 else None
     for rows in _strips(channels):
@@ -41,7 +41,7 @@ def to_bytes(values: npt.NDArray[Any], value_range: ValueRange, *, inverted: boo
     return out
 
 
-def range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
+def _range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
     """Return the values that become black and white.
 
     From 0 to the largest value of 8, 10, 12, 14 or 16 bits, the first that the image's largest value does not exceed;
@@ -51,9 +51,9 @@ def range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
     least, most = _extremes(values)
     if least < 0:
         return least, most if most > least else least + 1
-    if values.dtype.kind == "f" and most < LARGEST_UNIT:
+    if values.dtype.kind == "f" and most < _LARGEST_UNIT:
         return 0.0, max(1.0, most)
-    return 0.0, next((depth for depth in DEPTHS if most <= depth), most)
+    return 0.0, next((depth for depth in _DEPTHS if most <= depth), most)
 
 
 def _extremes(values: npt.NDArray[Any]) -> tuple[float, float]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from autolabel.data import inputs
 from autolabel.errors import DataError, SpecError
-from autolabel.evaluate.scenes import Scenes, gather
-from autolabel.evaluate.scenes import plain as plain_name
+from autolabel.evaluate.scenes import _Scenes, gather_scenes
+from autolabel.evaluate.scenes import normalized_name as plain_name
 from autolabel.executors.tuning import torch_threads
 from autolabel.phrases.answers import ImageAnswers, Questioner
 from autolabel.phrases.block import classes_block
@@ -67,9 +67,9 @@ def compare_phrases(
     labeler = make_labeler(stage, registry)
     if spec.data.classes is None or annealing is None or not isinstance(labeler, Detector):
         raise SpecError("phrases are compared for the classes that a detector is asked for, and this spec has none")
-    rows = [inputs.decode(line).labels(plan.manifest.classes) for line in compiled.rows]
+    rows = [inputs.decode_input(line).labels(plan.manifest.classes) for line in compiled.rows]
     with truth_at(truth) as file:
-        shared = gather(rows, file)
+        shared = gather_scenes(rows, file)
     names = chosen_classes(wanted, plan.manifest.classes, shared)
     proposals, notes = proposed(names, plan.recipe.ontology, wanted, labeler)
     company = expand_prompts(plan.manifest.classes, plan.recipe.ontology)
@@ -105,7 +105,7 @@ def compare_phrases(
     )
 
 
-def chosen_classes(wanted: Wanted, classes: Sequence[str], shared: Scenes) -> tuple[str, ...]:
+def chosen_classes(wanted: Wanted, classes: Sequence[str], shared: _Scenes) -> tuple[str, ...]:
     """Return the classes to compare phrases for: those wanted, else all that the truth has too."""
     known = {plain_name(name) for name in shared.classes}
     for name in (*wanted.classes, *(wanted.tried or {})):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from autolabel.phrases.answers import Questioner
 from autolabel.phrases.comparison import ClassComparison, Confirmation
 from autolabel.phrases.ground import Answers, Ground, above
-from autolabel.types.ontology import ClassPrompts, expand_prompts, terms_of
+from autolabel.types.ontology import ClassPrompts, _terms_of, expand_prompts
 
 
 def confirmed(
@@ -25,7 +25,7 @@ def confirmed(
         return tuple(told)
     changed = dict(ground.ontology)
     for name, phrases in better.items():
-        against = terms_of(name, ground.ontology).negatives
+        against = _terms_of(name, ground.ontology).negatives
         changed[name] = ClassPrompts(
             phrases=phrases, negatives=tuple(phrase for phrase in against if phrase not in phrases)
         )

@@ -10,7 +10,7 @@ import numpy as np
 from autolabel.detectors import Looks
 from autolabel.errors import DataError
 from autolabel.evaluate.scene import Scene
-from autolabel.evaluate.scenes import plain as plain_name
+from autolabel.evaluate.scenes import normalized_name as plain_name
 from autolabel.phrases.answers import ImageAnswers
 from autolabel.phrases.choose import Chooser
 from autolabel.phrases.comparison import ClassComparison, Wording
@@ -18,7 +18,7 @@ from autolabel.phrases.judged import ClassJudge, Float64, Phrases
 from autolabel.phrases.propose import Origin, Proposal
 from autolabel.run.anneal import Annealing
 from autolabel.types import Labels
-from autolabel.types.ontology import Ontology, terms_of
+from autolabel.types.ontology import Ontology, _terms_of
 
 Answers = Mapping[int, ImageAnswers | Exception]
 """By the place of an image among the rows: what was answered about it, or what made it fail."""
@@ -47,7 +47,7 @@ class Ground:
         return ClassJudge(
             name=name,
             number=self.numbers[plain_name(name)],
-            negatives=terms_of(name, self.ontology).negatives,
+            negatives=_terms_of(name, self.ontology).negatives,
             annealing=self.annealing,
             rows=[self.rows[place] for place in answered],
             scenes=[self.scenes[self.rows[place].image.id] for place in answered],
@@ -60,7 +60,7 @@ class Ground:
         judge = self.judge(name, answers)
         origins = {one.phrase: one.origin for one in proposals}
         others = tuple(phrase for phrase, origin in origins.items() if origin != "today")
-        chooser = Chooser(judge, terms_of(name, self.ontology).phrases, others)
+        chooser = Chooser(judge, _terms_of(name, self.ontology).phrases, others)
         once = np.ones(len(judge.rows))
         winner = chooser.choose(once)
         listed = [*chooser.singles(), *chooser.unions(once)]

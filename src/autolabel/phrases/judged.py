@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.evaluate.intervals import LEAST_IMAGES, LEVELS, draws, weighted_precision
-from autolabel.evaluate.matching import IGNORED, match
+from autolabel.evaluate.intervals import _LEAST_IMAGES, _LEVELS, draws, weighted_precision
+from autolabel.evaluate.matching import IGNORED, match_boxes
 from autolabel.evaluate.scene import Scene, with_found
 from autolabel.phrases.answers import ImageAnswers
 from autolabel.run.anneal import Annealing, Search
@@ -51,11 +51,11 @@ class FoundBoxes:
 
     def better_by(self, other: FoundBoxes) -> tuple[float, float] | None:
         """Return the 95 % interval of this AP minus another's, on the same resampled images; None with one image."""
-        if len(self.true) < LEAST_IMAGES:
+        if len(self.true) < _LEAST_IMAGES:
             return None
         weights = draws(len(self.true), DRAWS)
         apart = [self.average_precision(times) - other.average_precision(times) for times in weights]
-        low, high = np.percentile(apart, LEVELS)
+        low, high = np.percentile(apart, _LEVELS)
         return float(low), float(high)
 
     def false_alarms(self, threshold: float | None) -> tuple[int, int]:
@@ -115,6 +115,6 @@ class ClassJudge:
             raise AssertionError("everything that a set of phrases asks was asked before")
         labels = replace(row, prompt=prompt, instances=search.result())
         scene = with_found(self.scenes[place], [labels], lambda phrase: self.number)
-        matched = match(scene, self.iou)
+        matched = match_boxes(scene, self.iou)
         counts = matched != IGNORED
         return scene.scores[counts], matched[counts] >= 0

@@ -12,7 +12,7 @@ from autolabel.phrases.forms import forms
 from autolabel.phrases.synonyms import synonyms
 from autolabel.strategies import Detector
 from autolabel.types import Prompt
-from autolabel.types.ontology import Ontology, terms_of
+from autolabel.types.ontology import Ontology, _terms_of
 
 Origin = Literal["today", "tried", "synonym", "form", "model"]
 """Who proposed a phrase: the spec, ``--try``, the built-in list, the built-in forms, or a language model."""
@@ -29,7 +29,7 @@ def propose(
     name: str, ontology: Ontology, *, tried: Sequence[str], suggested: Sequence[str], built_in: bool
 ) -> list[Proposal]:
     """Return the phrases to compare for a class, today's first, each once; letter case and spaces do not count."""
-    today = terms_of(name, ontology).phrases
+    today = _terms_of(name, ontology).phrases
     found = [Proposal(phrase=phrase, origin="today") for phrase in today]
     found += [Proposal(phrase=phrase, origin="tried") for phrase in tried]
     if built_in:
@@ -51,8 +51,8 @@ def without_conflicts(
     A phrase stands for one class: those that are another class's today, speak against a class, or are proposed for
     several classes are left out.
     """
-    owner = {plain(phrase): name for name in proposals for phrase in terms_of(name, ontology).phrases}
-    against = {plain(phrase) for name in proposals for phrase in terms_of(name, ontology).negatives}
+    owner = {plain(phrase): name for name in proposals for phrase in _terms_of(name, ontology).phrases}
+    against = {plain(phrase) for name in proposals for phrase in _terms_of(name, ontology).negatives}
     count: dict[str, set[str]] = {}
     for name, listed in proposals.items():
         for one in listed:

@@ -14,16 +14,16 @@ from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt
 from autolabel.types.ontology import Ontology, expand_prompts
 
-REMEMBERED = 10_000
+_REMEMBERED = 10_000
 """Prompts whose forward passes are counted once."""
 
-Forwards = Callable[[Prompt], int]
+_Forwards = Callable[[Prompt], int]
 
 
 class Census:
     """Counts of rows, in memory that does not grow with them."""
 
-    def __init__(self, classes: Sequence[str], forwards: Sequence[Forwards | None]) -> None:
+    def __init__(self, classes: Sequence[str], forwards: Sequence[_Forwards | None]) -> None:
         self.classes = classes
         self.forwards = forwards
         self.passes = [0] * len(forwards)
@@ -86,7 +86,7 @@ def most_asked(stage: Stage, *, phrases: int, round: int = 0) -> int:
     return max(1, sum(sorted(looks)[-max(1, phrases) :]))
 
 
-def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> Forwards | None:
+def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | None:
     """Return what tells the most forward passes that a prompt can take in a stage.
 
     None for a segmenter, and for tiles, whose number depends on the image.
@@ -97,7 +97,7 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> Forwards | N
     if not isinstance(labeler, Detector) or stage.tiles is not None:
         return None
 
-    @lru_cache(REMEMBERED)
+    @lru_cache(_REMEMBERED)
     def of(prompt: Prompt) -> int:
         asked = most_asked(stage, phrases=len(prompt.phrases))
         try:

@@ -89,7 +89,7 @@ def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
     problems = [
         spec.problem(
             ("stages", stage.index, "labeler", "checkpoint"),
-            f"commercial: true, but the weights' licence {described(stage.weights)}",
+            f"commercial: true, but the weights' licence {_described(stage.weights)}",
             hint="choose other weights, or state their licence in a LICENSE file beside them",
         )
         for stage in stages
@@ -99,7 +99,7 @@ def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
         raise SpecError(problems)
 
 
-def described(weights: Weights) -> str:
+def _described(weights: Weights) -> str:
     """Say in words what a licence allows."""
     return f"({weights.licence}) forbids it" if weights.commercial is False else "is not known"
 

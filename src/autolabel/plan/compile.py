@@ -26,7 +26,7 @@ from autolabel.plan.checks import (
     check_members,
     check_weights,
 )
-from autolabel.plan.devices import Devices
+from autolabel.plan.devices import _Devices
 from autolabel.plan.execution import compile_execution
 from autolabel.plan.files import check_files
 from autolabel.plan.identity import Fingerprint, code_of, plan_digest
@@ -55,11 +55,11 @@ from autolabel.storage import Location, at
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Round, Size
 
-TOGETHER = ResolvedStrategy(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
+_TOGETHER = ResolvedStrategy(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
 """What stands for several labelers of a stage."""
-OURS = frozenset({"stages", "logs", "answers", "report", "images_annotated"})
+_OURS = frozenset({"stages", "logs", "answers", "report", "images_annotated"})
 """Folders that a run writes besides its exports."""
-DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
+_DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
     """
     check_files(spec)
-    labelers = make_labelers(spec)
+    labelers = _make_labelers(spec)
     said = check_names(spec)
     execution = compile_execution(spec)
-    recipe = compile_recipe(spec, labelers, registry=registry)
-    manifest, rows, remarks = list_inputs(spec, recipe, labelers, limit=limit)
-    outputs = compile_outputs(spec, manifest.classes, limit=limit)
+    recipe = _compile_recipe(spec, labelers, registry=registry)
+    manifest, rows, remarks = _list_inputs(spec, recipe, labelers, limit=limit)
+    outputs = _compile_outputs(spec, manifest.classes, limit=limit)
     plan = Plan(
         digest=plan_digest(recipe, manifest),
         autolabel=autolabel.__version__,
@@ -93,7 +93,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         manifest=manifest,
         execution=execution,
         outputs=outputs,
-        notices=(*notices(spec, execution.workers), *said, *remarks),
+        notices=(*_notices(spec, execution.workers), *said, *remarks),
     )
     return Compiled(plan, rows, labelers[0].batch_key)
 
@@ -104,10 +104,10 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
     Classes that captions or boxes name are those of that plan. Raises as ``compile_plan`` does.
     """
     check_files(spec)
-    labelers = make_labelers(spec)
+    labelers = _make_labelers(spec)
     said = check_names(spec)
     execution = compile_execution(spec)
-    recipe = compile_recipe(spec, labelers, registry=registry)
+    recipe = _compile_recipe(spec, labelers, registry=registry)
     classes = old.manifest.classes if spec.data.classes is None else tuple(spec.data.classes)
     roots = {source.prefix: str(source.root) for source in sources(spec.data.images)}
     plan = Plan(
@@ -118,24 +118,24 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
         recipe=recipe,
         manifest=replace(old.manifest, classes=classes, roots=roots),
         execution=execution,
-        outputs=compile_outputs(spec, classes, limit=limit),
-        notices=(*notices(spec, execution.workers), *said),
+        outputs=_compile_outputs(spec, classes, limit=limit),
+        notices=(*_notices(spec, execution.workers), *said),
     )
     return Compiled(plan, rows, labelers[0].batch_key)
 
 
-def compile_rowless(spec: Spec, *, registry: Registry, on: Devices | None = None) -> Plan:
+def compile_rowless(spec: Spec, *, registry: Registry, on: _Devices | None = None) -> Plan:
     """Decide everything that decides the labels of an image, for images that come later, one by one.
 
     The plan has no rows and names no executor but this process; its digest covers recipe and classes. Folders of images
     need not be there. ``on`` takes the place of the spec's devices. Raises as ``compile_plan`` does.
     """
     check_files(spec, data=False)
-    labelers = make_labelers(spec)
+    labelers = _make_labelers(spec)
     said = check_names(spec)
     run = spec.run.model_copy(update={"executor": "inline"})
     execution = compile_execution(spec.model_copy(update={"run": run, "devices": spec.devices if on is None else on}))
-    recipe = compile_recipe(spec, labelers, registry=registry)
+    recipe = _compile_recipe(spec, labelers, registry=registry)
     there = all(at(folder).is_dir() for folder in spec.data.images)
     manifest = Manifest(
         fingerprint=str(Fingerprint()),
@@ -153,12 +153,12 @@ def compile_rowless(spec: Spec, *, registry: Registry, on: Devices | None = None
         recipe=recipe,
         manifest=manifest,
         execution=execution,
-        outputs=compile_outputs(spec, manifest.classes, limit=None),
-        notices=(*notices(spec, execution.workers), *said),
+        outputs=_compile_outputs(spec, manifest.classes, limit=None),
+        notices=(*_notices(spec, execution.workers), *said),
     )
 
 
-def make_labelers(spec: Spec) -> list[Labeler]:
+def _make_labelers(spec: Spec) -> list[Labeler]:
     """Make the labeler of every stage, loading none; raises SpecError where stages do not line up."""
     check_members(spec)
     check_looks(spec)
@@ -169,9 +169,9 @@ def make_labelers(spec: Spec) -> list[Labeler]:
     return labelers
 
 
-def compile_recipe(spec: Spec, labelers: Sequence[Labeler], *, registry: Registry) -> Recipe:
+def _compile_recipe(spec: Spec, labelers: Sequence[Labeler], *, registry: Registry) -> Recipe:
     """Decide what decides the labels: literal rounds, parameters, hashes of weights."""
-    stages = tuple(compile_stage(spec, index, labeler, registry=registry) for index, labeler in enumerate(labelers))
+    stages = tuple(_compile_stage(spec, index, labeler, registry=registry) for index, labeler in enumerate(labelers))
     check_licences(spec, stages)
     check_exports(spec, stages)
     run = spec.run
@@ -186,28 +186,28 @@ def compile_recipe(spec: Spec, labelers: Sequence[Labeler], *, registry: Registr
     )
 
 
-def list_inputs(
+def _list_inputs(
     spec: Spec, recipe: Recipe, labelers: Sequence[Labeler], *, limit: int | None = None
 ) -> tuple[Manifest, Iterable[bytes], list[str]]:
     """List the rows that a spec asks for and put them into shards.
 
     Return what is counted of them, their lines, and what was repaired or left out of the files read.
     """
-    results = Results(folder=at(spec.results_dir), names=frozenset({*OURS, *(choice.name for choice in spec.export)}))
+    results = Results(folder=at(spec.results_dir), names=frozenset({*_OURS, *(choice.name for choice in spec.export)}))
     inputs = collect(spec.data, max_pixels=recipe.max_pixels, threads=spec.run.num_workers, results=results)
     counting = [forwards(*pair, recipe.ontology) for pair in zip(labelers, recipe.stages, strict=True)]
     census = Census(inputs.classes, counting)
-    rows = census.count(inputs.rows if limit is None else first(inputs.rows, limit))
+    rows = census.count(inputs.rows if limit is None else _first(inputs.rows, limit))
     sharded = shard_rows(rows, key=labelers[0].batch_key, shard_size=recipe.shard_size)
     return census.manifest(inputs, sharded.shards), sharded.lines, inputs.remarks()
 
 
-def compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) -> Outputs:
+def _compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) -> Outputs:
     """Decide what a run writes for its user, and where."""
     limits, split = spec.output.filter, spec.output.split
     return Outputs(
         results_dir=str(results_dir_for(spec, limit=limit)),
-        exports=tuple(resolved(choice) for choice in spec.export),
+        exports=tuple(_resolved(choice) for choice in spec.export),
         filter=None if limits is None else SizeLimits(**limits.model_dump()),
         split=None if split is None else Split(fractions=split.model_dump(exclude={"seed"}), seed=split.seed),
         duplicates=spec.data.duplicates,
@@ -218,7 +218,7 @@ def compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) ->
     )
 
 
-def notices(spec: Spec, workers: Sequence[str]) -> tuple[str, ...]:
+def _notices(spec: Spec, workers: Sequence[str]) -> tuple[str, ...]:
     """Return what the user should know once: keys without effect, and a CPU where a GPU was hoped for."""
     asked = spec.devices if "devices" in spec.model_fields_set else None
     return (*spec.notices, *devices.fallback(asked, workers))
@@ -229,64 +229,64 @@ def results_dir_for(spec: Spec, *, limit: int | None = None) -> Location:
     return at(spec.results_dir) / ("" if limit is None else f"first-{limit}")
 
 
-def first(rows: Iterable[Input], limit: int) -> list[Input]:
+def _first(rows: Iterable[Input], limit: int) -> list[Input]:
     """Return the ``limit`` first rows by (image, caption)."""
     return heapq.nsmallest(limit, rows, key=lambda row: (row.image, row.caption_index))
 
 
-def compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:
+def _compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:
     """Write out a stage: literal rounds, parameters, hashes of weights."""
     written = spec.stages[index]
-    choice = resolved(written.choices[0]) if len(written.choices) == 1 else TOGETHER
+    choice = _resolved(written.choices[0]) if len(written.choices) == 1 else _TOGETHER
     common: dict[str, Any] = {
         "index": index,
         "name": f"{index}-{choice.type}",
         "labeler": choice,
-        "weights": weights_of(labeler),
+        "weights": _weights_of(labeler),
         "gives": labeler.gives,
         "ask": written.ask,
     }
     if not isinstance(labeler, Detector):
         return Stage(**common)
-    rounds = literal_rounds(written)
-    aggregator = resolved(written.aggregator) if written.aggregator else default_aggregator(registry)
+    rounds = _literal_rounds(written)
+    aggregator = _resolved(written.aggregator) if written.aggregator else _default_aggregator(registry)
     several = len(written.choices) > 1
     return Stage(
         **common,
         rounds=rounds,
         aggregator=aggregator,
-        members=tuple(resolved(choice) for choice in written.choices) if several else (),
+        members=tuple(_resolved(choice) for choice in written.choices) if several else (),
         vote=written.combine.vote() if several else None,
         tiles=written.tiles.tiles() if written.tiles else None,
-        looks=looks_of(written.views, len(written.choices)) if written.views else None,
+        looks=_looks_of(written.views, len(written.choices)) if written.views else None,
     )
 
 
-def looks_of(written: LooksSpec, labelers: int) -> LookPlan:
+def _looks_of(written: LooksSpec, labelers: int) -> LookPlan:
     """Write out in which ways the labelers of a stage see an image."""
     return LookPlan(
-        which=tuple(resolved(look) for look in written.which),
+        which=tuple(_resolved(look) for look in written.which),
         names=told_apart([look.name for look in written.which]),
         agreement=written.agreement(labelers),
         doubt=written.doubt.doubt() if written.spend == "by_round" else None,
     )
 
 
-def literal_rounds(stage: StageSpec) -> tuple[Round, ...]:
+def _literal_rounds(stage: StageSpec) -> tuple[Round, ...]:
     """Evaluate the schedule; one round at 0.5 where there is none."""
     if stage.scheduler is None:
-        return (DEFAULT_ROUND,)
+        return (_DEFAULT_ROUND,)
     return tuple(stage.scheduler.make().rounds())
 
 
-def default_aggregator(registry: Registry) -> ResolvedStrategy:
+def _default_aggregator(registry: Registry) -> ResolvedStrategy:
     """Return ``nms`` with its own parameters."""
     entry = registry.get("aggregator", "nms")
     params = entry.strategy.Params().model_dump(mode="json")
     return ResolvedStrategy(type=entry.name, package=entry.package, version=entry.version, params=params)
 
 
-def resolved(choice: Choice[Any]) -> ResolvedStrategy:
+def _resolved(choice: Choice[Any]) -> ResolvedStrategy:
     """Write a strategy out with all its parameters."""
     params = choice.params.model_dump(mode="json")
     code = code_of(choice.strategy, choice.package)
@@ -301,13 +301,13 @@ def resolved(choice: Choice[Any]) -> ResolvedStrategy:
     )
 
 
-def weights_of(labeler: Labeler) -> Weights:
+def _weights_of(labeler: Labeler) -> Weights:
     """Hash a labeler's files and name their licence."""
     files = labeler.files()
     licence = labeler.licence()
     return Weights(
         files=tuple(
-            WeightFile(name=path.name, bytes=path.stat().st_size, sha256=weights.digest(path)) for path in files
+            WeightFile(name=path.name, bytes=path.stat().st_size, sha256=weights.file_digest(path)) for path in files
         ),
         licence=licence.name,
         commercial=licence.commercial,

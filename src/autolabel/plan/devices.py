@@ -9,10 +9,10 @@ from pathlib import Path
 
 from autolabel.errors import MachineError
 
-Devices = str | Sequence[int]
+_Devices = str | Sequence[int]
 
 
-def resolve(asked: Devices) -> list[str]:
+def resolve_devices(asked: _Devices) -> list[str]:
     """Return device names such as ``["cuda:0", "cuda:1"]`` or ``["cpu"]``.
 
     ``auto`` takes every GPU there is, else the CPU. Raises MachineError, listing what is there, for a GPU that is not.
@@ -28,13 +28,13 @@ def resolve(asked: Devices) -> list[str]:
         return [f"cuda:{index}" for index in range(count)] or ["mps" if mps_there() else "cpu"]
     missing = [index for index in asked if int(index) >= count]
     if missing:
-        there = f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0 only" if count else "no GPU that CUDA can use"
-        message = f"asked for GPU {', '.join(map(str, missing))}, but this machine has {there}"
+        gpus = f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0 only" if count else "no GPU that CUDA can use"
+        message = f"asked for GPU {', '.join(map(str, missing))}, but this machine has {gpus}"
         raise MachineError(message, hint="say devices=cpu, or devices=auto to take what there is")
     return [f"cuda:{index}" for index in asked]
 
 
-def fallback(asked: Devices | None, taken: Sequence[str]) -> Iterator[str]:
+def fallback(asked: _Devices | None, taken: Sequence[str]) -> Iterator[str]:
     """Yield a notice where ``auto``, written out in a spec, found no GPU and took what there is; None: nothing was."""
     if asked == "auto" and "cpu" in taken:
         yield "devices: auto finds no GPU, and takes the CPU"

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-LONGEST = 100
-TELLING = (
+_LONGEST = 100
+_TELLING = (
     r"^classes",
     r"^stages: ",
     r"^stages\[\d+\]\.labeler\.type",
@@ -21,46 +21,46 @@ TELLING = (
 """From what a person means to change to what follows from it, or decides little."""
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def plan_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name what differs between what decides two plans' labels, most telling first."""
-    found = [*of_classes(old.get("classes", []), new.get("classes", [])), *of_stages(old["stages"], new["stages"])]
+    found = [*_of_classes(old.get("classes", []), new.get("classes", [])), *_of_stages(old["stages"], new["stages"])]
     for name in dict.fromkeys([*old, *new]):
         if name not in ("classes", "stages"):
             found += changes(name, old.get(name), new.get(name))
-    return sorted(found, key=rank)
+    return sorted(found, key=_rank)
 
 
-def rank(said: str) -> int:
+def _rank(said: str) -> int:
     """Return how telling a difference is; 0 tells most."""
-    return next((place for place, pattern in enumerate(TELLING) if re.search(pattern, said)), len(TELLING))
+    return next((place for place, pattern in enumerate(_TELLING) if re.search(pattern, said)), len(_TELLING))
 
 
-def of_classes(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+def _of_classes(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
     """Name the classes that came and went."""
     gone, come = [name for name in old if name not in new], [name for name in new if name not in old]
     if gone or come:
-        told = [f"without {listed(gone)}"] if gone else []
-        told += [f"with {listed(come)}"] if come else []
-        yield f"classes: now {' and '.join(told)}"
+        phrases = [f"without {_listed(gone)}"] if gone else []
+        phrases += [f"with {_listed(come)}"] if come else []
+        yield f"classes: now {' and '.join(phrases)}"
     elif old != new:
-        yield f"classes were in the order {listed(old)}, now {listed(new)}"
+        yield f"classes were in the order {_listed(old)}, now {_listed(new)}"
 
 
-def of_stages(old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
+def _of_stages(old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
     """Name what differs in each stage, and the stages themselves where there are more or fewer."""
     if len(old) != len(new):
         kinds = [" -> ".join(stage["labeler"]["type"] for stage in stages) for stages in (old, new)]
         yield f"stages: {kinds[0]}, now {kinds[1]}"
     for index, (before, now) in enumerate(zip(old, new, strict=False)):
-        yield from of_stage(f"stages[{index}]", before, now)
+        yield from _of_stage(f"stages[{index}]", before, now)
 
 
-def of_stage(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _of_stage(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Name what differs in a stage, in the words of a spec."""
     for name in dict.fromkeys([*old, *new]):
         before, now = old.get(name), new.get(name)
         if name in ("labeler", "aggregator") and before and now:
-            yield from of_strategy(f"{path}.{name}", before, now)
+            yield from _of_strategy(f"{path}.{name}", before, now)
         elif name == "aggregator" and before != now:
             yield f"{path}.aggregator was {before and before['type']}, now {now and now['type']}"
         elif name == "rounds":
@@ -72,7 +72,7 @@ def of_stage(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Itera
             yield from changes(f"{path}.{name}", before, now)
 
 
-def of_strategy(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _of_strategy(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Name what differs between two strategies; parameters of different ones say nothing."""
     if old["type"] != new["type"]:
         yield f"{path}.type was {old['type']}, now {new['type']}"
@@ -89,15 +89,15 @@ def changes(path: str, old: Any, new: Any) -> Iterator[str]:
         for name in dict.fromkeys([*old, *new]):
             yield from changes(f"{path}.{name}" if path else name, old.get(name), new.get(name))
     elif old != new:
-        yield f"{path} was {brief(old)}, now {brief(new)}"
+        yield f"{path} was {_brief(old)}, now {_brief(new)}"
 
 
-def brief(value: Any) -> str:
+def _brief(value: Any) -> str:
     """Return a value's JSON, cut where it is long."""
     text = msgspec.json.encode(value, order="sorted").decode()
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
+def _listed(names: Sequence[str], most: int = 3) -> str:
     """Return the first names."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -13,11 +13,11 @@ def compile_execution(spec: Spec) -> Execution:
     """Decide where the plan runs."""
     run, cluster = spec.run, None
     if run.executor == "ray":
-        cluster = asked_of_ray(spec)
+        cluster = _asked_of_ray(spec)
         workers: tuple[str, ...] = ()
         threads = run.threads or max(1, int(cluster.num_cpus))
     else:
-        workers = tuple(name for name in devices.resolve(spec.devices) for _ in range(run.workers_per_device))
+        workers = tuple(name for name in devices.resolve_devices(spec.devices) for _ in range(run.workers_per_device))
         threads = devices.threads_per_worker(workers, run.threads)
     executor = run.executor
     if executor == "auto":
@@ -46,7 +46,7 @@ def spending_limit(spec: Spec) -> SpendingLimit | None:
     return SpendingLimit(requests=budget.requests, tokens=budget.tokens)
 
 
-def asked_of_ray(spec: Spec) -> Cluster:
+def _asked_of_ray(spec: Spec) -> Cluster:
     """Decide what each worker on a Ray cluster is to have; of GPU numbers only the count matters there."""
     asked, ray = spec.devices, spec.run.ray
     share = spec.run.workers_per_device

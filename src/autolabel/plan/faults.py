@@ -10,10 +10,10 @@ from typing import Any
 from autolabel.data.split import TOLERANCE
 from autolabel.plan.model import Execution, Manifest, Plan, Recipe, Split
 
-STAGE = re.compile(r"\d+-\w[\w .+-]*")
-DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
-MOST_PIXELS = 10_000_000_000
-PARTS = frozenset({"train", "val", "test"})
+_STAGE = re.compile(r"\d+-\w[\w .+-]*")
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+_MOST_PIXELS = 10_000_000_000
+_PARTS = frozenset({"train", "val", "test"})
 
 
 def faults_of(plan: Plan) -> Iterator[str]:
@@ -29,9 +29,9 @@ def _of_recipe(recipe: Recipe) -> Iterator[str]:
     if not recipe.stages:
         yield "names no stage"
     for index, stage in enumerate(recipe.stages):
-        if stage.index != index or not STAGE.fullmatch(stage.name):
+        if stage.index != index or not _STAGE.fullmatch(stage.name):
             yield f"stage {index} is called {stage.name!r}"
-    if not 1 <= recipe.max_pixels <= MOST_PIXELS:
+    if not 1 <= recipe.max_pixels <= _MOST_PIXELS:
         yield f"max_pixels is {recipe.max_pixels}"
     threads = 1 if recipe.threads is None else recipe.threads
     for name, count in (("batch_size", recipe.batch_size), ("shard_size", recipe.shard_size), ("threads", threads)):
@@ -68,7 +68,7 @@ def _of_execution(execution: Execution) -> Iterator[str]:
     elif execution.cluster is None and not execution.workers:
         yield "names no worker"
     for device in execution.workers:
-        if not DEVICE.fullmatch(device):
+        if not _DEVICE.fullmatch(device):
             yield f"{device!r} is no device"
     for name, count in (("threads", execution.threads), ("num_workers", execution.num_workers)):
         if count < 1:
@@ -79,7 +79,7 @@ def _of_execution(execution: Execution) -> Iterator[str]:
 
 def _of_split(split: Split) -> Iterator[str]:
     for name, share in split.fractions.items():
-        if name not in PARTS:
+        if name not in _PARTS:
             yield f"{name!r} is no part of a split"
         if not 0 <= share <= 1:
             yield f"the share of {name!r} in its split is {share:g}"

@@ -19,13 +19,13 @@ def check_files(spec: Spec, *, data: bool = True) -> None:
     Without ``data``, images, captions and boxes are left unasked. Opens no image and no weights, imports no model
     library.
     """
-    problems = [*(missing_data(spec) if data else ()), *missing_weights(spec), *wrong_thresholds(spec)]
+    problems = [*(_missing_data(spec) if data else ()), *_missing_weights(spec), *_wrong_thresholds(spec)]
     if problems:
         raise SpecError(problems)
-    check_hub(spec)
+    _check_hub(spec)
 
 
-def check_hub(spec: Spec) -> None:
+def _check_hub(spec: Spec) -> None:
     """Raise WeightsError, naming the place in the spec, for weights that neither the cache nor the hub has.
 
     One request for each that is not cached; nothing is fetched.
@@ -60,7 +60,7 @@ def on_this_machine(params: BaseModel) -> bool:
     return all(weights.is_cached(name, weights=whole) for name, whole in named if isinstance(name, str))
 
 
-def missing_data(spec: Spec) -> Iterator[Problem]:
+def _missing_data(spec: Spec) -> Iterator[Problem]:
     """Yield a problem for every folder of images or data file that is not there."""
     for index, folder in enumerate(spec.data.images):
         if not at(folder).is_dir():
@@ -71,7 +71,7 @@ def missing_data(spec: Spec) -> Iterator[Problem]:
             yield spec.problem(("data", key), f"no such file: {path}")
 
 
-def missing_weights(spec: Spec) -> Iterator[Problem]:
+def _missing_weights(spec: Spec) -> Iterator[Problem]:
     """Yield a problem for every stage whose weights are not there."""
     for index, stage in enumerate(spec.stages):
         for member, choice in enumerate(stage.choices):
@@ -84,7 +84,7 @@ def missing_weights(spec: Spec) -> Iterator[Problem]:
                 yield spec.problem(("stages", index, *key, "checkpoint"), error.message, hint=error.hint)
 
 
-def wrong_thresholds(spec: Spec) -> Sequence[Problem]:
+def _wrong_thresholds(spec: Spec) -> Sequence[Problem]:
     """Return what is wrong in the thresholds; their names are compared where the spec itself lists the classes."""
     try:
         thresholds_of(spec, classes=spec.data.classes)

@@ -13,31 +13,31 @@ from msgspec.structs import replace
 
 import autolabel
 from autolabel import weights
-from autolabel.data.inputs import Input, encode
+from autolabel.data.inputs import Input, encode_input
 from autolabel.plan.model import LookPlan, Manifest, Recipe, ResolvedStrategy, Stage
 
-VERSION = 1
+_VERSION = 1
 """Of what the digest covers."""
-OURS = "autolabel-vision"
-CODE = {".py", ".so", ".pyd", ".json", ".yaml", ".toml", ".txt"}
+_OURS = "autolabel-vision"
+_CODE = {".py", ".so", ".pyd", ".json", ".yaml", ".toml", ".txt"}
 """Suffixes of the files of a package that decide what it does; its weights are named by the strategy itself."""
-AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote", "looks"})
+_AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote", "looks"})
 """What decides over a labeler's answers; all else in a stage decides what they are. (An answer is kept by its look.)"""
 
 
-def digest(value: Any) -> str:
+def canonical_digest(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON (keys sorted)."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
 
 
 def plan_digest(recipe: Recipe, manifest: Manifest) -> str:
     """Return the digest of a plan: two plans of one digest give the same labels, byte for byte."""
-    return digest([VERSION, decisive(recipe, manifest.classes), manifest.fingerprint])
+    return canonical_digest([_VERSION, decisive(recipe, manifest.classes), manifest.fingerprint])
 
 
 def extended_digest(old: str, manifest: Manifest) -> str:
     """Return the digest of a plan that was brought in step with its images: ``manifest`` has all rows."""
-    return digest([old, manifest.fingerprint, manifest.contents])
+    return canonical_digest([old, manifest.fingerprint, manifest.contents])
 
 
 def decisive(recipe: Recipe, classes: Sequence[str], *, version: str = autolabel.__version__) -> dict[str, Any]:
@@ -46,12 +46,12 @@ def decisive(recipe: Recipe, classes: Sequence[str], *, version: str = autolabel
     Files are named by their hashes, folders left out: the same run elsewhere has the same digest. ``version`` is that
     of the autolabel that made the plan.
     """
-    covered: dict[str, Any] = plain(
+    covered: dict[str, Any] = as_json_value(
         {
             "autolabel": version,
             "classes": classes,
             **({"ontology": recipe.ontology} if recipe.ontology else {}),
-            "stages": [portable(stage) for stage in recipe.stages],
+            "stages": [_portable(stage) for stage in recipe.stages],
             "batch_size": recipe.batch_size,
             "shard_size": recipe.shard_size,
             "max_pixels": recipe.max_pixels,
@@ -62,7 +62,7 @@ def decisive(recipe: Recipe, classes: Sequence[str], *, version: str = autolabel
     return covered
 
 
-def portable(stage: Stage) -> dict[str, Any]:
+def _portable(stage: Stage) -> dict[str, Any]:
     """Return what determines a stage's labels; files are named by their hashes, folders left out."""
     return {
         "labeler": reduced(stage.labeler),
@@ -72,11 +72,11 @@ def portable(stage: Stage) -> dict[str, Any]:
         "weights": [file.sha256 for file in stage.weights.files],
         **({"members": [reduced(member) for member in stage.members], "vote": stage.vote} if stage.members else {}),
         **({"tiles": stage.tiles} if stage.tiles else {}),
-        **({"looks": looked(stage.looks)} if stage.looks else {}),
+        **({"looks": _looked(stage.looks)} if stage.looks else {}),
     }
 
 
-def looked(looks: LookPlan) -> dict[str, Any]:
+def _looked(looks: LookPlan) -> dict[str, Any]:
     """Return what determines how images are seen, and what that makes of a score."""
     which = [reduced(look) for look in looks.which]
     return {"which": which, "agreement": looks.agreement, "doubt": looks.doubt}
@@ -85,8 +85,8 @@ def looked(looks: LookPlan) -> dict[str, Any]:
 def answers_digest(stage: Stage) -> str:
     """Return the digest of what determines the answer to one image and prompt: the labeler and its weights."""
     served = [one.params["endpoint"] for one in (stage.labeler, *stage.members) if "endpoint" in one.incidental]
-    asked = {name: value for name, value in portable(stage).items() if name not in AFTERWARDS}
-    return digest(asked | ({"endpoints": served} if served else {}))
+    asked = {name: value for name, value in _portable(stage).items() if name not in _AFTERWARDS}
+    return canonical_digest(asked | ({"endpoints": served} if served else {}))
 
 
 def code_of(strategy: type, package: str) -> str:
@@ -96,14 +96,14 @@ def code_of(strategy: type, package: str) -> str:
     """
     module = sys.modules.get(strategy.__module__.partition(".")[0])
     source = getattr(module, "__file__", None)
-    if package == OURS or source is None:
+    if package == _OURS or source is None:
         return ""
     path = Path(source)
     files = sorted(path.parent.rglob("*")) if path.name == "__init__.py" else [path]
     total = hashlib.sha256()
     for file in files:
-        if file.is_file() and file.suffix in CODE and "__pycache__" not in file.parts:
-            total.update(f"{file.relative_to(path.parent).as_posix()}\0{weights.digest(file)}\n".encode())
+        if file.is_file() and file.suffix in _CODE and "__pycache__" not in file.parts:
+            total.update(f"{file.relative_to(path.parent).as_posix()}\0{weights.file_digest(file)}\n".encode())
     return total.hexdigest()
 
 
@@ -129,7 +129,7 @@ def without_folders(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
-def plain(value: Any) -> Any:
+def as_json_value(value: Any) -> Any:
     """Return a value as its JSON would be read back: lists, mappings, numbers, texts."""
     read: Any = msgspec.json.decode(msgspec.json.encode(value))
     return read
@@ -160,4 +160,4 @@ class Contents(Fingerprint):
 
 def row_identity(row: Input) -> bytes:
     """Return what a row is, without where its image lies and what tells its bytes from others."""
-    return encode(replace(row, path="", mark=""))
+    return encode_input(replace(row, path="", mark=""))

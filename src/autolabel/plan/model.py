@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from autolabel.detectors import Agreement, Doubt, Tiles, Vote
-from autolabel.safe_names import fault_of
+from autolabel.safe_names import path_fault
 from autolabel.types import Round
 from autolabel.types.ontology import ClassPrompts
 
@@ -137,7 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Return where the image of an id lies; empty for a name that is none of a file below its folder."""
         for prefix, root in self.roots.items():
             name = image.removeprefix(f"{prefix}/") if prefix else image
-            if (not prefix or name != image) and not fault_of(name):
+            if (not prefix or name != image) and not path_fault(name):
                 return f"{root.rstrip('/')}/{name}"
         return ""
 

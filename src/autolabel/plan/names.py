@@ -13,7 +13,7 @@ from autolabel.strategies import Detector, Reading
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _ClassPhrase:
     """A phrase that is asked on behalf of a class."""
 
     name: str
@@ -31,19 +31,19 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     Raises SpecError for a phrase that a detector cannot read at all, and for two that it cannot tell apart for what it
     cannot read in them.
     """
-    asked = list(phrases_of(spec))
+    asked = list(_phrases_of(spec))
     problems: list[Problem] = []
     notices: list[str] = []
     for stage in spec.stages:
         for choice in stage.choices:
-            there = fetch or on_this_machine(choice.params)
-            if asked and there and issubclass(choice.strategy, Detector):
+            on_disk = fetch or on_this_machine(choice.params)
+            if asked and on_disk and issubclass(choice.strategy, Detector):
                 detector = choice.make()
                 assert isinstance(detector, Detector)
                 readings = [(one, detector.read(one.phrase)) for one in asked]
-                problems += unreadable(spec, readings, detector.name)
-                notices += partly_read(readings, detector.name)
-                found, said = alike(spec, readings, detector.name)
+                problems += _unreadable(spec, readings, detector.name)
+                notices += _partly_read(readings, detector.name)
+                found, said = _alike(spec, readings, detector.name)
                 problems += found
                 notices += said
     if problems:
@@ -51,36 +51,36 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     return list(dict.fromkeys(notices))
 
 
-def phrases_of(spec: Spec) -> Iterator[Asked]:
+def _phrases_of(spec: Spec) -> Iterator[_ClassPhrase]:
     """Yield every phrase that a spec's classes are asked by, and those against them."""
     ontology = spec.data.ontology()
     for index, name in enumerate(spec.data.classes or ()):
         terms = ontology.get(name)
         for phrase in terms.phrases if terms else (name,):
-            yield Asked(name, index, phrase, negative=False)
+            yield _ClassPhrase(name, index, phrase, negative=False)
         for phrase in terms.negatives if terms else ():
-            yield Asked(name, index, phrase, negative=True)
+            yield _ClassPhrase(name, index, phrase, negative=True)
 
 
-def unreadable(spec: Spec, readings: Sequence[tuple[Asked, Reading]], model: str) -> Iterator[Problem]:
+def _unreadable(spec: Spec, readings: Sequence[tuple[_ClassPhrase, Reading]], model: str) -> Iterator[Problem]:
     """Yield a problem for every phrase of which nothing is left."""
     for one, reading in readings:
         if not reading.readable and reading.unknown:
-            message = f"{model} can read nothing of {short(one.phrase)}: {listed(reading.unknown)} to it"
+            message = f"{model} can read nothing of {short(one.phrase)}: {_listed(reading.unknown)} to it"
             hint = f"ask for it in words that the model was trained with: classes: {{{one.name}: [its English name]}}"
-            yield spec.problem(place_of(spec, one), message, hint=hint)
+            yield spec.problem(_place_of(spec, one), message, hint=hint)
 
 
-def partly_read(readings: Sequence[tuple[Asked, Reading]], model: str) -> Iterator[str]:
+def _partly_read(readings: Sequence[tuple[_ClassPhrase, Reading]], model: str) -> Iterator[str]:
     """Yield a notice for every phrase of which something is lost."""
     for one, reading in readings:
         if reading.readable and reading.unknown:
-            yield f"{model} cannot read all of {short(one.phrase)}: {listed(reading.unknown)} to it"
+            yield f"{model} cannot read all of {short(one.phrase)}: {_listed(reading.unknown)} to it"
 
 
-def alike(spec: Spec, readings: Sequence[tuple[Asked, Reading]], model: str) -> tuple[list[Problem], list[str]]:
+def _alike(spec: Spec, readings: Sequence[tuple[_ClassPhrase, Reading]], model: str) -> tuple[list[Problem], list[str]]:
     """Return problems and notices about phrases that are one to the model: every box of one is the other's as well."""
-    first: dict[tuple[int | str, ...], tuple[Asked, Reading]] = {}
+    first: dict[tuple[int | str, ...], tuple[_ClassPhrase, Reading]] = {}
     problems, notices = [], []
     for one, reading in readings:
         if not reading.pieces or not reading.readable:
@@ -91,20 +91,20 @@ def alike(spec: Spec, readings: Sequence[tuple[Asked, Reading]], model: str) -> 
         said = f"{short(other.phrase)} and {short(one.phrase)} read the same to {model}"
         if reading.unknown:
             hint = "ask for them in words that the model was trained with"
-            problems.append(spec.problem(place_of(spec, one), f"{said}: {listed(reading.unknown)} to it", hint=hint))
+            problems.append(spec.problem(_place_of(spec, one), f"{said}: {_listed(reading.unknown)} to it", hint=hint))
         elif one.name == other.name and one.negative != other.negative:
-            problems.append(spec.problem(place_of(spec, one), f"{said}: it would stand for the class and against it"))
+            problems.append(spec.problem(_place_of(spec, one), f"{said}: it would stand for the class and against it"))
         elif one.name != other.name and not one.negative and not other.negative:
             notices.append(f"{said}: every box is found once for each of them")
     return problems, notices
 
 
-def place_of(spec: Spec, one: Asked) -> tuple[str | int, ...]:
+def _place_of(spec: Spec, one: _ClassPhrase) -> tuple[str | int, ...]:
     """Return where a spec names a class."""
     return ("data", "classes", one.name if isinstance(spec.data.classes, dict) else one.index)
 
 
-def listed(unknown: Sequence[str]) -> str:
+def _listed(unknown: Sequence[str]) -> str:
     """Return what is unknown, with its verb."""
     shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     return f"{shown} {'is' if len(unknown) == 1 else 'are'} unknown"

@@ -10,45 +10,45 @@ from msgspec.structs import replace
 
 from autolabel.errors import DataError
 from autolabel.plan.faults import faults_of
-from autolabel.plan.identity import digest, plain
+from autolabel.plan.identity import as_json_value, canonical_digest
 from autolabel.plan.model import PROVEN, VERSION, Plan
 from autolabel.storage import Location, read_regular
 
-DAMAGED = "start over with --fresh, or restore it from a copy"
-MOST_BYTES = 1 << 30
+_DAMAGED = "start over with --fresh, or restore it from a copy"
+_MOST_BYTES = 1 << 30
 """Of a plan: one of 100 million images has a tenth of that."""
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
-def encode(plan: Plan) -> bytes:
+def encode_plan(plan: Plan) -> bytes:
     """Return the plan as indented JSON with a final newline, and the sum that proves it whole."""
-    sealed = replace(plan, sha256=sum_of(plain(plan)))
+    sealed = replace(plan, sha256=sum_of(as_json_value(plan)))
     return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
 
 
 def sum_of(plan: dict[str, Any]) -> str:
     """Return the sum of a plan's JSON."""
-    return digest({name: value for name, value in plan.items() if name != "sha256"})
+    return canonical_digest({name: value for name, value in plan.items() if name != "sha256"})
 
 
-def decode(text: bytes, *, file: str) -> Plan:
+def decode_plan(text: bytes, *, file: str) -> Plan:
     """Read a plan back; raises DataError where it is none, of another version, or not as it was written."""
     try:
         raw = msgspec.json.decode(text)
-        plan = msgspec.convert(in_parts(raw) if "recipe" not in raw else raw, Plan)
+        plan = msgspec.convert(_in_parts(raw) if "recipe" not in raw else raw, Plan)
     except (msgspec.DecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint=DAMAGED) from error
+        raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint=_DAMAGED) from error
     if plan.sha256 or plan.version >= PROVEN:
         if sum_of(raw) != plan.sha256:
-            raise DataError(f"{file}: is damaged: its SHA-256 is not the one that it was written with", hint=DAMAGED)
+            raise DataError(f"{file}: is damaged: its SHA-256 is not the one that it was written with", hint=_DAMAGED)
     else:
-        log.warning("%s: written by an older autolabel, without checksums: damage in this run cannot be told", file)
+        _log.warning("%s: written by an older autolabel, without checksums: damage in this run cannot be told", file)
     for fault in faults_of(plan):
-        raise DataError(f"{file}: {fault}", hint=DAMAGED)
+        raise DataError(f"{file}: {fault}", hint=_DAMAGED)
     return replace(plan, sha256="")
 
 
-def in_parts(old: dict[str, Any]) -> dict[str, Any]:
+def _in_parts(old: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON of a plan of version 1, which had no parts, in today's form."""
     output, decided = old["output"], old["results"]
     split = output.get("split")
@@ -78,11 +78,11 @@ def in_parts(old: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def read(path: Location) -> Plan:
+def read_plan(path: Location) -> Plan:
     """Read a plan file."""
-    return decode(read_regular(path, most=MOST_BYTES), file=str(path))
+    return decode_plan(read_regular(path, most=_MOST_BYTES), file=str(path))
 
 
-def schema() -> dict[str, Any]:
+def plan_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``plan.json``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Plan)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-from autolabel.data.inputs import Input, encode, outline
+from autolabel.data.inputs import Input, encode_input, input_outline
 from autolabel.external_sort import SpooledLines, sort_lines
 from autolabel.plan.model import Shard
 from autolabel.types import Size
@@ -32,11 +32,11 @@ def shard_rows(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size:
     known = cache(key)
 
     def place(line: bytes) -> tuple[Key, str, int]:
-        row = outline(line)
+        row = input_outline(line)
         return known((row.height, row.width)) if not row.code else (), row.image, row.caption_index
 
     def shards() -> Iterator[Shard]:
-        for index, group in enumerate(images_together(sort_lines(map(encode, rows), key=place), shard_size)):
+        for index, group in enumerate(_images_together(sort_lines(map(encode_input, rows), key=place), shard_size)):
             yield shard_of(index, group, spool)
 
     spool = SpooledLines()
@@ -50,10 +50,10 @@ def shard_of(index: int, lines: list[bytes], spool: SpooledLines) -> Shard:
     return Shard(index, len(lines), start, end - start, sha256)
 
 
-def images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[bytes]]:
+def _images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[bytes]]:
     """Cut ordered lines into lists of at least ``shard_size`` (the last may be shorter), none through an image."""
     group: list[bytes] = []
-    for _, rows in groupby(lines, key=lambda line: outline(line).image):
+    for _, rows in groupby(lines, key=lambda line: input_outline(line).image):
         if len(group) >= shard_size:
             yield group
             group = []

@@ -65,7 +65,7 @@ class Engine:
 
     def _as_written(self, row: Labels) -> Labels:
         """Return a row as a run's next step would read it: numbers are rounded."""
-        return record.decode(record.encode(row, self.plan.digest), row.image.path)
+        return record.decode_labels(record.encode_labels(row, self.plan.digest), row.image.path)
 
 
 def _silent(position: int, row: Labels, recalled: bool) -> None:

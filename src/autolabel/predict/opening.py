@@ -20,8 +20,8 @@ from autolabel.predict.engine import Engine
 from autolabel.predict.predictor import Predictor
 from autolabel.registry import Registry, discover
 from autolabel.results import seal
-from autolabel.results.chances import Fit, asked_for
 from autolabel.results.ownership import PLAN
+from autolabel.results.score_curves import Fit, asked_for
 from autolabel.results.store import RunStore
 from autolabel.run.same_weights import check_same_weights, refuse_fetching
 from autolabel.run.stage import make_labeler
@@ -64,7 +64,7 @@ def open_predictor(
     else:
         plan, fit = plan_and_fit(place)
     check_searches(plan)
-    names = workers_here(plan) if on is None or place is None else devices.resolve(on)
+    names = workers_here(plan) if on is None or place is None else devices.resolve_devices(on)
     if place is not None:
         check_unchanged(plan, registry=registry)
     engines = [Engine.load(plan, device=name, registry=registry) for name in names]
@@ -98,7 +98,7 @@ def plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
     Raises DataError where there is none, MachineError where another autolabel has made it.
     """
     try:
-        plan = plan_file.read(place)
+        plan = plan_file.read_plan(place)
     except FileNotFoundError:
         raise DataError(f"{place}: no such file", hint="name a spec, or the folder of a run") from None
     if plan.autolabel != autolabel.__version__:
@@ -127,7 +127,7 @@ def check_unchanged(plan: Plan, *, registry: Registry) -> None:
             check_same_weights(make_labeler(stage, registry), stage)
 
 
-def asked_device(name: str) -> devices.Devices:
+def asked_device(name: str) -> devices._Devices:
     """Return a device's name as a spec would ask for it; raises SpecError where it is none."""
     kind, _, number = name.partition(":")
     if kind == "cuda" and (number.isdecimal() or not number) and number.isascii():
@@ -141,10 +141,10 @@ def workers_here(plan: Plan) -> Sequence[str]:
     """Return the devices of a plan's workers, or those of this machine where it lacks one, or the plan names none."""
     named = plan.execution.workers
     if not named or plan.execution.cluster is not None:
-        return devices.resolve("auto")
+        return devices.resolve_devices("auto")
     try:
         for name in dict.fromkeys(named):
-            devices.resolve(asked_device(name))
+            devices.resolve_devices(asked_device(name))
     except AutolabelError:
-        return devices.resolve("auto")
+        return devices.resolve_devices("auto")
     return named

@@ -17,10 +17,10 @@ from PIL import Image as Pillow
 from autolabel.errors import DataError, ImageError
 from autolabel.images import (
     ValueRange,
-    content_hash,
     convert_pixels,
     decode_pixels,
     decode_size,
+    image_digest,
     read_pixels,
     read_size,
 )
@@ -73,7 +73,7 @@ class PhotoReader:
     def _pixels(self, given: Given, name: str) -> tuple[Pixels, str]:
         if isinstance(given, str | os.PathLike):
             pixels = read_pixels(os.fspath(given), max_pixels=self.max_pixels, value_range=self.value_range)
-            return pixels, content_hash(os.fspath(given)) if self.hashes else ""
+            return pixels, image_digest(os.fspath(given)) if self.hashes else ""
         if isinstance(given, bytes | bytearray | memoryview):
             data = bytes(given)
             pixels = decode_pixels(data, name=name, max_pixels=self.max_pixels, value_range=self.value_range)

@@ -15,7 +15,7 @@ from autolabel.predict.photo import Given, PhotoReader
 from autolabel.predict.pool import Pool
 from autolabel.predict.question import Questions
 from autolabel.registry import Registry
-from autolabel.results.chances import Fit
+from autolabel.results.score_curves import Fit
 from autolabel.results.select import handed_out
 from autolabel.types import Instances, Labels
 

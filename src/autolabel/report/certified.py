@@ -5,10 +5,10 @@ from __future__ import annotations
 from autolabel.certify.sentence import percent
 from autolabel.certify.statement import Certificate, Stated
 from autolabel.report.markup import Html, element
-from autolabel.report.provenance import table
+from autolabel.report.provenance import html_table
 
-MOST_CLASSES = 40
-MOST_CROWDED = 20
+_MOST_CLASSES = 40
+_MOST_CROWDED = 20
 
 
 def certified(made: Certificate | None) -> Html:
@@ -37,7 +37,7 @@ def _notes(made: Certificate) -> list[str]:
             f" {_share(after.recall_at_least)}."
         )
     if images.beyond_K:
-        shown = ", ".join(f"{one.image} ({one.missed})" for one in images.beyond_K[:MOST_CROWDED])
+        shown = ", ".join(f"{one.image} ({one.missed})" for one in images.beyond_K[:_MOST_CROWDED])
         notes.append(f"Images that lack more than {made.K} objects: {len(images.beyond_K):,}: {shown}")
     if images.unreadable:
         notes.append(f"{images.unreadable:,} images cannot be read and are left out.")
@@ -66,7 +66,7 @@ def _bounds(made: Certificate) -> Html:
         "",
         "",
     )
-    return table(head, [*rows, checked])
+    return html_table(head, [*rows, checked])
 
 
 def _classes(made: Certificate) -> Html:
@@ -82,9 +82,9 @@ def _classes(made: Certificate) -> Html:
             _interval(one.recall),
             str(one.K or ""),
         )
-        for one in made.classes[:MOST_CLASSES]
+        for one in made.classes[:_MOST_CLASSES]
     ]
-    return table(head, rows)
+    return html_table(head, rows)
 
 
 def _cells(stated: Stated) -> tuple[str, str, str]:

@@ -8,16 +8,16 @@ from pathlib import Path
 from string import Template
 
 from autolabel.images import ValueRange
-from autolabel.report.markup import Html, content_hash, cut, element, escape, join
+from autolabel.report.markup import Html, csp_hash, element, escape_html, join_html, shorten
 from autolabel.report.thumbnail import thumbnail
 from autolabel.results.change import BINS, KINDS, Change, ImageChange, RunChange, Seen
 
 PAGE = "index.html"
-MOST_BYTES = 12_000_000
-LONGEST_NAME = 200
-MOST_DRAWN = 500
+_MOST_BYTES = 12_000_000
+_LONGEST_NAME = 200
+_MOST_DRAWN = 500
 """Objects drawn in one image."""
-SHOWN = ("gained", "lost", "moved", "relabelled")
+_SHOWN = ("gained", "lost", "moved", "relabelled")
 
 
 def write_changes(
@@ -31,15 +31,15 @@ def write_changes(
     style = folder.joinpath("style.css").read_text("utf-8") + folder.joinpath("changes.css").read_text("utf-8")
     page = Template(folder.joinpath("changes.html").read_text("utf-8")).substitute(
         style=style,
-        style_hash=content_hash(style),
-        before=escape(names[0]),
-        after=escape(names[1]),
+        style_hash=csp_hash(style),
+        before=escape_html(names[0]),
+        after=escape_html(names[1]),
         tiles=_tiles(change),
         notes=_notes(change),
         classes=_classes(change),
         relabelled=_relabelled(change),
         scores=_scores(change),
-        images=join(_images(change.most, max_pixels=max_pixels, value_range=value_range)),
+        images=join_html(_images(change.most, max_pixels=max_pixels, value_range=value_range)),
     )
     path = out / PAGE
     path.write_bytes(page.encode("utf-8", "replace"))
@@ -48,8 +48,8 @@ def write_changes(
 
 def _tiles(change: RunChange) -> Html:
     counts = {"images in both": change.images, "changed": change.changed}
-    counts |= {f"objects {kind}": change.kinds[kind] for kind in (*SHOWN, "kept")}
-    return join(
+    counts |= {f"objects {kind}": change.kinds[kind] for kind in (*_SHOWN, "kept")}
+    return join_html(
         element("div", element("strong", f"{count:,}"), element("span", name), class_="figure")
         for name, count in counts.items()
     )
@@ -62,7 +62,7 @@ def _notes(change: RunChange) -> Html:
     if change.only_after:
         notes.append(f"{change.only_after:,} images are in the second run alone.")
     notes += [f"{count:,} images were {old} and are {new}." for (old, new), count in change.states.most_common()]
-    return join(element("p", note) for note in notes)
+    return join_html(element("p", note) for note in notes)
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Html:
@@ -83,7 +83,7 @@ def _relabelled(change: RunChange) -> Html:
     if not change.relabelled:
         return Html("")
     rows = ((old, new, f"{count:,}") for (old, new), count in change.relabelled.most_common(50))
-    return join([element("h3", "Relabelled"), _table(("was", "is", "objects"), rows)])
+    return join_html([element("h3", "Relabelled"), _table(("was", "is", "objects"), rows)])
 
 
 def _scores(change: RunChange) -> Html:
@@ -98,17 +98,17 @@ def _scores(change: RunChange) -> Html:
 
 
 def _images(images: Sequence[ImageChange], *, max_pixels: int, value_range: ValueRange) -> Iterator[Html]:
-    left, share = MOST_BYTES, MOST_BYTES // max(1, min(len(images), 60))
+    left, share = _MOST_BYTES, _MOST_BYTES // max(1, min(len(images), 60))
     for image in images:
         shown = thumbnail(image.path, max_pixels=max_pixels, max_bytes=min(share, left), value_range=value_range)
         drawn = _drawing(image, shown.jpeg)
         if len(drawn) + len(shown.jpeg) > left:
             return
         left -= len(drawn)
-        counts = [f"{count} {kind}" for kind in SHOWN if (count := sum(c.kind == kind for c in image.changes))]
+        counts = [f"{count} {kind}" for kind in _SHOWN if (count := sum(c.kind == kind for c in image.changes))]
         states = "" if image.states[0] == image.states[1] else f"; was {image.states[0]}, is {image.states[1]}"
         caption = element(
-            "figcaption", element("strong", cut(image.image, LONGEST_NAME)), f" {', '.join(counts)}{states}"
+            "figcaption", element("strong", shorten(image.image, _LONGEST_NAME)), f" {', '.join(counts)}{states}"
         )
         problem = element("p", shown.problem, class_="note") if shown.problem else Html("")
         yield element("figure", drawn, problem, caption, class_="change card")
@@ -119,11 +119,11 @@ def _drawing(image: ImageChange, jpeg: str) -> Html:
     picture = (
         Html(f'<image href="data:image/jpeg;base64,{jpeg}" width="{width}" height="{height}"/>') if jpeg else Html("")
     )
-    drawn = sorted(image.changes, key=lambda change: SHOWN.index(change.kind) if change.kind in SHOWN else -1)
-    shapes = [shape for change in drawn[-MOST_DRAWN:] for shape in _shapes(change)]
+    drawn = sorted(image.changes, key=lambda change: _SHOWN.index(change.kind) if change.kind in _SHOWN else -1)
+    shapes = [shape for change in drawn[-_MOST_DRAWN:] for shape in _shapes(change)]
     label = f"{image.image}: changed objects"
     return element(
-        "svg", picture, *shapes, viewBox=f"0 0 {width} {height}", role="img", aria_label=cut(label, LONGEST_NAME)
+        "svg", picture, *shapes, viewBox=f"0 0 {width} {height}", role="img", aria_label=shorten(label, _LONGEST_NAME)
     )
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from autolabel.report.markup import Html, element
 
-WIDTH, HEIGHT = 420, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 18, 40
+_WIDTH, _HEIGHT = 420, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 18, 40
 HUES = 10
 """How many colours the style sheet has, ``hue-0`` to ``hue-9``; ``hue-other`` is for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class PlotLine:
     """A line through (x, y) points in 0..1, with one place of its own."""
 
     name: str
@@ -23,12 +23,12 @@ class Curve:
     mark: tuple[float, float] | None
 
 
-def svg(*children: str, width: float, height: float, label: str, class_: str) -> Html:
+def _svg(*children: str, width: float, height: float, label: str, class_: str) -> Html:
     """Return a picture with a text for those who do not see it."""
     return element(
         "svg",
         *children,
-        viewBox=f"0 0 {number(width)} {number(height)}",
+        viewBox=f"0 0 {_number(width)} {_number(height)}",
         role="img",
         aria_label=label,
         class_=f"chart {class_}",
@@ -38,46 +38,46 @@ def svg(*children: str, width: float, height: float, label: str, class_: str) ->
 def stacked_columns(columns: Sequence[Mapping[str, int]], captions: Sequence[tuple[str, str]], *, label: str) -> Html:
     """Draw a column for each round, its parts (hue to count) on top of each other; captions have two lines."""
     totals = [sum(column.values()) for column in columns]
-    ceiling = nice_ceiling(max(totals, default=0))
-    pieces = [*axis([0, ceiling / 2, ceiling], ceiling=ceiling, form=thousands)]
-    step = (WIDTH - LEFT - RIGHT) / max(1, len(columns))
+    ceiling = _nice_ceiling(max(totals, default=0))
+    pieces = [*_axis([0, ceiling / 2, ceiling], ceiling=ceiling, form=_thousands)]
+    step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(columns))
     bar = min(56, step * 0.7)
     for index, (column, total) in enumerate(zip(columns, totals, strict=True)):
-        middle = LEFT + step * (index + 0.5)
+        middle = _LEFT + step * (index + 0.5)
         level = 0
         for hue, count in column.items():
-            top = y(level + count, ceiling)
-            height = y(level, ceiling) - top
+            top = _y(level + count, ceiling)
+            height = _y(level, ceiling) - top
             pieces.append(
                 element(
                     "rect",
-                    x=number(middle - bar / 2),
-                    y=number(top),
-                    width=number(bar),
-                    height=number(height),
+                    x=_number(middle - bar / 2),
+                    y=_number(top),
+                    width=_number(bar),
+                    height=_number(height),
                     class_=hue,
                 )
             )
             level += count
-        pieces.append(words(middle, y(total, ceiling) - 5, thousands(total), class_="value"))
-        if keeps(index, len(columns)):
-            pieces += below(middle, captions[index])
-    return svg(*pieces, width=WIDTH, height=HEIGHT, label=label, class_="columns")
+        pieces.append(_words(middle, _y(total, ceiling) - 5, _thousands(total), class_="value"))
+        if _keeps(index, len(columns)):
+            pieces += _below(middle, captions[index])
+    return _svg(*pieces, width=_WIDTH, height=_HEIGHT, label=label, class_="columns")
 
 
 def rising_line(shares: Sequence[float], captions: Sequence[tuple[str, str]], *, label: str) -> Html:
     """Draw shares from 0 to 1, one a round, as a line with points."""
-    step = (WIDTH - LEFT - RIGHT) / max(1, len(shares))
-    points = [(LEFT + step * (index + 0.5), y(share, 1)) for index, share in enumerate(shares)]
-    pieces = [*axis([0, 0.5, 1], ceiling=1, form=percent)]
-    line = " ".join(f"{number(x)},{number(height)}" for x, height in points)
+    step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(shares))
+    points = [(_LEFT + step * (index + 0.5), _y(share, 1)) for index, share in enumerate(shares)]
+    pieces = [*_axis([0, 0.5, 1], ceiling=1, form=_percent)]
+    line = " ".join(f"{_number(x)},{_number(height)}" for x, height in points)
     pieces.append(element("polyline", points=line, class_="line"))
     for index, ((x, height), share) in enumerate(zip(points, shares, strict=True)):
-        pieces.append(element("circle", cx=number(x), cy=number(height), r=4, class_="point"))
-        if keeps(index, len(shares)):
-            pieces.append(words(x, height + (18 if share > 0.5 else -9), percent(share), class_="value"))
-            pieces += below(x, captions[index])
-    return svg(*pieces, width=WIDTH, height=HEIGHT, label=label, class_="rising")
+        pieces.append(element("circle", cx=_number(x), cy=_number(height), r=4, class_="point"))
+        if _keeps(index, len(shares)):
+            pieces.append(_words(x, height + (18 if share > 0.5 else -9), _percent(share), class_="value"))
+            pieces += _below(x, captions[index])
+    return _svg(*pieces, width=_WIDTH, height=_HEIGHT, label=label, class_="rising")
 
 
 def histogram(bins: Sequence[int], marks: Sequence[float], *, hue: str, label: str) -> Html:
@@ -92,21 +92,21 @@ def histogram(bins: Sequence[int], marks: Sequence[float], *, hue: str, label: s
             pieces.append(
                 element(
                     "rect",
-                    x=number(index * step + 0.5),
-                    y=number(base - tall),
-                    width=number(step - 1),
-                    height=number(tall),
+                    x=_number(index * step + 0.5),
+                    y=_number(base - tall),
+                    width=_number(step - 1),
+                    height=_number(tall),
                     class_=hue,
                 )
             )
     pieces.append(element("line", x1=0, x2=width, y1=base, y2=base, class_="base"))
     pieces += [
-        element("line", x1=number(mark * width), x2=number(mark * width), y1=2, y2=base, class_="mark")
+        element("line", x1=_number(mark * width), x2=_number(mark * width), y1=2, y2=base, class_="mark")
         for mark in marks
     ]
     for place, text, anchor in ((0, "0", "start"), (0.5, "0.5", "middle"), (1, "1", "end")):
-        pieces.append(words(place * width, base + 14, text, class_=f"tick {anchor}"))
-    return svg(*pieces, width=width, height=height, label=label, class_="histogram")
+        pieces.append(_words(place * width, base + 14, text, class_=f"tick {anchor}"))
+    return _svg(*pieces, width=width, height=height, label=label, class_="histogram")
 
 
 def bar(parts: Sequence[tuple[str, float]], *, label: str) -> Html:
@@ -115,7 +115,7 @@ def bar(parts: Sequence[tuple[str, float]], *, label: str) -> Html:
     for class_, share in parts:
         if share:
             pieces.append(
-                element("rect", x=number(left * 100), y=0, width=number(share * 100), height=6, class_=class_)
+                element("rect", x=_number(left * 100), y=0, width=_number(share * 100), height=6, class_=class_)
             )
         left += share
     return element(
@@ -123,35 +123,35 @@ def bar(parts: Sequence[tuple[str, float]], *, label: str) -> Html:
     )
 
 
-def curves(lines: Sequence[Curve], *, label: str) -> Html:
+def curves(lines: Sequence[PlotLine], *, label: str) -> Html:
     """Draw lines in a square from 0 to 1, each in its own colour, with their names below."""
     side, rows = 300.0, -(-len(lines) // 2)
 
     def across(value: float) -> float:
-        return LEFT + side * value
+        return _LEFT + side * value
 
     def down(value: float) -> float:
-        return TOP + side * (1 - value)
+        return _TOP + side * (1 - value)
 
     pieces = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
         pieces += [
-            element("line", x1=LEFT, x2=LEFT + side, y1=number(down(tick)), y2=number(down(tick)), class_="grid"),
-            element("line", x1=number(across(tick)), x2=number(across(tick)), y1=TOP, y2=TOP + side, class_="grid"),
-            words(LEFT - 6, down(tick) + 4, percent(tick), class_="tick end"),
-            words(across(tick), TOP + side + 15, percent(tick), class_="tick"),
+            element("line", x1=_LEFT, x2=_LEFT + side, y1=_number(down(tick)), y2=_number(down(tick)), class_="grid"),
+            element("line", x1=_number(across(tick)), x2=_number(across(tick)), y1=_TOP, y2=_TOP + side, class_="grid"),
+            _words(_LEFT - 6, down(tick) + 4, _percent(tick), class_="tick end"),
+            _words(across(tick), _TOP + side + 15, _percent(tick), class_="tick"),
         ]
     for index, line in enumerate(lines):
         hue = line.hue
-        path = " ".join(f"{number(across(x))},{number(down(y))}" for x, y in line.points)
+        path = " ".join(f"{_number(across(x))},{_number(down(y))}" for x, y in line.points)
         pieces.append(element("polyline", points=path, class_=f"curve {hue}"))
         if line.mark is not None:
             x, y = line.mark
-            pieces.append(element("circle", cx=number(across(x)), cy=number(down(y)), r=4, class_=f"dot {hue}"))
-        left, top = LEFT + side / 2 * (index % 2), TOP + side + 36 + 17 * (index // 2)
-        pieces.append(element("rect", x=number(left), y=number(top - 8), width=9, height=9, class_=hue))
-        pieces.append(words(left + 15, top, line.name, class_="start"))
-    return svg(*pieces, width=LEFT + side + 16, height=TOP + side + 30 + 17 * rows, label=label, class_="curves")
+            pieces.append(element("circle", cx=_number(across(x)), cy=_number(down(y)), r=4, class_=f"dot {hue}"))
+        left, top = _LEFT + side / 2 * (index % 2), _TOP + side + 36 + 17 * (index // 2)
+        pieces.append(element("rect", x=_number(left), y=_number(top - 8), width=9, height=9, class_=hue))
+        pieces.append(_words(left + 15, top, line.name, class_="start"))
+    return _svg(*pieces, width=_LEFT + side + 16, height=_TOP + side + 30 + 17 * rows, label=label, class_="curves")
 
 
 def matrix(counts: Sequence[Sequence[int]], *, rows: Sequence[str], columns: Sequence[str], label: str) -> Html:
@@ -159,61 +159,61 @@ def matrix(counts: Sequence[Sequence[int]], *, rows: Sequence[str], columns: Seq
     left, cell, head = 112.0, 52.0, 92.0
     pieces = []
     for place, name in enumerate(rows):
-        pieces.append(words(left - 8, head + cell * (place + 0.5) + 4, name, class_="end"))
+        pieces.append(_words(left - 8, head + cell * (place + 0.5) + 4, name, class_="end"))
     for place, name in enumerate(columns):
         x, y = left + cell * (place + 0.5), head - 8
-        turned = f"rotate(-40 {number(x)} {number(y)})"
-        pieces.append(element("text", name, x=number(x), y=number(y), transform=turned, class_="start"))
+        turned = f"rotate(-40 {_number(x)} {_number(y)})"
+        pieces.append(element("text", name, x=_number(x), y=_number(y), transform=turned, class_="start"))
     for row, line in enumerate(counts):
         for column, count in enumerate(line):
             share = count / max(1, sum(line))
             x, y = left + cell * column, head + cell * row
-            shade = number(0.05 + 0.6 * share)
+            shade = _number(0.05 + 0.6 * share)
             pieces.append(
-                element("rect", x=number(x + 1), y=number(y + 1), width=cell - 2, height=cell - 2, fill_opacity=shade)
+                element("rect", x=_number(x + 1), y=_number(y + 1), width=cell - 2, height=cell - 2, fill_opacity=shade)
             )
             if count:
-                pieces.append(words(x + cell / 2, y + cell / 2 + 4, thousands(count), class_="value"))
+                pieces.append(_words(x + cell / 2, y + cell / 2 + 4, _thousands(count), class_="value"))
     width, height = left + cell * len(columns) + 60, head + cell * len(rows) + 4
-    return svg(*pieces, width=width, height=height, label=label, class_="matrix")
+    return _svg(*pieces, width=width, height=height, label=label, class_="matrix")
 
 
-def axis(ticks: Sequence[float], *, ceiling: float, form: object) -> list[Html]:
+def _axis(ticks: Sequence[float], *, ceiling: float, form: object) -> list[Html]:
     """Draw lines across the plot with what they stand for."""
     assert callable(form)
     out = []
     for tick in dict.fromkeys(ticks):
-        height = number(y(tick, ceiling))
-        out.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=height, y2=height, class_="grid"))
-        out.append(words(LEFT - 6, y(tick, ceiling) + 4, form(tick), class_="tick end"))
+        height = _number(_y(tick, ceiling))
+        out.append(element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=height, y2=height, class_="grid"))
+        out.append(_words(_LEFT - 6, _y(tick, ceiling) + 4, form(tick), class_="tick end"))
     return out
 
 
-def below(x: float, lines: tuple[str, str]) -> list[Html]:
+def _below(x: float, lines: tuple[str, str]) -> list[Html]:
     """Write two lines under the plot."""
     first, second = lines
     return [
-        words(x, HEIGHT - BOTTOM + 16, first, class_="tick"),
-        words(x, HEIGHT - BOTTOM + 31, second, class_="tick faint"),
+        _words(x, _HEIGHT - _BOTTOM + 16, first, class_="tick"),
+        _words(x, _HEIGHT - _BOTTOM + 31, second, class_="tick faint"),
     ]
 
 
-def words(x: float, y: float, text: str, *, class_: str) -> Html:
+def _words(x: float, y: float, text: str, *, class_: str) -> Html:
     """Write text, centred unless the class says otherwise."""
-    return element("text", text, x=number(x), y=number(y), class_=class_)
+    return element("text", text, x=_number(x), y=_number(y), class_=class_)
 
 
-def keeps(index: int, count: int) -> bool:
+def _keeps(index: int, count: int) -> bool:
     """Tell whether there is room for the caption of this one of ``count`` columns."""
     return index % -(-count // 8) == 0
 
 
-def y(value: float, ceiling: float) -> float:
+def _y(value: float, ceiling: float) -> float:
     """Return the height on the picture of a value of the axis."""
-    return TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / (ceiling or 1))
+    return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - value / (ceiling or 1))
 
 
-def nice_ceiling(value: float) -> float:
+def _nice_ceiling(value: float) -> float:
     """Return the next of 2, 4, 6, 8, 10, 20, 40, ..."""
     size = 1
     while size * 10 < value:
@@ -221,18 +221,18 @@ def nice_ceiling(value: float) -> float:
     return next((step * size for step in (2, 4, 6, 8) if step * size >= value), 10 * size)
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Write a coordinate with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def thousands(value: float) -> str:
+def _thousands(value: float) -> str:
     """Write a count with separators, large ones short: 1,234 or 1.2M."""
     if value >= 1_000_000:
         return f"{value / 1_000_000:.1f}M"
     return f"{value / 1000:.0f}k" if value >= 100_000 else f"{value:,.0f}"
 
 
-def percent(value: float) -> str:
+def _percent(value: float) -> str:
     """Write a share."""
     return f"{value:.0%}"

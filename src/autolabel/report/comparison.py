@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autolabel.report import chart
-from autolabel.report.markup import Html, cut, element
+from autolabel.report.markup import Html, element, shorten
 from autolabel.report.overview import MOST_CLASSES, Palette, round_name, swatch
-from autolabel.report.provenance import table
+from autolabel.report.provenance import html_table
 
 if TYPE_CHECKING:
     from autolabel.evaluate import Evaluation
 
-MOST_CURVES = chart.HUES
-MOST_CONFUSED = 12
-LONGEST_NAME = 16
+_MOST_CURVES = chart.HUES
+_MOST_CONFUSED = 12
+_LONGEST_NAME = 16
 
 
 def comparison(evaluation: Evaluation | None, colours: Palette) -> Html:
@@ -29,25 +29,25 @@ def comparison(evaluation: Evaluation | None, colours: Palette) -> Html:
         element("h2", "Against the truth", id="truth-title"),
         element("p", f"{facts}true one of its class by {evaluation.iou:g} or more (IoU).", class_="faint"),
         element("ul", *notes, class_="notices") if notes else "",
-        element("div", averages(evaluation), table_of_classes(evaluation, colours), class_="card"),
-        element("div", *figures(evaluation, colours), class_="pair spaced"),
+        element("div", _averages(evaluation), _table_of_classes(evaluation, colours), class_="card"),
+        element("div", *_figures(evaluation, colours), class_="pair spaced"),
         id="truth",
         aria_labelledby="truth-title",
     )
 
 
-def averages(evaluation: Evaluation) -> Html:
+def _averages(evaluation: Evaluation) -> Html:
     """Return COCO's averages of boxes and masks."""
     head = ("Average precision (COCO)", "AP", "AP50", "AP75", "small", "medium", "large", "AR100")
     rows = [
-        (name, *map(share, (m.ap, m.ap50, m.ap75, m.ap_small, m.ap_medium, m.ap_large, m.ar100)))
+        (name, *map(_share, (m.ap, m.ap50, m.ap75, m.ap_small, m.ap_medium, m.ap_large, m.ar100)))
         for name, m in (("boxes", evaluation.boxes), ("masks", evaluation.masks))
         if m is not None
     ]
-    return table(head, rows)
+    return html_table(head, rows)
 
 
-def table_of_classes(evaluation: Evaluation, colours: Palette) -> Html:
+def _table_of_classes(evaluation: Evaluation, colours: Palette) -> Html:
     """Return precision, recall and F1 of each class at the run's thresholds."""
     head = ("Class, at the run's thresholds", "true", "found", "right", "precision", "recall", "F1", "AP50")
     shown = evaluation.frequent(MOST_CLASSES)
@@ -56,42 +56,42 @@ def table_of_classes(evaluation: Evaluation, colours: Palette) -> Html:
         (
             name,
             *(f"{count:,}" for count in (one.true, one.found, one.right)),
-            *map(share, (one.precision, one.recall, one.f1)),
-            share(evaluation.boxes.ap50_by_class[number] if number is not None else evaluation.boxes.ap50),
+            *map(_share, (one.precision, one.recall, one.f1)),
+            _share(evaluation.boxes.ap50_by_class[number] if number is not None else evaluation.boxes.ap50),
         )
         for name, one, number in (*counted, (Html("<b>all</b>"), evaluation.total, None))
     ]
-    return table(head, rows)
+    return html_table(head, rows)
 
 
-def figures(evaluation: Evaluation, colours: Palette) -> list[Html]:
+def _figures(evaluation: Evaluation, colours: Palette) -> list[Html]:
     """Return the plots."""
     kinds = [("boxes", evaluation.boxes), ("masks", evaluation.masks)]
     plots = [
-        figure(f"Precision over recall, {kind}", "By class, at IoU 0.5. A dot is the run at its thresholds.", plot)
+        _figure(f"Precision over recall, {kind}", "By class, at IoU 0.5. A dot is the run at its thresholds.", plot)
         for kind, measured in kinds
-        if measured is not None and (plot := curves(evaluation, measured.curves, kind=kind, colours=colours))
+        if measured is not None and (plot := _curves(evaluation, measured.curves, kind=kind, colours=colours))
     ]
-    plots.append(figure("What each round found", "Right and wrong boxes.", rounds(evaluation)))
-    plots.append(figure("Recall", "True objects found after each round.", recalls(evaluation)))
+    plots.append(_figure("What each round found", "Right and wrong boxes.", _rounds(evaluation)))
+    plots.append(_figure("Recall", "True objects found after each round.", _recalls(evaluation)))
     if evaluation.frequent(1):
-        told = "Rows: what is true. Columns: what was found of it. Shades are shares of a row."
-        plots.append(figure("Confusion", told, confusion(evaluation)))
+        legend = "Rows: what is true. Columns: what was found of it. Shades are shares of a row."
+        plots.append(_figure("Confusion", legend, _confusion(evaluation)))
     return plots
 
 
-def figure(title: str, told: str, plot: Html) -> Html:
+def _figure(title: str, description: str, plot: Html) -> Html:
     """Return a plot with its heading."""
-    words = element("figcaption", element("h3", title), element("p", told, class_="faint"))
+    words = element("figcaption", element("h3", title), element("p", description, class_="faint"))
     return element("figure", words, plot, class_="card")
 
 
-def curves(
+def _curves(
     evaluation: Evaluation, measured: Sequence[tuple[float, ...] | None], *, kind: str, colours: Palette
 ) -> Html:
     """Plot precision over recall of the most frequent classes."""
-    lines: list[chart.Curve] = []
-    shown = evaluation.frequent(MOST_CURVES)
+    lines: list[chart.PlotLine] = []
+    shown = evaluation.frequent(_MOST_CURVES)
     known = all(evaluation.classes[number].name in colours for number in shown)
     for place, number in enumerate(shown):
         points, one = measured[number], evaluation.classes[number]
@@ -100,40 +100,40 @@ def curves(
             reached = sum(value > 0 for value in points)
             at_run = (one.recall or 0, one.precision or 0) if kind == "boxes" and one.found else None
             steps = [(step / (len(points) - 1), value) for step, value in enumerate(points[:reached])]
-            lines.append(chart.Curve(cut(one.name, LONGEST_NAME), hue, steps, at_run))
-    told = ", ".join(line.name for line in lines)
-    return chart.curves(lines, label=f"Precision over recall of {kind}: {told}") if lines else Html("")
+            lines.append(chart.PlotLine(shorten(one.name, _LONGEST_NAME), hue, steps, at_run))
+    description = ", ".join(line.name for line in lines)
+    return chart.curves(lines, label=f"Precision over recall of {kind}: {description}") if lines else Html("")
 
 
-def rounds(evaluation: Evaluation) -> Html:
+def _rounds(evaluation: Evaluation) -> Html:
     """Plot what each round found, right and wrong."""
     columns = [{"right": one.right, "wrong": one.wrong} for one in evaluation.rounds]
     captions = [(round_name(one.round), f"{one.right / max(1, one.found):.0%} right") for one in evaluation.rounds]
-    told = ", ".join(
+    description = ", ".join(
         f"{name[0]}: {one.right} right, {one.wrong} wrong"
         for name, one in zip(captions, evaluation.rounds, strict=True)
     )
-    return chart.stacked_columns(columns, captions, label=f"Boxes by round. {told}")
+    return chart.stacked_columns(columns, captions, label=f"Boxes by round. {description}")
 
 
-def recalls(evaluation: Evaluation) -> Html:
+def _recalls(evaluation: Evaluation) -> Html:
     """Plot the share of true objects that were found after each round."""
     shares = [one.recall or 0 for one in evaluation.rounds]
     captions = [(round_name(one.round), f"+{one.right:,} right") for one in evaluation.rounds]
-    told = ", ".join(f"{name[0]}: {share:.1%}" for name, share in zip(captions, shares, strict=True))
-    return chart.rising_line(shares, captions, label=f"Recall after each round. {told}")
+    description = ", ".join(f"{name[0]}: {share:.1%}" for name, share in zip(captions, shares, strict=True))
+    return chart.rising_line(shares, captions, label=f"Recall after each round. {description}")
 
 
-def confusion(evaluation: Evaluation) -> Html:
+def _confusion(evaluation: Evaluation) -> Html:
     """Draw how often objects of the most frequent classes were found as which."""
-    shown = evaluation.frequent(MOST_CONFUSED)
-    names = [cut(evaluation.classes[number].name, LONGEST_NAME) for number in shown]
+    shown = evaluation.frequent(_MOST_CONFUSED)
+    names = [shorten(evaluation.classes[number].name, _LONGEST_NAME) for number in shown]
     counts = evaluation.matrix(shown)
     return chart.matrix(
         counts, rows=[*names, "nothing there"], columns=[*names, "missed"], label="Confusion of classes"
     )
 
 
-def share(value: float | None) -> str:
+def _share(value: float | None) -> str:
     """Return a share with three decimals."""
     return "–" if value is None else f"{value:.3f}"

@@ -11,24 +11,24 @@ import numpy as np
 
 from autolabel.data.prefetch import prefetch
 from autolabel.images import MAX_PIXELS, ValueRange
-from autolabel.report.markup import cut, embed
-from autolabel.report.outline import outline
+from autolabel.report.markup import embed, shorten
+from autolabel.report.outline import path_outline
 from autolabel.report.thumbnail import Thumbnail, thumbnail
-from autolabel.report.truth import TrueBox, match, true_boxes
+from autolabel.report.truth import TrueBox, match_to_truth, true_boxes
 from autolabel.results.review import Review, row_of
 from autolabel.results.row_view import view
 from autolabel.types import Instances, Labels, Prompt
 
 MAX_BYTES = 12_500_000
 """All rows together; the rest of the page stays below 1.5 MB."""
-PICTURE_BYTES = 8_000_000
-LARGEST_PICTURE = 120_000
-MOST_BOXES = 24_000
-MOST_BOXES_IN_ROW = 300
-OUTLINE_BYTES = 3_000_000
-LONGEST_CAPTION = 600
-MOST_PHRASES_UNFOUND = 20
-THREADS = 4
+_PICTURE_BYTES = 8_000_000
+_LARGEST_PICTURE = 120_000
+_MOST_BOXES = 24_000
+_MOST_BOXES_IN_ROW = 300
+_OUTLINE_BYTES = 3_000_000
+_LONGEST_CAPTION = 600
+_MOST_PHRASES_UNFOUND = 20
+_THREADS = 4
 
 Truth = Mapping[str, Sequence[TrueBox]]
 
@@ -43,58 +43,58 @@ def gallery(
 ) -> list[str]:
     """Return each row as JSON for the page: as many of ``rows`` as MAX_BYTES holds, in their order."""
     share = max(1, len(rows))
-    most = min(LARGEST_PICTURE, PICTURE_BYTES // share)
+    most = min(_LARGEST_PICTURE, _PICTURE_BYTES // share)
     shrink = partial(thumbnail, max_pixels=max_pixels, max_bytes=most, value_range=value_range)
     out: list[str] = []
     left = MAX_BYTES
     pictures = prefetch(
         lambda row: shrink(row.image.path),
         rows,
-        threads=THREADS,
-        ahead=2 * THREADS,
+        threads=_THREADS,
+        ahead=2 * _THREADS,
         weight=lambda row: row.image.size[0] * row.image.size[1],
         most=MAX_PIXELS,
     )
     for row, picture in zip(rows, pictures, strict=True):
-        text = embed(described(row, picture, share=share, truth=truth, review=review))
+        text = embed(_described(row, picture, share=share, truth=truth, review=review))
         if len(text) < left:
             out.append(text)
             left -= len(text) + 1
     return out
 
 
-def described(
+def _described(
     row: Labels, picture: Thumbnail, *, share: int, truth: Truth | None, review: Review | None
 ) -> dict[str, Any]:
     """Return one row as plain data; ``share`` is how many rows divide the budgets among them."""
-    row, decided, keys = as_decided(row, review)
-    shown = spread(row, min(MOST_BOXES_IN_ROW, MOST_BOXES // share))
+    row, decided, keys = _as_decided(row, review)
+    shown = _spread(row, min(_MOST_BOXES_IN_ROW, _MOST_BOXES // share))
     row_phrases = row.prompt.phrases
     used = [row_phrases[label] for label in np.unique(row.instances.labels).tolist()]
     true = true_boxes(truth, row.image.id)
-    matched = match(row.instances, row_phrases, true or ())
+    matched = match_to_truth(row.instances, row_phrases, true or ())
     return {
         "image": row.image.id,
         "caption_index": row.caption_index,
         "height": row.image.size[0],
         "width": row.image.size[1],
-        "caption": cut(row.prompt.caption or "", LONGEST_CAPTION),
+        "caption": shorten(row.prompt.caption or "", _LONGEST_CAPTION),
         "jpeg": picture.jpeg,
         "problem": picture.problem,
         "phrases": used,
-        "unfound": [phrase for phrase in row_phrases if phrase not in used][:MOST_PHRASES_UNFOUND],
+        "unfound": [phrase for phrase in row_phrases if phrase not in used][:_MOST_PHRASES_UNFOUND],
         "total": len(row.instances),
-        "boxes": list(boxes(row, shown, used=used, outline_bytes=OUTLINE_BYTES // share)),
+        "boxes": list(_boxes(row, shown, used=used, outline_bytes=_OUTLINE_BYTES // share)),
         "names": [keys[index] for index in shown],
         "matched": [matched[index] for index in shown],
         "verdicts": [decided[index] for index in shown],
         "verdict": review.whole(row) if review else None,
-        "truth": None if true is None else [[*rounded(box.bbox), box.phrase] for box in true[:MOST_BOXES_IN_ROW]],
-        "notes": [cut(note, 200) for note in row.notes[:5]],
+        "truth": None if true is None else [[*_rounded(box.bbox), box.phrase] for box in true[:_MOST_BOXES_IN_ROW]],
+        "notes": [shorten(note, 200) for note in row.notes[:5]],
     }
 
 
-def as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | None], list[list[Any] | None]]:
+def _as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | None], list[list[Any] | None]]:
     """Return a row with all its boxes, rejected ones too, where people put them, and those that they added.
 
     Beside it stand each box's verdict, and what decisions call it, ``[x1, y1, x2, y2, phrase]``, where that is not what
@@ -120,7 +120,7 @@ def as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | N
     return changed, [box.verdict for box in seen], keys
 
 
-def spread(row: Labels, most: int) -> list[int]:
+def _spread(row: Labels, most: int) -> list[int]:
     """Return the indices of at most ``most`` boxes, evenly spread from the least to the most certain."""
     order = np.argsort(row.instances.scores, kind="stable")
     if len(order) > most:
@@ -128,7 +128,7 @@ def spread(row: Labels, most: int) -> list[int]:
     return [int(index) for index in order]
 
 
-def boxes(row: Labels, shown: Sequence[int], *, used: Sequence[str], outline_bytes: int) -> Iterator[list[Any]]:
+def _boxes(row: Labels, shown: Sequence[int], *, used: Sequence[str], outline_bytes: int) -> Iterator[list[Any]]:
     """Yield ``[x1, y1, x2, y2, phrase, score, round, outline]`` for each box; ``phrase`` is an index into ``used``.
 
     Once the row's outlines take up ``outline_bytes``, the others are left out.
@@ -137,13 +137,13 @@ def boxes(row: Labels, shown: Sequence[int], *, used: Sequence[str], outline_byt
     masks = found.masks or (None,) * len(found)
     for index in shown:
         mask = masks[index]
-        drawn = outline(mask) if mask is not None and outline_bytes > 0 else ""
+        drawn = path_outline(mask) if mask is not None and outline_bytes > 0 else ""
         outline_bytes -= len(drawn)
         phrase = used.index(row.prompt.phrases[found.labels[index]])
         score = round(float(found.scores[index]), 6)
-        yield [*rounded(found.boxes[index].tolist()), phrase, score, int(found.rounds[index]), drawn]
+        yield [*_rounded(found.boxes[index].tolist()), phrase, score, int(found.rounds[index]), drawn]
 
 
-def rounded(box: Sequence[float]) -> list[float]:
+def _rounded(box: Sequence[float]) -> list[float]:
     """Return coordinates with the 3 decimals that the ledger has."""
     return [round(float(value), 3) for value in box]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+_JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 class Html(str):
@@ -18,32 +18,32 @@ class Html(str):
     __slots__ = ()
 
 
-Child = str | Iterable[str]
-Attribute = str | int | float | bool | None
+_Child = str | Iterable[str]
+_Attribute = str | int | float | bool | None
 
 
-def escape(text: str) -> Html:
+def escape_html(text: str) -> Html:
     """Return text as markup; markup passes unchanged."""
     return text if isinstance(text, Html) else Html(html.escape(text))
 
 
-def join(children: Iterable[str]) -> Html:
+def join_html(children: Iterable[str]) -> Html:
     """Return pieces one after another, escaped where they are text."""
-    return Html("".join(map(escape, children)))
+    return Html("".join(map(escape_html, children)))
 
 
-def element(name: str, *children: Child, **attributes: Attribute) -> Html:
+def element(name: str, *children: _Child, **attributes: _Attribute) -> Html:
     """Return an element.
 
     A trailing underscore of an attribute's name is dropped, others become hyphens; None and False leave the attribute
     out, True writes it bare.
     """
-    written = "".join(map(attribute, attributes, attributes.values()))
-    inside = join(piece for child in children for piece in ([child] if isinstance(child, str) else child))
+    written = "".join(map(_attribute, attributes, attributes.values()))
+    inside = join_html(piece for child in children for piece in ([child] if isinstance(child, str) else child))
     return Html(f"<{name}{written}>{inside}</{name}>")
 
 
-def attribute(name: str, value: Attribute) -> str:
+def _attribute(name: str, value: _Attribute) -> str:
     """Return an attribute with its leading space."""
     if value is None or value is False:
         return ""
@@ -56,14 +56,14 @@ def embed(value: Any) -> Html:
 
     U+2028 and U+2029 are escaped as everything outside ASCII is. Raises ValueError for numbers that are not finite.
     """
-    return Html(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(JSON_ESCAPES))
+    return Html(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_JSON_ESCAPES))
 
 
-def content_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
     """Return the source expression that allows an inline script or style of exactly this text."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def cut(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
     """Return text of at most ``limit`` characters, with an ellipsis where something is left out."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from autolabel.plan.model import Plan
 from autolabel.report import chart
-from autolabel.report.markup import Html, cut, element
-from autolabel.report.provenance import table
+from autolabel.report.markup import Html, element, shorten
+from autolabel.report.provenance import html_table
 from autolabel.report.tally import Phrase, Tally
 from autolabel.types import GIVEN, Labels
 
 MOST_CLASSES = 100
-MOST_HISTOGRAMS = 24
-MOST_ROUNDS = 64
-LONGEST_NAME = 80
-STATES = ("labelled", "empty", "failed")
+_MOST_HISTOGRAMS = 24
+_MOST_ROUNDS = 64
+_LONGEST_NAME = 80
+_STATES = ("labelled", "empty", "failed")
 Palette = dict[Phrase, str]
 
 
@@ -24,20 +24,20 @@ def palette(tally: Tally) -> Palette:
     return {phrase: f"hue-{rank}" for rank, phrase in enumerate(tally.ranked()[: chart.HUES]) if phrase is not None}
 
 
-def hue(phrase: Phrase, colours: Palette) -> str:
+def _hue(phrase: Phrase, colours: Palette) -> str:
     """Return the colour of a class."""
     return colours.get(phrase, "hue-other")
 
 
-def name(phrase: Phrase) -> str:
+def _name(phrase: Phrase) -> str:
     """Return what a class is called on the page."""
-    return "(all further classes)" if phrase is None else cut(phrase, LONGEST_NAME)
+    return "(all further classes)" if phrase is None else shorten(phrase, _LONGEST_NAME)
 
 
 def swatch(phrase: Phrase, colours: Palette) -> Html:
     """Return a class's name with a dot in its colour."""
-    dot = element("span", class_=f"dot {hue(phrase, colours)}", aria_hidden="true")
-    return element("span", dot, element("bdi", name(phrase)), class_="swatch")
+    dot = element("span", class_=f"dot {_hue(phrase, colours)}", aria_hidden="true")
+    return element("span", dot, element("bdi", _name(phrase)), class_="swatch")
 
 
 def tiles(tally: Tally) -> Html:
@@ -56,8 +56,8 @@ def tiles(tally: Tally) -> Html:
 
 def states(tally: Tally) -> Html:
     """Return how rows ended, as a bar and in words."""
-    parts = [(f"state-{state}", tally.states[state] / max(1, tally.rows)) for state in STATES]
-    label = ", ".join(f"{tally.states[state]:,} {state}" for state in STATES)
+    parts = [(f"state-{state}", tally.states[state] / max(1, tally.rows)) for state in _STATES]
+    label = ", ".join(f"{tally.states[state]:,} {state}" for state in _STATES)
     legend = [
         element(
             "li",
@@ -65,7 +65,7 @@ def states(tally: Tally) -> Html:
             element("b", f"{tally.states[state]:,}"),
             f" {state} ({share:.1%})",
         )
-        for state, (_, share) in zip(STATES, parts, strict=True)
+        for state, (_, share) in zip(_STATES, parts, strict=True)
     ]
     return element("div", chart.bar(parts, label=label), element("ul", *legend, class_="legend"))
 
@@ -78,7 +78,7 @@ def classes(tally: Tally, colours: Palette) -> Html:
     for phrase in ranked[:MOST_CLASSES]:
         count = tally.classes[phrase]
         whole = chart.bar(
-            [(hue(phrase, colours), count / most)], label=f"{count / max(1, tally.boxes):.1%} of all boxes"
+            [(_hue(phrase, colours), count / most)], label=f"{count / max(1, tally.boxes):.1%} of all boxes"
         )
         rows.append(
             element(
@@ -113,7 +113,7 @@ def round_name(round: int) -> str:
 def asked_rounds(tally: Tally, plan: Plan) -> list[int]:
     """Return the rounds that found boxes and those that the plan has, in order."""
     planned = {round.index for stage in plan.recipe.stages for round in stage.rounds}
-    return sorted(planned | set(tally.rounds))[:MOST_ROUNDS]
+    return sorted(planned | set(tally.rounds))[:_MOST_ROUNDS]
 
 
 def found_by_round(tally: Tally, plan: Plan, colours: Palette) -> Html:
@@ -123,14 +123,14 @@ def found_by_round(tally: Tally, plan: Plan, colours: Palette) -> Html:
     for round in rounds:
         column: dict[str, int] = {}
         for phrase in tally.ranked():
-            colour = hue(phrase, colours)
+            colour = _hue(phrase, colours)
             column[colour] = column.get(colour, 0) + tally.found[phrase, round]
         columns.append({colour: count for colour, count in column.items() if count})
     captions = round_names(plan, rounds)
-    told = ", ".join(
+    description = ", ".join(
         f"{caption[0]}: {sum(column.values()):,}" for caption, column in zip(captions, columns, strict=True)
     )
-    return chart.stacked_columns(columns, captions, label=f"New boxes by round. {told}")
+    return chart.stacked_columns(columns, captions, label=f"New boxes by round. {description}")
 
 
 def covered_by_round(tally: Tally, plan: Plan) -> Html:
@@ -139,8 +139,8 @@ def covered_by_round(tally: Tally, plan: Plan) -> Html:
     sums = [sum(tally.first_rounds[earlier] for earlier in rounds if earlier <= round) for round in rounds]
     shares = [total / max(1, tally.usable) for total in sums]
     captions = round_names(plan, rounds)
-    told = ", ".join(f"{caption[0]}: {share:.1%}" for caption, share in zip(captions, shares, strict=True))
-    return chart.rising_line(shares, captions, label=f"Share of rows with a box after each round. {told}")
+    description = ", ".join(f"{caption[0]}: {share:.1%}" for caption, share in zip(captions, shares, strict=True))
+    return chart.rising_line(shares, captions, label=f"Share of rows with a box after each round. {description}")
 
 
 def round_table(tally: Tally, plan: Plan, colours: Palette) -> Html:
@@ -155,17 +155,17 @@ def round_table(tally: Tally, plan: Plan, colours: Palette) -> Html:
         )
         for phrase in tally.ranked()[:MOST_CLASSES]
     ]
-    return element("details", element("summary", "The numbers"), table(head, rows))
+    return element("details", element("summary", "The numbers"), html_table(head, rows))
 
 
 def histograms(tally: Tally, plan: Plan, colours: Palette) -> Html:
     """Plot the scores of each class, with the rounds' thresholds."""
-    marks = sorted({round.conf_threshold for stage in plan.recipe.stages for round in stage.rounds})[:MOST_ROUNDS]
+    marks = sorted({round.conf_threshold for stage in plan.recipe.stages for round in stage.rounds})[:_MOST_ROUNDS]
     figures = []
-    for phrase in [phrase for phrase in tally.ranked() if phrase in tally.scores][:MOST_HISTOGRAMS]:
+    for phrase in [phrase for phrase in tally.ranked() if phrase in tally.scores][:_MOST_HISTOGRAMS]:
         bins = tally.scores[phrase]
-        label = f"Scores of {name(phrase)}: {sum(bins):,} boxes, median about {median(bins):.2f}"
-        plot = chart.histogram(bins, marks, hue=hue(phrase, colours), label=label)
+        label = f"Scores of {_name(phrase)}: {sum(bins):,} boxes, median about {_median(bins):.2f}"
+        plot = chart.histogram(bins, marks, hue=_hue(phrase, colours), label=label)
         words = element("figcaption", swatch(phrase, colours), element("span", f"{sum(bins):,} boxes", class_="faint"))
         figures.append(element("figure", words, plot))
     return (
@@ -173,7 +173,7 @@ def histograms(tally: Tally, plan: Plan, colours: Palette) -> Html:
     )
 
 
-def median(bins: Sequence[int]) -> float:
+def _median(bins: Sequence[int]) -> float:
     """Return the middle of the bin that has the median."""
     total = 0
     for index, count in enumerate(bins):
@@ -189,7 +189,7 @@ def failures(tally: Tally, rows: Sequence[Labels]) -> Html:
         return element("p", "No row failed.", class_="note")
     counts = [element("li", element("b", f"{count:,}"), f" {code}") for code, count in tally.reasons.most_common(50)]
     listed = [
-        (element("bdi", cut(row.image.id, 300)), row.reason.code, element("bdi", cut(row.reason.message, 300)))
+        (element("bdi", shorten(row.image.id, 300)), row.reason.code, element("bdi", shorten(row.reason.message, 300)))
         for row in rows
         if row.reason
     ]
@@ -199,4 +199,6 @@ def failures(tally: Tally, rows: Sequence[Labels]) -> Html:
         if left
         else ""
     )
-    return element("div", element("ul", *counts, class_="legend"), table(("Image", "Reason", "Message"), listed), more)
+    return element(
+        "div", element("ul", *counts, class_="legend"), html_table(("Image", "Reason", "Message"), listed), more
+    )

@@ -6,7 +6,7 @@ from zlib import crc32
 
 Colour = tuple[int, int, int]
 
-OKABE_ITO: tuple[Colour, ...] = (
+_OKABE_ITO: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -16,12 +16,12 @@ OKABE_ITO: tuple[Colour, ...] = (
     (204, 121, 167),
 )
 """Okabe and Ito's colours, told apart with any kind of colour vision; black left out."""
-TOL: tuple[Colour, ...] = ((136, 34, 85), (51, 34, 136), (153, 153, 51), (170, 170, 170), (17, 119, 51))
+_TOL: tuple[Colour, ...] = ((136, 34, 85), (51, 34, 136), (153, 153, 51), (170, 170, 170), (17, 119, 51))
 """Colours of Paul Tol's muted set that are not near one of those."""
-COLOURS = OKABE_ITO + TOL
-REMEMBERED = 10_000
-DARK: Colour = (16, 16, 16)
-LIGHT: Colour = (255, 255, 255)
+COLOURS = _OKABE_ITO + _TOL
+_REMEMBERED = 10_000
+_DARK: Colour = (16, 16, 16)
+_LIGHT: Colour = (255, 255, 255)
 
 
 class Palette:
@@ -34,7 +34,7 @@ class Palette:
         """Return the colour of a phrase; after very many phrases, one that its letters decide."""
         place = self.places.get(phrase)
         if place is None:
-            if len(self.places) >= REMEMBERED:
+            if len(self.places) >= _REMEMBERED:
                 return COLOURS[crc32(phrase.encode("utf-8", "surrogatepass")) % len(COLOURS)]
             place = self.places[phrase] = len(self.places)
         return COLOURS[place % len(COLOURS)]
@@ -43,7 +43,7 @@ class Palette:
 def ink(colour: Colour) -> Colour:
     """Return black or white, whichever reads better on a colour (contrast of WCAG 2)."""
     light = luminance(colour)
-    return DARK if (light + 0.05) / (luminance(DARK) + 0.05) > 1.05 / (light + 0.05) else LIGHT
+    return _DARK if (light + 0.05) / (luminance(_DARK) + 0.05) > 1.05 / (light + 0.05) else _LIGHT
 
 
 def luminance(colour: Colour) -> float:

@@ -20,22 +20,22 @@ from autolabel.report.palette import Colour, Palette, ink
 from autolabel.report.typeface import font_for
 from autolabel.types import Labels, Rle
 
-Pixels = npt.NDArray[np.uint8]
-Rectangle = tuple[int, int, int, int]
+_Pixels = npt.NDArray[np.uint8]
+_Rectangle = tuple[int, int, int, int]
 
-STARVED_AFTER, DENSE = 12, 40
+_STARVED_AFTER, _DENSE = 12, 40
 """Objects beyond which text is smaller, and no longer laid over objects smaller than itself."""
-FILL = 0.4
+_FILL = 0.4
 """How much of a mask's colour covers the pixels under it."""
-TALLEST = "Ágj|"
-LONGEST_PHRASE = 40
-LONGEST_NAME = 255
-JPEG_QUALITY = 90
-CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
+_TALLEST = "Ágj|"
+_LONGEST_PHRASE = 40
+_LONGEST_NAME = 255
+_JPEG_QUALITY = 90
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class _Item:
     """One object to draw."""
 
     box: tuple[float, float, float, float]
@@ -46,7 +46,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pen:
+class _Pen:
     """Widths and sizes, in pixels, that suit a picture."""
 
     line: int
@@ -55,43 +55,43 @@ class Pen:
     """Whether a text may be larger than its object."""
 
     @classmethod
-    def suited(cls, shape: tuple[int, ...], objects: int) -> Pen:
+    def suited(cls, shape: tuple[int, ...], objects: int) -> _Pen:
         """Return what suits a picture of a shape (H, W, ...) with so many objects."""
         side = (shape[0] * shape[1]) ** 0.5
-        share = 1 if objects <= STARVED_AFTER else 0.85 if objects <= DENSE else 0.7
-        line = max(1, round(side / 320 * (0.5 if objects > DENSE else 1)))
-        return cls(line=line, text=max(9, round(side / 42 * share)), covers=objects <= STARVED_AFTER)
+        share = 1 if objects <= _STARVED_AFTER else 0.85 if objects <= _DENSE else 0.7
+        line = max(1, round(side / 320 * (0.5 if objects > _DENSE else 1)))
+        return cls(line=line, text=max(9, round(side / 42 * share)), covers=objects <= _STARVED_AFTER)
 
 
-def draw(pixels: Pixels, rows: Sequence[Labels], *, colours: Palette) -> Pillow.Image:
+def draw_rows(pixels: _Pixels, rows: Sequence[Labels], *, colours: Palette) -> Pillow.Image:
     """Return a copy of (H, W, 3) uint8 RGB pixels with the objects of all ``rows``, the surest on top.
 
     Every box is drawn; a text that would cover another's, or in a crowd a smaller object, is left out. Rows without
     objects: the pixels alone.
     """
-    items = sorted((item for row in rows for item in items_of(row, colours)), key=lambda item: item.score)
-    pen = Pen.suited(pixels.shape, len(items))
-    picture = Pillow.fromarray(with_masks(pixels, items, pen.line))
+    items = sorted((item for row in rows for item in _items_of(row, colours)), key=lambda item: item.score)
+    pen = _Pen.suited(pixels.shape, len(items))
+    picture = Pillow.fromarray(_with_masks(pixels, items, pen.line))
     canvas = ImageDraw.Draw(picture)
     for item in items:
-        draw_box(canvas, item, pen.line)
-    taken: list[Rectangle] = []
+        _draw_box(canvas, item, pen.line)
+    taken: list[_Rectangle] = []
     for item in reversed(items):
-        draw_text(canvas, item, pen, taken)
+        _draw_text(canvas, item, pen, taken)
     return picture
 
 
-def items_of(row: Labels, colours: Palette) -> list[Item]:
+def _items_of(row: Labels, colours: Palette) -> list[_Item]:
     """Return the objects of a row with their texts; all phrases get their colours in the order of the prompt."""
     phrases = [(phrase, colours(phrase)) for phrase in row.prompt.phrases]
     found = row.instances
     masks: Sequence[Rle | None] = found.masks or (None,) * len(found)
     columns = zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), masks, strict=True)
     return [
-        Item(
+        _Item(
             box=tuple(box),
             mask=mask,
-            text=f"{short(phrases[label][0])} {score:.2f}",
+            text=f"{short_label(phrases[label][0])} {score:.2f}",
             colour=phrases[label][1],
             score=score,
         )
@@ -99,22 +99,22 @@ def items_of(row: Labels, colours: Palette) -> list[Item]:
     ]
 
 
-def short(phrase: str) -> str:
+def short_label(phrase: str) -> str:
     """Return a phrase on one line, cut where it is long."""
     line = " ".join("".join(c if c.isprintable() else " " for c in phrase).split())
-    return line if len(line) <= LONGEST_PHRASE else line[: LONGEST_PHRASE - 1] + "…"
+    return line if len(line) <= _LONGEST_PHRASE else line[: _LONGEST_PHRASE - 1] + "…"
 
 
-def with_masks(pixels: Pixels, items: Sequence[Item], line: int) -> Pixels:
+def _with_masks(pixels: _Pixels, items: Sequence[_Item], line: int) -> _Pixels:
     """Return the pixels with every mask tinted and its edge drawn."""
     out = pixels.copy()
     for item in items:
         if item.mask is not None:
-            tint(out, item.mask.decode(), item.colour, line)
+            _tint(out, item.mask.decode(), item.colour, line)
     return out
 
 
-def tint(pixels: Pixels, mask: npt.NDArray[np.bool_], colour: Colour, line: int) -> None:
+def _tint(pixels: _Pixels, mask: npt.NDArray[np.bool_], colour: Colour, line: int) -> None:
     """Blend a colour into the pixels inside a mask, in place, fully along its edge."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -122,11 +122,11 @@ def tint(pixels: Pixels, mask: npt.NDArray[np.bool_], colour: Colour, line: int)
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside, part = mask[window], pixels[window]
     tone = np.array(colour, np.float32)
-    part[inside] = (part[inside] * (1 - FILL) + tone * FILL).astype(np.uint8)
-    part[inside & ~eroded(inside, line)] = tone.astype(np.uint8)
+    part[inside] = (part[inside] * (1 - _FILL) + tone * _FILL).astype(np.uint8)
+    part[inside & ~_eroded(inside, line)] = tone.astype(np.uint8)
 
 
-def eroded(mask: npt.NDArray[np.bool_], times: int) -> npt.NDArray[np.bool_]:
+def _eroded(mask: npt.NDArray[np.bool_], times: int) -> npt.NDArray[np.bool_]:
     """Return a mask less ``times`` pixels along its edge."""
     for _ in range(times):
         padded = np.pad(mask, 1)
@@ -134,7 +134,7 @@ def eroded(mask: npt.NDArray[np.bool_], times: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def draw_box(canvas: ImageDraw.ImageDraw, item: Item, line: int) -> None:
+def _draw_box(canvas: ImageDraw.ImageDraw, item: _Item, line: int) -> None:
     """Draw a box inside its edges, between two dark hairlines where the line is wide enough to bear them."""
     left, top, right, bottom = (round(value) for value in item.box)
     right, bottom = max(left, right - 1), max(top, bottom - 1)
@@ -144,25 +144,25 @@ def draw_box(canvas: ImageDraw.ImageDraw, item: Item, line: int) -> None:
     canvas.rectangle((left, top, right, bottom), outline=item.colour, width=width)
 
 
-def draw_text(canvas: ImageDraw.ImageDraw, item: Item, pen: Pen, taken: list[Rectangle]) -> None:
+def _draw_text(canvas: ImageDraw.ImageDraw, item: _Item, pen: _Pen, taken: list[_Rectangle]) -> None:
     """Draw the text of an object on a tag in its colour, at the first free place about its box, if there is one."""
     font = font_for(item.text, size=pen.text)
     pad = max(1, pen.text // 6)
     left, _, right, _ = canvas.textbbox((0, 0), item.text, font=font)
-    _, top, _, bottom = canvas.textbbox((0, 0), TALLEST, font=font)
+    _, top, _, bottom = canvas.textbbox((0, 0), _TALLEST, font=font)
     width, height = round(right - left) + 2 * pad, round(bottom - top) + 2 * pad
     if not pen.covers and width * height > (item.box[2] - item.box[0]) * (item.box[3] - item.box[1]):
         return
-    for x, y in places(item.box, width, height, canvas.im.size if canvas.im else (0, 0)):
+    for x, y in _places(item.box, width, height, canvas.im.size if canvas.im else (0, 0)):
         tag = (x, y, x + width, y + height)
-        if not any(overlaps(tag, other) for other in taken):
+        if not any(_overlaps(tag, other) for other in taken):
             taken.append(tag)
             canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=item.colour)
             canvas.text((x + pad - left, y + pad - top), item.text, fill=ink(item.colour), font=font)
             return
 
 
-def places(box: Sequence[float], width: int, height: int, size: tuple[int, int]) -> list[tuple[int, int]]:
+def _places(box: Sequence[float], width: int, height: int, size: tuple[int, int]) -> list[tuple[int, int]]:
     """Return where a tag may lie: above the box, inside its top, below it, inside its bottom; kept in the picture."""
     left, top, right, bottom = (round(value) for value in box)
     limit_x, limit_y = max(0, size[0] - width), max(0, size[1] - height)
@@ -170,7 +170,7 @@ def places(box: Sequence[float], width: int, height: int, size: tuple[int, int])
     return [(min(max(x, 0), limit_x), y) for x, y in wanted if 0 <= y <= limit_y] or [(min(max(left, 0), limit_x), 0)]
 
 
-def overlaps(a: Rectangle, b: Rectangle) -> bool:
+def _overlaps(a: _Rectangle, b: _Rectangle) -> bool:
     """Return whether two rectangles share a pixel."""
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
@@ -201,7 +201,7 @@ def write_pictures(
             continue
         path = out / picture_name(rows[0].image.id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw(pixels, rows, colours=colours).save(path, "JPEG", quality=JPEG_QUALITY)
+        draw_rows(pixels, rows, colours=colours).save(path, "JPEG", quality=_JPEG_QUALITY)
         written += 1
     return written
 
@@ -212,13 +212,13 @@ def picture_name(image_id: str) -> str:
     Two images never share one: names without a known ending, and those of which a part had to be replaced, as it would
     lead out of the folder or cannot be written, get a hash.
     """
-    parts = [CONTROL.sub("_", part) for part in image_id.split("/") if part not in ("", ".", "..")] or ["_"]
+    parts = [_CONTROL.sub("_", part) for part in image_id.split("/") if part not in ("", ".", "..")] or ["_"]
     stem, dot, ending = parts[-1].rpartition(".")
     own = ending.casefold() == "jpg" and Path(stem).suffix.casefold() not in SUFFIXES
     name = parts[-1] if own else f"{parts[-1]}.jpg"
     known = bool(stem) and dot + ending.casefold() in SUFFIXES
-    if "/".join(parts) != image_id or not known or len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+    if "/".join(parts) != image_id or not known or len(name.encode("utf-8", "replace")) > _LONGEST_NAME:
         mark = blake2b(image_id.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-        kept = name.encode("utf-8", "replace")[: LONGEST_NAME - len(mark) - 5].decode("utf-8", "ignore")
+        kept = name.encode("utf-8", "replace")[: _LONGEST_NAME - len(mark) - 5].decode("utf-8", "ignore")
         name = f"{kept}-{mark}.jpg"
     return "/".join((*parts[:-1], name))

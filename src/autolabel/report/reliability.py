@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from autolabel.report.markup import Html, element
-from autolabel.report.provenance import table
-from autolabel.results.chances import Bin, Chances
+from autolabel.report.provenance import html_table
+from autolabel.results.score_curves import Bin, Chances
 
 
-def reliability(chances: Chances | None) -> Html:
+def reliability_section(chances: Chances | None) -> Html:
     """Return the section on scores beside what came true; nothing where nothing was learnt of them."""
     if chances is None:
         return Html("")
@@ -20,7 +20,7 @@ def reliability(chances: Chances | None) -> Html:
     before = {one.low: one for one in chances.before.bins}
     after = {one.low: one for one in chances.after.bins}
     rows = [
-        (f"{low:.1f} to {low + 0.1:.1f}", *cells(before.get(low)), *cells(after.get(low)))
+        (f"{low:.1f} to {low + 0.1:.1f}", *_cells(before.get(low)), *_cells(after.get(low)))
         for low in sorted(before.keys() | after.keys())
     ]
     head = ("Score", "boxes", "mean score", "right", "boxes, calibrated", "mean score", "right")
@@ -28,12 +28,12 @@ def reliability(chances: Chances | None) -> Html:
         "section",
         element("h2", "What scores mean", id="scores-title"),
         element("p", facts, class_="faint"),
-        element("div", table(head, rows), class_="card"),
+        element("div", html_table(head, rows), class_="card"),
         id="scores",
         aria_labelledby="scores-title",
     )
 
 
-def cells(one: Bin | None) -> tuple[str, str, str]:
+def _cells(one: Bin | None) -> tuple[str, str, str]:
     """Return the cells of a bin."""
     return ("0", "-", "-") if one is None else (f"{one.boxes:,}", f"{one.score:.3f}", f"{one.right:.3f}")

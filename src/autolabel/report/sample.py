@@ -11,18 +11,18 @@ from itertools import chain, islice
 from autolabel.types import GIVEN, Labels
 
 ROWS = 240
-FAILURES = 200
-SEED = b"autolabel report 1"
+_FAILURES = 200
+_SEED = b"autolabel report 1"
 LEAST_CERTAIN = ROWS // 4
-PER_ROUND = 6
-PER_CLASS = 4
-MOST_CLASSES = 2000
+_PER_ROUND = 6
+_PER_CLASS = 4
+_MOST_CLASSES = 2000
 
 
-def draw(row: Labels) -> float:
+def _draw(row: Labels) -> float:
     """Return a row's number in [0, 1), drawn from its name: rows with the smallest ones are a uniform sample."""
     name = f"{row.caption_index}\0{row.image.id}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(name, digest_size=6, key=SEED).digest()) / 2**48
+    return int.from_bytes(blake2b(name, digest_size=6, key=_SEED).digest()) / 2**48
 
 
 @dataclass(slots=True)
@@ -52,14 +52,14 @@ class Sampler:
     """
 
     any: Smallest = field(default_factory=lambda: Smallest(ROWS))
-    failed: Smallest = field(default_factory=lambda: Smallest(FAILURES))
+    failed: Smallest = field(default_factory=lambda: Smallest(_FAILURES))
     least: Smallest = field(default_factory=lambda: Smallest(LEAST_CERTAIN))
     rounds: dict[int, Smallest] = field(default_factory=dict)
     classes: dict[str, Smallest] = field(default_factory=dict)
 
     def add(self, place: int, row: Labels) -> None:
         """Offer the row that stands at ``place`` of the walk."""
-        key = draw(row)
+        key = _draw(row)
         if row.reason is not None:
             self.failed.add(key, place)
             return
@@ -68,18 +68,18 @@ class Sampler:
         if found.any():
             self.least.add(float(row.instances.scores[found].min()), place)
         for round in set(row.instances.rounds.tolist()):
-            self.rounds.setdefault(round, Smallest(PER_ROUND)).add(key, place)
+            self.rounds.setdefault(round, Smallest(_PER_ROUND)).add(key, place)
         for label in set(row.instances.labels.tolist()):
             phrase = row.prompt.phrases[label]
-            if phrase in self.classes or len(self.classes) < MOST_CLASSES:
-                self.classes.setdefault(phrase, Smallest(PER_CLASS)).add(key, place)
+            if phrase in self.classes or len(self.classes) < _MOST_CLASSES:
+                self.classes.setdefault(phrase, Smallest(_PER_CLASS)).add(key, place)
 
     def chosen(self) -> frozenset[int]:
         """Return the places of at most ROWS rows that did not fail: all, where there are no more."""
         special = chain(
             self.least.items(),
-            islice(in_turn(self.rounds[round] for round in sorted(self.rounds)), ROWS // 8),
-            islice(in_turn(self.classes[phrase] for phrase in sorted(self.classes)), ROWS // 4),
+            islice(_in_turn(self.rounds[round] for round in sorted(self.rounds)), ROWS // 8),
+            islice(_in_turn(self.classes[phrase] for phrase in sorted(self.classes)), ROWS // 4),
         )
         return frozenset(islice(dict.fromkeys(chain(special, self.any.items())), ROWS))
 
@@ -88,7 +88,7 @@ class Sampler:
         return frozenset(self.failed.items())
 
 
-def in_turn(groups: Iterable[Smallest]) -> Iterator[int]:
+def _in_turn(groups: Iterable[Smallest]) -> Iterator[int]:
     """Yield the first item of every group, then the second of every group, and so on; each item once."""
     columns = [group.items() for group in groups]
     ranks = range(max(map(len, columns), default=0))

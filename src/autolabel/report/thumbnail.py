@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from autolabel.errors import ImageError
 from autolabel.images import ValueRange, read_pixels
 
-STEPS = ((720, 80), (640, 75), (512, 72), (400, 68), (320, 60), (240, 50), (160, 40))
+_STEPS = ((720, 80), (640, 75), (512, 72), (400, 68), (320, 60), (240, 50), (160, 40))
 """(longer side, JPEG quality), from best to smallest."""
 
 
@@ -36,22 +36,22 @@ def thumbnail(path: str, *, max_pixels: int, max_bytes: int, value_range: ValueR
     except ImageError as error:
         return Thumbnail("", error.message)
     text, size = "", 0.0
-    for side, quality in STEPS:
-        if text and expected(text, side=side, quality=quality, size=size) > max_bytes and side != STEPS[-1][0]:
+    for side, quality in _STEPS:
+        if text and _expected(text, side=side, quality=quality, size=size) > max_bytes and side != _STEPS[-1][0]:
             continue
         picture.thumbnail((side, side), Pillow.Resampling.LANCZOS)
-        text, size = encode(picture, quality), max(picture.size) ** 2 * quality
+        text, size = _data_uri(picture, quality), max(picture.size) ** 2 * quality
         if len(text) <= max_bytes:
             break
     return Thumbnail(text)
 
 
-def expected(text: str, *, side: int, quality: int, size: float) -> float:
+def _expected(text: str, *, side: int, quality: int, size: float) -> float:
     """Guess how long a picture's base64 gets from that of another size; low, so that no step is passed over in vain."""
     return 0.6 * len(text) * side**2 * quality / size
 
 
-def encode(picture: Pillow.Image, quality: int) -> str:
+def _data_uri(picture: Pillow.Image, quality: int) -> str:
     """Return a picture as base64 JPEG, without metadata."""
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=quality)

@@ -13,17 +13,17 @@ from autolabel.storage import Location
 from autolabel.types import Instances
 from autolabel.types.boxes import iou
 
-IOU = 0.5
+_IOU = 0.5
 """The overlap from which a box of the same class counts as right."""
 
-Box = tuple[float, float, float, float]
+_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class TrueBox:
     """A true box ``x1 y1 x2 y2`` in pixels, with the name of its class."""
 
-    bbox: Box
+    bbox: _Box
     phrase: str
 
 
@@ -42,23 +42,23 @@ def read_truth(
     for image, given in coco.by_image():
         found = image_of.get(image.file_name)
         if found is not None and found in images:
-            boxes = [TrueBox(corners(one), coco.categories[one.category_id]) for one in given if counts(one)]
+            boxes = [TrueBox(_corners(one), coco.categories[one.category_id]) for one in given if _counts(one)]
             out.setdefault(found, []).extend(boxes)
     return out
 
 
-def counts(annotation: Annotation) -> bool:
+def _counts(annotation: Annotation) -> bool:
     """Tell whether an annotation is one object that has an area."""
     return not annotation.iscrowd and min(annotation.bbox[2:]) > 0
 
 
-def corners(annotation: Annotation) -> Box:
+def _corners(annotation: Annotation) -> _Box:
     """Return an annotation's ``x1 y1 x2 y2``."""
     x, y, width, height = annotation.bbox
     return x, y, x + width, y + height
 
 
-def match(found: Instances, phrases: Sequence[str], true: Sequence[TrueBox]) -> list[int]:
+def match_to_truth(found: Instances, phrases: Sequence[str], true: Sequence[TrueBox]) -> list[int]:
     """Return for each found box the index of the true box that it matches, or -1.
 
     The surest box chooses first, among true boxes of its class not yet taken with an overlap of IOU or more; so what
@@ -73,7 +73,7 @@ def match(found: Instances, phrases: Sequence[str], true: Sequence[TrueBox]) -> 
         same = names == phrases[int(found.labels[index])]
         candidates = np.where(same, overlap[index], 0)
         best = int(candidates.argmax())
-        if candidates[best] >= IOU:
+        if candidates[best] >= _IOU:
             out[index] = best
             overlap[:, best] = 0
     return out

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-FILES = (
+_FILES = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
     "LiberationSans-Regular.ttf",
@@ -21,21 +21,21 @@ FILES = (
     "msgothic.ttc",
     "Hiragino Sans GB.ttc",
 )
-MISSING = "\U0010fffd"
+_MISSING = "\U0010fffd"
 """A character that no font has: what it looks like is what any missing one looks like."""
 
 
-def font_for(text: str, *, size: int) -> Font:
+def font_for(text: str, *, size: int) -> _Font:
     """Return a font that has every letter of ``text``, else the one that has most of them."""
-    fonts = installed(size)
+    fonts = _installed(size)
     return max(fonts, key=lambda font: sum(has(font, letter) for letter in text))
 
 
 @lru_cache(maxsize=64)
-def installed(size: int) -> tuple[Font, ...]:
+def _installed(size: int) -> tuple[_Font, ...]:
     """Return the fonts found on this machine, at a size in pixels; at least Pillow's own."""
-    found: list[Font] = []
-    for file in (*FILES[:1], *matplotlib_fonts(), *FILES[1:]):
+    found: list[_Font] = []
+    for file in (*_FILES[:1], *_matplotlib_fonts(), *_FILES[1:]):
         try:
             found.append(ImageFont.truetype(file, size))
         except OSError:
@@ -44,7 +44,7 @@ def installed(size: int) -> tuple[Font, ...]:
 
 
 @lru_cache(maxsize=1)
-def matplotlib_fonts() -> tuple[str, ...]:
+def _matplotlib_fonts() -> tuple[str, ...]:
     """Return the DejaVu Sans that matplotlib brings, where it is installed; imports nothing."""
     spec = find_spec("matplotlib")
     if spec is None or spec.origin is None:
@@ -53,6 +53,6 @@ def matplotlib_fonts() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=10_000)
-def has(font: Font, letter: str) -> bool:
+def has(font: _Font, letter: str) -> bool:
     """Return whether a font has a letter."""
-    return letter.isspace() or bytes(font.getmask(letter)) != bytes(font.getmask(MISSING))
+    return letter.isspace() or bytes(font.getmask(letter)) != bytes(font.getmask(_MISSING))

@@ -13,14 +13,14 @@ from autolabel.report import overview
 from autolabel.report.certified import certified
 from autolabel.report.comparison import comparison
 from autolabel.report.gallery import Truth, gallery
-from autolabel.report.markup import Html, content_hash, embed, escape, join
+from autolabel.report.markup import Html, csp_hash, embed, escape_html, join_html
 from autolabel.report.provenance import provenance
-from autolabel.report.reliability import reliability
+from autolabel.report.reliability import reliability_section
 from autolabel.report.sample import Sampler
 from autolabel.report.tally import Tally
 from autolabel.report.truth import read_truth
-from autolabel.results.chances import Chances
 from autolabel.results.review import Review
+from autolabel.results.score_curves import Chances
 from autolabel.storage import Location
 from autolabel.types import Labels
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from autolabel.evaluate import Evaluation
 
 PAGE = "index.html"
-MOST_CHOICES = 500
+_MOST_CHOICES = 500
 """Classes that the page's filter lists."""
 
 
@@ -56,14 +56,14 @@ def write_report(
     """
     if iter(labels) is labels:
         raise ValueError("labels must be an iterable that can be walked twice, not an iterator")
-    tally, sampler = survey(labels)
-    picked = list(pick(labels, sampler.chosen() | sampler.failures()))
+    tally, sampler = _survey(labels)
+    picked = list(_pick(labels, sampler.chosen() | sampler.failures()))
     rows = [row for row in picked if row.reason is None]
     failed = [row for row in picked if row.reason is not None]
     known = None
     if truth is not None:
         known = read_truth(truth, {row.image.id for row in rows}, image_of=evaluation.image_of if evaluation else None)
-    page = compose(
+    page = _compose(
         tally,
         plan,
         rows,
@@ -80,7 +80,7 @@ def write_report(
     return path
 
 
-def survey(labels: Iterable[Labels]) -> tuple[Tally, Sampler]:
+def _survey(labels: Iterable[Labels]) -> tuple[Tally, Sampler]:
     """Count over all rows and note which to show."""
     tally, sampler = Tally(), Sampler()
     for place, row in enumerate(labels):
@@ -89,7 +89,7 @@ def survey(labels: Iterable[Labels]) -> tuple[Tally, Sampler]:
     return tally, sampler
 
 
-def pick(labels: Iterable[Labels], places: frozenset[int]) -> Iterator[Labels]:
+def _pick(labels: Iterable[Labels], places: frozenset[int]) -> Iterator[Labels]:
     """Yield the rows at some places of the walk, and stop after the last."""
     last = max(places, default=-1)
     for place, row in enumerate(labels):
@@ -99,7 +99,7 @@ def pick(labels: Iterable[Labels], places: frozenset[int]) -> Iterator[Labels]:
             yield row
 
 
-def compose(
+def _compose(
     tally: Tally,
     plan: Plan,
     rows: list[Labels],
@@ -112,7 +112,7 @@ def compose(
     chances: Chances | None,
 ) -> str:
     """Fill the page's template."""
-    style, script, template = resource("style.css"), resource("script.js"), resource("template.html")
+    style, script, template = _resource("style.css"), _resource("script.js"), _resource("template.html")
     colours = overview.palette(tally)
     shown = gallery(
         rows, max_pixels=plan.recipe.max_pixels, truth=truth, review=review, value_range=plan.recipe.value_range
@@ -120,10 +120,10 @@ def compose(
     return Template(template).substitute(
         style=style,
         script=script,
-        style_hash=content_hash(style),
-        script_hash=content_hash(script),
-        title=escape(Path(plan.outputs.results_dir).name or "run"),
-        digest=escape(plan.digest[:12]),
+        style_hash=csp_hash(style),
+        script_hash=csp_hash(script),
+        title=escape_html(Path(plan.outputs.results_dir).name or "run"),
+        digest=escape_html(plan.digest[:12]),
         tiles=overview.tiles(tally),
         states=overview.states(tally),
         classes=overview.classes(tally, colours),
@@ -135,15 +135,15 @@ def compose(
         truth=comparison(evaluation, colours),
         certificate_link=Html('<a href="#certificate">Certificate</a>' if certificate else ""),
         certificate=certified(certificate),
-        reliability=reliability(chances),
-        sample=escape(sample_note(tally, len(shown))),
+        reliability=reliability_section(chances),
+        sample=escape_html(_sample_note(tally, len(shown))),
         failures=overview.failures(tally, failed),
         provenance=provenance(plan),
-        data=data(tally, plan, shown, with_truth=truth is not None),
+        data=_data(tally, plan, shown, with_truth=truth is not None),
     )
 
 
-def sample_note(tally: Tally, shown: int) -> str:
+def _sample_note(tally: Tally, shown: int) -> str:
     """Say which rows the gallery shows."""
     if shown == tally.usable:
         return f"All {shown:,} rows that did not fail."
@@ -153,25 +153,25 @@ def sample_note(tally: Tally, shown: int) -> str:
     )
 
 
-def data(tally: Tally, plan: Plan, rows: list[str], *, with_truth: bool) -> Html:
+def _data(tally: Tally, plan: Plan, rows: list[str], *, with_truth: bool) -> Html:
     """Return what the page's script reads, as JSON; ``rows`` are JSON already."""
     head = {
         "plan": plan.digest,
-        "classes": [phrase for phrase in tally.ranked() if phrase is not None and len(phrase) < 1000][:MOST_CHOICES],
-        "rounds": [[round, " ".join(name).strip()] for round, name in named_rounds(tally, plan)],
+        "classes": [phrase for phrase in tally.ranked() if phrase is not None and len(phrase) < 1000][:_MOST_CHOICES],
+        "rounds": [[round, " ".join(name).strip()] for round, name in _named_rounds(tally, plan)],
         "floor": min((round.conf_threshold for stage in plan.recipe.stages for round in stage.rounds), default=0),
         "masks": plan.recipe.masks,
         "truth": with_truth,
     }
-    return join([Html(embed(head)[:-1]), Html(',"rows":['), Html(",".join(rows)), Html("]}")])
+    return join_html([Html(embed(head)[:-1]), Html(',"rows":['), Html(",".join(rows)), Html("]}")])
 
 
-def named_rounds(tally: Tally, plan: Plan) -> Iterator[tuple[int, tuple[str, str]]]:
+def _named_rounds(tally: Tally, plan: Plan) -> Iterator[tuple[int, tuple[str, str]]]:
     """Yield each round with the two lines that name it."""
     rounds = overview.asked_rounds(tally, plan)
     return zip(rounds, overview.round_names(plan, rounds), strict=True)
 
 
-def resource(name: str) -> str:
+def _resource(name: str) -> str:
     """Read one of the page's files."""
     return files("autolabel.report").joinpath("page", name).read_text(encoding="utf-8")

@@ -15,16 +15,16 @@ import numpy.typing as npt
 from autolabel.types import Labels
 from autolabel.types.boxes import iou
 
-SAME_OBJECT = 0.5
+_SAME_OBJECT = 0.5
 """From this overlap on, two boxes are one object."""
-UNMOVED = 1.0
+_UNMOVED = 1.0
 """Pixels that each side of a box may be off and not have moved."""
 KINDS = ("kept", "moved", "relabelled", "gained", "lost")
 BINS = 10
 """Of scores, from 0 to 1."""
 
-Box = tuple[float, float, float, float]
-Seen = tuple[Box, str, float]
+_Box = tuple[float, float, float, float]
+Seen = tuple[_Box, str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class RunChange:
         }
 
 
-def compare(before: Iterable[Labels], after: Iterable[Labels], *, most: int) -> RunChange:
+def compare_runs(before: Iterable[Labels], after: Iterable[Labels], *, most: int) -> RunChange:
     """Return what changed, with the ``most`` images in which most did.
 
     Both are walked once, sorted by image id as ledgers are; memory holds one image and what is returned. Images of no
@@ -189,7 +189,7 @@ def compare_image(before: Sequence[Labels], after: Sequence[Labels]) -> ImageCha
         used_new.add(second)
         kind = "relabelled" if old[first][1] != new[second][1] else "kept"
         off = max(abs(a - b) for a, b in zip(old[first][0], new[second][0], strict=True))
-        if kind == "kept" and off > UNMOVED:
+        if kind == "kept" and off > _UNMOVED:
             kind = "moved"
         changes.append(Change(kind=kind, before=old[first], after=new[second]))
     changes += [Change(kind="lost", before=one, after=None) for i, one in enumerate(old) if i not in used_old]
@@ -220,7 +220,7 @@ def _pairs(old: Sequence[Seen], new: Sequence[Seen]) -> list[tuple[int, int]]:
         return []
     overlap = iou(_boxes(old), _boxes(new))
     same = np.asarray([[a[1] == b[1] for b in new] for a in old])
-    rank = np.where(overlap >= SAME_OBJECT, overlap + same, 0)  # the same class before the best overlap
+    rank = np.where(overlap >= _SAME_OBJECT, overlap + same, 0)  # the same class before the best overlap
     candidates = np.flatnonzero(rank)
     found: dict[int, int] = {}
     taken = set[int]()

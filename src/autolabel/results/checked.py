@@ -15,7 +15,7 @@ from autolabel.errors import DataError
 from autolabel.plan.model import Plan
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import checked_ledger
-from autolabel.results.review import Review, apply, is_checked
+from autolabel.results.review import Review, apply_to_row, is_checked
 from autolabel.results.store import RunStore, finished
 from autolabel.storage import Location, at, resolved
 from autolabel.types import Labels
@@ -24,12 +24,12 @@ from autolabel.types.boxes import to_xywh
 HINT = "check images in `autolabel review`: C says that everything in one is boxed"
 
 
-def checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tuple[str, list[Labels]]]:
+def _checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tuple[str, list[Labels]]]:
     """Yield each image of which every row is checked, with its rows as decided; failed ones are not among them."""
     for image, group in groupby(checked_ledger(store, plan), key=lambda row: row.image.id):
         rows = list(group)
         if all(is_checked(row, review) and row.reason is None for row in rows):
-            yield image, [apply(row, review, classes=plan.manifest.classes).inside() for row in rows]
+            yield image, [apply_to_row(row, review, classes=plan.manifest.classes).inside() for row in rows]
 
 
 def any_checked(store: RunStore) -> bool:
@@ -60,7 +60,7 @@ def _coco(store: RunStore, plan: Plan, run: str) -> dict[str, Any]:
     numbers = {name: number for number, name in enumerate(plan.manifest.classes, 1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image, rows in checked_images(store, plan, review) if review is not None else ():
+    for image, rows in _checked_images(store, plan, review) if review is not None else ():
         height, width = rows[0].image.size
         images.append({"id": len(images) + 1, "file_name": image, "height": height, "width": width})
         for row in rows:

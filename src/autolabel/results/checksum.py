@@ -9,8 +9,8 @@ from typing import Any
 
 from autolabel.storage import Location, at, open_regular, read_regular
 
-SUFFIX = ".sha256"
-MOST = 4096
+_SUFFIX = ".sha256"
+_MOST = 4096
 """Bytes of a file that holds a sum."""
 
 
@@ -31,15 +31,15 @@ class Sum:
         return f"{self.hash.hexdigest()}  {name}\n".encode()
 
 
-def beside(path: Location) -> Location:
+def checksum_file(path: Location) -> Location:
     """Return where the sum of a file lies."""
-    return at(f"{path}{SUFFIX}")
+    return at(f"{path}{_SUFFIX}")
 
 
-def stated(path: Location) -> str:
+def stated_checksum(path: Location) -> str:
     """Return the sum that was written with a file; empty where none was, or it cannot be read."""
     try:
-        text = read_regular(beside(path), most=MOST)
+        text = read_regular(checksum_file(path), most=_MOST)
     except FileNotFoundError:
         return ""
     found = re.match(rb"([0-9a-f]{64}) [ *]", text)

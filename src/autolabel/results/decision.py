@@ -23,10 +23,10 @@ MOST_BYTES = 1 << 30
 """Of a review."""
 
 Verdict = Literal["keep", "reject", "checked", "forget"]
-Coordinate = Annotated[float, Field(ge=0, le=1e9)]
-Corners = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-Score = Annotated[float, Field(ge=0, le=1)]
-FoundIn = Annotated[int, Field(ge=GIVEN, le=32767)]
+_Coordinate = Annotated[float, Field(ge=0, le=1e9)]
+Corners = tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate]
+_Score = Annotated[float, Field(ge=0, le=1)]
+_FoundIn = Annotated[int, Field(ge=GIVEN, le=32767)]
 Name = Annotated[str, Field(min_length=1)]
 Row = tuple[str, int]
 """An image and its caption index."""
@@ -84,8 +84,8 @@ class Decision(BaseModel):
     bbox: Corners | None = None
     """``x1 y1 x2 y2`` in pixels, as in ``labels.jsonl``; of a box that a person drew, the place it was drawn at."""
     phrase: str | None = None
-    score: Score | None = None
-    round: FoundIn | None = None
+    score: _Score | None = None
+    round: _FoundIn | None = None
     verdict: Verdict
     """Of a box ``keep`` or ``reject``; of a row ``checked`` (it has the kept boxes and no others; ``keep`` is the same)
     or ``reject`` (it is left out). ``forget`` takes an earlier decision back."""
@@ -196,26 +196,26 @@ def read_review(path: str | Location) -> Review:
 def parse_review(text: bytes, *, file: str) -> Review:
     """Read a review from its text; raises DataError as ``read_review`` does."""
     try:
-        json.loads(text, object_pairs_hook=without_doubles)
+        json.loads(text, object_pairs_hook=_without_doubles)
         return Review.model_validate_json(text)
     except ValidationError as error:
-        raise DataError(problems(error, file)) from error
+        raise DataError(_problems(error, file)) from error
     except (ValueError, RecursionError) as error:
         raise DataError(Problem(file=file, message=f"not a review: {error}")) from error
 
 
-def without_doubles(pairs: Sequence[tuple[str, Any]]) -> None:
+def _without_doubles(pairs: Sequence[tuple[str, Any]]) -> None:
     """Refuse an object that says the same field twice; keeps nothing."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError(f"the field {max(names, key=names.count)!r} is there twice in one object")
 
 
-def problems(error: ValidationError, file: str) -> list[Problem]:
+def _problems(error: ValidationError, file: str) -> list[Problem]:
     """Return what pydantic found, as places in the file."""
     found = error.errors(include_url=False, include_context=False)
     out = [
-        Problem(file=file, path="".join(f"/{step}" for step in one["loc"]), message=message(one))
+        Problem(file=file, path="".join(f"/{step}" for step in one["loc"]), message=_message(one))
         for one in found[:MOST_PROBLEMS]
     ]
     if len(found) > MOST_PROBLEMS:
@@ -223,7 +223,7 @@ def problems(error: ValidationError, file: str) -> list[Problem]:
     return out
 
 
-def message(one: ErrorDetails) -> str:
+def _message(one: ErrorDetails) -> str:
     """Return pydantic's words in the house's style, with a short value that was found."""
     text = one["msg"].removeprefix("Value error, ")
     value = one["input"]
@@ -231,14 +231,14 @@ def message(one: ErrorDetails) -> str:
     return text[:1].lower() + text[1:] + (shown if "got" not in text and one["type"] != "missing" else "")
 
 
-def encode(review: Review) -> bytes:
+def encode_review(review: Review) -> bytes:
     """Return a review as indented JSON with a final newline; fields that say nothing are left out."""
     return (review.model_dump_json(indent=1, exclude_none=True) + "\n").encode()
 
 
 def encode_whole(review: Review) -> bytes:
-    """Return a run's own ``review.json``: as ``encode`` does, with the sum that proves it whole."""
-    text = encode(review.model_copy(update={"sum": None})).removesuffix(b"\n}\n")
+    """Return a run's own ``review.json``: as ``encode_review`` does, with the sum that proves it whole."""
+    text = encode_review(review.model_copy(update={"sum": None})).removesuffix(b"\n}\n")
     return text + f',\n "sum": "{sum_of(text)}"\n}}\n'.encode()
 
 
@@ -259,7 +259,7 @@ def encode_line(review: Review) -> bytes:
     return (review.model_dump_json(exclude_none=True) + "\n").encode()
 
 
-def schema() -> dict[str, Any]:
+def review_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``review.json``, and of each line of the journal."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Review.model_json_schema()}
 

@@ -10,33 +10,33 @@ from itertools import groupby
 import numpy as np
 
 from autolabel.data.corrections.shapes import Corrections, DrawnImage, DrawnObject, objects
-from autolabel.data.pairing import nearest, pair
+from autolabel.data.pairing import nearest_names, pair
 from autolabel.errors import Problem
 from autolabel.plan.model import Plan, SizeLimits
 from autolabel.results.decision import MOST_PROBLEMS, Becomes, Decision, Mask
+from autolabel.results.import_decisions import nearest_hint as nearest_class
 from autolabel.results.journal import Journal
 from autolabel.results.ledger import Ledger
 from autolabel.results.row_view import Box, RowView, gone, kept, view
-from autolabel.results.select import above, within
-from autolabel.results.take_in import nearest as nearest_class
+from autolabel.results.select import above_threshold, within
 from autolabel.types import Labels, Rle
 from autolabel.types.boxes import iou
 
-SAME_PLACE = 1.0
+_SAME_PLACE = 1.0
 """Pixels by which formats round a box; a box that is off by no more was not moved."""
-MOVED = 0.3
+_MOVED = 0.3
 """From this overlap on, a box of the class at another place is the same object, moved."""
-RECLASSIFIED = 0.5
+_RECLASSIFIED = 0.5
 """From this overlap on, a box of another class is the same object, reclassified."""
-SAME_MASK = 0.98
+_SAME_MASK = 0.98
 """From this overlap on, masks are the same: what tracing polygons changes."""
-MOST_NEAR = 5
+_MOST_NEAR = 5
 """Unknown names for which the nearest are looked for, which takes long among many images."""
-KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
+_KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
 
 
 @dataclass(slots=True)
-class Differences:
+class _Differences:
     """The differences of a file to a run."""
 
     decisions: list[Decision] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Differences:
     notes: list[str] = field(default_factory=list)
 
 
-def differences(
+def correction_differences(
     corrections: Corrections,
     journal: Journal,
     ledger: Ledger,
@@ -59,14 +59,14 @@ def differences(
     file: str,
     partial: bool,
     names: Mapping[str, str] | None = None,
-) -> Differences:
+) -> _Differences:
     """Return what a file changes in a run, as decided now.
 
     Images are matched by path, with the rules for names that other tools change. An image in the file is wholly
     checked, so a box that it lacks is removed; with ``partial`` nothing is said about what the file lacks. ``names``
     says what its classes are called in the run.
     """
-    out = Differences(notes=list(corrections.notes), problems=list(corrections.problems))
+    out = _Differences(notes=list(corrections.notes), problems=list(corrections.problems))
     drawn = _placed(corrections, ledger, out, file=file)
     known = _classes(corrections, plan, names or {}, out, file=file)
     for image, group in groupby(ledger, key=lambda row: row.image.id):
@@ -76,11 +76,13 @@ def differences(
         if any(row.reason is not None for row in rows):
             out.problems.append(Problem(file=file, message=f"{image!r} failed in the run: it has no labels to correct"))
             continue
-        told = len(out.problems)
+        problems_before = len(out.problems)
         found = _objects(drawn[image], rows[0], known, out, file=file)
         if found is None:
             continue
-        unsure = bool(corrections.problems) or len(out.problems) > told  # something is there that was not read
+        unsure = (
+            bool(corrections.problems) or len(out.problems) > problems_before
+        )  # something is there that was not read
         out.images += 1
         for row in rows:
             own = [one for one in found if one.phrase in row.prompt.phrases] if len(rows) > 1 else found
@@ -95,7 +97,7 @@ def differences(
     return out
 
 
-def _placed(corrections: Corrections, ledger: Ledger, out: Differences, *, file: str) -> dict[str, DrawnImage]:
+def _placed(corrections: Corrections, ledger: Ledger, out: _Differences, *, file: str) -> dict[str, DrawnImage]:
     """Return the images of a file by their ids in the run."""
     images = list(dict.fromkeys(row.image.id for row in ledger))
     known = images if corrections.endings else _without_endings(images)
@@ -110,7 +112,9 @@ def _placed(corrections: Corrections, ledger: Ledger, out: Differences, *, file:
         out.unknown_images.append(image.name)
         if len(out.unknown_images) <= MOST_PROBLEMS:
             meant = pairing.ambiguous.get(image.name)
-            near = list(meant or (nearest(image.name, images) if len(out.unknown_images) <= MOST_NEAR else ()))[:3]
+            near = list(meant or (nearest_names(image.name, images) if len(out.unknown_images) <= _MOST_NEAR else ()))[
+                :3
+            ]
             text = "could mean several images of this run" if meant else "is no image of this run"
             hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
             out.problems.append(Problem(file=file, message=f"{image.name!r} {text}", hint=hint))
@@ -126,7 +130,7 @@ def _without_endings(images: Sequence[str]) -> dict[str, str]:
 
 
 def _classes(
-    corrections: Corrections, plan: Plan, names: Mapping[str, str], out: Differences, *, file: str
+    corrections: Corrections, plan: Plan, names: Mapping[str, str], out: _Differences, *, file: str
 ) -> dict[str, str]:
     """Return the classes of the run by those of the file; letter case and spaces do not count."""
     own = {_plain(name): name for name in reversed(plan.manifest.classes)}
@@ -139,7 +143,7 @@ def _classes(
             continue
         out.unknown_classes.append(phrase)
         if len(out.unknown_classes) <= MOST_PROBLEMS:
-            near = len(out.unknown_classes) <= MOST_NEAR and nearest_class(called, plan.manifest.classes)
+            near = len(out.unknown_classes) <= _MOST_NEAR and nearest_class(called, plan.manifest.classes)
             hint = near or "--map OLD=NEW says what it is called in the run"
             out.problems.append(Problem(file=file, message=f"{called!r} is no class of this run", hint=hint))
     if (more := len(out.unknown_classes) - MOST_PROBLEMS) > 0:
@@ -152,7 +156,7 @@ def _plain(name: str) -> str:
 
 
 def _objects(
-    image: DrawnImage, row: Labels, known: Mapping[str, str], out: Differences, *, file: str
+    image: DrawnImage, row: Labels, known: Mapping[str, str], out: _Differences, *, file: str
 ) -> list[DrawnObject] | None:
     """Return the objects of an image in the run's classes; None where it is another size in the file."""
     if image.size is not None and image.size != row.image.size:
@@ -170,12 +174,12 @@ def _objects(
 
 
 def _view(row: Labels, journal: Journal, plan: Plan) -> RowView:
-    shown = within(row, plan.outputs.filter or SizeLimits()) & above(row, plan.outputs.thresholds or {})
+    shown = within(row, plan.outputs.filter or SizeLimits()) & above_threshold(row, plan.outputs.thresholds or {})
     decisions = journal.rows.get((row.image.id, row.caption_index), {})
     return view(row, decisions.values(), shown=shown.tolist())
 
 
-def _compare(now: RowView, found: Sequence[DrawnObject], out: Differences, *, masked: bool, partial: bool) -> set[int]:
+def _compare(now: RowView, found: Sequence[DrawnObject], out: _Differences, *, masked: bool, partial: bool) -> set[int]:
     """Add the differences of one row; return which objects (by id) were used up."""
     boxes = [box for box in now.boxes if box.verdict != "reject" and not box.hidden]
     matched = _matched(boxes, found)
@@ -207,7 +211,7 @@ def _matched(boxes: Sequence[Box], found: Sequence[DrawnObject]) -> dict[int, in
         for number, one in enumerate(found):
             if _unmoved(box, one):
                 overlap[index, number] = 1
-    rank = np.where(same, np.where(overlap >= MOVED, 1 + overlap, 0), np.where(overlap >= RECLASSIFIED, overlap, 0))
+    rank = np.where(same, np.where(overlap >= _MOVED, 1 + overlap, 0), np.where(overlap >= _RECLASSIFIED, overlap, 0))
     rank[~same & (overlap == 1)] = 1.9  # the very place in another class: before a box of the class that lies elsewhere
     used: set[int] = set()
     for place in np.argsort(-rank, axis=None, kind="stable").tolist():
@@ -223,12 +227,12 @@ def _matched(boxes: Sequence[Box], found: Sequence[DrawnObject]) -> dict[int, in
 def _unmoved(box: Box, one: DrawnObject) -> bool:
     """Tell whether an object lies where a box does; one that was drawn as a mask alone, where the box's mask does."""
     off = max(abs(a - b) for a, b in zip(box.place, one.box, strict=True))
-    if off <= SAME_PLACE or one.boxed or one.mask is None or box.mask is None:
-        return off <= SAME_PLACE
+    if off <= _SAME_PLACE or one.boxed or one.mask is None or box.mask is None:
+        return off <= _SAME_PLACE
     return off < 0.2 * max(one.box[2] - one.box[0], one.box[3] - one.box[1]) and _alike(box.mask, one.mask)
 
 
-def _changed(box: Box, one: DrawnObject, now: RowView, out: Differences, *, masked: bool) -> None:
+def _changed(box: Box, one: DrawnObject, now: RowView, out: _Differences, *, masked: bool) -> None:
     """Add what became of a box."""
     moved = not _unmoved(box, one)
     renamed = box.name != one.phrase
@@ -273,4 +277,4 @@ def _stated(mask: Rle | None) -> Mask | None:
 def _alike(one: Rle, other: Rle) -> bool:
     from pycocotools import mask as coco
 
-    return bool(coco.iou([one.as_coco()], [other.as_coco()], [0])[0, 0] >= SAME_MASK)
+    return bool(coco.iou([one.as_coco()], [other.as_coco()], [0])[0, 0] >= _SAME_MASK)

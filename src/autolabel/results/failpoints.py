@@ -6,13 +6,13 @@ import errno
 import os
 import signal
 
-VARIABLE = "AUTOLABEL_FAILPOINT"
+_VARIABLE = "AUTOLABEL_FAILPOINT"
 """``name:action:n``: what happens at the n-th time (from 1) that ``name`` is reached.
 
 Actions are ``kill``, ``term``, ``interrupt``, ``full`` (the disk is) and ``error``.
 """
 
-_armed = os.environ.get(VARIABLE, "")
+_armed = os.environ.get(_VARIABLE, "")
 _reached = 0
 
 
@@ -25,10 +25,10 @@ def arm(setting: str) -> None:
 def reach(name: str) -> None:
     """Fail here if a test asked for it."""
     if _armed:
-        fail(name)
+        _fail(name)
 
 
-def fail(name: str) -> None:
+def _fail(name: str) -> None:
     """Count a visit to ``name`` and act on the one that was asked for."""
     global _reached
     wanted, action, count = [*_armed.split(":"), "", ""][:3]

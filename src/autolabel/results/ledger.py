@@ -15,10 +15,10 @@ from autolabel.results.store import RunStore, publish
 from autolabel.storage import Location, at, open_regular, resolved
 from autolabel.types import Labels
 
-MOST_BYTES = 1 << 28
+_MOST_BYTES = 1 << 28
 """Of one line: half a million objects, with masks."""
-WRITE_AGAIN = "`autolabel merge RUN` writes it again from the shards"
-log = logging.getLogger(__name__)
+_WRITE_AGAIN = "`autolabel merge RUN` writes it again from the shards"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Ledger:
     def read(self, line: bytes, number: int) -> Labels:
         """Read one line."""
         try:
-            labels = record.decode(line)
+            labels = record.decode_labels(line)
             if self.classes is not None and not self.classes.issuperset(labels.prompt.phrases):
                 unknown = next(phrase for phrase in labels.prompt.phrases if phrase not in self.classes)
                 raise record.RowError(f"/phrases: {unknown!r} is no class of this run")
@@ -66,16 +66,16 @@ class Ledger:
         return replace(labels, image=replace(labels.image, path=self.image_path(labels.image.id)))
 
     def _damage(self, number: int, said: str) -> DataError:
-        return DataError(Problem(file=str(self.path), line=number, column=1, message=said, hint=WRITE_AGAIN))
+        return DataError(Problem(file=str(self.path), line=number, column=1, message=said, hint=_WRITE_AGAIN))
 
 
 def lines_of(path: Location) -> Iterator[bytes]:
     """Yield the lines of a ledger with their newlines; raises DataError where it is none."""
     try:
         with open_regular(path) as stream:
-            while line := stream.readline(MOST_BYTES):
-                if len(line) == MOST_BYTES:
-                    raise DataError(f"{path}: a line is longer than {MOST_BYTES:,} bytes")
+            while line := stream.readline(_MOST_BYTES):
+                if len(line) == _MOST_BYTES:
+                    raise DataError(f"{path}: a line is longer than {_MOST_BYTES:,} bytes")
                 yield line
     except FileNotFoundError:
         raise DataError(f"{path}: no labels here", hint="run `autolabel generate` first") from None
@@ -89,17 +89,17 @@ def read_labels(run: str | Location) -> Ledger:
     place = at(run)
     if not place.is_dir():
         path = resolved(place)
-        check(path, proven=False)
+        _check(path, proven=False)
         return Ledger(path)
     store = RunStore(place)
     plan = store.read_plan()
-    check(store.labels, proven=plan is not None and plan.version >= PROVEN)
+    _check(store.labels, proven=plan is not None and plan.version >= PROVEN)
     return Ledger(store.labels) if plan is None else ledger_of(store, plan)
 
 
 def checked_ledger(store: RunStore, plan: Plan, **how: Any) -> Ledger:
     """Return the labels of a finished run; raises DataError where they are not what was written."""
-    check(store.labels, proven=plan.version >= PROVEN)
+    _check(store.labels, proven=plan.version >= PROVEN)
     return ledger_of(store, plan, **how)
 
 
@@ -108,39 +108,39 @@ def ledger_of(store: RunStore, plan: Plan, **how: Any) -> Ledger:
     return Ledger(store.labels, classes=frozenset(plan.manifest.classes), rows=plan.manifest.rows, **how)
 
 
-def check(path: Location, *, proven: bool) -> None:
+def _check(path: Location, *, proven: bool) -> None:
     """Raise DataError unless a ledger has the SHA-256 beside it; there must be one where it is ``proven``."""
-    if fault := fault_of(path, proven=proven):
-        raise DataError(f"{path}: is damaged: {fault}", hint=WRITE_AGAIN)
+    if fault := ledger_fault(path, proven=proven):
+        raise DataError(f"{path}: is damaged: {fault}", hint=_WRITE_AGAIN)
 
 
-def fault_of(path: Location, *, proven: bool) -> str:
+def ledger_fault(path: Location, *, proven: bool) -> str:
     """Return what is wrong with a ledger as a file; empty where nothing is, or where there is no ledger."""
-    wanted = checksum.stated(path)
+    wanted = checksum.stated_checksum(path)
     if not wanted:
-        return f"there is no {checksum.beside(path).name} beside it" if proven else ""
+        return f"there is no {checksum.checksum_file(path).name} beside it" if proven else ""
     try:
-        return "" if checksum.of(path) == wanted else f"its SHA-256 is not that of {checksum.beside(path).name}"
+        return "" if checksum.of(path) == wanted else f"its SHA-256 is not that of {checksum.checksum_file(path).name}"
     except FileNotFoundError:
         return ""
 
 
 def mend(store: RunStore, plan: Plan) -> None:
     """Write a damaged ledger again from the shards; the lock is held. DataError where those are not whole either."""
-    if fault := fault_of(store.labels, proven=plan.version >= PROVEN):
-        log.warning("%s: is damaged: %s; it is written again from the shards", store.labels, fault)
+    if fault := ledger_fault(store.labels, proven=plan.version >= PROVEN):
+        _log.warning("%s: is damaged: %s; it is written again from the shards", store.labels, fault)
         write_ledger(store, plan)
 
 
 def write_ledger(store: RunStore, plan: Plan) -> None:
     """Merge the last stage's shards into the ledger, in memory that does not grow with it; then its SHA-256."""
-    rows = sort_lines(store.all_lines(plan, plan.recipe.stages[-1]), key=order)
+    rows = sort_lines(store.all_lines(plan, plan.recipe.stages[-1]), key=_order)
     summed = checksum.Sum()
     publish(store.labels, summed.over(row + b"\n" for row in rows), name="ledger")
-    publish(checksum.beside(store.labels), [summed.line(store.labels.name)], name="checksum")
+    publish(checksum.checksum_file(store.labels), [summed.line(store.labels.name)], name="checksum")
 
 
-def order(line: bytes) -> tuple[str, int]:
+def _order(line: bytes) -> tuple[str, int]:
     """Return what lines are sorted by."""
-    row = record.outline(line)
+    row = record.row_outline(line)
     return row.image, row.caption_index

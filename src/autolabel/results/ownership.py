@@ -14,15 +14,15 @@ from autolabel.storage import Location, Remote, read_part
 
 MARK = ".autolabel"
 """The file by which a folder says that we wrote it."""
-TEXT = b"Written by autolabel. Its next run replaces this folder, and what was put into it since.\n"
+_TEXT = b"Written by autolabel. Its next run replaces this folder, and what was put into it since.\n"
 PLAN = "plan.json"
 LOCK = ".lock"
-OURS = b'"autolabel"'
+_OURS = b'"autolabel"'
 """What stands in every plan of ours, of whatever version."""
-BEGINNING = 1 << 20
+_BEGINNING = 1 << 20
 """Bytes of a plan within which that stands."""
-ELSEWHERE = "choose another results_dir, or move it elsewhere"
-SYSTEM = frozenset(
+_ELSEWHERE = "choose another results_dir, or move it elsewhere"
+_SYSTEM = frozenset(
     f"/{name}"
     for name in [
         "bin",
@@ -49,17 +49,17 @@ SYSTEM = frozenset(
 )
 
 
-def there(place: Location) -> bool:
+def name_taken(place: Location) -> bool:
     """Return whether anything has that name, a link that leads nowhere too."""
     return os.path.lexists(place) if isinstance(place, Path) else place.exists()
 
 
 def mark(folder: Path) -> None:
     """Note in a folder that we wrote it."""
-    (folder / MARK).write_bytes(TEXT)
+    (folder / MARK).write_bytes(_TEXT)
 
 
-def is_marked(folder: Location) -> bool:
+def _is_marked(folder: Location) -> bool:
     """Return whether we wrote a folder."""
     if isinstance(folder, Remote):
         return (folder / MARK).is_file()
@@ -69,29 +69,29 @@ def is_marked(folder: Location) -> bool:
 
 def check_replaceable(folder: Location) -> None:
     """Raise BusyError unless a folder is not there, is empty, or was written by us."""
-    if not there(folder) or is_marked(folder):
+    if not name_taken(folder) or _is_marked(folder):
         return
     if isinstance(folder, Path):
         if folder.is_symlink():
-            raise BusyError(f"{folder}: is a link, and what it leads to is not replaced", hint=ELSEWHERE)
+            raise BusyError(f"{folder}: is a link, and what it leads to is not replaced", hint=_ELSEWHERE)
         if folder.is_dir() and not any(folder.iterdir()):
             return
-    if not of_older_run(folder):
+    if not _of_older_run(folder):
         raise BusyError(f"{folder}: no run of autolabel has written it", hint="delete it, or move it elsewhere")
 
 
-def of_older_run(folder: Location) -> bool:
+def _of_older_run(folder: Location) -> bool:
     """Return whether a folder without mark is what a run of 0.1.0, which set none, was asked to write."""
     place, _, name = str(folder).rpartition("/")
-    return name in unmarked(Remote(place) if isinstance(folder, Remote) else Path(place or "."))
+    return name in _unmarked(Remote(place) if isinstance(folder, Remote) else Path(place or "."))
 
 
-def unmarked(root: Location) -> set[str]:
+def _unmarked(root: Location) -> set[str]:
     """Return the folders that a run of 0.1.0, which set no marks, was asked to write here; none for any other run."""
-    if not there(root / PLAN):
+    if not name_taken(root / PLAN):
         return set()
     try:
-        plan = plan_file.read(root / PLAN)
+        plan = plan_file.read_plan(root / PLAN)
     except DataError:
         return set()
     if plan.version >= PROVEN:
@@ -102,11 +102,11 @@ def unmarked(root: Location) -> set[str]:
 
 def mark_older(root: Location) -> None:
     """Mark the folders that a run of 0.1.0 has written, before its plan gives way to another."""
-    for name in unmarked(root):
+    for name in _unmarked(root):
         folder = root / name
         if isinstance(folder, Remote):
-            if folder.exists() and not is_marked(folder):
-                (folder / MARK).write_bytes(TEXT)
+            if folder.exists() and not _is_marked(folder):
+                (folder / MARK).write_bytes(_TEXT)
         elif folder.is_dir() and not folder.is_symlink():
             mark(folder)
 
@@ -118,10 +118,10 @@ def foreign(root: Location, files: Iterable[str], folders: Iterable[str]) -> lis
     """
     plan = root / PLAN
     with writing(root):
-        if is_lock(root / LOCK) or (plan.is_file() and OURS in read_part(plan, 0, BEGINNING)):
+        if is_lock(root / LOCK) or (plan.is_file() and _OURS in read_part(plan, 0, _BEGINNING)):
             found = []
         else:
-            found = [name for name in files if there(root / name)]
+            found = [name for name in files if name_taken(root / name)]
         for name in folders:
             try:
                 check_replaceable(root / name)
@@ -136,7 +136,7 @@ def check_place(root: Location) -> None:
         return
     place = Path(os.path.realpath(root))
     home = Path(os.path.realpath(Path.home()))
-    if place == Path("/") or str(place) in SYSTEM:
+    if place == Path("/") or str(place) in _SYSTEM:
         what = "a folder of the system"
     elif place == home or home.is_relative_to(place):
         what = "a home"

@@ -12,20 +12,20 @@ import numpy.typing as npt
 from autolabel.types import GIVEN, Image, Instances, Labels, Prompt, Reason, Rle, Size
 from autolabel.types.instances import UNSEEN, Support
 from autolabel.types.labels import State
-from autolabel.types.runs import explain, totals
+from autolabel.types.runs import rle_fault, totals
 
 BOX_DECIMALS = 3
 SCORE_DECIMALS = 6
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-FARTHEST = 1e9
+_FARTHEST = 1e9
 """Pixels from the origin within which a box lies."""
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Side = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-Coordinate = Annotated[float, msgspec.Meta(ge=-FARTHEST, le=FARTHEST)]
-Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
-FoundIn = Annotated[int, msgspec.Meta(ge=-1, le=32767)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Side = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_Coordinate = Annotated[float, msgspec.Meta(ge=-_FARTHEST, le=_FARTHEST)]
+_Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_FoundIn = Annotated[int, msgspec.Meta(ge=-1, le=32767)]
 
 
 class RowError(Exception):
@@ -35,16 +35,16 @@ class RowError(Exception):
 class Segmentation(msgspec.Struct, frozen=True):
     """A mask of the whole image as COCO's compressed RLE."""
 
-    size: tuple[Side, Side]
+    size: tuple[_Side, _Side]
     counts: str
 
 
 class Seen(msgspec.Struct, frozen=True):
     """Pairs of labeler and look that saw an object, labelers that did, pairs that were asked."""
 
-    looks: Count
-    labelers: Count
-    asked: Count
+    looks: _Count
+    labelers: _Count
+    asked: _Count
 
 
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,11 +55,11 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     were asked, where an image is seen in several.
     """
 
-    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+    bbox: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate]
     phrase: str
-    label: Count
-    score: Score
-    round: FoundIn
+    label: _Count
+    score: _Score
+    round: _FoundIn
     segmentation: Segmentation | None = None
     given: dict[str, Any] | None = None
     asked: str | None = None
@@ -78,9 +78,9 @@ class Row(msgspec.Struct, frozen=True):
     """One line of ``labels.jsonl``: the outcome of an image, or of one caption of it."""
 
     image: str
-    caption_index: Count
-    width: Side
-    height: Side
+    caption_index: _Count
+    width: _Side
+    height: _Side
     state: State
     reason: Failure | None
     phrases: tuple[str, ...]
@@ -92,7 +92,7 @@ class Row(msgspec.Struct, frozen=True):
     """What a COCO file of given boxes said of the image besides its name and size."""
 
 
-class RowOutline(msgspec.Struct, frozen=True):
+class _RowOutline(msgspec.Struct, frozen=True):
     """The little of a row that counting and sorting need."""
 
     image: str
@@ -102,10 +102,10 @@ class RowOutline(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _rows = msgspec.json.Decoder(Row)
-_outlines = msgspec.json.Decoder(RowOutline)
+_outlines = msgspec.json.Decoder(_RowOutline)
 
 
-def encode(labels: Labels, plan: str) -> bytes:
+def encode_labels(labels: Labels, plan: str) -> bytes:
     """Return labels as one line of JSON without its newline; boxes keep 3 decimals, scores 6."""
     height, width = labels.image.size
     return _encoder.encode(
@@ -118,7 +118,7 @@ def encode(labels: Labels, plan: str) -> bytes:
             reason=Failure(labels.reason.code, labels.reason.message) if labels.reason else None,
             phrases=labels.prompt.phrases,
             caption=labels.prompt.caption,
-            instances=tuple(instances(labels.instances, labels.prompt.phrases)),
+            instances=tuple(_instances(labels.instances, labels.prompt.phrases)),
             plan=plan,
             notes=labels.notes,
             given=msgspec.UNSET if labels.image.given is None else dict(labels.image.given),
@@ -126,9 +126,9 @@ def encode(labels: Labels, plan: str) -> bytes:
     )
 
 
-def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
+def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     """Write objects out one by one."""
-    boxes = rounded(found.boxes).tolist()
+    boxes = _rounded(found.boxes).tolist()
     scores = np.round(found.scores.astype(np.float64), SCORE_DECIMALS).tolist()
     masks = found.masks or (None,) * len(found)
     given = found.given or (None,) * len(found)
@@ -163,7 +163,7 @@ def instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     ]
 
 
-def rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return (N, 4) boxes with 3 decimals; one that has an area keeps one."""
     out = np.asarray(np.round(boxes.astype(np.float64), BOX_DECIMALS), np.float64)
     lost = (out[:, 2:] <= out[:, :2]) & (boxes[:, 2:] > boxes[:, :2])
@@ -173,18 +173,18 @@ def rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return out
 
 
-def outline(line: bytes) -> RowOutline:
+def row_outline(line: bytes) -> _RowOutline:
     """Read who a line speaks of, and the state; raises RowError where it says neither."""
     return _read(_outlines, line)
 
 
-def decode(line: bytes, path: str = "") -> Labels:
+def decode_labels(line: bytes, path: str = "") -> Labels:
     """Read labels back; ``path`` is where the image lies, which a line does not say.
 
-    Raises RowError for a line that no run would write: see ``faults``.
+    Raises RowError for a line that no run would write: see ``_faults``.
     """
     row = _read(_rows, line)
-    if fault := next(faults(row), ""):
+    if fault := next(_faults(row), ""):
         raise RowError(fault)
     return Labels(
         image=Image(
@@ -195,20 +195,20 @@ def decode(line: bytes, path: str = "") -> Labels:
         ),
         caption_index=row.caption_index,
         prompt=Prompt(row.phrases, row.caption),
-        instances=objects(row.instances),
+        instances=_objects(row.instances),
         reason=Reason(code=row.reason.code, message=row.reason.message) if row.reason else None,
         notes=row.notes,
     )
 
 
-def _read(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
+def _read(decoder: msgspec.json.Decoder[_T], line: bytes) -> _T:
     try:
         return decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RowError(f"no row of labels: {error}") from None
 
 
-def faults(row: Row) -> Iterator[str]:
+def _faults(row: Row) -> Iterator[str]:
     """Yield what is wrong with a row whose fields have the right types.
 
     Doubled phrases, a state that its objects deny, a label that is no index of its phrase, a box without area (a given
@@ -228,10 +228,10 @@ def faults(row: Row) -> Iterator[str]:
             yield f"/instances/{number}/bbox: wanted x1 < x2 and y1 < y2, found {list(item.bbox)}"
         if item.segmentation is not None:
             masks.append((number, item.segmentation))
-    yield from mask_faults(masks, (row.height, row.width))
+    yield from _mask_faults(masks, (row.height, row.width))
 
 
-def mask_faults(masks: Sequence[tuple[int, Segmentation]], size: Size) -> Iterator[str]:
+def _mask_faults(masks: Sequence[tuple[int, Segmentation]], size: Size) -> Iterator[str]:
     """Yield what is wrong with the masks of an image of a size; decodes none."""
     if not masks:
         return
@@ -240,16 +240,16 @@ def mask_faults(masks: Sequence[tuple[int, Segmentation]], size: Size) -> Iterat
         if mask.size != size:
             yield f"/instances/{number}/segmentation: a mask of {list(mask.size)} in an image of {list(size)}"
         elif total != size[0] * size[1]:
-            yield f"/instances/{number}/segmentation: {explain(mask.counts, size)}"
+            yield f"/instances/{number}/segmentation: {rle_fault(mask.counts, size)}"
 
 
-def renamed(line: bytes, image: str) -> bytes:
+def with_image_name(line: bytes, image: str) -> bytes:
     """Return a line with another name of its image."""
     row = _rows.decode(line)
     return line if row.image == image else _encoder.encode(msgspec.structs.replace(row, image=image))
 
 
-def objects(written: Sequence[Instance]) -> Instances:
+def _objects(written: Sequence[Instance]) -> Instances:
     """Gather objects into columns."""
     masks = [Rle(item.segmentation.size, item.segmentation.counts) if item.segmentation else None for item in written]
     return Instances.build(
@@ -261,15 +261,15 @@ def objects(written: Sequence[Instance]) -> Instances:
         given=[item.given or {} for item in written] if any(item.given is not None for item in written) else None,
         asked=[item.asked for item in written] if any(item.asked is not None for item in written) else None,
         sources=[item.sources for item in written] if any(item.sources for item in written) else None,
-        support=[supported(item.support) for item in written] if any(item.support for item in written) else None,
+        support=[_supported(item.support) for item in written] if any(item.support for item in written) else None,
     )
 
 
-def supported(seen: Seen | None) -> Support:
+def _supported(seen: Seen | None) -> Support:
     """Return who saw an object as the types have it."""
     return Support(looks=seen.looks, labelers=seen.labelers, asked=seen.asked) if seen is not None else UNSEEN
 
 
-def schema() -> dict[str, Any]:
+def labels_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line of ``labels.jsonl``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Row)}

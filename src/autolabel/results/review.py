@@ -14,8 +14,8 @@ from autolabel.results.decision import (
     Key,
     Review,
     Verdict,
-    encode,
     encode_line,
+    encode_review,
     parse_review,
     read_review,
     row_of,
@@ -28,15 +28,15 @@ __all__ = [
     "Decision",
     "Review",
     "Verdict",
-    "apply",
     "apply_protected",
+    "apply_to_row",
     "assigned",
-    "encode",
     "encode_line",
+    "encode_review",
     "is_checked",
     "join_row",
     "left_out",
-    "merge",
+    "merge_reviews",
     "parse_review",
     "protected",
     "read_review",
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 
-def merge(old: Review, new: Review, *, labels: Mapping[tuple[str, int], Labels] | None = None) -> Review:
+def merge_reviews(old: Review, new: Review, *, labels: Mapping[tuple[str, int], Labels] | None = None) -> Review:
     """Join two reviews: a new decision takes the place of the old one about the same object; ``forget`` removes it.
 
     ``labels`` are rows of the run by name: two decisions about one of their boxes are about the same object. The result
@@ -56,12 +56,12 @@ def merge(old: Review, new: Review, *, labels: Mapping[tuple[str, int], Labels] 
     joined = (
         one
         for row in rows
-        for one in merge_row(old.by_row.get(row, []), new.by_row.get(row, []), labels=known.get(row))
+        for one in _merge_row(old.by_row.get(row, []), new.by_row.get(row, []), labels=known.get(row))
     )
     return Review(version=VERSION, plan=new.plan, decisions=tuple(joined))
 
 
-def merge_row(old: list[Decision], new: list[Decision], *, labels: Labels | None = None) -> list[Decision]:
+def _merge_row(old: list[Decision], new: list[Decision], *, labels: Labels | None = None) -> list[Decision]:
     """Join the decisions of one row."""
     state = {one.key: one for one in old}
     for one in join_row(old, new, labels=labels):
@@ -139,7 +139,7 @@ def protected(labels: Labels, review: Review) -> npt.NDArray[np.bool_]:
     return np.asarray([verdict == "keep" for verdict in verdicts(labels, review)], bool)
 
 
-def apply(labels: Labels, review: Review, *, classes: Sequence[str] = ()) -> Labels:
+def apply_to_row(labels: Labels, review: Review, *, classes: Sequence[str] = ()) -> Labels:
     """Return a row as its person wants it; a row nobody spoke of, or that failed, comes back as it is.
 
     Rejected boxes are dropped; kept ones have the place, class and mask that they were given, and come back where a
@@ -152,7 +152,7 @@ def apply(labels: Labels, review: Review, *, classes: Sequence[str] = ()) -> Lab
 def apply_protected(
     labels: Labels, review: Review, *, classes: Sequence[str] = ()
 ) -> tuple[Labels, npt.NDArray[np.bool_]]:
-    """Return a row as ``apply`` does, and which of its boxes (N,) a person kept."""
+    """Return a row as ``apply_to_row`` does, and which of its boxes (N,) a person kept."""
     return _applied(labels, review, classes)
 
 

@@ -86,7 +86,7 @@ def view(labels: Labels, decisions: Iterable[Decision], *, shown: Iterable[bool]
     )
 
 
-def corners(box: Iterable[float]) -> Corners:
+def _corners(box: Iterable[float]) -> Corners:
     """Return a box with the 3 decimals that the ledger has."""
     x1, y1, x2, y2 = (round(float(value), 3) for value in box)
     return x1, y1, x2, y2
@@ -96,7 +96,7 @@ def _found(labels: Labels, index: int, decision: Decision | None, visible: bool)
     instances = labels.instances
     becomes = (decision.becomes if decision else None) or Becomes()
     own = instances.masks[index] if instances.masks else None
-    bbox = corners(instances.boxes[index].tolist())
+    bbox = _corners(instances.boxes[index].tolist())
     if decision is not None and decision.verdict == "keep" and becomes.bbox is None and decision.bbox != bbox:
         # It was kept where an earlier run had found it, and stays there with its mask.
         pinned = Mask(size=own.size, counts=own.counts) if own is not None and becomes.mask is None else becomes.mask

@@ -12,15 +12,15 @@ from autolabel.results.decision import Decision
 from autolabel.types.boxes import iou
 from autolabel.types.neighbours import Neighbours
 
-SAME = 0.7
+_SAME = 0.7
 """From this overlap on, boxes of one phrase are the same object: what ``nms`` takes for one by default."""
-ALL_PAIRS = 1 << 20
+_ALL_PAIRS = 1 << 20
 """Up to so many pairs, all are looked at; beyond, a grid finds those that overlap."""
-MOST_PAIRS = 1 << 21
+_MOST_PAIRS = 1 << 21
 """How many overlapping pairs are considered; only a file made to be slow has more."""
 
-Boxes = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
+_Boxes = npt.NDArray[np.float64]
+_Index = npt.NDArray[np.int64]
 
 
 def assign(boxes: npt.NDArray[Any], phrases: Sequence[str], decisions: Sequence[Decision]) -> list[int]:
@@ -62,7 +62,7 @@ def _assign_equal(
     rows = np.asarray(boxes, np.float32).tolist()
     for index in reversed(range(len(rows))):
         places.setdefault((phrases[index], tuple(rows[index])), []).append(index)
-    stated = corners(decisions).astype(np.float32).tolist()
+    stated = _corners(decisions).astype(np.float32).tolist()
     for index, (one, box) in enumerate(zip(decisions, stated, strict=True)):
         equal = places.get((one.phrase or "", tuple(box)))
         if equal:
@@ -77,31 +77,31 @@ def _forms(one: Decision) -> list[tuple[str, tuple[float, ...]]]:
     return forms if forms[0] != forms[1] else forms[:1]
 
 
-def corners(decisions: Sequence[Decision]) -> Boxes:
+def _corners(decisions: Sequence[Decision]) -> _Boxes:
     """Return the (N, 4) boxes of decisions about boxes."""
     return np.asarray([one.bbox for one in decisions], np.float64).reshape(-1, 4)
 
 
-def _pairs(a: Boxes, a_names: Sequence[str], b: Boxes, b_names: Sequence[str]) -> tuple[Index, Index, Boxes]:
+def _pairs(a: _Boxes, a_names: Sequence[str], b: _Boxes, b_names: Sequence[str]) -> tuple[_Index, _Index, _Boxes]:
     """Return the pairs of equal name and an overlap of SAME or more: indices into both, and the overlaps."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys([*a_names, *b_names]))}
     a_group = np.asarray([numbers[name] for name in a_names], np.int64)
     b_group = np.asarray([numbers[name] for name in b_names], np.int64)
-    if len(a) * len(b) <= ALL_PAIRS:
+    if len(a) * len(b) <= _ALL_PAIRS:
         overlap = iou(a, b)
         overlap[a_group[:, None] != b_group[None, :]] = 0
-        first, second = np.nonzero(overlap >= SAME)
+        first, second = np.nonzero(overlap >= _SAME)
         return first.astype(np.int64), second.astype(np.int64), overlap[first, second]
     return _near_pairs(np.concatenate([a, b]), np.concatenate([a_group, b_group]), len(a))
 
 
-def _near_pairs(boxes: Boxes, groups: Index, count: int) -> tuple[Index, Index, Boxes]:
+def _near_pairs(boxes: _Boxes, groups: _Index, count: int) -> tuple[_Index, _Index, _Boxes]:
     """Return the overlapping pairs between the first ``count`` boxes and the others, MOST_PAIRS at most."""
-    near = Neighbours(boxes, SAME, groups=groups)
+    near = Neighbours(boxes, _SAME, groups=groups)
     waiting = np.arange(count)
-    found: list[tuple[Index, Index, Boxes]] = []
+    found: list[tuple[_Index, _Index, _Boxes]] = []
     looked_at = 0
-    while len(waiting) and looked_at < MOST_PAIRS:
+    while len(waiting) and looked_at < _MOST_PAIRS:
         answered, i, j, overlap = near.search(waiting)
         across = j >= count
         found.append((i[across], j[across] - count, overlap[across]))

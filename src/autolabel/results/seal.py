@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from autolabel.errors import DataError
 from autolabel.plan import plan_file
-from autolabel.plan.identity import plain
+from autolabel.plan.identity import as_json_value
 from autolabel.plan.model import Plan
 from autolabel.storage import Location, read_regular
 
 SEAL = ".seal"
 BYTES = 32
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def key() -> bytes:
@@ -34,7 +34,7 @@ def key() -> bytes:
         found = path.read_bytes()
         return found if len(found) == BYTES else b""
     except (OSError, RuntimeError) as error:
-        log.debug("no key can be kept: %s", error)
+        _log.debug("no key can be kept: %s", error)
         return b""
 
 
@@ -51,21 +51,21 @@ def _make_key(path: Path) -> None:
         temporary.unlink()
 
 
-def of(data: bytes) -> str:
+def _of(data: bytes) -> str:
     """Return the seal of some bytes, in hex; empty where this user has no key."""
     own = key()
     return hmac.new(own, data, hashlib.sha256).hexdigest() if own else ""
 
 
-def holds(data: bytes, seal: bytes) -> bool:
+def _holds(data: bytes, seal: bytes) -> bool:
     """Return whether this user has set a seal."""
-    own = of(data)
+    own = _of(data)
     return bool(own) and hmac.compare_digest(own.encode(), seal)
 
 
 def of_plan(plan: Plan) -> str:
     """Return the seal of a plan."""
-    return of(_content(plan))
+    return _of(_content(plan))
 
 
 def is_named_here(root: Location, plan: Plan) -> bool:
@@ -74,17 +74,19 @@ def is_named_here(root: Location, plan: Plan) -> bool:
         seal = read_regular(root / SEAL, most=BYTES * 4).strip()
     except (FileNotFoundError, DataError):
         return False
-    return holds(_content(plan), seal)
+    return _holds(_content(plan), seal)
 
 
 def _content(plan: Plan) -> bytes:
-    return plan_file.sum_of(plain(plan)).encode()
+    return plan_file.sum_of(as_json_value(plan)).encode()
 
 
 def as_named(root: Location, plan: Plan) -> Plan:
     """Return a plan as far as this user has named what it reads: without its folders of images where not."""
     if is_named_here(root, plan):
         return plan
-    told = "%s: its images are not read, for its plan was not written by you on this machine; `autolabel generate SPEC`"
-    log.warning(told + " with the spec that names them takes it over, and labels nothing again", root)
+    warning = (
+        "%s: its images are not read, for its plan was not written by you on this machine; `autolabel generate SPEC`"
+    )
+    _log.warning(warning + " with the spec that names them takes it over, and labels nothing again", root)
     return replace(plan, manifest=replace(plan.manifest, roots={}))

@@ -14,11 +14,11 @@ from autolabel.data.split import split_of
 from autolabel.duplicates import Groups
 from autolabel.plan.model import Plan, SizeLimits, Split
 from autolabel.results import review as reviews
-from autolabel.results.chances import Fit, asked_for, calibrated
 from autolabel.results.duplicates import read_groups
 from autolabel.results.journal import read_decisions
 from autolabel.results.ledger import Ledger, checked_ledger, ledger_of
 from autolabel.results.review import Review
+from autolabel.results.score_curves import Fit, asked_for, calibrated
 from autolabel.results.store import RunStore, finished
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
@@ -39,13 +39,13 @@ def selections(store: RunStore, plan: Plan, *, checked: bool = False) -> Iterato
         classes=plan.manifest.classes,
         fit=asked_for(store, plan),
     )
-    for split, belongs_to in splits(plan.outputs.split, read_groups(store, plan) if plan.outputs.split else Groups()):
+    for split, belongs_to in _splits(plan.outputs.split, read_groups(store, plan) if plan.outputs.split else Groups()):
         yield (
             split,
             ledger_of(
                 store,
                 plan,
-                keep=partial(kept, belongs_to, review, checked=checked),
+                keep=partial(_kept, belongs_to, review, checked=checked),
                 change=change,
                 image_path=plan.manifest.image_path,
             ),
@@ -72,11 +72,11 @@ def measured(
     parts += [f"above thresholds of {len(least)} classes"] if least else []
     parts += ["within the size filters"] if limits else []
     change = partial(handed_out, limits=limits, thresholds=least, review=review, classes=plan.manifest.classes)
-    ledger = checked_ledger(store, plan, keep=partial(kept, None, review), change=change)
+    ledger = checked_ledger(store, plan, keep=partial(_kept, None, review), change=change)
     return ledger, "what the run hands out" + (f": {', '.join(parts)}" if parts else "")
 
 
-def kept(
+def _kept(
     belongs_to: Callable[[Labels], bool] | None, review: Review | None, labels: Labels, *, checked: bool = False
 ) -> bool:
     """Return whether a row is exported: it belongs to the split, nobody rejected it, it is checked where it must be."""
@@ -115,28 +115,28 @@ def changed(
         labels, by_hand = reviews.apply_protected(labels, review, classes=classes)
     if not limits and not thresholds:
         return labels
-    keep = by_hand | (within(labels, limits or SizeLimits()) & above(labels, thresholds or {}))
+    keep = by_hand | (within(labels, limits or SizeLimits()) & above_threshold(labels, thresholds or {}))
     return replace(labels, instances=labels.instances.take(keep))
 
 
 def sure(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None) -> Labels:
     """Return a row as the models said, without the boxes that score too little; what was kept by hand stays."""
-    keep = above(labels, thresholds)
+    keep = above_threshold(labels, thresholds)
     if review is not None:
         keep |= reviews.protected(labels, review)
     return replace(labels, instances=labels.instances.take(keep))
 
 
-def splits(split: Split | None, groups: Groups) -> Iterator[tuple[str, Callable[[Labels], bool] | None]]:
+def _splits(split: Split | None, groups: Groups) -> Iterator[tuple[str, Callable[[Labels], bool] | None]]:
     """Yield each split's name with what decides who belongs to it; one nameless split where there is none."""
     if split is None:
         yield "", None
         return
     for name in split.fractions:
-        yield name, partial(belongs, name, split, groups)
+        yield name, partial(_belongs, name, split, groups)
 
 
-def belongs(name: str, split: Split, groups: Groups, labels: Labels) -> bool:
+def _belongs(name: str, split: Split, groups: Groups, labels: Labels) -> bool:
     """Return whether an image belongs to the split ``name``; near-duplicates all belong to that of the first."""
     return split_of(groups.key(labels.image.id), fractions=split.fractions, seed=split.seed) == name
 
@@ -155,7 +155,7 @@ def within(labels: Labels, limits: SizeLimits) -> npt.NDArray[np.bool_]:
     return keep
 
 
-def above(labels: Labels, thresholds: Mapping[str, float]) -> npt.NDArray[np.bool_]:
+def above_threshold(labels: Labels, thresholds: Mapping[str, float]) -> npt.NDArray[np.bool_]:
     """Return which boxes score at least what is asked of their class; one without threshold passes."""
     least = np.array([thresholds.get(phrase, 0) for phrase in labels.prompt.phrases], np.float32)
     found = labels.instances

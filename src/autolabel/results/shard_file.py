@@ -10,11 +10,11 @@ import msgspec
 from autolabel.plan.model import PROVEN, Plan, Shard, Stage
 from autolabel.results import record
 
-START = b'{"rows":'
+_START = b'{"rows":'
 """How the last line begins; no row does."""
 
 
-class Footer(msgspec.Struct, frozen=True, kw_only=True):
+class _Footer(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a shard's file: how many rows stand above it, whose they are, and their SHA-256."""
 
     rows: int
@@ -25,30 +25,30 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encoder = msgspec.json.Encoder()
-_footers = msgspec.json.Decoder(Footer)
+_footers = msgspec.json.Decoder(_Footer)
 
 
 class DamageError(Exception):
     """A file is not what was written; the message says in what."""
 
 
-def written(rows: Iterable[bytes], *, plan: str, stage: Stage, shard: int) -> list[bytes]:
+def shard_lines(rows: Iterable[bytes], *, plan: str, stage: Stage, shard: int) -> list[bytes]:
     """Return the lines of a shard's file, each with its newline; ``rows`` come without, ``plan`` is the digest."""
     lines = [row + b"\n" for row in rows]
     sha256 = hashlib.sha256(b"".join(lines)).hexdigest()
-    footer = Footer(rows=len(lines), sha256=sha256, plan=plan, stage=stage.name, shard=shard)
+    footer = _Footer(rows=len(lines), sha256=sha256, plan=plan, stage=stage.name, shard=shard)
     return [*lines, _encoder.encode(footer) + b"\n"]
 
 
-def read(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
+def read_shard(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
     """Return the rows of a shard's file, without newlines; raises DamageError unless they are those of this shard.
 
     A file without a last line of proof is read row by row where the plan was written before there were any.
     """
     start = data.rfind(b"\n", 0, -1) + 1
     last = data[start:]
-    if not last.startswith(START):
-        return unproven(data, plan=plan, shard=shard)
+    if not last.startswith(_START):
+        return _unproven(data, plan=plan, shard=shard)
     try:
         footer = _footers.decode(last)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -62,23 +62,23 @@ def read(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
     return data[:start].splitlines()
 
 
-def unproven(data: bytes, *, plan: Plan, shard: Shard) -> list[bytes]:
+def _unproven(data: bytes, *, plan: Plan, shard: Shard) -> list[bytes]:
     """Return the rows of a file that says nothing about itself, as runs of autolabel 0.1.0 left them."""
     if plan.version >= PROVEN:
         raise DamageError("it has no last line that proves it whole" if data else "it is empty")
     rows = data.splitlines()
     if len(rows) != shard.rows:
         raise DamageError(f"it has {len(rows)} rows, wanted {shard.rows}")
-    check_rows(rows)
+    _check_rows(rows)
     return rows
 
 
-def check_rows(rows: Sequence[bytes]) -> None:
+def _check_rows(rows: Sequence[bytes]) -> None:
     """Raise DamageError at the first line that is no row, or is there twice."""
     seen: set[tuple[str, int]] = set()
     for number, row in enumerate(rows, 1):
         try:
-            labels = record.decode(row)
+            labels = record.decode_labels(row)
         except record.RowError as error:
             raise DamageError(f"line {number}: {error}") from None
         name = labels.image.id, labels.caption_index

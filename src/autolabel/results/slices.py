@@ -14,13 +14,13 @@ from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.results.lock import holder, taken
 from autolabel.results.ownership import LOCK
 from autolabel.results.store import RunStore
-from autolabel.storage import entries
+from autolabel.storage import list_files
 
-LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")
+_LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")
 WAIT_SECONDS = 120.0
 """Seconds that a slice waits for others to write the plan."""
-RETRY_PAUSE = 0.1
-SHOWN = 8
+_RETRY_PAUSE = 0.1
+_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,7 +59,7 @@ def alone(store: RunStore) -> Iterator[None]:
     """Hold the whole directory; raises BusyError where another run, or any slice, has it."""
     with store.lock():
         if others := running(store):
-            names = ", ".join(map(str, others[:SHOWN]))
+            names = ", ".join(map(str, others[:_SHOWN]))
             raise BusyError(f"{store.root} is in use by slice {names}", hint="wait for it, or end it")
         yield
 
@@ -72,7 +72,7 @@ def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterat
     another count do, or a whole run keeps the directory.
     """
     with ExitStack() as held:
-        with held_after_waiting(store):
+        with _held_after_waiting(store):
             held.enter_context(store.lock(part.lock))
             others = [other for other in running(store) if other != part]
             if unknown_names := [other for other in others if other.count != part.count]:
@@ -82,7 +82,7 @@ def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterat
 
 
 @contextmanager
-def held_after_waiting(store: RunStore) -> Iterator[None]:
+def _held_after_waiting(store: RunStore) -> Iterator[None]:
     """Hold the directory, after a while if need be."""
     end = time.monotonic() + WAIT_SECONDS
     with ExitStack() as held:
@@ -93,14 +93,14 @@ def held_after_waiting(store: RunStore) -> Iterator[None]:
             except BusyError:
                 if time.monotonic() > end:
                     raise
-                time.sleep(RETRY_PAUSE)
+                time.sleep(_RETRY_PAUSE)
         yield
 
 
 def seen(store: RunStore) -> list[Slice]:
     """Return the slices that ever ran here."""
-    names = (entry.name for entry in entries(store.root))
-    return sorted(Slice(int(found[1]), int(found[2])) for found in map(LOCKS.fullmatch, names) if found)
+    names = (entry.name for entry in list_files(store.root))
+    return sorted(Slice(int(found[1]), int(found[2])) for found in map(_LOCKS.fullmatch, names) if found)
 
 
 def running(store: RunStore) -> list[Slice]:
@@ -119,7 +119,7 @@ def check_complete(store: RunStore, plan: Plan) -> None:
     stage = plan.recipe.stages[-1]
     missing = store.missing(plan, stage)
     if not missing:
-        check_whole(store, plan, stage)
+        _check_whole(store, plan, stage)
         return
     counts = {part.count for part in seen(store)}
     hint = "`autolabel generate SPEC` labels what is missing"
@@ -129,20 +129,20 @@ def check_complete(store: RunStore, plan: Plan) -> None:
         parts = Counter(Slice(shard.index % count + 1, count) for shard in missing)
         names = [f"{number} of slice {part}" for part, number in sorted(parts.items())]
         hint = f"`autolabel generate SPEC --slice {min(parts)}` labels what is missing of the first"
-    told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    names_shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     raise DataError(
-        f"{store.root}: {len(missing)} of {len(plan.manifest.shards)} shards are missing: {told}", hint=hint
+        f"{store.root}: {len(missing)} of {len(plan.manifest.shards)} shards are missing: {names_shown}", hint=hint
     )
 
 
-def check_whole(store: RunStore, plan: Plan, stage: Stage) -> None:
+def _check_whole(store: RunStore, plan: Plan, stage: Stage) -> None:
     """Raise DataError, naming them, where shards of a stage are not what was written."""
     damaged = store.damaged(plan, stage, plan.manifest.shards)
     problems = [
         Problem(file=str(store.shard(stage, index)), message=f"is damaged: {fault}")
-        for index, fault in list(damaged.items())[:SHOWN]
+        for index, fault in list(damaged.items())[:_SHOWN]
     ]
     if problems:
         hint = "`autolabel generate SPEC` labels them again"
-        told = f"{len(damaged)} of {len(plan.manifest.shards)} shards are damaged"
-        raise DataError([*problems, Problem(file=str(store.root), message=told, hint=hint)])
+        message = f"{len(damaged)} of {len(plan.manifest.shards)} shards are damaged"
+        raise DataError([*problems, Problem(file=str(store.root), message=message, hint=hint)])

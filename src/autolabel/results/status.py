@@ -10,13 +10,13 @@ from typing import Any
 from autolabel.errors import DataError
 from autolabel.plan.model import PROVEN, Plan, Shard, Stage
 from autolabel.results import record
-from autolabel.results.ledger import fault_of
+from autolabel.results.ledger import ledger_fault
 from autolabel.results.lock import Holder, holder, taken
 from autolabel.results.ownership import LOCK
 from autolabel.results.shard_file import DamageError
 from autolabel.results.slices import Slice, cut_last
 from autolabel.results.store import LABELS, STAGES, RunStore
-from autolabel.results.written import planned, standing
+from autolabel.results.written import planned_outputs, standing
 from autolabel.storage import Location
 
 
@@ -77,16 +77,16 @@ def read_status(run: Location) -> Status:
     seconds: list[float | None] = []
     rate = None
     for stage in plan.recipe.stages:
-        there = store.published(stage)
-        done, lines = whole_shards(store, plan, stage, there, damaged)
+        published_shards = store.published(stage)
+        done, lines = _whole_shards(store, plan, stage, published_shards, damaged)
         published[stage.name] = {shard.index for shard in done}
         stages[stage.name] = f"{sum(shard.rows for shard in done):,} of {plan.manifest.rows:,}"
         todo = plan.manifest.rows - sum(shard.rows for shard in done)
         left += todo
         if done:
             states = lines
-            times = [(there[store.shard(stage, shard.index).name].modified, shard.rows) for shard in done]
-            rate = speed(times, since=begun(store))
+            times = [(published_shards[store.shard(stage, shard.index).name].modified, shard.rows) for shard in done]
+            rate = speed(times, since=_begun(store))
         if todo:
             seconds.append(todo / rate if rate else None)
     outputs = {} if left else standing(store, plan)
@@ -94,8 +94,8 @@ def read_status(run: Location) -> Status:
         store.check_inputs(plan)
     except DataError as error:
         damaged.append(error.message.removeprefix(f"{store.root}/"))
-    finished = store.labels.exists() and not left and all(outputs[name] for name in planned(plan))
-    if finished and (fault := fault_of(store.labels, proven=plan.version >= PROVEN)):
+    finished = store.labels.exists() and not left and all(outputs[name] for name in planned_outputs(plan))
+    if finished and (fault := ledger_fault(store.labels, proven=plan.version >= PROVEN)):
         damaged.append(f"{LABELS}: {fault}")
     return Status(
         digest=plan.digest,
@@ -106,39 +106,42 @@ def read_status(run: Location) -> Status:
         finished=finished and not damaged,
         outputs=outputs,
         running=holder(store.root / LOCK),
-        slices=() if finished else tuple(part_of(store, plan, part, published) for part in cut_last(store)),
+        slices=() if finished else tuple(_part_of(store, plan, part, published) for part in cut_last(store)),
         rows_per_second=rate,
         seconds_left=None if None in seconds else sum(filter(None, seconds)),
     )
 
 
-def whole_shards(
-    store: RunStore, plan: Plan, stage: Stage, there: Container[str], damaged: list[str]
+def _whole_shards(
+    store: RunStore, plan: Plan, stage: Stage, published_shards: Container[str], damaged: list[str]
 ) -> tuple[list[Shard], Counter[str]]:
     """Return the shards of a stage that are there and whole, with the states of their rows; note those damaged."""
-    shards = [shard for shard in plan.manifest.shards if store.shard(stage, shard.index).name in there]
+    shards = [shard for shard in plan.manifest.shards if store.shard(stage, shard.index).name in published_shards]
     done, states = [], Counter[str]()
     for shard, outcome in store.checked(plan, stage, shards):
         if isinstance(outcome, DamageError):
             damaged.append(f"{STAGES}/{stage.name}/{store.shard(stage, shard.index).name}: {outcome}")
         else:
             done.append(shard)
-            states.update(record.outline(line).state for line in outcome)
+            states.update(record.row_outline(line).state for line in outcome)
     return done, states
 
 
-def part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[int]]) -> SliceStatus:
+def _part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[int]]) -> SliceStatus:
     """Return how far a slice is; ``published`` are the shards that are there, by stage."""
     shards = part.of(plan)
     return SliceStatus(
         slice=str(part),
         rows=sum(shard.rows for shard in shards),
-        stages={name: sum(shard.rows for shard in shards if shard.index in there) for name, there in published.items()},
+        stages={
+            name: sum(shard.rows for shard in shards if shard.index in published_shards)
+            for name, published_shards in published.items()
+        },
         running=holder(store.root / part.lock),
     )
 
 
-def begun(store: RunStore) -> float:
+def _begun(store: RunStore) -> float:
     """Return when the latest run here began: the time between two runs is nobody's speed."""
     return taken(store.root / LOCK)
 

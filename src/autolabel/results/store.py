@@ -20,25 +20,25 @@ from autolabel.plan.model import Plan, Shard, Stage
 from autolabel.results import seal, shard_file
 from autolabel.results.failpoints import reach
 from autolabel.results.lock import hold, lease, writing
-from autolabel.results.ownership import LOCK, PLAN, check_replaceable, mark, there
+from autolabel.results.ownership import LOCK, PLAN, check_replaceable, mark, name_taken
 from autolabel.results.shard_file import DamageError
-from autolabel.storage import Entry, Location, Remote, at, entries, read_part, read_regular
+from autolabel.storage import Entry, Location, Remote, at, list_files, read_part, read_regular
 
 INPUTS = "inputs.jsonl"
 STAGES = "stages"
 LABELS = "labels.jsonl"
-REVIEW = "review.json"
-JOURNAL = "review.jsonl"
+_REVIEW = "review.json"
+_JOURNAL = "review.jsonl"
 LOGS = "logs"
 TEMPORARY = ".autolabel-tmp"
-SHARDS = "shard-*.jsonl"
-MOST_BYTES = 1 << 30
+_SHARDS = "shard-*.jsonl"
+_MOST_BYTES = 1 << 30
 """Of a shard's file."""
-READERS = 8
+_READERS = 8
 """Shards that are read at a time: at a URL each is a request."""
-ROW = b'{"image":'
+_ROW = b'{"image":'
 """How every row begins."""
-PLAN_AGAIN = "`autolabel generate SPEC`, without --planned, lists the images and writes it again"
+_PLAN_AGAIN = "`autolabel generate SPEC`, without --planned, lists the images and writes it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class RunStore:
     @property
     def review(self) -> Location:
         """What a person decided in the report; starting over leaves it alone."""
-        return self.root / REVIEW
+        return self.root / _REVIEW
 
     @property
     def journal(self) -> Location:
         """Every action of a review, one a line; starting over leaves it alone."""
-        return self.root / JOURNAL
+        return self.root / _JOURNAL
 
     @property
     def inputs(self) -> Location:
@@ -79,12 +79,12 @@ class RunStore:
     def lines(self, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
         """Return the rows of a stage's published shard; raises DamageError unless they are whole, and its own."""
         try:
-            data = read_regular(self.shard(stage, shard.index), most=MOST_BYTES)
+            data = read_regular(self.shard(stage, shard.index), most=_MOST_BYTES)
         except FileNotFoundError:
             raise DamageError("it is gone") from None
         except DataError as error:
             raise DamageError(error.message) from None
-        return shard_file.read(data, plan=plan, stage=stage, shard=shard)
+        return shard_file.read_shard(data, plan=plan, stage=stage, shard=shard)
 
     def all_lines(self, plan: Plan, stage: Stage) -> Iterator[bytes]:
         """Yield the rows of all shards of a stage, several read at a time; DataError, naming it, at a damaged one."""
@@ -98,13 +98,13 @@ class RunStore:
         """Publish a shard's rows, which come without newlines, with what proves them whole."""
         if isinstance(self.root, Path) and not (self.root / PLAN).exists():
             raise MachineError(f"{self.root}: is gone, or its plan is", hint="the same command starts over")
-        lines = shard_file.written(rows, plan=plan.digest, stage=stage, shard=shard.index)
+        lines = shard_file.shard_lines(rows, plan=plan.digest, stage=stage, shard=shard.index)
         publish(self.shard(stage, shard.index), lines, name="shard")
 
     def missing(self, plan: Plan, stage: Stage) -> list[Shard]:
         """Return the shards of a stage that have no file."""
-        there = self.published(stage).keys()
-        return [shard for shard in plan.manifest.shards if self.shard(stage, shard.index).name not in there]
+        published = self.published(stage).keys()
+        return [shard for shard in plan.manifest.shards if self.shard(stage, shard.index).name not in published]
 
     def damaged(self, plan: Plan, stage: Stage, shards: Iterable[Shard]) -> dict[int, str]:
         """Return which of some published shards are not what was written, each with what is wrong; reads them all."""
@@ -122,20 +122,20 @@ class RunStore:
             except DamageError as error:
                 return shard, error
 
-        yield from prefetch(one, shards, threads=READERS, ahead=2 * READERS)
+        yield from prefetch(one, shards, threads=_READERS, ahead=2 * _READERS)
 
     def published(self, stage: Stage) -> dict[str, Entry]:
         """Return the files of a stage's folder by name."""
-        return {entry.name: entry for entry in entries(self.root / STAGES / stage.name)}
+        return {entry.name: entry for entry in list_files(self.root / STAGES / stage.name)}
 
     def read_plan(self) -> Plan | None:
         """Return the plan whose results lie here, None where there is none."""
         path = self.root / PLAN
-        return plan_file.read(path) if path.exists() else None
+        return plan_file.read_plan(path) if path.exists() else None
 
     def publish_plan(self, plan: Plan) -> None:
         """Publish the plan, and the seal which says that it was written here, by somebody with its spec."""
-        publish(self.root / PLAN, [plan_file.encode(plan)], name="plan")
+        publish(self.root / PLAN, [plan_file.encode_plan(plan)], name="plan")
         if mark := seal.of_plan(plan):
             publish(self.root / seal.SEAL, [mark.encode() + b"\n"], name="seal")
 
@@ -144,12 +144,12 @@ class RunStore:
         try:
             data = read_part(self.inputs, shard.offset, shard.offset + shard.bytes)
         except FileNotFoundError:
-            raise DataError(f"{self.inputs}: is gone", hint=PLAN_AGAIN) from None
+            raise DataError(f"{self.inputs}: is gone", hint=_PLAN_AGAIN) from None
         rows = data.splitlines()
         whole = len(rows) == shard.rows and len(data) == shard.bytes
         if not whole or (shard.sha256 and hashlib.sha256(data).hexdigest() != shard.sha256):
-            told = f"{self.inputs}: is damaged: the rows of shard {shard.index} are not those that were planned"
-            raise DataError(told, hint=PLAN_AGAIN)
+            message = f"{self.inputs}: is damaged: the rows of shard {shard.index} are not those that were planned"
+            raise DataError(message, hint=_PLAN_AGAIN)
         return rows
 
     def check_inputs(self, plan: Plan) -> None:
@@ -158,9 +158,9 @@ class RunStore:
         for shard in plan.manifest.shards:
             self.rows(shard)
             end = shard.offset + shard.bytes
-        beyond = read_part(self.inputs, end, end + len(ROW)) if plan.manifest.shards else b""
-        if beyond and beyond != ROW:  # rows may stand there: those of an extension that was cut short
-            raise DataError(f"{self.inputs}: is damaged: no row stands behind the last of the plan", hint=PLAN_AGAIN)
+        beyond = read_part(self.inputs, end, end + len(_ROW)) if plan.manifest.shards else b""
+        if beyond and beyond != _ROW:  # rows may stand there: those of an extension that was cut short
+            raise DataError(f"{self.inputs}: is damaged: no row stands behind the last of the plan", hint=_PLAN_AGAIN)
 
     @contextmanager
     def lock(self, name: str = LOCK) -> Iterator[None]:
@@ -181,10 +181,10 @@ class RunStore:
     def shards(self) -> Iterator[Location]:
         """Yield every published shard of every stage, whatever plan it belongs to."""
         if isinstance(self.root, Path):
-            yield from (self.root / STAGES).glob(f"*/{SHARDS}")
+            yield from (self.root / STAGES).glob(f"*/{_SHARDS}")
             return
         folder = self.root / STAGES
-        yield from (folder / entry.name for entry in folder.files() if fnmatch(entry.name, f"*/{SHARDS}"))
+        yield from (folder / entry.name for entry in folder.files() if fnmatch(entry.name, f"*/{_SHARDS}"))
 
     def sweep(self) -> None:
         """Remove half-written files of runs that were interrupted; a store never shows any."""
@@ -203,7 +203,7 @@ def finished(run: Location) -> tuple[RunStore, Plan]:
     """
     store = RunStore(run)
     plan = store.read_plan()
-    if plan is None or not there(store.labels):
+    if plan is None or not name_taken(store.labels):
         raise DataError(f"{run}: not a finished run", hint="run `autolabel generate` first")
     return store, seal.as_named(run, plan)
 
@@ -215,7 +215,7 @@ def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:
     the disk is full or cannot be written; the temporary file is removed.
     """
     if isinstance(path, Remote):
-        put(path, pieces, name=name)
+        _put(path, pieces, name=name)
         return
     temporary = path.with_name(f"{path.name}.{token_hex(4)}{TEMPORARY}")
     with writing(path):
@@ -236,7 +236,7 @@ def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:
             raise
 
 
-def put(target: Remote, pieces: Iterable[bytes], *, name: str) -> None:
+def _put(target: Remote, pieces: Iterable[bytes], *, name: str) -> None:
     """Put an object, whole."""
     with NamedTemporaryFile(suffix=TEMPORARY) as stream:
         with writing(Path(stream.name)):
@@ -255,12 +255,12 @@ def publish_folder(path: Location, *, name: str) -> Iterator[Path]:
     Raises BusyError where ``path`` holds what we did not write.
     """
     check_replaceable(path)
-    with replace_remote(path, name=name) if isinstance(path, Remote) else replace_here(path, name=name) as folder:
+    with _replace_remote(path, name=name) if isinstance(path, Remote) else _replace_here(path, name=name) as folder:
         yield folder
 
 
 @contextmanager
-def replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
+def _replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
     """Put every file of a local folder, then delete what was there besides: one object after the other.
 
     A link becomes the file that it leads to.
@@ -281,7 +281,7 @@ def replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def replace_here(path: Path, *, name: str) -> Iterator[Path]:
+def _replace_here(path: Path, *, name: str) -> Iterator[Path]:
     """Replace a folder of this machine by renaming."""
     temporary = path.with_name(f"{path.name}.{token_hex(4)}{TEMPORARY}")
     old = path.with_name(f"{path.name}.old{TEMPORARY}")
@@ -293,7 +293,7 @@ def replace_here(path: Path, *, name: str) -> Iterator[Path]:
             yield temporary
             for file in temporary.rglob("*"):
                 if not file.is_symlink():
-                    sync(file)
+                    _sync(file)
             reach(f"{name}.synced")
             if path.exists():
                 shutil.rmtree(old, ignore_errors=True)
@@ -310,7 +310,7 @@ def replace_here(path: Path, *, name: str) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def sync(path: Path) -> None:
+def _sync(path: Path) -> None:
     """Force a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -319,4 +319,4 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-sync_folder = sync
+sync_folder = _sync

@@ -9,7 +9,7 @@ from typing import Any
 
 from autolabel.types import GIVEN, Labels
 
-SHOWN = 10
+_SHOWN = 10
 """How many failed images a summary names; the ledger has them all."""
 
 
@@ -79,7 +79,7 @@ def summarise(
         states[row.state] += 1
         if row.reason:
             reasons[row.reason.code] += 1
-            if len(failures) < SHOWN:
+            if len(failures) < _SHOWN:
                 failures.append((row.image.id, f"{row.reason.code}: {row.reason.message}"))
         pairs = zip(row.instances.labels.tolist(), row.instances.rounds.tolist(), strict=True)
         found.update((row.prompt.phrases[label], round) for label, round in pairs)

@@ -16,7 +16,7 @@ OUTPUTS = "outputs.json"
 PICTURES = "images_annotated"
 REPORT = "report"
 DIFF = "diff"
-MOST_BYTES = 1 << 26
+_MOST_BYTES = 1 << 26
 """Of the record."""
 
 
@@ -48,18 +48,18 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     outputs: dict[str, Output] = {}
 
 
-def place(store: RunStore) -> Location:
+def _place(store: RunStore) -> Location:
     """Return where a run keeps the record."""
     return store.root / OUTPUTS
 
 
 def read_written(store: RunStore) -> Written | None:
     """Return what a run has written; None where it keeps no record, as before 0.2."""
-    path = place(store)
+    path = _place(store)
     if not path.exists():
         return None
     try:
-        return msgspec.json.decode(read_regular(path, most=MOST_BYTES), type=Written)
+        return msgspec.json.decode(read_regular(path, most=_MOST_BYTES), type=Written)
     except msgspec.DecodeError as error:
         raise DataError(
             f"{path}: not a record of outputs: {error}", hint="delete it, and export again what you need"
@@ -73,11 +73,11 @@ def note(store: RunStore, name: str, output: Output) -> None:
 
 def mark_stale(store: RunStore, plan: Plan) -> None:
     """Record that the labels change: nothing that was written shows them, and what the plan asks for is to come."""
-    outputs = {**planned(plan), **_there(store)}
+    outputs = {**planned_outputs(plan), **_there(store)}
     _write(store, {name: replace(output, current=False) for name, output in outputs.items()})
 
 
-def planned(plan: Plan) -> dict[str, Output]:
+def planned_outputs(plan: Plan) -> dict[str, Output]:
     """Return what a plan asks for, by the names of the folders."""
     exports = {choice.type: Output(current=False, choice=choice) for choice in plan.outputs.exports}
     seen = ((PICTURES, plan.outputs.visualize), (REPORT, plan.outputs.report))
@@ -88,9 +88,9 @@ def standing(store: RunStore, plan: Plan) -> dict[str, bool]:
     """Return every output by name, those to come among them, and whether it shows the labels as they stand."""
     written = read_written(store)
     if written is None:
-        return {name: (store.root / name).exists() for name in planned(plan)}
+        return {name: (store.root / name).exists() for name in planned_outputs(plan)}
     states = {name: output.current for name, output in written.outputs.items()}
-    return {**dict.fromkeys(planned(plan), False), **states}
+    return {**dict.fromkeys(planned_outputs(plan), False), **states}
 
 
 def _there(store: RunStore) -> dict[str, Output]:
@@ -102,4 +102,4 @@ def _there(store: RunStore) -> dict[str, Output]:
 
 def _write(store: RunStore, outputs: dict[str, Output]) -> None:
     text: Any = msgspec.json.format(msgspec.json.encode(Written(outputs=outputs)), indent=1)
-    publish(place(store), [text + b"\n"], name="outputs")
+    publish(_place(store), [text + b"\n"], name="outputs")

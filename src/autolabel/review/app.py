@@ -22,18 +22,18 @@ from autolabel.review import changes
 from autolabel.review.guard import Guard
 from autolabel.review.order import ORDERS, SHOWS, Query
 from autolabel.review.pictures import LEAST_SIDE, MOST_SIDE
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 
-MOST_ROWS = 200
+_MOST_ROWS = 200
 """Of a list, in one answer."""
-LONGEST_TEXT = 500
-MEDIA = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_LONGEST_TEXT = 500
+_MEDIA = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-Answer = Mapping[str, Any]
+_JsonReply = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mode:
+class PageMode:
     """One way to go through a run on the page, with the addresses that it needs.
 
     ``script`` is an ES module in the folder ``page`` of ``package``; it exports ``mount(root, page)``, which fills the
@@ -49,7 +49,7 @@ class Mode:
     """Plain JSON that the page hands to ``mount``."""
 
 
-CORRECT = Mode(name="correct", title="Correct", package="autolabel.review", script="correct.js")
+CORRECT = PageMode(name="correct", title="Correct", package="autolabel.review", script="correct.js")
 
 
 class _Segment(BaseModel):
@@ -70,11 +70,11 @@ class _Tab(BaseModel):
 
 
 def make_app(
-    session: Session,
+    session: ReviewSession,
     *,
     token: str,
     hosts: Collection[str],
-    modes: Sequence[Mode] = (CORRECT,),
+    modes: Sequence[PageMode] = (CORRECT,),
     query: Query | None = None,
 ) -> ASGIApp:
     """Return the application of a session; the first of ``modes`` is shown first, ``query`` is its first list."""
@@ -83,7 +83,7 @@ def make_app(
         Route("/file/{package}/{name}", _any_file({mode.package for mode in modes} | {"autolabel.review"})),
         Route("/session", _get(lambda request: _described(session, modes, query or Query()))),
         Route("/rows", _get(lambda request: _rows(session, request))),
-        Route("/row/{row:int}", _get(lambda request: session.told(request.path_params["row"]))),
+        Route("/row/{row:int}", _get(lambda request: session.row_json(request.path_params["row"]))),
         Route("/find", _get(lambda request: _find(session, request))),
         Route("/news", _get(lambda request: session.news(_whole(request, "since", 0, 1 << 53)))),
         Route("/picture/{row:int}", _picture(session)),
@@ -97,7 +97,7 @@ def make_app(
     return Guard(Starlette(routes=routes), token=token, hosts=hosts)
 
 
-def answer(value: Any, status: int = 200) -> Response:
+def _answer(value: Any, status: int = 200) -> Response:
     """Return a value as JSON."""
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
@@ -124,11 +124,11 @@ def _post(model: type[BaseModel], work: Callable[[Any], Any]) -> Callable[[Reque
         try:
             body = await request.body()
         except ClientDisconnect:  # it hung up before its body was whole, or sent more than is taken
-            return answer({"error": "the request is not whole"}, 400)
+            return _answer({"error": "the request is not whole"}, 400)
         try:
             asked = model.model_validate_json(body)
         except (ValidationError, ValueError) as error:
-            return answer({"error": f"not what is expected here: {_first(error)}"}, 400)
+            return _answer({"error": f"not what is expected here: {_first(error)}"}, 400)
         return await run_in_threadpool(_told, lambda: work(asked))
 
     return endpoint
@@ -136,10 +136,10 @@ def _post(model: type[BaseModel], work: Callable[[Any], Any]) -> Callable[[Reque
 
 def _told(work: Callable[[], Any]) -> Response:
     try:
-        return answer(work())
+        return _answer(work())
     except AutolabelError as error:
         status = 409 if isinstance(error, BusyError) else 507 if isinstance(error, MachineError) else 422
-        return answer({"error": str(error)}, status)
+        return _answer({"error": str(error)}, status)
 
 
 def _first(error: Exception) -> str:
@@ -149,7 +149,7 @@ def _first(error: Exception) -> str:
     return str(error)
 
 
-def _described(session: Session, modes: Sequence[Mode], query: Query) -> Answer:
+def _described(session: ReviewSession, modes: Sequence[PageMode], query: Query) -> _JsonReply:
     plan = session.plan
     return {
         "run": session.store.root.name,
@@ -176,28 +176,28 @@ def _described(session: Session, modes: Sequence[Mode], query: Query) -> Answer:
     }
 
 
-def _rows(session: Session, request: Request) -> Answer:
+def _rows(session: ReviewSession, request: Request) -> _JsonReply:
     words = request.query_params
     query = Query(
         order=_one_of(words.get("order", "least"), ORDERS),
         show=_one_of(words.get("show", "all"), SHOWS),
-        phrase=words.get("phrase", "")[:LONGEST_TEXT],
-        text=words.get("text", "")[:LONGEST_TEXT],
+        phrase=words.get("phrase", "")[:_LONGEST_TEXT],
+        text=words.get("text", "")[:_LONGEST_TEXT],
     )
-    count = min(MOST_ROWS, _whole(request, "count", 50, MOST_ROWS))
+    count = min(_MOST_ROWS, _whole(request, "count", 50, _MOST_ROWS))
     return session.rows(words.get("list", "")[:64], query, start=_whole(request, "start", 0, 1 << 53), count=count)
 
 
-def _find(session: Session, request: Request) -> Answer:
+def _find(session: ReviewSession, request: Request) -> _JsonReply:
     image = request.query_params.get("image", "")
     return {"row": session.index.find(image, _whole(request, "caption", 0, 1 << 20))}
 
 
-def _segment(session: Session, asked: _Segment) -> Answer:
+def _segment(session: ReviewSession, asked: _Segment) -> _JsonReply:
     return session.segment(asked.row, asked.image, (asked.phrase, asked.bbox), tab=asked.tab, follows=asked.follows)
 
 
-def _picture(session: Session) -> Callable[[Request], Awaitable[Response]]:
+def _picture(session: ReviewSession) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         side = _whole(request, "side", 0, MOST_SIDE)
         side = max(side, LEAST_SIDE) if side else 0
@@ -206,7 +206,7 @@ def _picture(session: Session) -> Callable[[Request], Awaitable[Response]]:
                 lambda: session.pictures.picture(session.labels(request.path_params["row"]), side=side)
             )
         except AutolabelError as error:
-            return answer({"error": str(error)}, 404)
+            return _answer({"error": str(error)}, 404)
         return Response(content, media_type=media, headers={"cache-control": "private, max-age=600"})
 
     return endpoint
@@ -223,7 +223,7 @@ def _any_file(packages: Collection[str]) -> Callable[[Request], Awaitable[Respon
     async def endpoint(request: Request) -> Response:
         package, name = request.path_params["package"], request.path_params["name"]
         if package not in packages:
-            return answer({"error": "there is no such file"}, 404)
+            return _answer({"error": "there is no such file"}, 404)
         return _page_file(package, name)
 
     return endpoint
@@ -231,9 +231,9 @@ def _any_file(packages: Collection[str]) -> Callable[[Request], Awaitable[Respon
 
 def _page_file(package: str, name: str) -> Response:
     known = {entry.name: entry for entry in files(package).joinpath("page").iterdir()}
-    media = MEDIA.get(name.rpartition(".")[2])
+    media = _MEDIA.get(name.rpartition(".")[2])
     if name not in known or media is None:
-        return answer({"error": "there is no such file"}, 404)
+        return _answer({"error": "there is no such file"}, 404)
     return Response(known[name].read_bytes(), media_type=media)
 
 

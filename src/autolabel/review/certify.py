@@ -13,23 +13,23 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
-from autolabel.certify.answers import parse
+from autolabel.certify.answers import parse_answer
 from autolabel.certify.drawing import JOURNAL, Asked
 from autolabel.certify.opening import LOCK, Opened, open_locked
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
 from autolabel.errors import DataError
-from autolabel.review.app import Mode, get, post
-from autolabel.review.session import Session
+from autolabel.review.app import PageMode, get, post
+from autolabel.review.session import ReviewSession
 from autolabel.storage import Location
 
-BATCH = 20
+_BATCH = 20
 """Units that the page is given at a time; more are only drawn once all of them have an answer."""
-PATIENCE = 60.0
+_PATIENCE = 60.0
 """Seconds that a unit waits for its image to be indexed."""
 
 
-class _Answer(BaseModel):
+class _SubmittedAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(min_length=8, max_length=64)]
@@ -37,14 +37,14 @@ class _Answer(BaseModel):
     answer: dict[str, Any]
 
 
-class _Nothing(BaseModel):
+class _NoFields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Desk:
     """A certificate while its page is open; every method may be called from any thread."""
 
-    def __init__(self, session: Session, asked: Asked) -> None:
+    def __init__(self, session: ReviewSession, asked: Asked) -> None:
         self._review, self._asked = session, asked
         self._alone = threading.RLock()
         self._found: Opened | None = None
@@ -56,18 +56,18 @@ class Desk:
         with self._open() as found:
             session = found.at_work()
             if found.changes.holds:
-                asked = session.next(BATCH, top_up=False)
+                asked = session.next(_BATCH, top_up=False)
             else:  # what was shown still needs an answer before anything is drawn anew
                 asked = [session.described(*unit) for unit in session.waiting()]
             units = [self._shown(found, unit) for unit in asked]
             return {"units": units, "state": self._state(found, found.write())}
 
-    def answer(self, request: _Answer) -> Mapping[str, Any]:
+    def answer(self, request: _SubmittedAnswer) -> Mapping[str, Any]:
         """Take an answer in, and return what is stated then; it is on disk before this returns."""
         with self._open() as found:
             if request.id not in self._seen:
                 try:
-                    answer = parse(request.answer, reviewer=self._review.reviewer)
+                    answer = parse_answer(request.answer, reviewer=self._review.reviewer)
                 except ValueError as error:
                     raise DataError(str(error)) from error
                 found.at_work().answer([answer])
@@ -79,7 +79,7 @@ class Desk:
         with self._open() as found:
             return {"state": self._state(found, found.certificate())}
 
-    def redraw(self, request: _Nothing) -> Mapping[str, Any]:
+    def redraw(self, request: _NoFields) -> Mapping[str, Any]:
         """Draw anew, after the labels were corrected."""
         with self._alone, self._review.store.lock(LOCK):
             self._found = open_locked(self._review.store, self._review.plan, self._asked, redraw=True)
@@ -117,7 +117,7 @@ class Desk:
         kind, place = found.at_work().place(unit["id"]) or ("", 0)
         row = units.box_rows[place] if kind == "b" else place
         facts = units.rows[row]
-        self._review.index.wait(seconds=PATIENCE)
+        self._review.index.wait(seconds=_PATIENCE)
         number = self._review.index.find(facts.image, facts.caption_index)
         boxes = np.frombuffer(units.box_rows, np.int64)
         first, last = np.searchsorted(boxes, [row, row + 1]).tolist()
@@ -146,9 +146,9 @@ def _status(path: Location) -> tuple[int, float]:
     return status.st_size, status.st_mtime
 
 
-def certify_mode(desk: Desk) -> Mode:
+def certify_mode(desk: Desk) -> PageMode:
     """Return the mode of the page."""
-    return Mode(
+    return PageMode(
         name="certify",
         title="Certify",
         package="autolabel.review",
@@ -156,7 +156,7 @@ def certify_mode(desk: Desk) -> Mode:
         routes=[
             Route("/work", get(lambda request: desk.work())),
             Route("/state", get(lambda request: desk.state())),
-            Route("/answer", post(_Answer, desk.answer), methods=["POST"]),
-            Route("/redraw", post(_Nothing, desk.redraw), methods=["POST"]),
+            Route("/answer", post(_SubmittedAnswer, desk.answer), methods=["POST"]),
+            Route("/redraw", post(_NoFields, desk.redraw), methods=["POST"]),
         ],
     )

@@ -11,12 +11,12 @@ from autolabel.errors import DataError
 from autolabel.results.decision import Corners, Decision, Key, Mask, Name, Row
 from autolabel.results.row_view import Box, RowView, about, gone, kept
 
-MOST_CHANGES = 10_000
+_MOST_CHANGES = 10_000
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Change(BaseModel):
+class _RequestedChange(BaseModel):
     """One box's change. ``phrase`` and ``bbox`` name the box; a box that is not there yet is drawn."""
 
     model_config = _STRICT
@@ -38,7 +38,7 @@ class Request(BaseModel):
     row: Annotated[int, Field(ge=0)]
     image: str
     """The row's image, as a check that page and server speak of the same labels."""
-    changes: Annotated[tuple[Change, ...], Field(max_length=MOST_CHANGES)] = ()
+    changes: Annotated[tuple[_RequestedChange, ...], Field(max_length=_MOST_CHANGES)] = ()
     whole: Literal["checked", "nothing", "reject", "forget"] | None = None
 
 
@@ -84,7 +84,7 @@ def _of_row(request: Request, view: RowView, changed: Mapping[Key, Decision]) ->
     return [Decision(**_named(view.row), verdict=request.whole)]
 
 
-def _changed(box: Box, change: Change, view: RowView) -> Decision:
+def _changed(box: Box, change: _RequestedChange, view: RowView) -> Decision:
     if change.do == "reject":
         return gone(box, view.row)
     if change.do == "forget":
@@ -100,7 +100,7 @@ def _changed(box: Box, change: Change, view: RowView) -> Decision:
     return kept(box, view.row, becomes)
 
 
-def _judged_mask(box: Box, change: Change) -> Mask | Literal["none"] | None:
+def _judged_mask(box: Box, change: _RequestedChange) -> Mask | Literal["none"] | None:
     if change.do == "mask_reject":
         return "none"
     if change.do == "mask_restore":

@@ -13,7 +13,7 @@ from autolabel.errors import DataError
 from autolabel.results.decision import Row
 from autolabel.review.known import Known, read_known
 from autolabel.review.missing import likely_misses
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Pick:
     row: Row
 
 
-def limit_to_likely(session: Session, wanted: Wanted) -> Iterator[str]:
+def limit_to_likely(session: ReviewSession, wanted: Wanted) -> Iterator[str]:
     """Limit a review to the images with likely mistakes; yield what to expect, in sentences.
 
     For a precision: the boxes that are likeliest to be wrong. For a recall: the boxes below the run's thresholds that
@@ -113,7 +113,7 @@ def _seconds(picks: Sequence[Pick]) -> float:
     return len(picks) * BOX_SECONDS + len({pick.row for pick in picks}) * IMAGE_SECONDS
 
 
-def _places(session: Session, picks: Sequence[Pick]) -> list[int]:
+def _places(session: ReviewSession, picks: Sequence[Pick]) -> list[int]:
     """Return the rows of boxes, each once, in the order of the boxes."""
     found = (session.index.find(*row) for row in dict.fromkeys(pick.row for pick in picks))
     return [row for row in found if row is not None]

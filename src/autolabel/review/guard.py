@@ -15,13 +15,13 @@ MOST_BYTES = 4_000_000
 """Of a request's body."""
 MOST_PATH = 1000
 """Characters of a path: no page has a longer one, and no row a number of thousands of digits."""
-POLICY = (
+_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
+_HEADERS = {
     **SAFE,
-    "content-security-policy": POLICY,
+    "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
@@ -49,12 +49,12 @@ class Guard:
         fault = self._fault(scope)
         if fault is not None:
             status, text = fault
-            await PlainTextResponse(text, status, headers=HEADERS)(scope, receive, send)
+            await PlainTextResponse(text, status, headers=_HEADERS)(scope, receive, send)
             return
         below = dict(scope, path=scope["path"][len(self._token) + 1 :], root_path=f"/{self._token}")
         below["raw_path"] = below["path"].encode()
         below["root_path"] = ""
-        await self._app(below, bounded(receive, MOST_BYTES), with_headers(send, HEADERS))
+        await self._app(below, bounded(receive, MOST_BYTES), with_headers(send, _HEADERS))
 
     def _fault(self, scope: Scope) -> Fault | None:
         headers = Headers(scope=scope)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.certify.audit import Audit
-from autolabel.certify.opening import begun, opened
+from autolabel.certify.opening import begun, open_certificate
 from autolabel.certify.population import decided, limits_of, population
 from autolabel.certify.repair import Float64, chance_of_wrong
 from autolabel.certify.units import Units
@@ -57,7 +57,7 @@ def read_known(store: RunStore, plan: Plan) -> Known:
     """Return what is known of a run."""
     review, thresholds = decided(store), plan.outputs.thresholds or {}
     if begun(store):
-        with opened(store.root) as found:
+        with open_certificate(store.root) as found:
             if found.session is not None and found.changes.holds:
                 checks = found.session.checks
                 right = {box: verdict == "yes" for box, verdict in checks.boxes.items()}

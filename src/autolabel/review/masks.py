@@ -64,5 +64,5 @@ def _device(plan: Plan) -> str:
         import torch
     except ImportError as error:  # pragma: no cover, torch is a dependency
         raise MachineError(f"torch cannot be imported: {error}") from error
-    there = torch.cuda.is_available() if device.startswith("cuda") else torch.backends.mps.is_available()
-    return device if there else "cpu"
+    available = torch.cuda.is_available() if device.startswith("cuda") else torch.backends.mps.is_available()
+    return device if available else "cpu"

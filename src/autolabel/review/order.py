@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from autolabel.review.row_index import RowIndex, Rows
 
-Order = Literal["least", "most", "boxes", "disagreement", "name", "random", "list"]
-Show = Literal["all", "unchecked", "checked", "undecided", "left_out", "empty", "labelled"]
+_Order = Literal["least", "most", "boxes", "disagreement", "name", "random", "list"]
+_Show = Literal["all", "unchecked", "checked", "undecided", "left_out", "empty", "labelled"]
 
-ORDERS: tuple[Order, ...] = ("least", "most", "boxes", "disagreement", "name", "random", "list")
-SHOWS: tuple[Show, ...] = ("all", "unchecked", "checked", "undecided", "left_out", "empty", "labelled")
+ORDERS: tuple[_Order, ...] = ("least", "most", "boxes", "disagreement", "name", "random", "list")
+SHOWS: tuple[_Show, ...] = ("all", "unchecked", "checked", "undecided", "left_out", "empty", "labelled")
 
 UNTOUCHED, TOUCHED, CHECKED, LEFT_OUT = range(4)
 """What has been decided about a row: nothing, something about its boxes, all of it, to leave it out."""
@@ -26,8 +26,8 @@ UNTOUCHED, TOUCHED, CHECKED, LEFT_OUT = range(4)
 class Query:
     """What a page asks for."""
 
-    order: Order = "least"
-    show: Show = "all"
+    order: _Order = "least"
+    show: _Show = "all"
     phrase: str = ""
     """Only rows that have a box of this class; empty for all."""
     text: str = ""
@@ -51,7 +51,7 @@ def listed(index: RowIndex, query: Query, *, flags: Callable[[], bytearray], ima
     return _ordered(index, rows, query.order)
 
 
-def _shown(index: RowIndex, rows: Rows, show: Show, flags: Callable[[], bytearray]) -> Rows:
+def _shown(index: RowIndex, rows: Rows, show: _Show, flags: Callable[[], bytearray]) -> Rows:
     if show == "all":
         return rows
     if show in ("empty", "labelled"):
@@ -71,7 +71,7 @@ def _shown(index: RowIndex, rows: Rows, show: Show, flags: Callable[[], bytearra
     return chosen
 
 
-def _ordered(index: RowIndex, rows: Rows, order: Order) -> Rows:
+def _ordered(index: RowIndex, rows: Rows, order: _Order) -> Rows:
     if order in ("name", "list"):
         return rows
     keys: npt.NDArray[np.float64]

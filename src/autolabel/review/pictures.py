@@ -14,17 +14,17 @@ from autolabel.plan.model import Recipe
 from autolabel.storage import Remote, at
 from autolabel.types import Labels
 
-AS_THEY_ARE = {b"\xff\xd8\xff": "image/jpeg"}
+_AS_THEY_ARE = {b"\xff\xd8\xff": "image/jpeg"}
 """Files that go to the browser unchanged, by their first bytes: it turns JPEG upright as the run did."""
-MOST_BYTES = 64_000_000
+_MOST_BYTES = 64_000_000
 """Larger files are decoded and sent smaller."""
-REMEMBERED = 64_000_000
+_REMEMBERED = 64_000_000
 """Bytes of decoded pictures that are kept."""
 LEAST_SIDE, MOST_SIDE = 32, 2048
-DECODERS = 2
-QUALITY = 92
+_DECODERS = 2
+_QUALITY = 92
 
-Picture = tuple[str, bytes]
+_Picture = tuple[str, bytes]
 """A media type and the bytes."""
 
 
@@ -33,12 +33,12 @@ class Pictures:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._kept: OrderedDict[tuple[str, int], Picture] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], _Picture] = OrderedDict()
         self._bytes = 0
         self._alone = threading.Lock()
-        self._decoding = threading.BoundedSemaphore(DECODERS)
+        self._decoding = threading.BoundedSemaphore(_DECODERS)
 
-    def picture(self, labels: Labels, *, side: int = 0) -> Picture:
+    def picture(self, labels: Labels, *, side: int = 0) -> _Picture:
         """Return the picture of a row, no side longer than ``side`` pixels where that is not 0.
 
         Raises ImageError where the image cannot be read, or has another size than the one that was labelled.
@@ -56,17 +56,17 @@ class Pictures:
         self._keep(key, made)
         return made
 
-    def _plain(self, labels: Labels) -> Picture | None:
+    def _plain(self, labels: Labels) -> _Picture | None:
         size = read_size(labels.image.path, max_pixels=self._recipe.max_pixels)
         _check_size(labels, size)
         place = at(labels.image.path)
-        if not isinstance(place, Remote) and place.stat().st_size > MOST_BYTES:
+        if not isinstance(place, Remote) and place.stat().st_size > _MOST_BYTES:
             return None
         content = place.read_bytes()
-        media = next((media for start, media in AS_THEY_ARE.items() if content.startswith(start)), None)
-        return None if media is None or len(content) > MOST_BYTES else (media, content)
+        media = next((media for start, media in _AS_THEY_ARE.items() if content.startswith(start)), None)
+        return None if media is None or len(content) > _MOST_BYTES else (media, content)
 
-    def _decoded(self, labels: Labels, side: int) -> Picture:
+    def _decoded(self, labels: Labels, side: int) -> _Picture:
         pixels = read_pixels(
             labels.image.path, max_pixels=self._recipe.max_pixels, value_range=self._recipe.value_range
         )
@@ -75,15 +75,15 @@ class Pictures:
         if side:
             image.thumbnail((side, side))
         out = io.BytesIO()
-        image.save(out, "JPEG", quality=QUALITY if not side else 80, subsampling=0 if not side else 2)
+        image.save(out, "JPEG", quality=_QUALITY if not side else 80, subsampling=0 if not side else 2)
         return "image/jpeg", out.getvalue()
 
-    def _keep(self, key: tuple[str, int], made: Picture) -> None:
+    def _keep(self, key: tuple[str, int], made: _Picture) -> None:
         with self._alone:
             if key not in self._kept:
                 self._bytes += len(made[1])
             self._kept[key] = made
-            while self._bytes > REMEMBERED and len(self._kept) > 1:
+            while self._bytes > _REMEMBERED and len(self._kept) > 1:
                 _, (_, content) = self._kept.popitem(last=False)
                 self._bytes -= len(content)
 

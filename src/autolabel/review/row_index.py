@@ -20,9 +20,9 @@ from autolabel.results import record
 from autolabel.storage import Location, open_regular, read_part
 from autolabel.types import Labels
 
-CHUNK = 1 << 20
+_CHUNK = 1 << 20
 """Bytes of the ledger read at once."""
-NOTHING = 2.0
+_NOTHING = 2.0
 """The least score of a row without boxes: after every score."""
 
 Rows = npt.NDArray[np.int64]
@@ -105,7 +105,7 @@ class RowIndex:
         here = isinstance(self.ledger, Path)
         line = os.pread(self._file.fileno(), end - start, start) if here else read_part(self.ledger, start, end)
         try:
-            return record.decode(line)
+            return record.decode_labels(line)
         except record.RowError as error:
             raise DataError(Problem(file=str(self.ledger), line=row + 1, column=1, message=str(error))) from None
 
@@ -193,7 +193,7 @@ class RowIndex:
         supporters = [len(box.sources) for box in row.instances if box.sources]
         self._names.write(name)
         self._offsets.append(end)
-        self._least.append(min(scores, default=NOTHING))
+        self._least.append(min(scores, default=_NOTHING))
         self._disputed.append(1 - min(supporters, default=self.labelers) / max(1, self.labelers))
         self._boxes.append(len(scores))
         self._captions.append(row.caption_index)
@@ -209,9 +209,9 @@ def _occurrences(names: mmap.mmap, wanted: bytes) -> Iterator[int]:
     """Yield where a text of small letters stands; pieces overlap by what a text may be cut at."""
     overlap = max(0, len(wanted) - 1)
     size = len(names)
-    for start in range(0, size, CHUNK):
-        piece = names[start : min(size, start + CHUNK + overlap)].lower()
+    for start in range(0, size, _CHUNK):
+        piece = names[start : min(size, start + _CHUNK + overlap)].lower()
         place = piece.find(wanted)
-        while 0 <= place < CHUNK:
+        while 0 <= place < _CHUNK:
             yield start + place
             place = piece.find(wanted, place + 1)

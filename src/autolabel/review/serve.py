@@ -6,18 +6,18 @@ import threading
 from collections.abc import Callable, Sequence
 from secrets import token_urlsafe
 
-from autolabel.review.app import CORRECT, Mode, make_app
+from autolabel.review.app import CORRECT, PageMode, make_app
 from autolabel.review.order import Query
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 from autolabel.web import LOOPBACK, host_names, listening, serve_app
 
 
 def serve(
-    session: Session,
+    session: ReviewSession,
     *,
     host: str = LOOPBACK,
     port: int = 0,
-    modes: Sequence[Mode] = (CORRECT,),
+    modes: Sequence[PageMode] = (CORRECT,),
     query: Query | None = None,
     started: Callable[[str], None] = lambda address: None,
 ) -> None:

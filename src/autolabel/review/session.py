@@ -18,7 +18,7 @@ from autolabel.results.decision import VERSION, Decision, Key, Mask, Review, Row
 from autolabel.results.journal import Journal
 from autolabel.results.review import join_row
 from autolabel.results.row_view import RowView, view
-from autolabel.results.select import above, within
+from autolabel.results.select import above_threshold, within
 from autolabel.results.store import RunStore
 from autolabel.results.written import mark_stale, standing
 from autolabel.review import changes
@@ -26,19 +26,19 @@ from autolabel.review.masks import MaskStage
 from autolabel.review.order import CHECKED, LEFT_OUT, TOUCHED, UNTOUCHED, Query, listed
 from autolabel.review.pictures import Pictures
 from autolabel.review.row_index import RowIndex, Rows
-from autolabel.review.told import row_told
+from autolabel.review.row_json import row_json
 from autolabel.types import Labels
 
-LISTS = 8
+_LISTS = 8
 """How many ordered lists are remembered, for tabs that page through them."""
-STEPS = 200
+_STEPS = 200
 """How many actions of a tab can be taken back."""
-PATIENCE = 0.4
+_PATIENCE = 0.4
 """Seconds that a list waits for the index before it shows what is indexed so far."""
 
 
 @dataclass(slots=True)
-class _Step:
+class _ReviewStep:
     """One action of a tab with what stood before and after it."""
 
     id: str
@@ -47,7 +47,7 @@ class _Step:
     after: dict[Key, Decision | None]
 
 
-class Session:
+class ReviewSession:
     """A run that is reviewed; every method may be called from any thread."""
 
     def __init__(
@@ -75,8 +75,8 @@ class Session:
         self._flags = bytearray()
         self._flagged = False
         self._lists: OrderedDict[str, tuple[Query, bool, Rows]] = OrderedDict()
-        self._done: dict[str, deque[_Step]] = {}
-        self._undone: dict[str, deque[_Step]] = {}
+        self._done: dict[str, deque[_ReviewStep]] = {}
+        self._undone: dict[str, deque[_ReviewStep]] = {}
         self._changed: list[Row] = []
 
     # ---- reading ------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Session:
 
     def _view(self, labels: Labels) -> RowView:
         outputs = self.plan.outputs
-        shown = within(labels, outputs.filter or SizeLimits()) & above(labels, outputs.thresholds or {})
+        shown = within(labels, outputs.filter or SizeLimits()) & above_threshold(labels, outputs.thresholds or {})
         with self._alone:
             decisions = list(self.journal.rows.get((labels.image.id, labels.caption_index), {}).values())
         return view(labels, decisions, shown=shown.tolist())
@@ -105,13 +105,13 @@ class Session:
         with self._alone:
             known = self._lists.get(name)
         if known is None or known[0] != query or (not known[1] and self.index.complete):
-            complete = self.index.wait(1 if query.order in ("name", "list") else None, seconds=PATIENCE)
+            complete = self.index.wait(1 if query.order in ("name", "list") else None, seconds=_PATIENCE)
             complete = complete and self.index.complete
             known = (query, complete, listed(self.index, query, flags=self.flags, images=self.images))
             with self._alone:
                 self._lists[name] = known
                 self._lists.move_to_end(name)
-                while len(self._lists) > LISTS:
+                while len(self._lists) > _LISTS:
                     self._lists.popitem(last=False)
         _, complete, found = known
         part = found[start : start + count].tolist()
@@ -176,7 +176,7 @@ class Session:
         with self._alone:
             self._follow()
             if request.id in self.journal.seen:
-                return self._told(request.row)
+                return self._row_json(request.row)
             labels = self._same(request.row, request.image)
             current = self._view(labels)
             made = changes.decisions(request, current, classes=self.plan.manifest.classes)
@@ -186,7 +186,7 @@ class Session:
                 step = self._write(request.row, wanted, id=request.id, tab=request.tab)
                 self._remember(request.tab, step)
                 self._undone.pop(request.tab, None)
-            return self._told(request.row)
+            return self._row_json(request.row)
 
     def segment(self, row: int, image: str, key: Key, *, tab: str, follows: str) -> dict[str, Any]:
         """Ask the mask stage for the mask of a box, write it, and return the row as it stands then.
@@ -198,22 +198,22 @@ class Session:
         labels = self._same(row, image)
         before = next((box for box in self._view(labels).boxes if box.key == key), None)
         if before is None or before.verdict != "keep":
-            return self._told(row)
+            return self._row_json(row)
         mask = self.masks.mask(labels, before.name, before.place)
         with self._alone:
             self._follow()
             box = next((box for box in self._view(labels).boxes if box.key == key), None)
             if mask is None or box is None or box.verdict != "keep" or box.place != before.place:
-                return self._told(row)
+                return self._row_json(row)
             name = (labels.image.id, labels.caption_index)
             made = changes.with_mask(box, Mask(size=mask.size, counts=mask.counts), name)
             step = self._write(row, [made], id=token_hex(8), tab=tab, follows=follows)
-            last = self._done.get(tab, deque[_Step]())
+            last = self._done.get(tab, deque[_ReviewStep]())
             if last and last[-1].id == follows and key in last[-1].after:
                 last[-1].after[key] = step.after[key]
             else:
                 self._remember(tab, step)
-            return self._told(row)
+            return self._row_json(row)
 
     def undo(self, tab: str) -> dict[str, Any] | None:
         """Take back the last action of a tab; return its row as it stands then, None where there is nothing left.
@@ -226,7 +226,9 @@ class Session:
         """Do again what was taken back last, as ``undo`` does."""
         return self._back(tab, self._undone, self._done)
 
-    def _back(self, tab: str, taken: dict[str, deque[_Step]], given: dict[str, deque[_Step]]) -> dict[str, Any] | None:
+    def _back(
+        self, tab: str, taken: dict[str, deque[_ReviewStep]], given: dict[str, deque[_ReviewStep]]
+    ) -> dict[str, Any] | None:
         with self._alone:
             self._follow()
             if not taken.get(tab):
@@ -242,10 +244,10 @@ class Session:
                 decision if decision is not None else _forgotten(key, forget) for key, decision in step.before.items()
             ]
             made = self._write(step.row, back, id=token_hex(8), tab=tab, undoes=step.id)
-            given.setdefault(tab, deque(maxlen=STEPS)).append(made)
-            return self._told(step.row)
+            given.setdefault(tab, deque(maxlen=_STEPS)).append(made)
+            return self._row_json(step.row)
 
-    def _write(self, row: int, wanted: Sequence[Decision], *, tab: str, id: str, **links: str) -> _Step:
+    def _write(self, row: int, wanted: Sequence[Decision], *, tab: str, id: str, **links: str) -> _ReviewStep:
         name = wanted[0].row
         keys = [one.key for one in wanted]
         before = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
@@ -264,10 +266,10 @@ class Session:
         self._note(self.journal.append(action))
         self._note([action])
         after = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
-        return _Step(id, row, before, after)
+        return _ReviewStep(id, row, before, after)
 
-    def _remember(self, tab: str, step: _Step) -> None:
-        self._done.setdefault(tab, deque(maxlen=STEPS)).append(step)
+    def _remember(self, tab: str, step: _ReviewStep) -> None:
+        self._done.setdefault(tab, deque(maxlen=_STEPS)).append(step)
         while len(self._done) > 100:
             self._done.pop(next(iter(self._done)))
 
@@ -308,22 +310,22 @@ class Session:
             rows = [self.index.find(*name) for name in list(names)[-1000:]]
             return {"changes": len(self._changed), "rows": [row for row in rows if row is not None]}
 
-    def _told(self, row: int) -> dict[str, Any]:
+    def _row_json(self, row: int) -> dict[str, Any]:
         """Return a row as it stands, with all that a page shows beside it."""
         with self._alone:
             return {
                 "row": row,
-                **row_told(self.view(row)),
+                **row_json(self.view(row)),
                 "flag": self.flag(row),
                 "changes": len(self._changed),
                 "progress": self.progress(),
             }
 
-    def told(self, row: int) -> dict[str, Any]:
+    def row_json(self, row: int) -> dict[str, Any]:
         """Return a row as it stands, others' latest decisions among it."""
         with self._alone:
             self._follow()
-        return self._told(row)
+        return self._row_json(row)
 
     def checkpoint(self) -> int:
         """Write ``review.json`` where anything has been decided; return how many decisions stand."""

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from autolabel.errors import DataError, Problem, SpecError
 from autolabel.registry import Registry
+from autolabel.results.import_decisions import nearest_hint
 from autolabel.results.store import finished
-from autolabel.results.take_in import nearest
 from autolabel.results.written import mark_stale
 from autolabel.review.masks import MaskStage
 from autolabel.review.order import sample
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 from autolabel.run.outputs import follow
 from autolabel.storage import Location
 
-MOST_NEAR = 500
-MOST_PROBLEMS = 20
+_MOST_NEAR = 500
+_MOST_PROBLEMS = 20
 
 
 def open_session(
@@ -28,7 +28,7 @@ def open_session(
     model: bool = True,
     device: str | None = None,
     phrase: str = "",
-) -> Session:
+) -> ReviewSession:
     """Open a finished run for review, with its mask stage where ``model`` says so and the run has one.
 
     Raises DataError where ``run`` is no finished run of this machine.
@@ -37,12 +37,12 @@ def open_session(
         raise DataError(f"{run}: a review needs the run in a folder", hint="copy it to this machine, then back")
     store, plan = finished(run)
     if phrase and phrase not in plan.manifest.classes:
-        raise SpecError(f"{phrase!r} is no class of this run", hint=nearest(phrase, plan.manifest.classes))
+        raise SpecError(f"{phrase!r} is no class of this run", hint=nearest_hint(phrase, plan.manifest.classes))
     masks = MaskStage.of(plan, registry=registry, device=device) if model else None
-    return Session(store, plan, reviewer=reviewer, masks=masks)
+    return ReviewSession(store, plan, reviewer=reviewer, masks=masks)
 
 
-def hand_out(session: Session, *, registry: Registry) -> int:
+def hand_out(session: ReviewSession, *, registry: Registry) -> int:
     """Write ``review.json`` and, as decided now, all that the run has handed out; return how many decisions stand.
 
     Raises BusyError where another command works in the results directory: what is decided is on disk nevertheless.
@@ -56,7 +56,7 @@ def hand_out(session: Session, *, registry: Registry) -> int:
     return count
 
 
-def limit_to_images(session: Session, names: Sequence[str], *, file: str) -> None:
+def limit_to_images(session: ReviewSession, names: Sequence[str], *, file: str) -> None:
     """Limit a review to the images of a list, in its order; raises DataError, with near names, for any that is none."""
     index = session.index
     index.build()
@@ -65,7 +65,7 @@ def limit_to_images(session: Session, names: Sequence[str], *, file: str) -> Non
     for line, name in enumerate(names, 1):
         row = index.find(name)
         if row is None:
-            near = nearest(name, [index.name(one) for one in index.search(Path(name).stem)[:MOST_NEAR].tolist()])
+            near = nearest_hint(name, [index.name(one) for one in index.search(Path(name).stem)[:_MOST_NEAR].tolist()])
             problems.append(
                 Problem(file=file, line=line, column=1, message=f"{name!r} is no image of this run", hint=near)
             )
@@ -73,11 +73,11 @@ def limit_to_images(session: Session, names: Sequence[str], *, file: str) -> Non
             rows.append(row)
             row += 1
     if problems:
-        raise DataError(problems[:MOST_PROBLEMS])
+        raise DataError(problems[:_MOST_PROBLEMS])
     session.images = rows
 
 
-def limit_to_sample(session: Session, name: str, size: int) -> None:
+def limit_to_sample(session: ReviewSession, name: str, size: int) -> None:
     """Limit a review to ``size`` images drawn evenly: the same ones for the same name and run."""
     session.index.build()
     session.images = sample(session.index, name, size)

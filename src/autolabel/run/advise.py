@@ -13,8 +13,8 @@ import numpy.typing as npt
 from autolabel.data import inputs
 from autolabel.detectors import Looks, Voting
 from autolabel.errors import DataError, SpecError
-from autolabel.evaluate.matching import IGNORED, match
-from autolabel.evaluate.scenes import gather
+from autolabel.evaluate.matching import IGNORED, match_boxes
+from autolabel.evaluate.scenes import gather_scenes
 from autolabel.plan.compile import Compiled
 from autolabel.registry import Registry
 from autolabel.results.checked import truth_at
@@ -25,15 +25,15 @@ from autolabel.storage import Location
 from autolabel.strategies import Aggregator
 from autolabel.types import Labels
 
-AGGREGATORS: tuple[tuple[str, dict[str, Any]], ...] = (
+_AGGREGATORS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("nms", {"threshold": 0.5}),
     ("wbf", {"threshold": 0.5}),
     ("dbscan", {"eps": 0.3}),
 )
-RESAMPLES = 300
-CONFIDENCE = 0.95
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
+_RESAMPLES = 300
+_CONFIDENCE = 0.95
+_Int64 = npt.NDArray[np.int64]
+_Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +85,13 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class _JudgedBoxes:
     """N boxes by image, with whether they are right, and how many true ones each image has."""
 
-    images: Int64
-    scores: Float64
+    images: _Int64
+    scores: _Float64
     right: npt.NDArray[np.bool_]
-    true: Int64
+    true: _Int64
 
 
 def advise(
@@ -108,17 +108,17 @@ def advise(
     if candidates is None or annealing is None:
         hint = "set run.candidates, and generate once with the looks that are to be compared"
         raise SpecError("--advise goes by kept candidates, and this spec keeps none", hint=hint)
-    rows = [inputs.decode(line).labels(compiled.plan.manifest.classes) for line in compiled.rows]
+    rows = [inputs.decode_input(line).labels(compiled.plan.manifest.classes) for line in compiled.rows]
     with truth_at(truth) as file:
-        empty = gather(rows, file)
+        empty = gather_scenes(rows, file)
         checked = set(empty.image_of.values())
         known = [(row, content_of(row)) for row in rows if row.image.id in checked and row.prompt.phrases]
         memories = [ImageMemory(candidates, content, row.image.size, annealing.floor) for row, content in known]
-        played: list[tuple[Way, Found, float]] = []
+        played: list[tuple[Way, _JudgedBoxes, float]] = []
         missing: set[str] = set()
-        for way in ways(annealing):
+        for way in _ways(annealing):
             searches = [
-                searched(row, memory, changed(annealing, way, registry))
+                _searched(row, memory, _changed(annealing, way, registry))
                 for (row, _), memory in zip(known, memories, strict=True)
             ]
             if any(search is None for search in searches):
@@ -148,18 +148,18 @@ def advise(
     )
 
 
-def ways(annealing: Annealing) -> Iterator[Way]:
+def _ways(annealing: Annealing) -> Iterator[Way]:
     """Yield one look, then the first two, three and more looks of the stage, in every way of spending and scoring."""
     names = tuple(name for name in annealing.looks.names if name is not None)
-    for aggregator, params in AGGREGATORS:
+    for aggregator, params in _AGGREGATORS:
         yield Way(looks=names[:1], spend="every", score="vote", aggregator=aggregator, params=params)
     for count, spend, score in product(range(2, len(names) + 1), ("every", "by_round"), ("vote", "mean", "noisy_or")):
         if spend == "every" or (annealing.looks.doubt is not None and len(annealing.rounds) >= count):
-            for aggregator, params in AGGREGATORS:
+            for aggregator, params in _AGGREGATORS:
                 yield Way(looks=names[:count], spend=spend, score=score, aggregator=aggregator, params=params)
 
 
-def changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
+def _changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
     """Return the stage's annealing done in another way: in one round, where looks are not spent by round."""
     aggregator: Aggregator = registry.make("aggregator", way.aggregator, way.params)
     if isinstance(annealing.aggregator, Voting):
@@ -175,18 +175,18 @@ def changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
     return replace(annealing, rounds=rounds, aggregator=aggregator, ask="all", looks=looks)
 
 
-def searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search | None:
+def _searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search | None:
     """Return a search that is done, from memory alone; None where something would have to be asked."""
     search = Search(row.prompt, row.image.size, annealing, memory=memory)
     return search if search.next_query() is None else None
 
 
-def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> Found:
+def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> _JudgedBoxes:
     """Judge the boxes of labels."""
-    scenes = gather(labels, truth).scenes
-    matches = [match(scene, iou) for scene in scenes]
+    scenes = gather_scenes(labels, truth).scenes
+    matches = [match_boxes(scene, iou) for scene in scenes]
     keep = [matched != IGNORED for matched in matches]
-    return Found(
+    return _JudgedBoxes(
         images=np.concatenate([np.full(int(kept.sum()), place) for place, kept in enumerate(keep)]),
         scores=np.concatenate([scene.scores[kept] for scene, kept in zip(scenes, keep, strict=True)]),
         right=np.concatenate([one[kept] >= 0 for one, kept in zip(matches, keep, strict=True)]),
@@ -194,16 +194,16 @@ def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> Found:
     )
 
 
-def compare(played: Iterable[tuple[Way, Found, float]], precision: float) -> list[Measured]:
+def compare(played: Iterable[tuple[Way, _JudgedBoxes, float]], precision: float) -> list[Measured]:
     """Return what each way is worth, the cheapest first; all are measured on the same resampled sets of images."""
     played = list(played)
     images = len(played[0][1].true)
     random = np.random.default_rng(0)
-    draws = random.multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    draws = random.multinomial(images, np.full(images, 1 / images), _RESAMPLES)
     points = [reached(found, np.ones(images, np.int64), precision) for _, found, _ in played]
     spread = np.array([[reached(found, draw, precision)[0] for draw in draws] for _, found, _ in played])
     best = int(np.argmax([recall for recall, _ in points]))
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - _CONFIDENCE) / 2
     out = []
     for (way, _, passes), (recall, threshold), drawn in zip(played, points, spread, strict=True):
         low, high = np.quantile(drawn, [tail, 1 - tail]).tolist()
@@ -216,7 +216,7 @@ def compare(played: Iterable[tuple[Way, Found, float]], precision: float) -> lis
     return sorted(out, key=lambda one: (one.passes, -one.recall))
 
 
-def reached(found: Found, times: Int64, precision: float) -> tuple[float, float | None]:
+def reached(found: _JudgedBoxes, times: _Int64, precision: float) -> tuple[float, float | None]:
     """Return the best recall with at least ``precision``, and the last score it takes; images count ``times`` each."""
     order = np.argsort(-found.scores, kind="stable")
     weight = times[found.images[order]]

@@ -19,13 +19,13 @@ from autolabel.strategies import Aggregator, Detector
 from autolabel.types import Instances, Prompt, Round, Size, boxes
 from autolabel.types.ontology import Ontology, collapse_to_classes, expand_prompts
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-Phrases = tuple[str, ...]
-Int64 = npt.NDArray[np.int64]
-T = TypeVar("T")
-R = TypeVar("R")
-Outcome: TypeAlias = R | Exception
+_Phrases = tuple[str, ...]
+_Int64 = npt.NDArray[np.int64]
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+Outcome: TypeAlias = _R | Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Annealing:
         """The lowest threshold of all rounds: candidates below it are never needed."""
         return min(round.conf_threshold for round in self.rounds)
 
-    def keep(self, union: Instances, round: Round, asked: Int64) -> Instances:
+    def keep(self, union: Instances, round: Round, asked: _Int64) -> Instances:
         """Return what a round keeps of the candidates that have entered; ``asked`` counts the looks of each class."""
         kept = self.aggregator.aggregate(union, round)
         return self.looks.weigh(kept, union, asked, above=round.conf_threshold)
@@ -53,7 +53,7 @@ class Annealing:
         return self.looks.settled(self.aggregator.aggregate(known, self.rounds[-1]), known, count)
 
 
-class Memory(Protocol):
+class _Memory(Protocol):
     """What was asked about one image before."""
 
     def recall(self, prompt: Prompt) -> Instances | None:
@@ -94,14 +94,14 @@ class Search:
     union: Instances = field(default_factory=Instances.empty)
     kept: Instances = field(default_factory=Instances.empty)
     answers: dict[Prompt, Candidates] = field(default_factory=dict)
-    memory: Memory | None = None
+    memory: _Memory | None = None
     last: Round | None = None
     """The last round that changed what is kept; None where nothing has entered."""
     enough: int | None = None
     """How many looks have left no doubt; None where some is left, or nothing depends on it."""
     notes: dict[str, None] = field(default_factory=dict)
     """What the detector has said of its answers, each once."""
-    looked: Int64 = field(init=False)
+    looked: _Int64 = field(init=False)
     """(P,) how many looks have been asked for each class."""
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ class Search:
         Those that are not finite, or have no area inside the image, are dropped.
         """
         self.notes |= dict.fromkeys(found.notes)
-        found = found.take(usable(found, self.size))
+        found = found.take(_usable(found, self.size))
         if self.annealing.ontology:
             found = collapse_to_classes(found, question.phrases, self.annealing.ontology)
         index = {phrase: label for label, phrase in enumerate(self.prompt.phrases)}
@@ -161,11 +161,11 @@ class Search:
         """Return what is kept, cut at the image's edges: only here, so that overlaps are those of whole boxes."""
         return replace(self.kept, boxes=boxes.clip(self.kept.boxes, self.size), notes=tuple(self.notes))
 
-    def asked(self) -> Phrases:
+    def asked(self) -> _Phrases:
         """Return what this round asks: everything, or (TAO's rule) the phrases without a label."""
         return self.prompt.phrases if self.annealing.ask == "all" else self.missing()
 
-    def missing(self) -> Phrases:
+    def missing(self) -> _Phrases:
         """Return the phrases that no kept box carries."""
         have = set(self.kept.labels.tolist())
         return tuple(phrase for label, phrase in enumerate(self.prompt.phrases) if label not in have)
@@ -187,7 +187,7 @@ class Search:
         self.round += 1
 
 
-def usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
+def _usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
     """Return which of N candidates have finite numbers and some area inside the image."""
     finite = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
     return finite & (boxes.areas(boxes.clip(np.where(finite[:, None], found.boxes, 0), size)) > 0)
@@ -206,7 +206,7 @@ class ImageToSearch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Waiting:
+class _Waiting:
     """A search with its prepared item, waiting for a forward pass."""
 
     position: int
@@ -240,7 +240,7 @@ def searched(
     those that are done leave: what shares a forward pass depends on the input alone, never on timing. Fewer than two
     batches are prepared at any time, which bounds the memory that vision features take.
     """
-    waiting: deque[Waiting] = deque()
+    waiting: deque[_Waiting] = deque()
     source = iter(batches)
     exhausted = False
     while waiting or not exhausted:
@@ -248,16 +248,16 @@ def searched(
             batch = next(source, None)
             exhausted = batch is None
             if batch is not None:
-                yield from admit(detector, batch, annealing, waiting)
+                yield from _admit(detector, batch, annealing, waiting)
         turn = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-        yield from forward(detector, turn, annealing.floor, waiting)
+        yield from _forward(detector, turn, annealing.floor, waiting)
 
 
-def admit(
+def _admit(
     detector: Detector,
     batch: Sequence[ImageToSearch],
     annealing: Annealing,
-    waiting: deque[Waiting],
+    waiting: deque[_Waiting],
 ) -> Iterator[tuple[int, Outcome[Search]]]:
     """Prepare a batch and let its images wait; yield those that have nothing to ask, or cannot be prepared."""
     prepared = bisect_on_error(detector.prepare, [asked.item for asked in batch])
@@ -270,14 +270,14 @@ def admit(
         if question is None:
             yield asked.position, search
         else:
-            waiting.append(Waiting(asked.position, search, item, question))
+            waiting.append(_Waiting(asked.position, search, item, question))
 
 
-def forward(
-    detector: Detector, turn: Sequence[Waiting], floor: float, waiting: deque[Waiting]
+def _forward(
+    detector: Detector, turn: Sequence[_Waiting], floor: float, waiting: deque[_Waiting]
 ) -> Iterator[tuple[int, Outcome[Search]]]:
     """Make one forward pass; yield the images that are done, let the others wait again."""
-    detect: Callable[[Sequence[Waiting]], Sequence[Instances | ImageError]] = lambda items: detector.detect(  # noqa: E731
+    detect: Callable[[Sequence[_Waiting]], Sequence[Instances | ImageError]] = lambda items: detector.detect(  # noqa: E731
         [one.item for one in items], [one.search.asks(one.question) for one in items], floor
     )
     for one, found in zip(turn, bisect_on_error(detect, turn), strict=True):
@@ -289,10 +289,10 @@ def forward(
         if question is None:
             yield one.position, one.search
         else:
-            waiting.append(Waiting(one.position, one.search, one.item, question))
+            waiting.append(_Waiting(one.position, one.search, one.item, question))
 
 
-def bisect_on_error(work: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T]) -> list[R | Exception]:
+def bisect_on_error(work: Callable[[Sequence[_T]], Sequence[_R]], batch: Sequence[_T]) -> list[_R | Exception]:
     """Return ``work(batch)``, or where that raises, the same for each half, down to the member that causes it.
 
     A batch that runs out of memory is halved in the same way, after its memory is freed. MachineError passes through.
@@ -312,9 +312,9 @@ def bisect_on_error(work: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[
         if len(results) != len(batch):
             raise RuntimeError(f"{work!r} returned {len(results)} results for a batch of {len(batch)}")
         return list(results)
-    log.info("a batch of %d failed (%s: %s); trying its halves", len(batch), type(failure).__name__, failure)
+    _log.info("a batch of %d failed (%s: %s); trying its halves", len(batch), type(failure).__name__, failure)
     if out_of_memory(failure):
-        free_memory()
+        _free_memory()
     half = len(batch) // 2
     return bisect_on_error(work, batch[:half]) + bisect_on_error(work, batch[half:])
 
@@ -326,7 +326,7 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
 
 
-def free_memory() -> None:
+def _free_memory() -> None:
     """Give cached device memory back."""
     gc.collect()
     torch = sys.modules.get("torch")

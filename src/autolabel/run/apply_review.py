@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autolabel.data.corrections.archive import opened
+from autolabel.data.corrections.archive import open_archive
 from autolabel.data.corrections.read import Tool, read_corrections, tool_of
 from autolabel.errors import DataError, Problem
 from autolabel.registry import Registry
-from autolabel.results.differences import differences
+from autolabel.results.differences import correction_differences
+from autolabel.results.import_decisions import record
 from autolabel.results.journal import Journal
 from autolabel.results.ledger import ledger_of, mend
 from autolabel.results.store import finished
-from autolabel.results.take_in import record
 from autolabel.results.written import mark_stale
 from autolabel.run.outputs import follow, review_run
 from autolabel.storage import Location
@@ -63,7 +63,7 @@ def apply_review(
         if tool != "review":
             raise DataError(f"{file}: corrections of other tools are read from files", hint="fetch it first")
         return _review(run, file, registry, names, skip_unknown=skip_unknown, dry_run=dry_run)
-    with opened(file) as place:
+    with open_archive(file) as place:
         tool = tool or tool_of(place)
         if tool == "review":
             return _review(run, place, registry, names, skip_unknown=skip_unknown, dry_run=dry_run)
@@ -72,11 +72,11 @@ def apply_review(
     with store.lock():
         mend(store, plan)
         journal = Journal(store)
-        found = differences(
+        found = correction_differences(
             corrections, journal, ledger_of(store, plan), plan, file=str(file), partial=partial, names=names
         )
         if found.problems and not skip_unknown:
-            raise DataError([*found.problems, Problem(file=str(file), message=UNTOUCHED)])
+            raise DataError([*found.problems, Problem(file=str(file), message=_UNTOUCHED)])
         standing = journal.decisions()
         if not dry_run and found.decisions:
             mark_stale(store, plan)
@@ -96,7 +96,7 @@ def apply_review(
     )
 
 
-UNTOUCHED = "nothing was applied; --skip-unknown leaves out what is named here"
+_UNTOUCHED = "nothing was applied; --skip-unknown leaves out what is named here"
 
 
 def _review(

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import msgspec
 
-from autolabel.certify.opening import begun, opened
+from autolabel.certify.opening import begun, open_certificate
 from autolabel.errors import DataError
 from autolabel.evaluate.calibration import Calibration, calibrate
-from autolabel.evaluate.drawn import calibrate_drawn
+from autolabel.evaluate.certified_thresholds import calibrate_drawn
 from autolabel.evaluate.probability import learn
 from autolabel.evaluate.table import checked
 from autolabel.plan.model import Plan
-from autolabel.results.chances import Chances, Method, place
 from autolabel.results.checked import any_checked, truth_at
 from autolabel.results.ledger import checked_ledger
+from autolabel.results.score_curves import Chances, Method, curves_file
 from autolabel.results.select import changed
 from autolabel.results.store import RunStore, finished, publish
 from autolabel.storage import Location, resolved
@@ -59,7 +59,7 @@ def _from_certificate(
     if not begun(store):
         hint = "`autolabel certify` draws boxes, `autolabel review --sample NAME` images to check; or give --gt FILE"
         raise DataError(f"{run}: no box was checked", hint=hint)
-    with opened(run) as found:
+    with open_certificate(run) as found:
         checks = found.at_work().checks
         result = calibrate_drawn(checks, classes=plan.manifest.classes, precision=precision, confidence=confidence)
     _write(result, f"of run {resolved(run).name} (plan {plan.digest[:16]}), from its certificate's checks", out)
@@ -67,7 +67,7 @@ def _from_certificate(
 
 
 def _write(result: Calibration, title: str, out: Path) -> None:
-    publish(out, [line.encode() + b"\n" for line in lines(result, title)], name="thresholds")
+    publish(out, [line.encode() + b"\n" for line in _lines(result, title)], name="thresholds")
 
 
 def learn_scores(
@@ -83,14 +83,14 @@ def learn_scores(
     labels = checked_ledger(store, plan, change=limited)
     with truth_at(run if truth is None else truth) as file:
         chances = learn(labels, file, plan=plan.digest, iou=iou, method=method, names=names)
-    publish(place(store), [msgspec.json.format(msgspec.json.encode(chances), indent=1), b"\n"], name="scores")
-    return chances, place(store)
+    publish(curves_file(store), [msgspec.json.format(msgspec.json.encode(chances), indent=1), b"\n"], name="scores")
+    return chances, curves_file(store)
 
 
-def lines(result: Calibration, title: str) -> Iterator[str]:
+def _lines(result: Calibration, title: str) -> Iterator[str]:
     """Yield a thresholds file: a line for each class that was found, a comment where nothing can be promised."""
     overlap = f", IoU {result.iou:g}" if result.checks == "images" else ""
-    yield f"# score thresholds {one_line(title)}: {checked(result)}{overlap}"
+    yield f"# score thresholds {_one_line(title)}: {checked(result)}{overlap}"
     yield f"# of the boxes kept, {result.precision:g} or more are right; confidence {result.confidence:g} a class"
     if result.overall.threshold is not None:
         yield f"# one threshold for all classes together would be {result.overall.threshold}"
@@ -105,19 +105,19 @@ def lines(result: Calibration, title: str) -> Iterator[str]:
 
 def quoted(name: str) -> str:
     """Return a text as YAML in double quotes, whatever is in it."""
-    return '"' + "".join(character if plain(character) else escaped(character) for character in name) + '"'
+    return '"' + "".join(character if _plain(character) else _escaped(character) for character in name) + '"'
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """Return a text for a comment: without what could end the line."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def plain(character: str) -> bool:
+def _plain(character: str) -> bool:
     """Return whether a character may stand in double quotes as it is."""
     return character.isprintable() and character not in '"\\'
 
 
-def escaped(character: str) -> str:
+def _escaped(character: str) -> str:
     """Return a character as one of YAML's escapes."""
     return f"\\U{ord(character):08x}" if not character.isascii() or not character.isprintable() else f"\\{character}"

@@ -15,31 +15,31 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.errors import ImageError
-from autolabel.images import content_hash
-from autolabel.plan.identity import answers_digest, digest, reduced
+from autolabel.images import image_digest
+from autolabel.plan.identity import answers_digest, canonical_digest, reduced
 from autolabel.plan.model import Plan, Stage
 from autolabel.results.store import TEMPORARY, publish
-from autolabel.storage import Entry, Location, at, entries, read_part
+from autolabel.storage import Entry, Location, at, list_files, read_part
 from autolabel.types import Instances, Labels, Prompt, Rle, Size
 from autolabel.types.runs import totals
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-SUFFIX = ".candidates"
+_SUFFIX = ".candidates"
 HEAD = struct.Struct("<8sII")
-MAGIC = b"autolab1"
+_MAGIC = b"autolab1"
 """Begins every file, with the version of its form; then the number of entries and the checksum of their index."""
-ENTRY = np.dtype(
+_ENTRY = np.dtype(
     [("high", "<u8"), ("low", "<u8"), ("floor", "<f8"), ("offset", "<u8"), ("length", "<u4"), ("check", "<u4")]
 )
-FOUND = np.dtype([*ENTRY.descr, ("file", "<u4")])
-DAY = 86_400
-AS_IT_IS = "plain"
+_FOUND = np.dtype([*_ENTRY.descr, ("file", "<u4")])
+_DAY = 86_400
+_AS_IT_IS = "plain"
 """The look that changes nothing: its answers are those of a run without looks."""
-KEY = 16
+_KEY = 16
 """Bytes of an entry's key."""
-LEVEL = 6
-MOST_BYTES = 64 << 20
+_LEVEL = 6
+_MOST_BYTES = 64 << 20
 """Of one answer, unpacked: what a hundred thousand boxes with masks take."""
 """Of zlib: how hard an answer is compressed."""
 
@@ -54,7 +54,7 @@ class CandidateStore:
 
     folder: Location
     files: list[Location] = field(default_factory=list)
-    index: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, FOUND))
+    index: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, _FOUND))
     """All entries, sorted by ``high``."""
     fresh: list[tuple[bytes, float, bytes]] = field(default_factory=list)
     """Key, floor and packed answer of what was asked since the last ``flush``."""
@@ -67,9 +67,9 @@ class CandidateStore:
     def open(cls, folder: Location, *, read_only: bool = False) -> CandidateStore:
         """Read which answers a folder holds; none where it is not there."""
         store = cls(folder, read_only=read_only)
-        there = sorted(kept_in(folder) if read_only else tidied(folder), key=lambda entry: entry.name)
-        store.files = [folder / entry.name for entry in there]
-        parts = [read_index(path, number, there[number].size) for number, path in enumerate(store.files)]
+        kept = sorted(kept_in(folder) if read_only else _tidied(folder), key=lambda entry: entry.name)
+        store.files = [folder / entry.name for entry in kept]
+        parts = [_read_index(path, number, kept[number].size) for number, path in enumerate(store.files)]
         store.index = np.concatenate([store.index, *parts])
         store.index = store.index[np.argsort(store.index["high"], kind="stable")]
         return store
@@ -83,7 +83,7 @@ class CandidateStore:
         store = cls.open(at(folder) / answers_digest(stage)[:32], read_only=read_only)
         if stage.looks is not None:
             changed = zip(stage.looks.names, stage.looks.which, strict=True)
-            store.looks = {name: digest(reduced(look)) for name, look in changed if look.type != AS_IT_IS}
+            store.looks = {name: canonical_digest(reduced(look)) for name, look in changed if look.type != _AS_IT_IS}
         return store
 
     @property
@@ -94,7 +94,7 @@ class CandidateStore:
     @property
     def size(self) -> int:
         """Bytes of those answers."""
-        return int(self.index["length"].sum()) + len(self.index) * ENTRY.itemsize
+        return int(self.index["length"].sum()) + len(self.index) * _ENTRY.itemsize
 
     def recall(self, key: bytes, floor: float) -> Instances | None:
         """Return the candidates above ``floor`` that were kept under a key; None where nobody has asked so low."""
@@ -114,55 +114,55 @@ class CandidateStore:
             start = int(entry["offset"])
             packed = read_part(path, start, start + int(entry["length"]))
             if zlib.crc32(packed) == entry["check"]:
-                return unpack(packed)
+                return unpack_candidates(packed)
             fault = "its checksum is wrong"
         except (OSError, ValueError) as error:
             fault = str(error)
-        log.warning("%s: an answer cannot be used (%s); the detector is asked again", path, fault)
+        _log.warning("%s: an answer cannot be used (%s); the detector is asked again", path, fault)
         return None
 
     def keep(self, key: bytes, found: Instances, floor: float) -> None:
         """Take an answer in; it is on disk after the next ``flush``. Nothing happens where the store is only read."""
         if self.read_only:
             return
-        self.fresh.append((key, floor, pack(found)))
+        self.fresh.append((key, floor, pack_candidates(found)))
 
     def flush(self) -> None:
         """Publish what was taken in as one file; nothing where that is nothing."""
         if not self.fresh:
             return
-        index, offset = b"", HEAD.size + len(self.fresh) * ENTRY.itemsize
+        index, offset = b"", HEAD.size + len(self.fresh) * _ENTRY.itemsize
         for key, floor, packed in self.fresh:
             place = (*struct.unpack("<QQ", key), floor, offset, len(packed), zlib.crc32(packed))
-            index += np.array([place], ENTRY).tobytes()
+            index += np.array([place], _ENTRY).tobytes()
             offset += len(packed)
-        head = HEAD.pack(MAGIC, len(self.fresh), zlib.crc32(index))
+        head = HEAD.pack(_MAGIC, len(self.fresh), zlib.crc32(index))
         pieces = [head, index, *(packed for _, _, packed in self.fresh)]
-        name = hashlib.blake2b(b"".join(pieces), digest_size=KEY).hexdigest()
-        publish(self.folder / f"{name}{SUFFIX}", pieces, name="candidates")
+        name = hashlib.blake2b(b"".join(pieces), digest_size=_KEY).hexdigest()
+        publish(self.folder / f"{name}{_SUFFIX}", pieces, name="candidates")
         self.fresh.clear()
 
 
-def read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
+def _read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
     """Return the entries of a file of ``size`` bytes, which are to bear its ``number``.
 
     None, with a warning, where it is damaged.
     """
-    out = np.zeros(0, FOUND)
+    out = np.zeros(0, _FOUND)
     try:
         head = read_part(path, 0, HEAD.size)
         magic, count, check = HEAD.unpack(head) if len(head) == HEAD.size else (b"", 0, 0)
-        if magic != MAGIC:
+        if magic != _MAGIC:
             raise ValueError("no file of candidates")
-        end = HEAD.size + count * ENTRY.itemsize
+        end = HEAD.size + count * _ENTRY.itemsize
         if end > size or zlib.crc32(index := read_part(path, HEAD.size, end)) != check:
             raise ValueError("its index is cut short, or has the wrong checksum")
     except (OSError, ValueError) as error:
-        log.warning("%s: cannot be used (%s); what it held is asked again", path, error)
+        _log.warning("%s: cannot be used (%s); what it held is asked again", path, error)
         return out
-    entries = np.frombuffer(index, ENTRY)
-    out = np.zeros(count, FOUND)
-    for name in ENTRY.names or ():
+    entries = np.frombuffer(index, _ENTRY)
+    out = np.zeros(count, _FOUND)
+    for name in _ENTRY.names or ():
         out[name] = entries[name]
     out["file"] = number
     return out
@@ -170,15 +170,15 @@ def read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
 
 def kept_in(folder: Location) -> Iterator[Entry]:
     """Yield the candidates' files of a folder."""
-    return (entry for entry in entries(folder) if entry.name.endswith(SUFFIX))
+    return (entry for entry in list_files(folder) if entry.name.endswith(_SUFFIX))
 
 
-def tidied(folder: Location) -> Iterator[Entry]:
+def _tidied(folder: Location) -> Iterator[Entry]:
     """Yield the candidates' files of a folder; remove what was left half-written and nobody can be writing any more."""
-    for entry in entries(folder):
-        if entry.name.endswith(SUFFIX):
+    for entry in list_files(folder):
+        if entry.name.endswith(_SUFFIX):
             yield entry
-        elif entry.name.endswith(TEMPORARY) and time.time() - entry.modified > DAY:
+        elif entry.name.endswith(TEMPORARY) and time.time() - entry.modified > _DAY:
             (folder / entry.name).unlink(missing_ok=True)
 
 
@@ -198,7 +198,7 @@ class ImageMemory:
         found = self.store.recall(self.key(prompt), self.floor)
         if found is None or self._fits(found, prompt):
             return found
-        log.warning("kept candidates speak of other phrases, or of an image of another size; the detector is asked")
+        _log.warning("kept candidates speak of other phrases, or of an image of another size; the detector is asked")
         return None
 
     def _fits(self, found: Instances, prompt: Prompt) -> bool:
@@ -214,18 +214,18 @@ class ImageMemory:
         look = self.store.looks.get(prompt.look) if prompt.look is not None else None
         seen_as = [] if look is None else [look]
         asked = msgspec.json.encode([self.image, self.size, prompt.phrases, prompt.caption, *seen_as])
-        return hashlib.blake2b(asked, digest_size=KEY).digest()
+        return hashlib.blake2b(asked, digest_size=_KEY).digest()
 
 
 def content_of(row: Labels) -> str:
     """Return the hash of a row's image, empty where it cannot be read: decoding will say why."""
     try:
-        return content_hash(row.image.path)
+        return image_digest(row.image.path)
     except ImageError:
         return ""
 
 
-class PackedCandidates(msgspec.Struct, frozen=True, array_like=True):
+class _PackedCandidates(msgspec.Struct, frozen=True, array_like=True):
     """The columns of N candidates, little-endian: boxes (N, 4) float32, scores float32, labels int32; masks as RLE."""
 
     boxes: bytes
@@ -236,13 +236,13 @@ class PackedCandidates(msgspec.Struct, frozen=True, array_like=True):
     notes: tuple[str, ...] = ()
 
 
-_decoder = msgspec.msgpack.Decoder(PackedCandidates)
+_decoder = msgspec.msgpack.Decoder(_PackedCandidates)
 
 
-def pack(found: Instances) -> bytes:
+def pack_candidates(found: Instances) -> bytes:
     """Return candidates as bytes; their rounds and what was given with them are not kept."""
     masks = found.masks
-    answer = PackedCandidates(
+    answer = _PackedCandidates(
         found.boxes.astype("<f4").tobytes(),
         found.scores.astype("<f4").tobytes(),
         found.labels.astype("<i4").tobytes(),
@@ -250,10 +250,10 @@ def pack(found: Instances) -> bytes:
         found.sources,
         found.notes,
     )
-    return zlib.compress(msgspec.msgpack.encode(answer), LEVEL)
+    return zlib.compress(msgspec.msgpack.encode(answer), _LEVEL)
 
 
-def whole_masks(masks: Sequence[tuple[tuple[int, int], str]]) -> bool:
+def _whole_masks(masks: Sequence[tuple[tuple[int, int], str]]) -> bool:
     """Return whether masks are COCO strings whose runs add up to their sizes; decodes none."""
     if not masks:
         return True
@@ -261,13 +261,13 @@ def whole_masks(masks: Sequence[tuple[tuple[int, int], str]]) -> bool:
     return bool((totals([counts for _, counts in masks]) == pixels).all())
 
 
-def unpack(packed: bytes) -> Instances:
+def unpack_candidates(packed: bytes) -> Instances:
     """Read candidates back; raises ValueError where the bytes are no answer."""
     reader = zlib.decompressobj()
     try:
-        plain = reader.decompress(packed, MOST_BYTES)
+        plain = reader.decompress(packed, _MOST_BYTES)
         if not reader.eof:
-            raise ValueError(f"not an answer: cut short, or of more than {MOST_BYTES:,} bytes")
+            raise ValueError(f"not an answer: cut short, or of more than {_MOST_BYTES:,} bytes")
         answer = _decoder.decode(plain)
     except (zlib.error, msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not an answer: {error}") from error
@@ -275,7 +275,7 @@ def unpack(packed: bytes) -> Instances:
     boxes = np.frombuffer(answer.boxes, "<f4").reshape(-1, 4)
     if not (((scores >= 0) & (scores <= 1)).all() and (labels >= 0).all()):
         raise ValueError("an answer has a score or a label that no detector gives")
-    if not whole_masks([mask for mask in masks or () if mask is not None]):
+    if not _whole_masks([mask for mask in masks or () if mask is not None]):
         raise ValueError("an answer has a mask whose runs do not add up")
     found = Instances.build(
         boxes,

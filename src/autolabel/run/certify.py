@@ -10,13 +10,13 @@ import msgspec
 from autolabel.certify.answers import read_answers
 from autolabel.certify.checks import Checks
 from autolabel.certify.drawing import FOLDER, Asked
-from autolabel.certify.opening import begun, opened
+from autolabel.certify.opening import begun, open_certificate
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
 from autolabel.errors import DataError
 from autolabel.registry import Registry
 from autolabel.results.decision import VERSION as REVIEW_VERSION
-from autolabel.results.decision import Decision, Review, encode
+from autolabel.results.decision import Decision, Review, encode_review
 from autolabel.results.store import finished, publish
 from autolabel.results.written import REPORT, note, read_written
 from autolabel.run.outputs import report, review_run
@@ -25,7 +25,7 @@ from autolabel.storage import Location, at
 
 def next_units(run: Location, asked: Asked, count: int, *, redraw: bool = False) -> list[Unit]:
     """Return the next ``count`` units to check; they are recorded as shown, and each needs an answer from then on."""
-    with opened(run, asked, redraw=redraw) as found:
+    with open_certificate(run, asked, redraw=redraw) as found:
         units = found.at_work().next(count)
         found.write()
     return units
@@ -44,7 +44,7 @@ def certify_run(
     Raises DataError where anything in the file is wrong: then nothing of it is taken in.
     """
     text = None if answers is None else _read(answers)
-    with opened(run, asked, redraw=redraw) as found:
+    with open_certificate(run, asked, redraw=redraw) as found:
         if text is not None:
             numbered = read_answers(text, file=str(answers), reviewer=reviewer)
             found.at_work().answer(
@@ -64,18 +64,18 @@ def mend_run(run: Location, *, registry: Registry) -> int:
     store, _ = finished(run)
     if not begun(store):
         raise DataError(f"{run}: nothing was checked", hint="`autolabel certify RUN --next N` draws boxes and images")
-    with opened(run) as found:
+    with open_certificate(run) as found:
         session = found.at_work()
-        decisions = tuple(mistakes(session.checks))
+        decisions = tuple(_mistakes(session.checks))
         plan = session.draw["plan"]
     file = store.root / FOLDER / "mistakes.json"
-    publish(file, [encode(Review(version=REVIEW_VERSION, plan=plan, decisions=decisions))], name="certificate")
+    publish(file, [encode_review(Review(version=REVIEW_VERSION, plan=plan, decisions=decisions))], name="certificate")
     if decisions:
         review_run(run, file, registry=registry)
     return len(decisions)
 
 
-def mistakes(checks: Checks) -> Iterator[Decision]:
+def _mistakes(checks: Checks) -> Iterator[Decision]:
     """Yield a decision for each mistake that was found and can be mended from what was said of it."""
     units = checks.units
     for box, verdict in sorted(checks.boxes.items()):
@@ -106,14 +106,14 @@ def _update_report(run: Location, *, plain: bool) -> None:
     """Write the report again, if there is one; while answers come in, only note that it is behind."""
     store, plan = finished(run)
     record = read_written(store)
-    there = record.outputs.get(REPORT) if record is not None else None
-    if there is None:
+    page = record.outputs.get(REPORT) if record is not None else None
+    if page is None:
         return
     with store.lock():
         if plain:
-            report(store, plan, truth=None if there.truth is None else at(there.truth))
-        elif there.current:
-            note(store, REPORT, msgspec.structs.replace(there, current=False))
+            report(store, plan, truth=None if page.truth is None else at(page.truth))
+        elif page.current:
+            note(store, REPORT, msgspec.structs.replace(page, current=False))
 
 
 def _read(path: Path) -> bytes:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from autolabel.errors import DataError, SpecError
 from autolabel.plan.model import Plan
-from autolabel.results.change import RunChange, compare
+from autolabel.results.change import RunChange, compare_runs
 from autolabel.results.ledger import Ledger
 from autolabel.results.select import measured
 from autolabel.results.store import RunStore, finished, publish_folder
 from autolabel.results.written import DIFF, Output, note
 from autolabel.storage import Location, at, resolved
 
-MOST_IMAGES = 200
+_MOST_IMAGES = 200
 """Images on the page, and in ``--json``: those in which most changed."""
 
 
@@ -28,7 +28,7 @@ def diff_runs(before: Location, after: Location, *, raw: bool = False) -> RunCha
     old, new = measured(before, raw=raw)[0], measured(after, raw=raw)[0]
     _, plan = finished(after)
     placed = replace(new, image_path=plan.manifest.image_path)
-    change = compare(old, placed, most=MOST_IMAGES)
+    change = compare_runs(old, placed, most=_MOST_IMAGES)
     if not change.images and (change.only_before or change.only_after):
         first, second = (_first(labels) for labels in (old, new))
         raise DataError(
@@ -47,16 +47,16 @@ def write_diff(before: Location, after: Location, change: RunChange, *, raw: boo
     """Write the page into the second run's ``diff`` folder; return its path."""
     store, plan = finished(after)
     with store.lock():
-        return diff_page(store, plan, before, change, raw=raw)
+        return _diff_page(store, plan, before, change, raw=raw)
 
 
 def diff_again(store: RunStore, plan: Plan, output: Output) -> Location:
     """Write the page of a run again, as it was written last; the lock is held."""
     before = at(output.before or "")
-    return diff_page(store, plan, before, diff_runs(before, store.root, raw=output.raw), raw=output.raw)
+    return _diff_page(store, plan, before, diff_runs(before, store.root, raw=output.raw), raw=output.raw)
 
 
-def diff_page(store: RunStore, plan: Plan, before: Location, change: RunChange, *, raw: bool) -> Location:
+def _diff_page(store: RunStore, plan: Plan, before: Location, change: RunChange, *, raw: bool) -> Location:
     """Write the page; the lock is held."""
     from autolabel.report.changes import PAGE, write_changes
 

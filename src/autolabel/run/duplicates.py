@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from autolabel.data.inputs import decode
-from autolabel.data.passed import PassedOver
+from autolabel.data.inputs import decode_input
 from autolabel.data.prefetch import prefetch
-from autolabel.data.sources import sources, walk
+from autolabel.data.skipped_files import PassedOver
+from autolabel.data.sources import sources, walk_files
 from autolabel.duplicates import Groups, Landmarks, group, landmarks
 from autolabel.errors import DataError, ImageError
 from autolabel.images import MAX_PIXELS, ValueRange, content_mark, read_pixels
@@ -66,7 +66,7 @@ def group_run(run: Location, *, registry: Registry) -> Groups:
 
 def group_folder(folder: Location, *, threads: int = THREADS) -> Groups:
     """Find the near-duplicates among the images below a folder; DataError where there is none, or no image."""
-    listed = PassedOver().sift(one for source in sources([str(folder)]) for one in walk(source))
+    listed = PassedOver().sift(one for source in sources([str(folder)]) for one in walk_files(source))
     files = [_File(one.id, one.path, content_mark(one.path)) for one in listed if not one.code]
     if not files:
         raise DataError(f"{folder}: no images below this folder")
@@ -77,7 +77,7 @@ def _search(store: RunStore, plan: Plan) -> Groups:
     files = (
         _File(row.image, plan.manifest.image_path(row.image), row.mark)
         for shard in plan.manifest.shards
-        for row in map(decode, store.rows(shard))
+        for row in map(decode_input, store.rows(shard))
         if not row.code and not row.caption_index
     )
     recipe = plan.recipe

@@ -14,18 +14,18 @@ from autolabel.plan.model import Plan, ResolvedStrategy, Stage
 from autolabel.registry import Registry
 from autolabel.results.checked import HINT, any_checked
 from autolabel.results.ledger import mend
-from autolabel.results.ownership import there
+from autolabel.results.ownership import name_taken
 from autolabel.results.select import selections
 from autolabel.results.store import RunStore, finished, publish, publish_folder
 from autolabel.results.written import Output, Written, note, read_written
-from autolabel.spec.scalar import resolve
+from autolabel.spec.scalar import resolve_scalar
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
 from autolabel.types import Provenance
-from autolabel.types.provenance import Source
+from autolabel.types.provenance import WeightSource
 
-CHUNK = 1 << 20
-OURS = "Value error, "
+_CHUNK = 1 << 20
+_OURS = "Value error, "
 """What pydantic puts before the messages of our own validators."""
 
 
@@ -47,7 +47,7 @@ def export(
         plan = replace(plan, outputs=replace(plan.outputs, thresholds=dict(thresholds)))
     exporter = registry.make("exporter", choice.type, choice.params)
     target = store.root / choice.type
-    exporter.provenance = provenance(plan)
+    exporter.provenance = _provenance(plan)
     parts = dict(selections(store, plan, checked=checked))
     with publish_folder(target, name="export") as folder:
         if parts.keys() == {""}:
@@ -59,19 +59,19 @@ def export(
     output = Output(current=True, choice=choice, thresholds=stated, checked=checked)
     if exporter.at_top and parts.keys() == {""}:
         names = tuple(path.relative_to(folder).as_posix() for path in paths)
-        return place_at_top(store, choice.type, replace(output, placed=names))
+        return _place_at_top(store, choice.type, replace(output, placed=names))
     note(store, choice.type, output)
     return written
 
 
-def place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
+def _place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
     """Put an export's files into the results directory itself as well; return where.
 
     Only files that an export has placed before are replaced: which those are is recorded before any is. Raises
     BusyError for somebody else's.
     """
     ours = {file for one in (read_written(store) or Written()).outputs.values() for file in one.placed}
-    foreign = [file for file in output.placed if file not in ours and there(store.root / file)]
+    foreign = [file for file in output.placed if file not in ours and name_taken(store.root / file)]
     if foreign:
         raise BusyError(
             f"{store.root} holds {', '.join(foreign)}, which no export of this run has placed",
@@ -79,26 +79,26 @@ def place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
         )
     note(store, name, replace(output, current=False))
     for file in output.placed:
-        publish(store.root / file, chunks(store.root / name / file), name="placed")
+        publish(store.root / file, _chunks(store.root / name / file), name="placed")
     note(store, name, output)
     return [store.root / file for file in output.placed]
 
 
-def chunks(file: Location) -> Iterator[bytes]:
+def _chunks(file: Location) -> Iterator[bytes]:
     """Yield a file's bytes, some at a time."""
     with file.open("rb") as stream:
-        while block := stream.read(CHUNK):
+        while block := stream.read(_CHUNK):
             yield block
 
 
-def provenance(plan: Plan) -> Provenance:
+def _provenance(plan: Plan) -> Provenance:
     """Return what made a plan's labels."""
     return Provenance(
         autolabel=plan.autolabel,
         plan=plan.digest,
-        labelers=tuple(name for stage in plan.recipe.stages for name in names_of(stage)),
+        labelers=tuple(name for stage in plan.recipe.stages for name in _names_of(stage)),
         weights=tuple(
-            Source(labeler=stage.labeler.type, file=file.name, sha256=file.sha256, licence=stage.weights.licence)
+            WeightSource(labeler=stage.labeler.type, file=file.name, sha256=file.sha256, licence=stage.weights.licence)
             for stage in plan.recipe.stages
             for file in stage.weights.files
         ),
@@ -107,7 +107,7 @@ def provenance(plan: Plan) -> Provenance:
     )
 
 
-def names_of(stage: Stage) -> list[str]:
+def _names_of(stage: Stage) -> list[str]:
     """Return the labelers of a stage."""
     return [member.type for member in stage.members] or [stage.labeler.type]
 
@@ -134,11 +134,11 @@ def export_run(
     entry = registry.get("exporter", name)
     if getattr(entry.strategy, "needs", "boxes") == "masks" and not plan.recipe.masks:
         raise DataError(f"{run}: {name!r} needs masks, and this run has none")
-    given = params if isinstance(params, Mapping) else dict(parameter(text) for text in params)
+    given = params if isinstance(params, Mapping) else dict(_parameter(text) for text in params)
     try:
         valid = entry.strategy.Params.model_validate(given, context={"root": Path.cwd()})
     except ValidationError as error:
-        raise SpecError(wrong_parameters(error, name, sorted(entry.strategy.Params.model_fields))) from None
+        raise SpecError(_wrong_parameters(error, name, sorted(entry.strategy.Params.model_fields))) from None
     choice = ResolvedStrategy(
         type=name, package=entry.package, version=entry.version, params=valid.model_dump(mode="json")
     )
@@ -147,7 +147,7 @@ def export_run(
         return export(plan, choice, store=store, registry=registry, thresholds=stated, checked=checked)
 
 
-def wrong_parameters(error: ValidationError, name: str, known: Sequence[str]) -> list[Problem]:
+def _wrong_parameters(error: ValidationError, name: str, known: Sequence[str]) -> list[Problem]:
     """Return what is wrong with an exporter's parameters, with those that it takes."""
     hint = f"{name} takes {', '.join(known)}" if known else f"{name} takes no parameters"
     return [
@@ -163,9 +163,9 @@ def wrong_parameters(error: ValidationError, name: str, known: Sequence[str]) ->
     ]
 
 
-def parameter(text: str) -> tuple[str, Any]:
+def _parameter(text: str) -> tuple[str, Any]:
     """Split ``key=value``; the value is YAML."""
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise SpecError(f"{text!r}: expected key=value")
-    return key, resolve(value)
+    return key, resolve_scalar(value)

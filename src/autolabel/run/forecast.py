@@ -20,12 +20,12 @@ from autolabel.run.stage import has_work, make_annealing, make_labeler
 from autolabel.strategies import Detector
 from autolabel.types import Labels
 
-TYPICAL = 1400
+_TYPICAL = 1400
 """Bytes that an answer takes where none is there to go by."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forecaster:
+class _Forecaster:
     """A detector, its rounds, and what it has answered before; nothing is loaded."""
 
     detector: Detector
@@ -60,16 +60,16 @@ def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
         return plan
     detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "only a detector's candidates are kept"
-    lines = (inputs.decode(line).labels(plan.manifest.classes) for line in compiled.rows)
+    lines = (inputs.decode_input(line).labels(plan.manifest.classes) for line in compiled.rows)
     rows = (row for row in lines if has_work(detector, row))
-    forecaster = Forecaster(detector, annealing, candidates, stage)
-    return replace(plan, forecast=forecast(forecaster, rows, threads=plan.execution.num_workers))
+    forecaster = _Forecaster(detector, annealing, candidates, stage)
+    return replace(plan, forecast=_forecast(forecaster, rows, threads=plan.execution.num_workers))
 
 
-def forecast(forecaster: Forecaster, rows: Iterable[Labels], *, threads: int) -> Forecast:
+def _forecast(forecaster: _Forecaster, rows: Iterable[Labels], *, threads: int) -> Forecast:
     """Count the rows that memory answers, and the forward passes that the others take at most."""
     kept = forecaster.candidates.count
-    typical = forecaster.candidates.size / kept if kept else TYPICAL
+    typical = forecaster.candidates.size / kept if kept else _TYPICAL
     total = answered = passes = sets = 0
     for row, content in prefetch(
         lambda row: (row, content_of(row) if kept else ""), rows, threads=threads, ahead=4 * threads

@@ -33,7 +33,7 @@ from autolabel.run.worker import Once, StartStage, Watch, done
 from autolabel.storage import Location
 from autolabel.types import Instances, Reason
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def generate(
@@ -47,13 +47,13 @@ def generate(
     plan's results and the mode does not replace them.
     """
     watch = watch or Watch()
-    store = store_for(compiled.plan)
+    store = _store_for(compiled.plan)
     with alone(store):
         plan = prepare(store, compiled, Mode(mode))
-        tell_news(plan, compiled, watch)
+        _tell_news(plan, compiled, watch)
         for stage in plan.recipe.stages:
-            run_stage(store, plan, stage, plan.manifest.shards, watch=watch)
-        return finish(store, plan, registry=registry, watch=watch)
+            _run_stage(store, plan, stage, plan.manifest.shards, watch=watch)
+        return _finish(store, plan, registry=registry, watch=watch)
 
 
 def generate_slice(
@@ -65,15 +65,15 @@ def generate_slice(
     belongs to another run or plan.
     """
     watch = watch or Watch()
-    store = store_for(compiled.plan)
+    store = _store_for(compiled.plan)
     with entered(store, part, partial(prepare, store, compiled, Mode(mode))) as plan:
-        tell_news(plan, compiled, watch)
+        _tell_news(plan, compiled, watch)
         for stage in plan.recipe.stages:
-            run_stage(store, plan, stage, part.of(plan), watch=watch)
+            _run_stage(store, plan, stage, part.of(plan), watch=watch)
     return part.of(plan)
 
 
-def tell_news(plan: Plan, compiled: Compiled, watch: Watch) -> None:
+def _tell_news(plan: Plan, compiled: Compiled, watch: Watch) -> None:
     """Tell what came up when the plan met the results directory."""
     for text in plan.notices[len(compiled.plan.notices) :]:
         watch.noted(text)
@@ -84,12 +84,12 @@ def write_plan(compiled: Compiled, *, mode: Mode | str = "resume") -> Plan:
 
     Raises BusyError as ``generate`` does.
     """
-    store = store_for(compiled.plan)
+    store = _store_for(compiled.plan)
     with alone(store):
         return prepare(store, compiled, Mode(mode))
 
 
-def store_for(plan: Plan) -> RunStore:
+def _store_for(plan: Plan) -> RunStore:
     """Return where a plan's results go; raises BusyError where that folder is somebody else's."""
     store = RunStore.at(plan)
     refuse_foreign(store, plan)
@@ -110,10 +110,10 @@ def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> t
     with alone(store):
         store.check_inputs(plan)
         check_complete(store, plan)
-        return finish(store, plan, registry=registry, watch=watch or Watch()), plan
+        return _finish(store, plan, registry=registry, watch=watch or Watch()), plan
 
 
-def finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> Summary:
+def _finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> Summary:
     """Write the ledger, exports, pictures and report of a run whose shards are all there."""
     watch.writing("labels.jsonl")
     mark_stale(store, plan)
@@ -125,30 +125,30 @@ def finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> 
     return summarise(ledger_of(store, plan), results_dir=str(store.root), max_failures=max_failures, written=written)
 
 
-def run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard], *, watch: Watch) -> None:
+def _run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard], *, watch: Watch) -> None:
     """Label those shards of a stage that have no file, or a damaged one."""
-    missing = unlabelled(store, plan, stage, shards)
+    missing = _unlabelled(store, plan, stage, shards)
     rows, left = (sum(shard.rows for shard in some) for some in (shards, missing))
     watch.stage_started(plan, stage, rows=rows, left=left)
     tell = Once(watch.row)
-    crashed = run_tasks(plan, stage, [(shard.index, None) for shard in missing], tell=tell)
+    crashed = _run_tasks(plan, stage, [(shard.index, None) for shard in missing], tell=tell)
     for (index, _), crash in crashed:
         if isinstance(crash, Crash):
-            isolate(store, plan, stage, plan.manifest.shards[index], tell=tell)
+            _isolate(store, plan, stage, plan.manifest.shards[index], tell=tell)
     watch.stage_finished(stage)
 
 
-def unlabelled(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard]) -> list[Shard]:
+def _unlabelled(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard]) -> list[Shard]:
     """Return which of some shards have no file, or one that is not what was written: that is said of each."""
     mine = {shard.index for shard in shards}
     todo = {shard.index for shard in store.missing(plan, stage)} & mine
     for index, fault in store.damaged(plan, stage, [shard for shard in shards if shard.index not in todo]).items():
-        log.warning("%s: is damaged: %s; it is labelled again", store.shard(stage, index), fault)
+        _log.warning("%s: is damaged: %s; it is labelled again", store.shard(stage, index), fault)
         todo.add(index)
     return [shard for shard in shards if shard.index in todo]
 
 
-def run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, tell: Once) -> list[tuple[Any, Any]]:
+def _run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, tell: Once) -> list[tuple[Any, Any]]:
     """Run tasks on the plan's workers and return what each came to."""
     start = StartStage(plan.outputs.results_dir, stage.index, logs=plan.execution.executor != "inline")
     with closing(executor(plan.execution).map(tasks, start, emit=tell)) as results:  # type: ignore[type-var]
@@ -164,17 +164,17 @@ def executor(execution: Execution) -> Executor:
     return Processes(execution.workers, execution.threads)
 
 
-def isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, tell: Once) -> None:
+def _isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, tell: Once) -> None:
     """Label a shard that kills its workers row by row; the row that does it is recorded as failed."""
-    outcomes = dict(run_tasks(plan, stage, [(shard.index, row) for row in range(shard.rows)], tell=tell))
+    outcomes = dict(_run_tasks(plan, stage, [(shard.index, row) for row in range(shard.rows)], tell=tell))
     lines = []
     for row, text in enumerate(store.rows(shard)):
         outcome = outcomes[shard.index, row]
         if isinstance(outcome, Crash):
-            labels = inputs.decode(text).labels(plan.manifest.classes)
+            labels = inputs.decode_input(text).labels(plan.manifest.classes)
             reason = Reason(code="worker_crash", message=outcome.message)
             failed = replace(labels, instances=Instances.empty(), reason=reason)
             tell(done(failed, shard=shard.index, row=row))
-            outcome = record.encode(failed, plan.digest)
+            outcome = record.encode_labels(failed, plan.digest)
         lines.append(outcome)
     store.publish_shard(plan, stage, shard, lines)

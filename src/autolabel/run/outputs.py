@@ -12,13 +12,13 @@ from autolabel.errors import DataError, PluginError
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results import review as reviews
-from autolabel.results.chances import Chances, Fit, asked_for, calibrated, read_chances
+from autolabel.results.import_decisions import Taken, record, refuse, take_in
 from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.ledger import Ledger, ledger_of, mend
 from autolabel.results.review import Review
+from autolabel.results.score_curves import Chances, Fit, asked_for, calibrated, read_chances
 from autolabel.results.select import measured, selections, sure
 from autolabel.results.store import RunStore, finished, publish_folder
-from autolabel.results.take_in import Taken, record, refuse, take_in
 from autolabel.results.written import DIFF, PICTURES, REPORT, Output, mark_stale, note, read_written
 from autolabel.run.diff import diff_again
 from autolabel.run.export import export
@@ -26,7 +26,7 @@ from autolabel.run.worker import Watch
 from autolabel.storage import Location, at
 from autolabel.types import Labels
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> list[Location]:
@@ -40,7 +40,7 @@ def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Wat
         written += export(plan, choice, store=store, registry=registry)
     if plan.outputs.visualize:
         watch.writing("pictures")
-        written.append(draw(store, plan))
+        written.append(write_annotated(store, plan))
     if plan.outputs.report:
         watch.writing("report")
         written.append(report(store, plan))
@@ -69,45 +69,45 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
                     checked=output.checked,
                 )
             elif name == PICTURES:
-                draw(store, plan)
+                write_annotated(store, plan)
             elif name == REPORT:
-                report(store, plan, truth=named_truth(plan, output))
+                report(store, plan, truth=_named_truth(plan, output))
             elif name == DIFF:
                 if not plan.manifest.roots:
                     raise DataError("the run that it compares with was not named here", hint="autolabel diff A B")
                 diff_again(store, plan, output)
         except (DataError, PluginError) as error:
-            log.warning("%s is stale: %s", store.root / name, error)
+            _log.warning("%s is stale: %s", store.root / name, error)
 
 
-def named_truth(plan: Plan, output: Output) -> Location | None:
+def _named_truth(plan: Plan, output: Output) -> Location | None:
     """Return the truth that a report compares with; none where its run was not named here, nor was that file."""
     return None if output.truth is None or not plan.manifest.roots else at(output.truth)
 
 
-def located(store: RunStore, plan: Plan) -> Ledger:
+def _located(store: RunStore, plan: Plan) -> Ledger:
     """Return the labels that score enough, with the places of their images."""
     thresholds, fit = plan.outputs.thresholds, asked_for(store, plan)
-    change = partial(shown, thresholds=thresholds or {}, review=read_decisions(store), fit=fit)
+    change = partial(_shown, thresholds=thresholds or {}, review=read_decisions(store), fit=fit)
     needed = change if thresholds or fit else None
     return ledger_of(store, plan, change=needed, image_path=plan.manifest.image_path)
 
 
-def shown(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None, fit: Fit | None) -> Labels:
+def _shown(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None, fit: Fit | None) -> Labels:
     """Return a row as pictures and the report show it: boxes that score enough, scores as ``fit`` has them."""
     return calibrated(sure(labels, thresholds=thresholds, review=review), fit)
 
 
-def learnt(store: RunStore, plan: Plan) -> Chances | None:
+def _learnt(store: RunStore, plan: Plan) -> Chances | None:
     """Return what was learnt of a run's scores; None, with a warning, where the file cannot be used."""
     try:
         return read_chances(store, plan)
     except DataError as error:
-        log.warning("%s; the report is written without it", error)
+        _log.warning("%s; the report is written without it", error)
         return None
 
 
-def draw(store: RunStore, plan: Plan) -> Location:
+def write_annotated(store: RunStore, plan: Plan) -> Location:
     """Write an annotated picture of every image; return their folder."""
     from autolabel.report.pictures import write_pictures
 
@@ -125,8 +125,8 @@ def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Loc
     from autolabel.evaluate import evaluate
     from autolabel.report.write import PAGE, write_report
 
-    labels, review = located(store, plan), read_decisions(store)
-    chances = learnt(store, plan)
+    labels, review = _located(store, plan), read_decisions(store)
+    chances = _learnt(store, plan)
     evaluation = None if truth is None else evaluate(measured(store.root)[0], truth)
     with publish_folder(store.root / REPORT, name="report") as folder:
         certificate = read_certificate(store)

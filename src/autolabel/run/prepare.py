@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
-from autolabel.data.inputs import decode
+from autolabel.data.inputs import decode_input
 from autolabel.errors import BusyError, DataError
 from autolabel.plan.compile import Compiled, compile_around, results_dir_for
-from autolabel.plan.difference import changes, differences
+from autolabel.plan.difference import changes, plan_differences
 from autolabel.plan.identity import decisive, extended_digest
 from autolabel.plan.model import Plan
 from autolabel.plan.shards import shard_rows
@@ -21,13 +21,13 @@ from autolabel.registry import Registry
 from autolabel.results.ownership import PLAN, check_links, check_place, foreign, mark_older
 from autolabel.results.store import INPUTS, LABELS, LOGS, STAGES, RunStore, publish
 from autolabel.results.written import OUTPUTS
-from autolabel.results.written import planned as outputs
-from autolabel.run.reconcile import compare, empty_shards, lay_out, move_decisions, move_labels
+from autolabel.results.written import planned_outputs as outputs
+from autolabel.run.reconcile import compare_rows, empty_shards, lay_out, move_decisions, move_labels
 from autolabel.run.stage import ANSWERS, SPENT
-from autolabel.safe_names import fault_of
+from autolabel.safe_names import path_fault
 from autolabel.spec.model import Spec
 
-SHOWN = 3
+_SHOWN = 3
 """How many differences between two plans are named; --json has them all."""
 
 
@@ -41,7 +41,7 @@ class Mode(StrEnum):
     EXTEND = "extend"
     """Resume, in step with the images: added, removed, renamed, changed; all others keep their labels."""
     PLANNED = "planned"
-    """Label the rows of the plan that lies there; see ``planned``."""
+    """Label the rows of the plan that lies there; see ``planned_run``."""
 
 
 def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = True) -> Plan:
@@ -56,21 +56,21 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
         store.sweep()
     plan, rows = compiled.plan, compiled.rows
     if mode is Mode.PLANNED:
-        check_same(store, plan)
+        _check_same(store, plan)
         store.check_inputs(plan)
-        check_places(store, plan)
+        _check_places(store, plan)
         store.publish_plan(plan)
         return plan
-    if mode is Mode.FRESH and isinstance(rows, StoredRows):
+    if mode is Mode.FRESH and isinstance(rows, _StoredRows):
         raise ValueError("a plan with the rows of its results directory cannot start that directory over")
     untouched = alone and next(store.shards(), None) is None and not store.labels.exists()
-    old = None if mode is Mode.FRESH or (untouched and not isinstance(rows, StoredRows)) else store.read_plan()
+    old = None if mode is Mode.FRESH or (untouched and not isinstance(rows, _StoredRows)) else store.read_plan()
     if old is None:
         store.clear()
         if isinstance(store.root, Path):
             (store.root / SPENT).unlink(missing_ok=True)
     else:
-        plan, rows = reconcile(store, old, compiled, extend=mode is Mode.EXTEND)
+        plan, rows = _reconcile(store, old, compiled, extend=mode is Mode.EXTEND)
     publish(store.root / INPUTS, (line + b"\n" for line in rows), name="inputs")
     store.publish_plan(plan)
     empty_shards(store, plan)
@@ -87,7 +87,7 @@ def refuse_foreign(store: RunStore, plan: Plan) -> None:
         )
 
 
-def planned(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
+def planned_run(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
     """Return the plan of a spec with the rows that its results directory holds, for ``Mode.PLANNED``.
 
     Lists no images. Raises DataError where none has been planned there.
@@ -98,11 +98,11 @@ def planned(spec: Spec, *, registry: Registry, limit: int | None = None) -> Comp
         raise DataError(
             f"{store.root}: no plan.json here", hint="run `autolabel plan SPEC --write` first, without --planned"
         )
-    return compile_around(spec, old, StoredRows(store, old), registry=registry, limit=limit)
+    return compile_around(spec, old, _StoredRows(store, old), registry=registry, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRows:
+class _StoredRows:
     """The rows of the plan that lies in a results directory, as lines of JSON."""
 
     store: RunStore
@@ -114,41 +114,41 @@ class StoredRows:
             yield from self.store.rows(shard)
 
 
-def check_places(store: RunStore, plan: Plan) -> None:
+def _check_places(store: RunStore, plan: Plan) -> None:
     """Raise DataError where a row of the results directory names an image that the spec's folders do not hold."""
     roots = tuple(f"{root.rstrip('/')}/" for root in plan.manifest.roots.values())
     for shard in plan.manifest.shards:
-        for row in map(decode, store.rows(shard)):
+        for row in map(decode_input, store.rows(shard)):
             root = next((root for root in roots if row.path.startswith(root)), "")
-            if row.path and (not root or fault_of(row.path.removeprefix(root))):
-                told = f"{store.inputs}: {row.image!r} lies at {row.path!r}, which is in no folder of data.images"
-                raise DataError(told, hint="start again without --planned")
+            if row.path and (not root or path_fault(row.path.removeprefix(root))):
+                message = f"{store.inputs}: {row.image!r} lies at {row.path!r}, which is in no folder of data.images"
+                raise DataError(message, hint="start again without --planned")
 
 
-def check_same(store: RunStore, plan: Plan) -> None:
+def _check_same(store: RunStore, plan: Plan) -> None:
     """Raise BusyError unless the directory holds the rows that a plan was made around, to be labelled as it says."""
     old = store.read_plan()
     if old is None or (old.digest, old.manifest.shards) != (plan.digest, plan.manifest.shards):
         raise BusyError(f"{store.root} was planned again meanwhile", hint="start this command again")
-    if decisive_of(old) != decisive_of(plan):
-        refuse(store, old, plan)
+    if _decisive_of(old) != _decisive_of(plan):
+        _refuse(store, old, plan)
     if old.manifest.roots != plan.manifest.roots:
-        told = "; ".join(changes("data.images", old.manifest.roots, plan.manifest.roots))
-        raise BusyError(f"{store.root} was planned for other images: {told}", hint="start again without --planned")
+        message = "; ".join(changes("data.images", old.manifest.roots, plan.manifest.roots))
+        raise BusyError(f"{store.root} was planned for other images: {message}", hint="start again without --planned")
 
 
-def reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Iterable[bytes]]:
+def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Iterable[bytes]]:
     """Return the new plan in the shards of the old one; with ``extend``, in step with what has happened to the images.
 
     Raises BusyError where the plan decides otherwise, or images have changed and ``extend`` is not given.
     """
     new = compiled.plan
-    if decisive_of(old) != decisive_of(new):
-        refuse(store, old, new)
-    if old.digest == new.digest and rows_each(old) == rows_each(new) and same_contents(old, new):
+    if _decisive_of(old) != _decisive_of(new):
+        _refuse(store, old, new)
+    if old.digest == new.digest and _rows_each(old) == _rows_each(new) and _same_contents(old, new):
         return replace(new, version=old.version, extends=old.extends), compiled.rows
-    before = [decode(line) for shard in old.manifest.shards for line in store.rows(shard)]
-    step = compare(before, map(decode, compiled.rows))
+    before = [decode_input(line) for shard in old.manifest.shards for line in store.rows(shard)]
+    step = compare_rows(before, map(decode_input, compiled.rows))
     if step and not extend:
         raise BusyError(
             f"{store.root}: the images are others than when it was planned: {step.said()}",
@@ -170,32 +170,32 @@ def reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -
     return plan, layout.lines
 
 
-def same_contents(old: Plan, new: Plan) -> bool:
+def _same_contents(old: Plan, new: Plan) -> bool:
     """Tell whether the bytes of the images are those that were planned, as far as that is known."""
     before, now = old.manifest.contents, new.manifest.contents
     return not before or not now or before == now
 
 
-def rows_each(plan: Plan) -> list[int]:
+def _rows_each(plan: Plan) -> list[int]:
     """Return how many rows each shard has; where the images lie may have changed the rest."""
     return [shard.rows for shard in plan.manifest.shards]
 
 
-def refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:
+def _refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:
     """Raise BusyError, naming the differences that tell most; it carries all of them."""
-    found = differences(decisive_of(old), decisive_of(new))
+    found = plan_differences(_decisive_of(old), _decisive_of(new))
     if old.manifest.fingerprint != new.manifest.fingerprint:
         found.append(f"the images or prompts differ ({old.manifest.rows:,} rows, now {new.manifest.rows:,})")
     found = found or ["its format is of another version"]
-    more = len(found) - SHOWN
+    more = len(found) - _SHOWN
     rest = f"; and {more} more difference{'s' if more > 1 else ''}, which --json lists" if more > 0 else ""
     raise BusyError(
-        f"{store.root} holds the results of another plan: {'; '.join(found[:SHOWN])}{rest}",
+        f"{store.root} holds the results of another plan: {'; '.join(found[:_SHOWN])}{rest}",
         hint=hint or "choose another results_dir, or start over with --fresh",
         differences=found,
     )
 
 
-def decisive_of(plan: Plan) -> dict[str, Any]:
+def _decisive_of(plan: Plan) -> dict[str, Any]:
     """Return what decides a plan's labels besides its rows."""
     return decisive(plan.recipe, plan.manifest.classes, version=plan.autolabel)

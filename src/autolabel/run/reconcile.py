@@ -11,7 +11,7 @@ from secrets import token_hex
 
 from msgspec.structs import replace
 
-from autolabel.data.inputs import Input, encode
+from autolabel.data.inputs import Input, encode_input
 from autolabel.external_sort import SpooledLines
 from autolabel.plan.identity import row_identity
 from autolabel.plan.model import Plan, Shard
@@ -23,11 +23,11 @@ from autolabel.results.shard_file import DamageError
 from autolabel.results.store import RunStore
 from autolabel.storage import read_part
 
-SHOWN = 5
+_SHOWN = 5
 
 
 @dataclass(slots=True)
-class Step:
+class _RowChanges:
     """What has happened to the rows of a run since it was planned."""
 
     kept: list[Input | None]
@@ -49,23 +49,23 @@ class Step:
         """Return what has happened, with the first names of each kind."""
         renamed = [f"{old} -> {new}" for old, new in self.renamed.items()]
         kinds = (("added", self.added), ("removed", self.removed), ("renamed", renamed), ("changed", self.changed))
-        return ", ".join(f"{len(names):,} {kind} ({shortened(names)})" for kind, names in kinds if names)
+        return ", ".join(f"{len(names):,} {kind} ({_shortened(names)})" for kind, names in kinds if names)
 
 
-def shortened(names: Sequence[str]) -> str:
+def _shortened(names: Sequence[str]) -> str:
     """Return the first of some names."""
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
-def compare(old: Sequence[Input], now: Iterable[Input]) -> Step:
+def compare_rows(old: Sequence[Input], now: Iterable[Input]) -> _RowChanges:
     """Tell what has happened to rows; a file that has another name and the same bytes is renamed."""
     rows = {(row.image, row.caption_index): row for row in now}
-    step = Step(kept=[])
+    step = _RowChanges(kept=[])
     for row in old:
         found = rows.get((row.image, row.caption_index))
-        same = found is not None and unchanged(row, found)
+        same = found is not None and _unchanged(row, found)
         step.kept.append(rows.pop((row.image, row.caption_index)) if same else None)
-    follow(step, old, rows)
+    _follow(step, old, rows)
     removed, changed = dict[str, None](), dict[str, None]()
     for row, kept in zip(old, step.kept, strict=True):
         if kept is None:
@@ -78,28 +78,28 @@ def compare(old: Sequence[Input], now: Iterable[Input]) -> Step:
     return step
 
 
-def unchanged(before: Input, after: Input) -> bool:
+def _unchanged(before: Input, after: Input) -> bool:
     """Tell whether a row is what it was: what is asked, its size, and its bytes as far as they are known."""
     return row_identity(before) == row_identity(after) and (
         before.mark == after.mark or not (before.mark and after.mark)
     )
 
 
-def follow(step: Step, old: Sequence[Input], rows: dict[tuple[str, int], Input]) -> None:
+def _follow(step: _RowChanges, old: Sequence[Input], rows: dict[tuple[str, int], Input]) -> None:
     """Find rows that are not what they were under other names; what is found is taken out of ``rows``."""
     by_content: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for key, row in rows.items():
         if row.mark:
-            by_content[content(row)].append(key)
+            by_content[_content(row)].append(key)
     for index, row in enumerate(old):
-        if step.kept[index] is None and row.mark and (alike := by_content.get(content(row))):
+        if step.kept[index] is None and row.mark and (alike := by_content.get(_content(row))):
             found = rows.pop(alike.pop(0))
             step.kept[index] = found
             if found.image != row.image:
                 step.renamed[row.image] = found.image
 
 
-def content(row: Input) -> bytes:
+def _content(row: Input) -> bytes:
     """Return what a row is under whatever name: its bytes, its size, what is asked."""
     return row.mark.encode() + row_identity(replace(row, image="", notes=()))
 
@@ -115,16 +115,16 @@ class Layout:
     """New shards by the index of the old one whose rows, without those that are gone, they hold."""
 
 
-def lay_out(store: RunStore, old: Plan, step: Step, more: ShardedRows) -> Layout:
+def lay_out(store: RunStore, old: Plan, step: _RowChanges, more: ShardedRows) -> Layout:
     """Lay kept rows into their shards; those of a shard that has changed go into one of their own, the old is empty.
 
     Rows are added to those that lie in the directory, so that the plan that lies there holds as well: whenever this is
     cut short, the next run finds one of the two. Only where images lie elsewhere now is every row written anew.
     """
-    groups = by_shard(old, step)
+    groups = _by_shard(old, step)
     renamed = frozenset(step.renamed.values())
     stays = {index for index, kept in groups.items() if all(row and row.image not in renamed for row in kept)}
-    lines = {index: [encode(row) for row in kept if row is not None] for index, kept in groups.items()}
+    lines = {index: [encode_input(row) for row in kept if row is not None] for index, kept in groups.items()}
     spool = SpooledLines()
     if all(lines[index] == store.rows(old.manifest.shards[index]) for index in stays):
         end = max((shard.offset + shard.bytes for shard in old.manifest.shards), default=0)
@@ -145,15 +145,15 @@ def lay_out(store: RunStore, old: Plan, step: Step, more: ShardedRows) -> Layout
     return Layout(spool, tuple(shards), moved)
 
 
-def by_shard(old: Plan, step: Step) -> dict[int, list[Input | None]]:
+def _by_shard(old: Plan, step: _RowChanges) -> dict[int, list[Input | None]]:
     """Return the rows of each shard as they are now, None where one is gone."""
     source = iter(step.kept)
     return {shard.index: list(islice(source, shard.rows)) for shard in old.manifest.shards}
 
 
-def move_labels(store: RunStore, old: Plan, plan: Plan, step: Step, layout: Layout) -> None:
+def move_labels(store: RunStore, old: Plan, plan: Plan, step: _RowChanges, layout: Layout) -> None:
     """Write what is labelled of shards that have changed into the new ones, under the new names."""
-    groups = by_shard(old, step)
+    groups = _by_shard(old, step)
     for stage in old.recipe.stages:
         published = store.published(stage)
         for index, target in layout.moved.items():
@@ -165,7 +165,7 @@ def move_labels(store: RunStore, old: Plan, plan: Plan, step: Step, layout: Layo
             except DamageError:
                 continue  # labelled again
             pairs = zip(lines, groups[index], strict=True)
-            rows = [record.renamed(line, row.image) for line, row in pairs if row is not None]
+            rows = [record.with_image_name(line, row.image) for line, row in pairs if row is not None]
             store.publish_shard(plan, stage, target, rows)
 
 

@@ -22,7 +22,7 @@ def refuse_fetching(stage: Stage) -> None:
 
 def check_same_weights(labeler: Labeler, stage: Stage) -> None:
     """Raise WeightsError where the files are not those that the run was made with."""
-    there = sorted(weights.digest(file) for file in labeler.files())
+    there = sorted(weights.file_digest(file) for file in labeler.files())
     if there != sorted(file.sha256 for file in stage.weights.files):
         raise WeightsError(
             f"{stage.name}: its weights are not those that the run was made with",

@@ -37,25 +37,25 @@ class ShardLabeler:
 
     def lines(self, rows: Sequence[Labels], *, progress: Progress) -> list[bytes]:
         """Label rows and return their lines, in the same order."""
-        return [record.encode(row, self.plan.digest) for row in self.labeler.label(rows, progress=progress)]
+        return [record.encode_labels(row, self.plan.digest) for row in self.labeler.label(rows, progress=progress)]
 
     def before(self, shard: Shard) -> list[Labels]:
         """Return a shard's rows as they stand before this stage."""
-        rows = [inputs.decode(line) for line in self.store.rows(shard)]
+        rows = [inputs.decode_input(line) for line in self.store.rows(shard)]
         if self.stage.index == 0:
             return [row.labels(self.plan.manifest.classes) for row in rows]
         stage = self.plan.recipe.stages[self.stage.index - 1]
         try:
             lines = self.store.lines(self.plan, stage, shard)
-            return [found_before(line, row) for line, row in zip(lines, rows, strict=True)]
+            return [_found_before(line, row) for line, row in zip(lines, rows, strict=True)]
         except (DamageError, record.RowError) as error:
             name = self.store.shard(stage, shard.index)
             raise DataError(f"{name}: is damaged: {error}", hint="the same command labels it again") from None
 
 
-def found_before(line: bytes, row: inputs.Input) -> Labels:
+def _found_before(line: bytes, row: inputs.Input) -> Labels:
     """Return what the stage before found in a row; raises RowError where the line speaks of another."""
-    labels = record.decode(line, row.path)
+    labels = record.decode_labels(line, row.path)
     if (labels.image.id, labels.caption_index) != (row.image, row.caption_index):
         raise record.RowError(f"wanted a row of {row.image!r}, found one of {labels.image.id!r}")
     return labels

@@ -36,7 +36,7 @@ def make_labeler(stage: Stage, registry: Registry, desk: Desk | None = None) -> 
         return composed(members, stage.tiles)
     made = [registry.make("look", choice.type, choice.params) for choice in stage.looks.which]
     looks = dict(zip(stage.looks.names, made, strict=True))
-    return composed(members, stage.tiles, looks=looks, ahead=looks_in(stage).in_round(0))
+    return composed(members, stage.tiles, looks=looks, ahead=_looks_in(stage).in_round(0))
 
 
 def desk_of(plan: Plan) -> Desk:
@@ -48,7 +48,7 @@ def desk_of(plan: Plan) -> Desk:
     return Desk(Answers(answers), Budget(limit.requests, limit.tokens, spent))
 
 
-def looks_in(stage: Stage) -> Looks:
+def _looks_in(stage: Stage) -> Looks:
     """Return in which looks the rounds of a stage see an image."""
     written = stage.looks
     return Looks() if written is None else Looks(written.names, written.agreement, written.doubt)
@@ -61,7 +61,7 @@ def make_annealing(stage: Stage, ontology: Ontology, registry: Registry) -> Anne
     aggregator: Aggregator = registry.make("aggregator", stage.aggregator.type, stage.aggregator.params)
     if stage.vote is not None:
         aggregator = Voting(aggregator, stage.vote)
-    return Annealing(stage.rounds, aggregator, stage.ask, ontology, looks_in(stage))
+    return Annealing(stage.rounds, aggregator, stage.ask, ontology, _looks_in(stage))
 
 
 def has_work(labeler: Labeler, row: Labels) -> bool:

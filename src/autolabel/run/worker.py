@@ -23,11 +23,11 @@ from autolabel.run.shard import ShardLabeler
 from autolabel.storage import at
 from autolabel.types import Labels
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
-Task = tuple[int, int | None]
+_Task = tuple[int, int | None]
 """(shard, None) labels and publishes a shard; (shard, row) labels one row of it and returns its line."""
 
 
@@ -76,11 +76,11 @@ class StartStage:
         """
         root = at(self.root)
         if self.logs and isinstance(root, Path):
-            keep_log(root)
+            _keep_log(root)
         plan = plan_of(RunStore(root))
         worker = ShardLabeler.make(plan, plan.recipe.stages[self.stage], device=device, registry=discover())
 
-        def work(task: Task) -> bytes | None:
+        def work(task: _Task) -> bytes | None:
             index, only = task
             shard, began = plan.manifest.shards[index], time.monotonic()
 
@@ -90,7 +90,7 @@ class StartStage:
             if only is not None:
                 return worker.lines(worker.before(shard)[only : only + 1], progress=tell)[0]
             worker.label(shard, progress=tell)
-            log.info("shard %d: %d rows in %.1f s", index, shard.rows, time.monotonic() - began)
+            _log.info("shard %d: %d rows in %.1f s", index, shard.rows, time.monotonic() - began)
             return None
 
         return work
@@ -103,12 +103,12 @@ def plan_of(store: RunStore) -> Plan:
         hint = "results_dir, images and weights must be on storage that all machines see"
         raise MachineError(f"{socket.gethostname()} sees no plan in {store.root}", hint=hint)
     if plan.autolabel != autolabel.__version__:
-        told = f"{socket.gethostname()} has autolabel {autolabel.__version__}, the plan is of {plan.autolabel}"
-        raise MachineError(told, hint="install the same version on all machines")
+        message = f"{socket.gethostname()} has autolabel {autolabel.__version__}, the plan is of {plan.autolabel}"
+        raise MachineError(message, hint="install the same version on all machines")
     return plan
 
 
-def keep_log(results_dir: Path) -> Path:
+def _keep_log(results_dir: Path) -> Path:
     """Write what this worker process logs to ``logs/HOST-PID.log``, warnings to stderr as well; return the file."""
     path = results_dir / LOGS / f"{socket.gethostname()}-{os.getpid()}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def keep_log(results_dir: Path) -> Path:
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     for handler in (file, terminal):
-        handler.setFormatter(LiteralFormatter(FORM if handler is file else None))
+        handler.setFormatter(LiteralFormatter(_FORM if handler is file else None))
     for handler in (file, terminal):
         logging.getLogger().addHandler(handler)
     file.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("autolabel"))
@@ -150,12 +150,12 @@ class Once:
 
     def __init__(self, tell: Callable[[Done], None]) -> None:
         self.tell = tell
-        self.told: defaultdict[int, int] = defaultdict(int)
+        self.reported: defaultdict[int, int] = defaultdict(int)
         """The rows of a shard, a bit each."""
 
     def __call__(self, done: Done) -> None:
         """Tell of a row unless that is done."""
         bit = 1 << done.row
-        if not self.told[done.shard] & bit:
-            self.told[done.shard] |= bit
+        if not self.reported[done.shard] & bit:
+            self.reported[done.shard] |= bit
             self.tell(done)

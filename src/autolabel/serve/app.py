@@ -61,7 +61,7 @@ class Service:
 
     async def plan(self, request: Request) -> Response:
         """Return the plan that is served."""
-        return Response(plan_file.encode(self._predictor.plan), media_type="application/json")
+        return Response(plan_file.encode_plan(self._predictor.plan), media_type="application/json")
 
     async def metrics_text(self, request: Request) -> Response:
         """Return what was counted."""

@@ -54,7 +54,7 @@ class Labeling:
         digest = self.predictor.plan.digest
         waiting = [asyncio.ensure_future(self.label(data, classes, name=name)) for name, data in images]
         try:
-            return [record.encode(labels, digest) for labels in await asyncio.gather(*waiting)]
+            return [record.encode_labels(labels, digest) for labels in await asyncio.gather(*waiting)]
         finally:
             for one in waiting:
                 one.cancel()  # nothing happens to those that are done

@@ -15,21 +15,21 @@ from autolabel.registry import Entry, Kind, Registry
 from autolabel.spec.node import Loc
 from autolabel.strategies import Aggregator, Exporter, Labeler, Look, Scheduler, Strategy
 
-S = TypeVar("S", bound=Strategy)
+_S = TypeVar("_S", bound=Strategy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice(Generic[S]):
+class Choice(Generic[_S]):
     """A strategy class, its validated parameters and the package that offers it."""
 
     kind: Kind
     name: str
     params: BaseModel
-    strategy: type[S]
+    strategy: type[_S]
     package: str
     version: str
 
-    def make(self) -> S:
+    def make(self) -> _S:
         """Return a new strategy with these parameters."""
         return self.strategy(self.params)  # type: ignore[arg-type]
 
@@ -66,9 +66,11 @@ def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
     if kind == "look":
         value = _written_out(value, info)
     if not isinstance(value, Mapping):
-        raise PydanticCustomError("wanted", "a mapping", {"wanted": f"a mapping such as {{type: {short_name(value)}}}"})
+        raise PydanticCustomError(
+            "wanted", "a mapping", {"wanted": f"a mapping such as {{type: {_short_name(value)}}}"}
+        )
     if "type" not in value:
-        hint = f"give type: the name of {article(kind)}"
+        hint = f"give type: the name of {_article(kind)}"
         raise _at("type", PydanticCustomError("missing", "missing", {"hint": hint}), value)
     entry = _entry(kind, value["type"], info)
     params = entry.strategy.Params.model_validate(
@@ -104,19 +106,19 @@ def _written_out(value: object, info: ValidationInfo) -> object:
     return {"type": name, next(iter(fields)): parameter}
 
 
-def article(noun: str) -> str:
+def _article(noun: str) -> str:
     """Return a noun with its ``a`` or ``an``."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def short_name(value: object) -> str:
+def _short_name(value: object) -> str:
     """Return a word for an example: the value itself where it is a word."""
     return value if isinstance(value, str) and value.isidentifier() else "..."
 
 
 def _entry(kind: Kind, name: object, info: ValidationInfo) -> Entry:
     if not isinstance(name, str):
-        raise _at("type", PydanticCustomError("wanted", "text", {"wanted": f"the name of {article(kind)}"}), name)
+        raise _at("type", PydanticCustomError("wanted", "text", {"wanted": f"the name of {_article(kind)}"}), name)
     registry: Registry = (info.context or {})["registry"]
     try:
         return registry.get(kind, name)

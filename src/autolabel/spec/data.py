@@ -23,11 +23,11 @@ from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from autolabel.spec.node import short
-from autolabel.spec.section import Location, Name, Names, Section, Texts, distinct, said
+from autolabel.spec.section import Location, Name, Names, Section, Texts, complaint, distinct
 from autolabel.types.ontology import ClassPrompts
 
 _SOURCES = ("classes", "captions", "boxes")
-MOST_NEGATIVES = 1_000_000
+_MOST_NEGATIVES = 1_000_000
 """Negative phrases of all classes, counted class by class."""
 _BESIDE = {"classes": "negatives"}
 
@@ -46,7 +46,7 @@ def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Folders = Annotated[
+_Folders = Annotated[
     tuple[Location, ...],
     Field(min_length=1),
     AfterValidator(distinct),
@@ -60,7 +60,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-ValueRange = Annotated[tuple[float, float], AfterValidator(_ordered)]
+_ValueRange = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
 class ClassSpec(Section):
@@ -89,7 +89,7 @@ def _all_there(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     return names
 
 
-MOST_LISTED = 30
+_MOST_LISTED = 30
 _SEPARATED = re.compile(r"\s+\.(?:\s+|$)|[;|\n]+")
 """What stands between names that were meant as a list: `` . `` as in a detector's own captions, ``;``, ``|``, lines."""
 _SENTENCE = re.compile(r"[^.]*\w\.(\s+[^.]*\w\.)+")
@@ -106,9 +106,9 @@ def _names_in(value: object) -> list[str]:
 
 def _several_in_one(name: str, meant: list[str], index: int = 0) -> ValidationError:
     """Return the complaint about a name that is a list, with the list that was meant."""
-    listed = ", ".join(map(str, meant[:MOST_LISTED])) + (", ..." if len(meant) > MOST_LISTED else "")
-    told = {"said": f"found one name that lists several: {short(name)}", "hint": f"write a list: [{listed}]"}
-    detail = InitErrorDetails(type=PydanticCustomError("said", "{said}", told), loc=(index,), input=name)
+    listed = ", ".join(map(str, meant[:_MOST_LISTED])) + (", ..." if len(meant) > _MOST_LISTED else "")
+    context = {"said": f"found one name that lists several: {short(name)}", "hint": f"write a list: [{listed}]"}
+    detail = InitErrorDetails(type=PydanticCustomError("said", "{said}", context), loc=(index,), input=name)
     return ValidationError.from_exception_data("classes", [detail])
 
 
@@ -135,14 +135,14 @@ def _form(value: object) -> str:
     return "terms" if isinstance(value, dict) else "names"
 
 
-ClassTerms = Annotated[ClassSpec, BeforeValidator(_spread, json_schema_input_type=Name | Names | ClassSpec)]
-ByName = Annotated[
-    dict[Name, ClassTerms],
+_ClassTerms = Annotated[ClassSpec, BeforeValidator(_spread, json_schema_input_type=Name | Names | ClassSpec)]
+_ByName = Annotated[
+    dict[Name, _ClassTerms],
     Field(min_length=1, json_schema_extra={"additionalProperties": False}),
     WrapValidator(_all_there),
 ]
-Classes = Annotated[
-    Annotated[Names, Tag("names")] | Annotated[ByName, Tag("terms")], Discriminator(_form), BeforeValidator(_listed)
+_Classes = Annotated[
+    Annotated[Names, Tag("names")] | Annotated[_ByName, Tag("terms")], Discriminator(_form), BeforeValidator(_listed)
 ]
 
 
@@ -151,10 +151,10 @@ class DataSpec(Section):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [_only(source) for source in _SOURCES]})
 
-    images: Folders = Field(
+    images: _Folders = Field(
         description="folder of images or its URL, or a list of them, searched with their subfolders"
     )
-    classes: Classes | None = Field(
+    classes: _Classes | None = Field(
         None, description="names that every image is asked for, or the phrases by which each name is asked"
     )
     negatives: Names | None = Field(
@@ -168,7 +168,7 @@ class DataSpec(Section):
     pages: Literal["first", "all"] = Field(
         "first", description="of a TIFF with pages or an animation: label the first, or each as an image of its own"
     )
-    value_range: ValueRange | None = Field(
+    value_range: _ValueRange | None = Field(
         None, description="values that become black and white in images of more than 8 bits; null: found for each image"
     )
     duplicates: Literal["ignore", "group"] = Field(
@@ -209,18 +209,20 @@ class DataSpec(Section):
 def _ambiguous(data: DataSpec) -> Iterator[InitErrorDetails]:
     """Yield what is wrong with phrases that would stand for two classes, or for a class and against it."""
     if data.negatives and data.classes is None:
-        yield said(("negatives",), "goes with classes, and there are none", data.negatives)
+        yield complaint(("negatives",), "goes with classes, and there are none", data.negatives)
     classes = data.classes if isinstance(data.classes, dict) else dict.fromkeys(data.classes or (), ClassSpec())
     total = sum(len(data.negatives or ()) + len(one.negatives or ()) for one in classes.values())
-    if total > MOST_NEGATIVES:
-        told = f"{len(classes):,} classes with their negatives are {total:,} pairs, wanted at most {MOST_NEGATIVES:,}"
-        yield said(("negatives" if data.negatives else "classes",), told, "")
+    if total > _MOST_NEGATIVES:
+        message = (
+            f"{len(classes):,} classes with their negatives are {total:,} pairs, wanted at most {_MOST_NEGATIVES:,}"
+        )
+        yield complaint(("negatives" if data.negatives else "classes",), message, "")
         return
     owners: dict[str, str] = {}
     for name, terms in data.ontology().items():
         against = set(terms.negatives)
         for phrase in terms.phrases:
             if (owner := owners.setdefault(phrase, name)) != name:
-                yield said(("classes", name), f"{short(phrase)} stands for {short(owner)} already", phrase)
+                yield complaint(("classes", name), f"{short(phrase)} stands for {short(owner)} already", phrase)
             if phrase in against:
-                yield said(("classes", name), f"{short(phrase)} would stand for the class and against it", phrase)
+                yield complaint(("classes", name), f"{short(phrase)} would stand for the class and against it", phrase)

@@ -15,13 +15,13 @@ from ruamel.yaml.error import YAMLError
 from autolabel.errors import Problem, SpecError
 from autolabel.spec.limits import MAX_BYTES, LimitError, check
 from autolabel.spec.node import Node, Place, Scalar, short
-from autolabel.spec.scalar import resolve
+from autolabel.spec.scalar import resolve_scalar
 
 FAST = find_spec("_ruamel_yaml") is not None
 """Whether ruamel.yaml has its libyaml parser, thirty times faster than the pure one."""
-COLON = "found unexpected ':'"
+_COLON = "found unexpected ':'"
 """What libyaml says of a colon inside an unquoted text in brackets; YAML 1.2, and the pure parser, allow it (URLs)."""
-MAX_SLOW = 65_536
+_MAX_SLOW = 65_536
 """The longest text, in characters, that is given to the pure parser where libyaml is there."""
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNUSABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -34,10 +34,10 @@ _HINTS = {
     "did not find expected ',' or": "check that the bracket is closed",
 }
 
-Locate: TypeAlias = Callable[[Any], Place]
+_Locate: TypeAlias = Callable[[Any], Place]
 
 
-def read(path: str | Path) -> Node:
+def read_document(path: str | Path) -> Node:
     """Return a spec file's mapping, every value with its line and column.
 
     YAML 1.2: ``no`` is a text, ``010`` is ten. Raises SpecError, with a place for each, where the file cannot be read,
@@ -45,7 +45,7 @@ def read(path: str | Path) -> Node:
     that is not finite; and, before the rest is looked at, where it is larger, deeper or more repetitive than any spec.
     """
     file = str(path)
-    root = parse(_text(Path(path), file), lambda mark: Place(file, mark.line + 1, mark.column + 1))
+    root = parse_document(_text(Path(path), file), lambda mark: Place(file, mark.line + 1, mark.column + 1))
     if root.value is None:
         raise SpecError(
             Problem(file=file, message="the file is empty", hint="`autolabel init` writes a spec to start from")
@@ -56,10 +56,10 @@ def read(path: str | Path) -> Node:
     return root
 
 
-def parse(text: str, locate: Locate) -> Node:
+def parse_document(text: str, locate: _Locate) -> Node:
     """Return one YAML document as nodes; ``locate`` turns a parser mark (line, column from 0) into a place.
 
-    Raises SpecError as ``read`` does. A document without content is a node of None.
+    Raises SpecError as ``read_document`` does. A document without content is a node of None.
     """
     if bad := _UNPRINTABLE.search(text):
         mark = _Mark.at(text, bad.start())
@@ -67,7 +67,7 @@ def parse(text: str, locate: Locate) -> Node:
     try:
         return _build(text, locate, fast=FAST)
     except YAMLError as error:
-        if not (FAST and COLON in str(error) and len(text) <= MAX_SLOW):
+        if not (FAST and _COLON in str(error) and len(text) <= _MAX_SLOW):
             raise SpecError(_syntax(error, text, locate)) from None
     try:
         return _build(text, locate, fast=False)
@@ -75,7 +75,7 @@ def parse(text: str, locate: Locate) -> Node:
         raise SpecError(_syntax(error, text, locate)) from None
 
 
-def _build(text: str, locate: Locate, *, fast: bool) -> Node:
+def _build(text: str, locate: _Locate, *, fast: bool) -> Node:
     builder = _Builder(_events(text, fast=fast), locate)
     try:
         check(_events(text, fast=fast))
@@ -129,7 +129,7 @@ class _Mark:
 class _Builder:
     """Turns parser events that have passed the limits into nodes."""
 
-    def __init__(self, stream: Iterator[Any], locate: Locate) -> None:
+    def __init__(self, stream: Iterator[Any], locate: _Locate) -> None:
         self.events = stream
         self.locate = locate
         self.problems: list[Problem] = []
@@ -197,7 +197,7 @@ class _Builder:
         if not event.implicit[0]:
             return str(event.value)
         try:
-            return resolve(event.value)
+            return resolve_scalar(event.value)
         except ValueError as error:
             self.note(event, str(error))
             return None
@@ -216,7 +216,7 @@ def _problem(place: Place, message: str, *, hint: str = "") -> Problem:
     return Problem(file=place.file, line=place.line, column=place.column, message=message, hint=hint)
 
 
-def _syntax(error: YAMLError, text: str, locate: Locate) -> Problem:
+def _syntax(error: YAMLError, text: str, locate: _Locate) -> Problem:
     context, complaint = (getattr(error, name, None) for name in ("context", "problem"))
     said = ", ".join(part for part in (context, complaint) if part) or str(error)
     ends = "end of stream" in said

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from autolabel.errors import Problem, SpecError
 from autolabel.spec.node import Node, Place, Scalar, short
 
-MAX_DEPTH = 50
+_MAX_DEPTH = 50
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*(_[0-9]+)*)")
 _FLOAT = re.compile(
     r"[+-]?(([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][+-]?[0-9]+)?|[0-9][0-9_]*[eE][+-]?[0-9]+|inf|nan)",
@@ -24,13 +24,13 @@ _CASTS: dict[str, Callable[[str], Scalar]] = {
 _CLOSING = {"[": "]", "{": "}"}
 
 
-def parse(text: str, place: Place) -> Node:
+def parse_hydra(text: str, place: Place) -> Node:
     """Return the value of an override: a quoted or bare text, a number, true, false, null, ``[...]`` or ``{...}``.
 
     Nothing stands for an empty text. Interpolations stay as they are written. Raises SpecError for what Hydra would
     refuse, and for sweeps (``a,b``, ``choice(a,b)``, ``range(1,9)``), which start several runs.
     """
-    reader = _Reader(text, place)
+    reader = _HydraParser(text, place)
     node = reader.element("", 0)
     if reader.rest:
         sweep = reader.rest.startswith(",")
@@ -41,7 +41,7 @@ def parse(text: str, place: Place) -> Node:
     return node
 
 
-class _Reader:
+class _HydraParser:
     """Reads one text from left to right."""
 
     def __init__(self, text: str, place: Place) -> None:
@@ -64,8 +64,8 @@ class _Reader:
     def element(self, ends: str, deep: int) -> Node:
         """Read a value that ends at a comma or one of ``ends``."""
         self.spaces()
-        if deep > MAX_DEPTH:
-            raise self.error(f"is nested deeper than {MAX_DEPTH} levels")
+        if deep > _MAX_DEPTH:
+            raise self.error(f"is nested deeper than {_MAX_DEPTH} levels")
         first = self.text[self.at : self.at + 1]
         if first in _CLOSING and first:
             return self.container(first, deep)

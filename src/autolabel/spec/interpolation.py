@@ -12,11 +12,11 @@ from autolabel.spec import hydra
 from autolabel.spec.node import Loc, Node, dotted, short
 from autolabel.spec.problems import near
 
-MAX_DEPTH = 20
+_MAX_DEPTH = 20
 _PART = re.compile(r"[^.\[\]]+")
 
 
-def resolve(root: Node) -> Node:
+def resolve_references(root: Node) -> Node:
     """Return a document with every ``${...}`` in its texts resolved.
 
     ``${a.b}`` is the value at a path from the top, ``${.b}`` beside the value, ``${..b}`` one level up;
@@ -73,8 +73,8 @@ class _Resolver:
 
     def text(self, text: str, loc: Loc, deep: int) -> Node:
         """Return what a text with references stands for."""
-        if deep > MAX_DEPTH:
-            raise _LostError(f"references are nested deeper than {MAX_DEPTH}")
+        if deep > _MAX_DEPTH:
+            raise _LostError(f"references are nested deeper than {_MAX_DEPTH}")
         pieces: list[str | Node] = []
         at = 0
         while at < len(text):
@@ -115,8 +115,8 @@ class _Resolver:
                 child = node.child(str(part))
             if child is None:
                 keys = list(known.value) if isinstance(known.value, dict) else []
-                told = f"${{{path}}} leads to no value: there is no {short(str(part))}"
-                raise _LostError(told, near(str(part), keys))
+                message = f"${{{path}}} leads to no value: there is no {short(str(part))}"
+                raise _LostError(message, near(str(part), keys))
             node = known = child
         if node.value == "???":
             raise _LostError(f"${{{path}}} leads to a value that must be given (???)")
@@ -148,17 +148,17 @@ class _Resolver:
                 f"the environment has no variable {short(texts[0])}",
                 f"set it, or give a default: ${{oc.env:{texts[0]},DEFAULT}}",
             )
-        default = hydra.parse(texts[1], self.root.place).value
+        default = hydra.parse_hydra(texts[1], self.root.place).value
         return Node(None if default is None else _shown(default), self.root.place)
 
     def select(self, texts: Sequence[str], loc: Loc, deep: int) -> Node:
         try:
             return self.at(texts[0] if texts else "", loc, deep)
         except _LostError:
-            return hydra.parse(texts[1], self.root.place) if len(texts) > 1 else Node(None, self.root.place)
+            return hydra.parse_hydra(texts[1], self.root.place) if len(texts) > 1 else Node(None, self.root.place)
 
     def decode(self, texts: Sequence[str], loc: Loc, deep: int) -> Node:
-        return hydra.parse(",".join(texts), self.root.place)
+        return hydra.parse_hydra(",".join(texts), self.root.place)
 
 
 _RESOLVERS: dict[str, Callable[[_Resolver, Sequence[str], Loc, int], Node]] = {

@@ -10,9 +10,9 @@ from ruamel.yaml import events
 from autolabel.spec.node import short
 
 MAX_BYTES = 1_000_000
-MAX_DEPTH = 50
-MAX_ALIASES = 100
-MAX_NODES = 50_000
+_MAX_DEPTH = 50
+_MAX_ALIASES = 100
+_MAX_NODES = 50_000
 
 _STARTS = (events.MappingStartEvent, events.SequenceStartEvent)
 _ENDS = (events.MappingEndEvent, events.SequenceEndEvent)
@@ -46,8 +46,8 @@ def check(stream: Iterable[Any]) -> None:
             nodes += 1
             if event.anchor:
                 sizes[event.anchor] = None
-            if len(around) > MAX_DEPTH:
-                raise LimitError(event.start_mark, f"is nested deeper than {MAX_DEPTH} levels")
+            if len(around) > _MAX_DEPTH:
+                raise LimitError(event.start_mark, f"is nested deeper than {_MAX_DEPTH} levels")
         elif isinstance(event, _ENDS):
             anchor, before = around.pop()
             if anchor:
@@ -55,14 +55,14 @@ def check(stream: Iterable[Any]) -> None:
         elif isinstance(event, events.AliasEvent):
             aliases += 1
             nodes += _size(event, sizes)
-            if aliases > MAX_ALIASES:
-                raise LimitError(event.start_mark, f"more than {MAX_ALIASES} aliases")
+            if aliases > _MAX_ALIASES:
+                raise LimitError(event.start_mark, f"more than {_MAX_ALIASES} aliases")
         elif isinstance(event, events.DocumentStartEvent):
             documents += 1
             if documents > 1:
                 raise LimitError(event.start_mark, "a second document begins here, wanted one")
-        if nodes > MAX_NODES:
-            raise LimitError(event.start_mark, f"more than {MAX_NODES:,} values, aliases written out")
+        if nodes > _MAX_NODES:
+            raise LimitError(event.start_mark, f"more than {_MAX_NODES:,} values, aliases written out")
 
 
 def _size(event: Any, sizes: dict[str, int | None]) -> int:

@@ -13,7 +13,7 @@ from autolabel.registry import Registry
 from autolabel.spec import document, hydra, interpolation, tao
 from autolabel.spec.model import Spec, validated
 from autolabel.spec.node import Node, Place, from_plain
-from autolabel.spec.overrides import apply, yaml_value
+from autolabel.spec.overrides import apply_overrides, yaml_value
 from autolabel.spec.problems import problems
 
 
@@ -36,8 +36,8 @@ def load_spec(
     if isinstance(source, Mapping):
         node, folder = from_plain(source, Place("<mapping>")), Path.cwd()
     else:
-        node, folder = document.read(source), Path(source).absolute().parent
-    node = apply(node, overrides, parse=hydra.parse if tao.is_tao(node) else yaml_value)
+        node, folder = document.read_document(source), Path(source).absolute().parent
+    node = apply_overrides(node, overrides, parse=hydra.parse_hydra if tao.is_tao(node) else yaml_value)
     return _validated(node, folder if root is None else Path(root).absolute(), registry)
 
 
@@ -48,7 +48,7 @@ def spec_from_mapping(mapping: Mapping[str, Any], *, root: str | Path, registry:
 
 def _validated(root: Node, folder: Path, registry: Registry) -> Spec:
     notices: tuple[str, ...] = ()
-    root = interpolation.resolve(root)
+    root = interpolation.resolve_references(root)
     if tao.is_tao(root):
         root, notices = tao.rewrite(root)
     try:

@@ -9,16 +9,16 @@ from pydantic_core import PydanticCustomError
 
 from autolabel.detectors import Agreement, Doubt
 from autolabel.spec.choice import LookChoice
-from autolabel.spec.section import Ratio, Section, said
+from autolabel.spec.section import Ratio, Section, complaint
 
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+_Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 def _different(looks: tuple[LookChoice, ...]) -> tuple[LookChoice, ...]:
     """Refuse a look that is listed twice."""
     written = [look.dump() for look in looks]
     details = [
-        said((index,), f"is the same as entry {written.index(one)}", one)
+        complaint((index,), f"is the same as entry {written.index(one)}", one)
         for index, one in enumerate(written)
         if written.index(one) != index
     ]
@@ -27,17 +27,17 @@ def _different(looks: tuple[LookChoice, ...]) -> tuple[LookChoice, ...]:
     return looks
 
 
-Which = Annotated[tuple[LookChoice, ...], Field(min_length=1), AfterValidator(_different)]
+_Which = Annotated[tuple[LookChoice, ...], Field(min_length=1), AfterValidator(_different)]
 
 
 class DoubtSpec(Section):
     """When an image is worth another look, where looks are spent by round."""
 
-    score: Share = Field(
+    score: _Share = Field(
         0.15,
         description="a box that scores more is in doubt while not all looks have seen it",
     )
-    sure: Share = Field(
+    sure: _Share = Field(
         0.25, description="after one look, which has no other to agree with, a box that scores more is in no doubt"
     )
     boxes: Annotated[int, Field(strict=True, ge=0)] = Field(
@@ -52,7 +52,7 @@ class DoubtSpec(Section):
 class LooksSpec(Section):
     """In which ways an image is seen, in how many of them, and what that makes of a score."""
 
-    which: Which = Field(description="the looks, in the order in which they are spent")
+    which: _Which = Field(description="the looks, in the order in which they are spent")
     spend: Literal["every", "by_round"] = Field(
         "every",
         description="every: each round sees all looks; "
@@ -83,7 +83,7 @@ def _known(value: object) -> object:
 
 
 WrittenLooks = Annotated[
-    Annotated[Which, Tag("list")] | Annotated[LooksSpec, Tag("mapping")],
+    Annotated[_Which, Tag("list")] | Annotated[LooksSpec, Tag("mapping")],
     Discriminator(_form),
     BeforeValidator(_known),
 ]

@@ -21,7 +21,7 @@ from autolabel.errors import Problem
 from autolabel.spec.choice import ExporterChoice
 from autolabel.spec.data import DataSpec
 from autolabel.spec.node import Loc, Node, Place, problem
-from autolabel.spec.section import UNIQUE, Count, Location, Name, Section, distinct, wanted
+from autolabel.spec.section import UNIQUE, Count, Location, Name, Section, distinct, one_complaint
 from autolabel.spec.stage import StageSpec
 
 
@@ -33,39 +33,39 @@ def _several_devices(value: object) -> object:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Whole = Annotated[int, Field(strict=True, ge=0)]
+_Whole = Annotated[int, Field(strict=True, ge=0)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Pixels = Annotated[float, Field(strict=True, ge=0)]
-Amount = Annotated[float, Field(strict=True, ge=0)]
-Address = Annotated[str, Field(pattern=r"^(auto|local|[^/:\s]+:\d+)$"), wanted("auto, local or host:port")]
-Kind = Literal["auto", "cpu", "mps"]
-Gpus = Annotated[tuple[Whole, ...], Field(min_length=1)]
-Numbers = Annotated[list[Whole], Field(min_length=1, json_schema_extra=UNIQUE)]
-Devices = Annotated[
-    Kind | Gpus,
-    wanted("'auto', 'cpu', 'mps' or GPU numbers such as [0, 1]"),
+_Pixels = Annotated[float, Field(strict=True, ge=0)]
+_Amount = Annotated[float, Field(strict=True, ge=0)]
+_Address = Annotated[str, Field(pattern=r"^(auto|local|[^/:\s]+:\d+)$"), one_complaint("auto, local or host:port")]
+_Kind = Literal["auto", "cpu", "mps"]
+_Gpus = Annotated[tuple[_Whole, ...], Field(min_length=1)]
+_Numbers = Annotated[list[_Whole], Field(min_length=1, json_schema_extra=UNIQUE)]
+_Devices = Annotated[
+    _Kind | _Gpus,
+    one_complaint("'auto', 'cpu', 'mps' or GPU numbers such as [0, 1]"),
     AfterValidator(_distinct_gpus),
-    BeforeValidator(_several_devices, json_schema_input_type=Kind | Whole | Numbers),
+    BeforeValidator(_several_devices, json_schema_input_type=_Kind | _Whole | _Numbers),
 ]
-Thresholds = Annotated[
+_Thresholds = Annotated[
     Annotated[dict[Name, Share], Tag("scores")] | Annotated[Location, Tag("file")],
     Discriminator(lambda value: "file" if isinstance(value, str) else "scores"),
 ]
-Failures = Annotated[Whole | Share, wanted("a share between 0.0 and 1.0, or a whole number of images")]
+_Failures = Annotated[_Whole | Share, one_complaint("a share between 0.0 and 1.0, or a whole number of images")]
 
 
 class RaySpec(Section):
     """What is asked of a Ray cluster; counts where run.executor is ray."""
 
-    address: Address = Field(
+    address: _Address = Field(
         "auto", description="host:port of the cluster's head; auto: the one this machine is in; local: one made here"
     )
     workers: Count | None = Field(
         None,
         description="workers; null: as many as there is room for, more as machines join (with GPU numbers: one each)",
     )
-    num_cpus: Amount | None = Field(None, description="CPUs of each worker; null: run.threads, or else 1")
-    num_gpus: Amount | None = Field(
+    num_cpus: _Amount | None = Field(None, description="CPUs of each worker; null: run.threads, or else 1")
+    num_gpus: _Amount | None = Field(
         None, description="GPUs of each worker, such as 0.5; null: by devices, workers_per_device workers to each"
     )
 
@@ -88,7 +88,7 @@ class RunSpec(Section):
     shard_size: Count = Field(64, description="images in a shard, the unit of work and of resume")
     threads: Count | None = Field(None, description="CPU threads of each worker; null: shared out evenly")
     workers_per_device: Count = Field(1, description="workers on each device")
-    max_failures: Failures = Field(
+    max_failures: _Failures = Field(
         0.01, description="images that may fail: a share (a number with a point) or a count (a whole number)"
     )
     max_pixels: Count = Field(100_000_000, description="images with more pixels than this are not decoded")
@@ -107,8 +107,8 @@ class RunSpec(Section):
 class FilterSpec(Section):
     """Boxes that are left out of every export; sides in pixels, areas as a share of the image."""
 
-    min_size: Pixels | None = Field(None, description="shortest side, in pixels")
-    max_size: Pixels | None = Field(None, description="longest side, in pixels")
+    min_size: _Pixels | None = Field(None, description="shortest side, in pixels")
+    max_size: _Pixels | None = Field(None, description="longest side, in pixels")
     min_area: Share | None = Field(None, description="smallest area, as a share of the image")
     max_area: Share | None = Field(None, description="largest area, as a share of the image")
 
@@ -128,7 +128,7 @@ class SplitSpec(Section):
     train: Share = Field(description="share of the images for training")
     val: Share = Field(0.0, description="share of the images for validation")
     test: Share = Field(0.0, description="share of the images for testing")
-    seed: Whole = Field(0, description="seed of the draw")
+    seed: _Whole = Field(0, description="seed of the draw")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -142,7 +142,7 @@ class SplitSpec(Section):
 class OutputSpec(Section):
     """What every export leaves out, and how it is split."""
 
-    thresholds: Thresholds | None = Field(
+    thresholds: _Thresholds | None = Field(
         None, description="least scores by class, or a file of them as `autolabel calibrate` writes it"
     )
     scores: Literal["raw", "calibrated"] = Field(
@@ -160,7 +160,7 @@ class Spec(Section):
     version: Literal[1] = Field(description="1, the version of the spec's form")
     data: DataSpec = Field(description="images, and what is asked of them")
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)] = Field(description="labelers, one after the other")
-    devices: Devices = Field("auto", description="GPU numbers, or auto: the GPUs there are, else the CPU; or cpu, mps")
+    devices: _Devices = Field("auto", description="GPU numbers, or auto: the GPUs there are, else the CPU; or cpu, mps")
     run: RunSpec = Field(default_factory=RunSpec, description="how the work is carried out")
     export: tuple[ExporterChoice, ...] = Field(
         ({"type": "coco"}, {"type": "odvg"}), validate_default=True, description="files that are written at the end"

@@ -72,7 +72,7 @@ def from_plain(value: object, place: Place) -> Node:
     return Node(os.fspath(value) if isinstance(value, os.PathLike) else value, place)  # type: ignore[arg-type]
 
 
-def trace(root: Node, loc: Loc, *, missing: bool = False) -> tuple[Place, Loc]:
+def trace_node(root: Node, loc: Loc, *, missing: bool = False) -> tuple[Place, Loc]:
     """Return the place and the user's own path of the deepest node on the way to ``loc``.
 
     Parts that lead nowhere (pydantic puts union tags there) are left out; with ``missing``, the last part is the name
@@ -85,7 +85,7 @@ def trace(root: Node, loc: Loc, *, missing: bool = False) -> tuple[Place, Loc]:
     return node.place, (*words, loc[-1]) if missing and loc else words
 
 
-def walk(node: Node, words: Loc = ()) -> Iterator[tuple[Loc, Node]]:
+def walk_nodes(node: Node, words: Loc = ()) -> Iterator[tuple[Loc, Node]]:
     """Yield every node below ``node`` with its path, entries in order, parents first."""
     entries: Sequence[tuple[str | int, Node]] = []
     if isinstance(node.value, dict):
@@ -94,7 +94,7 @@ def walk(node: Node, words: Loc = ()) -> Iterator[tuple[Loc, Node]]:
         entries = list(enumerate(node.value))
     for part, child in entries:
         yield (*words, part), child
-        yield from walk(child, (*words, part))
+        yield from walk_nodes(child, (*words, part))
 
 
 def dotted(loc: Loc) -> str:
@@ -117,7 +117,7 @@ def short(text: str, width: int = 60) -> str:
 
 def problem(root: Node, loc: Loc, message: str, *, hint: str = "", missing: bool = False) -> Problem:
     """Return a problem at the place, and under the name, that the user wrote for ``loc``."""
-    place, words = trace(root, loc, missing=missing)
+    place, words = trace_node(root, loc, missing=missing)
     return Problem(
         file=place.file, line=place.line, column=place.column, path=dotted(words), message=message, hint=hint
     )

@@ -13,20 +13,20 @@ from autolabel.spec.node import Loc, Node, Place, dotted, short
 
 COMMAND_LINE = "<command line>"
 
-Parse = Callable[[str, Place], Node]
+_Parse = Callable[[str, Place], Node]
 """Turns the text of a value into a node."""
 
 
 def yaml_value(text: str, place: Place) -> Node:
     """Return a value that is written in YAML."""
-    return document.parse(text, lambda mark: place)
+    return document.parse_document(text, lambda mark: place)
 
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+|\[\d+\])*")
 _PART = re.compile(r"[\w-]+")
 
 
-def apply(root: Node, arguments: Sequence[str], *, parse: Parse = yaml_value) -> Node:
+def apply_overrides(root: Node, arguments: Sequence[str], *, parse: _Parse = yaml_value) -> Node:
     """Return ``root`` with each ``key.path=value`` set, in order; ``root`` itself is left as it is.
 
     Keys are those of the document's own dialect; list entries go by index, ``stages.0.ask`` or ``stages[0].ask``;
@@ -54,7 +54,7 @@ def _shown(argument: str) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _read(argument: str, place: Place, parse: Parse) -> tuple[bool, Loc, Node | None]:
+def _read(argument: str, place: Place, parse: _Parse) -> tuple[bool, Loc, Node | None]:
     """Return whether a key is removed, its path, and its value: None where none is given."""
     key, equals, text = argument.strip().partition("=")
     mark = next((mark for mark in ("++", "+", "~") if key.startswith(mark)), "")
@@ -71,10 +71,10 @@ def _read(argument: str, place: Place, parse: Parse) -> tuple[bool, Loc, Node | 
 
 def _removed(root: Node, loc: Loc, value: Node | None, place: Place) -> Node:
     """Return a document without a key, which must be there, and of that value where one is given."""
-    there = root.find(loc)
-    if there is None:
+    node = root.find(loc)
+    if node is None:
         raise SpecError(Problem(file=place.file, path=dotted(loc), message="is not there, so it cannot be removed"))
-    if value is not None and there.plain() != value.plain():
+    if value is not None and node.plain() != value.plain():
         raise SpecError(Problem(file=place.file, path=dotted(loc), message="has another value, so it is not removed"))
     return _without(root, loc)
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from autolabel.errors import Problem
 from autolabel.registry import Registry
 from autolabel.spec.choice import OneOf
-from autolabel.spec.node import Loc, Node, dotted, short, trace
+from autolabel.spec.node import Loc, Node, dotted, short, trace_node
 
-MOST = 100
+_MOST = 100
 _YES_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -61,15 +61,15 @@ def problems(
     """
     grouped: dict[tuple[str, Loc, bool], list[Any]] = {}
     details = error.errors(include_url=False)
-    for detail in filter(_counts, details[: 4 * MOST]):
+    for detail in filter(_counts, details[: 4 * _MOST]):
         missing = detail["type"] == "missing"
-        place, words = trace(root, detail["loc"], missing=missing)
+        place, words = trace_node(root, detail["loc"], missing=missing)
         grouped.setdefault((place.file, words, missing), []).append(detail)
     found = [_problem(group, root, model, registry) for group in grouped.values()]
     found = by_place(found)
-    if len(found) > MOST:
-        rest = Problem(file=found[0].file, message=f"and {len(details) - MOST:,} more problems")
-        return [*found[:MOST], rest]
+    if len(found) > _MOST:
+        rest = Problem(file=found[0].file, message=f"and {len(details) - _MOST:,} more problems")
+        return [*found[:_MOST], rest]
     return found
 
 
@@ -85,7 +85,7 @@ def near(name: str, known: Sequence[str]) -> str:
     return f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else ""
 
 
-def show(value: object) -> str:
+def _show(value: object) -> str:
     """Return a value as the user would write it, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -105,7 +105,7 @@ def _counts(detail: Any) -> bool:
 def _problem(group: list[Any], root: Node, model: type[BaseModel], registry: Registry | None) -> Problem:
     detail = group[0]
     missing = detail["type"] == "missing"
-    place, words = trace(root, detail["loc"], missing=missing)
+    place, words = trace_node(root, detail["loc"], missing=missing)
     if missing:
         message, hint = "missing", _description(model, detail, root, registry)
     elif detail["type"] == "extra_forbidden":
@@ -135,7 +135,7 @@ def _complaint(group: list[Any], *, written: str) -> tuple[str, str]:
         text = context.get("said") or str(context.get("error", "")) or detail["msg"]
         return text[:1].lower() + text[1:], context.get("hint", "")
     value = detail["input"]
-    found = written if written and isinstance(value, (int, float)) else show(value)
+    found = written if written and isinstance(value, (int, float)) else _show(value)
     return f"found {found}, wanted {' or '.join(wanted)}", context.get("hint", "") or _hint(detail, written)
 
 
@@ -157,7 +157,7 @@ def _hint(detail: Any, written: str) -> str:
     if kind in ("bool_type", "bool_parsing") and isinstance(value, str) and value.lower() in _YES_NO:
         return f"write {_YES_NO[value.lower()]}"
     if kind == "string_type" and (isinstance(value, (int, float, bool)) or (value is None and written)):
-        return f'put it in quotes: "{written or show(value)}"'
+        return f'put it in quotes: "{written or _show(value)}"'
     if kind in ("literal_error", "enum") and isinstance(value, str):
         known = re.findall("'([^']*)'", detail["ctx"]["expected"])
         match = difflib.get_close_matches(value[:80], known, n=1)

@@ -15,7 +15,7 @@ _MAX_DIGITS = 18
 _BASES = {"0o": 8, "0x": 16}
 
 
-def resolve(text: str) -> Scalar:
+def resolve_scalar(text: str) -> Scalar:
     """Return what an unquoted scalar stands for: ``no`` is a text, ``010`` is ten.
 
     Raises ValueError, with a message for the user, for numbers that are not finite or have more than 18 digits.

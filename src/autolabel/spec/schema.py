@@ -9,13 +9,13 @@ from autolabel.registry import KINDS, Entry, Kind, Registry
 from autolabel.spec.model import Spec
 from autolabel.spec.tao_table import NATIVE, ROWS, TYPES, tao_model
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NOT_GIVEN = ["???", "", None]
 
-Json = dict[str, Any]
+_Json = dict[str, Any]
 
 
-def spec_schema(registry: Registry) -> Json:
+def spec_schema(registry: Registry) -> _Json:
     """Return the schema of a native spec that uses the strategies of ``registry``."""
     schema = _replaced(Spec.model_json_schema(), _named_choice)
     for kind in KINDS:
@@ -23,10 +23,10 @@ def spec_schema(registry: Registry) -> Json:
         schema["$defs"][kind] = _choice(kind, entries)
         for entry in entries:
             schema["$defs"] |= _params(entry)
-    return {"$schema": DIALECT, **schema, "title": "autolabel spec"}
+    return {"$schema": _DIALECT, **schema, "title": "autolabel spec"}
 
 
-def tao_schema() -> Json:
+def tao_schema() -> _Json:
     """Return the schema of TAO's ``auto_label`` spec, with the native keys that may stand beside TAO's own.
 
     A value that is ``???``, null or empty counts as not given.
@@ -38,7 +38,7 @@ def tao_schema() -> Json:
     properties = _optional(schema)["properties"] | {key: native["properties"][key] for key in NATIVE}
     properties["autolabel_type"] = {"enum": [*TYPES, *_NOT_GIVEN], "default": "mal"}
     return {
-        "$schema": DIALECT,
+        "$schema": _DIALECT,
         **schema,
         "title": "TAO auto_label spec",
         "$defs": _used(properties, definitions | kept | native["$defs"]),
@@ -47,11 +47,11 @@ def tao_schema() -> Json:
     }
 
 
-def _used(properties: Json, definitions: Json) -> Json:
+def _used(properties: _Json, definitions: _Json) -> _Json:
     """Return the definitions that are reached from ``properties``."""
-    used: Json = {}
+    used: _Json = {}
 
-    def visit(node: Json) -> Json | None:
+    def visit(node: _Json) -> _Json | None:
         name = str(node.get("$ref", "")).removeprefix("#/$defs/")
         if name and name not in used:
             used[name] = definitions[name]
@@ -62,7 +62,7 @@ def _used(properties: Json, definitions: Json) -> Json:
     return used
 
 
-def _replaced(node: Any, replace: Callable[[Json], Json | None]) -> Any:
+def _replaced(node: Any, replace: Callable[[_Json], _Json | None]) -> Any:
     """Return a schema with those of its objects replaced for which ``replace`` returns something."""
     if isinstance(node, list):
         return [_replaced(item, replace) for item in node]
@@ -72,17 +72,17 @@ def _replaced(node: Any, replace: Callable[[Json], Json | None]) -> Any:
     return {key: _replaced(child, replace) for key, child in node.items()} if other is None else other
 
 
-def _named_choice(node: Json) -> Json | None:
+def _named_choice(node: _Json) -> _Json | None:
     return {"$ref": f"#/$defs/{node['x-autolabel-kind']}"} if "x-autolabel-kind" in node else None
 
 
-def _any_choice(node: Json) -> Json | None:
+def _any_choice(node: _Json) -> _Json | None:
     if "x-autolabel-kind" not in node:
         return None
     return {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
 
 
-def _choice(kind: Kind, entries: list[Entry]) -> Json:
+def _choice(kind: Kind, entries: list[Entry]) -> _Json:
     """Return the schema of ``{type: name, ...}``: the name decides which parameters there are.
 
     A look has two short forms: its name, and its name with its first parameter.
@@ -104,7 +104,7 @@ def _required(entry: Entry) -> bool:
     return any(field.is_required() for field in entry.strategy.Params.model_fields.values())
 
 
-def _first_parameter(entry: Entry) -> Json:
+def _first_parameter(entry: Entry) -> _Json:
     """Return the schema of ``{name: value}``."""
     first = entry.strategy.Params.model_json_schema()["properties"][_fields(entry)[0]]
     return {
@@ -115,7 +115,7 @@ def _first_parameter(entry: Entry) -> Json:
     }
 
 
-def _whole_choice(kind: Kind, entries: list[Entry]) -> Json:
+def _whole_choice(kind: Kind, entries: list[Entry]) -> _Json:
     return {
         "title": kind.capitalize(),
         "type": "object",
@@ -131,12 +131,12 @@ def _whole_choice(kind: Kind, entries: list[Entry]) -> Json:
     }
 
 
-def _params(entry: Entry) -> Json:
+def _params(entry: Entry) -> _Json:
     """Return the definitions of a strategy's parameters, those inside them prefixed with its name."""
     name = f"{entry.kind}.{entry.name}"
     schema = entry.strategy.Params.model_json_schema()
 
-    def prefixed(node: Json) -> Json | None:
+    def prefixed(node: _Json) -> _Json | None:
         if not isinstance(node.get("$ref"), str):
             return None
         return {**node, "$ref": node["$ref"].replace("#/$defs/", f"#/$defs/{name}.")}
@@ -149,7 +149,7 @@ def _params(entry: Entry) -> Json:
     }
 
 
-def _optional(section: Json) -> Json:
+def _optional(section: _Json) -> _Json:
     """Return a section of TAO's schema in which every value may be left open."""
     properties = {}
     for key, value in section["properties"].items():
@@ -159,9 +159,9 @@ def _optional(section: Json) -> Json:
     return {**section, "properties": properties}
 
 
-def _when(kind: str) -> Json:
+def _when(kind: str) -> _Json:
     """Return what is required where ``autolabel_type`` is ``kind``; it is mal unless it is given."""
-    nested: Json = {}
+    nested: _Json = {}
     for row in ROWS:
         if row.required and row.section == kind:
             branch = nested
@@ -176,7 +176,7 @@ def _when(kind: str) -> Json:
     return {"if": {**condition, "required": [] if kind == "mal" else ["autolabel_type"]}, "then": {"allOf": demanded}}
 
 
-def _demanded(tree: Json) -> Json:
+def _demanded(tree: _Json) -> _Json:
     """Return a schema that wants the leaves of ``tree`` to be given."""
     if not tree:
         return {"not": {"enum": [*_NOT_GIVEN, []]}}

@@ -20,7 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from autolabel.paths import SpecPath
 from autolabel.spec.node import Loc
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 _MOST = 200
 
 
@@ -30,17 +30,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+def distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
     """Return the values; raise at each that was there before."""
-    first: dict[T, int] = {}
+    first: dict[_T, int] = {}
     doubled = [(index, value) for index, value in enumerate(values) if first.setdefault(value, index) != index]
-    details = [said((index,), f"is the same as entry {first[value]}", value) for index, value in doubled[:_MOST]]
+    details = [complaint((index,), f"is the same as entry {first[value]}", value) for index, value in doubled[:_MOST]]
     if details:
         raise ValidationError.from_exception_data("distinct", details)
     return values
 
 
-def wanted(text: str) -> WrapValidator:
+def one_complaint(text: str) -> WrapValidator:
     """Replace whatever a union complains of by one sentence."""
 
     def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
@@ -52,7 +52,7 @@ def wanted(text: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-def said(loc: Loc, text: str, value: object) -> InitErrorDetails:
+def complaint(loc: Loc, text: str, value: object) -> InitErrorDetails:
     """Return the complaint ``text`` about the value at ``loc``."""
     return InitErrorDetails(type=PydanticCustomError("said", "{said}", {"said": text}), loc=loc, input=value)
 

@@ -10,10 +10,10 @@ from pydantic_core import PydanticCustomError
 from autolabel.detectors import Tiles, Vote, composed, told_apart
 from autolabel.spec.choice import AggregatorChoice, LabelerChoice, SchedulerChoice
 from autolabel.spec.looks import LooksSpec, WrittenLooks
-from autolabel.spec.section import Count, Ratio, Section, said
+from autolabel.spec.section import Count, Ratio, Section, complaint
 from autolabel.strategies import Labeler
 
-Overlap = Annotated[float, Field(strict=True, ge=0, lt=1)]
+_Overlap = Annotated[float, Field(strict=True, ge=0, lt=1)]
 
 
 class CombineSpec(Section):
@@ -34,7 +34,7 @@ class TilesSpec(Section):
     """How large images are cut, so that small objects are seen at their full size."""
 
     size: Annotated[int, Field(strict=True, ge=32)] = Field(640, description="side of a tile in pixels")
-    overlap: Overlap = Field(0.2, description="what neighbours share at least, as a share of the side")
+    overlap: _Overlap = Field(0.2, description="what neighbours share at least, as a share of the side")
     whole: StrictBool = Field(True, description="look at the whole image too, for what no tile holds")
     batch: Count = Field(4, description="tiles that a forward pass takes together")
 
@@ -80,7 +80,7 @@ class StageSpec(Section):
             raise PydanticCustomError("said", "{said}", {"said": text})
         if self.combine.type == "vote" and self.combine.votes > len(self.choices):
             text = f"{self.combine.votes} votes are wanted of {len(self.choices)} labelers"
-            raise ValidationError.from_exception_data("stage", [said(("combine",), text, self.combine)])
+            raise ValidationError.from_exception_data("stage", [complaint(("combine",), text, self.combine)])
         return self
 
     @property

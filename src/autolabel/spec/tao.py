@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from autolabel.errors import Problem, SpecError
-from autolabel.spec.node import Loc, Node, Place, dotted, from_plain, problem, trace, walk
+from autolabel.spec.node import Loc, Node, Place, dotted, from_plain, problem, trace_node, walk_nodes
 from autolabel.spec.overrides import COMMAND_LINE
 from autolabel.spec.problems import by_place, problems
-from autolabel.spec.tao_table import NATIVE, ROWS, TYPES, UNSUPPORTED, Row, tao_model
+from autolabel.spec.tao_table import NATIVE, ROWS, TYPES, UNSUPPORTED, TaoKey, tao_model
 
-MISSING = "???"
-NOT_GIVEN = (MISSING, None, "")
+_MISSING = "???"
+_NOT_GIVEN = (_MISSING, None, "")
 _OWN_TEXT_ENCODER = "bert-base-uncased"
 
 _HOMES: dict[str, dict[Loc, Loc]] = {
@@ -30,7 +30,7 @@ _HOMES: dict[str, dict[Loc, Loc]] = {
 """The TAO section that stands for each mapping that the rewrite makes."""
 
 
-OLD_LAYOUT = ("checkpoint", "dataset", "evaluate", "inference", "iteration_scheduler", "model", "strategy", "train")
+_OLD_LAYOUT = ("checkpoint", "dataset", "evaluate", "inference", "iteration_scheduler", "model", "strategy", "train")
 """Keys that stood at the top before TAO 5.5, and stand below the section of their labeler since."""
 
 
@@ -54,7 +54,7 @@ def _modern(root: Node) -> tuple[Node, tuple[str, ...]]:
     kind = root.find(("autolabel_type",))
     section = str(kind.value) if kind is not None and kind.value in TYPES else "mal"
     entries = root.value if isinstance(root.value, dict) else {}
-    moved = {key: _named(child, (key,)) for key, child in entries.items() if key in OLD_LAYOUT}
+    moved = {key: _named(child, (key,)) for key, child in entries.items() if key in _OLD_LAYOUT}
     if not moved or section in entries:
         return root, ()
     kept = {key: child for key, child in entries.items() if key not in moved}
@@ -86,7 +86,7 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
         message = f"{asked.value} is not supported here"
         raise SpecError(problem(root, ("autolabel_type",), message, hint=f"{supported} are"))
     given = _given(root)
-    kind = str(asked.value) if asked is not None and asked.value not in NOT_GIVEN else "mal"
+    kind = str(asked.value) if asked is not None and asked.value not in _NOT_GIVEN else "mal"
     wrong = _shape(given) + (_missing(root, given, kind) if kind in TYPES else [])
     if given.child("autolabel_type") is None and given.child("mal") is None:
         wrong = [_absent(root, ("autolabel_type",), hint="autolabel_type: grounding_dino")]
@@ -99,7 +99,7 @@ def _given(node: Node) -> Node:
     """Drop what counts as not given: ``???``, null, and empty text."""
     if not isinstance(node.value, dict):
         return node
-    kept = {key: _given(child) for key, child in node.value.items() if child.value not in NOT_GIVEN}
+    kept = {key: _given(child) for key, child in node.value.items() if child.value not in _NOT_GIVEN}
     return node._replace(value=kept)
 
 
@@ -126,9 +126,9 @@ def _missing(root: Node, given: Node, kind: str) -> list[Problem]:
 def _absent(root: Node, loc: Loc, message: str = "missing", *, hint: str = "") -> Problem:
     """Return a problem with a key that is not there or not filled, at the nearest section that is there."""
     written = root.find(loc)
-    if written is not None and written.value == MISSING:
+    if written is not None and written.value == _MISSING:
         return problem(root, loc, "missing: ??? stands for a value that must be given")
-    place, _ = trace(root, loc)
+    place, _ = trace_node(root, loc)
     return Problem(file=place.file, line=place.line, column=place.column, path=dotted(loc), message=message, hint=hint)
 
 
@@ -177,7 +177,7 @@ class _Rewrite:
         self.native()
         return self.finished()
 
-    def move(self, row: Row) -> None:
+    def move(self, row: TaoKey) -> None:
         """Take a key across, translated where the native spec says it in other words."""
         node = self.given.find(_loc(row.path))
         if node is None:
@@ -185,7 +185,7 @@ class _Rewrite:
                 return
             node = self.made(row.default, row.path)
         words = node.words or _loc(row.path)
-        translated = TRANSLATIONS.get(row.path, _same)(Node(node.value, node.place, words))
+        translated = _TRANSLATIONS.get(row.path, _same)(Node(node.value, node.place, words))
         if translated is not None:
             self.put(row.to, translated)
 
@@ -234,7 +234,7 @@ class _Rewrite:
 
     def made(self, value: object, path: str = "") -> Node:
         """Return a value that the user did not write, with the place nearest to where it would stand."""
-        place, _ = trace(self.given, _loc(path) if path else ())
+        place, _ = trace_node(self.given, _loc(path) if path else ())
         node = from_plain(value, place)
         return Node(node.value, place, _loc(path) if path else ())
 
@@ -262,7 +262,7 @@ class _Rewrite:
         while loc and loc not in homes:
             loc = loc[:-1]
         section = homes.get(loc, ())
-        return trace(self.given, section)[0], section
+        return trace_node(self.given, section)[0], section
 
 
 def _same(node: Node) -> Node:
@@ -313,7 +313,7 @@ def _dump(node: Node) -> Node:
     return _instead(node, [{"type": "coco", "path": name}, {"type": "tao", "label_dump_path": name}])
 
 
-TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
+_TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
     "grounding_dino.dataset.augmentation.fixed_padding": _padding,
     "grounding_dino.dataset.class_names": _classes,
     "grounding_dino.model.text_encoder_type": _text_encoder,
@@ -329,7 +329,7 @@ def _notices(given: Node, kind: str) -> tuple[str, ...]:
     other = next(name for name in TYPES if name != kind)
     reasons: dict[str, list[str]] = {}
     unused = {row.path: row.unused for row in ROWS if row.unused}
-    for loc, _ in walk(given):
+    for loc, _ in walk_nodes(given):
         path = ".".join(map(str, loc))
         if path == other:
             reasons.setdefault(f"autolabel_type is {kind}", []).append(path)

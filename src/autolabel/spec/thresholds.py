@@ -14,8 +14,8 @@ from autolabel.spec.node import Loc, problem
 from autolabel.spec.problems import near, problems
 from autolabel.spec.section import Name
 
-WHERE: Loc = ("output", "thresholds")
-UNKNOWN = "is no class of this run"
+_WHERE: Loc = ("output", "thresholds")
+_UNKNOWN = "is no class of this run"
 
 
 class Thresholds(RootModel[dict[Name, Share]]):
@@ -28,13 +28,13 @@ def read_thresholds(path: str | Path, *, classes: Collection[str] | None = None)
     Raises SpecError with places in the file where it is no mapping of names to numbers from 0 to 1, or where it names
     what is none of ``classes`` (None: any name will do).
     """
-    root = document.read(path)
+    root = document.read_document(path)
     try:
         thresholds = Thresholds.model_validate(root.plain()).root
     except ValidationError as error:
         raise SpecError(problems(error, root, Thresholds)) from None
-    if unknown := unknown_names(thresholds, classes):
-        raise SpecError([problem(root, (name,), UNKNOWN, hint=nearest(name, classes)) for name in unknown])
+    if unknown := _unknown_names(thresholds, classes):
+        raise SpecError([problem(root, (name,), _UNKNOWN, hint=_nearest(name, classes)) for name in unknown])
     return thresholds
 
 
@@ -47,22 +47,22 @@ def thresholds_of(spec: Spec, *, classes: Collection[str] | None) -> dict[str, f
     if isinstance(stated, str):
         if not Path(stated).is_file():
             hint = "`autolabel calibrate` writes one"
-            raise SpecError(spec.problem(WHERE, f"no such file: {stated}", hint=hint))
+            raise SpecError(spec.problem(_WHERE, f"no such file: {stated}", hint=hint))
         return read_thresholds(stated, classes=classes)
     thresholds = dict(stated or {})
-    if unknown := unknown_names(thresholds, classes):
+    if unknown := _unknown_names(thresholds, classes):
         raise SpecError(
-            [spec.problem((*WHERE, name), UNKNOWN, hint=near(name, tuple(classes or ()))) for name in unknown]
+            [spec.problem((*_WHERE, name), _UNKNOWN, hint=near(name, tuple(classes or ()))) for name in unknown]
         )
     return thresholds
 
 
-def unknown_names(names: Iterable[str], classes: Collection[str] | None) -> list[str]:
+def _unknown_names(names: Iterable[str], classes: Collection[str] | None) -> list[str]:
     """Return the names that are none of ``classes``."""
     known = frozenset(classes or ())
     return [] if classes is None else [name for name in names if name not in known]
 
 
-def nearest(name: str, classes: Collection[str] | None) -> str:
+def _nearest(name: str, classes: Collection[str] | None) -> str:
     """Return a hint with the class that was probably meant, or with all of them where they are few."""
     return near(name, tuple(classes or ()))

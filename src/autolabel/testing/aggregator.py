@@ -15,20 +15,20 @@ from autolabel.types import Instances, Prompt, Rle, Round, Size
 
 SIZE: Size = (300, 400)
 PHRASES = ("one", "two", "three")
-SIZES = (1, 2, 7, 40, 400)
+_SIZES = (1, 2, 7, 40, 400)
 """How many boxes the example images hold."""
-EXACT = 0.0
+_EXACT = 0.0
 
 
 def check_aggregator(strategy: type[Aggregator], params: Mapping[str, Any]) -> None:
     """Check an aggregator on random crowded images: nothing is invented, nothing given is changed."""
     subject = Subject(strategy, params)
     subject.check(Aggregator)
-    for index, count in enumerate(SIZES):
+    for index, count in enumerate(_SIZES):
         instances = crowd(count, index)
         for threshold in (None, 0.5):
-            check_crowd(subject, instances, Round(index=2, conf_threshold=0.1, nms_threshold=threshold))
-    check_off(subject)
+            _check_crowd(subject, instances, Round(index=2, conf_threshold=0.1, nms_threshold=threshold))
+    _check_off(subject)
     empty = subject.make().aggregate(Instances.empty(), Round(index=0, conf_threshold=0.5))
     subject.require(isinstance(empty, Instances) and len(empty) == 0, "no instances must give no instances")
 
@@ -46,12 +46,12 @@ def crowd(count: int, seed: int) -> Instances:
         scores=np.round(random.uniform(0, 1, count), 1),
         labels=random.integers(0, len(PHRASES), count),
         rounds=random.integers(-1, 3, count),
-        masks=[mask_of(box, mark) for mark, box in enumerate(boxes)],
+        masks=[_mask_of(box, mark) for mark, box in enumerate(boxes)],
         given=[{"id": i} for i in range(count)],
     )
 
 
-def mask_of(box: npt.NDArray[np.float64], mark: int) -> Rle:
+def _mask_of(box: npt.NDArray[np.float64], mark: int) -> Rle:
     """Return a box as a mask that lacks one pixel, ``mark``, so that no two masks are equal."""
     left, top, right, bottom = np.clip(box.round().astype(int), 0, [SIZE[1], SIZE[0]] * 2).tolist()
     crop = np.ones((bottom - top, right - left), np.bool_)
@@ -59,13 +59,13 @@ def mask_of(box: npt.NDArray[np.float64], mark: int) -> Rle:
     return Rle.from_crop(crop, left=left, top=top, size=SIZE)
 
 
-def check_crowd(subject: Subject[Aggregator], instances: Instances, round: Round) -> None:
+def _check_crowd(subject: Subject[Aggregator], instances: Instances, round: Round) -> None:
     """Check one answer against what was put in."""
     before = instances.take(np.arange(len(instances)))
     merged = subject.make().aggregate(instances, round)
     check_instances(subject, merged, "the result", prompt=Prompt(PHRASES))
     check_bounds(subject, merged, "the result", size=SIZE)
-    subject.require(not difference(instances, before, EXACT), "the instances that were passed in may not be changed")
+    subject.require(not difference(instances, before, _EXACT), "the instances that were passed in may not be changed")
     subject.require(len(merged) <= len(instances), "there may not be more boxes than were put in")
     subject.require(np.isin(merged.labels, instances.labels).all(), "labels must be among those put in")
     subject.require(np.isin(merged.rounds, instances.rounds).all(), "rounds must be among those put in")
@@ -79,12 +79,14 @@ def check_crowd(subject: Subject[Aggregator], instances: Instances, round: Round
             "a score may not exceed the highest put in for its label",
         )
     if len(merged):
-        check_extras(subject, instances, merged)
+        _check_extras(subject, instances, merged)
     again = subject.make().aggregate(instances, round)
-    subject.require(not (said := difference(merged, again, EXACT)), f"the same input must give the same result: {said}")
+    subject.require(
+        not (said := difference(merged, again, _EXACT)), f"the same input must give the same result: {said}"
+    )
 
 
-def check_extras(subject: Subject[Aggregator], instances: Instances, merged: Instances) -> None:
+def _check_extras(subject: Subject[Aggregator], instances: Instances, merged: Instances) -> None:
     """Check that masks and given fields come along, each pair from one and the same instance."""
     subject.require(merged.masks is not None and merged.given is not None, "masks and given fields must be kept")
     origin = {mask: dict(fields) for mask, fields in zip(instances.masks or (), instances.given or (), strict=True)}
@@ -96,10 +98,10 @@ def check_extras(subject: Subject[Aggregator], instances: Instances, merged: Ins
         )
 
 
-def check_off(subject: Subject[Aggregator]) -> None:
+def _check_off(subject: Subject[Aggregator]) -> None:
     """Check that a round's ``nms_threshold`` of 0 switches aggregation off."""
     instances = crowd(40, 0)
     same = subject.make().aggregate(instances, Round(index=0, conf_threshold=0.5, nms_threshold=0.0))
     subject.require(
-        not (said := difference(instances, same, EXACT)), f"nms_threshold 0 must return the input unchanged: {said}"
+        not (said := difference(instances, same, _EXACT)), f"nms_threshold 0 must return the input unchanged: {said}"
     )

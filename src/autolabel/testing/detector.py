@@ -7,13 +7,13 @@ from typing import Any
 
 from autolabel.errors import ImageError
 from autolabel.strategies import Detector
-from autolabel.testing.instances import check_instances, check_masks, check_order, difference
-from autolabel.testing.labeler import batches, check_counters, check_labeler, check_pixels, loaded
+from autolabel.testing.instances import check_instance_masks, check_instances, check_order, difference
+from autolabel.testing.labeler import check_counters, check_labeler, check_pixels, loaded, sample_batches
 from autolabel.testing.samples import example_samples
 from autolabel.testing.subject import Subject
 from autolabel.types import Instances, Prompt, Sample
 
-TOLERANCE = 1e-4
+_TOLERANCE = 1e-4
 
 
 def check_detector(
@@ -23,7 +23,7 @@ def check_detector(
     samples: Sequence[Sample] = example_samples(),
     device: str = "cpu",
     floor: float = 0.1,
-    tolerance: float = TOLERANCE,
+    tolerance: float = _TOLERANCE,
 ) -> None:
     """Check a detector on ``samples``, each asked its own prompt.
 
@@ -38,34 +38,34 @@ def check_detector(
     passes = [detector.passes(prompt) for prompt in prompts]
     subject.require(all(isinstance(n, int) and n > 0 for n in passes), f"`passes` must be at least 1, found {passes}")
     gives: str = detector.gives
-    answers = ask(subject, detector, samples, prompts, floor)
+    answers = _ask(subject, detector, samples, prompts, floor)
     for index, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
         where = f"the answer to sample {index}"
         check_instances(subject, answer, where, prompt=sample.prompt)
         check_order(subject, answer, where)
         subject.require((answer.scores > floor).all(), f"{where}: scores must be above the floor {floor}")
         if gives == "masks":
-            check_masks(subject, answer, where, size=sample.image.size)
+            check_instance_masks(subject, answer, where, size=sample.image.size)
         else:
             subject.require(answer.masks is None, f"{where}: masks, but `gives` says boxes")
-    same(subject, answers, ask(subject, detector, samples, prompts, floor), 0, "the same question asked again")
-    same(subject, answers, ask(subject, loaded(subject, device), samples, prompts, floor), 0, "a new instance")
-    alone = [ask(subject, detector, [sample], [sample.prompt], floor)[0] for sample in samples]
-    same(subject, answers, alone, tolerance, "a sample alone instead of in a batch")
-    check_reuse(subject, detector, samples, answers, floor=floor, tolerance=tolerance)
-    check_floor(subject, answers, ask(subject, detector, samples, prompts, 0.5), tolerance)
+    _same(subject, answers, _ask(subject, detector, samples, prompts, floor), 0, "the same question asked again")
+    _same(subject, answers, _ask(subject, loaded(subject, device), samples, prompts, floor), 0, "a new instance")
+    alone = [_ask(subject, detector, [sample], [sample.prompt], floor)[0] for sample in samples]
+    _same(subject, answers, alone, tolerance, "a sample alone instead of in a batch")
+    _check_reuse(subject, detector, samples, answers, floor=floor, tolerance=tolerance)
+    _check_floor(subject, answers, _ask(subject, detector, samples, prompts, 0.5), tolerance)
     subject.require(list(detector.prepare([])) == [], "`prepare` of no samples must return nothing")
     subject.require(list(detector.detect([], [], floor)) == [], "`detect` of no items must return nothing")
     check_counters(subject, detector.counters())
     check_pixels(subject, samples, before)
 
 
-def ask(
+def _ask(
     subject: Subject[Detector], detector: Detector, samples: Sequence[Sample], prompts: Sequence[Prompt], floor: float
 ) -> list[Instances]:
     """Return a detector's answers in the order of the samples, asked in batches of equal key."""
     answers: dict[int, Instances] = {}
-    for batch in batches(detector, samples):
+    for batch in sample_batches(detector, samples):
         items = detector.prepare([detector.preprocess(samples[index]) for index in batch])
         subject.require(len(items) == len(batch), f"`prepare` must return {len(batch)} items, found {len(items)}")
         found = detector.detect(items, [prompts[index] for index in batch], floor)
@@ -81,7 +81,7 @@ def told(subject: Subject[Detector], answer: Instances | ImageError) -> Instance
     return answer
 
 
-def same(
+def _same(
     subject: Subject[Detector], first: Sequence[Instances], second: Sequence[Instances], tolerance: float, case: str
 ) -> None:
     """Require equal answers within ``tolerance``."""
@@ -90,7 +90,7 @@ def same(
         subject.require(not said, f"{case} must give the same answer to sample {index}: {said}")
 
 
-def check_reuse(
+def _check_reuse(
     subject: Subject[Detector],
     detector: Detector,
     samples: Sequence[Sample],
@@ -100,17 +100,17 @@ def check_reuse(
     tolerance: float,
 ) -> None:
     """Check that an item answers as before after it was asked something else, in any order of items."""
-    for batch in batches(detector, samples):
+    for batch in sample_batches(detector, samples):
         items = list(detector.prepare([detector.preprocess(samples[index]) for index in batch]))[::-1]
         prompts = [samples[index].prompt for index in batch][::-1]
         fewer = [Prompt(prompt.phrases[-1:]) for prompt in prompts]
         detector.detect(items, fewer, floor)
         again = [told(subject, one) for one in detector.detect(items, prompts, floor)][::-1]
         expected = [answers[index] for index in batch]
-        same(subject, expected, again, tolerance, "an item that was asked another prompt before")
+        _same(subject, expected, again, tolerance, "an item that was asked another prompt before")
 
 
-def check_floor(
+def _check_floor(
     subject: Subject[Detector], low: Sequence[Instances], high: Sequence[Instances], tolerance: float
 ) -> None:
     """Check that a higher floor only leaves candidates out."""

@@ -34,18 +34,18 @@ def check_exporter(
     subject = Subject(strategy, params)
     subject.check(Exporter)
     subject.require(strategy.needs in ("boxes", "masks"), f"`needs` must be boxes or masks, found {strategy.needs!r}")
-    first, second = (written(subject, labels, classes) for _ in range(2))
+    first, second = (_written(subject, labels, classes) for _ in range(2))
     subject.require(first, "an export of labels must write a file")
     subject.require(first.keys() == second.keys(), f"equal labels must give equal files: {set(first) ^ set(second)}")
     changed = [name for name in first if first[name] != second[name]]
     subject.require(not changed, f"equal labels must give equal bytes, but these differ: {changed}")
-    written(subject, (), classes)
-    written(subject, labels, (*classes, "a class without boxes"))
-    parts = written(subject, labels, classes, split=True)
+    _written(subject, (), classes)
+    _written(subject, labels, (*classes, "a class without boxes"))
+    parts = _written(subject, labels, classes, split=True)
     subject.require(parts, "an export of the parts of a split must write a file")
 
 
-def written(
+def _written(
     subject: Subject[Exporter], labels: Sequence[Labels], classes: Sequence[str], *, split: bool = False
 ) -> dict[str, bytes]:
     """Export, perhaps in parts, into a new folder; return the bytes of each file, by its path within the folder."""
@@ -66,12 +66,12 @@ def written(
         missing = [path.name for path in paths if not path.exists()]
         subject.require(not missing, f"`export` names files that do not exist: {missing}")
         named = {path.parent.resolve() / path.name for path in paths}
-        unnamed = [name for name in files if not covered(out / name, named)]
+        unnamed = [name for name in files if not _covered(out / name, named)]
         subject.require(not unnamed, f"`export` must return every file that it writes; left out: {unnamed}")
         return files
 
 
-def covered(file: Path, named: set[Path]) -> bool:
+def _covered(file: Path, named: set[Path]) -> bool:
     """Return whether a file, or a folder that holds it, is among those named."""
     place = file.parent.resolve() / file.name  # a link counts where it lies
     return any(path in named for path in (place, *place.parents))

@@ -10,14 +10,14 @@ import numpy.typing as npt
 from autolabel.testing.subject import Subject
 from autolabel.types import Instances, Prompt, Rle, Size
 
-DTYPES = {"boxes": np.float32, "scores": np.float32, "labels": np.int32, "rounds": np.int16}
+_DTYPES = {"boxes": np.float32, "scores": np.float32, "labels": np.int32, "rounds": np.int16}
 
 
 def check_instances(subject: Subject[Any], found: object, where: str, *, prompt: Prompt) -> Instances:
     """Check types and ranges of what a strategy returned for ``prompt``, and return it."""
     if not isinstance(found, Instances):
         raise AssertionError(subject.sentence(f"{where} must be Instances, found {type(found).__name__}"))
-    for column, dtype in DTYPES.items():
+    for column, dtype in _DTYPES.items():
         actual = getattr(found, column).dtype
         subject.require(actual == dtype, f"{where}: {column} must be {np.dtype(dtype)}, found {actual}")
     subject.require(np.isfinite(found.boxes).all(), f"{where}: boxes must be finite")
@@ -46,7 +46,7 @@ def check_order(subject: Subject[Any], found: Instances, where: str) -> None:
     subject.require(ordered.all(), f"{where}: boxes must be x1 y1 x2 y2 with an area; {wrong}")
 
 
-def check_masks(subject: Subject[Any], found: Instances, where: str, *, size: Size) -> None:
+def check_instance_masks(subject: Subject[Any], found: Instances, where: str, *, size: Size) -> None:
     """Check that every box of N has a mask of the whole image; None only where the box has no area in it."""
     subject.require(found.masks is not None, f"{where}: masks are missing")
     height, width = size
@@ -69,20 +69,20 @@ def difference(first: Instances, second: Instances, tolerance: float) -> str:
         if not np.array_equal(getattr(first, column), getattr(second, column)):
             return f"{column} differ"
     for column, limit in (("scores", tolerance), ("boxes", 100 * tolerance)):
-        gap = largest(getattr(first, column), getattr(second, column))
+        gap = _largest(getattr(first, column), getattr(second, column))
         if gap > limit:
             return f"{column} differ by {gap:.3g}, more than {limit:.3g}"
     if first.given != second.given:
         return "given fields differ"
-    return mask_difference(first.masks, second.masks, tolerance)
+    return _mask_difference(first.masks, second.masks, tolerance)
 
 
-def largest(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
+def _largest(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
     """Return the largest absolute difference; 0 where there is nothing."""
     return float(np.abs(first.astype(np.float64) - second).max(initial=0))
 
 
-def mask_difference(
+def _mask_difference(
     first: tuple[Rle | None, ...] | None, second: tuple[Rle | None, ...] | None, tolerance: float
 ) -> str:
     """Say which mask differs in more than ``tolerance`` of its pixels, or return nothing."""

@@ -10,17 +10,17 @@ from autolabel.strategies import Labeler
 from autolabel.testing.subject import Subject
 from autolabel.types import Sample
 
-L = TypeVar("L", bound=Labeler)
+_L = TypeVar("_L", bound=Labeler)
 
 
-def loaded(subject: Subject[L], device: str) -> L:
+def loaded(subject: Subject[_L], device: str) -> _L:
     """Return a new labeler with its weights on ``device``."""
     labeler = subject.make()
     labeler.load(device)
     return labeler
 
 
-def check_labeler(subject: Subject[L], kind: type[Any], samples: Sequence[Sample]) -> None:
+def check_labeler(subject: Subject[_L], kind: type[Any], samples: Sequence[Sample]) -> None:
     """Check what a labeler says of itself before it is loaded."""
     subject.check(kind)
     labeler = subject.make()
@@ -36,20 +36,20 @@ def check_labeler(subject: Subject[L], kind: type[Any], samples: Sequence[Sample
     subject.require(existing, f"`files` must return paths of files that exist, found {files!r}")
 
 
-def batches(labeler: Labeler, samples: Sequence[Sample]) -> Iterator[list[int]]:
+def sample_batches(labeler: Labeler, samples: Sequence[Sample]) -> Iterator[list[int]]:
     """Yield the positions of samples that may share a batch."""
     keys = [labeler.batch_key(sample.image.size) for sample in samples]
     for key in sorted(set(keys)):
         yield [index for index, each in enumerate(keys) if each == key]
 
 
-def check_counters(subject: Subject[L], counters: dict[str, int]) -> None:
+def check_counters(subject: Subject[_L], counters: dict[str, int]) -> None:
     """Check that counts of work are integers by name."""
     plain = all(isinstance(name, str) and isinstance(count, int) for name, count in counters.items())
     subject.require(plain, f"`counters` must map names to integers, found {counters!r}")
 
 
-def check_pixels(subject: Subject[L], samples: Sequence[Sample], before: Sequence[bytes]) -> None:
+def check_pixels(subject: Subject[_L], samples: Sequence[Sample], before: Sequence[bytes]) -> None:
     """Check that the labeler left the pixels as they were."""
     same = all(sample.pixels.tobytes() == copy for sample, copy in zip(samples, before, strict=True))
     subject.require(same, "the pixels that were passed in may not be changed")

@@ -12,10 +12,10 @@ from autolabel.strategies import Look
 from autolabel.testing.subject import Subject
 from autolabel.types import Size
 
-SIZES: tuple[Size, ...] = ((48, 64), (33, 97), (64, 48), (1, 1))
-MARKS = 12
+_SIZES: tuple[Size, ...] = ((48, 64), (33, 97), (64, 48), (1, 1))
+_MARKS = 12
 """How many rectangles are followed through a look, in an image of each size."""
-MARK = 255
+_MARK = 255
 
 
 def check_look(strategy: type[Look], params: Mapping[str, Any]) -> None:
@@ -27,14 +27,14 @@ def check_look(strategy: type[Look], params: Mapping[str, Any]) -> None:
     subject = Subject(strategy, params)
     subject.check(Look)
     look = subject.make()
-    for number, size in enumerate(SIZES):
+    for number, size in enumerate(_SIZES):
         pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
-        check_shape(subject, look, pixels)
-        for rectangle in rectangles(size, number):
-            check_inverses(subject, look, size, rectangle)
+        _check_shape(subject, look, pixels)
+        for rectangle in _rectangles(size, number):
+            _check_inverses(subject, look, size, rectangle)
 
 
-def check_shape(subject: Subject[Look], look: Look, pixels: npt.NDArray[np.uint8]) -> None:
+def _check_shape(subject: Subject[Look], look: Look, pixels: npt.NDArray[np.uint8]) -> None:
     """Check what is shown of one image."""
     before, size = pixels.copy(), (pixels.shape[0], pixels.shape[1])
     seen = look.apply(pixels)
@@ -47,23 +47,23 @@ def check_shape(subject: Subject[Look], look: Look, pixels: npt.NDArray[np.uint8
     subject.require(none.shape == (0, 4), f"`restore_boxes` of no boxes must give shape (0, 4), found {none.shape}")
 
 
-def rectangles(size: Size, seed: int) -> list[tuple[int, int, int, int]]:
+def _rectangles(size: Size, seed: int) -> list[tuple[int, int, int, int]]:
     """Return rectangles ``x1 y1 x2 y2`` in an image: all of it, a pixel in each corner, and some at random."""
     height, width = size
     corners = [(x, y, x + 1, y + 1) for x in (0, width - 1) for y in (0, height - 1)]
     random = np.random.default_rng(seed)
-    xs, ys = random.integers(0, width, (MARKS, 2)), random.integers(0, height, (MARKS, 2))
+    xs, ys = random.integers(0, width, (_MARKS, 2)), random.integers(0, height, (_MARKS, 2))
     some = [(min(x), min(y), max(x) + 1, max(y) + 1) for x, y in zip(xs.tolist(), ys.tolist(), strict=True)]
     return [(0, 0, width, height), *corners, *some]
 
 
-def check_inverses(subject: Subject[Look], look: Look, size: Size, rectangle: tuple[int, int, int, int]) -> None:
+def _check_inverses(subject: Subject[Look], look: Look, size: Size, rectangle: tuple[int, int, int, int]) -> None:
     """Check that one rectangle comes back as it was."""
     x1, y1, x2, y2 = rectangle
     mask: npt.NDArray[np.bool_] = np.zeros(size, np.bool_)
     mask[y1:y2, x1:x2] = True
     drawn = np.zeros((*size, 3), np.uint8)
-    drawn[mask] = MARK
+    drawn[mask] = _MARK
     shown = (look.apply(drawn) != look.apply(np.zeros_like(drawn))).any(axis=2)
     subject.require(shown.any(), f"`apply` must show all of an image, but a rectangle at {rectangle} of {size} is lost")
     rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))

@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle, Sample, Size
 
-PHRASES = ("red square", "blue square")
+_PHRASES = ("red square", "blue square")
 AWKWARD = ("=1+1", 'comma, "quote"', "naïve <b>&amp;</b>", "a/b\\c")
 """Phrases that an exporter must be able to carry."""
 
 
-def example_sample(index: int = 0, *, size: Size = (48, 64), phrases: tuple[str, ...] = PHRASES) -> Sample:
+def example_sample(index: int = 0, *, size: Size = (48, 64), phrases: tuple[str, ...] = _PHRASES) -> Sample:
     """Return an image of noise with a red square, left, and a blue one, right, both given as boxes."""
     height, width = size
     pixels = np.random.default_rng(index).integers(96, 160, (height, width, 3), dtype=np.uint8)

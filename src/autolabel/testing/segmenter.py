@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from autolabel.strategies import Segmenter
-from autolabel.testing.instances import check_instances, check_masks, difference
-from autolabel.testing.labeler import batches, check_counters, check_labeler, check_pixels, loaded
+from autolabel.testing.instances import check_instance_masks, check_instances, difference
+from autolabel.testing.labeler import check_counters, check_labeler, check_pixels, loaded, sample_batches
 from autolabel.testing.samples import example_samples
 from autolabel.testing.subject import Subject
 from autolabel.types import Instances, Sample
 
-TOLERANCE = 0.01
+_TOLERANCE = 0.01
 
 
 def check_segmenter(
@@ -22,7 +22,7 @@ def check_segmenter(
     *,
     samples: Sequence[Sample] = example_samples(),
     device: str = "cpu",
-    tolerance: float = TOLERANCE,
+    tolerance: float = _TOLERANCE,
 ) -> None:
     """Check a segmenter on ``samples`` with boxes.
 
@@ -32,12 +32,12 @@ def check_segmenter(
     check_labeler(subject, Segmenter, samples)
     before = [sample.pixels.tobytes() for sample in samples]
     segmenter = loaded(subject, device)
-    answers = ask(subject, segmenter, samples)
+    answers = _ask(subject, segmenter, samples)
     for index, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
-        check_answer(subject, sample, answer, f"the answer to sample {index}")
-    again = ask(subject, segmenter, samples)
-    fresh = ask(subject, loaded(subject, device), samples)
-    alone = [ask(subject, segmenter, [sample])[0] for sample in samples]
+        _check_answer(subject, sample, answer, f"the answer to sample {index}")
+    again = _ask(subject, segmenter, samples)
+    fresh = _ask(subject, loaded(subject, device), samples)
+    alone = [_ask(subject, segmenter, [sample])[0] for sample in samples]
     for index, answer in enumerate(answers):
         for other, limit, case in (
             (again[index], 0.0, "the same sample again"),
@@ -51,17 +51,17 @@ def check_segmenter(
     check_pixels(subject, samples, before)
 
 
-def ask(subject: Subject[Segmenter], segmenter: Segmenter, samples: Sequence[Sample]) -> list[Instances]:
+def _ask(subject: Subject[Segmenter], segmenter: Segmenter, samples: Sequence[Sample]) -> list[Instances]:
     """Return a segmenter's answers in the order of the samples, asked in batches of equal key."""
     answers: dict[int, Instances] = {}
-    for batch in batches(segmenter, samples):
+    for batch in sample_batches(segmenter, samples):
         found = segmenter.segment([samples[index] for index in batch])
         subject.require(len(found) == len(batch), f"`segment` must return {len(batch)} answers, found {len(found)}")
         answers |= dict(zip(batch, found, strict=True))
     return [answers[index] for index in range(len(samples))]
 
 
-def check_answer(subject: Subject[Segmenter], sample: Sample, answer: Instances, where: str) -> None:
+def _check_answer(subject: Subject[Segmenter], sample: Sample, answer: Instances, where: str) -> None:
     """Check that every box comes back as it was, with its mask."""
     check_instances(subject, answer, where, prompt=sample.prompt)
     subject.require(len(answer) == len(sample.instances), f"{where}: every box must come back")
@@ -69,4 +69,4 @@ def check_answer(subject: Subject[Segmenter], sample: Sample, answer: Instances,
     said = difference(sample.instances, unmasked, 0)
     subject.require(not said, f"{where}: every box must come back as it was: {said}")
     if len(answer):
-        check_masks(subject, answer, where, size=sample.image.size)
+        check_instance_masks(subject, answer, where, size=sample.image.size)

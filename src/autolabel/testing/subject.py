@@ -15,23 +15,23 @@ from pydantic import BaseModel, ValidationError
 
 from autolabel.strategies import Strategy
 
-HEAVY = ("torch", "transformers", "tensorflow", "jax", "sklearn", "scipy", "numba", "pycocotools")
+_HEAVY = ("torch", "transformers", "tensorflow", "jax", "sklearn", "scipy", "numba", "pycocotools")
 """What may not be imported when strategies are discovered."""
-IMPORTER = """
+_IMPORTER = """
 import importlib, json, sys
 module, sys.path[:], heavy = json.loads(sys.stdin.read())
 importlib.import_module(module)
 print(json.dumps([name for name in heavy if name in sys.modules]))
 """
-UNKNOWN = "no_such_parameter"
-S = TypeVar("S", bound=Strategy)
+_UNKNOWN = "no_such_parameter"
+_S = TypeVar("_S", bound=Strategy)
 
 
 @dataclass(frozen=True, slots=True)
-class Subject(Generic[S]):
+class Subject(Generic[_S]):
     """A strategy class under test, with its parameters as a spec would give them."""
 
-    strategy: type[S]
+    strategy: type[_S]
     params: Mapping[str, Any]
 
     def require(self, holds: object, clause: str) -> None:
@@ -43,7 +43,7 @@ class Subject(Generic[S]):
         """Return ``clause`` with the strategy's name before it."""
         return f"{self.strategy.__module__}.{self.strategy.__qualname__}: {clause}"
 
-    def make(self) -> S:
+    def make(self) -> _S:
         """Return a new instance."""
         return self.strategy(self.strategy.Params.model_validate(dict(self.params)))
 
@@ -76,7 +76,7 @@ class Subject(Generic[S]):
     def accepts_unknown(self) -> bool:
         """Return whether a parameter that does not exist passes validation."""
         try:
-            self.strategy.Params.model_validate({**self.params, UNKNOWN: 1})
+            self.strategy.Params.model_validate({**self.params, _UNKNOWN: 1})
         except ValidationError:
             return False
         return True
@@ -92,16 +92,16 @@ class Subject(Generic[S]):
 
     def check_import(self) -> None:
         """Check, in a new process, that the strategy's module can be imported without the heavy packages."""
-        problem, heavy = heavy_imports(self.strategy.__module__, tuple(sys.path))
+        problem, heavy = _heavy_imports(self.strategy.__module__, tuple(sys.path))
         self.require(not problem, f"its module must be importable by itself:\n{problem}")
         self.require(not heavy, f"importing its module may not import {', '.join(heavy)}: import inside functions")
 
 
 @cache
-def heavy_imports(module: str, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _heavy_imports(module: str, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """Import a module in a new process; return what went wrong, if anything, and which heavy packages came along."""
-    order = json.dumps([module, path, HEAVY])
-    done = subprocess.run([sys.executable, "-c", IMPORTER], input=order, capture_output=True, text=True, check=False)
+    order = json.dumps([module, path, _HEAVY])
+    done = subprocess.run([sys.executable, "-c", _IMPORTER], input=order, capture_output=True, text=True, check=False)
     if done.returncode:
         return done.stderr or f"exit status {done.returncode}", ()
     return "", tuple(json.loads(done.stdout.splitlines()[-1]))

@@ -13,10 +13,10 @@ from autolabel.types.image import Image
 from autolabel.types.masks import Rle
 from autolabel.types.prompt import Prompt
 
-Float32 = npt.NDArray[np.float32]
+_Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
-Int16 = npt.NDArray[np.int16]
-T = TypeVar("T")
+_Int16 = npt.NDArray[np.int16]
+_T = TypeVar("_T")
 
 GIVEN = -1
 """The round of a box that was given, not found."""
@@ -45,13 +45,13 @@ class Instances:
     top-left pixel. Raises ValueError where the columns differ in length.
     """
 
-    boxes: Float32
+    boxes: _Float32
     """(N, 4) float32."""
-    scores: Float32
+    scores: _Float32
     """(N,) float32 in [0, 1]."""
     labels: Int32
     """(N,) int32 into ``prompt.phrases``."""
-    rounds: Int16
+    rounds: _Int16
     """(N,) int16: the round that found it, -1 for a given box."""
     masks: tuple[Rle | None, ...] | None = None
     """N masks of the whole image; an entry is None where an object has no mask."""
@@ -132,12 +132,12 @@ class Instances:
             scores=self.scores[chosen],
             labels=self.labels[chosen],
             rounds=self.rounds[chosen],
-            masks=picked(self.masks, chosen),
-            given=picked(self.given, chosen),
-            asked=picked(self.asked, chosen),
-            sources=picked(self.sources, chosen),
-            looks=picked(self.looks, chosen),
-            support=picked(self.support, chosen),
+            masks=_picked(self.masks, chosen),
+            given=_picked(self.given, chosen),
+            asked=_picked(self.asked, chosen),
+            sources=_picked(self.sources, chosen),
+            looks=_picked(self.looks, chosen),
+            support=_picked(self.support, chosen),
             notes=self.notes,
         )
 
@@ -154,22 +154,22 @@ class Instances:
             scores=np.concatenate([part.scores for part in parts]),
             labels=np.concatenate([part.labels for part in parts]),
             rounds=np.concatenate([part.rounds for part in parts]),
-            masks=joined([(part.masks, len(part)) for part in parts], None),
-            given=joined([(part.given, len(part)) for part in parts], {}),
-            asked=joined([(part.asked, len(part)) for part in parts], None),
-            sources=joined([(part.sources, len(part)) for part in parts], ()),
-            looks=joined([(part.looks, len(part)) for part in parts], ""),
-            support=joined([(part.support, len(part)) for part in parts], UNSEEN),
+            masks=_joined([(part.masks, len(part)) for part in parts], None),
+            given=_joined([(part.given, len(part)) for part in parts], {}),
+            asked=_joined([(part.asked, len(part)) for part in parts], None),
+            sources=_joined([(part.sources, len(part)) for part in parts], ()),
+            looks=_joined([(part.looks, len(part)) for part in parts], ""),
+            support=_joined([(part.support, len(part)) for part in parts], UNSEEN),
             notes=notes,
         )
 
 
-def picked(column: tuple[T, ...] | None, chosen: npt.NDArray[np.intp]) -> tuple[T, ...] | None:
+def _picked(column: tuple[_T, ...] | None, chosen: npt.NDArray[np.intp]) -> tuple[_T, ...] | None:
     """Return the entries of an optional column at ``chosen``."""
     return None if column is None else tuple(column[i] for i in chosen)
 
 
-def joined(columns: Sequence[tuple[tuple[T, ...] | None, int]], absent: T) -> tuple[T, ...] | None:
+def _joined(columns: Sequence[tuple[tuple[_T, ...] | None, int]], absent: _T) -> tuple[_T, ...] | None:
     """Join optional columns, each with its length; ``absent`` fills those that are not there, unless none is."""
     if all(column is None for column, _ in columns):
         return None

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.types.image import Size
-from autolabel.types.runs import compress, expand, explain
+from autolabel.types.runs import compress, expand, rle_fault
 
-Int64 = npt.NDArray[np.int64]
-ONE_RUN = 8
+_Int64 = npt.NDArray[np.int64]
+_ONE_RUN = 8
 """The longest text of a single run: five bits a character, of at most 2^40 pixels."""
-FARTHEST = 16
+_FARTHEST = 16
 """How many image sides a polygon may reach outside: beyond, rasterising takes memory without bound."""
 
-LONGEST_OUTLINE, LONGEST_OUTLINES = 1_000_000, 4_000_000
+_LONGEST_OUTLINE, _LONGEST_OUTLINES = 1_000_000, 4_000_000
 """Pixels along a polygon, and along all of an object: rasterising takes about 100 bytes for each."""
 
 
@@ -83,7 +83,7 @@ class Rle:
 
     def is_empty(self) -> bool:
         """Return whether no pixel is inside; quick, since a mask of one run takes a few characters."""
-        return len(self.counts) <= ONE_RUN and not self.area()
+        return len(self.counts) <= _ONE_RUN and not self.area()
 
     def bounds(self) -> tuple[int, int, int, int]:
         """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; all 0 where there are none."""
@@ -97,7 +97,7 @@ class Rle:
         return {"size": list(self.size), "counts": self.counts}
 
 
-def _runs(edges: Int64, size: Size) -> Int64:
+def _runs(edges: _Int64, size: Size) -> _Int64:
     # Where a column's end is the next one's start, the run goes on: the pair of equal edges cancels out.
     joined = np.flatnonzero(edges[1:] == edges[:-1])
     edges = np.delete(edges, np.concatenate([joined, joined + 1]))
@@ -114,7 +114,7 @@ def _from_mapping(segmentation: Mapping[str, Any], size: Size, *, added_up: bool
         counts, added_up = compress(np.asarray(counts, np.int64)), False
     if not isinstance(counts, str):
         raise ValueError("the counts of an RLE must be a string or a list of integers that are not negative")
-    if not added_up and (fault := explain(counts, size)):
+    if not added_up and (fault := rle_fault(counts, size)):
         raise ValueError(fault)
     return Rle(size, counts)
 
@@ -124,13 +124,13 @@ def _from_polygons(polygons: list[Any], size: Size) -> Rle:
         raise ValueError("a segmentation has no polygon")
     total = 0.0
     for polygon in polygons:
-        _check_polygon(polygon, FARTHEST * max(size))
+        _check_polygon(polygon, _FARTHEST * max(size))
         length = _outline(polygon)
         total += length
-        if length > LONGEST_OUTLINE or total > LONGEST_OUTLINES:
-            told = f"a polygon's outline is {length:,.0f} pixels long" if length > LONGEST_OUTLINE else ""
-            told = told or f"the outlines of {len(polygons)} polygons are {total:,.0f} pixels long"
-            raise ValueError(f"{told}, at most {LONGEST_OUTLINE:,} each and {LONGEST_OUTLINES:,} together are read")
+        if length > _LONGEST_OUTLINE or total > _LONGEST_OUTLINES:
+            fault = f"a polygon's outline is {length:,.0f} pixels long" if length > _LONGEST_OUTLINE else ""
+            fault = fault or f"the outlines of {len(polygons)} polygons are {total:,.0f} pixels long"
+            raise ValueError(f"{fault}, at most {_LONGEST_OUTLINE:,} each and {_LONGEST_OUTLINES:,} together are read")
     from pycocotools import mask as coco
 
     merged = coco.merge(coco.frPyObjects(polygons, *size))

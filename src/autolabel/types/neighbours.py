@@ -16,14 +16,14 @@ FEW = 192
 """Up to so many boxes it is quicker to look at all of them than to build a grid."""
 CANDIDATES = 1 << 17
 """How many candidate pairs are held at once (about 20 MB)."""
-QUERIES = 2048
+_QUERIES = 2048
 """For how many boxes neighbours are looked up at once."""
-LEVELS = 64
-FINEST = 1.25
-SLACK = 1 + 1e-9
+_LEVELS = 64
+_FINEST = 1.25
+_SLACK = 1 + 1e-9
 SMALLEST = 1e-6
 """The lowest threshold that can be searched for."""
-NEAR = [(w, h) for w in (-1, 0, 1) for h in (-1, 0, 1)]
+_NEAR = [(w, h) for w in (-1, 0, 1) for h in (-1, 0, 1)]
 
 
 class Neighbours:
@@ -46,7 +46,7 @@ class Neighbours:
         self.boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         groups = np.zeros(len(self.boxes), np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
         self.groups = groups.astype(np.int64)
-        self.grid = Grid.of(self.boxes, self.groups, threshold) if len(self.boxes) > FEW else None
+        self.grid = _Grid.of(self.boxes, self.groups, threshold) if len(self.boxes) > FEW else None
         self.order = np.arange(len(self.boxes)) if self.grid is None else self.grid.order
         self.sorted_boxes = self.boxes[self.order]
 
@@ -57,13 +57,13 @@ class Neighbours:
         two indices and their IoU, i in the order of ``queries``. A box is not its own neighbour; one without area has
         none.
         """
-        queries = queries[:QUERIES]
+        queries = queries[:_QUERIES]
         if self.grid is None:
             return len(queries), *self._compare_all(queries)
         low, high = self.grid.ranges(self.boxes[queries], self.groups[queries])
         totals = np.cumsum((high - low).sum(axis=1))
         answered = max(1, int(np.searchsorted(totals, CANDIDATES, side="right")))
-        row, place = expand(low[:answered], high[:answered])
+        row, place = _expand(low[:answered], high[:answered])
         i = queries[row]
         other: npt.NDArray[np.bool_] = self.order[place] != i
         i, place = i[other], place[other]
@@ -80,7 +80,7 @@ class Neighbours:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class _Axis:
     """One axis of a grid: levels of length, each with cells of its own size."""
 
     threshold: float
@@ -93,26 +93,26 @@ class Axis:
     top_level: int
 
     @classmethod
-    def of(cls, low: Float64, high: Float64, *, threshold: float, cells: int) -> Axis:
+    def of(cls, low: Float64, high: Float64, *, threshold: float, cells: int) -> _Axis:
         """Fit an axis to the sides of boxes, from ``low`` to ``high`` (N,)."""
         centres = (low + high) / 2
-        ratio = max(1 / threshold, FINEST) * SLACK
+        ratio = max(1 / threshold, _FINEST) * _SLACK
         return cls(
             threshold=threshold,
             origin=float(centres.min()),
             extent=float(centres.max() - centres.min()),
             cells=cells,
             ratio=ratio,
-            top_level=int(raw_level(high - low, ratio).max()),
+            top_level=int(_raw_level(high - low, ratio).max()),
         )
 
     def level(self, lengths: Float64) -> Index:
         """Return the level of each length, 1 to LEVELS - 2; the lowest takes all that is smaller still."""
-        return np.maximum(raw_level(lengths, self.ratio) - self.top_level + LEVELS - 2, 1)
+        return np.maximum(_raw_level(lengths, self.ratio) - self.top_level + _LEVELS - 2, 1)
 
     def top(self, level: Index) -> Float64:
         """Return the length that no box of ``level`` exceeds."""
-        return np.power(self.ratio, (level + self.top_level - LEVELS + 3).astype(np.float64)) * SLACK
+        return np.power(self.ratio, (level + self.top_level - _LEVELS + 3).astype(np.float64)) * _SLACK
 
     def cell(self, level: Index) -> Float64:
         """Return the size of a cell: no less than the reach of any box into ``level``, so that cells adjoin."""
@@ -128,27 +128,27 @@ class Axis:
         """Return the first and last cell of ``level`` that can hold a partner of each box."""
         t, top = self.threshold, self.top(level)
         larger = np.minimum(lengths / t, np.maximum(lengths, top))
-        reach = np.minimum((1 - t) / (1 + t) * larger, (1 - t) / (2 * t) * np.minimum(lengths, top)) * SLACK
+        reach = np.minimum((1 - t) / (1 + t) * larger, (1 - t) / (2 * t) * np.minimum(lengths, top)) * _SLACK
         return self.place(centres - reach, level), self.place(centres + reach, level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class _Grid:
     """Boxes sorted by one integer: group, level of width, level of height, row, column."""
 
-    x: Axis
-    y: Axis
+    x: _Axis
+    y: _Axis
     keys: Index
     order: Index
 
     @classmethod
-    def of(cls, boxes: Float64, groups: Index, threshold: float) -> Grid:
+    def of(cls, boxes: Float64, groups: Index, threshold: float) -> _Grid:
         """Sort (N, 4) boxes into a grid; the more groups, the fewer bits are left for cells."""
         bits = min(20, (62 - 12 - int(groups.max()).bit_length()) // 2)
-        x = Axis.of(boxes[:, 0], boxes[:, 2], threshold=threshold, cells=1 << bits)
-        y = Axis.of(boxes[:, 1], boxes[:, 3], threshold=threshold, cells=1 << bits)
+        x = _Axis.of(boxes[:, 0], boxes[:, 2], threshold=threshold, cells=1 << bits)
+        y = _Axis.of(boxes[:, 1], boxes[:, 3], threshold=threshold, cells=1 << bits)
         grid = cls(x=x, y=y, keys=groups, order=groups)
-        centres, lengths = centred(boxes)
+        centres, lengths = _centred(boxes)
         wide, high = x.level(lengths[0]), y.level(lengths[1])
         keys = grid.key(groups, wide, high, y.place(centres[1], high), x.place(centres[0], wide))
         order = np.argsort(keys, kind="stable").astype(np.int64)
@@ -156,16 +156,16 @@ class Grid:
 
     def key(self, groups: Index, wide: Index, high: Index, row: Index, column: Index) -> Index:
         """Pack the five numbers into one, the group first."""
-        return (((groups * LEVELS + wide) * LEVELS + high) * self.y.cells + row) * self.x.cells + column
+        return (((groups * _LEVELS + wide) * _LEVELS + high) * self.y.cells + row) * self.x.cells + column
 
     def ranges(self, boxes: Float64, groups: Index) -> tuple[Index, Index]:
         """Return where in ``order`` partners of each of Q boxes can stand: starts and ends, each (Q, 27)."""
-        centres, lengths = centred(boxes)
+        centres, lengths = _centred(boxes)
         wide, high = self.x.level(lengths[0]), self.y.level(lengths[1])
         columns = {d: self.x.span(centres[0], lengths[0], wide + d) for d in (-1, 0, 1)}
         rows = {d: self.y.span(centres[1], lengths[1], high + d) for d in (-1, 0, 1)}
         starts, ends = [], []
-        for dw, dh in NEAR:
+        for dw, dh in _NEAR:
             for step in range(3):
                 row = rows[dh][0] + step
                 first = self.key(groups, wide + dw, high + dh, row, columns[dw][0])
@@ -176,20 +176,20 @@ class Grid:
         return np.stack(starts, axis=1), np.maximum(np.stack(ends, axis=1), np.stack(starts, axis=1))
 
 
-def raw_level(lengths: Float64, ratio: float) -> Index:
+def _raw_level(lengths: Float64, ratio: float) -> Index:
     """Return the whole part of each length's logarithm to the base ``ratio``."""
     positive = np.maximum(lengths, np.finfo(np.float64).tiny)
     level: Index = np.floor(np.log(positive) / np.log(ratio)).astype(np.int64)
     return level
 
 
-def centred(boxes: Float64) -> tuple[tuple[Float64, Float64], tuple[Float64, Float64]]:
+def _centred(boxes: Float64) -> tuple[tuple[Float64, Float64], tuple[Float64, Float64]]:
     """Return the centres and the lengths of (N, 4) boxes, each as an x and a y column."""
     x1, y1, x2, y2 = boxes.T
     return ((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1)
 
 
-def expand(low: Index, high: Index) -> tuple[Index, Index]:
+def _expand(low: Index, high: Index) -> tuple[Index, Index]:
     """List every integer of the ranges ``low`` to ``high`` (Q, K): the row of its range, and the integer."""
     counts = (high - low).ravel()
     ends = np.cumsum(counts)

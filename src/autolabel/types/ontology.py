@@ -11,7 +11,7 @@ import numpy.typing as npt
 from autolabel.types.instances import Instances, Int32
 from autolabel.types.neighbours import Neighbours
 
-SAME = 0.5
+_SAME = 0.5
 """The IoU from which a negative's box and a class's are held to be one object."""
 
 
@@ -29,14 +29,14 @@ Ontology = Mapping[str, ClassPrompts]
 """ClassPrompts by class; a class without an entry is asked by its own name."""
 
 
-def terms_of(name: str, ontology: Ontology) -> ClassPrompts:
+def _terms_of(name: str, ontology: Ontology) -> ClassPrompts:
     """Return a class's terms."""
     return ontology.get(name) or ClassPrompts(phrases=(name,))
 
 
 def expand_prompts(classes: Sequence[str], ontology: Ontology) -> tuple[str, ...]:
     """Return the distinct phrases that ask for ``classes``, class by class, then their negatives."""
-    terms = [terms_of(name, ontology) for name in classes]
+    terms = [_terms_of(name, ontology) for name in classes]
     phrases = [phrase for one in terms for phrase in one.phrases]
     return tuple(dict.fromkeys([*phrases, *(phrase for one in terms for phrase in one.negatives)]))
 
@@ -49,12 +49,12 @@ def collapse_to_classes(found: Instances, classes: Sequence[str], ontology: Onto
     the phrase that found a box, None where it is the class's name. Order is kept; no instances, none.
     """
     asked = expand_prompts(classes, ontology)
-    owner = {phrase: label for label, name in enumerate(classes) for phrase in terms_of(name, ontology).phrases}
+    owner = {phrase: label for label, name in enumerate(classes) for phrase in _terms_of(name, ontology).phrases}
     labels = np.array([owner.get(phrase, -1) for phrase in asked], np.int32)[found.labels]
     against = np.zeros((len(classes), len(asked)), np.bool_)
     for label, name in enumerate(classes):
-        against[label] = np.isin(asked, terms_of(name, ontology).negatives)
-    kept = found.take(keep := (labels >= 0) & ~contradicted(found, labels, against))
+        against[label] = np.isin(asked, _terms_of(name, ontology).negatives)
+    kept = found.take(keep := (labels >= 0) & ~_contradicted(found, labels, against))
     named = replace(
         kept,
         labels=labels[keep],
@@ -63,10 +63,10 @@ def collapse_to_classes(found: Instances, classes: Sequence[str], ontology: Onto
             for i, label in zip(kept.labels.tolist(), labels[keep].tolist(), strict=True)
         ),
     )
-    return named.take(best_of_equals(named))
+    return named.take(_best_of_equals(named))
 
 
-def contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return which of N boxes lose to a better one that overlaps them and whose phrase is against their class.
 
     ``labels`` (N,) are classes, -1 for none; ``against`` is (classes, phrases).
@@ -74,7 +74,7 @@ def contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_]
     lost = np.zeros(len(found), np.bool_)
     if not against.any() or not len(found):
         return lost
-    near = Neighbours(found.boxes, SAME)
+    near = Neighbours(found.boxes, _SAME)
     waiting = np.flatnonzero((labels >= 0) & against[labels].any(axis=1))
     while len(waiting):
         answered, i, j, _ = near.search(waiting)
@@ -83,7 +83,7 @@ def contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_]
     return lost
 
 
-def best_of_equals(found: Instances) -> npt.NDArray[np.intp]:
+def _best_of_equals(found: Instances) -> npt.NDArray[np.intp]:
     """Return the indices of the best of every set of equal boxes of one label, ascending."""
     order = np.argsort(-found.scores, kind="stable")
     rows = np.column_stack([found.labels, found.boxes])[order]

@@ -13,33 +13,33 @@ Points = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class _Part:
     """A 4-connected part of a mask."""
 
     outer: Points
     holes: tuple[Points, ...]
 
 
-def parts(mask: npt.NDArray[np.bool_]) -> list[Part]:
+def parts(mask: npt.NDArray[np.bool_]) -> list[_Part]:
     """Return the parts of an (H, W) mask from top to bottom; none for an empty mask.
 
     Filled by the even-odd rule at pixel centres, the rings give the mask back exactly.
     """
     inside, found = np.pad(mask, 1), rings(mask)
-    outers = [ring for ring in found if starts_inside(inside, ring)]
+    outers = [ring for ring in found if _starts_inside(inside, ring)]
     holes: list[list[Points]] = [[] for _ in outers]
     for ring in found:
-        if not starts_inside(inside, ring):
-            holes[parent(outers, ring)].append(ring)
-    return [Part(outer, tuple(own)) for outer, own in zip(outers, holes, strict=True)]
+        if not _starts_inside(inside, ring):
+            holes[_parent(outers, ring)].append(ring)
+    return [_Part(outer, tuple(own)) for outer, own in zip(outers, holes, strict=True)]
 
 
 def rings(mask: npt.NDArray[np.bool_]) -> list[Points]:
     """Return the borders of an (H, W) mask, those of parts and of holes alike, from top to bottom."""
-    return trace(*corners(np.pad(mask, 1)))
+    return _trace(*_corners(np.pad(mask, 1)))
 
 
-def keyhole(part: Part) -> Points:
+def keyhole(part: _Part) -> Points:
     """Return a part as one ring: each hole is joined to the outer ring by a cut of no width."""
     if not part.holes:
         return part.outer
@@ -47,7 +47,7 @@ def keyhole(part: Part) -> Points:
     return np.concatenate([part.outer, part.outer[:1], *cuts[:-1], cuts[-1][:-1]])
 
 
-def joined(mask_parts: Sequence[Part]) -> Points:
+def single_ring(mask_parts: Sequence[_Part]) -> Points:
     """Return all parts as one ring, joined by cuts of no width; a ring of no points where there are none."""
     if not mask_parts:
         return np.zeros((0, 2), np.int64)
@@ -56,7 +56,7 @@ def joined(mask_parts: Sequence[Part]) -> Points:
     return np.concatenate([first, *([first[:1]] if cuts else []), *cuts])
 
 
-def corners(inside: npt.NDArray[np.bool_]) -> tuple[Points, npt.NDArray[np.intp]]:
+def _corners(inside: npt.NDArray[np.bool_]) -> tuple[Points, npt.NDArray[np.intp]]:
     """Return the corners of a padded mask by row, then column, and the order of the same by column, then row.
 
     Where two parts touch at a corner it counts twice, and the orders of the two tell which edges belong together.
@@ -75,7 +75,7 @@ def corners(inside: npt.NDArray[np.bool_]) -> tuple[Points, npt.NDArray[np.intp]
     return points, np.lexsort((swapped, points[:, 1], points[:, 0]))
 
 
-def trace(points: Points, by_column: npt.NDArray[np.intp]) -> list[Points]:
+def _trace(points: Points, by_column: npt.NDArray[np.intp]) -> list[Points]:
     """Join corners to rings: pairs along a row share a horizontal edge, pairs along a column a vertical one."""
     along_row = (np.arange(len(points)) ^ 1).tolist()
     along_column = np.empty(len(points), np.intp)
@@ -95,27 +95,27 @@ def trace(points: Points, by_column: npt.NDArray[np.intp]) -> list[Points]:
     return found
 
 
-def starts_inside(inside: npt.NDArray[np.bool_], ring: Points) -> bool:
+def _starts_inside(inside: npt.NDArray[np.bool_], ring: Points) -> bool:
     """Tell an outer ring, whose first corner has the mask below and to the right, from a hole."""
     column, row = ring[0]
     return bool(inside[row + 1, column + 1])
 
 
-def parent(outers: Sequence[Points], hole: Points) -> int:
+def _parent(outers: Sequence[Points], hole: Points) -> int:
     """Return which outer ring encloses a hole most closely."""
     x, y = hole[0] + (0.5, -0.5)
-    enclosing = [(area(outer), index) for index, outer in enumerate(outers) if encloses(outer, x, y)]
+    enclosing = [(_area(outer), index) for index, outer in enumerate(outers) if _encloses(outer, x, y)]
     return min(enclosing)[1]
 
 
-def encloses(ring: Points, x: float, y: float) -> bool:
+def _encloses(ring: Points, x: float, y: float) -> bool:
     """Tell whether a point, no corner of a pixel, lies inside a ring."""
     ends = np.roll(ring, -1, axis=0)
     crossed = (ring[:, 0] == ends[:, 0]) & (ring[:, 0] > x) & ((ring[:, 1] > y) != (ends[:, 1] > y))
     return bool(crossed.sum() % 2)
 
 
-def area(ring: Points) -> float:
+def _area(ring: Points) -> float:
     """Return the area a ring encloses, holes not taken off."""
     ends = np.roll(ring, -1, axis=0)
     return abs(float((ring[:, 0] * ends[:, 1] - ends[:, 0] * ring[:, 1]).sum())) / 2

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class WeightSource:
     """One weight file of a labeler."""
 
     labeler: str
@@ -26,7 +26,7 @@ class Provenance:
     plan: str = ""
     """The plan's digest: equal digests, equal labels."""
     labelers: tuple[str, ...] = ()
-    weights: tuple[Source, ...] = ()
+    weights: tuple[WeightSource, ...] = ()
     masks: bool | None = None
     """Whether the run gives masks; None where nobody knows."""
 
@@ -35,8 +35,8 @@ class Provenance:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON of what is known: ``autolabel``, ``plan``, ``weights``."""
-        told = {"autolabel": self.autolabel, "plan": self.plan, "weights": [asdict(one) for one in self.weights]}
-        return {name: value for name, value in told.items() if value}
+        fields = {"autolabel": self.autolabel, "plan": self.plan, "weights": [asdict(one) for one in self.weights]}
+        return {name: value for name, value in fields.items() if value}
 
     def __str__(self) -> str:
         """Return one line: labelers, the first digits of the plan's digest, licences."""

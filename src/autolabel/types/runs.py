@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Int64 = npt.NDArray[np.int64]
-CHUNK_BITS = 5
-LONGEST = 7
+_Int64 = npt.NDArray[np.int64]
+_CHUNK_BITS = 5
+_LONGEST = 7
 """Characters that hold any difference of two runs of 32 bits."""
 
 
-def compress(runs: Int64) -> str:
+def compress(runs: _Int64) -> str:
     """Write runs as COCO's string: differences to the run before last, 5 bits a character, lowest first."""
     rest = runs.copy()
     rest[3:] -= runs[1:-2]
@@ -22,7 +22,7 @@ def compress(runs: Int64) -> str:
     pieces = []
     while len(owners):  # one character of every number that is not yet done
         low = rest & 31
-        rest >>= CHUNK_BITS
+        rest >>= _CHUNK_BITS
         more = rest != -(low >> 4)  # what is left repeats the sign: -1 after a set highest bit, else 0
         pieces.append((owners, (low + 32 * more + 48).astype(np.uint8)))
         lengths[owners] += 1
@@ -34,7 +34,7 @@ def compress(runs: Int64) -> str:
     return text.tobytes().decode("ascii")
 
 
-def expand(counts: str) -> Int64:
+def expand(counts: str) -> _Int64:
     """Read runs from COCO's string; the opposite of ``compress``. Raises ValueError where it is not one."""
     try:
         codes = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(48)
@@ -45,14 +45,14 @@ def expand(counts: str) -> Int64:
     if codes.max() > 63 or codes[-1] & 32:
         raise ValueError("the counts of an RLE are not a COCO string")
     values, lengths = _values(codes, np.flatnonzero((codes & 32) == 0))
-    if lengths.max() > LONGEST:
+    if lengths.max() > _LONGEST:
         raise ValueError("the counts of an RLE hold a number of more than 32 bits")
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
     return values
 
 
-def totals(strings: Sequence[str]) -> Int64:
+def totals(strings: Sequence[str]) -> _Int64:
     """Return the sum of the runs of each of many COCO strings, -1 for one that is none or has a negative run."""
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
     joined = "".join(strings)
@@ -69,11 +69,11 @@ def totals(strings: Sequence[str]) -> Int64:
     runs = _summed(values, firsts, counts)
     sums = np.add.reduceat(runs, firsts)
     wrong = cut | (np.maximum.reduceat(codes, ends - lengths) > 63) | (np.minimum.reduceat(runs, firsts) < 0)
-    sums[wrong | (np.maximum.reduceat(sizes, firsts) > LONGEST)] = -1
+    sums[wrong | (np.maximum.reduceat(sizes, firsts) > _LONGEST)] = -1
     return sums
 
 
-def _summed(values: Int64, firsts: Int64, counts: Int64) -> Int64:
+def _summed(values: _Int64, firsts: _Int64, counts: _Int64) -> _Int64:
     """Return the runs of strings that begin at ``firsts``: each is its difference and the run before last."""
     odd = (np.arange(len(values)) ^ np.repeat(firsts, counts)) & 1
     odds = values * odd
@@ -82,7 +82,7 @@ def _summed(values: Int64, firsts: Int64, counts: Int64) -> Int64:
     for steps in (odds, evens):  # a string's first step takes back what the string before added up
         steps[firsts[1:]] -= np.add.reduceat(steps, firsts)[:-1]
         np.cumsum(steps, out=steps)
-    runs: Int64 = np.where(odd, odds, evens)
+    runs: _Int64 = np.where(odd, odds, evens)
     runs[firsts] = values[firsts]
     return runs
 
@@ -96,7 +96,7 @@ def sum_fault(total: int, size: tuple[int, int]) -> str:
     return f"an RLE is too {side}: its runs add up to {total}, the image has {pixels} pixels"
 
 
-def explain(counts: str, size: tuple[int, int]) -> str:
+def rle_fault(counts: str, size: tuple[int, int]) -> str:
     """Return what is wrong with a COCO string in an image of ``size``; empty where nothing is."""
     try:
         runs = expand(counts)
@@ -105,7 +105,7 @@ def explain(counts: str, size: tuple[int, int]) -> str:
     return "an RLE has a negative run" if (runs < 0).any() else sum_fault(int(runs.sum()), size)
 
 
-def _values(codes: npt.NDArray[np.uint8], stops: Int64) -> tuple[Int64, Int64]:
+def _values(codes: npt.NDArray[np.uint8], stops: _Int64) -> tuple[_Int64, _Int64]:
     """Return the numbers whose last characters stand at ``stops``, and how many characters each has.
 
     Characters beyond the longest that a number may have are left out.
@@ -114,15 +114,15 @@ def _values(codes: npt.NDArray[np.uint8], stops: Int64) -> tuple[Int64, Int64]:
     lengths = stops - starts + 1
     low = codes & 31
     values = low[starts].astype(np.int64)
-    for place in range(1, min(int(lengths.max()), LONGEST)):
+    for place in range(1, min(int(lengths.max()), _LONGEST)):
         longer = np.flatnonzero(lengths > place)
-        values[longer] += low[starts[longer] + place].astype(np.int64) << (CHUNK_BITS * place)
+        values[longer] += low[starts[longer] + place].astype(np.int64) << (_CHUNK_BITS * place)
     negative = np.flatnonzero(codes[stops] & 16)
-    values[negative] -= np.int64(1) << (CHUNK_BITS * np.minimum(lengths[negative], LONGEST))
+    values[negative] -= np.int64(1) << (_CHUNK_BITS * np.minimum(lengths[negative], _LONGEST))
     return values, lengths
 
 
-def _totals_of_some(strings: Sequence[str], chosen: npt.NDArray[np.bool_]) -> Int64:
+def _totals_of_some(strings: Sequence[str], chosen: npt.NDArray[np.bool_]) -> _Int64:
     sums = np.full(len(strings), -1, np.int64)
     if chosen.any():
         sums[chosen] = totals([text for text, wanted in zip(strings, chosen, strict=True) if wanted])

@@ -11,13 +11,13 @@ from typing import Annotated
 from pydantic import BeforeValidator, StringConstraints, ValidationInfo
 
 from autolabel.errors import WeightsError
-from autolabel.paths import locate as absolute
+from autolabel.paths import absolute_path as absolute
 from autolabel.paths import spec_root
 from autolabel.weights import hub
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
-HUB_NAME = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
-FOLDERS_VARIABLE = "AUTOLABEL_CHECKPOINTS"
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
+_HUB_NAME = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
+_FOLDERS_VARIABLE = "AUTOLABEL_CHECKPOINTS"
 
 
 def shipped() -> dict[str, Path]:
@@ -34,35 +34,35 @@ def shipped() -> dict[str, Path]:
 def _shelves() -> list[Path]:
     """Return where shipped checkpoints are looked for: the variable, the package, a clone's root."""
     package = Path(__file__).resolve().parents[1]
-    folders = [Path(folder) for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
+    folders = [Path(folder) for folder in os.environ.get(_FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
     folders.append(package / "checkpoints")
     if package.parent.name == "src":
         folders.append(package.parents[1] / "checkpoints")
     return folders
 
 
-def resolve(value: object, info: ValidationInfo) -> object:
+def _resolve(value: object, info: ValidationInfo) -> object:
     """Make a path absolute against the spec's folder; keep shipped and hub names, and anything that is no string."""
     if not isinstance(value, str) or not value or value in shipped():
         return value
-    if looks_like_path(value) or spec_root(value, info).joinpath(value).exists():
+    if _looks_like_path(value) or spec_root(value, info).joinpath(value).exists():
         return absolute(value, info)
     return str(value)
 
 
-def looks_like_path(value: str) -> bool:
+def _looks_like_path(value: str) -> bool:
     """Return whether a name can only be meant as a path: by how it begins, or by a suffix of weight files."""
-    return value.startswith(("./", "../", "/", "~", ".\\", "..\\")) or value.lower().endswith(SUFFIXES)
+    return value.startswith(("./", "../", "/", "~", ".\\", "..\\")) or value.lower().endswith(_SUFFIXES)
 
 
-CheckpointPath = Annotated[str, StringConstraints(min_length=1), BeforeValidator(resolve)]
+CheckpointPath = Annotated[str, StringConstraints(min_length=1), BeforeValidator(_resolve)]
 """A checkpoint in a strategy's ``Params``: ``tiny``, ``./file.pth``, ``folder``, ``org/name`` or ``org/name@revision``.
 
 A shipped name comes first, then a path relative to the spec that exists or looks like one, then the hub.
 """
 
 
-def locate(checkpoint: str, *, weights: bool = True) -> Path:
+def locate_checkpoint(checkpoint: str, *, weights: bool = True) -> Path:
     """Return the file or folder of a validated checkpoint name.
 
     Hub names come from huggingface_hub's cache, else from the hub unless ``HF_HUB_OFFLINE`` is set; without
@@ -73,7 +73,7 @@ def locate(checkpoint: str, *, weights: bool = True) -> Path:
     if checkpoint in ours:
         return ours[checkpoint]
     path = Path(checkpoint)
-    if path.is_absolute() or looks_like_path(checkpoint) or path.exists():
+    if path.is_absolute() or _looks_like_path(checkpoint) or path.exists():
         return _existing(path)
     if (named := _hub_name(checkpoint)) is None:
         raise WeightsError(f"no checkpoint is called {checkpoint!r}", hint=_nearest(checkpoint, list(ours)))
@@ -82,7 +82,7 @@ def locate(checkpoint: str, *, weights: bool = True) -> Path:
 
 def on_hub(checkpoint: str) -> bool:
     """Return whether a validated checkpoint name is one of the hub: neither shipped nor a path."""
-    if not checkpoint or checkpoint in shipped() or looks_like_path(checkpoint) or Path(checkpoint).exists():
+    if not checkpoint or checkpoint in shipped() or _looks_like_path(checkpoint) or Path(checkpoint).exists():
         return False
     return _hub_name(checkpoint) is not None
 
@@ -90,7 +90,7 @@ def on_hub(checkpoint: str) -> bool:
 def check_reachable(checkpoint: str) -> None:
     """Raise WeightsError unless a name of the hub is cached or the hub has it; fetches nothing."""
     if (named := _hub_name(checkpoint)) is not None and on_hub(checkpoint):
-        hub.check_reachable(*named)
+        hub.check_on_hub(*named)
 
 
 def is_cached(checkpoint: str, *, weights: bool = True) -> bool:
@@ -106,7 +106,7 @@ def is_cached(checkpoint: str, *, weights: bool = True) -> bool:
 
 
 def _hub_name(checkpoint: str) -> tuple[str, str | None] | None:
-    match = HUB_NAME.fullmatch(checkpoint)
+    match = _HUB_NAME.fullmatch(checkpoint)
     return (match["name"], match["revision"]) if match and match["name"].count("/") == 1 else None
 
 

@@ -18,7 +18,7 @@ WEIGHTS = (
 )
 """Where a folder's weights are looked for, the first that is there counts: the order of transformers."""
 INDEX = ".index.json"
-SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})(?P<suffix>\.safetensors|\.bin)")
+_SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})(?P<suffix>\.safetensors|\.bin)")
 DESCRIPTIONS = (
     "added_tokens.json",
     "config.json",
@@ -34,7 +34,7 @@ DESCRIPTIONS = (
 """What says how weights are to be used."""
 CARDS = re.compile(r"readme\.md|(licen[cs]e|copying|notice)([-_.].*)?", re.IGNORECASE)
 """What says what may be done with them: no part of what decides results."""
-BLOCK = 1 << 20
+_BLOCK = 1 << 20
 
 _digests: dict[tuple[str, int, int], str] = {}
 
@@ -47,7 +47,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
     if not path.is_dir():
         return (path,)
     described = [path / name for name in DESCRIPTIONS if (path / name).is_file()]
-    weights = weights_name(path, _names(path))
+    weights = _weights_name(path, _names(path))
     index = [path / weights] if weights.endswith(INDEX) else []
     return tuple(sorted({*weight_files(path), *described, *index}))
 
@@ -57,11 +57,11 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
     Raises WeightsError where there are none, or where one that the index names is missing.
     """
-    name = weights_name(folder, _names(folder))
+    name = _weights_name(folder, _names(folder))
     return _shards(folder / name) if name.endswith(INDEX) else (folder / name,)
 
 
-def weights_name(where: object, names: Collection[str]) -> str:
+def _weights_name(where: object, names: Collection[str]) -> str:
     """Return which of a folder's files, by name, its weights are read from: a file of tensors, or an index of several.
 
     One that is called otherwise counts where it is the only one. Raises WeightsError that names ``where``.
@@ -70,7 +70,7 @@ def weights_name(where: object, names: Collection[str]) -> str:
         return known
     for suffix in (".safetensors", ".bin", ".pth", ".pt", ".ckpt"):
         found = sorted(name for name in names if name.endswith(suffix) and not name.startswith((".", "training_args")))
-        if shard := next(filter(None, map(SHARD.fullmatch, found)), None):
+        if shard := next(filter(None, map(_SHARD.fullmatch, found)), None):
             index = f"{shard['stem']}{shard['suffix']}{INDEX}"
             raise WeightsError(
                 f"{where}: {len(found)} of {int(shard['count'])} shards, and no {index} that says what is in each",
@@ -86,13 +86,13 @@ def weights_name(where: object, names: Collection[str]) -> str:
     raise WeightsError(f"{where}: no weights in this folder", hint=f"expected {', '.join(WEIGHTS[:3:2])}, or an index")
 
 
-def wanted(where: object, names: Collection[str]) -> list[str]:
+def checkpoint_files(where: object, names: Collection[str]) -> list[str]:
     """Return those of a repository's files, by name, that make up a checkpoint: weights, descriptions, cards.
 
-    Of weights cut in shards only the index is among them: it names the rest. Raises WeightsError as ``weights_name``.
+    Of weights cut in shards only the index is among them: it names the rest. Raises WeightsError as ``_weights_name``.
     """
     cards = [name for name in names if CARDS.fullmatch(name)]
-    return sorted({weights_name(where, names), *(name for name in DESCRIPTIONS if name in names), *cards})
+    return sorted({_weights_name(where, names), *(name for name in DESCRIPTIONS if name in names), *cards})
 
 
 def _names(folder: Path) -> list[str]:
@@ -120,13 +120,13 @@ def _shards(index: Path) -> tuple[Path, ...]:
     return shards
 
 
-def digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex; of a folder, that of its files' names and hashes.
 
     A file is read once for each path, size and time of change.
     """
     if path.is_dir():
-        lines = "".join(f"{file.name}\0{digest(file)}\n" for file in files_of(path))
+        lines = "".join(f"{file.name}\0{file_digest(file)}\n" for file in files_of(path))
         return hashlib.sha256(lines.encode()).hexdigest()
     try:
         stat = path.stat()
@@ -141,6 +141,6 @@ def digest(path: Path) -> str:
 def _hash(path: Path) -> str:
     total = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(_BLOCK):
             total.update(block)
     return total.hexdigest()

@@ -13,7 +13,7 @@ from autolabel.weights.headers import TensorHeader, all_headers
 from autolabel.weights.plain import plain_configuration
 from autolabel.weights.unwrap import bare
 
-Headers = Mapping[str, TensorHeader]
+_Headers = Mapping[str, TensorHeader]
 
 
 def headers_of(path: Path) -> dict[str, TensorHeader] | None:
@@ -40,13 +40,13 @@ def check_folder(
     if (headers := headers_of(path)) is None:
         return {}
     own = {key.removeprefix(ignored): header for key, header in bare(headers).items()}
-    compare(plain, own, path, sizes=sizes, counts=counts, title=title)
+    compare_shapes(plain, own, path, sizes=sizes, counts=counts, title=title)
     return own
 
 
-def compare(
+def compare_shapes(
     fields: Mapping[str, Any],
-    headers: Headers,
+    headers: _Headers,
     path: Path,
     *,
     sizes: Mapping[str, tuple[str, int]],
@@ -60,7 +60,7 @@ def compare(
     for name in (*sizes, *counts):
         _check_whole(fields, name, path)
     for name, start in counts.items():
-        stated, layers = number_at(fields, name), layers_of(headers, start)
+        stated, layers = _number_at(fields, name), layers_of(headers, start)
         if layers and stated is not None and stated != len(layers):
             raise WeightsError(
                 f"{path}: does not fit {title}: config.json says {name} {stated}, the file holds {len(layers)}"
@@ -69,7 +69,7 @@ def compare(
     for name, (key, axis) in sizes.items():
         if key not in headers:
             continue  # under an older name, which transformers knows; loading compares every tensor
-        shape, stated = headers[key].shape, number_at(fields, name)
+        shape, stated = headers[key].shape, _number_at(fields, name)
         if len(shape) <= axis or (stated is not None and stated != shape[axis]):
             said = f"config.json says {name} {stated}, the tensor {key} has the shape {shape}"
             raise WeightsError(f"{path}: does not fit {title}: {said}")
@@ -78,7 +78,7 @@ def compare(
 def _check_whole(fields: Mapping[str, Any], name: str, path: Path) -> None:
     """Raise WeightsError where a number that a network is built by is something else."""
     value = _value_at(fields, name)
-    if value is not None and number_at(fields, name) is None:
+    if value is not None and _number_at(fields, name) is None:
         raise WeightsError(f"{path}: config.json says {name} {str(value)[:80]!r}; wanted a whole number")
 
 
@@ -89,13 +89,13 @@ def _value_at(fields: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def number_at(fields: Mapping[str, Any], name: str) -> int | None:
+def _number_at(fields: Mapping[str, Any], name: str) -> int | None:
     """Return the whole number at a dotted name of a configuration, None where it has none."""
     value = _value_at(fields, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def layers_of(headers: Headers, start: str) -> dict[int, set[str]]:
+def layers_of(headers: _Headers, start: str) -> dict[int, set[str]]:
     """Return the numbered parts below a name, with the names of their tensors."""
     found: dict[int, set[str]] = {}
     pattern = re.compile(rf"{re.escape(start)}(\d{{1,4}})\.(.+)")

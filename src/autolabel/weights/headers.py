@@ -16,25 +16,25 @@ from typing import Any, BinaryIO
 import msgspec
 
 from autolabel.errors import WeightsError
-from autolabel.weights.panics import said
+from autolabel.weights.rust_errors import first_line
 from autolabel.weights.stand_ins import Nothing, only_settings
 from autolabel.weights.unwrap import innermost, unknown_nests
 
-LARGEST_HEADER = 100_000_000
+_LARGEST_HEADER = 100_000_000
 """The longest header, in bytes; safetensors' own limit."""
-MOST_TENSORS = 100_000
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-STORAGES = {
+_MOST_TENSORS = 100_000
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_STORAGES = {
     "Double": 8, "Long": 8, "ComplexFloat": 8, "ComplexDouble": 16, "Float": 4, "Int": 4, "Half": 2, "BFloat16": 2,
     "Short": 2, "Char": 1, "Byte": 1, "Bool": 1, "Untyped": 1, "Float8_e4m3fn": 1, "Float8_e5m2": 1,
 }  # fmt: skip
 """Bytes of a number in each of torch's kinds of storage."""
-DTYPES = {
+_DTYPES = {
     "F64": 8, "I64": 8, "U64": 8, "C64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
     "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
 }  # fmt: skip
 """Bytes of a number of each of safetensors' types; those of less than a byte are not read."""
-HARMLESS = (
+_HARMLESS = (
     "torch._utils.",
     "torch._tensor.",
     "torch.nn.parameter.",
@@ -96,14 +96,14 @@ def _reading(file: Path) -> Iterator[None]:
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read: {error.strerror or error}") from error
     except Exception as error:
-        raise WeightsError(f"{file}: not a whole weight file: {said(error)}", hint="download it again") from error
+        raise WeightsError(f"{file}: not a whole weight file: {first_line(error)}", hint="download it again") from error
 
 
 def _of_safetensors(file: Path, stream: BinaryIO) -> dict[str, TensorHeader]:
     size = file.stat().st_size
     start = stream.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
-    if not 2 <= length <= min(LARGEST_HEADER, size - 8):
+    if not 2 <= length <= min(_LARGEST_HEADER, size - 8):
         raise WeightsError(f"{file}: not a whole safetensors file: its header is cut short", hint="download it again")
     header = msgspec.json.decode(stream.read(length), type=dict[str, dict[str, Any]])
     header.pop("__metadata__", None)
@@ -122,9 +122,9 @@ def _check_extent(file: Path, name: str, entry: Mapping[str, Any]) -> None:
     """Raise WeightsError where a tensor's shape and type take other bytes than the header gives it."""
     start, end = map(int, entry["data_offsets"])
     shape, kind = _shape(entry["shape"]), str(entry["dtype"])
-    if kind not in DTYPES:
+    if kind not in _DTYPES:
         raise WeightsError(f"{file}: the tensor {name[:80]!r} is of the type {kind[:40]!r}, which is not read")
-    wanted = math.prod(shape) * DTYPES[kind]
+    wanted = math.prod(shape) * _DTYPES[kind]
     if start < 0 or end - start != wanted:
         raise WeightsError(
             f"{file}: the tensor {name[:80]!r} of shape {shape} takes {wanted:,} bytes, its header gives it"
@@ -141,8 +141,8 @@ def _shape(sides: Any) -> tuple[int, ...]:
 
 
 def _counted(file: Path, found: dict[str, TensorHeader]) -> dict[str, TensorHeader]:
-    if len(found) > MOST_TENSORS:
-        raise WeightsError(f"{file}: holds {len(found):,} tensors, more than any model read here ({MOST_TENSORS:,})")
+    if len(found) > _MOST_TENSORS:
+        raise WeightsError(f"{file}: holds {len(found):,} tensors, more than any model read here ({_MOST_TENSORS:,})")
     return found
 
 
@@ -158,12 +158,12 @@ def _of_zip(file: Path) -> dict[str, TensorHeader] | None:
         pickled = next((entry for entry in entries if entry.filename.endswith("/data.pkl")), None)
         if pickled is None:
             return None
-        if pickled.file_size > LARGEST_HEADER:
+        if pickled.file_size > _LARGEST_HEADER:
             raise WeightsError(f"{file}: its list of tensors takes {pickled.file_size:,} bytes, more than any model's")
         root = pickled.filename.removesuffix("data.pkl")
         held = {entry.filename.removeprefix(f"{root}data/"): entry.file_size for entry in entries}
         with archive.open(pickled) as stream:
-            reader = _Reader(stream)
+            reader = _PickleReader(stream)
             content = reader.load()
     _refuse_code(file, reader)
     return _tensors(file, content, held)
@@ -171,11 +171,11 @@ def _of_zip(file: Path) -> dict[str, TensorHeader] | None:
 
 def _of_legacy(file: Path, stream: BinaryIO) -> dict[str, TensorHeader] | None:
     """Read torch's form before zip: a magic number, a version, the system, the objects; numbers follow."""
-    if _Reader(stream).load() != LEGACY_MAGIC:
+    if _PickleReader(stream).load() != _LEGACY_MAGIC:
         return None
-    _Reader(stream).load()
-    _Reader(stream).load()
-    reader = _Reader(stream)
+    _PickleReader(stream).load()
+    _PickleReader(stream).load()
+    reader = _PickleReader(stream)
     content = reader.load()
     _refuse_code(file, reader)
     return _tensors(file, content, None)
@@ -229,7 +229,7 @@ def no_tensors(file: Path, content: Mapping[Any, Any], is_tensor: Callable[[Any]
     return WeightsError(f"{file}: holds no tensors; its keys are {keys}")
 
 
-def _refuse_code(file: Path, reader: _Reader) -> None:
+def _refuse_code(file: Path, reader: _PickleReader) -> None:
     foreign = sorted(name for name in reader.foreign if not only_settings(name))
     if foreign:
         raise WeightsError(
@@ -280,7 +280,7 @@ class _Kind:
     bytes: int
 
 
-class _Reader(pickle.Unpickler):
+class _PickleReader(pickle.Unpickler):
     """Reads a pickle without importing or calling anything that it names."""
 
     def __init__(self, stream: Any) -> None:
@@ -293,8 +293,8 @@ class _Reader(pickle.Unpickler):
         if full in _KNOWN:
             return _KNOWN[full]
         if module in ("torch", "torch.storage", "torch.cuda") and name.endswith("Storage"):
-            return _Kind(STORAGES.get(name.removesuffix("Storage"), 1))
-        if not (module == "torch" or full.startswith(HARMLESS)):
+            return _Kind(_STORAGES.get(name.removesuffix("Storage"), 1))
+        if not (module == "torch" or full.startswith(_HARMLESS)):
             self.foreign.add(full)
         return _Object
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.errors import MachineError, WeightsError
-from autolabel.weights.content import DESCRIPTIONS, INDEX, WEIGHTS, files_of, shard_names, wanted
+from autolabel.weights.content import DESCRIPTIONS, INDEX, WEIGHTS, checkpoint_files, files_of, shard_names
 from autolabel.weights.json_file import read_mapping
-from autolabel.weights.panics import panics_as_errors, said
+from autolabel.weights.rust_errors import first_line, panics_as_errors
 
-CARD = "README.md"
-PATIENCE = 20.0
+_CARD = "README.md"
+_PATIENCE = 20.0
 """Seconds that the hub has to say what a repository holds."""
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
 
 
 def snapshot(name: str, revision: str | None, *, weights: bool = True) -> Path:
@@ -76,10 +76,10 @@ def lacking(folder: Path, *, weights: bool = True) -> list[str]:
         return ["config.json"]
     content = read_mapping(folder / "config.json")
     missing = []
-    if weights and not any((folder / name).is_file() for name in PROCESSORS):
-        missing.append(PROCESSORS[0])
+    if weights and not any((folder / name).is_file() for name in _PROCESSORS):
+        missing.append(_PROCESSORS[0])
     reads_text = "text_config" in content or "detector_config" in content or not weights
-    if reads_text and not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
+    if reads_text and not any(all((folder / name).is_file() for name in names) for names in _TOKENIZERS):
         missing.append("tokenizer.json")
     return missing
 
@@ -91,14 +91,14 @@ def _has_weights(folder: Path) -> bool:
         return False
 
 
-def check_reachable(name: str, revision: str | None) -> None:
+def check_on_hub(name: str, revision: str | None) -> None:
     """Raise WeightsError unless a model is cached, or the hub has it: one request, nothing is fetched."""
     folder = cached(name, revision)
     if folder is None or lacking(folder):
-        wanted(repr(called(name, revision)), _listed(name, revision))
+        checkpoint_files(repr(_called(name, revision)), _listed(name, revision))
 
 
-def called(name: str, revision: str | None) -> str:
+def _called(name: str, revision: str | None) -> str:
     """Return a model as a spec names it."""
     return f"{name}@{revision}" if revision else name
 
@@ -109,7 +109,7 @@ def _listed(name: str, revision: str | None) -> list[str]:
 
     _check_endpoint(name, revision)
     hub = HfApi(endpoint=constants.ENDPOINT)
-    info = _asked(name, revision, partial(hub.model_info, name, revision=revision, timeout=PATIENCE))
+    info = _asked(name, revision, partial(hub.model_info, name, revision=revision, timeout=_PATIENCE))
     return [sibling.rfilename for sibling in info.siblings or ()]
 
 
@@ -117,9 +117,11 @@ def _fetched(name: str, revision: str | None, *, weights: bool) -> Path:
     from huggingface_hub import hf_hub_download
 
     names = _listed(name, revision)
-    chosen = wanted(repr(called(name, revision)), names) if weights else [n for n in DESCRIPTIONS if n in names]
+    chosen = (
+        checkpoint_files(repr(_called(name, revision)), names) if weights else [n for n in DESCRIPTIONS if n in names]
+    )
     if not chosen:
-        raise WeightsError(f"{called(name, revision)!r} holds no tokenizer and no configuration")
+        raise WeightsError(f"{_called(name, revision)!r} holds no tokenizer and no configuration")
     pending, at, folder = list(chosen), revision, Path()
     while pending:
         file = pending.pop(0)
@@ -134,11 +136,11 @@ def _fetch_card(name: str, folder: Path) -> None:
     """Fetch the model card of a cached model, which states its licence; do without where that fails."""
     from huggingface_hub import constants, hf_hub_download
 
-    known_missing = folder.parents[1] / ".no_exist" / folder.name / CARD
-    if constants.HF_HUB_OFFLINE or (folder / CARD).is_file() or known_missing.exists():
+    known_missing = folder.parents[1] / ".no_exist" / folder.name / _CARD
+    if constants.HF_HUB_OFFLINE or (folder / _CARD).is_file() or known_missing.exists():
         return
     with suppress(Exception):
-        hf_hub_download(name, CARD, revision=folder.name, etag_timeout=3)
+        hf_hub_download(name, _CARD, revision=folder.name, etag_timeout=3)
 
 
 def _check_endpoint(name: str, revision: str | None) -> None:
@@ -160,7 +162,7 @@ def _asked(name: str, revision: str | None, ask: Callable[[], Any]) -> Any:
 
 def _cannot(name: str, revision: str | None, reason: str, *, hint: str = "") -> WeightsError:
     return WeightsError(
-        f"{called(name, revision)!r} is neither in the local Hugging Face cache nor can it be fetched: {reason}",
+        f"{_called(name, revision)!r} is neither in the local Hugging Face cache nor can it be fetched: {reason}",
         hint=hint or "give the folder of a downloaded copy, or use a shipped checkpoint",
     )
 
@@ -170,9 +172,9 @@ def _explained(error: BaseException, name: str, revision: str | None) -> Machine
     chain = list(_chain(error))
     kinds = {kind.__name__ for one in chain for kind in type(one).__mro__}
     if any(isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT) for one in chain):
-        return MachineError(f"{called(name, revision)!r} cannot be fetched: no space left for the Hugging Face cache")
+        return MachineError(f"{_called(name, revision)!r} cannot be fetched: no space left for the Hugging Face cache")
     if any(isinstance(one, OSError) and one.errno in (errno.EACCES, errno.EROFS, errno.EPERM) for one in chain):
-        return _cannot(name, revision, said(error), hint="let HF_HOME name a folder that can be written to")
+        return _cannot(name, revision, first_line(error), hint="let HF_HOME name a folder that can be written to")
     if "OfflineModeIsEnabled" in kinds:
         return _cannot(
             name, revision, "HF_HUB_OFFLINE is set", hint="unset it, or give the folder of a downloaded copy"
@@ -219,8 +221,8 @@ def _refused(name: str, revision: str | None, kinds: set[str], status: int | Non
     return None
 
 
-PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-NETWORK = (
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_NETWORK = (
     (("ProxyError",), "the proxy refuses the connection", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
     (("UnsupportedProtocol", "InvalidURL"), "not an address", "check HF_ENDPOINT, HTTPS_PROXY and HTTP_PROXY"),
     (("ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "TimeoutException"),
@@ -236,17 +238,17 @@ NETWORK = (
 
 
 def _network(kinds: set[str], chain: list[BaseException]) -> tuple[str, str]:
-    reason = said(chain[-1])
-    told = f" ({reason})" if len(reason) > len("KeyError") else ""  # a library's bare number tells nobody anything
-    proxies = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    reason = first_line(chain[-1])
+    detail = f" ({reason})" if len(reason) > len("KeyError") else ""  # a library's bare number tells nobody anything
+    proxies = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
     if proxies and "ConnectError" in kinds:
-        return f"neither the proxy nor the hub can be reached{told}", f"check {', '.join(proxies)} and NO_PROXY"
-    for names, meaning, hint in NETWORK:
+        return f"neither the proxy nor the hub can be reached{detail}", f"check {', '.join(proxies)} and NO_PROXY"
+    for names, meaning, hint in _NETWORK:
         if kinds & set(names):
-            return f"{meaning}{told}", hint
+            return f"{meaning}{detail}", hint
     if "ConsistencyError" in kinds or any("Consistency check failed" in str(one) for one in chain):
-        return f"the download is not whole ({said(chain[0])})", "start again"
-    return said(chain[0]), ""
+        return f"the download is not whole ({first_line(chain[0])})", "start again"
+    return first_line(chain[0]), ""
 
 
 def _status(error: BaseException) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from autolabel.errors import WeightsError
 
-LARGEST = 16_000_000
+_LARGEST = 16_000_000
 """The longest description, in bytes: an index of 100,000 tensors takes about 12 MB."""
 
 
@@ -19,11 +19,11 @@ def read_json(file: Path) -> Any:
     """
     try:
         with file.open("rb") as stream:
-            data = stream.read(LARGEST + 1)
+            data = stream.read(_LARGEST + 1)
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read: {error.strerror or error}") from error
-    if len(data) > LARGEST:
-        raise WeightsError(f"{file}: is larger than {LARGEST:,} bytes, too large for a description of a model")
+    if len(data) > _LARGEST:
+        raise WeightsError(f"{file}: is larger than {_LARGEST:,} bytes, too large for a description of a model")
     if data.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{file}: a Git LFS pointer, not the file itself", hint="download it again")
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from autolabel.errors import WeightsError
 from autolabel.weights.content import CARDS, weight_files
 
-COMMERCIAL = {
+_COMMERCIAL = {
     "apache-2.0",
     "mit",
     "bsd-2-clause",
@@ -22,17 +22,17 @@ COMMERCIAL = {
     "cc-by-4.0",
     "cc-by-sa-4.0",
 }
-NON_COMMERCIAL = re.compile(r"(^|-)(nc|noncommercial|non-commercial)(-|$)|non-?commercial", re.IGNORECASE)
-MOST_TEXT = 64_000
+_NON_COMMERCIAL = re.compile(r"(^|-)(nc|noncommercial|non-commercial)(-|$)|non-?commercial", re.IGNORECASE)
+_MOST_TEXT = 64_000
 """Characters of a card or a licence that are read: front matter stands first."""
 # What the first lines of a licence text say, with its SPDX name; the first match counts.
-TITLES = (
+_TITLES = (
     (re.compile(r"non-?commercial", re.IGNORECASE), "other-noncommercial"),
     (re.compile(r"Apache License\s{1,200}Version 2\.0", re.IGNORECASE), "apache-2.0"),
     (re.compile(r"MIT License|Permission is hereby granted, free of charge", re.IGNORECASE), "mit"),
     (re.compile(r"Redistribution and use in source and binary forms", re.IGNORECASE), "bsd-3-clause"),
 )
-LARGEST_HEADER = 100_000_000
+_LARGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ def licence_of(path: Path) -> Licence:
 
 def _judge(name: str) -> Licence:
     name = name.lower()
-    if NON_COMMERCIAL.search(name):
+    if _NON_COMMERCIAL.search(name):
         return Licence(name, False)
-    return Licence(name, True if name in COMMERCIAL else None)
+    return Licence(name, True if name in _COMMERCIAL else None)
 
 
 def _of_card(card: Path) -> str:
@@ -102,7 +102,7 @@ def _of_text(folder: Path) -> str:
     for file in named:
         if file.suffix.lower() != ".md" or not file.name.lower().startswith(("readme", "notice")):
             text = _start_of(file)[:4000]
-            if found := next((spdx for title, spdx in TITLES if title.search(text)), ""):
+            if found := next((spdx for title, spdx in _TITLES if title.search(text)), ""):
                 return found
     return ""
 
@@ -111,7 +111,7 @@ def _start_of(file: Path) -> str:
     """Return the first part of a text file; nothing where there is none."""
     try:
         with file.open("rb") as stream:
-            return stream.read(MOST_TEXT).decode("utf-8", errors="replace")
+            return stream.read(_MOST_TEXT).decode("utf-8", errors="replace")
     except OSError:
         return ""
 
@@ -130,7 +130,7 @@ def _of_metadata(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        header = file.read(length) if length <= LARGEST_HEADER else b""
+        header = file.read(length) if length <= _LARGEST_HEADER else b""
     try:
         metadata = json.loads(header)["__metadata__"]
         return str(metadata.get("license") or metadata.get("licence") or "")

@@ -9,7 +9,7 @@ from typing import Any
 
 from autolabel.errors import WeightsError
 
-STEERING = frozenset(
+_STEERING = frozenset(
     {
         "_attn_implementation",
         "_attn_implementation_autoset",
@@ -30,14 +30,14 @@ STEERING = frozenset(
     }
 )
 """Keys that choose code, packages, files or addresses: left out, at every depth."""
-REFUSED = {
+_REFUSED = {
     "quantization_config": "its weights are quantized",
     "compression_config": "its weights are compressed",
     "sparsity_config": "its weights are compressed",
     "peft_type": "it is an adapter, not a model",
 }
 """Keys of models that are not read here."""
-SUB_MODELS = frozenset(
+_SUB_MODELS = frozenset(
     {
         "bert",
         "clip_text_model",
@@ -70,13 +70,13 @@ SUB_MODELS = frozenset(
     }
 )
 """The kinds of model that may be part of another one."""
-COUNTS = ("layer", "depth", "block", "stage", "level", "points", "ratio", "factor")
+_COUNTS = ("layer", "depth", "block", "stage", "level", "points", "ratio", "factor")
 """Words in the names of numbers of parts, and of what sizes are multiplied by."""
-MOST_PARTS = 1_000
-LARGEST_NUMBER = 1 << 20
-SIZE = re.compile(r"^num_|^d_model$|(^|_)(dim|size|layers|heads|levels|queries|channels)$")
+_MOST_PARTS = 1_000
+_LARGEST_NUMBER = 1 << 20
+_SIZE = re.compile(r"^num_|^d_model$|(^|_)(dim|size|layers|heads|levels|queries|channels)$")
 """Names of what is a whole number, or a list of them."""
-FREE = ("_id", "theta", "token", "eps", "init", "seed")
+_FREE = ("_id", "theta", "token", "eps", "init", "seed")
 """Words in the names of numbers that decide no size."""
 
 
@@ -87,7 +87,7 @@ def plain_configuration(fields: Mapping[str, Any], path: Path, *, timm: bool = F
     quantized weights, parts of a kind that is not known, a backbone that only its name describes (unless it is
     ``timm``'s, which has it without the network), and numbers that no model has.
     """
-    kinds = SUB_MODELS | ({"timm_backbone"} if timm else set())
+    kinds = _SUB_MODELS | ({"timm_backbone"} if timm else set())
     plain: dict[str, Any] = _plain(fields, path, "", kinds)
     _check_backbone(plain, path, timm=timm)
     return plain
@@ -96,8 +96,8 @@ def plain_configuration(fields: Mapping[str, Any], path: Path, *, timm: bool = F
 def _plain(value: Any, path: Path, where: str, kinds: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
         for key, entry in value.items():
-            if key in REFUSED and entry is not None:
-                raise WeightsError(f"{path}: config.json has {where}{key}: {REFUSED[key]}, which is not supported")
+            if key in _REFUSED and entry is not None:
+                raise WeightsError(f"{path}: config.json has {where}{key}: {_REFUSED[key]}, which is not supported")
         kind = value.get("model_type")
         if where and kind and kind not in kinds:
             raise WeightsError(
@@ -107,12 +107,12 @@ def _plain(value: Any, path: Path, where: str, kinds: frozenset[str]) -> Any:
         return {
             key: False if key == "use_pretrained_backbone" else _plain(entry, path, f"{where}{key}.", kinds)
             for key, entry in value.items()
-            if key not in STEERING
+            if key not in _STEERING
         }
     if isinstance(value, list):
         return [_plain(item, path, where, kinds) for item in value]
     name = where.rstrip(".").rpartition(".")[2]
-    if isinstance(value, str | float) and SIZE.search(name):
+    if isinstance(value, str | float) and _SIZE.search(name):
         raise WeightsError(f"{path}: config.json says {where.rstrip('.')} {str(value)[:80]!r}; wanted a whole number")
     if isinstance(value, int | float) and not isinstance(value, bool):
         _check_number(value, path, where.rstrip("."))
@@ -121,9 +121,9 @@ def _plain(value: Any, path: Path, where: str, kinds: frozenset[str]) -> Any:
 
 def _check_number(number: float, path: Path, where: str) -> None:
     name = where.rpartition(".")[2].lower()
-    if any(word in name for word in FREE):
+    if any(word in name for word in _FREE):
         return
-    limit = MOST_PARTS if any(word in name for word in COUNTS) and "size" not in name else LARGEST_NUMBER
+    limit = _MOST_PARTS if any(word in name for word in _COUNTS) and "size" not in name else _LARGEST_NUMBER
     if abs(number) > limit:
         raise WeightsError(f"{path}: config.json says {where} {number:,}, and no model has more than {limit:,}")
 
@@ -149,7 +149,7 @@ def _described(fields: Mapping[str, Any]) -> bool:
     return isinstance(fields.get("backbone_config"), Mapping)
 
 
-def numbers_of(fields: Mapping[str, Any], *names: str) -> Iterator[tuple[str, int]]:
+def _numbers_of(fields: Mapping[str, Any], *names: str) -> Iterator[tuple[str, int]]:
     """Yield the whole numbers that a configuration has at dotted names, such as ``text_config.num_hidden_layers``."""
     for name in names:
         value: Any = fields

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-TOOLS = ("omegaconf", "pytorch_lightning", "lightning", "lightning_fabric", "mmengine", "nvidia_tao_pytorch")
+_TOOLS = ("omegaconf", "pytorch_lightning", "lightning", "lightning_fabric", "mmengine", "nvidia_tao_pytorch")
 """Packages whose objects hold settings only."""
-TYPES = ("bool", "bytes", "dict", "float", "int", "list", "object", "str", "tuple", "type")
-PLAIN = frozenset(
+_TYPES = ("bool", "bytes", "dict", "float", "int", "list", "object", "str", "tuple", "type")
+_PLAIN = frozenset(
     {"typing.Any", "argparse.Namespace", "pathlib.PosixPath", "pathlib.Path", "collections.defaultdict"}
-    | {f"{module}.{name}" for module in ("builtins", "__builtin__") for name in TYPES}
+    | {f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _TYPES}
 )
 
 
@@ -28,7 +28,7 @@ class Nothing:
         self.__dict__.clear()
 
 
-def no_entries(*_: Any) -> dict[Any, Any]:
+def _no_entries(*_: Any) -> dict[Any, Any]:
     """Return an empty mapping, for a mapping with a default."""
     return {}
 
@@ -44,12 +44,12 @@ def stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any],
     names = sorted(set(found))
     if not names or not all(map(only_settings, names)):
         return None
-    return [(no_entries if name == "collections.defaultdict" else _stand_in(), name) for name in names]
+    return [(_no_entries if name == "collections.defaultdict" else _stand_in(), name) for name in names]
 
 
 def only_settings(name: str) -> bool:
     """Return whether an object of this full name holds settings only."""
-    return name in PLAIN or name.split(".")[0] in TOOLS
+    return name in _PLAIN or name.split(".")[0] in _TOOLS
 
 
 def _stand_in() -> type[Nothing]:

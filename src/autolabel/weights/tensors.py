@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from autolabel.errors import WeightsError
 from autolabel.weights.content import weight_files
 from autolabel.weights.headers import no_tensors, tensor_headers
-from autolabel.weights.panics import said
+from autolabel.weights.rust_errors import first_line
 from autolabel.weights.stand_ins import stand_ins
 from autolabel.weights.unwrap import innermost
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
-LIKELY_TEXT = {
+_PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
+_LIKELY_TEXT = {
     b"version https://git-lfs": "a Git LFS pointer, not the file itself",
     b"<!doctype": "a web page, not weights",
     b"<html": "a web page, not weights",
@@ -63,11 +63,11 @@ def _load_file(file: Path) -> dict[str, Tensor]:
     _refuse_text(file)
     if file.suffix == ".safetensors":
         return _load_safetensors(file)
-    if file.suffix.lower() in PICKLES:
+    if file.suffix.lower() in _PICKLES:
         tensor_headers(file)
         return _tensors(file, _unpickle(file))
     raise WeightsError(
-        f"{file}: {file.suffix or 'no suffix'} is not read", hint=f"expected .safetensors, {', '.join(PICKLES)}"
+        f"{file}: {file.suffix or 'no suffix'} is not read", hint=f"expected .safetensors, {', '.join(_PICKLES)}"
     )
 
 
@@ -79,7 +79,7 @@ def _refuse_text(file: Path) -> None:
         raise WeightsError(f"{file}: cannot be read: {error.strerror or error}") from error
     if not start:
         raise WeightsError(f"{file}: empty", hint="download it again")
-    for mark, kind in LIKELY_TEXT.items():
+    for mark, kind in _LIKELY_TEXT.items():
         if start.lower().startswith(mark):
             raise WeightsError(f"{file}: {kind}", hint="download it again")
 
@@ -111,7 +111,9 @@ def _unpickle(file: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file}: refused: {_refusal(error)}", hint="use a safetensors file") from error
     except Exception as error:
-        raise WeightsError(f"{file}: not a whole PyTorch file: {said(error)}", hint="download it again") from error
+        raise WeightsError(
+            f"{file}: not a whole PyTorch file: {first_line(error)}", hint="download it again"
+        ) from error
 
 
 def _refusal(error: Exception) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-NESTS = (
+_NESTS = (
     "state_dict",
     "model",
     "model_state_dict",
@@ -25,16 +25,16 @@ NESTS = (
     "params_ema",
 )
 """Keys under which a training tool puts the tensors; where several are there, the first counts."""
-WITHIN = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module.", "_module.")
+_WITHIN = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module.", "_module.")
 """What torch.compile, FSDP, checkpointing and Lightning put before a part's names, at any depth."""
-BEFORE = ("module.", "model.", "net.", "network.", "detector.", "model_ema.", "ema_model.", "ema.")
+_BEFORE = ("module.", "model.", "net.", "network.", "detector.", "model_ema.", "ema_model.", "ema.")
 """What wraps a whole network: taken off where every tensor has it."""
-OWN = ("model.level_embed", "model.text_backbone.")
+_OWN = ("model.level_embed", "model.text_backbone.")
 """Names of transformers' Grounding DINO, which begins with ``model.`` itself."""
-DEEPEST = 4
+_DEEPEST = 4
 
 
-def bare(state: Mapping[str, T]) -> dict[str, T]:
+def bare(state: Mapping[str, _T]) -> dict[str, _T]:
     """Return tensors under the network's own names: compilers' marks taken out, and what stands before every name."""
     found = {_without_marks(key): value for key, value in state.items()}
     while (wrapper := _wrapper(found)) is not None:
@@ -43,11 +43,11 @@ def bare(state: Mapping[str, T]) -> dict[str, T]:
 
 
 def _wrapper(state: Mapping[str, Any]) -> str | None:
-    own = any(key.startswith(OWN) for key in state)
+    own = any(key.startswith(_OWN) for key in state)
     return next(
         (
             mark
-            for mark in BEFORE
+            for mark in _BEFORE
             if state and not (own and mark == "model.") and all(key.startswith(mark) for key in state)
         ),
         None,
@@ -55,16 +55,16 @@ def _wrapper(state: Mapping[str, Any]) -> str | None:
 
 
 def _without_marks(key: str) -> str:
-    for mark in WITHIN:
+    for mark in _WITHIN:
         key = key.replace(f".{mark}", ".").removeprefix(mark)
     return key
 
 
 def innermost(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> Mapping[Any, Any]:
     """Return the mapping within the known nests that holds tensors; the mapping itself where none does."""
-    for nest in NESTS:
+    for nest in _NESTS:
         inner = content.get(nest)
-        if isinstance(inner, Mapping) and _holds(inner, is_tensor, DEEPEST):
+        if isinstance(inner, Mapping) and _holds(inner, is_tensor, _DEEPEST):
             return innermost(inner, is_tensor)
     return content
 
@@ -74,7 +74,7 @@ def unknown_nests(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) 
     return [
         str(key)[:60]
         for key, inner in content.items()
-        if isinstance(inner, Mapping) and _holds(inner, is_tensor, DEEPEST)
+        if isinstance(inner, Mapping) and _holds(inner, is_tensor, _DEEPEST)
     ]
 
 

@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco.entries import Box, Crowd, Id, decode_one, join
+from autolabel.data.coco.entries import Box, Crowd, Id, decode_one, join_json
 from autolabel.data.coco.faults import Faults
 
-Int64 = npt.NDArray[np.int64]
-CHUNK = 512
+_Int64 = npt.NDArray[np.int64]
+_CHUNK = 512
 """Annotations read at a time: few enough to stay in the processor's cache."""
 
 
-class Checked(msgspec.Struct, gc=False):
+class _Checked(msgspec.Struct, gc=False):
     """The fields that are checked of every annotation; its segmentation stays text."""
 
     id: Id
@@ -29,21 +29,21 @@ class Checked(msgspec.Struct, gc=False):
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class Plain(Checked, gc=False, forbid_unknown_fields=True):
+class _PlainAnnotation(_Checked, gc=False, forbid_unknown_fields=True):
     """An annotation without fields of its owner's own."""
 
 
 @dataclass(slots=True, eq=False)
-class Columns:
+class _Columns:
     """Ids of N annotations; ``valid`` is False for those that were not readable."""
 
-    ids: Int64
-    images: Int64
-    categories: Int64
+    ids: _Int64
+    images: _Int64
+    categories: _Int64
     valid: npt.NDArray[np.bool_]
     has_extra: bool = False
 
-    def fill(self, start: int, read: Sequence[Checked]) -> None:
+    def fill(self, start: int, read: Sequence[_Checked]) -> None:
         """Take in annotations that stand one after the other from ``start``."""
         span = slice(start, start + len(read))
         self.ids[span] = [annotation.id for annotation in read]
@@ -52,18 +52,18 @@ class Columns:
         self.valid[span] = True
 
 
-_plain, _checked = msgspec.json.Decoder(list[Plain]), msgspec.json.Decoder(list[Checked])
-_single = msgspec.json.Decoder(Checked)
+_plain, _checked = msgspec.json.Decoder(list[_PlainAnnotation]), msgspec.json.Decoder(list[_Checked])
+_single = msgspec.json.Decoder(_Checked)
 
 
-def read_columns(raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
+def read_columns(raws: Sequence[msgspec.Raw], faults: Faults) -> _Columns:
     """Check the form of every annotation and return the ids."""
     count = len(raws)
     ids, images, categories = np.zeros((3, count), np.int64)
-    columns = Columns(ids, images, categories, np.zeros(count, bool))
-    for start in range(0, count, CHUNK):
-        chunk = raws[start : start + CHUNK]
-        text = join(chunk)
+    columns = _Columns(ids, images, categories, np.zeros(count, bool))
+    for start in range(0, count, _CHUNK):
+        chunk = raws[start : start + _CHUNK]
+        text = join_json(chunk)
         try:
             columns.fill(start, _read(text, columns))
         except msgspec.DecodeError:
@@ -71,7 +71,7 @@ def read_columns(raws: Sequence[msgspec.Raw], faults: Faults) -> Columns:
     return columns
 
 
-def _read(text: bytes, columns: Columns) -> Sequence[Checked]:
+def _read(text: bytes, columns: _Columns) -> Sequence[_Checked]:
     if not columns.has_extra:
         try:
             return _plain.decode(text)
@@ -82,7 +82,7 @@ def _read(text: bytes, columns: Columns) -> Sequence[Checked]:
     return _checked.decode(text)
 
 
-def _one_by_one(raws: Sequence[msgspec.Raw], start: int, columns: Columns, faults: Faults) -> None:
+def _one_by_one(raws: Sequence[msgspec.Raw], start: int, columns: _Columns, faults: Faults) -> None:
     """Read annotations of which one or more are not as the format asks: repaired, or left out."""
     for number, raw in enumerate(raws, start):
         try:
@@ -100,7 +100,7 @@ def _one_by_one(raws: Sequence[msgspec.Raw], start: int, columns: Columns, fault
             faults.skip(f"/annotations/{number}{pointer}", message)
 
 
-def link(columns: Columns, images: Sequence[int], categories: Sequence[int], faults: Faults) -> Int64:
+def link(columns: _Columns, images: Sequence[int], categories: Sequence[int], faults: Faults) -> _Int64:
     """Return the index of each annotation's image, -1 for one that is left out, since no image or category has its id.
 
     Ids that are doubled do no harm: exports give others, and keep those as ``given_id``.
@@ -120,7 +120,7 @@ def link(columns: Columns, images: Sequence[int], categories: Sequence[int], fau
     return groups
 
 
-def _remark_doubled(columns: Columns, faults: Faults) -> None:
+def _remark_doubled(columns: _Columns, faults: Faults) -> None:
     numbers = np.flatnonzero(columns.valid & (columns.ids != 0))
     ids = columns.ids[numbers]
     order = np.argsort(ids, kind="stable")
@@ -130,12 +130,12 @@ def _remark_doubled(columns: Columns, faults: Faults) -> None:
         faults.remark(f"/annotations/{number}/id", f"{columns.ids[number]} is taken by /annotations/{earlier}")
 
 
-def _index(values: Int64, ids: Sequence[int]) -> Int64:
+def _index(values: _Int64, ids: Sequence[int]) -> _Int64:
     """Return where each value stands in ``ids``, -1 where it does not."""
     if not ids:
         return np.full(len(values), -1, np.int64)
     known = np.asarray(ids, np.int64)
     order = np.argsort(known, kind="stable")
     place = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
-    found: Int64 = np.where(known[order][place] == values, order[place], -1)
+    found: _Int64 = np.where(known[order][place] == values, order[place], -1)
     return found

@@ -14,19 +14,19 @@ from autolabel.data.coco.repair import plain_json
 from autolabel.errors import DataError, Problem
 from autolabel.storage import Location, Remote
 
-BLOCK = 1 << 20
-BOM = codecs.BOM_UTF8
-FOREIGN = ("invalid character", "truncated", "hex escape", "surrogate", "escape")
+_BLOCK = 1 << 20
+_BOM = codecs.BOM_UTF8
+_FOREIGN = ("invalid character", "truncated", "hex escape", "surrogate", "escape")
 """What msgspec says of a text that Python's json writes and JSON has not."""
-SECTIONS = ("images", "annotations", "categories")
-EXPECTED = "expected a COCO file: an object with images, annotations, categories"
+_SECTIONS = ("images", "annotations", "categories")
+_EXPECTED = "expected a COCO file: an object with images, annotations, categories"
 
 
-MOST_REST = 8 << 20
+_MOST_REST = 8 << 20
 """Bytes of what a file may say besides its lists; beyond, only its categories are kept."""
 
 
-class Document(msgspec.Struct, gc=False):
+class _Document(msgspec.Struct, gc=False):
     """The three lists of a COCO file, each entry as its piece of the text."""
 
     images: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
@@ -39,12 +39,12 @@ class Document(msgspec.Struct, gc=False):
     """The whole text, in which NaN and infinities are marked where there are any."""
 
 
-def read_document(path: Location) -> Document:
+def map_coco(path: Location) -> _Document:
     """Map a file into memory and cut it up; raises DataError where it is not a COCO file at all."""
     data = _map(path)
     _check_text(data, str(path))
     try:
-        document = msgspec.json.decode(data, type=Document)
+        document = msgspec.json.decode(data, type=_Document)
         document.text = data
     except (msgspec.DecodeError, RecursionError) as error:
         document = _second_try(data, error, str(path))
@@ -57,8 +57,8 @@ def _map(path: Location) -> memoryview:
     except OSError as error:
         raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror or error}")) from error
     if not len(view):
-        raise DataError(Problem(file=str(path), message="is empty", hint=EXPECTED))
-    return view[len(BOM) :] if view[: len(BOM)] == BOM else view
+        raise DataError(Problem(file=str(path), message="is empty", hint=_EXPECTED))
+    return view[len(_BOM) :] if view[: len(_BOM)] == _BOM else view
 
 
 def _map_here(path: Path) -> memoryview:
@@ -70,26 +70,26 @@ def _map_here(path: Path) -> memoryview:
 
 def _check_text(data: memoryview, file: str) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(data), BLOCK):
-        block = bytes(data[start : start + BLOCK])
+    for start in range(0, len(data), _BLOCK):
+        block = bytes(data[start : start + _BLOCK])
         waiting = len(decoder.getstate()[0])
         if block.isascii() and not waiting:
             continue  # several times quicker than decoding, and most files are nothing else
         try:
-            decoder.decode(block, final=start + BLOCK >= len(data))
+            decoder.decode(block, final=start + _BLOCK >= len(data))
         except UnicodeDecodeError as error:
             line, column = _place(data, start - waiting + error.start)
             problem = Problem(file=file, line=line, column=column, message=f"is not UTF-8 text: {error.reason}")
             raise DataError(problem) from error
 
 
-def _second_try(data: memoryview, error: Exception, file: str) -> Document:
+def _second_try(data: memoryview, error: Exception, file: str) -> _Document:
     """Read once more without what JSON has not: NaN and infinities are marked, halves of surrogate pairs replaced."""
-    if isinstance(error, msgspec.DecodeError) and any(word in str(error) for word in FOREIGN):
+    if isinstance(error, msgspec.DecodeError) and any(word in str(error) for word in _FOREIGN):
         try:
             quoted = quote_not_finite(data)
             mended = whole_characters(quoted)
-            document = msgspec.json.decode(mended, type=Document)
+            document = msgspec.json.decode(mended, type=_Document)
             document.text, document.halves = memoryview(mended), mended != quoted
             return document
         except msgspec.DecodeError:
@@ -102,9 +102,9 @@ def _problem(data: memoryview, error: Exception, file: str) -> Problem:
     if isinstance(error, RecursionError):
         return Problem(file=file, message="is nested too deeply to be a COCO file")
     if isinstance(error, msgspec.ValidationError):
-        pointer, message = translate(error, data if len(data) < BLOCK else b"")
+        pointer, message = translate(error, data if len(data) < _BLOCK else b"")
         if not pointer:
-            return Problem(file=file, message=message, hint=EXPECTED)
+            return Problem(file=file, message=message, hint=_EXPECTED)
         return Problem(file=file, path=pointer, message=message.partition(", got")[0])
     if "truncated" in text:
         return Problem(file=file, message="ends too early: it was cut off", hint="write or download it again")
@@ -118,17 +118,17 @@ def _place(data: memoryview, offset: int) -> tuple[int, int]:
     return before.count(b"\n") + 1, offset - before.rfind(b"\n")
 
 
-def _check_sections(document: Document, file: str) -> Document:
+def _check_sections(document: _Document, file: str) -> _Document:
     if len(bytes(document.videos)):
         raise DataError(
             Problem(
-                file=file, path="/videos", message="files with videos (YouTube-VIS) are not supported", hint=EXPECTED
+                file=file, path="/videos", message="files with videos (YouTube-VIS) are not supported", hint=_EXPECTED
             )
         )
     faults = Faults(file)
-    for name in SECTIONS:
+    for name in _SECTIONS:
         if getattr(document, name) is msgspec.UNSET:
-            faults.add("", f"{name!r} is missing", hint=EXPECTED)
+            faults.add("", f"{name!r} is missing", hint=_EXPECTED)
     faults.stop()
     return document
 
@@ -137,12 +137,12 @@ def rest(data: memoryview) -> dict[str, Any]:
     """Return what a COCO file says besides its images and annotations, whole; NaN and infinities become null."""
     fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     kept = {name: raw for name, raw in fields.items() if name not in ("images", "annotations")}
-    if sum(len(bytes(raw)) for raw in kept.values()) > MOST_REST:
+    if sum(len(bytes(raw)) for raw in kept.values()) > _MOST_REST:
         kept = {"categories": kept["categories"]}
     return {name: plain_json(raw)[0] for name, raw in kept.items()}
 
 
-def entries(section: Any) -> list[msgspec.Raw]:
-    """Return a section that ``read_document`` has checked as the list that it is."""
+def section_entries(section: Any) -> list[msgspec.Raw]:
+    """Return a section that ``map_coco`` has checked as the list that it is."""
     assert isinstance(section, list)
     return section

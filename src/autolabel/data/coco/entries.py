@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco.repair import carried, plain_json, repaired, shown
+from autolabel.data.coco.repair import carried, plain_json, repaired, shown_value
 
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Side = Annotated[int, msgspec.Meta(ge=1)]
-Extent = Annotated[float, msgspec.Meta(ge=0)]
+_Extent = Annotated[float, msgspec.Meta(ge=0)]
 Crowd = Annotated[int, msgspec.Meta(ge=0, le=1)]
-Box = tuple[float, float, Extent, Extent]
-EXTRA = "autolabel:extra"
-FARTHEST = 1e9
+Box = tuple[float, float, _Extent, _Extent]
+_EXTRA = "autolabel:extra"
+_FARTHEST = 1e9
 """Pixels: a box farther out is cut there before its corners become float32."""
 
 
@@ -39,10 +39,10 @@ class CocoImage(msgspec.Struct, frozen=True, kw_only=True):
     def fields(self) -> dict[str, Any]:
         """Return all that the file says of it besides its name and size; what JSON cannot carry is null."""
         fields, _ = plain_json(self.raw or b"{}")
-        return {**{name: value for name, value in fields.items() if name not in NAMED}, "id": self.id}
+        return {**{name: value for name, value in fields.items() if name not in _NAMED}, "id": self.id}
 
 
-NAMED = frozenset({"file_name", "width", "height"})
+_NAMED = frozenset({"file_name", "width", "height"})
 
 
 class Category(msgspec.Struct, frozen=True):
@@ -64,17 +64,17 @@ class Annotation(msgspec.Struct, kw_only=True):
     iscrowd: Crowd = 0
     segmentation: Any = None
     """As written: polygons, an RLE, or None."""
-    extra: Mapping[str, Any] = msgspec.field(default_factory=dict, name=EXTRA)
+    extra: Mapping[str, Any] = msgspec.field(default_factory=dict, name=_EXTRA)
     """All fields that COCO does not name."""
     broken_mask: bool = msgspec.field(default=False, name="autolabel:broken")
     """Whether its segmentation cannot be read; it is None then."""
 
     def corners(self) -> npt.NDArray[np.float32]:
         """Return ``x1 y1 x2 y2`` as (4,) float32, added in float32 as MAL's originals do, cut to +-1e9."""
-        if max(map(abs, self.bbox)) > FARTHEST:
+        if max(map(abs, self.bbox)) > _FARTHEST:
             x, y, width, height = self.bbox
             far = np.asarray([x, y, x + width, y + height], np.float64)
-            return np.asarray(np.clip(far, -FARTHEST, FARTHEST), np.float32)
+            return np.asarray(np.clip(far, -_FARTHEST, _FARTHEST), np.float32)
         left, top, across, down = np.asarray(self.bbox, np.float32)
         return np.asarray([left, top, left + across, top + down], np.float32)
 
@@ -96,23 +96,23 @@ class Annotation(msgspec.Struct, kw_only=True):
         if value is None:
             return 1.0, ""
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            return 1.0, f"score must be a number from 0 to 1, got {shown(value)}"
+            return 1.0, f"score must be a number from 0 to 1, got {shown_value(value)}"
         return float(value), ""
 
 
-OURS = frozenset({EXTRA, "autolabel:broken"})
-_names = frozenset(field.encode_name for field in msgspec.structs.fields(Annotation)) - OURS
+_OURS = frozenset({_EXTRA, "autolabel:broken"})
+_names = frozenset(field.encode_name for field in msgspec.structs.fields(Annotation)) - _OURS
 _decoder = msgspec.json.Decoder(list[Annotation])
 
 
-def join(raws: Sequence[msgspec.Raw]) -> bytes:
+def join_json(raws: Sequence[msgspec.Raw]) -> bytes:
     """Return entries as one JSON list."""
     return b"[" + b",".join(raws) + b"]"
 
 
-def decode(raws: Sequence[msgspec.Raw]) -> list[Annotation]:
+def _decode_annotations(raws: Sequence[msgspec.Raw]) -> list[Annotation]:
     """Read annotations that have no other fields than COCO's."""
-    return _decoder.decode(join(raws))
+    return _decoder.decode(join_json(raws))
 
 
 def decode_one(raw: msgspec.Raw) -> tuple[Annotation, list[str]]:
@@ -126,7 +126,7 @@ def decode_one(raw: msgspec.Raw) -> tuple[Annotation, list[str]]:
     except (msgspec.DecodeError, RecursionError):
         fields, remarks = plain_json(raw)
     if not isinstance(fields, dict):
-        raise ValueError(f": must be an object, got {shown(fields)}")
+        raise ValueError(f": must be an object, got {shown_value(fields)}")
     known = {name: value for name, value in fields.items() if name in _names}
     try:
         annotation = msgspec.convert(known, Annotation)

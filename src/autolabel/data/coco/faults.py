@@ -10,19 +10,19 @@ import msgspec
 
 from autolabel.errors import DataError, Problem
 
-MAX_PROBLEMS = 50
-LONGEST_VALUE = 60
-PLACE = re.compile(r"(?P<message>.*?)(?: - at `(?P<key>key in )?\$?(?P<path>.*)`)?", re.DOTALL)
-STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
-MISSING = re.compile(r"Object missing required field `(.*)`")
-EXPECTED = re.compile(r"Expected `(.*?)`(?: (>=|<=|of length(?: >=)?) (\S+?))?(?:, got .*)?")
+_MAX_PROBLEMS = 50
+_LONGEST_VALUE = 60
+_PLACE = re.compile(r"(?P<message>.*?)(?: - at `(?P<key>key in )?\$?(?P<path>.*)`)?", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+_EXPECTED = re.compile(r"Expected `(.*?)`(?: (>=|<=|of length(?: >=)?) (\S+?))?(?:, got .*)?")
 WORDS = {"int": "an integer", "float": "a number", "str": "text", "array": "a list", "object": "an object"}
 
 
 class Faults:
     """Problems of one file, up to a limit."""
 
-    def __init__(self, file: str, limit: int = MAX_PROBLEMS) -> None:
+    def __init__(self, file: str, limit: int = _MAX_PROBLEMS) -> None:
         self.file = file
         self.limit = limit
         self.problems: list[Problem] = []
@@ -55,22 +55,22 @@ class Faults:
 
 def translate(error: msgspec.DecodeError, raw: Any) -> tuple[str, str]:
     """Return the pointer below ``raw``, a JSON text, and the sentence for what msgspec says is wrong with it."""
-    match = PLACE.fullmatch(str(error))
+    match = _PLACE.fullmatch(str(error))
     assert match is not None
-    steps = [name or int(number or 0) for name, number in STEP.findall(match["path"] or "")]
+    steps = [name or int(number or 0) for name, number in _STEP.findall(match["path"] or "")]
     pointer = "".join(f"/{step}" for step in steps)
-    if missing := MISSING.fullmatch(match["message"]):
+    if missing := _MISSING.fullmatch(match["message"]):
         return pointer, f"{missing[1]!r} is missing"
     if not isinstance(error, msgspec.ValidationError):
         return pointer, str(error)
-    return pointer, f"{wanted(match['message'], pointer)}, got {shown(raw, steps)}"
+    return pointer, f"{_wanted(match['message'], pointer)}, got {_shown(raw, steps)}"
 
 
-def wanted(message: str, pointer: str) -> str:
+def _wanted(message: str, pointer: str) -> str:
     """Return what is expected, in words, from msgspec's message."""
     if "out of range" in message:
         return "must be a finite number"
-    match = EXPECTED.fullmatch(message)
+    match = _EXPECTED.fullmatch(message)
     if match is None:
         return message[:1].lower() + message[1:]
     if pointer.endswith(("/bbox/2", "/bbox/3")) and match[2] == ">=":
@@ -81,7 +81,7 @@ def wanted(message: str, pointer: str) -> str:
     return f"must be {kinds} {limit[match[2]]} {match[3]}" if match[2] else f"must be {kinds}"
 
 
-def shown(raw: Any, steps: list[str | int]) -> str:
+def _shown(raw: Any, steps: list[str | int]) -> str:
     """Return the value at a place of a JSON text, cut to a readable length."""
     try:
         value = json.loads(bytes(raw))
@@ -91,7 +91,7 @@ def shown(raw: Any, steps: list[str | int]) -> str:
         return "something unreadable"
     quoted = isinstance(value, str) and value[1:] in NOT_FINITE and value[0] == MARK
     text = value[1:] if quoted else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 MARK = "\0"

@@ -9,7 +9,7 @@ import msgspec
 
 from autolabel.data.coco.entries import Category, CocoImage
 from autolabel.data.coco.faults import Faults
-from autolabel.data.coco.repair import as_id, as_side, plain_json, shown
+from autolabel.data.coco.repair import as_id, as_side, plain_json, shown_value
 
 _strict = msgspec.json.Decoder(CocoImage)
 
@@ -45,21 +45,21 @@ def _image(raw: msgspec.Raw, faults: Faults, number: int) -> CocoImage:
     if None in sides.values():
         for side in sides:
             if sides[side] is None and fields.get(side) is not None:
-                faults.remark(f"/images/{number}/{side}", f"no size is stated: {side} is {shown(fields[side])}")
+                faults.remark(f"/images/{number}/{side}", f"no size is stated: {side} is {shown_value(fields[side])}")
         sides = dict.fromkeys(sides)
     return CocoImage(id=image_id, file_name=name, raw=raw, **sides)
 
 
 def _named(fields: Any, key: str) -> tuple[int, str]:
     if not isinstance(fields, dict):
-        raise ValueError(f": must be an object, got {shown(fields)}")
+        raise ValueError(f": must be an object, got {shown_value(fields)}")
     for name in ("id", key):
         if name not in fields:
             raise ValueError(f": {name!r} is missing")
     if (number := as_id(fields["id"])) is None:
-        raise ValueError(f"/id: must be an integer, got {shown(fields['id'])}")
+        raise ValueError(f"/id: must be an integer, got {shown_value(fields['id'])}")
     if not isinstance(fields[key], str):
-        raise ValueError(f"/{key}: must be text, got {shown(fields[key])}")
+        raise ValueError(f"/{key}: must be text, got {shown_value(fields[key])}")
     if not fields[key].strip():
         raise ValueError(f"/{key}: is empty")
     return number, fields[key]

@@ -9,36 +9,36 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.data.coco.entries import CocoImage, Side, join
+from autolabel.data.coco.entries import CocoImage, Side, join_json
 from autolabel.data.coco.faults import Faults, translate
-from autolabel.types.runs import explain, sum_fault, totals
+from autolabel.types.runs import rle_fault, sum_fault, totals
 
-Int64 = npt.NDArray[np.int64]
-CHUNK = 512
+_Int64 = npt.NDArray[np.int64]
+_CHUNK = 512
 """Annotations looked at together."""
-Run = Annotated[int, msgspec.Meta(ge=0)]
-Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
+_Run = Annotated[int, msgspec.Meta(ge=0)]
+_Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
 
 
-class Runs(msgspec.Struct, gc=False):
+class _Runs(msgspec.Struct, gc=False):
     """An RLE as it is written."""
 
     size: tuple[Side, Side]
-    counts: str | list[Run]
+    counts: str | list[_Run]
 
 
-class Masked(msgspec.Struct, gc=False):
+class _Masked(msgspec.Struct, gc=False):
     """The segmentation of an annotation."""
 
-    segmentation: Runs | list[Polygon] | None = None
+    segmentation: _Runs | list[_Polygon] | None = None
 
 
-_decoder = msgspec.json.Decoder(list[Masked])
-_single = msgspec.json.Decoder(Masked)
+_decoder = msgspec.json.Decoder(list[_Masked])
+_single = msgspec.json.Decoder(_Masked)
 
 
 def check_masks(
-    raws: Sequence[msgspec.Raw], groups: Int64, images: Sequence[CocoImage], faults: Faults
+    raws: Sequence[msgspec.Raw], groups: _Int64, images: Sequence[CocoImage], faults: Faults
 ) -> frozenset[int]:
     """Return the annotations whose segmentation has a wrong form or size, or an RLE that does not add up.
 
@@ -48,18 +48,20 @@ def check_masks(
     """
     broken = _Broken(faults)
     sizes = np.asarray([(image.height or 0, image.width or 0) for image in images], np.int64).reshape(-1, 2)
-    for start in range(0, len(raws), CHUNK):
-        chunk = raws[start : start + CHUNK]
+    for start in range(0, len(raws), _CHUNK):
+        chunk = raws[start : start + _CHUNK]
         try:
-            read = _decoder.decode(join(chunk))
+            read = _decoder.decode(join_json(chunk))
         except msgspec.DecodeError:
             read = _one_by_one(chunk, start, groups, broken)
         strings: list[tuple[int, Any]] = []
-        for number, (masked, group) in enumerate(zip(read, groups[start : start + CHUNK].tolist(), strict=True), start):
+        for number, (masked, group) in enumerate(
+            zip(read, groups[start : start + _CHUNK].tolist(), strict=True), start
+        ):
             written = masked.segmentation
             if written is None or group < 0:
                 continue
-            if type(written) is Runs and type(written.counts) is str:
+            if type(written) is _Runs and type(written.counts) is str:
                 strings.append((number, written))
             elif fault := _fault(written, sizes[group]):
                 broken.add(number, "/segmentation", fault)
@@ -81,20 +83,20 @@ class _Broken:
         self.numbers.add(number)
 
 
-def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: Int64, broken: _Broken) -> list[Masked]:
+def _one_by_one(raws: Sequence[msgspec.Raw], start: int, groups: _Int64, broken: _Broken) -> list[_Masked]:
     read = []
     for number, raw in enumerate(raws, start):
         try:
             read.append(_single.decode(raw))
         except msgspec.DecodeError as error:
-            read.append(Masked())
+            read.append(_Masked())
             place, message = translate(error, raw)
             if groups[number] >= 0:
                 broken.add(number, place, message)
     return read
 
 
-def _fault(written: Runs | list[Any], size: Int64) -> str:
+def _fault(written: _Runs | list[Any], size: _Int64) -> str:
     if isinstance(written, list):
         odd = next((len(polygon) for polygon in written if len(polygon) % 2), 0)
         return f"a polygon must have an even number of coordinates, got {odd}" if odd else ""
@@ -102,10 +104,10 @@ def _fault(written: Runs | list[Any], size: Int64) -> str:
         return f"the size of an RLE must be {size.tolist()} as the image is, got {list(written.size)}"
     if isinstance(written.counts, list):
         return sum_fault(sum(written.counts), written.size)
-    return explain(written.counts, written.size)
+    return rle_fault(written.counts, written.size)
 
 
-def _check_strings(strings: list[tuple[int, Any]], groups: Int64, sizes: Int64, broken: _Broken) -> None:
+def _check_strings(strings: list[tuple[int, Any]], groups: _Int64, sizes: _Int64, broken: _Broken) -> None:
     """Look at all strings at once, and once more at each that is wrong to say why."""
     if not strings:
         return

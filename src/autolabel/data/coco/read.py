@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.data.coco.columns import link, read_columns
-from autolabel.data.coco.document import entries, read_document, rest
-from autolabel.data.coco.entries import Annotation, CocoImage, decode, decode_one
+from autolabel.data.coco.document import map_coco, rest, section_entries
+from autolabel.data.coco.entries import Annotation, CocoImage, _decode_annotations, decode_one
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.lists import read_categories, read_images
 from autolabel.data.coco.masks import check_masks
@@ -22,7 +22,7 @@ from autolabel.storage import Location, at
 
 __all__ = ["Annotation", "CocoBoxes", "CocoImage", "read_coco"]
 
-Int64 = npt.NDArray[np.int64]
+_Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +34,9 @@ class CocoBoxes:
     categories: Mapping[int, str]
     """Id to name, in the file's order."""
     annotations: Sequence[msgspec.Raw]
-    order: Int64
+    order: _Int64
     """The annotations' indices, grouped by image, then as in the file."""
-    starts: Int64
+    starts: _Int64
     """Where each image's group starts in ``order``, and the end of the last."""
     has_extra: bool
     """Whether any annotation has a field that COCO does not name, or was repaired."""
@@ -58,7 +58,7 @@ class CocoBoxes:
     def rest(self) -> dict[str, Any]:
         """Return what the file says besides images and annotations, whole: info, licences, categories, all else."""
         said = rest(self.text)
-        said["categories"] = [{**one, "id": as_id(one["id"])} for one in said["categories"] if usable(one)]
+        said["categories"] = [{**one, "id": as_id(one["id"])} for one in said["categories"] if _usable(one)]
         return said
 
     def by_image(self) -> Iterator[tuple[CocoImage, list[Annotation]]]:
@@ -72,7 +72,7 @@ class CocoBoxes:
         raws = [self.annotations[index] for index in chosen]
         if not self.has_extra:
             try:
-                read = decode(raws)
+                read = _decode_annotations(raws)
             except msgspec.DecodeError:
                 read = [decode_one(raw)[0] for raw in raws]  # a segmentation that holds what JSON cannot carry
         else:
@@ -89,7 +89,7 @@ class CocoBoxes:
         return read
 
 
-def usable(category: Any) -> bool:
+def _usable(category: Any) -> bool:
     """Tell whether a category has an id."""
     return isinstance(category, dict) and as_id(category.get("id")) is not None
 
@@ -118,17 +118,17 @@ def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
     missing or wrong, no entry that can be used. A file with videos (YouTube-VIS) is refused by name. A box without
     area, or outside its image, is not a fault.
     """
-    document = read_document(at(path))
+    document = map_coco(at(path))
     faults = Faults(str(path))
     if document.halves:
         faults.remark("", "half of a surrogate pair (\\ud800 to \\udfff) is no character: U+FFFD is kept")
-    written = entries(document.images)
+    written = section_entries(document.images)
     images = read_images(written, faults)
-    listed = entries(document.categories)
+    listed = section_entries(document.categories)
     categories = read_categories(listed, faults)
     _refuse_useless(listed, len(categories), faults)
     _refuse_useless(written, len(images), faults)
-    raws = entries(document.annotations)
+    raws = section_entries(document.annotations)
     columns = read_columns(raws, faults)
     groups = link(columns, [image.id for image in images], list(categories), faults)
     _refuse_useless(raws, int((groups >= 0).sum()), faults)

@@ -11,10 +11,10 @@ import msgspec
 
 from autolabel.data.coco.faults import MARK, NOT_FINITE, WORDS
 
-LONGEST_VALUE = 60
-LARGEST = 2**63
-LARGEST_NUMBER = 1.7e308
-MOST_LEVELS = 100
+_LONGEST_VALUE = 60
+_LARGEST = 2**63
+_LARGEST_NUMBER = 1.7e308
+_MOST_LEVELS = 100
 
 
 def plain_json(raw: Any) -> tuple[Any, list[str]]:
@@ -40,8 +40,8 @@ def carried(value: Any, place: str, remarks: list[str], level: int = 0) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else _dropped(value, place, remarks)
     if isinstance(value, int):
-        return value if -LARGEST <= value < 2 * LARGEST else _dropped(value, place, remarks)
-    if level > MOST_LEVELS:
+        return value if -_LARGEST <= value < 2 * _LARGEST else _dropped(value, place, remarks)
+    if level > _MOST_LEVELS:
         return _dropped("nested too deeply", place, remarks)
     if isinstance(value, dict):
         return {name: carried(item, f"{place}/{name}", remarks, level + 1) for name, item in value.items()}
@@ -59,7 +59,7 @@ def _is_text(value: str) -> bool:
 
 
 def _dropped(value: Any, place: str, remarks: list[str]) -> None:
-    remarks.append(f"{place}: {str(value)[:LONGEST_VALUE]} cannot be kept, null is")
+    remarks.append(f"{place}: {str(value)[:_LONGEST_VALUE]} cannot be kept, null is")
 
 
 def as_id(value: Any) -> int | None:
@@ -70,7 +70,7 @@ def as_id(value: Any) -> int | None:
         value = int(value)
     if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
         value = int(value)
-    return value if isinstance(value, int) and -LARGEST <= value < LARGEST else None
+    return value if isinstance(value, int) and -_LARGEST <= value < _LARGEST else None
 
 
 def as_side(value: Any) -> int | None:
@@ -89,12 +89,12 @@ def repaired(fields: Mapping[str, Any]) -> dict[str, Any]:
         if name not in fields:
             raise ValueError(f": {name!r} is missing")
         if (number := as_id(fields[name])) is None:
-            raise ValueError(f"/{name}: must be {WORDS['int']}, got {shown(fields[name])}")
+            raise ValueError(f"/{name}: must be {WORDS['int']}, got {shown_value(fields[name])}")
         known[name] = number
     known["bbox"] = _box(fields)
     crowd = fields.get("iscrowd") or 0
     if as_id(int(crowd) if isinstance(crowd, bool) else crowd) not in (0, 1):
-        raise ValueError(f"/iscrowd: must be 0 or 1, got {shown(crowd)}")
+        raise ValueError(f"/iscrowd: must be 0 or 1, got {shown_value(crowd)}")
     known["iscrowd"] = as_id(int(crowd) if isinstance(crowd, bool) else crowd)
     area = fields.get("area")
     known["area"] = area if isinstance(area, int | float) and not isinstance(area, bool) and area >= 0 else None
@@ -106,19 +106,21 @@ def _box(fields: Mapping[str, Any]) -> tuple[Any, ...]:
     if "bbox" not in fields:
         raise ValueError(": 'bbox' is missing")
     if not isinstance(box, list) or len(box) != 4:
-        raise ValueError(f"/bbox: must be a list of 4 numbers, got {shown(box)}")
+        raise ValueError(f"/bbox: must be a list of 4 numbers, got {shown_value(box)}")
     for index, value in enumerate(box):
-        finite = isinstance(value, int | float) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER
+        finite = isinstance(value, int | float) and -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER
         if isinstance(value, bool) or not finite:
-            raise ValueError(f"/bbox/{index}: must be a finite number, got {shown(value)}")
+            raise ValueError(f"/bbox/{index}: must be a finite number, got {shown_value(value)}")
     for index, side in ((2, "width"), (3, "height")):
         if box[index] < 0:
-            raise ValueError(f"/bbox/{index}: reversed box: its {side} must not be negative, got {shown(box[index])}")
+            raise ValueError(
+                f"/bbox/{index}: reversed box: its {side} must not be negative, got {shown_value(box[index])}"
+            )
     return tuple(float(value) for value in box)
 
 
-def shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Return a value cut to a readable length."""
     marked = isinstance(value, str) and value[:1] == MARK and value[1:] in NOT_FINITE
     text = value[1:] if marked else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

@@ -17,15 +17,15 @@ from autolabel.errors import DataError
 
 MOST_UNPACKED = 1 << 29
 """Bytes of annotations that an archive may hold."""
-MOST_FILES = 200_000
-ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names"}
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, struct.error, RuntimeError)
+_MOST_FILES = 200_000
+_ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names"}
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, struct.error, RuntimeError)
 """What reading an archive raises; RuntimeError where a password is needed or the method is unknown."""
-HINT = "unpack it yourself and name the file or folder"
+_HINT = "unpack it yourself and name the file or folder"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Path]:
+def open_archive(path: Path) -> Iterator[Path]:
     """Yield a file or folder; of an archive, a folder with the annotations in it.
 
     Raises DataError where it is neither, or the archive cannot be unpacked; errors that are raised while the folder is
@@ -52,12 +52,17 @@ def opened(path: Path) -> Iterator[Path]:
 def _renamed(error: DataError, folder: str, archive: Path) -> DataError:
     """Return an error that names members of an archive instead of files of a folder that nobody knows."""
 
-    def told(text: str) -> str:
+    def with_members_name(text: str) -> str:
         return text.replace(f"{folder}/", f"{archive}: ").replace(folder, str(archive))
 
     if error.problems:
-        return DataError([replace(one, file=told(one.file), message=told(one.message)) for one in error.problems])
-    return DataError(told(error.message), hint=error.hint)
+        return DataError(
+            [
+                replace(one, file=with_members_name(one.file), message=with_members_name(one.message))
+                for one in error.problems
+            ]
+        )
+    return DataError(with_members_name(error.message), hint=error.hint)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -67,12 +72,12 @@ def _unpack(archive: Path, folder: Path) -> None:
             _check(archive, entries)
             for entry in entries:
                 _extract(archive, packed, entry, folder)
-    except DAMAGED as error:
-        raise DataError(f"{archive}: the archive cannot be read: {error}", hint=HINT) from error
+    except _DAMAGED as error:
+        raise DataError(f"{archive}: the archive cannot be read: {error}", hint=_HINT) from error
 
 
 def _is_annotation(entry: zipfile.ZipInfo) -> bool:
-    return not entry.is_dir() and PurePosixPath(entry.filename).suffix.lower() in ANNOTATIONS
+    return not entry.is_dir() and PurePosixPath(entry.filename).suffix.lower() in _ANNOTATIONS
 
 
 def _check(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
@@ -81,10 +86,10 @@ def _check(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
         if name.is_absolute() or ".." in name.parts or "\\" in entry.filename:
             raise DataError(f"{archive}: {entry.filename!r} leads out of the archive")
         if entry.file_size > MOST_DOCUMENT:
-            raise DataError(f"{archive}: {entry.filename[:200]!r} is larger than {MOST_DOCUMENT:,} bytes", hint=HINT)
-    if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_UNPACKED:
-        text = f"holds more than {MOST_UNPACKED:,} bytes, or {MOST_FILES:,} files, of annotations"
-        raise DataError(f"{archive}: {text}", hint=HINT)
+            raise DataError(f"{archive}: {entry.filename[:200]!r} is larger than {MOST_DOCUMENT:,} bytes", hint=_HINT)
+    if len(entries) > _MOST_FILES or sum(entry.file_size for entry in entries) > MOST_UNPACKED:
+        text = f"holds more than {MOST_UNPACKED:,} bytes, or {_MOST_FILES:,} files, of annotations"
+        raise DataError(f"{archive}: {text}", hint=_HINT)
 
 
 def _extract(archive: Path, packed: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
@@ -94,7 +99,7 @@ def _extract(archive: Path, packed: zipfile.ZipFile, entry: zipfile.ZipInfo, fol
         with packed.open(entry) as source, target.open("xb") as out:
             while piece := source.read(1 << 20):  # no more than the size that the archive states
                 out.write(piece)
-    except DAMAGED as error:
+    except _DAMAGED as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
         text = f"{archive}: {entry.filename[:200]!r} cannot be unpacked: {reason}".replace(str(folder), "")
-        raise DataError(text, hint=HINT) from error
+        raise DataError(text, hint=_HINT) from error

@@ -26,7 +26,7 @@ def read_bytes(path: Path, *, most: int = MOST_DOCUMENT, hint: str = "export it 
     return content
 
 
-def read_json(path: Path, *, hint: str = "export it in parts") -> Any:
+def read_bounded_json(path: Path, *, hint: str = "export it in parts") -> Any:
     """Return what a JSON file says; raises DataError where it is none, or too large."""
     content = read_bytes(path, hint=hint)
     try:

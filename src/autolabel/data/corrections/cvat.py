@@ -11,11 +11,11 @@ from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape, ri
 from autolabel.errors import DataError, Problem
 from autolabel.types import Rle, Size
 
-Element = ElementTree.Element
-READ = ("box", "polygon", "ellipse", "mask")
-MOST_PIXELS = 1 << 31
+_Element = ElementTree.Element
+_READ = ("box", "polygon", "ellipse", "mask")
+_MOST_PIXELS = 1 << 31
 """Of a side."""
-ABOUT_THE_IMAGE = ("tag", "attribute")
+_ABOUT_THE_IMAGE = ("tag", "attribute")
 """Elements of an image that are no shapes."""
 
 
@@ -45,7 +45,7 @@ def read_cvat(text: bytes, *, file: str) -> Corrections:
     return Corrections(tool="CVAT", images=images)
 
 
-def _image(element: Element) -> DrawnImage:
+def _image(element: _Element) -> DrawnImage:
     name = element.get("name", "")
     shapes: list[Shape] = []
     unread: list[str] = []
@@ -59,13 +59,13 @@ def _image(element: Element) -> DrawnImage:
         shape = _shape(one, place=f"shape {number}")
         if shape is not None:
             shapes.append(shape)
-        elif one.tag not in ABOUT_THE_IMAGE:
+        elif one.tag not in _ABOUT_THE_IMAGE:
             label = one.get("label", "")[:80]
-            unread.append(f"{label} at shape {number}: <{str(one.tag)[:80]}> cannot be read, only {', '.join(READ)}")
+            unread.append(f"{label} at shape {number}: <{str(one.tag)[:80]}> cannot be read, only {', '.join(_READ)}")
     return DrawnImage(name=name, size=size, shapes=shapes, unread=unread)
 
 
-def _shape(element: Element, *, place: str) -> Shape | None:
+def _shape(element: _Element, *, place: str) -> Shape | None:
     """Return the shape of an element, None where it is of no kind that is read."""
     group = element.get("group_id")
     make = partial(Shape, phrase=element.get("label", ""), group=None if group in ("", "0") else group, place=place)
@@ -94,7 +94,7 @@ def _turned(corners: list[tuple[float, float]], degrees: float) -> list[tuple[fl
     return [(float(x), float(y)) for x, y in (square - middle) @ turn.T + middle]
 
 
-def _mask(element: Element, size: Size) -> Rle:
+def _mask(element: _Element, size: Size) -> Rle:
     """Return the mask of runs by rows, zeros first, in a part of the image."""
     left, top, width, height = (_whole(element, name) for name in ("left", "top", "width", "height"))
     try:
@@ -108,22 +108,22 @@ def _mask(element: Element, size: Size) -> Rle:
     return Rle.from_crop(flat.reshape(height, width), left=left, top=top, size=size)
 
 
-def _number(element: Element, name: str, *, otherwise: str = "nan") -> float:
+def _number(element: _Element, name: str, *, otherwise: str = "nan") -> float:
     try:
         return float(element.get(name) or otherwise)
     except ValueError:
         return float("nan")
 
 
-def _whole(element: Element, name: str) -> int:
+def _whole(element: _Element, name: str) -> int:
     """Return a number of pixels, 0 where it is not stated; raises ValueError where it is none."""
     number = _number(element, name, otherwise="0")
-    if not abs(number) < MOST_PIXELS:
+    if not abs(number) < _MOST_PIXELS:
         raise ValueError(f"{name} is {element.get(name, '')[:40]!r}, wanted a number of pixels")
     return int(number)
 
 
-def _pair(element: Element, first: str, second: str) -> tuple[float, float]:
+def _pair(element: _Element, first: str, second: str) -> tuple[float, float]:
     return _number(element, first), _number(element, second)
 
 

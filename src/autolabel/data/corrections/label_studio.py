@@ -13,11 +13,11 @@ from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape, ri
 from autolabel.errors import Problem
 from autolabel.types import Rle, Size
 
-LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
-PLACES = ("x", "points", "rle", "radiusX", "vertices")
+_LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
+_PLACES = ("x", "points", "rle", "radiusX", "vertices")
 """Keys of a region that is drawn on an image."""
-CHANNELS = 4
-MOST_BYTES = 1 << 26
+_CHANNELS = 4
+_MOST_BYTES = 1 << 26
 """Of a brush's packed runs."""
 
 
@@ -116,16 +116,16 @@ def _shape(value: Mapping[str, Any], *, group: str | None, place: str) -> list[S
     A choice, a rating or a text without a place is about the whole image.
     """
     labels = {key: said for key, said in value.items() if str(key).endswith("labels") and said}
-    if not labels and not any(key in value for key in PLACES):
+    if not labels and not any(key in value for key in _PLACES):
         return []
-    if unknown := [key for key in labels if key not in LABELS]:
-        raise ValueError(f"{str(unknown[0])[:40]!r} cannot be read, only {', '.join(LABELS)}")
+    if unknown := [key for key in labels if key not in _LABELS]:
+        raise ValueError(f"{str(unknown[0])[:40]!r} cannot be read, only {', '.join(_LABELS)}")
     phrase = next((said[0] for said in labels.values() if isinstance(said, list)), None)
     if not isinstance(phrase, str):
         raise ValueError("has no label that is a text")
     make = partial(Shape, phrase=phrase, group=group, place=place)
     if isinstance(runs := value.get("rle"), list):
-        return [make(kind="mask", mask=partial(unpack, runs))]
+        return [make(kind="mask", mask=partial(unpack_brush, runs))]
     if isinstance(points := value.get("points"), list):
         return [make(kind="polygon", points=_corners(points), unit="percent")]
     if all(_is_number(value.get(key)) for key in ("x", "y", "radiusX", "radiusY")):
@@ -160,18 +160,18 @@ def _rectangle(value: Mapping[str, Any]) -> list[tuple[float, float]]:
     return [(x + dx * cos(angle) - dy * sin(angle), y + dx * sin(angle) + dy * cos(angle)) for dx, dy in sides]
 
 
-def unpack(runs: Sequence[Any], size: Size) -> Rle:
+def unpack_brush(runs: Sequence[Any], size: Size) -> Rle:
     """Return the mask of a brush: bytes packed as thi.ng/rle-pack defines it, RGBA by rows; alpha says what is inside.
 
     Raises ValueError where the bytes are no such thing, or of an image of another size.
     """
-    if len(runs) > MOST_BYTES or not all(type(one) is int and 0 <= one < 256 for one in runs):
+    if len(runs) > _MOST_BYTES or not all(type(one) is int and 0 <= one < 256 for one in runs):
         raise ValueError("a brush must be a list of bytes")
     bits = _Bits(bytes(runs))
     count, word = bits.take(32), bits.take(5) + 1
     lengths = [bits.take(4) + 1 for _ in range(4)]
-    if count != size[0] * size[1] * CHANNELS or word > 8:
-        raise ValueError(f"a brush of {count // CHANNELS} pixels does not fit an image of {size[1]}x{size[0]}")
+    if count != size[0] * size[1] * _CHANNELS or word > 8:
+        raise ValueError(f"a brush of {count // _CHANNELS} pixels does not fit an image of {size[1]}x{size[0]}")
     values: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
     done = 0
     while done < count:
@@ -184,7 +184,7 @@ def unpack(runs: Sequence[Any], size: Size) -> Rle:
         done += length
         if length > count:
             raise ValueError("a run of a brush is longer than the image")
-    pixels = np.concatenate(values)[:count].reshape(size[0], size[1], CHANNELS)
+    pixels = np.concatenate(values)[:count].reshape(size[0], size[1], _CHANNELS)
     return Rle.encode(pixels[:, :, 3] > 127)
 
 

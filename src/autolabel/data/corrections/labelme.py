@@ -17,10 +17,10 @@ from PIL import Image as Pillow
 from autolabel.data.corrections.shapes import DrawnImage, Shape, ring
 from autolabel.types import Rle, Size
 
-READ = ("rectangle", "polygon", "circle", "mask")
-TWO = ("rectangle", "circle")
+_READ = ("rectangle", "polygon", "circle", "mask")
+_TWO = ("rectangle", "circle")
 """Shapes of two points."""
-BROKEN = (binascii.Error, OSError, SyntaxError, EOFError, struct.error, zlib.error, Pillow.DecompressionBombError)
+_BROKEN = (binascii.Error, OSError, SyntaxError, EOFError, struct.error, zlib.error, Pillow.DecompressionBombError)
 """What reading a damaged PNG raises, ValueError besides."""
 
 
@@ -57,10 +57,10 @@ def _shape(one: Any, *, place: str) -> Shape:
         raise ValueError(f"its label is {str(label)[:40]}, wanted a text in quotes")
     make = partial(Shape, phrase=label, group=None if group is None else str(group), place=place)
     kind = one.get("shape_type") or "polygon"
-    if kind not in READ:
-        raise ValueError(f"a shape of type {str(kind)[:40]!r} cannot be read, only {', '.join(READ)}")
+    if kind not in _READ:
+        raise ValueError(f"a shape of type {str(kind)[:40]!r} cannot be read, only {', '.join(_READ)}")
     points = _points(one.get("points"))
-    if kind in TWO and len(points) != 2:
+    if kind in _TWO and len(points) != 2:
         raise ValueError(f"a {kind} needs two points, has {len(points)}")
     if kind == "rectangle":
         return make(kind="box", points=points)
@@ -91,6 +91,6 @@ def _mask(text: Any, points: list[tuple[float, float]], size: Size) -> Rle:
             if image.width > size[1] - left or image.height > size[0] - top or left < 0 or top < 0:
                 raise ValueError("a mask reaches outside the image")
             mask = np.asarray(image.convert("L")) > 0
-    except BROKEN as error:
+    except _BROKEN as error:
         raise ValueError(f"a mask cannot be read: {error}") from error
     return Rle.from_crop(mask, left=left, top=top, size=size)

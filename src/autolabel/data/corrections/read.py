@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from autolabel.data.coco.read import read_coco
-from autolabel.data.corrections.bounded import read_bytes, read_json
+from autolabel.data.corrections.bounded import read_bounded_json, read_bytes
 from autolabel.data.corrections.cvat import read_cvat
 from autolabel.data.corrections.label_studio import is_label_studio, read_label_studio
 from autolabel.data.corrections.labelme import is_labelme, labelme_image
@@ -18,7 +18,7 @@ from autolabel.errors import DataError, SpecError
 from autolabel.types import Rle, Size
 
 Tool = Literal["review", "coco", "label_studio", "cvat", "labelme", "yolo"]
-TOOLS: tuple[Tool, ...] = get_args(Tool)
+_TOOLS: tuple[Tool, ...] = get_args(Tool)
 
 
 def tool_of(path: Path) -> Tool:
@@ -30,14 +30,14 @@ def tool_of(path: Path) -> Tool:
         return "cvat"
     if start.startswith(b"["):
         return "label_studio"
-    value = read_json(path, hint="--from says which tool wrote it: a COCO file, or a review, may be larger")
+    value = read_bounded_json(path, hint="--from says which tool wrote it: a COCO file, or a review, may be larger")
     if isinstance(value, dict) and "decisions" in value:
         return "review"
     if isinstance(value, dict) and "images" in value:
         return "coco"
     if is_labelme(value):
         return "labelme"
-    raise DataError(f"{path}: no tool is known that writes this", hint=f"say which: --from {' | '.join(TOOLS)}")
+    raise DataError(f"{path}: no tool is known that writes this", hint=f"say which: --from {' | '.join(_TOOLS)}")
 
 
 def _start(path: Path) -> bytes:
@@ -49,7 +49,7 @@ def _start(path: Path) -> bytes:
 
 
 def _tool_of_folder(folder: Path) -> Tool:
-    if any(is_labelme(read_json(path)) for path in _files(folder, ".json")[:20]):
+    if any(is_labelme(read_bounded_json(path)) for path in _files(folder, ".json")[:20]):
         return "labelme"
     if find_names(folder) is not None and next(folder.rglob("*.txt"), None) is not None:
         return "yolo"
@@ -73,12 +73,12 @@ def read_corrections(path: Path, tool: Tool) -> Corrections:
     if tool == "coco":
         return _coco(file)
     if tool == "label_studio":
-        tasks = read_json(file)
+        tasks = read_bounded_json(file)
         if not isinstance(tasks, list) or (tasks and not is_label_studio(tasks)):
             raise DataError(f"{file}: not a list of Label Studio's tasks", hint="export as JSON")
         made: Corrections = _guarded(partial(read_label_studio, tasks, file=str(file)), file)
         return made
-    raise SpecError(f"{tool!r} is no tool", hint=f"one of {', '.join(TOOLS)}")
+    raise SpecError(f"{tool!r} is no tool", hint=f"one of {', '.join(_TOOLS)}")
 
 
 def _only(folder: Path, ending: str) -> Path:
@@ -103,7 +103,7 @@ def _labelme(path: Path) -> Corrections:
     images: list[DrawnImage] = []
     others = 0
     for file in files:
-        value = read_json(file)
+        value = read_bounded_json(file)
         if is_labelme(value):
             folder = file.parent.relative_to(path).as_posix() if path.is_dir() else ""
             images.append(_guarded(partial(labelme_image, value, folder="" if folder == "." else folder), file))

@@ -11,10 +11,10 @@ import numpy as np
 from autolabel.errors import Problem
 from autolabel.types import Rle, Size
 
-Kind = Literal["box", "polygon", "mask"]
-Unit = Literal["pixel", "share", "percent"]
-MOST_COORDINATE = 1_000_000
-Box = tuple[float, float, float, float]
+_Kind = Literal["box", "polygon", "mask"]
+_Unit = Literal["pixel", "share", "percent"]
+_MOST_COORDINATE = 1_000_000
+_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +22,9 @@ class Shape:
     """One shape. ``points`` are corners ``x y``: two or more of a box, the ring of a polygon, none of a mask."""
 
     phrase: str
-    kind: Kind
+    kind: _Kind
     points: Sequence[tuple[float, float]] = ()
-    unit: Unit = "pixel"
+    unit: _Unit = "pixel"
     mask: Callable[[Size], Rle] | None = None
     """Makes the mask for an image of a size; raises ValueError where it does not fit."""
     group: str | None = None
@@ -50,7 +50,7 @@ class DrawnObject:
     """One object of an image: a box in pixels, and a mask where the tool has one."""
 
     phrase: str
-    box: Box
+    box: _Box
     boxed: bool
     """Whether a box was drawn; else it is the bounds of what was."""
     mask: Rle | None
@@ -136,13 +136,13 @@ def _points(shape: Shape, size: Size) -> np.ndarray[tuple[int, ...], np.dtype[np
     points = np.asarray(shape.points, np.float64).reshape(-1, 2)
     if not len(points) or not np.isfinite(points).all():
         raise ValueError("has no corners that are finite numbers")
-    if (np.abs(points) > MOST_COORDINATE).any() or (np.abs(points * scale) > MOST_COORDINATE).any():
-        raise ValueError(f"has corners more than {MOST_COORDINATE:,} pixels away")
+    if (np.abs(points) > _MOST_COORDINATE).any() or (np.abs(points * scale) > _MOST_COORDINATE).any():
+        raise ValueError(f"has corners more than {_MOST_COORDINATE:,} pixels away")
     points *= scale
     return points
 
 
-def _bounds(shape: Shape, size: Size) -> Box:
+def _bounds(shape: Shape, size: Size) -> _Box:
     points = _points(shape, size)
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return left, top, right, bottom
@@ -166,14 +166,14 @@ def _union(masks: Sequence[Rle], size: Size) -> Rle:
     return Rle.encode(whole)
 
 
-def _hull(boxes: Sequence[Box]) -> Box:
+def _hull(boxes: Sequence[_Box]) -> _Box:
     columns = np.asarray(boxes)
     left, top = columns[:, :2].min(axis=0).tolist()
     right, bottom = columns[:, 2:].max(axis=0).tolist()
     return left, top, right, bottom
 
 
-def _inside(box: Box, size: Size) -> Box:
+def _inside(box: _Box, size: Size) -> _Box:
     height, width = size
     x1, y1, x2, y2 = (
         round(min(max(value, 0.0), float(most)), 3)

@@ -8,21 +8,21 @@ from pathlib import Path
 from autolabel.data.corrections.bounded import read_bytes
 from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape
 from autolabel.errors import DataError, Problem, SpecError
-from autolabel.spec.document import parse
+from autolabel.spec.document import parse_document
 from autolabel.spec.limits import MAX_BYTES
 from autolabel.spec.node import Node, Place, short
 
-NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-LISTS = ("classes.txt", "obj.names", "labels.txt")
-MOST_BYTES = 1 << 26
-DIGITS = 10
+_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_LISTS = ("classes.txt", "obj.names", "labels.txt")
+_MOST_BYTES = 1 << 26
+_DIGITS = 10
 """Of a class's number, fewer than these."""
 
 
 def find_names(folder: Path) -> Path | None:
     """Return the file that names the classes of a folder, None where there is none."""
     for place in (folder, folder.parent):
-        for name in (*NAMES, *LISTS):
+        for name in (*_NAMES, *_LISTS):
             if (place / name).is_file():
                 return place / name
     return None
@@ -35,9 +35,9 @@ def read_yolo(folder: Path) -> Corrections:
     """
     named = find_names(folder)
     if named is None:
-        raise DataError(f"{folder}: nothing names the classes", hint=f"there should be a {NAMES[0]} or {LISTS[0]}")
+        raise DataError(f"{folder}: nothing names the classes", hint=f"there should be a {_NAMES[0]} or {_LISTS[0]}")
     classes = _classes(named)
-    files = [path for path in sorted(folder.rglob("*.txt")) if path.name not in LISTS and _is_labels(path, folder)]
+    files = [path for path in sorted(folder.rglob("*.txt")) if path.name not in _LISTS and _is_labels(path, folder)]
     return Corrections(tool="YOLO", images=[_image(path, folder, classes) for path in files], endings=False)
 
 
@@ -52,10 +52,10 @@ def _classes(path: Path) -> dict[int, str]:
         text = read_bytes(path, most=MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: the classes cannot be read: {error}", hint="save the file as UTF-8") from error
-    if path.name in LISTS:
+    if path.name in _LISTS:
         return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
     try:
-        root = parse(text, lambda mark: Place(str(path), mark.line + 1, mark.column + 1))
+        root = parse_document(text, lambda mark: Place(str(path), mark.line + 1, mark.column + 1))
     except SpecError as error:
         raise DataError(error.problems) from error
     names = root.child("names")
@@ -67,7 +67,7 @@ def _classes(path: Path) -> dict[int, str]:
 
 
 def _number(key: str, named: Node) -> int:
-    if not (key.isascii() and key.isdecimal() and len(key) < DIGITS):
+    if not (key.isascii() and key.isdecimal() and len(key) < _DIGITS):
         raise _wrong(named, f"{short(key)} is no number of a class, wanted 0, 1, 2 and so on")
     return int(key)
 
@@ -89,7 +89,7 @@ def _image(path: Path, folder: Path, classes: Mapping[int, str]) -> DrawnImage:
 
 
 def _shapes(path: Path, classes: Mapping[int, str]) -> Iterator[Shape]:
-    text = read_bytes(path, most=MOST_BYTES).decode("utf-8-sig", "replace")
+    text = read_bytes(path, most=_MOST_BYTES).decode("utf-8-sig", "replace")
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words:

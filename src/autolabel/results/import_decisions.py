@@ -15,7 +15,7 @@ from autolabel.results.journal import Journal
 from autolabel.results.ledger import Ledger
 from autolabel.results.review import join_row, row_of
 
-MOST_COMPARED = 20_000
+_MOST_COMPARED = 20_000
 """Of how many images the names are compared with one that is not known."""
 
 
@@ -89,7 +89,7 @@ def record(
     return journal.checkpoint()
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest_hint(name: str, known: Iterable[str]) -> str:
     """Return a hint with the known names that are nearest to one; empty where none is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
@@ -122,10 +122,10 @@ def _problems(
             yield Problem(file=file, path=first_image[image], message=text, hint="captions are counted from 0")
         else:
             text = f"{image!r} is no image of this run"
-            yield Problem(file=file, path=first_image[image], message=text, hint=nearest(image, known))
+            yield Problem(file=file, path=first_image[image], message=text, hint=nearest_hint(image, known))
     for name in strange[:MOST_PROBLEMS]:
         hint = (
-            nearest(name, plan.manifest.classes)
+            nearest_hint(name, plan.manifest.classes)
             or f"the run has {', '.join(plan.manifest.classes[:10])}; --map OLD=NEW renames"
         )
         yield Problem(file=file, path=first_class[name], message=f"{name!r} is no class of this run", hint=hint)
@@ -141,7 +141,7 @@ def _names(ledger: Ledger, images: Iterable[str]) -> dict[str, None]:
     out: dict[str, None] = {}
     for labels in ledger:
         name = labels.image.id
-        if len(out) < MOST_COMPARED or name in wanted or name.rpartition("/")[2] in wanted:
+        if len(out) < _MOST_COMPARED or name in wanted or name.rpartition("/")[2] in wanted:
             out[name] = None
     return out
 

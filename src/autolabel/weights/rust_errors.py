@@ -14,9 +14,9 @@ def panics_as_errors() -> Iterator[None]:
     except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as panic:
-        raise RuntimeError(said(panic)) from panic
+        raise RuntimeError(first_line(panic)) from panic
 
 
-def said(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its name."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from autolabel.data.sources import HIDDEN, SYSTEM_FOLDER, ListedFile
 from autolabel.images import advice, suffix_of
 
-FORMAT, NOT_NAMED = "format", "not named"
-SHOWN = 3
-MOST_REMEMBERED = 10_000
+_FORMAT, NOT_NAMED = "format", "not named"
+_SHOWN = 3
+_MOST_REMEMBERED = 10_000
 
 
 class PassedOver:
@@ -31,13 +31,13 @@ class PassedOver:
                 yield found
                 continue
             self.add(found.passed_over, found.id)
-            if found.passed_over != "extension" and len(self.files) < MOST_REMEMBERED:
+            if found.passed_over != "extension" and len(self.files) < _MOST_REMEMBERED:
                 self.files[found.id] = found
 
     def add(self, reason: str, name: str) -> None:
         """Count one file."""
         self.counts[reason] += 1
-        if len(self.first[reason]) < SHOWN:
+        if len(self.first[reason]) < _SHOWN:
             self.first[reason].append(name)
 
     def usable(self, found: ListedFile) -> bool:
@@ -46,31 +46,31 @@ class PassedOver:
 
     def why(self, found: ListedFile) -> str:
         """Return why a file that is named cannot be used."""
-        if found.passed_over == FORMAT:
+        if found.passed_over == _FORMAT:
             return f"{suffix_of(found.id).removeprefix('.')} files are not read; {advice(suffix_of(found.id))}"
         return f"it is passed over: {found.passed_over}"
 
     def notices(self) -> list[str]:
         """Return sentences on images that the run does not label: other formats, files not named, further pages."""
         out = []
-        if count := self.counts[FORMAT]:
-            hint = advice(suffix_of(self.first[FORMAT][0]))
+        if count := self.counts[_FORMAT]:
+            hint = advice(suffix_of(self.first[_FORMAT][0]))
             out.append(
-                f"{said(count, 'image')} of a format that is not read: {names(self.first[FORMAT], count)}; {hint}"
+                f"{_said(count, 'image')} of a format that is not read: {_names(self.first[_FORMAT], count)}; {hint}"
             )
         if count := self.counts[NOT_NAMED]:
-            out.append(f"{said(count, 'image')} that no row names: {names(self.first[NOT_NAMED], count)}")
+            out.append(f"{_said(count, 'image')} that no row names: {_names(self.first[NOT_NAMED], count)}")
         if count := len(self.several):
-            told = f"{said(count, 'file')} with several pages or frames, of which the first is labelled"
-            out.append(f"{told}: {names(sorted(self.several)[:SHOWN], count)}; data.pages: all labels each")
+            notice = f"{_said(count, 'file')} with several pages or frames, of which the first is labelled"
+            out.append(f"{notice}: {_names(sorted(self.several)[:_SHOWN], count)}; data.pages: all labels each")
         return out
 
 
-def said(count: int, noun: str) -> str:
+def _said(count: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def names(first: Sequence[str], count: int) -> str:
+def _names(first: Sequence[str], count: int) -> str:
     """Return the first of so many names."""
     return ", ".join(first) + (", ..." if count > len(first) else "")

@@ -18,14 +18,14 @@ from autolabel.types import Instances, Labels
 
 Float64 = npt.NDArray[np.float64]
 Method = Literal["isotonic", "logistic"]
-LEAST, MOST = 1e-4, 1 - 1e-4
+_LEAST, _MOST = 1e-4, 1 - 1e-4
 """Scores are taken for no less, and no more, than these."""
-FILE = "scores.json"
-MOST_BYTES = 1 << 26
+_FILE = "scores.json"
+_MOST_BYTES = 1 << 26
 """Of that file."""
 
 
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
+class MonotoneCurve(msgspec.Struct, frozen=True, kw_only=True):
     """A non-decreasing line through points."""
 
     x: tuple[float, ...]
@@ -49,14 +49,14 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """What the share of looks is multiplied by."""
     offsets: tuple[float, ...]
     """What is added for each class."""
-    curve: Curve | None = None
+    curve: MonotoneCurve | None = None
 
     def chance(self, scores: Float64, share: Float64, classes: Sequence[str]) -> Float64:
         """Return (N,) chances from (N,) scores, shares of looks that saw each box (1 without looks), class names."""
         offset = dict(zip(self.classes, self.offsets, strict=True))
         mean = float(np.mean(self.offsets)) if self.offsets else 0.0
         added = np.array([offset.get(name, mean) for name in classes], np.float64)
-        chance = sigmoid(self.intercept + self.score * logit(scores) + self.support * share + added)
+        chance = _sigmoid(self.intercept + self.score * logit(scores) + self.support * share + added)
         return chance if self.curve is None else np.interp(chance, self.curve.x, self.curve.y)
 
 
@@ -99,9 +99,9 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def place(store: RunStore) -> Location:
+def curves_file(store: RunStore) -> Location:
     """Return where a run's chances lie."""
-    return store.root / FILE
+    return store.root / _FILE
 
 
 def read_chances(store: RunStore, plan: Plan) -> Chances | None:
@@ -109,17 +109,17 @@ def read_chances(store: RunStore, plan: Plan) -> Chances | None:
 
     Raises DataError where the file is none, or speaks of another plan.
     """
-    if not place(store).exists():
+    if not curves_file(store).exists():
         return None
     hint = "write it anew: autolabel calibrate RUN --gt FILE --scores"
     try:
-        chances = msgspec.json.decode(read_regular(place(store), most=MOST_BYTES), type=Chances)
+        chances = msgspec.json.decode(read_regular(curves_file(store), most=_MOST_BYTES), type=Chances)
     except msgspec.DecodeError as error:
         raise DataError(
-            f"{place(store)}: not what `autolabel calibrate --scores` writes: {error}", hint=hint
+            f"{curves_file(store)}: not what `autolabel calibrate --scores` writes: {error}", hint=hint
         ) from error
     if chances.plan != plan.digest:
-        raise DataError(f"{place(store)}: was learnt of another plan, {chances.plan[:16]}", hint=hint)
+        raise DataError(f"{curves_file(store)}: was learnt of another plan, {chances.plan[:16]}", hint=hint)
     return chances
 
 
@@ -130,7 +130,7 @@ def asked_for(store: RunStore, plan: Plan) -> Fit | None:
     chances = read_chances(store, plan)
     if chances is None:
         hint = f"autolabel calibrate {store.root} --gt FILE --scores, then the same command again"
-        raise DataError(f"{place(store)}: no such file, and output.scores asks for calibrated scores", hint=hint)
+        raise DataError(f"{curves_file(store)}: no such file, and output.scores asks for calibrated scores", hint=hint)
     return chances.fit
 
 
@@ -153,10 +153,10 @@ def shares(found: Instances) -> Float64:
 
 def logit(values: Float64) -> Float64:
     """Return log(p / (1 - p)), p kept a little away from 0 and 1."""
-    kept = np.clip(values, LEAST, MOST)
+    kept = np.clip(values, _LEAST, _MOST)
     return np.asarray(np.log(kept / (1 - kept)), np.float64)
 
 
-def sigmoid(values: Float64) -> Float64:
+def _sigmoid(values: Float64) -> Float64:
     """Return 1 / (1 + exp(-x))."""
     return np.asarray(1 / (1 + np.exp(-np.clip(values, -50, 50))), np.float64)

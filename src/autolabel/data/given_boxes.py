@@ -13,12 +13,12 @@ from autolabel.images import Header, turn_boxes
 from autolabel.types import Size
 from autolabel.types.boxes import areas, clip
 
-Float64 = npt.NDArray[np.float64]
-DECIMALS = 3
+_Float64 = npt.NDArray[np.float64]
+_DECIMALS = 3
 """Of a pixel, with which labels are written: what has no area then has none."""
-FARTHEST = 1e9
+_FARTHEST = 1e9
 """Corners are cut to this before they become float32."""
-HINT = "correct them in the file or leave them out of it; data.rescale_boxes: true scales the boxes instead"
+_HINT = "correct them in the file or leave them out of it; data.rescale_boxes: true scales the boxes instead"
 
 
 def fitted(row: Input, header: Header, *, rescale: bool) -> Input:
@@ -30,44 +30,44 @@ def fitted(row: Input, header: Header, *, rescale: bool) -> Input:
     if not row.boxes and not any(row.stated):
         return row
     stated = row.stated if all(row.stated) else header.size
-    boxes: Float64 = np.array([box.bbox for box in row.boxes], np.float64).reshape(-1, 4)
+    boxes: _Float64 = np.array([box.bbox for box in row.boxes], np.float64).reshape(-1, 4)
     notes = list(row.notes)
     if stated == header.stored != header.size:
         boxes = turn_boxes(boxes, stated, header.orientation).astype(np.float64)
-        notes.append(f"boxes were turned: the file states {said(stated)}, the size before the photo is turned upright")
+        notes.append(f"boxes were turned: the file states {_said(stated)}, the size before the photo is turned upright")
     elif stated != header.size and rescale:
-        boxes = scaled(boxes, stated, header.size)
-        notes.append(f"boxes were scaled from {said(stated)}, as the file states, to {said(header.size)}")
+        boxes = _scaled(boxes, stated, header.size)
+        notes.append(f"boxes were scaled from {_said(stated)}, as the file states, to {_said(header.size)}")
     elif stated != header.size:
-        message = f"the file of boxes states {said(stated)}, the image has {said(header.size)}; {HINT}"
+        message = f"the file of boxes states {_said(stated)}, the image has {_said(header.size)}; {_HINT}"
         return replace(row, boxes=(), stated=(0, 0), code="other_size", message=message)
-    kept, left_out = inside(row.boxes, boxes, header.size)
+    kept, left_out = _inside(row.boxes, boxes, header.size)
     return replace(row, boxes=kept, stated=(0, 0), notes=(*notes, *left_out))
 
 
-def said(size: Size) -> str:
+def _said(size: Size) -> str:
     """Return a size as people write it."""
     return f"{size[1]}x{size[0]}"
 
 
-def scaled(boxes: Float64, stated: Size, size: Size) -> Float64:
+def _scaled(boxes: _Float64, stated: Size, size: Size) -> _Float64:
     """Return (N, 4) boxes of an image of ``stated`` (height, width) in one of ``size``."""
-    factors: Float64 = np.array([size[1] / stated[1], size[0] / stated[0]] * 2, np.float64)
+    factors: _Float64 = np.array([size[1] / stated[1], size[0] / stated[0]] * 2, np.float64)
     return boxes * factors
 
 
-def inside(given: Sequence[GivenBox], corners: Float64, size: Size) -> tuple[tuple[GivenBox, ...], list[str]]:
+def _inside(given: Sequence[GivenBox], corners: _Float64, size: Size) -> tuple[tuple[GivenBox, ...], list[str]]:
     """Return boxes cut to the image, without those that have no area in it, and a note for each of these."""
-    limited = np.clip(corners, -FARTHEST, FARTHEST)
+    limited = np.clip(corners, -_FARTHEST, _FARTHEST)
     cut = clip(limited, size)
     whole = areas(limited) > 0
-    kept = areas(np.round(cut.astype(np.float64), DECIMALS)) > 0
+    kept = areas(np.round(cut.astype(np.float64), _DECIMALS)) > 0
     boxes = tuple(
         replace(box, bbox=tuple(edges)) for box, edges, stays in zip(given, cut.tolist(), kept, strict=True) if stays
     )
     notes = [
         f"annotation {box.fields.get('id', number)} is left out: the box {list(box.bbox)} "
-        + (f"is outside the {said(size)} image" if has_area else "has no area")
+        + (f"is outside the {_said(size)} image" if has_area else "has no area")
         for number, (box, stays, has_area) in enumerate(zip(given, kept, whole, strict=True))
         if not stays
     ]

@@ -12,13 +12,20 @@ import numpy.typing as npt
 from autolabel.certify.audit import ceil_of
 from autolabel.certify.checks import Checks
 from autolabel.certify.evidence import replay
-from autolabel.certify.forecast import faultless, more_draws
-from autolabel.certify.ledger import Ledger, wealth
+from autolabel.certify.forecast import faultless_draws, more_draws
+from autolabel.certify.ledger import SampledTotals, wealth
 from autolabel.errors import DataError
-from autolabel.evaluate.calibration import ALL, Calibration, ClassThreshold, Wanted, checked_numbers, thresholds
+from autolabel.evaluate.calibration import (
+    ALL,
+    Calibration,
+    CalibrationGoal,
+    ClassThreshold,
+    checked_numbers,
+    thresholds,
+)
 from autolabel.evaluate.precision_bound import STARTS, first_fallback
 
-Mask = npt.NDArray[np.bool_]
+_Mask = npt.NDArray[np.bool_]
 
 
 def calibrate_drawn(
@@ -34,7 +41,7 @@ def calibrate_drawn(
     checked_numbers(precision=precision, confidence=confidence)
     if not checks.boxes:
         raise DataError("no box was checked", hint="`autolabel certify RUN --next N` draws boxes; or give --gt FILE")
-    wanted = Wanted(precision, confidence)
+    wanted = CalibrationGoal(precision, confidence)
     everything = np.ones(len(checks.units.box_keys), bool)
     places = checks.units.place_of_class
     return Calibration(
@@ -43,12 +50,12 @@ def calibrate_drawn(
         iou=0.5,
         images=0,
         classes=tuple(
-            ClassThreshold(name=name, **choose_drawn(checks, checks.units.of_class(places[name]), wanted))
+            ClassThreshold(name=name, **_choose_drawn(checks, checks.units.of_class(places[name]), wanted))
             for name in classes
             if name in places
         ),
         notes=_notes(checks),
-        overall=ClassThreshold(name=ALL, **choose_drawn(checks, everything, wanted)),
+        overall=ClassThreshold(name=ALL, **_choose_drawn(checks, everything, wanted)),
         checks="boxes",
     )
 
@@ -60,7 +67,7 @@ def _notes(checks: Checks) -> tuple[str, ...]:
     return (said,) if others else ()
 
 
-def choose_drawn(checks: Checks, within: Mask, wanted: Wanted) -> dict[str, Any]:
+def _choose_drawn(checks: Checks, within: _Mask, wanted: CalibrationGoal) -> dict[str, Any]:
     """Return what can be promised of some boxes, (F,), as fields of a row."""
     scores = np.frombuffer(checks.units.scores, np.float64).astype(np.float32)
     levels = thresholds(np.sort(scores[within]))
@@ -77,19 +84,19 @@ def choose_drawn(checks: Checks, within: Mask, wanted: Wanted) -> dict[str, Any]
     return {"threshold": float(str(at)), "boxes": boxes, "kept": int(kept.sum()), **_told(checks, kept)}
 
 
-def _ledger(checks: Checks, within: Mask) -> Ledger:
-    ledger = Ledger(int(within.sum()))
+def _ledger(checks: Checks, within: _Mask) -> SampledTotals:
+    ledger = SampledTotals(int(within.sum()))
     for drawn, verdicts in replay(checks.box_rounds, checks.boxes, within):
         for verdict in verdicts:
             (ledger.draw if drawn else _known(ledger))(int(verdict == "yes"))
     return ledger
 
 
-def _known(ledger: Ledger) -> Any:
+def _known(ledger: SampledTotals) -> Any:
     return lambda value: ledger.choose([value])
 
 
-def _chance(ledger: Ledger, total: int) -> float:
+def _chance(ledger: SampledTotals, total: int) -> float:
     """Return a p-value of the claim that at most ``total`` of the boxes are right; it may be looked at any time."""
     if ledger.known > total:
         return 0.0
@@ -98,24 +105,24 @@ def _chance(ledger: Ledger, total: int) -> float:
     return min(1.0, math.exp(-float(wealth(ledger, total).max())))
 
 
-def _told(checks: Checks, within: Mask) -> dict[str, Any]:
+def _told(checks: Checks, within: _Mask) -> dict[str, Any]:
     verdicts = [verdict for box, verdict in checks.boxes.items() if within[box]]
     right = verdicts.count("yes")
     return {"checked": len(verdicts), "right": right, "precision": right / len(verdicts) if verdicts else None}
 
 
-def _more(ledgers: Sequence[Ledger], precision: float, risk: float, boxes: int) -> dict[str, int]:
+def _more(ledgers: Sequence[SampledTotals], precision: float, risk: float, boxes: int) -> dict[str, int]:
     """Return about how many more boxes of the class to check: no more than are left; nothing where none would do."""
     left = ledgers[-1].size - ledgers[-1].decided
     counts = [count for one in ledgers for count in _draws(one, precision, risk, boxes)]
     return {"more_boxes": min(left, math.ceil(min(counts)))} if counts and left else {}
 
 
-def _draws(ledger: Ledger, precision: float, risk: float, boxes: int) -> Iterator[float]:
+def _draws(ledger: SampledTotals, precision: float, risk: float, boxes: int) -> Iterator[float]:
     """Yield how many boxes of the class, of any score, are drawn until there are enough of this ledger's."""
     total, undecided = ceil_of(precision * ledger.size) - 1, ledger.size - ledger.decided
     if not ledger.values:
-        count = faultless(undecided, total - ledger.known, risk)
+        count = faultless_draws(undecided, total - ledger.known, risk)
     else:
         count = more_draws(ledger, total, risk)
         estimate = ledger.estimate

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from autolabel.report.outline import outline
+from autolabel.report.outline import path_outline
 from autolabel.results.row_view import Box, RowView
 from autolabel.types import GIVEN
 
-MOST_OUTLINES = 1_000
+_MOST_OUTLINES = 1_000
 """How many masks of a row are drawn."""
 
 
-def row_told(view: RowView) -> dict[str, Any]:
+def row_json(view: RowView) -> dict[str, Any]:
     """Return a row; boxes are in the order of their scores, the least first."""
     labels = view.labels
     return {
@@ -25,7 +25,7 @@ def row_told(view: RowView) -> dict[str, Any]:
         "reason": labels.reason.message if labels.reason else None,
         "notes": list(labels.notes[:5]),
         "verdict": view.verdict,
-        "boxes": [_box_told(box, drawn=number < MOST_OUTLINES) for number, box in enumerate(view.boxes)],
+        "boxes": [_box_told(box, drawn=number < _MOST_OUTLINES) for number, box in enumerate(view.boxes)],
     }
 
 
@@ -43,7 +43,7 @@ def _box_told(box: Box, *, drawn: bool) -> dict[str, Any]:
         "verdict": box.verdict,
         "moved": becomes.bbox is not None,
         "renamed": becomes.phrase is not None,
-        "mask": outline(box.mask) if drawn and box.mask is not None else None,
+        "mask": path_outline(box.mask) if drawn and box.mask is not None else None,
         "mask_verdict": None if becomes.mask is None else "reject" if becomes.mask == "none" else "keep",
         "sources": box.sources,
         "asked": box.asked,

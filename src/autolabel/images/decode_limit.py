@@ -13,12 +13,12 @@ from PIL import Image as Pillow
 from autolabel.errors import ImageError
 from autolabel.images.files import Source
 
-SECONDS = 60.0
+_SECONDS = 60.0
 """That Pillow may take to read the bytes of one image."""
 MAX_SCANS = 200
 """Of a progressive JPEG: each goes over all pixels; cameras and programs write about ten."""
-SCAN = b"\xff\xda"
-BLOCK = 1 << 20
+_SCAN = b"\xff\xda"
+_BLOCK = 1 << 20
 
 
 def check_scans(image: Pillow.Image, source: Source) -> None:
@@ -33,19 +33,19 @@ def check_scans(image: Pillow.Image, source: Source) -> None:
 def _scans(source: Source) -> int:
     if not isinstance(source, str):
         source.seek(0)
-        count = source.read().count(SCAN)
+        count = source.read().count(_SCAN)
         source.seek(0)
         return count
     count, last = 0, b""
     with Path(source).open("rb") as stream:
-        while block := stream.read(BLOCK):
-            count += (last + block).count(SCAN)
-            last = block[-1:] if not block.endswith(SCAN) else b""
+        while block := stream.read(_BLOCK):
+            count += (last + block).count(_SCAN)
+            last = block[-1:] if not block.endswith(_SCAN) else b""
     return count
 
 
 @contextmanager
-def hurried(image: Pillow.Image, *, seconds: float = SECONDS) -> Iterator[None]:
+def hurried(image: Pillow.Image, *, seconds: float = _SECONDS) -> Iterator[None]:
     """Let Pillow read an image's bytes for so long; then raise ImageError ``too_slow``."""
     stream: Any = getattr(image, "fp", None)
     if stream is None or image.format not in ("JPEG", "PNG", "PPM"):
