@@ -84,8 +84,9 @@ def ways() -> Iterator[Way]:
     """Yield every way that is measured: single rounds from 0.9 down, and rounds from 0.5 to every end."""
     for aggregator in AGGREGATORS:
         yield from (Way("once", aggregator, (level,)) for level in levels(0.9, END))
-        for rule in ("missing", "all"):
-            yield from (Way(rule, aggregator, levels(START, end)) for end in levels(START, END))  # type: ignore[arg-type]
+        rules: tuple[Rule, ...] = ("missing", "all")
+        for rule in rules:
+            yield from (Way(rule, aggregator, levels(START, end)) for end in levels(START, END))
 
 
 def search(annealing: Annealing, sample: Sample, ask: Ask) -> Instances:
@@ -121,6 +122,7 @@ def asked(detector: Detector, sample: Sample) -> Ask:
     @cache
     def ask(phrases: tuple[str, ...]) -> Instances:
         [found] = detector.detect([item], [Prompt(phrases)], END)
+        assert isinstance(found, Instances)
         return found
 
     return ask
@@ -180,9 +182,10 @@ def equal_precision(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
 
 def fixed_points(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
     """Yield rows: precision and recall of each rule where its rounds end, beside one round at 0.5."""
-    for rule, end in (("once", START), ("missing", END), ("all", END)):
+    ends: dict[Rule, float] = {"once": START, "missing": END, "all": END}
+    for rule, end in ends.items():
         for aggregator in AGGREGATORS:
-            [one] = [one for one in of(points, rule, aggregator) if one.end == end]  # type: ignore[arg-type]
+            [one] = [one for one in of(points, rule, aggregator) if one.end == end]
             yield RULES[rule], aggregator, f"{end:g}", str(one.found), f"{one.precision:.3f}", f"{one.recall:.3f}"
 
 

@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 import autolabel_labeling.efficientnet  # noqa: F401  (registers the backbone of checkpoints/tiny)
 from autolabel.images import read_pixels
-from autolabel.run.anneal import Annealing, Asked, anneal
+from autolabel.run.anneal import Annealing, ImageToSearch, anneal
 from autolabel.strategies import Detector
 from autolabel.types import Image, Instances, Prompt, Round, Sample, Size
 from autolabel_aggregators.nms import Nms
@@ -172,12 +172,12 @@ def ours(detector: GroundingDino, paths: Sequence[Path], course: OptimizerSettin
     return directed
 
 
-def ask(detector: GroundingDino, position: int, path: Path, classes: Phrases) -> Asked:
+def ask(detector: GroundingDino, position: int, path: Path, classes: Phrases) -> ImageToSearch:
     """Decode and resize one image, as a worker does."""
     pixels, prompt = read_pixels(path), Prompt(classes)
     image = Image(id=path.name, path=str(path), size=pixels.shape[:2])
     sample = Sample(image=image, pixels=pixels, prompt=prompt, instances=Instances.empty())
-    return Asked(position, prompt, image.size, (position, detector.preprocess(sample)))
+    return ImageToSearch(position, prompt, image.size, (position, detector.preprocess(sample)))
 
 
 @dataclass

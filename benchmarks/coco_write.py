@@ -75,6 +75,7 @@ def write_dump(rows: Rows, folder: Path) -> Path:
         found = row.instances
         columns = zip(found.boxes, found.labels, found.scores, found.rounds, found.masks or (), strict=True)
         for box, label, score, found_in, mask in columns:
+            assert mask is not None
             left, top, right, bottom = (round(float(value), 3) for value in box)
             annotations.append(
                 {

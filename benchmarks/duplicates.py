@@ -86,7 +86,7 @@ def peer(folder: Path) -> set[Pair]:
     from imagededup.methods import PHash
 
     found = PHash(verbose=False).find_duplicates(image_dir=str(folder))
-    return {tuple(sorted((name, other))) for name, others in found.items() for other in others}  # type: ignore[misc]
+    return {tuple(sorted((name, other))) for name, others in found.items() for other in others}
 
 
 def ours(folder: Path) -> set[Pair]:

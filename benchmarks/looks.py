@@ -128,6 +128,7 @@ def asked(detector: Detector, sample: Sample) -> Ask:
     @cache
     def ask(prompt: Prompt) -> Instances:
         [found] = detector.detect([item], [prompt], FLOOR)
+        assert isinstance(found, Instances)
         return found
 
     return ask

@@ -58,8 +58,8 @@ def main(images: int = 20_000, *, workers: int = 2, folder: Path | None = None) 
 
 def show(phases: dict[str, Phase], sizes: dict[str, float], images: int) -> None:
     """Print, as tables for docs/scale.md, what a million images cost, and what TARGET would need."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    from _projection import Rates, project
+    sys.path.insert(0, str(ROOT))
+    from benchmarks._projection import Rates, project
 
     print(f"\n| of {images:,} images, for a million | seconds of CPU | peak of the driver |\n|---|---|---|")
     for name, phase in phases.items():

@@ -65,8 +65,8 @@ def wall(folder: Path, size: tuple[int, int], seed: int) -> int:
                     y = PHOTO[0] - y - height if flip_y else y
                     box = [x + left, y + top, width, height]
                     boxes.append({"id": len(boxes) + 1, "image_id": 1, "category_id": one["category_id"], "bbox": box})
-    for box in boxes:
-        box |= {"area": box["bbox"][2] * box["bbox"][3], "iscrowd": 0}
+    for one in boxes:
+        one |= {"area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0}
     (folder / "images").mkdir()
     Pillow.fromarray(canvas).save(folder / "images" / "wall.png", compress_level=1)
     image = {"id": 1, "file_name": "wall.png", "height": size[0], "width": size[1]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is imported
@@ -14,11 +15,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from autolabel.registry import Registry, discover
+from tests import web
 
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
@@ -83,6 +86,26 @@ def draw_photos(example_path: str) -> Callable[[Path, int], Path]:
         return folder
 
     return draw
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; tests that ask for it are skipped where it or playwright is missing."""
+    yield from web.launch()
+
+
+@pytest.fixture
+def start_server(example_path: str) -> Iterator[Callable[..., web.Server]]:
+    """Start ``autolabel WORDS``, a command that serves a page; whatever still runs after the test is killed."""
+    started: list[web.Server] = []
+
+    def start(*words: str) -> web.Server:
+        started.append(web.Server(*words, path=example_path))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ class StrategyParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-P = TypeVar("P", bound=StrategyParams, default=StrategyParams)
+P = TypeVar("P", bound=StrategyParams, default=StrategyParams, covariant=True)
 
 
 class Strategy(ABC, Generic[P]):

@@ -16,6 +16,7 @@ from autolabel.results import checksum, record, seal
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt, Reason
 from tests.certify.true_run import Truth
+from tests.specs import make_spec
 
 SIDE = 64
 
@@ -41,16 +42,9 @@ def make_run(registry: Registry, tmp_path: Path) -> Callable[..., Truth]:
         ids = [f"{number:03}.png" for number in range(images)]
         for image in ids:
             save(photos / image, [(4, 4, 24, 24, classes[0], 0.9)])
-        spec = {
-            "version": 1,
-            "data": {"images": [str(photos)], "classes": list(classes)},
-            "stages": [{"labeler": {"type": "colors"}}],
-            "devices": "cpu",
-            "export": [{"type": "coco"}],
-            "report": False,
-            "output": output,
-            "results_dir": str(tmp_path / name),
-        }
+        spec = make_spec(
+            photos, tmp_path / name, classes=list(classes), export=[{"type": "coco"}], report=False, output=output
+        )
         plan = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry).plan
         truth = Truth(tmp_path / name)
         truth.root.mkdir()

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,59 +21,27 @@ from autolabel.results import record, seal
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt
 from tests.certify.true_run import Truth
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+from tests.specs import make_spec
+from tests.web import Server
 
 Make = Callable[..., Truth]
 UNIT = "document.querySelector('.ask').dataset.unit"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-class Server:
-    """`autolabel review RUN --next certificate`, until it is stopped."""
-
-    def __init__(self, run: Path, path: str, *options: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "autolabel", "review", str(run), "--no-browser", "--no-model", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self.process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+/\S+/", self.process.stdout.readline())
-        assert found is not None
-        self.address = found[0]
-
-    def stop(self, how: int = signal.SIGINT) -> str:
-        self.process.send_signal(how)
-        return self.process.communicate(timeout=60)[0]
-
-
 @pytest.fixture
-def serve(example_path: str) -> Iterator[Callable[..., Server]]:
-    started: list[Server] = []
-
+def serve(start_server: Callable[..., Server]) -> Callable[..., Server]:
     def start(run: Truth, *options: str) -> Server:
-        started.append(Server(run.root, example_path, *options))
-        return started[-1]
+        return start_server("review", str(run.root), "--no-browser", "--no-model", *options)
 
-    yield start
-    for server in started:
-        if server.process.poll() is None:
-            server.stop(signal.SIGKILL)
+    return start
 
 
 class Person:
     """Answers on the page what is true, by keys and clicks."""
 
     def __init__(self, browser: Any, run: Truth) -> None:
-        self.run, self.browser, self.context = run, browser, None
+        self.run, self.browser = run, browser
+        self.context: Any = None
         self.sins: list[str] = []
 
     def visit(self, address: str, **options: Any) -> None:
@@ -301,15 +265,7 @@ def planted(folder: Path, registry: Registry, images: int = 2000) -> Truth:
                 run.wrong.add((file, tuple(box["bbox"])))
                 missed += 1
         run.missed[file] = missed
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": classes},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "export": [],
-        "report": False,
-        "results_dir": str(run.root),
-    }
+    spec = make_spec(photos, run.root, classes=classes, export=[], report=False)
     plan = compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry).plan
     run.root.mkdir()
     (run.root / "plan.json").write_bytes(plan_file.encode_plan(plan))

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 import autolabel
 from autolabel.plan.difference import plan_differences
+from tests.specs import make_spec
 
 
 def spec_of(folder: Path, *, good: int, bad: int, **changes: Any) -> Path:
@@ -24,14 +25,7 @@ def spec_of(folder: Path, *, good: int, bad: int, **changes: Any) -> Path:
         Pillow.new("RGB", (32, 24)).save(photos / f"{index:03}.png")
     for index in range(bad):
         (photos / f"bad{index:03}.png").write_bytes(b"no picture")
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"num_workers": 1},
-        "results_dir": str(folder / "run"),
-    }
+    spec = make_spec(photos, folder / "run", run={"num_workers": 1})
     path = folder / "spec.yaml"
     path.write_text(json.dumps(spec | changes))
     return path

@@ -18,6 +18,7 @@ from autolabel.registry import Registry
 from autolabel.results.status import read_status
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 SEEDS = [
     "\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;http://evil\x1b\\link", "\x1b[2J\x1b[H", "\x9b31m", "\x9d0;x\x9c",
@@ -83,14 +84,7 @@ def test_a_run_full_of_commands_shows_none(
         name = tmp_path / "photos" / f"{text}.png"
         name.parent.mkdir(exist_ok=True)
         Image.new("RGB", (9, 9), "red").save(name) if number % 2 else name.write_bytes(b"no image")
-    spec = {
-        "version": 1,
-        "data": {"images": str(tmp_path / "photos"), "classes": classes},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "report": False,
-        "results_dir": str(tmp_path / "run\x1b[31m"),
-    }
+    spec = make_spec(tmp_path / "photos", tmp_path / "run\x1b[31m", classes=classes, report=False)
     compiled = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
     console.print_plan(compiled.plan)
     with console.watching(quiet=False) as watch:

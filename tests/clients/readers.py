@@ -182,9 +182,10 @@ def polygons_by_labelformat(folder: Path) -> Read:
     for one in formats.COCOInstanceSegmentationInput(input_file=folder / "annotations.json").get_labels():
         found = []
         for item in one.objects:
-            rings = [[number for point in ring for number in point] for ring in item.segmentation.polygons]
+            outline: Any = item.segmentation
+            rings = [[number for point in ring for number in point] for ring in outline.polygons]
             drawn = coco.decode(coco.merge(coco.frPyObjects(rings, *SIZE))) > 0
-            box = item.segmentation.bounding_box().to_format(BoundingBoxFormat.XYXY)
+            box = outline.bounding_box().to_format(BoundingBoxFormat.XYXY)
             found.append(Found(item.category.name, box, drawn))
         read.append(found)
     return read

@@ -127,7 +127,7 @@ def build(folder: Path) -> None:
         if name in SPLIT:
             export(offered[kind], params, folder / f"{name}, split", folder / "photos", split=True)
     masks = {f"{photo.name}/{i}": one.mask for photo in PHOTOS for i, one in enumerate(photo.objects)}
-    np.savez(folder / "masks.npz", **{name: made for name, made in masks.items() if made is not None})
+    np.savez(folder / "masks.npz", **{name: made for name, made in masks.items() if made is not None})  # type: ignore[arg-type]
     truth = {photo.name: [{"class": CLASSES[one.label], "box": one.box} for one in photo.objects] for photo in PHOTOS}
     (folder / "truth.json").write_text(json.dumps(truth), "utf-8")
 

@@ -45,5 +45,6 @@ def test_what_is_read_wrongly_is_seen(scene: Path) -> None:
     moved.box[0] += 1
     assert "not read as they are" in difference(read, scene, one)
     moved.box[0] -= 1
+    assert moved.mask is not None
     moved.mask[0, 0] ^= True
     assert "not read as they are" in difference(read, scene, one)

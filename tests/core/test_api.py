@@ -134,6 +134,6 @@ def test_a_package_with_the_name_of_a_function_is_both() -> None:
     import autolabel.evaluate.table
     from autolabel import evaluate
 
-    assert autolabel.evaluate.table.render_evaluation is not None
+    assert autolabel.evaluate.table.render_evaluation is not None  # type: ignore[attr-defined]
     assert callable(evaluate)
     assert callable(autolabel.evaluate)

@@ -14,6 +14,7 @@ import pytest
 from autolabel import registry as registries
 from autolabel.errors import PluginError
 from autolabel.registry import discover
+from tests.specs import make_spec
 
 GOOD = """
 from autolabel.hookspecs import hookimpl
@@ -140,13 +141,7 @@ def test_versions_of_strategies_belong_to_the_digest(tmp_path: Path, example_pat
     labeler += "    def load(self, device): ...\n    def prepare(self, batch): return batch\n"
     labeler += "    def detect(self, prepared, prompts, floor): return []\n"
     install(tmp_path, labeler + OFFER.replace("schedulers", "labelers"))
-    spec = {
-        "version": 1,
-        "data": {"images": str(tmp_path / "photos"), "classes": ["red"]},
-        "stages": [{"labeler": {"type": "flat"}}],
-        "devices": "cpu",
-        "results_dir": str(tmp_path / "run"),
-    }
+    spec = make_spec(tmp_path / "photos", tmp_path / "run", stages=[{"labeler": {"type": "flat"}}])
 
     def digest(version: str) -> str:
         install(tmp_path, (tmp_path / "autolabel_odd.py").read_text(), version=version)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 from autolabel.cli.schemas import SCHEMAS, schema_text
@@ -28,7 +29,7 @@ def examples() -> list[Labels]:
     image = Image(id='a\n"ü".jpg', path="", size=(4, 6))
     prompt = Prompt(("cat", "dog"), "a cat")
     found = Instances.build(
-        [[0, 0, 1.23456, 2], [1, 1, 2, 2]],
+        np.array([[0, 0, 1.23456, 2], [1, 1, 2, 2]]),
         scores=[0.123456789, 1],
         labels=[1, 0],
         rounds=[2, -1],

@@ -62,7 +62,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         target.append(value)
     else:
         target[last] = value
-    return document  # type: ignore[no-any-return]
+    return document
 
 
 def faults(read: Read, content: Any) -> list[tuple[str, str]]:

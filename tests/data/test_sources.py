@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def touch(*paths: Path) -> None:
         path.write_bytes(b"")
 
 
-def ids(root: Path, **options: bool) -> list[tuple[str, str]]:
+def ids(root: Path, **options: Any) -> list[tuple[str, str]]:
     found = (one for source in sources([str(root)]) for one in walk_files(source, **options))
     return sorted((one.id, one.code) for one in found if not one.passed_over)
 

@@ -136,13 +136,13 @@ def test_against_the_definition(seed: int, rule: Rule, count: int) -> None:
         best = [
             max((float(found.scores[c]) for c in mine if (found.looks or ())[c] == look), default=0) for look in LOOKS
         ]
-        score = {
+        score: float = {
             "vote": max(best) * sum(one > 0 for one in best) / 3,
             "mean": sum(best) / 3,
-            "noisy_or": 1 - np.prod([1 - one for one in best]) ** (1 / 3),
+            "noisy_or": 1 - float(np.prod([1 - one for one in best])) ** (1 / 3),
         }[rule]
         weight = float(kept.scores[place]) / max(best)
-        expected.append((round(float(score) * weight, 5), sum(one > 0 for one in best)))
+        expected.append((round(score * weight, 5), sum(one > 0 for one in best)))
     told = [(round(float(s), 5), one.looks) for s, one in zip(after.scores, after.support or (), strict=True)]
     assert np.allclose(sorted(told), sorted(expected), atol=2e-5)
 

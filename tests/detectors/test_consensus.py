@@ -67,6 +67,7 @@ def union(*members: Says, floor: float = 0.1) -> Instances:
     consensus = Consensus(members)
     items = consensus.prepare([consensus.preprocess(example_sample(index)) for index in range(2)])
     first, second = consensus.detect(items, [Prompt(("a", "b"))] * 2, floor)
+    assert isinstance(first, Instances) and isinstance(second, Instances)
     assert first.boxes.tolist() == second.boxes.tolist()
     return first
 

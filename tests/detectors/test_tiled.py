@@ -112,6 +112,7 @@ def photo(boxes: Sequence[Sequence[int]], size: Size) -> Sample:
 def searched(detector: Tiled, sample: Sample) -> Instances:
     detector.load("cpu")
     [found] = detector.detect(detector.prepare([detector.preprocess(sample)]), [sample.prompt], 0.1)
+    assert isinstance(found, Instances)
     return found
 
 

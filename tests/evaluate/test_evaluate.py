@@ -217,7 +217,12 @@ def random_case(seed: int) -> tuple[list[Labels], dict[str, Any]]:
         classes = draw.integers(0, 2, n)
         data["images"].append({"id": number, "file_name": f"{number:02}.jpg", "height": 100, "width": 200})
         for box, k in zip(true.tolist(), classes.tolist(), strict=True):
-            record = {"id": len(data["annotations"]) + 1, "image_id": number, "category_id": (5, 2)[k], "iscrowd": 0}
+            record: dict[str, Any] = {
+                "id": len(data["annotations"]) + 1,
+                "image_id": number,
+                "category_id": (5, 2)[k],
+                "iscrowd": 0,
+            }
             record |= {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]}
             mask = ellipse(box)
             data["annotations"].append(record | {"area": mask.area(), "segmentation": mask.as_coco()})
@@ -247,9 +252,9 @@ def test_precision_is_that_of_pycocotools_called_plainly(seed: int, tmp_path: Pa
             for number, one in enumerate(rows, 1):
                 for index in range(len(one.instances)):
                     x1, y1, x2, y2 = map(float, one.instances.boxes[index].astype(float))
-                    common = {"image_id": number, "category_id": (5, 2)[one.instances.labels[index]]}
+                    common: dict[str, Any] = {"image_id": number, "category_id": (5, 2)[one.instances.labels[index]]}
                     common["score"] = float(one.instances.scores[index])
-                    place = {"bbox": [x1, y1, x2 - x1, y2 - y1]}
+                    place: dict[str, Any] = {"bbox": [x1, y1, x2 - x1, y2 - y1]}
                     if kind == "segm":
                         place = {"segmentation": one.instances.masks[index].as_coco()}  # type: ignore[index,union-attr]
                     detections.append(common | place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_every_draw_has_as_many_images() -> None:
     assert (draws(7, 5).sum(axis=1) == 7).all()
 
 
-def coco_evaluation(images: int, seed: int) -> object:
+def coco_evaluation(images: int, seed: int) -> Any:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -61,7 +63,9 @@ def coco_evaluation(images: int, seed: int) -> object:
     generator = np.random.default_rng(seed)
     truth, found = COCO(), COCO()
     drawn = generator.uniform(0, 50, (images, 3, 2))
-    boxes = [(image, *place) for image, places in enumerate(drawn.tolist(), 1) for place in places]
+    boxes: list[tuple[int, float, float]] = [
+        (image, *place) for image, places in enumerate(drawn.tolist(), 1) for place in places
+    ]
     listed = {"images": [{"id": one} for one in range(1, images + 1)], "categories": [{"id": 1, "name": "a"}]}
     truth.dataset = {**listed, "annotations": [record(number, *box, 0) for number, box in enumerate(boxes, 1)]}
     moved = [record(number, *box, generator.uniform(0, 8)) for number, box in enumerate(boxes, 1)]

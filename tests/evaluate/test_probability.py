@@ -21,6 +21,7 @@ from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt
 from autolabel.types.instances import Support
+from tests.specs import make_spec
 
 METHODS: list[Method] = ["logistic", "isotonic"]
 
@@ -108,15 +109,13 @@ def checked_run(tmp_path: Path, registry: Registry, **output: Any) -> tuple[Path
             truth["annotations"].append({"id": number + 1, **box})
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     scheduler = {"type": "step", "rounds": 1, "start": 0.1, "end": 0.1}
-    spec = {
-        "version": 1,
-        "data": {"images": [str(tmp_path / "photos")], "classes": ["red"]},
-        "stages": [{"labeler": {"type": "colors"}, "scheduler": scheduler}],
-        "devices": "cpu",
-        "export": [{"type": "csv"}],
-        "output": output,
-        "results_dir": str(tmp_path / "run"),
-    }
+    spec = make_spec(
+        tmp_path / "photos",
+        tmp_path / "run",
+        stages=[{"labeler": {"type": "colors"}, "scheduler": scheduler}],
+        export=[{"type": "csv"}],
+        output=output,
+    )
     plan = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
     return tmp_path / "run", tmp_path / "truth.json", plan
 

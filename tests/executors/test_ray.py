@@ -21,6 +21,7 @@ from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
 from autolabel.run.worker import Done, Watch
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(600)
@@ -116,14 +117,12 @@ def spec(folder: Path, names: list[str], *, loopback: Loopback | None = None, **
     for name in names:
         save(folder / "photos" / f"{name}.png", [Rectangle(1, 1, 5, 5, "red")])
     ray = {} if loopback is None else {"executor": "ray", "ray": {"address": loopback.address}}
-    return {
-        "version": 1,
-        "data": {"images": [str(folder / "photos")], "classes": ["red"]},
-        "stages": [{"labeler": {"type": "hazard"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "batch_size": 2, "num_workers": 1, **ray, **run},
-        "results_dir": str(folder / ("run" if loopback is None else "ray")),
-    }
+    return make_spec(
+        folder / "photos",
+        folder / ("run" if loopback is None else "ray"),
+        stages=[{"labeler": {"type": "hazard"}}],
+        run={"shard_size": 2, "batch_size": 2, "num_workers": 1, **ray, **run},
+    )
 
 
 def run(mapping: dict[str, Any], watch: Watch | None = None) -> Summary:

@@ -17,21 +17,14 @@ from autolabel.run.export import export_run
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from autolabel_exporters.tao import Tao
+from tests.specs import make_spec
 
 Draw = Callable[[Path, int], Path]
 
 
 def run(folder: Path, registry: Registry, export: list[dict[str, Any]], **changes: Any) -> Path:
     """Run the free example labeler on the photos of a folder."""
-    spec = {
-        "version": 1,
-        "data": {"images": [str(folder / "photos")], "classes": ["red", "green"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "export": export,
-        "results_dir": str(folder / "run"),
-        **changes,
-    }
+    spec = make_spec(folder / "photos", folder / "run", classes=["red", "green"], export=export) | changes
     generate(
         compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry), registry=registry
     )

@@ -121,7 +121,12 @@ def _parts(key: str) -> list[str]:
 def _original_keys() -> list[str]:
     sampling = ("sampling_offsets", "attention_weights", "value_proj", "output_proj")
     attention = ("in_proj_weight", "in_proj_bias", "out_proj")
-    bert = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
+    bert: tuple[str, ...] = (
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+    )
     bert += ("attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
     swin = ("norm1", "norm2", "attn.qkv", "attn.proj", "attn.relative_position_bias_table", "mlp.fc1", "mlp.fc2")
     fused = [f"attn.{part}{side}_proj" for part in ("", "values_", "out_") for side in "vl"]

@@ -168,7 +168,7 @@ def test_every_attention_of_a_loaded_network_is_the_fast_one(detector: Grounding
 def test_phrases_see_themselves_as_in_transformers(body: list[int], closed: bool) -> None:
     ids = torch.tensor([101, *body, *([1012] if closed else []), 102])
     attends, positions = phrase_blocks(ids)
-    wanted, wanted_positions = stock.generate_masks_with_special_tokens_and_transfer_map(ids[None], SEPARATORS)
+    wanted, wanted_positions = stock.generate_masks_with_special_tokens_and_transfer_map(ids[None], SEPARATORS)  # type: ignore[arg-type]
     assert torch.equal(attends, wanted[0])
     assert torch.equal(positions, wanted_positions[0])
 

@@ -238,7 +238,14 @@ def test_an_answer_that_is_not_finite_fails_its_image(box: list[float]) -> None:
     with pytest.raises(ImageError, match="the model's answer is not finite"):
         candidates(logits, boxes, CAPTION, size=(100, 200), score="mean", floor=0.5)
     with pytest.raises(ImageError, match="the model's answer is not finite"):
-        candidates(logits * np.nan, np.ones_like(boxes) / 2, CAPTION, size=(100, 200), score="mean", floor=0.5)
+        candidates(
+            logits * np.float32(np.nan),
+            np.ones_like(boxes) / np.float32(2),
+            CAPTION,
+            size=(100, 200),
+            score="mean",
+            floor=0.5,
+        )
 
 
 def test_the_checkpoint_decides_pixels_unless_the_spec_does(folder: Path) -> None:

@@ -105,7 +105,8 @@ def test_every_format_is_upright_in_header_and_pixels(tmp_path: Path, suffix: st
     stored.paste("black", (0, 0, 16, 8))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored.save(tmp_path / f"a.{suffix}", exif=exif, **({"quality": 95} if suffix != "tif" else {}))
+    options: dict[str, Any] = {"quality": 95} if suffix != "tif" else {}
+    stored.save(tmp_path / f"a.{suffix}", exif=exif, **options)
     header, pixels = read_header(tmp_path / f"a.{suffix}"), read_pixels(tmp_path / f"a.{suffix}")
     assert header.size == pixels.shape[:2] == ((32, 16) if orientation > 4 else (16, 32))
     assert header.stored == (16, 32)

@@ -21,10 +21,11 @@ from autolabel.registry import Registry
 from autolabel.results.ledger import read_labels
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 SIZE = (48, 36)
 FILES = 300
-Save = Callable[[Path], None]
+Save = Callable[[Path], object]
 
 
 def photo() -> Image.Image:
@@ -60,8 +61,8 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Counter[
         save(path)
         wanted[kind] += 1
 
-    def as_format(name: str, **options: object) -> Save:
-        return lambda path: base.save(path, name, **options)  # type: ignore[arg-type]
+    def as_format(name: str, **options: Any) -> Save:
+        return lambda path: base.save(path, name, **options)
 
     grey = np.asarray(base.convert("L"))
     arrays = {
@@ -113,7 +114,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Counter[
     with Image.open(tmp_path / "made" / "made.png") as image:
         image.load()
     while (index := sum(wanted.values())) < FILES:
-        put(f"many/{index % 7}/{index}.png", lambda path: shutil.copy(tmp_path / "made" / "made.png", path) and None)
+        put(f"many/{index % 7}/{index}.png", lambda path: shutil.copy(tmp_path / "made" / "made.png", path))
     return root, wanted
 
 
@@ -124,16 +125,13 @@ def files_below(folder: Path) -> int:
 def test_counts_by_reason_add_up_to_the_number_of_files(registry: Registry, odd: tuple[Path, Counter[str]]) -> None:
     root, wanted = odd
     assert files_below(root) == sum(wanted.values()) == FILES
-    spec = {
-        "version": 1,
-        "data": {"images": [str(root)], "classes": ["red"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "visualize": True,
-        "run": {"max_failures": 0.5},
-        "export": [{"type": "coco"}, {"type": "yolo"}],
-        "results_dir": str(root / "runs" / "mine"),
-    }
+    spec = make_spec(
+        root,
+        root / "runs" / "mine",
+        visualize=True,
+        run={"max_failures": 0.5},
+        export=[{"type": "coco"}, {"type": "yolo"}],
+    )
     plan = compile_plan(spec_from_mapping(spec, root=root, registry=registry), registry=registry).plan
     passed = plan.manifest.passed_over
     assert passed == {kind: count for kind, count in wanted.items() if kind not in ("row", "failed")}

@@ -13,6 +13,7 @@ from autolabel.registry import Registry
 from autolabel.results.ledger import read_labels
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 ODD: list[dict[str, Any] | None] = [
     {"bbox": [0, 0, 0.001, 0.001]}, {"bbox": [63.9996, 47, 5, 5]}, {"bbox": [-1e300, -1e300, 2e300, 2e300]},
@@ -45,15 +46,14 @@ def test_one_bad_annotation_fails_itself_and_nothing_else(registry: Registry, tm
         "annotations": [*annotations, {"id": 99, "image_id": 2, "category_id": 8.0, "bbox": [0, 0, 0.5, 0.5]}],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(document))
-    spec = {
-        "version": 1,
-        "data": {"images": [str(tmp_path / "photos")], "boxes": str(tmp_path / "boxes.json")},
-        "stages": [{"labeler": {"type": "mal", "checkpoint": "tiny-mal"}}],
-        "devices": "cpu",
-        "run": {"threads": 1, "max_failures": 1},
-        "export": [{"type": "coco"}, {"type": "yolo"}, {"type": "voc"}, {"type": "label_studio"}, {"type": "labelme"}],
-        "results_dir": str(tmp_path / "run"),
-    }
+    spec = make_spec(
+        tmp_path / "photos",
+        tmp_path / "run",
+        data={"boxes": str(tmp_path / "boxes.json")},
+        stages=[{"labeler": {"type": "mal", "checkpoint": "tiny-mal"}}],
+        run={"threads": 1, "max_failures": 1},
+        export=[{"type": "coco"}, {"type": "yolo"}, {"type": "voc"}, {"type": "label_studio"}, {"type": "labelme"}],
+    )
     compiled = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
     summary = generate(compiled, registry=registry)
     assert dict(summary.states) == {"labelled": 2, "failed": 1} and dict(summary.reasons) == {"missing": 1}

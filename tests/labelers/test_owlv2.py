@@ -41,7 +41,7 @@ def reference(folder: Path, height: int, width: int, floor: float) -> dict[str, 
     (found,) = processor.post_process_grounded_object_detection(
         outputs, threshold=floor, target_sizes=[(height, width)], text_labels=[texts]
     )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ from transformers.models.sam.processing_sam import SamProcessor
 from autolabel.errors import MachineError, WeightsError
 from autolabel.testing import check_segmenter
 from autolabel.types import Instances, Rle, Sample
-from autolabel_transformers.box_segmenter import BoxSegmenter
+from autolabel_transformers.box_segmenter import BoxSegmenter, BoxSegmenterParams
 from autolabel_transformers.sam import Sam
 from autolabel_transformers.sam2 import Sam2
 from tests.labelers.tiny_models import loaded, photo
 from tests.labelers.without_torchvision import own_module
 
 Masks = npt.NDArray[np.bool_]
-BOXES = [[3.5, 4, 40, 30.25], [10, 20, 60, 90], [0, 0, 97, 60]]
+BOXES: list[list[float]] = [[3.5, 4, 40, 30.25], [10, 20, 60, 90], [0, 0, 97, 60]]
 FAMILY = pytest.mark.parametrize("kind", [Sam, Sam2], ids=["sam", "sam2"])
 
 
@@ -146,7 +146,7 @@ def test_a_crowd_keeps_its_region(kind: type[BoxSegmenter], folder: Path) -> Non
 @FAMILY
 def test_work_before_load_is_an_error(kind: type[BoxSegmenter], folder: Path) -> None:
     with pytest.raises(MachineError, match="not loaded"):
-        kind(kind.Params(checkpoint=str(folder))).segment([])
+        kind(BoxSegmenterParams(checkpoint=str(folder))).segment([])
 
 
 @FAMILY

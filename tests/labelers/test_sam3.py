@@ -43,7 +43,7 @@ def reference(folder: Path, model: Any, size: tuple[int, int], phrase: str, floo
         output = model(pixel_values=torch.from_numpy((square / 255 - 0.5) / 0.5).float().permute(2, 0, 1)[None], **text)
     theirs = own_module("sam3.image_processing_sam3").Sam3ImageProcessor
     (found,) = theirs.post_process_instance_segmentation(None, output, threshold=floor, target_sizes=[size])
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 @pytest.mark.parametrize("size", [(60, 97), pytest.param((120, 50), marks=pytest.mark.soak)])

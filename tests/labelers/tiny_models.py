@@ -152,7 +152,8 @@ def loaded(labeler: type[Labeler], folder: Path, **params: Any) -> Any:
 def detect(detector: Detector, *samples: Sample, floor: float = 0.0) -> list[Instances]:
     """Return what a detector finds in samples of one batch key, in one batch."""
     items = detector.prepare([detector.preprocess(sample) for sample in samples])
-    return list(detector.detect(items, [sample.prompt for sample in samples], floor))
+    found = detector.detect(items, [sample.prompt for sample in samples], floor)
+    return [one for one in found if isinstance(one, Instances)]
 
 
 def same(found: Instances, boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any]) -> bool:

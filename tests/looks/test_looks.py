@@ -10,7 +10,9 @@ import pytest
 from autolabel.registry import Registry
 from autolabel.strategies import Look
 from autolabel.testing import check_look
-from autolabel_looks import Brighter, Darker, Flip, Mirror, Plain, Rotate, ZoomOut
+from autolabel_looks.brightness import Brighter, Darker
+from autolabel_looks.symmetry import Flip, Mirror, Plain, Rotate
+from autolabel_looks.zoom_out import ZoomOut
 
 CASES: list[tuple[type[Look], dict[str, Any]]] = [
     (Plain, {}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ from autolabel_mal.labeler import Mal
 from autolabel_mal.network import MalNetwork
 
 
-def sample(boxes: list[tuple[float, ...]], size: tuple[int, int] = (70, 90), seed: int = 0, **columns: Any) -> Sample:
+def sample(
+    boxes: Sequence[tuple[float, ...]], size: tuple[int, int] = (70, 90), seed: int = 0, **columns: Any
+) -> Sample:
     count = len(boxes)
-    columns = {"scores": [0.5] * count, "labels": list(range(count)), "rounds": -1} | columns
+    filled: dict[str, Any] = {"scores": [0.5] * count, "labels": list(range(count)), "rounds": -1} | columns
     return Sample(
         image=Image(id=f"{seed}.png", path="", size=size),
         pixels=np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8),
         prompt=Prompt(("a", "b")),
-        instances=Instances.build(boxes, **columns),
+        instances=Instances.build(boxes, **filled),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,8 @@ def labeler(checkpoint: str, **params: Any) -> Mal:
 def samples(boxes: str, ids: set[int]) -> tuple[list[Sample], list[list[int]]]:
     """Return the photos with the chosen boxes, and the boxes' ids."""
     made, numbers = [], []
-    for image, annotations in read_coco(ORACLES / "mal" / boxes).by_image():
-        chosen = [annotation for annotation in annotations if annotation.id in ids]
+    for image, listed in read_coco(ORACLES / "mal" / boxes).by_image():
+        chosen = [annotation for annotation in listed if annotation.id in ids]
         if not chosen:
             continue
         pixels = read_pixels(ORACLES / "images" / image.file_name)
@@ -48,7 +47,7 @@ def samples(boxes: str, ids: set[int]) -> tuple[list[Sample], list[list[int]]]:
         )
         where = Image(id=image.file_name, path="", size=pixels.shape[:2])
         made.append(Sample(image=where, pixels=pixels, prompt=Prompt(("thing",)), instances=instances))
-        numbers.append([annotation.id for annotation in chosen])
+        numbers.append([annotation.id or 0 for annotation in chosen])
     return made, numbers
 
 
@@ -122,19 +121,19 @@ def tao() -> Ensemble:
 
 
 @pytest.fixture(scope="module")
-def annotations() -> dict[int, tuple[str, Annotation]]:
-    pairs = defaultdict(tuple[str, Annotation])
+def annotation_of() -> dict[int, tuple[str, Annotation]]:
+    pairs: dict[int, tuple[str, Annotation]] = {}
     for image, own in read_coco(ORACLES / "mal/boxes.json").by_image():
-        pairs.update({annotation.id: (image.file_name, annotation) for annotation in own})
-    return dict(pairs)
+        pairs.update({annotation.id or 0: (image.file_name, annotation) for annotation in own})
+    return pairs
 
 
 @pytest.mark.parametrize("number", range(4))
 def test_each_step_gives_the_originals_values(
-    number: int, tao: Ensemble, annotations: dict[int, tuple[str, Annotation]]
+    number: int, tao: Ensemble, annotation_of: dict[int, tuple[str, Annotation]]
 ) -> None:
     stored = np.load(ORACLES / "mal/intermediates.npz")
-    file_name, annotation = annotations[int(stored[f"ann_id_{number}"])]
+    file_name, annotation = annotation_of[int(stored[f"ann_id_{number}"])]
     pixels = read_pixels(ORACLES / "images" / file_name)
     box = clip_box(annotation.corners(), pixels.shape[:2])
     assert box is not None

@@ -20,6 +20,7 @@ from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.run.generate import generate
 from autolabel.spec.load import load_spec, spec_from_mapping
+from tests.specs import make_spec
 
 IMAGES = 16
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,14 +161,13 @@ def test_phrases_are_asked_in_the_company_that_the_spec_gives_them(folder: Path,
 def test_twenty_phrases_take_the_passes_of_one(registry: Registry, count: int, tmp_path: Path) -> None:
     """Vision once an image, and one question for all phrases: counted, with the shipped detector."""
     photos = ROOT / "examples" / "bccd"
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos / "images")], "classes": ["platelet"]},
-        "stages": [{"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}],
-        "run": {"batch_size": 2, "threads": 1},
-        "devices": "cpu",
-        "results_dir": str(tmp_path / "run"),
-    }
+    spec = make_spec(
+        photos / "images",
+        tmp_path / "run",
+        classes=["platelet"],
+        stages=[{"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}],
+        run={"batch_size": 2, "threads": 1},
+    )
     loaded = spec_from_mapping(spec, root=tmp_path, registry=registry)
     plan = compile_plan(loaded, registry=registry, limit=2)
     tried = [f"platelet {number}" for number in range(1, count)]

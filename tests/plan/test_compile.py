@@ -25,6 +25,7 @@ from autolabel.plan.shards import shard_rows
 from autolabel.registry import Registry
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types.ontology import ClassPrompts
+from tests.specs import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,17 +40,18 @@ def photos(tmp_path: Path, example_path: str) -> Path:
 
 
 def compiled(registry: Registry, photos: Path, **changes: Any) -> Compiled:
-    mapping = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [
-            {"labeler": {"type": "colors"}, "scheduler": {"type": "cosine", "rounds": 3, "start": 0.5, "end": 0.3}}
-        ],
-        "devices": "cpu",
-        "run": {"shard_size": 2},
-        "results_dir": str(photos.parent / "run"),
-        **changes,
-    }
+    mapping = (
+        make_spec(
+            photos,
+            photos.parent / "run",
+            classes=["red", "blue"],
+            stages=[
+                {"labeler": {"type": "colors"}, "scheduler": {"type": "cosine", "rounds": 3, "start": 0.5, "end": 0.3}}
+            ],
+            run={"shard_size": 2},
+        )
+        | changes
+    )
     return compile_plan(spec_from_mapping(mapping, root=photos, registry=registry), registry=registry)
 
 

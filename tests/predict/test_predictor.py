@@ -25,6 +25,7 @@ from autolabel.results.ledger import read_labels
 from autolabel.run.generate import generate
 from autolabel.spec.load import load_spec
 from autolabel.types import Labels
+from tests.specs import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = [(64, 64), (64, 80), (200, 150), (64, 64), (80, 64), (64, 64)]
@@ -68,16 +69,17 @@ def photos(tmp_path: Path, example_path: str) -> Path:
 
 
 def mapping(photos: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": CLASSES},
-        "stages": STAGES["rounds"],
-        "devices": "cpu",
-        "run": {"shard_size": 4, "batch_size": 2, "num_workers": 2, "max_failures": 9},
-        "export": [],
-        "results_dir": str(photos.parent / "run"),
-        **changes,
-    }
+    return (
+        make_spec(
+            photos,
+            photos.parent / "run",
+            classes=CLASSES,
+            stages=STAGES["rounds"],
+            run={"shard_size": 4, "batch_size": 2, "num_workers": 2, "max_failures": 9},
+            export=[],
+        )
+        | changes
+    )
 
 
 def rows_of(registry: Registry, spec: dict[str, Any]) -> list[Labels]:
@@ -112,7 +114,7 @@ def test_pixels_and_pil_images_give_the_same(registry: Registry, photos: Path) -
         wanted = predictor.predict(photos / "0.png", name="x")
         with Pillow.open(photos / "0.png") as image:
             pixels = np.array(image.convert("RGB"))
-            given = [image, image.convert("RGBA"), pixels, np.asfortranarray(pixels)]
+            given: list[Any] = [image, image.convert("RGBA"), pixels, np.asfortranarray(pixels)]
             found = [predictor.predict(one, name="x") for one in given]
     assert [line(one) for one in found] == [line(wanted)] * 4
     assert wanted.state == "labelled"
@@ -165,7 +167,8 @@ def test_what_is_no_image_is_told(registry: Registry, photos: Path) -> None:
         assert [one.code if one else "" for one in reasons] == ["missing", "unsupported_format", "unreadable"]
         with pytest.raises(TypeError, match="found list"):
             predictor.predict([1, 2])  # type: ignore[arg-type]
-        for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8)):
+        wrong: list[Any] = [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8)]
+        for pixels in wrong:
             with pytest.raises(DataError, match=r"wanted pixels of \(H, W, 3\) uint8"):
                 predictor.predict(pixels)
         empty = predictor.predict(np.zeros((0, 4, 3), np.uint8)).reason

@@ -18,6 +18,7 @@ from autolabel.review.session import ReviewSession
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from tests.review.origin import HOST, TOKEN
+from tests.specs import make_spec
 
 
 @pytest.fixture(scope="session")
@@ -33,14 +34,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Pa
         ]
         save(folder / "photos" / f"{index:02}.png", rectangles)
     save(folder / "photos" / "05.png", [])
-    spec = {
-        "version": 1,
-        "data": {"images": [str(folder / "photos")], "classes": ["red", "blue", "green"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "export": [{"type": "coco"}],
-        "results_dir": str(folder / "run"),
-    }
+    spec = make_spec(folder / "photos", folder / "run", classes=["red", "blue", "green"], export=[{"type": "coco"}])
     generate(
         compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry), registry=registry
     )
@@ -91,14 +85,13 @@ def masked(hazards_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("masked")
     for name in ("a b.png", "ü/c.png", "d.png", "e.png"):
         save(folder / "photos" / name, [Rectangle(2, 3, 22, 23, "red", 0.7), Rectangle(30, 30, 50, 60, "blue", 0.9)])
-    spec = {
-        "version": 1,
-        "data": {"images": [str(folder / "photos")], "classes": ["red", "blue", "green"]},
-        "stages": [{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
-        "devices": "cpu",
-        "export": [{"type": "coco"}],
-        "results_dir": str(folder / "run"),
-    }
+    spec = make_spec(
+        folder / "photos",
+        folder / "run",
+        classes=["red", "blue", "green"],
+        stages=[{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
+        export=[{"type": "coco"}],
+    )
     registry = discover()
     generate(
         compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry), registry=registry

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import re
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,53 +14,18 @@ import pytest
 
 from autolabel.results.journal import Journal
 from autolabel.results.store import RunStore
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+from tests.web import Server
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LAPTOP = {"viewport": {"width": 1366, "height": 768}}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-class Server:
-    """The command, until it is stopped."""
-
-    def __init__(self, run: Path, path: str, *options: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "autolabel", "review", str(run), "--no-browser", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self.process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+/\S+/", self.process.stdout.readline())
-        assert found is not None
-        self.address = found[0]
-
-    def stop(self, how: int = signal.SIGINT) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
-
-
 @pytest.fixture
-def serve(run: Path, example_path: str) -> Iterator[Callable[..., Server]]:
-    started: list[Server] = []
-
+def serve(run: Path, start_server: Callable[..., Server]) -> Callable[..., Server]:
     def start(*options: str) -> Server:
-        started.append(Server(run, example_path, *options))
-        return started[-1]
+        return start_server("review", str(run), "--no-browser", *options)
 
-    yield start
-    for server in started:
-        server.stop(signal.SIGKILL)
+    return start
 
 
 class Visit:
@@ -167,7 +128,8 @@ def test_everything_by_keyboard(run: Path, serve: Callable[..., Server], visit: 
     assert drawn.phrase == "red" and drawn.verdict == "keep"
     assert {one.verdict for one in said["01.png"].values()} == {"reject", "checked"}
     assert said["02.png"][None].verdict == "reject"
-    assert server.stop() == 0
+    server.stop()
+    assert server.process.returncode == 0
     coco = json.loads((run / "coco" / "annotations.json").read_text())
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     classes = {category["id"]: category["name"] for category in coco["categories"]}

@@ -154,7 +154,7 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("far", [1e308, 1e9, -1e9])
 def test_corners_far_away_are_a_fault_of_their_shape(far: float) -> None:
     for kind in ("box", "polygon"):
-        shape = Shape(phrase="red", kind=kind, points=[(0, 0), (far, 5), (5, far)])  # type: ignore[arg-type]
+        shape = Shape(phrase="red", kind=kind, points=[(0, 0), (far, 5), (5, far)])
         found, faults = objects(DrawnImage(name="a.png", size=None, shapes=[shape]), (64, 64))
         assert not found and "pixels away" in faults[0]
 

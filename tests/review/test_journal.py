@@ -120,7 +120,7 @@ def test_a_torn_line_was_never_confirmed(store: RunStore) -> None:
 
 def test_a_damaged_line_is_named(store: RunStore) -> None:
     Journal(store).append(action(said("keep"), id="1"))
-    with store.journal.open("ab") as stream:
+    with Path(str(store.journal)).open("ab") as stream:
         stream.write(b'{"version": 2}\n')
     with pytest.raises(DataError, match=r"review\.jsonl:2:1: .*no sum"):
         Journal(store)
@@ -192,7 +192,7 @@ def test_a_checkpoint_that_was_damaged_is_named(store: RunStore) -> None:
 
 
 def test_a_journal_without_end_is_refused_before_it_is_read(store: RunStore) -> None:
-    with store.journal.open("wb") as stream:
+    with Path(str(store.journal)).open("wb") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(DataError, match="is larger than"):
         Journal(store)

@@ -57,7 +57,7 @@ def objects(run: Path, image: str) -> list[tuple[str, list[float], tuple[int, ..
             done = row if review is None else apply_to_row(row, review, classes=plan.manifest.classes)
             found = done.instances
             names = [done.prompt.phrases[label] for label in found.labels]
-            masks = [mask and mask.bounds() for mask in found.masks or (None,) * len(found)]
+            masks = [None if mask is None else mask.bounds() for mask in found.masks or (None,) * len(found)]
             boxes = [[round(value, 1) for value in box] for box in found.boxes.tolist()]
             return sorted(zip(names, boxes, masks, strict=True), key=str)
     raise AssertionError(image)
@@ -341,6 +341,6 @@ def test_brushes_come_back_as_they_were() -> None:
         assert unpack_brush(brush(mask), (17, 23)) == Rle.encode(mask)
     for damaged in ([], [0, 0], brush(mask)[:-3], [300], "x"):
         with pytest.raises(ValueError, match="brush"):
-            unpack_brush(damaged, (17, 23))  # type: ignore[arg-type]
+            unpack_brush(damaged, (17, 23))
     with pytest.raises(ValueError, match="does not fit"):
         unpack_brush(brush(mask), (23, 18))

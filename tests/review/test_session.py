@@ -117,7 +117,7 @@ def test_nothing_is_undone_that_somebody_has_changed_since(open_session: Callabl
     assert exported(ann) == [("blue", list(BLUE[1])), ("red", list(RED[1]))]
     [red, _] = ann.row_json(0)["boxes"]
     assert (red["verdict"], red["reviewer"]) == ("keep", "bob")
-    history = [json.loads(line) for line in (ann.store.root / "review.jsonl").read_text().splitlines()]
+    history = [json.loads(line) for line in (ann.store.root / "review.jsonl").read_bytes().splitlines()]
     assert [(one["reviewer"], one["decisions"][0]["verdict"]) for one in history] == [
         ("ann", "reject"),
         ("bob", "keep"),
@@ -143,7 +143,7 @@ def test_the_same_request_twice_is_one_decision(session: ReviewSession) -> None:
     }
     for _ in range(2):
         session.decide(changes.Request.model_validate(request))
-    assert len((session.store.root / "review.jsonl").read_text().splitlines()) == 1
+    assert len((session.store.root / "review.jsonl").read_bytes().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_page_of_other_labels_is_refused(session: ReviewSession) -> None:
 
 
 def test_labels_that_are_written_anew_end_the_review(session: ReviewSession) -> None:
-    ledger = session.store.root / "labels.jsonl"
+    ledger = Path(str(session.store.root)) / "labels.jsonl"
     ledger.with_suffix(".new").write_bytes(ledger.read_bytes())
     ledger.with_suffix(".new").replace(ledger)
     with pytest.raises(BusyError, match="written anew"):
@@ -211,14 +211,13 @@ def test_a_moved_box_gets_its_mask_in_the_same_step(open_session: Callable[..., 
     ask(session, step("keep", to_phrase="green"))
     assert session.row_json(0)["boxes"][0]["mask"], "a reclassified box keeps its mask"
     session.undo("t")
-    told = session.undo("t")
-    assert told is not None and told["boxes"][0]["verdict"] is None and told["boxes"][0]["mask"] is None
-    told = session.redo("t")
-    assert told is not None and told["boxes"][0]["mask"], "both come back"
+    undone, redone = session.undo("t"), session.redo("t")
+    assert undone is not None and undone["boxes"][0]["verdict"] is None and undone["boxes"][0]["mask"] is None
+    assert redone is not None and redone["boxes"][0]["mask"], "both come back"
 
 
 def test_what_was_handed_out_is_marked_then_written_again(session: ReviewSession, registry: Registry) -> None:
-    coco = Path(session.store.root) / "coco" / "annotations.json"
+    coco = Path(str(session.store.root)) / "coco" / "annotations.json"
     before = coco.read_bytes()
     ask(session, step("reject"))
     written = read_written(RunStore(session.store.root))

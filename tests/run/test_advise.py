@@ -17,6 +17,7 @@ from autolabel.registry import Registry
 from autolabel.run.advise import Way, _JudgedBoxes, advise, cheapest, compare, reached
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 IMAGES = 24
 
@@ -73,16 +74,17 @@ def compiled(tmp_path: Path, registry: Registry, **changes: Any) -> tuple[Compil
         "looks": {"which": ["plain", "mirror"], "spend": "by_round"},
         **changes.pop("stage", {}),
     }
-    spec = {
-        "version": 1,
-        "data": {"images": [str(tmp_path / "photos")], "classes": ["blue"]},
-        "run": {"candidates": str(tmp_path / "kept")},
-        "stages": [stage],
-        "devices": "cpu",
-        "export": [],
-        "results_dir": str(tmp_path / "run"),
-        **changes,
-    }
+    spec = (
+        make_spec(
+            tmp_path / "photos",
+            tmp_path / "run",
+            classes=["blue"],
+            run={"candidates": str(tmp_path / "kept")},
+            stages=[stage],
+            export=[],
+        )
+        | changes
+    )
     (tmp_path / "spec.yaml").write_text(json.dumps(spec))
     made = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
     return made, tmp_path / "truth.json"

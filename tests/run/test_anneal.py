@@ -194,7 +194,13 @@ def test_one_image_that_raises_costs_only_itself() -> None:
 def test_boxes_are_cut_at_the_edges_after_aggregation_and_unusable_ones_dropped() -> None:
     class Wild(Scripted):
         def answer(self, item: dict[str, list[float]], prompt: Prompt, floor: float) -> Instances:
-            wild = [[-50, -5, 20, 10], [290, 90, 400, 200], [300, 0, 310, 9], [np.nan, 0, 1, 1], [0, 0, np.inf, 1]]
+            wild: list[list[float]] = [
+                [-50, -5, 20, 10],
+                [290, 90, 400, 200],
+                [300, 0, 310, 9],
+                [np.nan, 0, 1, 1],
+                [0, 0, np.inf, 1],
+            ]
             return Instances.build(wild, scores=[0.9] * 5, labels=[0] * 5)
 
     annealing = Annealing(rounds(0.5), Union(Union.Params()), "all")

@@ -17,7 +17,7 @@ ROW = make_row("a.jpg", [LEFT, RIGHT, FAR], scores=[0.9, 0.5, 0.3], labels=[0, 0
 
 def decide(verdict: Any, box: list[float] | None = None, phrase: str | None = None, **fields: Any) -> Decision:
     phrase = "cell" if box and phrase is None else phrase
-    return Decision(image="a.jpg", bbox=tuple(box) if box else None, phrase=phrase, verdict=verdict, **fields)  # type: ignore[arg-type]
+    return Decision(image="a.jpg", bbox=tuple(box) if box else None, phrase=phrase, verdict=verdict, **fields)
 
 
 def applied(labels: Labels, *decisions: Decision) -> Instances:

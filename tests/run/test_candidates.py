@@ -28,6 +28,7 @@ from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from autolabel.strategies import Aggregator
 from autolabel.types import Instances, Prompt, Rle, Round
+from tests.specs import make_spec
 
 IMAGES = 7
 Spec = dict[str, Any]
@@ -94,15 +95,14 @@ def compiled(registry: Registry, photos: Path, out: str, **changes: Any) -> Comp
         "ask": "all",
     }
     run = {"shard_size": 3, "batch_size": 2, "num_workers": 2, "candidates": str(photos.parent / "kept")}
-    spec: Spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue", "green"], **changes.pop("data", {})},
-        "run": {**run, **changes.pop("run", {})},
-        "stages": [{**stage, **changes}],
-        "devices": "cpu",
-        "export": [],
-        "results_dir": str(photos.parent / out),
-    }
+    spec: Spec = make_spec(
+        photos,
+        photos.parent / out,
+        data={"classes": ["red", "blue", "green"], **changes.pop("data", {})},
+        run={**run, **changes.pop("run", {})},
+        stages=[{**stage, **changes}],
+        export=[],
+    )
     return compile_plan(spec_from_mapping(spec, root=photos, registry=registry), registry=registry)
 
 

@@ -29,6 +29,7 @@ from autolabel.results.store import RunStore
 from autolabel.run.generate import generate
 from autolabel.run.worker import Watch
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 IMAGES = 12
 BUSY = 5
@@ -46,16 +47,15 @@ def photos(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def mapping(photos: Path, out: Path, *, delay: float = 0, **run: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors", "delay": delay}}],
-        "devices": "cpu",
-        "run": {"shard_size": 3, "batch_size": 2, "num_workers": 1, **run},
-        "export": [{"type": "coco"}, {"type": "odvg"}, {"type": "yolo"}, {"type": "csv"}],
-        "report": False,
-        "results_dir": str(out),
-    }
+    return make_spec(
+        photos,
+        out,
+        classes=["red", "blue"],
+        stages=[{"labeler": {"type": "colors", "delay": delay}}],
+        run={"shard_size": 3, "batch_size": 2, "num_workers": 1, **run},
+        export=[{"type": "coco"}, {"type": "odvg"}, {"type": "yolo"}, {"type": "csv"}],
+        report=False,
+    )
 
 
 def run(registry: Registry, spec: dict[str, Any]) -> None:

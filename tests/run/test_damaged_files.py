@@ -29,6 +29,7 @@ from autolabel.run.outputs import report_run
 from autolabel.run.prepare import planned_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.spec.model import Spec
+from tests.specs import make_spec
 
 IMAGES = 11
 FILES = [
@@ -71,7 +72,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Damage:
     return work
 
 
-def middle(data: bytes, change: Callable[[list[bytes], int], None]) -> bytes:
+def middle(data: bytes, change: Callable[[list[bytes], int], object]) -> bytes:
     lines = rows(data)
     change(lines, len(lines) // 2)
     return b"".join(lines)
@@ -131,16 +132,15 @@ def run(hazards_path: str, draw_photos: Any, tmp_path_factory: pytest.TempPathFa
     (folder / "photos").mkdir()
     photos = draw_photos(folder / "photos", IMAGES)
     spec = spec_from_mapping(
-        {
-            "version": 1,
-            "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-            "stages": [{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
-            "devices": "cpu",
-            "run": {"shard_size": 3, "batch_size": 2, "num_workers": 1},
-            "export": [{"type": "coco"}],
-            "report": True,
-            "results_dir": str(folder / "run"),
-        },
+        make_spec(
+            photos,
+            folder / "run",
+            classes=["red", "blue"],
+            stages=[{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
+            run={"shard_size": 3, "batch_size": 2, "num_workers": 1},
+            export=[{"type": "coco"}],
+            report=True,
+        ),
         root=folder,
         registry=registry,
     )
@@ -406,7 +406,7 @@ def test_a_row_that_no_run_would_write_is_named_with_its_line(
     ledger.write_bytes(b"".join(lines))
     summed = checksum.Sum()
     list(summed.over([ledger.read_bytes()]))
-    checksum.checksum_file(ledger).write_bytes(summed.line("labels.jsonl"))  # type: ignore[union-attr]
+    checksum.checksum_file(ledger).write_bytes(summed.line("labels.jsonl"))
     with pytest.raises(DataError) as caught:
         export_run(run.out, form, [], registry=run.registry)
     assert "labels.jsonl:5:1: " in str(caught.value)
@@ -417,7 +417,7 @@ def reseal(ledger: Path, lines: list[bytes]) -> None:
     """Write a ledger and its sum as somebody would who knows how they are made."""
     summed = checksum.Sum()
     ledger.write_bytes(b"".join(summed.over(lines)))
-    checksum.checksum_file(ledger).write_bytes(summed.line("labels.jsonl"))  # type: ignore[union-attr]
+    checksum.checksum_file(ledger).write_bytes(summed.line("labels.jsonl"))
 
 
 @pytest.mark.parametrize(

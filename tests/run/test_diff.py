@@ -19,6 +19,7 @@ from autolabel.run.generate import generate
 from autolabel.run.outputs import review_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image, Instances, Labels, Prompt
+from tests.specs import make_spec
 
 PHRASES = ("red", "blue")
 
@@ -79,15 +80,7 @@ def test_the_most_changed_come_first_and_equal_ones_by_name() -> None:
 
 
 def label(registry: Registry, photos: Path, name: str, **changes: Any) -> Path:
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"num_workers": 1},
-        "results_dir": str(photos.parent / name),
-        **changes,
-    }
+    spec = make_spec(photos, photos.parent / name, classes=["red", "blue"], run={"num_workers": 1}) | changes
     loaded = spec_from_mapping(spec, root=photos.parent, registry=registry)
     generate(compile_plan(loaded, registry=registry), registry=registry)
     return photos.parent / name

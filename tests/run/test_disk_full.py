@@ -18,6 +18,7 @@ from autolabel.registry import Registry
 from autolabel.results.store import TEMPORARY
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 IMAGES = 8
 
@@ -83,17 +84,17 @@ def photos(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def compiled(registry: Registry, photos: Path, out: Path, **changes: Any) -> Compiled:
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 3, "batch_size": 2, "num_workers": 1, "executor": "inline"},
-        "export": [{"type": "coco"}, {"type": "yolo"}, {"type": "csv"}],
-        "report": True,
-        "results_dir": str(out),
-        **changes,
-    }
+    spec = (
+        make_spec(
+            photos,
+            out,
+            classes=["red", "blue"],
+            run={"shard_size": 3, "batch_size": 2, "num_workers": 1, "executor": "inline"},
+            export=[{"type": "coco"}, {"type": "yolo"}, {"type": "csv"}],
+            report=True,
+        )
+        | changes
+    )
     return compile_plan(spec_from_mapping(spec, root=photos, registry=registry), registry=registry)
 
 

@@ -18,6 +18,7 @@ from autolabel.run.duplicates import group_folder, group_run
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 PHOTOS = sorted((Path(__file__).parents[2] / "examples" / "bccd" / "images").glob("*.jpg"))[:4]
 FRACTIONS = {"train": 0.5, "val": 0.5}
@@ -35,15 +36,13 @@ def photos(tmp_path: Path) -> Path:
 
 
 def label(registry: Registry, photos: Path, *, mode: str = "resume", duplicates: str = "group") -> Path:
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red"], "duplicates": duplicates},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"num_workers": 1},
-        "output": {"split": FRACTIONS},
-        "results_dir": str(photos.parent / "run"),
-    }
+    spec = make_spec(
+        photos,
+        photos.parent / "run",
+        data={"classes": ["red"], "duplicates": duplicates},
+        run={"num_workers": 1},
+        output={"split": FRACTIONS},
+    )
     loaded = spec_from_mapping(spec, root=photos.parent, registry=registry)
     generate(compile_plan(loaded, registry=registry), registry=registry, mode=mode)
     return photos.parent / "run"

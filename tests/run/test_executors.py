@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import autolabel
 from autolabel.errors import MachineError
 from autolabel.executors.executor import Emit, Start
 from autolabel.executors.inline import Inline
@@ -21,6 +22,7 @@ from autolabel.run import worker
 from autolabel.run.generate import generate, generate_slice, merge
 from autolabel.run.worker import Done, Once, StartStage, Watch
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 13
@@ -40,15 +42,14 @@ def photos(draw_photos: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mapping(photos: Path, out: Path, **run: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "batch_size": 2, "num_workers": 1, **run},
-        "export": [{"type": "coco"}, {"type": "odvg"}, {"type": "csv"}],
-        "results_dir": str(out),
-    }
+    return make_spec(
+        photos,
+        out,
+        classes=["red", "blue"],
+        stages=[{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
+        run={"shard_size": 2, "batch_size": 2, "num_workers": 1, **run},
+        export=[{"type": "coco"}, {"type": "odvg"}, {"type": "csv"}],
+    )
 
 
 def label(registry: Registry, spec: dict[str, Any], watch: Watch | None = None) -> dict[str, bytes]:
@@ -137,7 +138,7 @@ def test_a_machine_that_cannot_take_part_says_why(
     with pytest.raises(MachineError, match=r"sees no plan in .*\n.*storage that all machines see"):
         StartStage(str(tmp_path), 0, logs=False)("cpu", print)
     label(hazards, mapping(photos, tmp_path / "run"))
-    monkeypatch.setattr(worker.autolabel, "__version__", "9.9")
+    monkeypatch.setattr(autolabel, "__version__", "9.9")
     with pytest.raises(MachineError, match=r"has autolabel 9\.9, the plan is of 0\."):
         worker.plan_of(RunStore(tmp_path / "run"))
 
@@ -146,14 +147,13 @@ def test_a_machine_that_cannot_take_part_says_why(
 @pytest.mark.parametrize("way", ["processes", "processes x 2", "processes x 4", "slices", "ray"])
 def test_the_shipped_detector_gives_the_same_bytes_everywhere(hazards: Registry, tmp_path: Path, way: str) -> None:
     def spec(name: str, **run: Any) -> dict[str, Any]:
-        return {
-            "version": 1,
-            "data": {"images": [str(ROOT / "examples" / "bccd" / "images")], "classes": ["red blood cell", "platelet"]},
-            "stages": [{"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}],
-            "devices": "cpu",
-            "run": {"shard_size": 3, "batch_size": 2, "threads": 1, "num_workers": 1, **run},
-            "results_dir": str(tmp_path / name),
-        }
+        return make_spec(
+            ROOT / "examples" / "bccd" / "images",
+            tmp_path / name,
+            classes=["red blood cell", "platelet"],
+            stages=[{"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}],
+            run={"shard_size": 3, "batch_size": 2, "threads": 1, "num_workers": 1, **run},
+        )
 
     expected = label(hazards, spec("inline", executor="inline"))
     if way == "slices":

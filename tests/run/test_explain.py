@@ -37,6 +37,7 @@ from autolabel_aggregators.dbscan import Dbscan
 from autolabel_aggregators.nms import Nms
 from autolabel_aggregators.soft_nms import SoftNms
 from autolabel_aggregators.wbf import Wbf
+from tests.specs import make_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = tuple(Round(index=i, conf_threshold=t) for i, t in enumerate((0.75, 0.5, 0.25)))
@@ -152,16 +153,17 @@ def made_run(tmp_path: Path, registry: Registry, **changes: Any) -> Path:
     save(folder / "a.png", [Rectangle(2, 3, 20, 20, "red", 0.9), Rectangle(30, 30, 50, 60, "blue", 0.45)])
     save(folder / "b.png", [Rectangle(2, 3, 20, 20, "red", 0.15)])
     (folder / "c.png").write_bytes(b"no picture")
-    spec = {
-        "version": 1,
-        "data": {"images": [str(tmp_path / "photos")], "classes": ["red", "blue"]},
-        "stages": [
-            {"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 3, "start": 0.6, "end": 0.2}}
-        ],
-        "devices": "cpu",
-        "results_dir": str(tmp_path / "run"),
-        **changes,
-    }
+    spec = (
+        make_spec(
+            tmp_path / "photos",
+            tmp_path / "run",
+            classes=["red", "blue"],
+            stages=[
+                {"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 3, "start": 0.6, "end": 0.2}}
+            ],
+        )
+        | changes
+    )
     generate(
         compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry), registry=registry
     )
@@ -244,17 +246,13 @@ def test_every_box_of_a_run_of_the_shipped_model_is_derived_again(
 ) -> None:
     schedule = {"type": "cosine", "rounds": 3, "start": 0.5, "end": 0.15}
     labeler = {"type": "grounding_dino", "checkpoint": "tiny"}
-    mapping = {
-        "version": 1,
-        "data": {
-            "images": [str(ROOT / "examples/bccd/images")],
-            "classes": ["red blood cell", "white blood cell", "platelet"],
-        },
-        "stages": [{"labeler": labeler, "scheduler": schedule, "aggregator": aggregator, "ask": "all"}],
-        "devices": "cpu",
-        "run": {"threads": 1},
-        "results_dir": str(tmp_path / "run"),
-    }
+    mapping = make_spec(
+        ROOT / "examples/bccd/images",
+        tmp_path / "run",
+        classes=["red blood cell", "white blood cell", "platelet"],
+        stages=[{"labeler": labeler, "scheduler": schedule, "aggregator": aggregator, "ask": "all"}],
+        run={"threads": 1},
+    )
     compiled = compile_plan(spec_from_mapping(mapping, root=tmp_path, registry=registry), registry=registry)
     generate(compiled, registry=registry)
     store, plan = finished(tmp_path / "run")

@@ -25,6 +25,7 @@ from autolabel.run.generate import generate, merge
 from autolabel.run.outputs import report_run, review_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.spec.model import Spec
+from tests.specs import make_spec
 
 COMMANDS: dict[str, Callable[[Path, Compiled, Registry], object]] = {
     "generate": lambda out, compiled, registry: generate(compiled, registry=registry),
@@ -36,16 +37,12 @@ COMMANDS: dict[str, Callable[[Path, Compiled, Registry], object]] = {
 
 
 def spec_at(registry: Registry, photos: Path, out: Path, **changes: Any) -> Spec:
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 3, "num_workers": 1},
-        "export": [{"type": "coco"}],
-        "results_dir": str(out),
-        **changes,
-    }
+    spec = (
+        make_spec(
+            photos, out, classes=["red", "blue"], run={"shard_size": 3, "num_workers": 1}, export=[{"type": "coco"}]
+        )
+        | changes
+    )
     return spec_from_mapping(spec, root=photos, registry=registry)
 
 

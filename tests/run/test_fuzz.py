@@ -28,6 +28,7 @@ from autolabel.run.generate import generate, merge
 from autolabel.run.outputs import report_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.weights.tensors import load_state_dict
+from tests.specs import make_spec
 
 SMALL = 25
 WORDS = [
@@ -145,15 +146,13 @@ def fuzz_documents(folder: Path, count: int) -> None:
 def fuzz_runs(registry: Registry, draw_photos: Any, folder: Path, count: int) -> None:
     (folder / "photos").mkdir()
     photos = draw_photos(folder / "photos", 5)
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "num_workers": 1},
-        "export": [{"type": "coco"}],
-        "results_dir": str(folder / "run"),
-    }
+    spec = make_spec(
+        photos,
+        folder / "run",
+        classes=["red", "blue"],
+        run={"shard_size": 2, "num_workers": 1},
+        export=[{"type": "coco"}],
+    )
     compiled = compile_plan(spec_from_mapping(spec, root=folder, registry=registry), registry=registry)
     generate(compiled, registry=registry)
     whole, run, draw = folder / "whole", folder / "run", random.Random(3)

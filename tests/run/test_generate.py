@@ -24,6 +24,7 @@ from autolabel.run.worker import Watch
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Image as Photo
 from autolabel.types import Instances, Labels, Prompt, Rle
+from tests.specs import make_spec
 
 Make = Callable[..., Path]
 
@@ -43,22 +44,23 @@ def photos(tmp_path: Path) -> Path:
 
 
 def mapping(photos: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue", "green"]},
-        "stages": [
-            {
-                "labeler": {"type": "colors"},
-                "scheduler": {"type": "step", "rounds": 3, "start": 0.6, "end": 0.2},
-                "aggregator": {"type": "nms", "threshold": 0.5},
-                "ask": "all",
-            }
-        ],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "batch_size": 2, "num_workers": 2},
-        "results_dir": str(photos.parent / "run"),
-        **changes,
-    }
+    return (
+        make_spec(
+            photos,
+            photos.parent / "run",
+            classes=["red", "blue", "green"],
+            stages=[
+                {
+                    "labeler": {"type": "colors"},
+                    "scheduler": {"type": "step", "rounds": 3, "start": 0.6, "end": 0.2},
+                    "aggregator": {"type": "nms", "threshold": 0.5},
+                    "ask": "all",
+                }
+            ],
+            run={"shard_size": 2, "batch_size": 2, "num_workers": 2},
+        )
+        | changes
+    )
 
 
 def run(registry: Registry, spec: dict[str, Any], **options: Any) -> Summary:

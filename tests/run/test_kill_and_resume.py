@@ -21,6 +21,7 @@ from autolabel.registry import Registry
 from autolabel.results import failpoints, store
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 FAILPOINTS = [
     "lock.taken",
@@ -73,19 +74,16 @@ def disarm() -> Iterator[None]:
 
 
 def compiled(registry: Registry, photos: Path, out: Path, *, seen: bool = False, **run: Any) -> Compiled:
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [
-            {"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 2, "start": 0.6, "end": 0.2}}
-        ],
-        "devices": "cpu",
-        "run": {"shard_size": 3, "batch_size": 2, "num_workers": 1, **run},
-        "export": [{"type": "coco"}, {"type": "odvg"}, {"type": "csv"}],
-        "report": seen,
-        "visualize": seen,
-        "results_dir": str(out),
-    }
+    spec = make_spec(
+        photos,
+        out,
+        classes=["red", "blue"],
+        stages=[{"labeler": {"type": "colors"}, "scheduler": {"type": "step", "rounds": 2, "start": 0.6, "end": 0.2}}],
+        run={"shard_size": 3, "batch_size": 2, "num_workers": 1, **run},
+        export=[{"type": "coco"}, {"type": "odvg"}, {"type": "csv"}],
+        report=seen,
+        visualize=seen,
+    )
     return compile_plan(spec_from_mapping(spec, root=photos, registry=registry), registry=registry)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Instances, Prompt, Round
 from autolabel_aggregators.nms import Nms
+from tests.specs import make_spec
 
 IMAGES = 6
 STEP = {"type": "step", "rounds": 3, "start": 0.6, "end": 0.1}
@@ -63,15 +64,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, example_path: str) -> Asked:
 def compiled(registry: Registry, photos: Path, out: str, looks: Any, **changes: Any) -> Compiled:
     run = {"shard_size": 4, "batch_size": 2, "num_workers": 2, **changes.pop("run", {})}
     stage = {"labeler": {"type": "colors"}, "scheduler": STEP, "ask": "all", "looks": looks, **changes}
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["white", "blue"]},
-        "run": run,
-        "stages": [stage],
-        "devices": "cpu",
-        "export": [],
-        "results_dir": str(photos.parent / out),
-    }
+    spec = make_spec(photos, photos.parent / out, classes=["white", "blue"], run=run, stages=[stage], export=[])
     return compile_plan(spec_from_mapping(spec, root=photos, registry=registry), registry=registry)
 
 
@@ -247,7 +240,7 @@ def test_every_box_is_explained(registry: Registry, photos: Path, looks: Any, ag
 
 
 def anneal_by_hand(
-    scores: dict[str | None, dict[str, float]], ask: Any, thresholds: Sequence[float]
+    scores: Mapping[str | None, dict[str, float]], ask: Any, thresholds: Sequence[float]
 ) -> tuple[Search, list[Prompt]]:
     """Play a search in which each look answers one box a phrase, with a written score."""
     rounds = [Round(index=index, conf_threshold=level) for index, level in enumerate(thresholds)]
@@ -265,7 +258,7 @@ def anneal_by_hand(
 
 
 def test_a_phrase_that_was_found_is_weighed_by_the_looks_it_was_asked_in() -> None:
-    scores = {"plain": {"a": 0.9, "b": 0.3}, "mirror": {"a": 0.9, "b": 0.25}}
+    scores: dict[str | None, dict[str, float]] = {"plain": {"a": 0.9, "b": 0.3}, "mirror": {"a": 0.9, "b": 0.25}}
     search, questions = anneal_by_hand(scores, "missing", [0.5, 0.2])
     assert questions == [Prompt(("a", "b"), look="plain"), Prompt(("b",), look="plain"), Prompt(("b",), look="mirror")]
     kept = dict(zip(search.kept.labels.tolist(), search.kept.scores.tolist(), strict=True))
@@ -274,7 +267,7 @@ def test_a_phrase_that_was_found_is_weighed_by_the_looks_it_was_asked_in() -> No
 
 
 def test_what_a_later_look_denies_is_dropped_again() -> None:
-    scores = {"plain": {"a": 0.38, "b": 0.9}, "mirror": {"a": 0.0, "b": 0.9}}
+    scores: dict[str | None, dict[str, float]] = {"plain": {"a": 0.38, "b": 0.9}, "mirror": {"a": 0.0, "b": 0.9}}
     search, questions = anneal_by_hand(scores, "all", [0.35, 0.3])
     assert [question.look for question in questions] == ["plain", "mirror"]
     assert search.kept.labels.tolist() == [1] and np.allclose(search.kept.scores, 0.9)

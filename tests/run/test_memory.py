@@ -24,6 +24,7 @@ from autolabel.run.outputs import write_outputs
 from autolabel.run.worker import Done, Watch
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Instances
+from tests.specs import make_spec
 
 MIB = 1 << 20
 
@@ -64,17 +65,16 @@ def link_pictures(folder: Path, images: int) -> None:
 
 
 def mapping(folder: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(folder / "photos")], "classes": ["red"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"executor": "inline", "num_workers": 1, "shard_size": 256},
-        "export": [{"type": "coco"}],
-        "report": True,
-        "results_dir": str(folder / "run"),
-        **changes,
-    }
+    return (
+        make_spec(
+            folder / "photos",
+            folder / "run",
+            run={"executor": "inline", "num_workers": 1, "shard_size": 256},
+            export=[{"type": "coco"}],
+            report=True,
+        )
+        | changes
+    )
 
 
 def weigh(registry: Registry, folder: Path, images: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from autolabel.results.ledger import read_labels
 from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 ROWS = 1000
 SIZE = (24, 32)
@@ -89,14 +90,12 @@ def inputs(example_path: str, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 def label(registry: Registry, folder: Path, **run: Any) -> Summary:
-    spec = {
-        "version": 1,
-        "data": {"images": str(folder / "photos"), "captions": str(folder / "captions.jsonl")},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"num_workers": 2, **run},
-        "results_dir": str(folder / "run"),
-    }
+    spec = make_spec(
+        folder / "photos",
+        folder / "run",
+        data={"captions": str(folder / "captions.jsonl")},
+        run={"num_workers": 2, **run},
+    )
     loaded = spec_from_mapping(spec, root=folder, registry=registry)
     return generate(compile_plan(loaded, registry=registry), registry=registry)
 

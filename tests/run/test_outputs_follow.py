@@ -20,6 +20,7 @@ from autolabel.run.export import export_run
 from autolabel.run.generate import generate
 from autolabel.run.outputs import follow, report_run, review_run
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 IMAGES = 4
 
@@ -31,16 +32,12 @@ def photos(draw_photos: Any, tmp_path: Path) -> Path:
 
 
 def label(registry: Registry, photos: Path, *, extend: bool = False, **changes: Any) -> Path:
-    spec = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"num_workers": 1},
-        "export": [{"type": "coco"}],
-        "results_dir": str(photos.parent / "run"),
-        **changes,
-    }
+    spec = (
+        make_spec(
+            photos, photos.parent / "run", classes=["red", "blue"], run={"num_workers": 1}, export=[{"type": "coco"}]
+        )
+        | changes
+    )
     loaded = spec_from_mapping(spec, root=photos.parent, registry=registry)
     generate(compile_plan(loaded, registry=registry), registry=registry, mode="extend" if extend else "resume")
     return photos.parent / "run"

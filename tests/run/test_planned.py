@@ -18,6 +18,7 @@ from autolabel.run.generate import generate, generate_slice, merge, write_plan
 from autolabel.run.prepare import planned_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.spec.model import Spec
+from tests.specs import make_spec
 
 IMAGES = 7
 
@@ -32,16 +33,12 @@ def photos(registry: Registry, tmp_path: Path) -> Path:
 
 
 def spec_of(registry: Registry, photos: Path, out: Path, **changes: Any) -> Spec:
-    mapping = {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "num_workers": 1},
-        "export": [{"type": "coco"}],
-        "results_dir": str(out),
-        **changes,
-    }
+    mapping = (
+        make_spec(
+            photos, out, classes=["red", "blue"], run={"shard_size": 2, "num_workers": 1}, export=[{"type": "coco"}]
+        )
+        | changes
+    )
     return spec_from_mapping(mapping, root=photos.parent, registry=registry)
 
 

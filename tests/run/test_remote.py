@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from autolabel.run.generate import generate
 from autolabel.run.outputs import report_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.storage import Remote
+from tests.specs import make_spec
 
 IMAGES = 8
 PHOTOS, RUN = Remote("memory://bucket/photos"), Remote("memory://bucket/run")
@@ -56,22 +59,22 @@ def put(folder: Path, target: Remote) -> None:
             (target / path.relative_to(folder)).write_bytes(path.read_bytes())
 
 
-def mapping(images: object, out: object, **changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(images)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 3, "batch_size": 2, "num_workers": 1, "executor": "inline"},
-        "export": [{"type": "coco"}, {"type": "yolo"}, {"type": "csv"}],
-        "report": True,
-        "visualize": True,
-        "results_dir": str(out),
-        **changes,
-    }
+def mapping(images: Any, out: Any, **changes: Any) -> dict[str, Any]:
+    return (
+        make_spec(
+            images,
+            out,
+            classes=["red", "blue"],
+            run={"shard_size": 3, "batch_size": 2, "num_workers": 1, "executor": "inline"},
+            export=[{"type": "coco"}, {"type": "yolo"}, {"type": "csv"}],
+            report=True,
+            visualize=True,
+        )
+        | changes
+    )
 
 
-def run(registry: Registry, spec: dict[str, Any], **options: str) -> Any:
+def run(registry: Registry, spec: dict[str, Any], **options: Any) -> Any:
     loaded = spec_from_mapping(spec, root=Path.cwd(), registry=registry)
     return generate(compile_plan(loaded, registry=registry), registry=registry, **options)
 
@@ -197,11 +200,11 @@ def test_a_lease_keeps_a_second_driver_out(monkeypatch: pytest.MonkeyPatch) -> N
         found = lock.holder(RUN / ".lock")
         assert found is not None and found.name.startswith("process ")
     assert lock.holder(RUN / ".lock") is None
-    now = lock.time.time()
+    now = time.time()
     (RUN / ".lock").write_bytes(lease(1, "another.example", now - 10))
     with pytest.raises(BusyError, match=r"process 1 on another.example\n.*goes on in 1[01]\d s"):
         store.lock().__enter__()
-    for gone in (lease(1, "another.example", now - lock.LEASE_SECONDS), lease(4194999, lock.socket.gethostname(), now)):
+    for gone in (lease(1, "another.example", now - lock.LEASE_SECONDS), lease(4194999, socket.gethostname(), now)):
         (RUN / ".lock").write_bytes(gone)
         with store.lock():
             assert json.loads((RUN / ".lock").read_bytes())["renewed"] >= now
@@ -214,7 +217,7 @@ def test_a_lease_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(500):
             if (RUN / ".lock").read_bytes() != first:
                 break
-            lock.time.sleep(0.01)
+            time.sleep(0.01)
         assert (RUN / ".lock").read_bytes() != first
 
 

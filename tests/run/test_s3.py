@@ -19,6 +19,7 @@ from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 NEEDED = ("moto", "flask", "flask_cors", "s3fs", "boto3")
 pytestmark = pytest.mark.skipif(
@@ -33,9 +34,24 @@ print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
 IMAGES = 7
-POINTS = ("lock.taken", "inputs.written", "inputs.renamed", "plan.written", "plan.renamed", "row.labelled")
-POINTS += ("shard.written", "shard.renamed", "ledger.written", "ledger.renamed")
-POINTS += ("export.synced", "export.swapped", "export.renamed", "report.synced", "report.swapped", "report.renamed")
+POINTS = (
+    "lock.taken",
+    "inputs.written",
+    "inputs.renamed",
+    "plan.written",
+    "plan.renamed",
+    "row.labelled",
+    "shard.written",
+    "shard.renamed",
+    "ledger.written",
+    "ledger.renamed",
+    "export.synced",
+    "export.swapped",
+    "export.renamed",
+    "report.synced",
+    "report.swapped",
+    "report.renamed",
+)
 
 
 @dataclass(frozen=True)
@@ -104,17 +120,17 @@ def photos(example_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mapping(images: str, out: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [images], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "batch_size": 2, "num_workers": 2, "executor": "inline", "max_failures": 1},
-        "export": [{"type": "coco"}, {"type": "yolo"}],
-        "report": True,
-        "results_dir": out,
-        **changes,
-    }
+    return (
+        make_spec(
+            images,
+            out,
+            classes=["red", "blue"],
+            run={"shard_size": 2, "batch_size": 2, "num_workers": 2, "executor": "inline", "max_failures": 1},
+            export=[{"type": "coco"}, {"type": "yolo"}],
+            report=True,
+        )
+        | changes
+    )
 
 
 def kept(found: dict[str, bytes]) -> dict[str, bytes]:

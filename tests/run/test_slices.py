@@ -21,6 +21,7 @@ from autolabel.results.store import TEMPORARY, RunStore
 from autolabel.run.generate import generate, generate_slice, merge
 from autolabel.run.prepare import Mode, prepare
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 IMAGES = 11
 SHARDS = 6
@@ -38,16 +39,17 @@ def photos(draw_photos: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mapping(photos: Path, out: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "batch_size": 2, "num_workers": 1},
-        "export": [{"type": "coco"}, {"type": "csv"}],
-        "results_dir": str(out),
-        **changes,
-    }
+    return (
+        make_spec(
+            photos,
+            out,
+            classes=["red", "blue"],
+            stages=[{"labeler": {"type": "colors"}}, {"labeler": {"type": "filled"}}],
+            run={"shard_size": 2, "batch_size": 2, "num_workers": 1},
+            export=[{"type": "coco"}, {"type": "csv"}],
+        )
+        | changes
+    )
 
 
 def compiled(hazards: Registry, spec: dict[str, Any]) -> Compiled:

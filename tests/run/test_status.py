@@ -17,6 +17,7 @@ from autolabel.results.store import RunStore
 from autolabel.run.generate import generate, generate_slice, merge, write_plan
 from autolabel.run.worker import Done, Watch
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 NOW = 2_000_000_000.0
 
@@ -29,15 +30,9 @@ def plan(registry: Registry, tmp_path: Path) -> Compiled:
     for index in range(8):
         save(tmp_path / "photos" / f"{index}.png", [Rectangle(2, 3, 20, 20, "red", 0.9)][: index % 3])
     (tmp_path / "photos" / "3.png").write_bytes((tmp_path / "photos" / "3.png").read_bytes()[:60])
-    spec: dict[str, Any] = {
-        "version": 1,
-        "data": {"images": [str(tmp_path / "photos")], "classes": ["red"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "run": {"shard_size": 2, "num_workers": 1},
-        "export": [],
-        "results_dir": str(tmp_path / "run"),
-    }
+    spec: dict[str, Any] = make_spec(
+        tmp_path / "photos", tmp_path / "run", run={"shard_size": 2, "num_workers": 1}, export=[]
+    )
     return compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
 
 

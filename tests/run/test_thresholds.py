@@ -22,6 +22,7 @@ from autolabel.run.generate import generate
 from autolabel.run.outputs import report_run
 from autolabel.spec.load import load_spec, spec_from_mapping
 from autolabel.spec.thresholds import read_thresholds
+from tests.specs import make_spec
 
 Spec = dict[str, Any]
 
@@ -34,15 +35,14 @@ def spec(tmp_path: Path, example_path: str) -> Spec:
     for index in range(40):
         rectangles = [Rectangle(2, 3, 20, 20, "red", 0.9), Rectangle(30, 30, 50, 60, "blue", 0.45)]
         save(tmp_path / "photos" / f"{index:02}.png", rectangles)
-    return {
-        "version": 1,
-        "data": {"images": [str(tmp_path / "photos")], "classes": ["red", "blue", "green"]},
-        "stages": [{"labeler": {"type": "colors"}, "scheduler": {"type": "fixed", "rounds": RISING}, "ask": "all"}],
-        "devices": "cpu",
-        "run": {"shard_size": 20},
-        "export": [{"type": "coco"}],
-        "results_dir": str(tmp_path / "run"),
-    }
+    return make_spec(
+        tmp_path / "photos",
+        tmp_path / "run",
+        classes=["red", "blue", "green"],
+        stages=[{"labeler": {"type": "colors"}, "scheduler": {"type": "fixed", "rounds": RISING}, "ask": "all"}],
+        run={"shard_size": 20},
+        export=[{"type": "coco"}],
+    )
 
 
 RISING = [{"conf_threshold": 0.5}, {"conf_threshold": 0.2}]
@@ -125,7 +125,7 @@ def test_what_a_person_kept_stays_and_the_report_shows_what_is_exported(
     (root / "review.json").write_text(json.dumps({"plan": "x", "decisions": [kept]}))
     run(registry, spec, thresholds={"blue": 0.5})
     assert exported(spec) == {"red": 40, "blue": 1}
-    page = report_run(root).read_text()
+    page = report_run(root).read_bytes().decode()
     assert '"rows"' in page and page.count("0.45") < 40 and "41" in page
 
 

@@ -20,6 +20,7 @@ from autolabel.results.ledger import read_labels
 from autolabel.results.summary import Summary
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
 
 
 def spec(folder: Path, names: list[str], **run: Any) -> dict[str, Any]:
@@ -28,14 +29,12 @@ def spec(folder: Path, names: list[str], **run: Any) -> dict[str, Any]:
     (folder / "photos").mkdir(exist_ok=True)
     for name in names:
         save(folder / "photos" / f"{name}.png", [Rectangle(1, 1, 5, 5, "red")])
-    return {
-        "version": 1,
-        "data": {"images": [str(folder / "photos")], "classes": ["red"]},
-        "stages": [{"labeler": {"type": "hazard", **run.pop("labeler", {})}}],
-        "devices": "cpu",
-        "run": {"shard_size": 4, "batch_size": 2, "num_workers": 1, **run},
-        "results_dir": str(folder / "run"),
-    }
+    return make_spec(
+        folder / "photos",
+        folder / "run",
+        stages=[{"labeler": {"type": "hazard", **run.pop("labeler", {})}}],
+        run={"shard_size": 4, "batch_size": 2, "num_workers": 1, **run},
+    )
 
 
 def run(mapping: dict[str, Any]) -> Summary:

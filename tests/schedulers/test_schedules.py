@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from autolabel_schedulers.exponential import Exponential
 from autolabel_schedulers.fixed import Fixed
 from autolabel_schedulers.step import Step
 
-CURVES = [Step, Exponential, Cosine]
+CURVES: list[Any] = [Step, Exponential, Cosine]
 THRESHOLDS = st.floats(0, 1).map(lambda x: round(x, 8))
 
 

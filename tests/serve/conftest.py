@@ -14,6 +14,7 @@ from autolabel.predict import Predictor
 from autolabel.registry import Registry
 from autolabel.serve.app import Service, make_app
 from autolabel.serve.limits import Limits
+from tests.specs import make_spec
 
 TOKEN = "the-token-of-tests"
 HOST = "127.0.0.1:9090"
@@ -32,14 +33,7 @@ def photos(tmp_path: Path, example_path: str) -> Path:
 
 @pytest.fixture
 def spec(photos: Path) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "data": {"images": [str(photos)], "classes": ["red", "blue"]},
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "export": [],
-        "results_dir": str(photos.parent / "run"),
-    }
+    return make_spec(photos, photos.parent / "run", classes=["red", "blue"], export=[])
 
 
 @pytest.fixture

@@ -119,6 +119,7 @@ def test_the_whole_document(builtins: Registry) -> None:
     assert (spec.run.batch_size, spec.run.num_workers) == (8, 2)
     assert spec.results_dir == "/elsewhere"
     assert not spec.visualize
+    assert spec.stages[0].labeler is not None
     labeler: Any = spec.stages[0].labeler.params
     assert (labeler.padding, labeler.short_side, labeler.long_side) == ("none", 600, 1000)
     assert (labeler.backbone, labeler.num_queries, labeler.text_encoder) == ("swin_base_384_22k", 900, None)

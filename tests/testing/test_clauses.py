@@ -313,7 +313,7 @@ class Filling(Segmenter):
             canvas = canvas[:, 1:]
         masks = tuple(map(Rle.encode, canvas))
         if fault == "skips":
-            masks = (None,) * len(found)
+            masks = (None,) * len(found)  # type: ignore[assignment]
         if fault == "drops":
             return replace(found, masks=masks).take(np.arange(len(found) // 2))
         boxes = found.boxes + np.float32(0.5) if fault == "moves" else found.boxes

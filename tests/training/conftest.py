@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def data(tmp_path: Path) -> Data:
     (folder / "images").mkdir(parents=True)
     categories = [{"id": number, "name": name} for number, name in enumerate(NAMES, start=1)]
     for split in ("train", "dev"):
-        images = [{"id": number, "file_name": f"{split}{number}.png"} for number in (1, 2)]
+        images: list[dict[str, Any]] = [{"id": number, "file_name": f"{split}{number}.png"} for number in (1, 2)]
         for image in images:
             Image.new("RGB", (80, 60), (128, 128, 128)).save(folder / "images" / image["file_name"])
         boxes = [{"image_id": number, "category_id": 1, "bbox": [8, 8, 30, 20], "iscrowd": 0} for number in (1, 2)]

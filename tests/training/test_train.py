@@ -76,11 +76,11 @@ def test_the_log_and_the_exported_checkpoint(
     run = _trained(recipe, ingredients(), tmp_path)
     events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert events == ["step", "dev", "exported"]
-    model, report = GroundingDinoForObjectDetection.from_pretrained(
+    model, report = GroundingDinoForObjectDetection.from_pretrained(  # type: ignore[misc]
         tmp_path / "checkpoint", output_loading_info=True, dtype=torch.float32
     )
-    assert not any(report.values())
-    for name, parameter in model.named_parameters():
+    assert not any(report.values())  # type: ignore[has-type]
+    for name, parameter in model.named_parameters():  # type: ignore[has-type]
         if name in run.average:
             assert torch.equal(parameter, run.average[name].half().float()), name
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")

@@ -87,7 +87,7 @@ def tokens(text: str, logprob: float) -> list[tuple[str, float]]:
 
 
 GOOD = json.dumps([CAT, DOG])
-SYSTEMS = {
+SYSTEMS: dict[str, Any] = {
     "unit_1000": ([250, 500, 500, 1000], "xyxy"),
     "unit_999": ([249.75, 499.5, 499.5, 999], "xyxy"),
     "unit_1": ([0.25, 0.5, 0.5, 1], "xyxy"),

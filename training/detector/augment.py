@@ -83,14 +83,18 @@ def _crop(
     return pixels, photo.boxes, photo.names
 
 
+def _row(numbers: list[int]) -> NDArray[np.float32]:
+    return np.array(numbers, np.float32)
+
+
 def _flip(
     pixels: NDArray[np.uint8], boxes: NDArray[np.float32], rng: random.Random, *, turn: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     height, width = pixels.shape[:2]
     if rng.random() < 0.5:
-        pixels, boxes = pixels[:, ::-1], np.array([width, 0, width, 0]) - boxes[:, [2, 1, 0, 3]] * [1, -1, 1, -1]
+        pixels, boxes = pixels[:, ::-1], _row([width, 0, width, 0]) - boxes[:, [2, 1, 0, 3]] * _row([1, -1, 1, -1])
     if turn and rng.random() < 0.5:
-        pixels, boxes = pixels[::-1], np.array([0, height, 0, height]) - boxes[:, [0, 3, 2, 1]] * [-1, 1, -1, 1]
+        pixels, boxes = pixels[::-1], _row([0, height, 0, height]) - boxes[:, [0, 3, 2, 1]] * _row([-1, 1, -1, 1])
     return pixels, boxes
 
 

@@ -154,4 +154,4 @@ def compile_attention(model: nn.Module) -> None:
     """Replace every deformable attention inside `model` by the compiled one."""
     for module in model.modules():
         if isinstance(module, modeling_grounding_dino.GroundingDinoMultiscaleDeformableAttention):
-            module.attn = CompiledDeformableAttention()
+            module.attn = CompiledDeformableAttention()  # type: ignore[assignment]

@@ -201,7 +201,7 @@ def _fill(recipe: Recipe, jobs: list[Job], folder: Path) -> None:
 @torch.no_grad()
 def _fill_part(recipe: Recipe, jobs: list[Job], folder: Path, rows: range) -> list[tuple[int, dict[str, object]]]:
     torch.set_num_threads(1)
-    network = image_network(recipe.start).to(memory_format=torch.channels_last)
+    network = image_network(recipe.start).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     maps = np.load(folder / MAPS_FILE, mmap_mode="r+")
     records: list[tuple[int, dict[str, object]]] = []
     started = time.monotonic()

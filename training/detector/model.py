@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -160,7 +161,7 @@ class CachedDetector:
             spans=[caption.spans for caption in captions],
         )
 
-    def _layers(self, output: object, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def _layers(self, output: Any, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Apply the heads to every decoder layer, as the model itself does but returns for the last one only."""
         hidden = output.intermediate_hidden_states
         references = [output.init_reference_points, *output.intermediate_reference_points.unbind(1)]
@@ -175,7 +176,7 @@ class CachedDetector:
 class _ImageTap(nn.Module):
     """Goes on from cached maps, in the place of the image tower; masks are of whole pictures."""
 
-    def __init__(self, tower: nn.Module) -> None:
+    def __init__(self, tower: Any) -> None:
         super().__init__()
         self.position_embedding = tower.position_embedding
         self.network = tower.conv_encoder.model.features

@@ -174,7 +174,7 @@ def _coverage(
     draw.polygon(_corners(points, centre), fill=255)
     if shape == "ring":
         draw.polygon(_corners(points * RING_HOLE, centre), fill=0)
-    return np.asarray(image.reduce(SUPERSAMPLING), np.float32) / 255
+    return np.asarray(image.reduce(SUPERSAMPLING), np.float32) / np.float32(255)
 
 
 def _corners(points: Points, centre: tuple[float, float]) -> list[tuple[float, float]]:

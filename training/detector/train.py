@@ -63,7 +63,7 @@ class DetectorRun:
         self.device = torch.device(device)
         self.encoder = CaptionEncoder(parts.model.model.text_backbone, parts.tokenizer)
         self.detector = CachedDetector(parts.model)
-        parts.model.to(self.device).train()
+        parts.model.to(self.device).train()  # type: ignore[arg-type]
         if self.device.type == "cpu":
             compile_attention(parts.model)
         self.parameters = trained_parameters(parts.model)

@@ -64,7 +64,7 @@ class MaskRun:
     def check_dev(self) -> DevCheck | None:
         """Judge the teacher on dev boxes with true masks."""
         result = self.validator(self.teacher)
-        return result and DevCheck(result.mean, asdict(result))
+        return None if result is None else DevCheck(result.mean, asdict(result))
 
     def averaged(self) -> dict[str, Tensor]:
         """Return the teacher's weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -18,10 +19,12 @@ from autolabel.weights import hub
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
 _FOLDERS_VARIABLE = "AUTOLABEL_CHECKPOINTS"
+_DISTRIBUTION, _MODULE = "autolabel-vision-checkpoints", "autolabel_checkpoints"
+_PATHS = "a path begins with ./ or ends in .pth or .safetensors"
 
 
 def shipped() -> dict[str, Path]:
-    """Return the checkpoints that come with the package, or stand in a folder of ``AUTOLABEL_CHECKPOINTS``, by name."""
+    """Return the checkpoints of a clone, of the installed distribution and of ``AUTOLABEL_CHECKPOINTS``, by name."""
     found: dict[str, Path] = {}
     for folder in _shelves():
         if folder.is_dir():
@@ -32,12 +35,13 @@ def shipped() -> dict[str, Path]:
 
 
 def _shelves() -> list[Path]:
-    """Return where shipped checkpoints are looked for: the variable, the package, a clone's root."""
+    """Return where shipped checkpoints are looked for: the variable, a clone's root, the installed distribution."""
     package = Path(__file__).resolve().parents[1]
     folders = [Path(folder) for folder in os.environ.get(_FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
-    folders.append(package / "checkpoints")
     if package.parent.name == "src":
         folders.append(package.parents[1] / "checkpoints")
+    installed = importlib.util.find_spec(_MODULE)
+    folders.extend(Path(folder) for folder in (installed and installed.submodule_search_locations) or ())
     return folders
 
 
@@ -122,5 +126,7 @@ def _existing(path: Path) -> Path:
 
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
+    if not known:
+        return f"install {_DISTRIBUTION} (in a clone: pip install ./checkpoints) for tiny and tiny-mal; {_PATHS}"
     start = f"did you mean {near[0]!r}? " if near else ""
-    return f"{start}shipped: {', '.join(known) or 'none'}; a path begins with ./ or ends in .pth or .safetensors"
+    return f"{start}shipped: {', '.join(known)}; {_PATHS}"
