@@ -41,7 +41,7 @@ def test_without_answers_the_score_orders(make_run: Make) -> None:
     images, said = told(run)
     assert 0 < len(images) <= 60 and len(set(images)) == len(images)
     assert said[0].startswith("to check by choice: ") and "minutes, the likeliest first" in said[0]
-    assert said[1].startswith("likely errors: ") and "ordered by score alone" in said[2]
+    assert said[1].startswith("likely errors: ") and "ordered by score, looks, sizes and overlaps" in said[2]
 
 
 def test_answers_teach_where_the_errors_are(make_run: Make) -> None:

@@ -16,7 +16,7 @@ from autolabel.types import Image, Instances, Labels, Prompt, Reason, Rle
 FOLDER = Path(__file__).resolve().parents[2] / "schema"
 
 
-@pytest.mark.parametrize("name", ["plan", "labels", "review"])
+@pytest.mark.parametrize("name", ["plan", "labels", "review", "doubts"])
 def test_published_schemas_are_fresh(name: str) -> None:
     assert (FOLDER / f"{name}.schema.json").read_text() == schema_text(name), "run: autolabel schema --write schema"
 

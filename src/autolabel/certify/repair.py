@@ -22,21 +22,31 @@ TAKEN = 0.7
 """The part of the planned choice that is checked before the prediction is made anew."""
 
 
-def chance_of_wrong(scores: Float64, classes: Int64, *, answered: Int64, wrong: npt.NDArray[np.bool_]) -> Float64:
+def chance_of_wrong(
+    scores: Float64,
+    classes: Int64,
+    *,
+    answered: Int64,
+    wrong: npt.NDArray[np.bool_],
+    against: Float64 | None = None,
+) -> Float64:
     """Return the predicted chance that each box is wrong, (F,).
 
     ``scores`` in [0, 1] and ``classes`` are of all boxes, (F,); ``answered`` are the places of those with an answer,
-    and ``wrong`` says which of them are, both (A,). Logistic in logit(score) and class, refitted on all answers; by
-    score alone below FEW_ANSWERS. It only sets the order of work: a bad prediction costs work, never truth.
+    and ``wrong`` says which of them are, both (A,). ``against`` (F, K) are numbers from 0 to 1 for what else speaks
+    against a box. Logistic in logit(score), those and class, refitted on all answers; below FEW_ANSWERS by the score,
+    which each of them lowers by up to a half. It only sets the order of work: a bad prediction costs work, never truth.
     """
+    others = np.zeros((len(scores), 0)) if against is None else against
     if len(answered) < FEW_ANSWERS or wrong.all() or not wrong.any():
-        return 1 - scores
+        lowered: Float64 = 1 - scores * (1 - others / 2).prod(axis=1)
+        return lowered
     from sklearn.linear_model import LogisticRegression
 
     clipped = np.clip(scores, 1e-6, 1 - 1e-6)
     logit = np.log(clipped / (1 - clipped))[:, None]
     names = np.unique(classes[answered])
-    columns = np.concatenate([logit, (classes[:, None] == names[None, 1:]).astype(np.float64)], axis=1)
+    columns = np.concatenate([logit, others, (classes[:, None] == names[None, 1:]).astype(np.float64)], axis=1)
     model = LogisticRegression(C=1.0, max_iter=200).fit(columns[answered], wrong)
     out: Float64 = model.predict_proba(columns)[:, 1]
     return out

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from autolabel.certify.audit import default_cap
 from autolabel.certify.order import Keys, key_of
+from autolabel.results.score_curves import shares
 from autolabel.types import Labels
 
 _UNREADABLE = frozenset({"missing", "unreadable", "corrupt_image", "unsupported_format", "io_error", "too_large"})
@@ -55,6 +56,8 @@ class Units:
     """The place of each box's image."""
     box_classes: array[int] = field(default_factory=lambda: array("q"))
     scores: array[float] = field(default_factory=lambda: array("d"))
+    support: array[float] = field(default_factory=lambda: array("d"))
+    """The share of the looks that saw each box, 1 where an image was seen in none."""
     corners: array[float] = field(default_factory=lambda: array("d"))
     """Four numbers a box, ``x1 y1 x2 y2`` in pixels, with the decimals of ``labels.jsonl``."""
     kept: list[int] = field(default_factory=list)
@@ -146,6 +149,7 @@ def _add(units: Units, one: HandedOut, place_of: dict[str, int]) -> None:
     name = (labels.image.id, str(labels.caption_index))
     boxes = np.round(labels.instances.boxes.astype(np.float64), _BOX_DECIMALS).tolist()
     scores = np.round(labels.instances.scores.astype(np.float64), 6).tolist()
+    units.support.extend(shares(labels.instances).tolist())
     keys: dict[int, None] = {}
     for index, (box, score, label) in enumerate(zip(boxes, scores, labels.instances.labels.tolist(), strict=True)):
         phrase = labels.prompt.phrases[label]

@@ -18,7 +18,20 @@ import typer
 import typer.core
 
 import autolabel
-from autolabel.cli import certify, console, diff, duplicates, explain, installed, label, phrases, results, review, serve
+from autolabel.cli import (
+    certify,
+    console,
+    diff,
+    doubts,
+    duplicates,
+    explain,
+    installed,
+    label,
+    phrases,
+    results,
+    review,
+    serve,
+)
 from autolabel.cli.pipe import ending_quietly
 from autolabel.errors import AutolabelError, MachineError, SpecError
 from autolabel.literal import LiteralFormatter, escape
@@ -116,6 +129,7 @@ for command in (
     results.report,
     diff.diff,
     duplicates.duplicates,
+    doubts.doubts,
     phrases.phrases,
     review.review,
     results.apply_review,

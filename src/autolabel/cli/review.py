@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autolabel.review.certify import Desk
     from autolabel.review.session import ReviewSession
 
-_NextName = Literal["certificate", "errors", "mixed"]
+_NextName = Literal["certificate", "errors", "mixed", "doubts"]
 _OrderName = Literal["least", "most", "disagreement", "boxes", "name", "random"]
 _ShowName = Literal["all", "unchecked", "undecided", "checked", "left_out", "labelled", "empty"]
 
@@ -42,8 +42,13 @@ def review(
         _NextName | None,
         typer.Option(
             "--next",
-            help="What to check: what a certificate draws, likely errors, or errors first and then a certificate.",
+            help="What to check: what a certificate draws, likely errors, errors first and then a certificate, or all"
+            " images, the most doubtful first.",
         ),
+    ] = None,
+    gt: Annotated[
+        str | None,
+        typer.Option("--gt", metavar="FILE", help="With --next doubts: the truth whose labels are doubted."),
     ] = None,
     precision: Annotated[
         float | None, typer.Option("--precision", min=0, max=1, help="With --next: the precision to reach [0.9].")
@@ -68,13 +73,15 @@ def review(
 
     if images is not None and sample is not None:
         raise SpecError("--images and --sample exclude each other")
+    if gt is not None and what != "doubts":
+        raise SpecError("--gt says whose labels --next doubts goes by: it has no place without that")
     registry = discover()
     session = open_session(at(run), registry=registry, reviewer=reviewer, model=model, device=device, phrase=phrase)
     if images is not None:
         limit_to_images(session, read_names(images), file=str(images))
     if sample is not None:
         limit_to_sample(session, sample, size)
-    modes, desk = _modes(session, what, precision=precision, recall=recall, budget=budget)
+    modes, desk = _modes(session, what, gt=gt, precision=precision, recall=recall, budget=budget)
     limited = session.images is not None
     query = Query(order="list" if limited and order == "least" else order, show=show, phrase=phrase)
     try:
@@ -91,6 +98,7 @@ def _modes(
     session: ReviewSession,
     what: _NextName | None,
     *,
+    gt: str | None,
     precision: float | None,
     recall: float | None,
     budget: float | None,
@@ -100,7 +108,7 @@ def _modes(
     from autolabel.certify.goals import Goals
     from autolabel.review.app import CORRECT
     from autolabel.review.certify import Desk, certify_mode
-    from autolabel.review.doubtful import Wanted, limit_to_likely
+    from autolabel.review.doubtful import Wanted, limit_to_doubts, limit_to_likely
 
     desk = Desk(session, Asked(precision=precision, recall=recall, budget=budget))
     certify = certify_mode(desk)
@@ -109,6 +117,9 @@ def _modes(
             precision, recall = Goals().precision, Goals().recall
         wanted = Wanted(precision=precision, recall=recall, budget=budget, certified=what == "mixed")
         for line in limit_to_likely(session, wanted):
+            console.err.say(line)
+    if what == "doubts":
+        for line in limit_to_doubts(session, gt):
             console.err.say(line)
     return ([certify, CORRECT] if what == "certificate" else [CORRECT, certify]), desk
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.certify import statement
+from autolabel.doubts import doubt
 from autolabel.errors import SpecError
 from autolabel.phrases import comparison
 from autolabel.plan import plan_file
@@ -23,6 +24,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "certificate": statement.certificate_schema,
     "review": decision.review_schema,
     "phrases": comparison.schema,
+    "doubts": doubt.doubts_schema,
 }
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS
 from autolabel.certify.repair import FEW_ANSWERS, FIRST, Float64, by_choice, expected_draws
+from autolabel.doubts.find import compare
+from autolabel.doubts.known import Known, read_known
 from autolabel.errors import DataError
 from autolabel.results.decision import Row
-from autolabel.review.known import Known, read_known
 from autolabel.review.missing import likely_misses
 from autolabel.review.session import ReviewSession
 
@@ -67,9 +68,29 @@ def limit_to_likely(session: ReviewSession, wanted: Wanted) -> Iterator[str]:
     yield from said
     if known.answered < FEW_ANSWERS:
         yield (
-            "they are ordered by score alone; answer some boxes of the certificate first (`review --next certificate`),"
-            " and predictions, and what is told of the work, get better"
+            "they are ordered by score, looks, sizes and overlaps; answer some boxes of the certificate first"
+            " (`review --next certificate`), and predictions, and what is told of the work, get better"
         )
+
+
+def limit_to_doubts(
+    session: ReviewSession, truth: str | None, *, names: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Show the images of a review in the order of their doubts, the likeliest to have an error first; yield a sentence.
+
+    ``truth`` is whose labels are doubted, None for the run's own; images that it does not cover are not shown.
+    """
+    found = compare(session.store, session.plan, truth, names=names, near_duplicates=True)
+    session.index.build()
+    rows: list[int] = []
+    for one in found.images:
+        row = session.index.find(one.image)
+        while row is not None and row < len(session.index) and session.index.name(row) == one.image:
+            rows.append(row)
+            row += 1
+    session.images = rows
+    likely = sum(one.boxes for one in found.images)
+    yield f"{len(rows):,} images, the likeliest errors first; {likely:,} boxes are likelier wrong than right"
 
 
 def _likely_errors(known: Known, precision: float, *, certified: bool) -> tuple[list[Pick], list[str]]:

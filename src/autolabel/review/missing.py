@@ -10,10 +10,10 @@ from autolabel.certify.candidates import Candidates, candidates
 from autolabel.certify.finding import USUAL, Looked, Repair, least_chance, looking, plan_repair
 from autolabel.certify.goals import IMAGE_SECONDS, MISSED_SECONDS
 from autolabel.certify.repair import Float64
+from autolabel.doubts.known import Known
 from autolabel.plan.model import Plan
 from autolabel.results.decision import Row
 from autolabel.results.store import RunStore
-from autolabel.review.known import Known
 
 NO_THRESHOLD = (
     "likely misses: none to offer, as nothing lies below a threshold; label with a lower conf_threshold and state the"

@@ -73,7 +73,18 @@ def group_folder(folder: Location, *, threads: int = THREADS) -> Groups:
     return _grouped(files, threads=threads, max_pixels=MAX_PIXELS, value_range=None)
 
 
+def find_groups(store: RunStore, plan: Plan) -> Groups:
+    """Return the near-duplicates among a run's images: those that it keeps, or else found now; nothing is written."""
+    return read_groups(store, plan) if duplicates_file(store).exists() else _found(store, plan)
+
+
 def _search(store: RunStore, plan: Plan) -> Groups:
+    found = _found(store, plan)
+    publish_groups(store, plan, found)
+    return found
+
+
+def _found(store: RunStore, plan: Plan) -> Groups:
     files = (
         _File(row.image, plan.manifest.image_path(row.image), row.mark)
         for shard in plan.manifest.shards
@@ -81,11 +92,9 @@ def _search(store: RunStore, plan: Plan) -> Groups:
         if not row.code and not row.caption_index
     )
     recipe = plan.recipe
-    found = _grouped(
+    return _grouped(
         files, threads=plan.execution.num_workers, max_pixels=recipe.max_pixels, value_range=recipe.value_range
     )
-    publish_groups(store, plan, found)
-    return found
 
 
 def _grouped(files: Iterable[_File], *, threads: int, max_pixels: int, value_range: ValueRange) -> Groups:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,13 @@ from autolabel.certify.opening import begun, open_certificate
 from autolabel.certify.population import decided, limits_of, population
 from autolabel.certify.repair import Float64, chance_of_wrong
 from autolabel.certify.units import Units
+from autolabel.doubts.surroundings import Surroundings
 from autolabel.plan.model import Plan
 from autolabel.results.review import Review
 from autolabel.results.store import RunStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Known:
     """The boxes that a run hands out, and what has been said of them and of its images."""
 
@@ -29,6 +31,11 @@ class Known:
     thresholds: Mapping[str, float]
     audit: Audit | None = None
     """The certificate's; None where there is none that holds."""
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What lies around the boxes."""
+        return Surroundings.of(self.units)
 
     @property
     def answered(self) -> int:
@@ -50,6 +57,7 @@ class Known:
             np.concatenate([np.frombuffer(self.units.box_classes, np.int64), np.asarray(classes, np.int64)]),
             answered=answered,
             wrong=np.concatenate([wrong, np.ones(len(more), bool)]),
+            against=np.concatenate([self.surroundings.against(), np.zeros((len(scores), 3))]),
         )
 
 

@@ -1,0 +1,1 @@
+"""Likely label errors: where labels and evidence disagree."""

@@ -1,0 +1,79 @@
+"""Plant errors in labelled boxes, so that a ranking can learn what an error looks like in this very data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autolabel.doubts.evidence import SAME, Bools, Float64, Int64
+from autolabel.doubts.scene_parts import with_labelled
+from autolabel.evaluate.scene import Objects, Scene
+from autolabel.types.boxes import iou
+
+_RIGHT, _REMOVED, _MOVED, _RENAMED = range(4)
+_SHARE = 0.03
+"""Of the boxes, that get each kind of error."""
+_FARTHEST = 1.0
+"""A moved box's centre goes up to so many sides away."""
+_SCALES = (0.7, 1.4)
+"""A moved box's sides change by a factor between these."""
+_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planted:
+    """A scene with errors in it."""
+
+    scene: Scene
+    wrong: Bools
+    """(T,) which of its labelled boxes were moved or renamed."""
+    bare: Float64
+    """(B, 4) places of objects that have no labelled box any more: those removed, those moved away."""
+    bare_classes: Int64
+
+
+def plant(scene: Scene, classes: int, random: np.random.Generator) -> Planted:
+    """Return a scene of which _SHARE of the labelled boxes each are removed, moved, and given another class.
+
+    No box is renamed where there is one class alone.
+    """
+    true = scene.true
+    kinds = random.choice(4, len(true), p=[1 - 3 * _SHARE, _SHARE, _SHARE, _SHARE])
+    kinds[(kinds == _RENAMED) & (classes < 2)] = _RIGHT
+    boxes, names = true.boxes.copy(), true.classes.copy()
+    for place in np.flatnonzero(kinds == _MOVED).tolist():
+        boxes[place] = moved(boxes[place], scene, random)
+    renamed = kinds == _RENAMED
+    names[renamed] = (names[renamed] + random.integers(1, max(2, classes), int(renamed.sum()))) % max(1, classes)
+    changed = replace(scene, true=Objects(boxes=boxes, classes=names, masks=true.masks, ids=true.ids))
+    kept = np.flatnonzero(kinds != _REMOVED)
+    bare = (kinds == _REMOVED) | (kinds == _MOVED)
+    return Planted(
+        scene=with_labelled(changed, kept),
+        wrong=kinds[kept] != _RIGHT,
+        bare=true.boxes[bare],
+        bare_classes=true.classes[bare],
+    )
+
+
+def moved(box: Float64, scene: Scene, random: np.random.Generator) -> Float64:
+    """Return a box moved and resized at random inside its image, until it overlaps its old place by less than SAME."""
+    height, width = scene.size
+    sides, centre = box[2:] - box[:2], (box[:2] + box[2:]) / 2
+    place: Float64 = box
+    for _ in range(_TRIES):
+        half = sides * random.uniform(*_SCALES, 2) / 2
+        middle = centre + random.uniform(-_FARTHEST, _FARTHEST, 2) * sides
+        place = np.clip(np.concatenate([middle - half, middle + half]), 0, [width, height, width, height])
+        if (place[2:] - place[:2] >= 1).all() and iou(place[None], box[None])[0, 0] < SAME:
+            break
+    return place
+
+
+def lies_bare(planted: Planted, boxes: Float64, classes: Int64) -> Bools:
+    """Return which found boxes, (N,), lie on an object of their class that lost its label."""
+    overlap = iou(boxes, planted.bare)
+    overlap[classes[:, None] != planted.bare_classes[None, :]] = 0
+    out: Bools = overlap.max(axis=1, initial=0) >= SAME
+    return out

@@ -1,0 +1,120 @@
+"""Rank the labels of a truth by how likely each is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autolabel.doubts.doubt import Doubt, Kind, Seen
+from autolabel.doubts.evidence import (
+    ODD,
+    Evidence,
+    Sizes,
+    gather_evidence,
+)
+from autolabel.doubts.learn import Chances, learn_chances
+from autolabel.doubts.scene_parts import without_crowds
+from autolabel.evaluate.matching import _UNMATCHED
+from autolabel.evaluate.scene import Objects, Scene
+
+_SURE = 0.5
+"""A labelled box whose own score is above this is not called unsupported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One image's doubts, in no order."""
+
+    image: str
+    doubts: tuple[Doubt, ...]
+
+
+def rank(scenes: Sequence[Scene], images: Sequence[str], classes: Sequence[str]) -> list[Ranked]:
+    """Return what is in doubt in every scene: each labelled box once, and each found box that no label explains.
+
+    ``images`` names the scenes, ``classes`` the numbers of the classes. A found box that says where, or as what, a
+    labelled box should be is told with that one.
+    """
+    plain = [without_crowds(scene) for scene in scenes]
+    sizes = Sizes.over(plain)
+    evidence = [gather_evidence(scene, sizes) for scene in plain]
+    chances = learn_chances(plain, evidence, len(classes))
+    return [
+        Ranked(image, tuple(_told(image, scene, known, chance, classes)))
+        for image, scene, known, chance in zip(images, plain, evidence, chances, strict=True)
+    ]
+
+
+def _told(image: str, scene: Scene, known: Evidence, chances: Chances, classes: Sequence[str]) -> Iterator[Doubt]:
+    missing = dict(zip(known.open.tolist(), chances.missing.tolist(), strict=True))
+    explains = _explained(known, chances, missing)
+    for place, chance in enumerate(chances.labelled.tolist()):
+        found = explains.get(place)
+        both = chance if found is None else max(chance, missing[found])
+        kind, seen = _kind(place, scene, known, found, classes)
+        own = int(known.claimed[place])
+        yield Doubt(
+            image=image,
+            kind=kind,
+            chance=round(both, 6),
+            **_box(scene.true, place, classes),
+            score=None if own == _UNMATCHED else round(float(scene.scores[own]), 6),
+            annotation=scene.true.ids[place],
+            seen=seen,
+        )
+    for found in missing.keys() - set(explains.values()):
+        score = round(float(scene.scores[found]), 6)
+        chance = round(missing[found], 6)
+        yield Doubt(image=image, kind="missing", chance=chance, **_box(scene.found, found, classes), score=score)
+
+
+def _explained(known: Evidence, chances: Chances, missing: dict[int, float]) -> dict[int, int]:
+    """Return for labelled boxes that nothing supports the open found box that says what is wrong, each used once."""
+    out: dict[int, int] = {}
+    for place in np.argsort(-chances.labelled, kind="stable").tolist():
+        if known.claimed[place] == _UNMATCHED:
+            for one in (int(known.other[place]), int(known.near[place])):
+                if one in missing and one not in out.values():
+                    out[place] = one
+                    break
+    return out
+
+
+def _kind(
+    place: int, scene: Scene, known: Evidence, found: int | None, classes: Sequence[str]
+) -> tuple[Kind, Seen | None]:
+    """Return what may be wrong with a labelled box, and the box that says so."""
+    other, near, own, clash = (int(column[place]) for column in (known.other, known.near, known.claimed, known.clash))
+    score = 0.0 if own == _UNMATCHED else float(scene.scores[own])
+    if other != _UNMATCHED and found != near and scene.scores[other] > score:
+        return "class", _seen(scene, other, classes)
+    if near != _UNMATCHED and own == _UNMATCHED:
+        return "place", _seen(scene, near, classes)
+    if clash != _UNMATCHED:
+        box = _box(scene.true, clash, classes)
+        return "overlap", Seen(**box, score=None)
+    if known.odd[place] >= ODD and score > _SURE:
+        return "size", None
+    return "unsupported", None
+
+
+def _seen(scene: Scene, place: int, classes: Sequence[str]) -> Seen:
+    return Seen(**_box(scene.found, place, classes), score=round(float(scene.scores[place]), 6))
+
+
+def _box(objects: Objects, place: int, classes: Sequence[str]) -> dict[str, Any]:
+    x1, y1, x2, y2 = objects.boxes[place].round(3).tolist()
+    return {"phrase": classes[int(objects.classes[place])], "bbox": (x1, y1, x2, y2)}
+
+
+def by_chance(doubts: Sequence[Doubt]) -> list[Doubt]:
+    """Return doubts, the likeliest errors first; of equal ones by image and place."""
+    return sorted(doubts, key=lambda one: (-one.chance, one.image, one.bbox))
+
+
+def chance_of_any(chances: Sequence[float]) -> float:
+    """Return how likely one of several is an error, 0 where there are none."""
+    return float(1 - np.prod(1 - np.clip(np.asarray(chances, np.float64), 0, 1)))
