@@ -19,9 +19,8 @@ import msgspec
 import numpy as np
 
 from autolabel.detectors import Agreement, Looking, Looks
-from autolabel.evaluate.matching import match_boxes
 from autolabel.evaluate.precision import average_precision
-from autolabel.evaluate.probability import reliability
+from autolabel.evaluate.probability import JudgedBoxes, chance, fit, judged, reliability
 from autolabel.evaluate.scenes import gather_scenes
 from autolabel.images import read_pixels
 from autolabel.registry import discover
@@ -82,7 +81,9 @@ class Row:
     recalls: tuple[float, ...]
     """At each of PRECISIONS, all classes together."""
     error: float
-    """D-ECE of the scores."""
+    """D-ECE of the scores, in every second photo."""
+    calibrated: float
+    """The same of the chances that `autolabel calibrate --scores` would learn from the other photos."""
 
 
 def measure(name: str, samples: Sequence[Sample], truth: Path, asks: Sequence[Ask]) -> Iterator[Row]:
@@ -107,8 +108,7 @@ def row(name: str, way: str, labels: Sequence[Labels], truth: Path, passes: floa
     measured = average_precision(shared.scenes, shared.classes, "bbox")
     found = found_in(labels, at(truth), IOU)
     once = np.ones(len(found.true), np.int64)
-    right = np.concatenate([match_boxes(scene, IOU) >= 0 for scene in shared.scenes])
-    scores = np.concatenate([scene.scores for scene in shared.scenes])
+    before, after = held_back(judged(shared.scenes, shared.classes, iou=IOU))
     return Row(
         data=name,
         photos=len(labels),
@@ -117,8 +117,16 @@ def row(name: str, way: str, labels: Sequence[Labels], truth: Path, passes: floa
         ap50=measured.ap50 or 0,
         ap=measured.ap or 0,
         recalls=tuple(reached(found, once, precision)[0] for precision in PRECISIONS),
-        error=reliability(scores, right).error,
+        error=before,
+        calibrated=after,
     )
+
+
+def held_back(boxes: JudgedBoxes) -> tuple[float, float]:
+    """Return the D-ECE of every second photo's boxes: of their scores, and of chances learnt from the other photos."""
+    held = boxes.images % 2 == 1
+    there, learnt = boxes.take(held), fit(boxes.take(~held), method="logistic")
+    return reliability(there.scores, there.right).error, reliability(chance(learnt, there), there.right).error
 
 
 def asked(detector: Detector, sample: Sample) -> Ask:
@@ -158,12 +166,13 @@ def load(checkpoint: str) -> Detector:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows of one set as a Markdown table."""
-    head = ("way", "passes a photo", "AP50", "AP", *(f"recall at {one:g}" for one in PRECISIONS), "D-ECE")
+    recalls = (f"recall at {one:g}" for one in PRECISIONS)
+    head = ("way", "passes a photo", "AP50", "AP", *recalls, "D-ECE", "calibrated")
     lines = [
         (
             one.way,
             f"{one.passes:.2f}",
-            *(f"{value:.3f}" for value in (one.ap50, one.ap, *one.recalls, one.error)),
+            *(f"{value:.3f}" for value in (one.ap50, one.ap, *one.recalls, one.error, one.calibrated)),
         )
         for one in rows
     ]
@@ -173,6 +182,13 @@ def table(rows: Sequence[Row]) -> str:
 def read(path: Path = RECORD) -> list[Row]:
     """Return the rows of the last measurement that was kept."""
     return msgspec.json.decode(path.read_bytes(), type=list[Row])
+
+
+def keep(rows: Sequence[Row], path: Path = RECORD) -> None:
+    """Write the rows of some sets down; those of other sets stay."""
+    measured = {row.data for row in rows}
+    others = [row for row in read(path) if row.data not in measured] if path.exists() else []
+    path.write_bytes(msgspec.json.format(msgspec.json.encode([*others, *rows]), indent=1) + b"\n")
 
 
 def main() -> None:
@@ -193,7 +209,7 @@ def main() -> None:
         print(f"\n{name}, {len(samples)} photos\n\n{table(mine)}", flush=True)
         rows += mine
     if given.write:
-        RECORD.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+        keep(rows)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,16 @@ from pydantic import AfterValidator
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_labeling.candidates import pairs_above
 from autolabel_labeling.pixels import Shaping
+from autolabel_transformers.examples import Example, files_of_examples, plain, read_examples
 from autolabel_transformers.folder import FolderParams
 from autolabel_transformers.owlv2_pixels import square
 from autolabel_transformers.phrase_detector import PhraseDetector
 from autolabel_transformers.phrases import Ids
 
 if TYPE_CHECKING:
-    from autolabel_transformers.owlv2_network import Owlv2Network, Patches
+    from torch import Tensor
+
+    from autolabel_transformers.owlv2_network import Owlv2Network, Patches, Query
 
 _LONGEST = 16
 """Tokens that the text encoder reads, where config.json does not say."""
@@ -80,8 +84,32 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
 
         template: Annotated[str, AfterValidator(_has_place)] = "a photo of a {}"
         """The sentence that a phrase is asked in; ``"{}"`` asks the phrase alone."""
+        examples: tuple[Example, ...] = ()
+        """Experimental: boxes in a few images that phrases are asked by (image-guided detection)."""
+        examples_as: Literal["beside", "instead"] = "beside"
+        """``beside``: a phrase that has examples is asked by its words too, and the better of all counts; ``instead``:
+        by its examples alone."""
 
     params: Params
+
+    def files(self) -> Sequence[Path]:
+        """Return the folder's files and the examples' images."""
+        return (*super().files(), *files_of_examples(self.params.examples))
+
+    def check(self) -> None:
+        """Raise WeightsError where the folder does not fit, or an example cannot be read."""
+        super().check()
+        for _ in read_examples(self.params.examples):
+            pass
+
+    def unasked(self, phrases: Sequence[str]) -> Sequence[str]:
+        """Return the phrases of examples that are none of those asked."""
+        known = {plain(phrase) for phrase in phrases}
+        return tuple(dict.fromkeys(one.phrase for one in self.params.examples if plain(one.phrase) not in known))
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._shown: dict[str, list[Tensor]] = {}
 
     @property
     def side(self) -> int:
@@ -101,7 +129,14 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         """Return the folder's network on ``device``."""
         from autolabel_transformers.owlv2_network import load_owlv2
 
-        return load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device)
+        network = load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device)
+        self._shown.clear()
+        for example, pixels in read_examples(self.params.examples):
+            side = max(pixels.shape[:2])
+            boxes = [tuple(value / side for value in box) for box in example.boxes]
+            features = network.show(square(pixels, self.side), boxes)
+            self._shown.setdefault(plain(example.phrase), []).extend(features)
+        return network
 
     def preprocess(self, sample: Sample) -> _SquareImage:
         """Pad and squeeze a sample's pixels; needs no model."""
@@ -121,12 +156,23 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
 
     def detect(self, prepared: Sequence[_SeenPatches], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
         """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes."""
-        return [
-            self._ask(image, self.sentences(prompt), floor) for image, prompt in zip(prepared, prompts, strict=True)
-        ]
+        return [self._ask(image, prompt, floor) for image, prompt in zip(prepared, prompts, strict=True)]
 
-    def _ask(self, image: _SeenPatches, asked: Mapping[Ids, tuple[int, ...]], floor: float) -> Instances:
+    def _ask(self, image: _SeenPatches, prompt: Prompt, floor: float) -> Instances:
+        asked = self.sentences(prompt)
         if not asked:
             return Instances.empty()
-        scores = self.network.ask(image.patches, list(asked))
+        queries = [self._query(ids, [prompt.phrases[label] for label in labels]) for ids, labels in asked.items()]
+        scores = self.network.ask(image.patches, queries)
         return pairs_above(scores, image.corners, list(asked.values()), floor=floor)
+
+    def _query(self, ids: Ids, phrases: Sequence[str]) -> Query:
+        """Return what stands for phrases that read the same: their sentence, examples, or both."""
+        names = dict.fromkeys(map(plain, phrases))
+        shown = [features for name in names for features in self._shown.get(name, ())]
+        if not shown:
+            return ids
+        from autolabel_transformers.owlv2_network import Shown
+
+        words = [self.network.words(ids)] if self.params.examples_as == "beside" else []
+        return Shown((*words, *shown))

@@ -25,6 +25,8 @@ _OWLV2 = Architecture(title="an OWLv2", configuration="Owlv2Config", model="Owlv
 _REMEMBERED = 4096
 """Sentences whose features are kept."""
 _SMALLEST = 1e-6
+NEAR = 0.8
+"""Of the best overlap with an example: the network's boxes that overlap it so much may stand for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +39,17 @@ class Patches:
     """(P, 1)."""
     scale: Tensor
     """(P, 1)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What stands for a phrase that has examples: features of length 1, of its words perhaps, and of the examples."""
+
+    features: tuple[Tensor, ...]
+
+
+Query = Ids | Shown
+Corners = tuple[float, float, float, float]
 
 
 class Owlv2Network:
@@ -67,13 +80,44 @@ class Owlv2Network:
         return [(Patches(*parts), corners[index]) for index, parts in enumerate(zip(alike, shift, scale, strict=True))]
 
     @torch.inference_mode()
-    def ask(self, patches: Patches, asked: Sequence[Ids]) -> _Floats:
-        """Return the scores (P, sentences) of an image's patches."""
+    def ask(self, patches: Patches, asked: Sequence[Query]) -> _Floats:
+        """Return the scores (P, queries) of an image's patches: those of a query's features that fit each best."""
         self.counts["forward_passes"] += 1
-        read = torch.stack([self._read(ids) for ids in asked])
-        logits = (patches.features @ read.T + patches.shift) * patches.scale
+        parts = [[self._read(query)] if isinstance(query, tuple) else list(query.features) for query in asked]
+        owner = torch.tensor([place for place, part in enumerate(parts) for _ in part], device=self._device)
+        alike = patches.features @ torch.stack([one for part in parts for one in part]).T
+        best = alike.new_full((len(alike), len(asked)), -2.0).scatter_reduce(
+            1, owner.expand(len(alike), -1), alike, "amax"
+        )
+        logits = (best + patches.shift) * patches.scale
         scores: _Floats = logits.sigmoid().float().cpu().numpy()
         return scores
+
+    def words(self, ids: Ids) -> Tensor:
+        """Return a sentence's features (width,), of length 1."""
+        return self._read(ids)
+
+    @torch.inference_mode()
+    def show(self, image: _Floats, boxes: Sequence[Corners]) -> list[Tensor]:
+        """Return the features (width,), of length 1, of objects in an image (side, side, 3) in 0..1.
+
+        ``boxes`` are x1, y1, x2, y2 in parts of the side. Of the network's own boxes those with at least 0.8 of the
+        best IoU with one are looked at (the generalised IoU where none overlaps); of these the one is taken whose
+        features are least like the mean of all: the rule of OWL-ViT's authors, as transformers has it. Without boxes it
+        is the box of the highest objectness, as transformers' ``Owlv2ForObjectDetection.embed_image_query`` takes it.
+        """
+        pixels = (to_device(torch.from_numpy(image[None]), self._device) - self._mean) / self._std
+        grid = self._model.image_embedder(pixels.permute(0, 3, 1, 2))[0]
+        self.counts["vision_passes"] += 1
+        features = grid.flatten(1, 2)
+        shown = self._model.class_head.dense0(features)[0]
+        if not boxes:
+            chosen = [int(self._model.objectness_predictor(features)[0].argmax())]
+        else:
+            box = self._model.box_predictor(features, grid)[0]
+            corners = torch.cat([box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2], -1)
+            chosen = [_exemplar(shown, corners, torch.tensor(one, device=corners.device)) for one in boxes]
+        return [_unit(shown[one]) for one in chosen]
 
     def _read_anew(self, ids: Ids) -> Tensor:
         """Return one sentence's features (width,), of length 1; read alone, so that nothing else tells on them."""
@@ -81,6 +125,24 @@ class Owlv2Network:
         output = self._model.owlv2.get_text_features(to_device(torch.tensor([ids]), self._device))
         features: Tensor = output.pooler_output[0]
         return _unit(features / features.norm())
+
+
+def _exemplar(features: Tensor, corners: Tensor, box: Tensor) -> int:
+    """Return which of P patches with features (P, width) and boxes (P, 4) stands for the object in a box (4,)."""
+    overlap, general = _overlaps(corners, box)
+    overlap = overlap if bool((overlap > 0).any()) else general
+    near = torch.nonzero(overlap >= overlap.max() * NEAR).flatten()
+    near = near if len(near) else overlap.argmax()[None]
+    return int(near[(features[near] @ features.mean(0)).argmin()])
+
+
+def _overlaps(corners: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+    """Return IoU and generalised IoU of boxes (P, 4) with one (4,)."""
+    sides = (torch.minimum(corners[:, 2:], box[2:]) - torch.maximum(corners[:, :2], box[:2])).clamp(min=0)
+    both = sides.prod(1)
+    union = (corners[:, 2:] - corners[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - both
+    hull = (torch.maximum(corners[:, 2:], box[2:]) - torch.minimum(corners[:, :2], box[:2])).prod(1)
+    return both / union, both / union - (hull - union) / hull
 
 
 def _unit(features: Tensor) -> Tensor:

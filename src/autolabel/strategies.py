@@ -167,6 +167,10 @@ class Detector(Labeler[P]):
         """Return what the model makes of a phrase, so that names that it cannot tell apart are said. No torch."""
         return Reading((" ".join(unicodedata.normalize("NFKC", phrase).casefold().split()),))
 
+    def unasked(self, phrases: Sequence[str]) -> Sequence[str]:
+        """Return the phrases that the parameters speak of and that are none of ``phrases``: they would never count."""
+        return ()
+
     def passes(self, prompt: Prompt) -> int:
         """Return the most forward passes that ``prompt`` can take in one round. No torch."""
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from autolabel.cli.app import app
 from autolabel.errors import DataError
-from autolabel.evaluate.probability import cross_fitted, fit, reliability
+from autolabel.evaluate.probability import JudgedBoxes, chance, cross_fitted, fit, reliability
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.results.score_curves import Method, calibrated, shares
@@ -26,28 +27,26 @@ from tests.specs import make_spec
 METHODS: list[Method] = ["logistic", "isotonic"]
 
 
-def drawn(seed: int, count: int = 1500) -> tuple[Any, Any, list[str], Any, Any]:
+def drawn(seed: int, count: int = 1500) -> JudgedBoxes:
     """Boxes whose chance is known: by score, by the share of looks, and by class."""
     random = np.random.default_rng(seed)
     scores, share = random.uniform(0.05, 0.95, count), random.choice([1 / 3, 2 / 3, 1.0], count)
-    classes = [("cell", "dust")[one] for one in random.integers(0, 2, count)]
-    chance = scores**2 * share * np.array([1.0 if name == "cell" else 0.5 for name in classes])
-    return scores, share, classes, random.uniform(0, 1, count) < chance, np.sort(random.integers(0, 60, count))
+    classes = tuple(("cell", "dust")[one] for one in random.integers(0, 2, count))
+    truly = scores**2 * share * np.array([1.0 if name == "cell" else 0.5 for name in classes])
+    right, images = random.uniform(0, 1, count) < truly, np.sort(random.integers(0, 60, count))
+    return JudgedBoxes(images=images, scores=scores, share=share, classes=classes, right=right)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_chances_of_other_boxes_are_much_nearer_to_what_comes_true(method: Method) -> None:
-    scores, share, classes, right, _ = drawn(0)
-    made = fit(scores, share, classes, right, method=method)
-    scores, share, classes, right, _ = drawn(1)
-    before, after = reliability(scores, right), reliability(made.chance(scores, share, classes), right)
+    made, others = fit(drawn(0), method=method), drawn(1)
+    before, after = reliability(others.scores, others.right), reliability(chance(made, others), others.right)
     assert before.error > 0.2 and after.error < before.error / 4
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_chances_rise_with_score_and_support(method: Method) -> None:
-    scores, share, classes, right, _ = drawn(2)
-    made = fit(scores, share, classes, right, method=method)
+    made = fit(drawn(2), method=method)
     rising = made.chance(np.linspace(0, 1, 50), np.ones(50), ["cell"] * 50)
     assert (np.diff(rising) >= 0).all() and rising[0] >= 0 and rising[-1] <= 1
     low, high = made.chance(np.array([0.7, 0.7]), np.array([1 / 3, 1]), ["cell"] * 2)
@@ -59,16 +58,24 @@ def test_chances_rise_with_score_and_support(method: Method) -> None:
 
 def test_each_chance_is_by_a_fit_that_has_not_seen_the_image() -> None:
     """The truth of one image is turned round: its own chances stay what they were."""
-    scores, share, classes, right, images = drawn(3)
-    first = cross_fitted(scores, share, classes, right, images=images, method="logistic")
-    mine = images == images[0]
-    again = cross_fitted(scores, share, classes, np.where(mine, ~right, right), images=images, method="logistic")
+    boxes = drawn(3)
+    first = cross_fitted(boxes, method="logistic")
+    mine = boxes.images == boxes.images[0]
+    turned = replace(boxes, right=np.where(mine, ~boxes.right, boxes.right))
+    again = cross_fitted(turned, method="logistic")
     assert np.allclose(first[mine], again[mine], atol=1e-9) and not np.allclose(first[~mine], again[~mine], atol=1e-9)
 
 
 @pytest.mark.parametrize(("right", "low", "high"), [(True, 0.9, 1.0), (False, 0.0, 0.1)])
 def test_all_right_or_all_wrong_is_no_error(right: bool, low: float, high: float) -> None:
-    made = fit(np.linspace(0.1, 0.9, 30), np.ones(30), ["a"] * 30, np.full(30, right), method="isotonic")
+    boxes = JudgedBoxes(
+        images=np.arange(30),
+        scores=np.linspace(0.1, 0.9, 30),
+        share=np.ones(30),
+        classes=("a",) * 30,
+        right=np.full(30, right),
+    )
+    made = fit(boxes, method="isotonic")
     assert low < made.chance(np.array([0.2]), np.ones(1), ["a"])[0] < high
 
 
@@ -90,8 +97,7 @@ def test_given_boxes_keep_their_score_and_support_counts() -> None:
     )
     assert shares(found).tolist() == pytest.approx([1 / 3, 1, 1])
     row = Labels(image=Image(id="a", path="", size=(9, 9)), prompt=Prompt(("cell",)), instances=found)
-    scores, share, classes, right, _ = drawn(4)
-    few, many, given = calibrated(row, fit(scores, share, classes, right, method="logistic")).instances.scores.tolist()
+    few, many, given = calibrated(row, fit(drawn(4), method="logistic")).instances.scores.tolist()
     assert few < many and given == 1.0
     assert calibrated(row, None) is row
 

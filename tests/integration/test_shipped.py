@@ -59,6 +59,14 @@ def test_quickstart_finds_all_three_classes_and_their_masks(registry: Registry, 
             assert 0.2 < share <= 1.1, "a mask fills some of its box and hardly leaves it"
 
 
+def test_looks_are_asked_by_round_and_weigh_every_box(registry: Registry, tmp_path: Path) -> None:
+    summary = run(registry, "looks.yaml", tmp_path, "devices=cpu")
+    assert {phrase for phrase, _ in summary.found} == CELLS
+    supports = [one for labels in read_labels(tmp_path / "first-2") for one in labels.instances.support or ()]
+    assert len(supports) == summary.boxes >= 20
+    assert all(1 <= one.looks <= one.asked <= 3 for one in supports) and max(one.asked for one in supports) > 1
+
+
 def test_a_tao_text2box_spec_runs_with_devices_overridden(registry: Registry, tmp_path: Path) -> None:
     summary = run(registry, "tao/text2box.yaml", tmp_path, "devices=cpu")
     assert {phrase for phrase, _ in summary.found} == CELLS

@@ -143,15 +143,26 @@ def test_a_machine_that_cannot_take_part_says_why(
         worker.plan_of(RunStore(tmp_path / "run"))
 
 
+ONE_LOOK: dict[str, Any] = {}
+BY_ROUND: dict[str, Any] = {
+    "looks": {"which": ["plain", "mirror", "flip"], "spend": "by_round", "doubt": {"boxes": 2}},
+    "scheduler": {"type": "step", "rounds": 3, "start": 0.5, "end": 0.1},
+    "ask": "all",
+}
+
+
 @pytest.mark.soak
+@pytest.mark.parametrize("more_of_stage", [ONE_LOOK, BY_ROUND], ids=["one look", "looks by round"])
 @pytest.mark.parametrize("way", ["processes", "processes x 2", "processes x 4", "slices", "ray"])
-def test_the_shipped_detector_gives_the_same_bytes_everywhere(hazards: Registry, tmp_path: Path, way: str) -> None:
+def test_the_shipped_detector_gives_the_same_bytes_everywhere(
+    hazards: Registry, tmp_path: Path, way: str, more_of_stage: dict[str, Any]
+) -> None:
     def spec(name: str, **run: Any) -> dict[str, Any]:
         return make_spec(
             ROOT / "examples" / "bccd" / "images",
             tmp_path / name,
             classes=["red blood cell", "platelet"],
-            stages=[{"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}],
+            stages=[{"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}, **more_of_stage}],
             run={"shard_size": 3, "batch_size": 2, "threads": 1, "num_workers": 1, **run},
         )
 

@@ -17,9 +17,10 @@ from autolabel.detectors import Agreement, Doubt, Looks
 from autolabel.errors import SpecError
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
+from autolabel.results.slices import Slice
 from autolabel.run.anneal import Annealing, Search
 from autolabel.run.forecast import foretold
-from autolabel.run.generate import generate
+from autolabel.run.generate import generate, generate_slice, merge
 from autolabel.spec.load import spec_from_mapping
 from autolabel.types import Instances, Prompt, Round
 from autolabel_aggregators.nms import Nms
@@ -195,6 +196,15 @@ def test_workers_and_batches_change_no_label(registry: Registry, photos: Path, r
     assert kept(compiled(registry, photos, "one", BY_ROUND)) == kept(
         compiled(registry, photos, "two", BY_ROUND, run=run)
     )
+
+
+def test_slices_change_no_label(registry: Registry, photos: Path) -> None:
+    expected = labels(registry, compiled(registry, photos, "one", BY_ROUND))
+    for part in (Slice(2, 2), Slice(1, 2)):
+        generate_slice(compiled(registry, photos, "sliced", BY_ROUND), part)
+    merge(photos.parent / "sliced", registry=registry)
+    lines = (photos.parent / "sliced" / "labels.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == expected
 
 
 def test_what_is_missing_is_labelled_again_to_the_same_bytes(registry: Registry, photos: Path, asked: Asked) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from autolabel.errors import DataError
 from autolabel.evaluate.matching import IGNORED, match_boxes
+from autolabel.evaluate.scene import Scene
 from autolabel.evaluate.scenes import gather_scenes
 from autolabel.results.score_curves import Bin, Chances, Fit, Float64, Method, MonotoneCurve, Reliability, logit
 from autolabel.storage import Location
@@ -22,6 +24,29 @@ _BINS = 10
 _FOLDS = 5
 _FEW = 20
 """A class with fewer checked boxes, or with none right or none wrong, is not told from the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JudgedBoxes:
+    """N found boxes, column by column."""
+
+    images: _Int64
+    """The number of each box's image."""
+    scores: Float64
+    share: Float64
+    """The share of the looks that were asked which saw a box; 1 without looks."""
+    classes: tuple[str, ...]
+    right: _Bool
+
+    def take(self, chosen: _Bool) -> JudgedBoxes:
+        """Return the chosen boxes, in the same order."""
+        return JudgedBoxes(
+            images=self.images[chosen],
+            scores=self.scores[chosen],
+            share=self.share[chosen],
+            classes=tuple(name for name, one in zip(self.classes, chosen.tolist(), strict=True) if one),
+            right=self.right[chosen],
+        )
 
 
 def learn(
@@ -39,29 +64,35 @@ def learn(
     DataError where the file is not sound, shares nothing with the run, or no box was found in its images.
     """
     shared = gather_scenes(labels, truth, names=names)
-    matches = [match_boxes(scene, iou) for scene in shared.scenes]
-    keep = [matched != IGNORED for matched in matches]
-    pairs = list(zip(shared.scenes, keep, strict=True))
-    scores = np.concatenate([np.zeros(0), *(scene.scores[kept] for scene, kept in pairs)])
-    share = np.concatenate([np.zeros(0), *(scene.shares[kept] for scene, kept in pairs)])
-    numbers = np.concatenate([np.zeros(0, np.int64), *(scene.found.classes[kept] for scene, kept in pairs)])
-    images = np.concatenate([np.zeros(0, np.int64), *(np.full(kept.sum(), n) for n, kept in enumerate(keep))])
-    right = np.concatenate([np.zeros(0, bool), *(one[kept] >= 0 for one, kept in zip(matches, keep, strict=True))])
-    if not len(scores):
+    boxes = judged(shared.scenes, shared.classes, iou=iou)
+    if not len(boxes.scores):
         raise DataError(f"{truth}: no box was found in its images, so that nothing can be learnt of scores")
-    classes = [shared.classes[number] for number in numbers.tolist()]
-    held_out = cross_fitted(scores, share, classes, right, images=images, method=method)
     return Chances(
         plan=plan,
         truth=truth.name,
         iou=iou,
         images=len(shared.scenes),
-        boxes=len(scores),
-        right=int(right.sum()),
-        fit=fit(scores, share, classes, right, method=method),
-        before=reliability(scores, right),
-        after=reliability(held_out, right),
+        boxes=len(boxes.scores),
+        right=int(boxes.right.sum()),
+        fit=fit(boxes, method=method),
+        before=reliability(boxes.scores, boxes.right),
+        after=reliability(cross_fitted(boxes, method=method), boxes.right),
         notes=shared.notes,
+    )
+
+
+def judged(scenes: Sequence[Scene], classes: Sequence[str], *, iou: float) -> JudgedBoxes:
+    """Return what was found in the scenes, those in crowds left out, with whether it is right."""
+    matches = [match_boxes(scene, iou) for scene in scenes]
+    keep = [matched != IGNORED for matched in matches]
+    pairs = list(zip(scenes, keep, strict=True))
+    numbers = np.concatenate([np.zeros(0, np.int64), *(scene.found.classes[kept] for scene, kept in pairs)])
+    return JudgedBoxes(
+        images=np.concatenate([np.zeros(0, np.int64), *(np.full(kept.sum(), n) for n, kept in enumerate(keep))]),
+        scores=np.concatenate([np.zeros(0), *(scene.scores[kept] for scene, kept in pairs)]),
+        share=np.concatenate([np.zeros(0), *(scene.shares[kept] for scene, kept in pairs)]),
+        classes=tuple(classes[number] for number in numbers.tolist()),
+        right=np.concatenate([np.zeros(0, bool), *(one[kept] >= 0 for one, kept in zip(matches, keep, strict=True))]),
     )
 
 
@@ -86,16 +117,18 @@ def _filled(scores: Float64, right: _Bool, bins: int) -> Iterator[Bin]:
         )
 
 
-def fit(scores: Float64, share: Float64, classes: Sequence[str], right: _Bool, *, method: Method) -> Fit:
-    """Learn from N checked boxes; where all are right, or none, every chance is about the share of right ones."""
-    names = tuple(name for name in sorted(set(classes)) if _told_apart(classes, right, name))
+def fit(boxes: JudgedBoxes, *, method: Method) -> Fit:
+    """Learn from checked boxes; where all are right, or none, every chance is about the share of right ones."""
+    right = boxes.right
+    names = tuple(name for name in sorted(set(boxes.classes)) if _told_apart(boxes.classes, right, name))
     if right.all() or not right.any():
         level = float(logit(np.array([(right.sum() + 1) / (len(right) + 2)]))[0])
         return Fit(method=method, classes=(), intercept=level, score=0.0, support=0.0, offsets=())
     from sklearn.linear_model import LogisticRegression
 
-    columns = [logit(scores), share, *(np.array([one == name for one in classes], np.float64) for name in names)]
-    model = LogisticRegression(C=10.0, max_iter=1000).fit(np.column_stack(columns), right)
+    of_class = (np.array([one == name for one in boxes.classes], np.float64) for name in names)
+    columns = np.column_stack([logit(boxes.scores), boxes.share, *of_class])
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(columns, right)
     score, support, *offsets = (float(value) for value in model.coef_[0])
     made = Fit(
         method=method,
@@ -105,7 +138,12 @@ def fit(scores: Float64, share: Float64, classes: Sequence[str], right: _Bool, *
         support=support,
         offsets=tuple(offsets),
     )
-    return made if method == "logistic" else _bent(made, made.chance(scores, share, classes), right)
+    return made if method == "logistic" else _bent(made, chance(made, boxes), right)
+
+
+def chance(made: Fit, boxes: JudgedBoxes) -> Float64:
+    """Return the chances (N,) of boxes by a fit."""
+    return made.chance(boxes.scores, boxes.share, boxes.classes)
 
 
 def _told_apart(classes: Sequence[str], right: _Bool, name: str) -> bool:
@@ -123,20 +161,15 @@ def _bent(made: Fit, chance: Float64, right: _Bool) -> Fit:
     return replace(made, curve=MonotoneCurve(x=tuple(x), y=tuple(y)))
 
 
-def cross_fitted(
-    scores: Float64, share: Float64, classes: Sequence[str], right: _Bool, *, images: _Int64, method: Method
-) -> Float64:
+def cross_fitted(boxes: JudgedBoxes, *, method: Method) -> Float64:
     """Return (N,) chances, each by a fit that has seen no box of its image: images are dealt out to five parts.
 
     With fewer than two images each chance is the score.
     """
-    out = scores.astype(np.float64).copy()
-    parts, place = np.unique(images, return_inverse=True)
+    out = boxes.scores.astype(np.float64).copy()
+    parts, place = np.unique(boxes.images, return_inverse=True)
     deal = np.random.default_rng(0).permutation(len(parts)) % min(_FOLDS, max(1, len(parts)))
     for fold in range(deal.max(initial=0) + 1) if len(parts) > 1 else ():
         held = deal[place] == fold
-        seen = np.flatnonzero(~held)
-        made = fit(scores[seen], share[seen], [classes[one] for one in seen.tolist()], right[seen], method=method)
-        rows = np.flatnonzero(held)
-        out[rows] = made.chance(scores[rows], share[rows], [classes[one] for one in rows.tolist()])
+        out[held] = chance(fit(boxes.take(~held), method=method), boxes.take(held))
     return out

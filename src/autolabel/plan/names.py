@@ -34,12 +34,14 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     asked = list(_phrases_of(spec))
     problems: list[Problem] = []
     notices: list[str] = []
-    for stage in spec.stages:
-        for choice in stage.choices:
+    for index, stage in enumerate(spec.stages):
+        for member, choice in enumerate(stage.choices):
             on_disk = fetch or on_this_machine(choice.params)
             if asked and on_disk and issubclass(choice.strategy, Detector):
                 detector = choice.make()
                 assert isinstance(detector, Detector)
+                key = ("labelers", member) if stage.labelers else ("labeler",)
+                problems += unasked(spec, ("stages", index, *key), detector, asked)
                 readings = [(one, detector.read(one.phrase)) for one in asked]
                 problems += _unreadable(spec, readings, detector.name)
                 notices += _partly_read(readings, detector.name)
@@ -49,6 +51,16 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
     return list(dict.fromkeys(notices))
+
+
+def unasked(
+    spec: Spec, place: tuple[str | int, ...], detector: Detector, asked: Sequence[_ClassPhrase]
+) -> Iterator[Problem]:
+    """Yield a problem for every phrase that a detector's parameters speak of and no class is asked by."""
+    phrases = [one.phrase for one in asked]
+    for phrase in detector.unasked(phrases):
+        message = f"{detector.name} has examples of {short(phrase)}, and no class is asked by that"
+        yield spec.problem(place, message, hint=f"the phrases are {', '.join(map(short, phrases[:8]))}")
 
 
 def _phrases_of(spec: Spec) -> Iterator[_ClassPhrase]:

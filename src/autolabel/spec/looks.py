@@ -34,14 +34,14 @@ class DoubtSpec(Section):
     """When an image is worth another look, where looks are spent by round."""
 
     score: _Share = Field(
-        0.15,
+        0.1,
         description="a box that scores more is in doubt while not all looks have seen it",
     )
     sure: _Share = Field(
-        0.25, description="after one look, which has no other to agree with, a box that scores more is in no doubt"
+        0.5, description="after one look, which has no other to agree with, a box that scores more is in no doubt"
     )
     boxes: Annotated[int, Field(strict=True, ge=0)] = Field(
-        1, description="an image with no more boxes in doubt than these is asked about in no further look"
+        5, description="an image with no more boxes in doubt than these is asked about in no further look"
     )
 
     def doubt(self) -> Doubt:
