@@ -11,7 +11,7 @@ from typing import Literal
 from PIL import Image as Pillow
 
 from autolabel.errors import DataError
-from autolabel.images import page_name, read_pixels, split_page
+from autolabel.images import leaves_root, page_name, read_pixels, split_page
 from autolabel.storage import Remote, at
 from autolabel.types import Image
 from autolabel_exporters.file_names import safe_parts, split_ending
@@ -41,7 +41,7 @@ class Placing:
             return
         place, page = split_page(image.path)
         source = at(place) if self.root is None else Path(self.root).joinpath(*_plain_parts(split_page(image.id)[0]))
-        if not source.is_file():
+        if not source.is_file() or leaves_root(image.path):
             if self.root is not None:
                 raise DataError(
                     f"{source}: no such image", hint="set `images` to the folder that image names are relative to"

@@ -1,9 +1,10 @@
-"""Mutated files of every kind: no crash, no bug, no hang, whatever is wrong in them."""
+"""Mutated files of every kind: no crash, no bug, no hang, little memory, and nothing touched outside."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from autolabel.run.generate import generate, merge
 from autolabel.run.outputs import report_run
 from autolabel.spec.load import spec_from_mapping
 from autolabel.weights.tensors import load_state_dict
+from tests.run.watched import check, watched
 from tests.specs import make_spec
 
 SMALL = 25
@@ -72,15 +74,17 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     return data
 
 
-def survive(work: Callable[[], object], about: str) -> None:
-    """Do some work that may only be refused in the words of autolabel."""
-    try:
-        work()
-    except AutolabelError as error:
-        assert error.exit_code != 70, about
-        assert str(error).strip(), about
-    except Exception as error:
-        raise AssertionError(f"{about}: {type(error).__name__}: {error}") from error
+def survive(work: Callable[[], object], about: str, folder: Path) -> None:
+    """Do some work that may only be refused in the words of autolabel, in little memory, inside a folder."""
+    with watched(folder, Path(os.environ["XDG_STATE_HOME"])) as seen:
+        try:
+            work()
+        except AutolabelError as error:
+            assert error.exit_code != 70, about
+            assert str(error).strip(), about
+        except Exception as error:
+            raise AssertionError(f"{about}: {type(error).__name__}: {error}") from error
+    check(seen, about)
 
 
 def pictures() -> list[tuple[str, bytes]]:
@@ -107,7 +111,7 @@ def fuzz_images(folder: Path, count: int) -> None:
         path = folder / f"{number}.{ending}"
         path.write_bytes(mutated(data, draw))
         for read in (read_size, read_pixels):
-            survive(lambda read=read, path=path: read(path), path.name)  # type: ignore[misc]
+            survive(lambda read=read, path=path: read(path), path.name, folder)  # type: ignore[misc]
 
 
 COCO = {
@@ -140,7 +144,7 @@ def fuzz_documents(folder: Path, count: int) -> None:
         read, data = forms[number % len(forms)]
         path = folder / f"{number}.json"
         path.write_bytes(mutated(data, draw))
-        survive(lambda read=read, path=path: read(str(path)), path.read_bytes().decode("latin-1")[:2000])  # type: ignore[misc]
+        survive(lambda read=read, path=path: read(str(path)), path.read_bytes().decode("latin-1")[:2000], folder)  # type: ignore[misc]
 
 
 def fuzz_runs(registry: Registry, draw_photos: Any, folder: Path, count: int) -> None:
@@ -173,7 +177,7 @@ def fuzz_runs(registry: Registry, draw_photos: Any, folder: Path, count: int) ->
         touched = draw.sample(names, draw.randint(1, 3))
         for name in touched:
             (run / name).write_bytes(mutated((run / name).read_bytes(), draw))
-        survive(commands[number % len(commands)], f"{number}: {touched}")
+        survive(commands[number % len(commands)], f"{number}: {touched}", folder)
 
 
 def fuzz_checkpoints(folder: Path, count: int) -> None:
@@ -188,7 +192,7 @@ def fuzz_checkpoints(folder: Path, count: int) -> None:
         ending, data = forms[number % len(forms)]
         path = folder / f"{number}.{ending}"
         path.write_bytes(mutated(data, draw))
-        survive(lambda path=path: load_state_dict(path), path.name)  # type: ignore[misc]
+        survive(lambda path=path: load_state_dict(path), path.name, folder)  # type: ignore[misc]
 
 
 def test_a_few_mutated_images(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class Inputs:
     """The files that are no rows, complete once the rows have been walked."""
     given: dict[str, Any]
     """What the file of boxes says besides its images and annotations; empty without one."""
+    follow_symlinks: bool
+    """Whether links that leave their folder were followed."""
     remarks: Callable[[], list[str]]
     """What was repaired or left out of the files read, once the rows have been walked."""
 
@@ -92,6 +94,7 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
         places,
         passed,
         given,
+        data.follow_symlinks,
         lambda: [*nested, *notes_on(faults), *(captions.notes() if captions else ()), *passed.notices()],
     )
 

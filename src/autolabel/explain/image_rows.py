@@ -32,7 +32,7 @@ def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the rows of an image as they stood before any stage, in the order of its captions."""
     start = _beginning(image)
     lines = (line for shard in plan.manifest.shards for line in store.rows(shard) if line.startswith(start))
-    rows = (inputs.decode_input(line) for line in lines)
+    rows = (plan.manifest.placed(inputs.decode_input(line)) for line in lines)
     return [
         replace(row, path=row.path if plan.manifest.roots else "").labels(plan.manifest.classes)
         for row in sorted(rows, key=lambda row: row.caption_index)

@@ -3,6 +3,7 @@
 from autolabel.images.files import MAX_PIXELS, image_digest, split_page
 from autolabel.images.formats import FORMATS, SUFFIXES, advice, is_image_file, suffix_of, unread_reason
 from autolabel.images.header import Header, page_name, size_of_page
+from autolabel.images.inside import leaves_root
 from autolabel.images.read import (
     content_mark,
     convert_pixels,
@@ -28,6 +29,7 @@ __all__ = [
     "decode_size",
     "image_digest",
     "is_image_file",
+    "leaves_root",
     "page_name",
     "read_header",
     "read_pixels",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from autolabel.errors import ImageError, MachineError
+from autolabel.images.inside import check_inside
 from autolabel.storage import EXHAUSTED, PAUSES, TRANSIENT, Remote, at
 
 MAX_PIXELS = 100_000_000
@@ -54,8 +55,9 @@ def _local(path: Path) -> str:
 def image_digest(path: str | Path) -> str:
     """Return the SHA-256 of an image file's bytes, in hex; of a page, with its number. Decodes nothing.
 
-    Raises ImageError ``unreadable`` where there is no file to read, or ``io_error``.
+    Raises ImageError ``unreadable`` where there is no file to read, ``outside_root``, or ``io_error``.
     """
+    check_inside(path)
     file, page = split_page(path)
     digest = retried(partial(_hash_of, file), file)
     return digest if page == 1 else hashlib.sha256(f"{digest}#{page}".encode()).hexdigest()

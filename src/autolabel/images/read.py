@@ -22,6 +22,7 @@ from autolabel.images.decode_limit import check_scans, hurried
 from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start, retried, split_page, whole_file
 from autolabel.images.formats import FORMATS, HEIF, advice, heif_file, is_heif, is_tiff
 from autolabel.images.header import Header, header_of, orientation
+from autolabel.images.inside import check_inside
 from autolabel.images.opener import open_image
 from autolabel.images.values import ValueRange
 from autolabel.storage import EXHAUSTED, TRANSIENT
@@ -38,7 +39,7 @@ def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
     """Return (height, width) of the upright image, from the header alone.
 
     Raises ImageError with one of the codes ``missing``, ``unreadable``, ``unsupported_format``, ``too_large``,
-    ``corrupt_image`` and ``io_error``: the disk or file server failed five times in a row.
+    ``corrupt_image``, ``outside_root`` and ``io_error``: the disk or file server failed five times in a row.
     """
     return read_header(path, max_pixels=max_pixels).size
 
@@ -48,6 +49,7 @@ def read_header(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Header:
 
     ``path#page=2`` is the second page of a TIFF, the second frame of an animation.
     """
+    check_inside(path)
     return retried(partial(_header, path, partial(from_start, split_page(path)[0]), max_pixels), path)
 
 
@@ -64,6 +66,7 @@ def read_pixels(
     Values of more than 8 bits are brought to 8 by ``value_range`` (see ``autolabel.images.values``), transparency is
     laid over white. Raises ImageError as ``read_size`` does, and ``too_slow`` where decoding takes more than a minute.
     """
+    check_inside(path)
     return retried(partial(_pixels, path, partial(whole_file, split_page(path)[0]), max_pixels, value_range), path)
 
 

@@ -72,6 +72,7 @@ class Census:
             passed_over=dict(sorted(inputs.passed_over.counts.items())),
             given=inputs.given,
             contents=str(self.contents),
+            follow_symlinks=inputs.follow_symlinks,
         )
 
 

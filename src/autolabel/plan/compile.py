@@ -116,7 +116,7 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
         extends=old.extends,
         autolabel=autolabel.__version__,
         recipe=recipe,
-        manifest=replace(old.manifest, classes=classes, roots=roots),
+        manifest=replace(old.manifest, classes=classes, roots=roots, follow_symlinks=spec.data.follow_symlinks),
         execution=execution,
         outputs=_compile_outputs(spec, classes, limit=limit),
         notices=(*_notices(spec, execution.workers), *said),

@@ -6,11 +6,15 @@ from collections import Counter
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from autolabel.data.inputs import Input
 from autolabel.detectors import Agreement, Doubt, Tiles, Vote
+from autolabel.images.inside import InsidePath
 from autolabel.safe_names import path_fault
 from autolabel.types import Round
 from autolabel.types.ontology import ClassPrompts
+from autolabel.urls import is_url
 
 VERSION = 2
 """Of the form of ``plan.json``."""
@@ -132,14 +136,27 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What the COCO file of given boxes says besides its images and annotations: info, licences, categories."""
     contents: str = ""
     """A sum over the bytes of the images, whatever their order; no part of the digest."""
+    follow_symlinks: bool = False
+    """Whether images may be links that leave their folder; no part of the digest."""
 
     def image_path(self, image: str) -> str:
         """Return where the image of an id lies; empty for a name that is none of a file below its folder."""
         for prefix, root in self.roots.items():
             name = image.removeprefix(f"{prefix}/") if prefix else image
             if (not prefix or name != image) and not path_fault(name):
-                return f"{root.rstrip('/')}/{name}"
+                return self.kept_inside(f"{root.rstrip('/')}/{name}")
         return ""
+
+    def placed(self, row: Input) -> Input:
+        """Return a row whose image is not opened through a link out of its folder."""
+        return replace(row, path=self.kept_inside(row.path))
+
+    def kept_inside(self, path: str) -> str:
+        """Return the path of an image so that it is not opened through a link out of its folder of images."""
+        if self.follow_symlinks or is_url(path):
+            return path
+        root = next((root for root in self.roots.values() if path.startswith(f"{root.rstrip('/')}/")), "")
+        return InsidePath(path, root) if root else path
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):

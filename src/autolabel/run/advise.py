@@ -108,7 +108,8 @@ def advise(
     if candidates is None or annealing is None:
         hint = "set run.candidates, and generate once with the looks that are to be compared"
         raise SpecError("--advise goes by kept candidates, and this spec keeps none", hint=hint)
-    rows = [inputs.decode_input(line).labels(compiled.plan.manifest.classes) for line in compiled.rows]
+    manifest = compiled.plan.manifest
+    rows = [manifest.placed(inputs.decode_input(line)).labels(manifest.classes) for line in compiled.rows]
     with truth_at(truth) as file:
         empty = gather_scenes(rows, file)
         checked = set(empty.image_of.values())

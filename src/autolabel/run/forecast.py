@@ -60,7 +60,7 @@ def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
         return plan
     detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "only a detector's candidates are kept"
-    lines = (inputs.decode_input(line).labels(plan.manifest.classes) for line in compiled.rows)
+    lines = (plan.manifest.placed(inputs.decode_input(line)).labels(plan.manifest.classes) for line in compiled.rows)
     rows = (row for row in lines if has_work(detector, row))
     forecaster = _Forecaster(detector, annealing, candidates, stage)
     return replace(plan, forecast=_forecast(forecaster, rows, threads=plan.execution.num_workers))

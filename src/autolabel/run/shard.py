@@ -41,7 +41,7 @@ class ShardLabeler:
 
     def before(self, shard: Shard) -> list[Labels]:
         """Return a shard's rows as they stand before this stage."""
-        rows = [inputs.decode_input(line) for line in self.store.rows(shard)]
+        rows = [self.plan.manifest.placed(inputs.decode_input(line)) for line in self.store.rows(shard)]
         if self.stage.index == 0:
             return [row.labels(self.plan.manifest.classes) for row in rows]
         stage = self.plan.recipe.stages[self.stage.index - 1]
