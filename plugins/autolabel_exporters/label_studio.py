@@ -12,7 +12,7 @@ from urllib.parse import quote
 from autolabel.storage import is_url
 from autolabel.strategies import Exporter
 from autolabel.types import Image, Labels, Size
-from autolabel.types.brush import pack
+from autolabel.types.label_studio import pack, percent, percent_ring
 from autolabel_exporters.json_stream import ArrayWriter
 from autolabel_exporters.markup import opening
 from autolabel_exporters.per_image import labelled_images, write_text
@@ -20,7 +20,6 @@ from autolabel_exporters.placing import Placing, own_name
 from autolabel_exporters.rows import ExportedObject, by_image
 from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
-_PERCENT_DECIMALS = 6
 _LOCAL_FILES = "/data/local-files/?d="
 """Label Studio's path of files below its document root."""
 
@@ -139,29 +138,14 @@ def _result(name: str, item: ExportedObject, one: Literal["mask", "box"] | Ring,
         "score": item.score,
     }
     if one == "box":
-        value = _percent(item.box, size) | {"rotation": 0, "rectanglelabels": [item.phrase]}
+        value = {**percent(item.box, size), "rotation": 0, "rectanglelabels": [item.phrase]}
         return region | {"from_name": "box", "type": "rectanglelabels", "value": value}
     if not isinstance(one, str):
-        points = [[_share(x, width), _share(y, height)] for x, y in one]
-        value = {"points": points, "closed": True, "polygonlabels": [item.phrase]}
+        value = {"points": percent_ring(one, size), "closed": True, "polygonlabels": [item.phrase]}
         return region | {"from_name": "polygon", "type": "polygonlabels", "value": value}
     assert item.mask is not None
     value = {"format": "rle", "rle": pack(item.mask.decode()), "brushlabels": [item.phrase]}
     return region | {"from_name": "brush", "type": "brushlabels", "value": value}
-
-
-def _share(place: float, side: int) -> float:
-    """Return a place in percent of a side."""
-    return round(100 * place / side, _PERCENT_DECIMALS)
-
-
-def _percent(box: Sequence[float], size: Size) -> dict[str, Any]:
-    """Return a box as Label Studio has it: left, top, width, height in percent of the image."""
-    left, top, right, bottom = box
-    height, width = size
-    x, y = _share(left, width), _share(top, height)
-    sides = {"width": _share(right, width) - x, "height": _share(bottom, height) - y}
-    return {"x": x, "y": y} | {name: round(side, _PERCENT_DECIMALS) for name, side in sides.items()}
 
 
 def _labeling_interface(classes: Sequence[str], params: ToolParams) -> str:

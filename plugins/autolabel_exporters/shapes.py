@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from autolabel.strategies import Exporter
-from autolabel.types.polygons import keyhole, parts
+from autolabel.types.label_studio import rings_of
 from autolabel_exporters.placing import Way
 from autolabel_exporters.rows import ExportedObject
 
@@ -37,5 +37,4 @@ def drawn(item: ExportedObject, params: ToolParams) -> Iterator[Literal["mask", 
     if mask is not None and params.segmentation == "masks":
         yield "mask"
     elif mask is not None:
-        for part in parts(mask.decode()):
-            yield keyhole(part).astype(float).tolist()
+        yield from rings_of(mask.decode())

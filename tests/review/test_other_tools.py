@@ -93,7 +93,7 @@ def edit_coco(folder: Path) -> Path:
 
 
 def brush(mask: np.ndarray) -> list[int]:
-    from autolabel.types.brush import pack
+    from autolabel.types.label_studio import pack
 
     return pack(mask)
 

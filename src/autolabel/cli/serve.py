@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import Annotated
 
@@ -11,8 +12,10 @@ import typer
 from autolabel.cli import console
 from autolabel.cli.label import _spec_and_overrides
 from autolabel.cli.options import SpecOption, Words
+from autolabel.errors import SpecError
+from autolabel.storage import at
 
-TOKEN = "AUTOLABEL_TOKEN"
+TOKEN, KEY = "AUTOLABEL_TOKEN", "LABEL_STUDIO_API_KEY"
 
 
 def serve(
@@ -26,6 +29,22 @@ def serve(
             "--token", help=f"What requests must show; by default ${TOKEN}, or one that is drawn and printed."
         ),
     ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN", help="Take annotations that Label Studio sends as decisions about this run."
+        ),
+    ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--root", metavar="DIR", help="Label Studio's images may lie here too, besides the spec's folders."
+        ),
+    ] = None,
+    label_studio: Annotated[
+        str | None,
+        typer.Option("--label-studio", metavar="URL", help=f"Fetch images from this Label Studio, with ${KEY}."),
+    ] = None,
     device: Annotated[str | None, typer.Option("--device", help="Where models run: cpu, cuda:0, mps.")] = None,
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Megabytes of a request: more are refused, 413.")] = 64,
     queue: Annotated[
@@ -38,17 +57,41 @@ def serve(
     """Label images that are sent over HTTP, as a run of the spec would; SPEC may be the folder of a run."""
     from autolabel.executors.tuning import tune_process
     from autolabel.predict import open_predictor
+    from autolabel.registry import discover
     from autolabel.serve import Limits, Serving
-    from autolabel.serve import serve as run
+    from autolabel.serve import serve as serve_predictor
+    from autolabel.serve.label_studio import Decisions
 
     given = token or os.environ.get(TOKEN)
     limits = Limits(body=max_mb << 20, queue=queue, seconds=timeout)
-    serving = Serving(token=given or token_urlsafe(24), host=host, port=port, limits=limits)
+    serving = Serving(
+        token=given or token_urlsafe(24),
+        host=host,
+        port=port,
+        limits=limits,
+        folders=[folder(one) for one in root or ()],
+        label_studio=label_studio,
+        label_studio_token=os.environ.get(KEY),
+    )
+    decisions = None if run is None else Decisions(at(run), registry=discover())
     source, overrides = _spec_and_overrides(words, spec)
     with open_predictor(source, overrides=overrides, device=device) as predictor:
         console.notices(predictor.plan.notices)
         tune_process(predictor.plan.execution.threads)
-        run(predictor, serving, started=lambda address: _started(address, None if given else serving.token))
+        tell = lambda address: _started(address, None if given else serving.token)  # noqa: E731
+        try:
+            serve_predictor(predictor, serving, decisions=decisions, started=tell)
+        finally:
+            taken = decisions.close() if decisions is not None else 0
+    if decisions is not None:
+        console.out.say(f"{console.count_noun(taken, 'decision')} taken in about {run}")
+
+
+def folder(text: str) -> str:
+    """Return a folder that is there; raises SpecError where it is not."""
+    if not Path(text).is_dir():
+        raise SpecError(f"--root: no such folder: {text}")
+    return str(Path(text).absolute())
 
 
 def _started(address: str, drawn: str | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autolabel.data.corrections.archive import open_archive
 from autolabel.data.corrections.read import Tool, read_corrections, tool_of
+from autolabel.data.corrections.shapes import Corrections
 from autolabel.errors import DataError, Problem
 from autolabel.registry import Registry
 from autolabel.results.differences import correction_differences
@@ -68,20 +69,47 @@ def apply_review(
         if tool == "review":
             return _review(run, place, registry, names, skip_unknown=skip_unknown, dry_run=dry_run)
         corrections = read_corrections(place, tool)
+    return take_corrections(
+        run,
+        corrections,
+        file=str(file),
+        registry=registry,
+        names=names,
+        partial=partial,
+        skip_unknown=skip_unknown,
+        dry_run=dry_run,
+    )
+
+
+def take_corrections(
+    run: Location,
+    corrections: Corrections,
+    *,
+    file: str,
+    registry: Registry | None,
+    names: Mapping[str, str] | None = None,
+    partial: bool = False,
+    skip_unknown: bool = False,
+    dry_run: bool = False,
+) -> Applied:
+    """Take another tool's corrections in, as ``apply_review`` does; ``file`` is what errors call them.
+
+    Without ``registry``, what the run has handed out is marked as stale and not written again.
+    """
     store, plan = finished(run)
     with store.lock():
         mend(store, plan)
         journal = Journal(store)
-        found = correction_differences(
-            corrections, journal, ledger_of(store, plan), plan, file=str(file), partial=partial, names=names
-        )
+        ledger = ledger_of(store, plan)
+        found = correction_differences(corrections, journal, ledger, plan, file=file, partial=partial, names=names)
         if found.problems and not skip_unknown:
-            raise DataError([*found.problems, Problem(file=str(file), message=_UNTOUCHED)])
+            raise DataError([*found.problems, Problem(file=file, message=_UNTOUCHED)])
         standing = journal.decisions()
         if not dry_run and found.decisions:
             mark_stale(store, plan)
-            standing = record(journal, found.decisions, plan=plan, source=file.name)
-            follow(store, plan, registry=registry)
+            standing = record(journal, found.decisions, plan=plan, source=file.rpartition("/")[2])
+            if registry is not None:
+                follow(store, plan, registry=registry)
     return Applied(
         tool=corrections.tool,
         new=len(found.decisions),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from starlette.applications import Starlette
@@ -16,6 +16,8 @@ from autolabel.plan import plan_file
 from autolabel.predict import Predictor
 from autolabel.serve.body import checked, json_of, named, of_json, read_form, stated_length, whole
 from autolabel.serve.gate import Gate
+from autolabel.serve.label_studio import Backend, Decisions, ImagePlaces, Server
+from autolabel.serve.label_studio.images import folders_of
 from autolabel.serve.labeling import Labeling
 from autolabel.serve.limits import Admission, Limits
 from autolabel.serve.metrics import MEDIA, Metrics
@@ -28,12 +30,32 @@ TASKS = "tasks"
 class Service:
     """What the addresses answer with; all of it runs in one event loop."""
 
-    def __init__(self, predictor: Predictor, limits: Limits) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        limits: Limits,
+        *,
+        server: Server | None = None,
+        folders: Sequence[str] = (),
+        decisions: Decisions | None = None,
+    ) -> None:
+        """Serve a predictor; ``folders`` are those that Label Studio's files may lie in besides those of the plan."""
         self.limits = limits
         self.metrics = Metrics()
         self.admission = Admission(limits)
         self.labeling = Labeling(predictor, self.metrics)
         self._predictor = predictor
+        known = server or Server()
+        places = ImagePlaces([*folders_of(predictor.plan), *folders], known, most=limits.body)
+        self.label_studio = Backend(
+            self.labeling,
+            self.admission,
+            limits,
+            version=model_version(predictor),
+            server=known,
+            places=places,
+            decisions=decisions,
+        )
 
     async def predict(self, request: Request) -> Response:
         """Label what is sent: the bytes of an image, a form with several, or JSON."""
@@ -42,7 +64,10 @@ class Service:
             if kind == "multipart/form-data":
                 asked = await read_form(request, self.limits)
             elif kind == "application/json":
-                asked = of_json(json_of(await whole(request, self.limits.body)), self.limits)
+                said = json_of(await whole(request, self.limits.body))
+                if TASKS in said:
+                    return await self.label_studio.predict(said)
+                asked = of_json(said, self.limits)
             elif kind.startswith("image/") or kind in ("application/octet-stream", ""):
                 words = request.query_params
                 image = await whole(request, self.limits.body)
@@ -86,6 +111,9 @@ def make_app(service: Service, *, token: str, hosts: Collection[str] | None) -> 
         Route("/plan", answer(service.plan)),
         Route("/metrics", answer(service.metrics_text)),
         Route("/predict", answer(service.predict), methods=["POST"]),
+        Route("/setup", answer(service.label_studio.setup), methods=["POST"]),
+        Route("/versions", answer(service.label_studio.versions)),
+        Route("/webhook", answer(service.label_studio.webhook), methods=["POST"]),
     ]
     known = frozenset(route.path for route in routes)
     return Gate(_Counted(Starlette(routes=routes), service.metrics, known), token=token, hosts=hosts)

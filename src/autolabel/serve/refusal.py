@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from autolabel.errors import AutolabelError, BusyError, MachineError
+from autolabel.redact import hidden
 
 log = logging.getLogger(__name__)
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -21,9 +22,9 @@ class Refusal(Exception):
     """A request is refused with a status; ``retry`` says after how many seconds it may be sent again."""
 
     def __init__(self, status: int, message: str, *, hint: str = "", retry: int = 0) -> None:
-        super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = hidden(message)
+        super().__init__(self.message)
         self.hint = hint
         self.retry = retry
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from autolabel.errors import SpecError
 from autolabel.predict import Predictor
 from autolabel.serve.app import Service, make_app
+from autolabel.serve.label_studio import Decisions, Server
 from autolabel.serve.limits import Limits
 from autolabel.web import LOOPBACK, host_names, is_loopback, listening, serve_app
 
@@ -26,6 +27,12 @@ class Serving:
     host: str = LOOPBACK
     port: int = PORT
     limits: Limits = field(default_factory=Limits)
+    folders: Sequence[str] = ()
+    """Folders whose images Label Studio may name, besides those of the plan."""
+    label_studio: str | None = None
+    """The address of Label Studio, from which images are fetched; None: where ``/setup`` comes from."""
+    label_studio_token: str | None = None
+    """What it is shown; None: what ``/setup`` brings."""
 
     def __post_init__(self) -> None:
         """Raise SpecError for a token that a header cannot carry."""
@@ -34,14 +41,22 @@ class Serving:
             raise SpecError("the token must be of printable ASCII characters, without spaces", hint="leave it out")
 
 
-def serve(predictor: Predictor, serving: Serving, *, started: Callable[[str], None] = lambda address: None) -> None:
-    """Serve until SIGINT or SIGTERM arrives: requests that are inside are answered, then the predictor is closed.
+def serve(
+    predictor: Predictor,
+    serving: Serving,
+    *,
+    decisions: Decisions | None = None,
+    started: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve until SIGINT or SIGTERM arrives, and answer the requests that are inside.
 
-    ``started`` is told the address once it answers. Raises MachineError where the port cannot be had.
+    Annotations that Label Studio sends go to ``decisions``. ``started`` is told the address once it answers. Raises
+    MachineError where the port cannot be had.
     """
+    server = Server(serving.label_studio, serving.label_studio_token)
     with listening(serving.host, serving.port) as bound:
         number = bound.getsockname()[1]
-        service = Service(predictor, serving.limits)
+        service = Service(predictor, serving.limits, server=server, folders=serving.folders, decisions=decisions)
         hosts = host_names(serving.host, number) if is_loopback(serving.host) else None
         app = make_app(service, token=serving.token, hosts=hosts)
         named = f"[{serving.host}]" if ":" in serving.host else serving.host

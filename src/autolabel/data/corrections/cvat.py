@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from autolabel import safe_xml
 from autolabel.data.corrections.shapes import Corrections, DrawnImage, Shape, ring
 from autolabel.errors import DataError, Problem
 from autolabel.types import Rle, Size
@@ -19,18 +20,10 @@ _ABOUT_THE_IMAGE = ("tag", "attribute")
 """Elements of an image that are no shapes."""
 
 
-class _WithoutDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type, which nobody needs here and which can define text without end."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        """Refuse."""
-        raise ValueError("a document type is not allowed")
-
-
 def read_cvat(text: bytes, *, file: str) -> Corrections:
     """Return the images of an annotation file; raises DataError, with line and column, where it is none."""
     try:
-        root = ElementTree.fromstring(text, ElementTree.XMLParser(target=_WithoutDoctype()))
+        root = safe_xml.parse(text)
     except ElementTree.ParseError as error:
         line, column = error.position
         raise DataError(Problem(file=file, line=line, column=column + 1, message=f"not XML: {error}")) from error

@@ -1,11 +1,17 @@
-"""Label Studio's brush format: row-major RGBA bytes, packed as thi.ng/rle-pack defines it."""
+"""How Label Studio writes places: in percent of the image; masks as packed RGBA bytes, as thi.ng/rle-pack has them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.types.image import Size
+from autolabel.types.polygons import keyhole, parts
 from autolabel.types.runs import row_runs
+
+PERCENT_DECIMALS = 6
 
 WORD_BITS = 8
 LENGTH_BITS = (4, 8, 12, 16)
@@ -38,3 +44,28 @@ def length_bits(value: int) -> str:
     """Return which size holds a length less one, and the length in it."""
     size = next(index for index, bits in enumerate(LENGTH_BITS) if value < 1 << bits)
     return f"{size:02b}{value:0{LENGTH_BITS[size]}b}"
+
+
+def share(place: float, side: int) -> float:
+    """Return a place in percent of a side."""
+    return round(100 * place / side, PERCENT_DECIMALS)
+
+
+def percent(box: Sequence[float], size: Size) -> dict[str, float]:
+    """Return a box ``x1 y1 x2 y2`` in an image of ``size`` as left, top, width, height in percent."""
+    left, top, right, bottom = box
+    height, width = size
+    x, y = share(left, width), share(top, height)
+    sides = {"width": share(right, width) - x, "height": share(bottom, height) - y}
+    return {"x": x, "y": y} | {name: round(side, PERCENT_DECIMALS) for name, side in sides.items()}
+
+
+def percent_ring(ring: Sequence[Sequence[float]], size: Size) -> list[list[float]]:
+    """Return the corners of a polygon in percent."""
+    height, width = size
+    return [[share(x, width), share(y, height)] for x, y in ring]
+
+
+def rings_of(mask: npt.NDArray[np.bool_]) -> list[list[list[float]]]:
+    """Return a polygon for each part of a mask, exact along its pixels; holes are joined by cuts of no width."""
+    return [keyhole(part).astype(float).tolist() for part in parts(mask)]

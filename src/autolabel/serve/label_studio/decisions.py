@@ -1,0 +1,118 @@
+"""Annotations that people submit become decisions about a run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from autolabel.data.corrections.label_studio import read_label_studio
+from autolabel.errors import BusyError, DataError
+from autolabel.registry import Registry
+from autolabel.results.store import finished
+from autolabel.run.apply_review import Applied, take_corrections
+from autolabel.run.outputs import follow
+from autolabel.serve.label_studio.tags import plain, read_config
+from autolabel.serve.refusal import Refusal
+from autolabel.storage import Location
+
+log = logging.getLogger(__name__)
+SUBMITTED = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"})
+SOURCE = "Label Studio"
+PATIENCE = 30.0
+"""Seconds that another command may hold the results directory."""
+
+
+class Decisions:
+    """The run that annotations go to; threads may share it."""
+
+    def __init__(self, run: Location, *, registry: Registry) -> None:
+        """Raise DataError where ``run`` is no finished run."""
+        self._run = run
+        self._registry = registry
+        self._alone = threading.Lock()
+        self._taken = 0
+        self._classes = finished(run)[1].manifest.classes
+
+    def take(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Take in what a webhook says, and tell what came of it once that is on disk.
+
+        An annotation says all about its image: a box that it lacks is removed. What has no place in the run is left
+        out, and told. Raises BusyError where another command keeps the results directory.
+        """
+        tasks = tasks_in(payload)
+        if not tasks:
+            return {"taken": 0, "problems": []}
+        try:
+            corrections = read_label_studio(tasks, file=SOURCE)
+        except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise Refusal(422, f"not an annotation that can be read: {error}") from None
+        names = names_in(payload.get("project"), self._classes)
+        with self._alone:
+            applied = self._patiently(corrections, names)
+            self._taken += applied.new
+        for problem in applied.problems:
+            log.warning("%s", problem)
+        return {"taken": applied.new, "problems": [str(problem) for problem in applied.problems]}
+
+    def _patiently(self, corrections: Any, names: Mapping[str, str]) -> Applied:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return take_corrections(
+                    self._run, corrections, file=SOURCE, registry=None, names=names, skip_unknown=True
+                )
+            except BusyError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    def close(self) -> int:
+        """Write again what the run has handed out, where decisions were taken; return how many."""
+        if self._taken:
+            store, plan = finished(self._run)
+            with store.lock():
+                follow(store, plan, registry=self._registry)
+        return self._taken
+
+
+def tasks_in(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the tasks of a webhook's submitted annotations, each with the one that was submitted."""
+    if payload.get("action") not in SUBMITTED:
+        return []
+    annotations, tasks = (listed(payload.get(key)) for key in ("annotation", "task"))
+    by_id = {task.get("id"): task for task in tasks}
+    found: list[dict[str, Any]] = []
+    for number, annotation in enumerate(annotations):
+        task = by_id.get(annotation.get("task")) or (tasks[number] if number < len(tasks) else None)
+        if task is None or not isinstance(task.get("data"), dict):
+            raise Refusal(422, "the annotation comes without its task", hint="let the webhook send its payload")
+        if not annotation.get("was_cancelled"):
+            found.append({"data": task["data"], "annotations": [annotation]})
+    return found
+
+
+def listed(value: object) -> list[dict[str, Any]]:
+    """Return one mapping or several as a list."""
+    some = value if isinstance(value, list) else [value]
+    return [one for one in some if isinstance(one, dict)]
+
+
+def names_in(project: object, classes: tuple[str, ...]) -> dict[str, str]:
+    """Return what the labels of a project's config are called in the run, where that is something else."""
+    config = project.get("label_config") if isinstance(project, dict) else None
+    try:
+        pictures = read_config(config)
+    except (Refusal, DataError):
+        return {}
+    known = {plain(name): name for name in classes}
+    found = {
+        label: known[name]
+        for picture in pictures
+        for control in picture.controls
+        for name, label in control.labels.items()
+        if name in known
+    }
+    return {label: name for label, name in found.items() if label != name}

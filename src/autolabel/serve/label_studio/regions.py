@@ -1,0 +1,60 @@
+"""Labels as regions of Label Studio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from autolabel.serve.label_studio.tags import Control, Picture
+from autolabel.types import Labels, Rle
+from autolabel.types.label_studio import pack, percent, percent_ring, rings_of
+
+Value = dict[str, Any]
+
+
+def regions(labels: Labels, picture: Picture) -> list[dict[str, Any]]:
+    """Return the regions of an image, in every kind of shape that a label of the config has.
+
+    A box is drawn where there is a tag for rectangles; a mask by a tag for brushes, or else for polygons. Further
+    regions of an object have its number in front of their own: ``apply-review`` takes them for one object.
+    """
+    found, (height, width) = labels.instances, labels.image.size
+    about = {"to_name": picture.name, "original_width": width, "original_height": height, "image_rotation": 0}
+    made: list[dict[str, Any]] = []
+    for index in range(len(found)):
+        phrase = labels.prompt.phrases[found.labels[index]]
+        mask = found.masks[index] if found.masks else None
+        score = round(float(found.scores[index]), 6)
+        drawn = list(shapes(labels, index, phrase, mask, picture))
+        for number, (control, value) in enumerate(drawn):
+            name = f"{index + 1}-{number}" if number else f"{index + 1}"
+            made += [{"id": name, "score": score, **about, **one} for one in results(control, phrase, value)]
+    return made
+
+
+def shapes(
+    labels: Labels, index: int, phrase: str, mask: Rle | None, picture: Picture
+) -> Iterator[tuple[Control, Value]]:
+    """Yield what is drawn of one object, and by which tag."""
+    size = labels.image.size
+    by_shape = {one.shape: one for one in reversed(picture.controls) if one.label_of(phrase) is not None}
+    if control := by_shape.get("rectangle"):
+        yield control, {**percent(labels.instances.boxes[index].tolist(), size), "rotation": 0}
+    if mask is None or mask.is_empty():
+        return
+    if control := by_shape.get("brush"):
+        yield control, {"format": "rle", "rle": pack(mask.decode())}
+    elif control := by_shape.get("polygon"):
+        for ring in rings_of(mask.decode()):
+            yield control, {"points": percent_ring(ring, size), "closed": True}
+
+
+def results(control: Control, phrase: str, value: Value) -> Iterator[dict[str, Any]]:
+    """Yield a region; two results, the shape and its labels, where different tags hold them."""
+    label = control.label_of(phrase)
+    if control.drawn_by == control.name:
+        kind = f"{control.shape}labels"
+        yield {"from_name": control.name, "type": kind, "value": {**value, kind: [label]}}
+        return
+    yield {"from_name": control.drawn_by, "type": control.shape, "value": value}
+    yield {"from_name": control.name, "type": "labels", "value": {**value, "labels": [label]}}

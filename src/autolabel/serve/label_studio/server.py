@@ -1,0 +1,172 @@
+"""The Label Studio server itself, as far as images are fetched from it: no other address is ever asked."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from autolabel import urls
+from autolabel.errors import SpecError
+from autolabel.serve.refusal import Refusal
+
+log = logging.getLogger(__name__)
+SECONDS = 20.0
+"""That the server may take to answer, and between two pieces of an answer."""
+PLACES = ("/data/", "/storage-data/", "/tasks/")
+"""Where it serves images."""
+JWT_DOTS = 2
+"""A token of the newer kind has three parts, and is exchanged for one that holds for some minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin | None:
+        """Return the origin of a URL of http or https, None where it is none that is plain."""
+        try:
+            parts: SplitResult = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return None
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or parts.username or not urls._PLAIN_HOST.fullmatch(host):
+            return None
+        return cls(parts.scheme, host.lower(), port or (443 if parts.scheme == "https" else 80))
+
+    def addresses(self) -> list[str]:
+        """Return the host's addresses; none where it has none."""
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return []
+        return list(dict.fromkeys(str(one[4][0]) for one in found))
+
+
+class Server:
+    """The one server that images may be fetched from, with the token that it was given.
+
+    Named by whoever starts us, or else by ``/setup``: then it must be the machine that sent the request, so that
+    nobody can have us ask a third one.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        self._named = Origin.of(url) if url is not None else None
+        if url is not None and self._named is None:
+            raise SpecError(f"{urls.without_secrets(url)!r} is no address of a server", hint="say http://host:port")
+        self._own_token = token
+        self._origin = self._named
+        self._address: str | None = None
+        """Where an origin that ``/setup`` named was found; None: wherever its name leads."""
+        self._token = token or ""
+
+    def learn(self, hostname: object, token: object, *, peer: str) -> None:
+        """Take in what ``/setup`` says of the server; what would lead elsewhere is left out, with a warning."""
+        if isinstance(token, str) and self._own_token is None:
+            self._token = token
+        origin = Origin.of(hostname) if isinstance(hostname, str) else None
+        if self._named is not None or origin is None:
+            return
+        found = next((one for one in origin.addresses() if same_machine(one, peer)), None)
+        if found is None:
+            log.warning(
+                "Label Studio says that it is at %s, which is not where it asks from: say --label-studio URL",
+                urls.without_secrets(str(hostname)),
+            )
+            return
+        self._origin, self._address = origin, found
+
+    def serves(self, url: str) -> str | None:
+        """Return the path, with its query, of an image at this server; None where it is somewhere else.
+
+        A path alone is of this server.
+        """
+        parts = urlsplit(url)
+        if (parts.scheme or parts.netloc) and (self._origin is None or Origin.of(url) != self._origin):
+            return None
+        if not parts.path.startswith(PLACES) or ".." in parts.path or not url.isprintable() or not url.isascii():
+            return None
+        return parts.path + (f"?{parts.query}" if parts.query else "")
+
+    def fetch(self, path: str, *, most: int) -> bytes:
+        """Return an image's bytes; raises Refusal where the server does not give them. Redirects are not followed."""
+        if self._origin is None:
+            hint = "say --label-studio URL, or have Label Studio call /setup from the machine that its hostname names"
+            raise Refusal(422, "the image is on the Label Studio server, whose address is not known", hint=hint)
+        return self._asked("GET", path, most=most, headers={"authorization": self._credentials()})
+
+    def _credentials(self) -> str:
+        if self._token.count(".") != JWT_DOTS:
+            return f"Token {self._token}"
+        body = msgspec.json.encode({"refresh": self._token})
+        headers = {"content-type": "application/json"}
+        answer = self._asked("POST", "/api/token/refresh", most=100_000, headers=headers, body=body)
+        try:
+            return f"Bearer {msgspec.json.decode(answer)['access']}"
+        except (msgspec.DecodeError, KeyError, TypeError):
+            raise Refusal(422, "Label Studio does not take the token") from None
+
+    def _asked(
+        self, method: str, path: str, *, most: int, headers: Mapping[str, str], body: bytes | None = None
+    ) -> bytes:
+        assert self._origin is not None
+        connection = _connection(self._origin, self._address)
+        try:
+            connection.request(method, path, body, dict(headers))
+            with closing(connection.getresponse()) as answer:
+                if answer.status != 200:
+                    raise Refusal(422, f"Label Studio answers {answer.status} for {path.partition('?')[0]}")
+                data = answer.read(most + 1)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Refusal(422, f"Label Studio cannot be asked for {path.partition('?')[0]}: {error}") from None
+        finally:
+            connection.close()
+        if len(data) > most:
+            raise Refusal(422, f"the image has more than {most:,} bytes")
+        return data
+
+
+def _connection(origin: Origin, address: str | None) -> http.client.HTTPConnection:
+    """Return a connection to an origin; to ``address``, whatever its name leads to by now."""
+    made: http.client.HTTPConnection
+    if origin.scheme == "https":
+        made = http.client.HTTPSConnection(
+            origin.host, origin.port, timeout=SECONDS, context=ssl.create_default_context()
+        )
+    else:
+        made = http.client.HTTPConnection(origin.host, origin.port, timeout=SECONDS)
+    if address is not None:
+        connecting = vars(made)
+        connecting["_create_connection"] = lambda _, timeout, source: socket.create_connection(
+            (address, origin.port), timeout, source
+        )
+    return made
+
+
+def same_machine(address: str, peer: str) -> bool:
+    """Return whether an address is the one that a request came from; all loopback addresses are one machine's."""
+    try:
+        one, other = plain_address(address), plain_address(peer)
+    except ValueError:
+        return False
+    return one == other or (one.is_loopback and other.is_loopback)
+
+
+def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an address, one of IPv4 that is written as IPv6 as IPv4."""
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found

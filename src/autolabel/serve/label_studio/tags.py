@@ -1,0 +1,112 @@
+"""The tags of a labeling config: which images it shows, and what is drawn on them under which labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from xml.etree.ElementTree import ParseError
+
+from autolabel import safe_xml
+from autolabel.safe_xml import Element
+from autolabel.serve.refusal import Refusal
+
+Shape = Literal["rectangle", "brush", "polygon"]
+SHAPES: tuple[Shape, ...] = ("rectangle", "brush", "polygon")
+LONGEST = 1_000_000
+"""Characters of a config."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A tag with labels that draws one kind of shape."""
+
+    shape: Shape
+    name: str
+    """Of the tag with the labels."""
+    drawn_by: str
+    """Of the tag that draws: the same, or another one beside ``Labels``."""
+    labels: Mapping[str, str]
+    """What a region says, by ``plain`` names of a class: the label's value, its alias, its predicted values."""
+
+    def label_of(self, phrase: str) -> str | None:
+        """Return the label of a class, None where the tag has none."""
+        return self.labels.get(plain(phrase))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An image tag with the tags that draw on it."""
+
+    name: str
+    key: str
+    """Of the task's data."""
+    controls: Sequence[Control]
+
+    def asked(self, classes: Sequence[str]) -> Sequence[str] | None:
+        """Return the classes to ask for: None where a label is one of the spec's, which are asked as in a run.
+
+        Else the labels themselves, since the spec has nothing to say about them.
+        """
+        known = set(map(plain, classes))
+        if any(name in known for control in self.controls for name in control.labels):
+            return None
+        return list(dict.fromkeys(label for control in self.controls for label in control.labels.values()))
+
+
+def read_config(text: object) -> list[Picture]:
+    """Return the images that a config shows and that something can be drawn on; raises Refusal where there is none."""
+    if not isinstance(text, str) or len(text) > LONGEST:
+        raise Refusal(422, "label_config: wanted the project's labeling config")
+    try:
+        root = safe_xml.parse(text)
+    except (ParseError, ValueError, LookupError) as error:
+        raise Refusal(422, f"label_config: not XML: {error}") from None
+    pictures = [
+        Picture(name=one.get("name", ""), key=one.get("value", "")[1:], controls=list(controls(root, one.get("name"))))
+        for one in root.iter("Image")
+        if one.get("value", "").startswith("$")
+    ]
+    drawn_on = [one for one in pictures if one.controls]
+    if not drawn_on:
+        hint = 'add <RectangleLabels>, <BrushLabels> or <PolygonLabels> to an <Image value="$image">'
+        raise Refusal(422, "label_config: no tag draws labelled regions on an image", hint=hint)
+    return drawn_on
+
+
+def controls(root: Element, image: str | None) -> Iterator[Control]:
+    """Yield the tags that draw on an image."""
+    for tag in root.iter():
+        if tag.get("toName") != image or not isinstance(tag.tag, str):
+            continue
+        labels, name = labels_in(tag), tag.get("name", "")
+        for shape in SHAPES:
+            if tag.tag == f"{shape.capitalize()}Labels" and labels:
+                yield Control(shape=shape, name=name, drawn_by=name, labels=labels)
+        if tag.tag == "Labels" and labels:
+            for other in root.iter():
+                if other.get("toName") == image and other.tag in ("Rectangle", "Brush", "Polygon"):
+                    yield Control(shape=shape_of(other), name=name, drawn_by=other.get("name", ""), labels=labels)
+
+
+def shape_of(tag: Element) -> Shape:
+    """Return the shape that a tag without labels draws."""
+    return next(shape for shape in SHAPES if shape.capitalize() == tag.tag)
+
+
+def labels_in(tag: Element) -> dict[str, str]:
+    """Return what regions say by the plain names of a class; of two labels for one name the first counts."""
+    found: dict[str, str] = {}
+    for one in tag.iter("Label"):
+        value, alias = one.get("value", ""), one.get("alias", "")
+        said = alias or value
+        names = [value, alias, *one.get("predicted_values", "").split(",")]
+        for name in names:
+            if said and plain(name):
+                found.setdefault(plain(name), said)
+    return found
+
+
+def plain(name: str) -> str:
+    """Return a name without differences in case and spaces."""
+    return " ".join(name.split()).casefold()
