@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_without_answers_the_score_orders(make_run: Make) -> None:
     run = make_run(60)
     images, said = told(run)
     assert 0 < len(images) <= 60 and len(set(images)) == len(images)
-    assert said[0].startswith("to check by choice: ") and "minutes, the likeliest first" in said[0]
+    assert re.fullmatch(r"to check by choice: \d+ boxes in \d+ images, about \d+ minutes, the likeliest first", said[0])
     assert said[1].startswith("likely errors: ") and "ordered by score, looks, sizes and overlaps" in said[2]
 
 
@@ -58,7 +59,7 @@ def test_answers_teach_where_the_errors_are(make_run: Make) -> None:
     first = session.images or []
     assert 0 < len(first) <= 11, "a minute is eleven images with a box each"
     names = {unit["image"] for unit in units}
-    assert "about 1 minutes" in said[0]
+    assert "about 1 minute, the likeliest first" in said[0]
     assert "then about" in said[2] and "drawn boxes certify a precision of 0.9" in said[2]
     blue = [
         row

@@ -39,6 +39,21 @@ def percent(share: float) -> str:
     return f"{int(share * 1000 + 1e-6) / 10:g} %"
 
 
+def about_minutes(minutes: float) -> str:
+    """Return a forecast of working time in words, with one digit where it is long."""
+    whole = round(minutes)
+    if whole < 1:
+        return "less than a minute"
+    return "about 1 minute" if whole == 1 else f"about {one_digit(whole)} minutes"
+
+
+def one_digit(count: float) -> str:
+    """Return a forecast with one digit, small ones as they are: more would promise too much."""
+    whole = max(0, round(count))
+    unit = 10 ** max(0, len(str(whole)) - 1)
+    return f"{whole if whole < 20 else round(whole / unit) * unit:,}"
+
+
 def _precision(facts: Mapping[str, Any]) -> str:
     stated, units = facts["precision"], facts["boxes"].units
     if stated.at_least is None:

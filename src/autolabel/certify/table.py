@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from autolabel.certify.sentence import percent
+from autolabel.certify.sentence import about_minutes, one_digit, percent
 from autolabel.certify.statement import Certificate, Stated, WithinBudget
 
 _NOT_STATED = "not stated"
@@ -64,9 +64,9 @@ def _lines(made: Certificate) -> Iterator[str]:
     if made.disagreements:
         yield f"people disagree about {len(made.disagreements):,} units; the stricter answer counts"
     spent, left, budget = made.minutes.spent, made.minutes.left, made.minutes.budget
-    time = f"about {spent:.0f} minutes of checking so far"
+    time = f"{about_minutes(spent)} of checking so far"
     if left:
-        time += f", about {_rounded(max(1.0, left))} left"
+        time += f", {about_minutes(left)} left"
     yield time + (f", of a budget of {budget:g}" if budget is not None else "")
     if (within := made.minutes.within_budget) is not None:
         yield _within(within)
@@ -75,7 +75,7 @@ def _lines(made: Certificate) -> Iterator[str]:
 
 
 def _within(within: WithinBudget) -> str:
-    rest = f"the rest of the budget allows about {_rounded(within.boxes)} boxes and {_rounded(within.images)} images"
+    rest = f"the rest of the budget allows about {one_digit(within.boxes)} boxes and {one_digit(within.images)} images"
     shares = (("precision", within.precision_at_least), ("recall", within.recall_at_least))
     shown = [f"{name} at least about {value:.2f}" for name, value in shares if value is not None]
     return rest + (f"; if they are like those so far: {', '.join(shown)}" if shown else "")
@@ -118,7 +118,7 @@ def _to_do(stated: Stated, noun: str) -> str:
         return f"no: it is at most {_percent_up(stated.at_most)}" + (" (exact)" if stated.exact else "")
     if stated.more_checks is None:
         return "not in sight"
-    return f"about {_rounded(max(1, stated.more_checks))} more {noun}"
+    return f"about {one_digit(max(1, stated.more_checks))} more {noun}"
 
 
 def _percent_up(value: float | None) -> str:
@@ -129,13 +129,6 @@ def _percent_up(value: float | None) -> str:
 def _share(value: float | None) -> str:
     """Return a share with three decimals, cut."""
     return _NOT_STATED if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"
-
-
-def _rounded(count: float) -> str:
-    """Return a forecast with one digit: more would promise too much."""
-    whole = max(0, round(count))
-    unit = 10 ** max(0, len(str(whole)) - 1)
-    return f"{whole if whole < 20 else round(whole / unit) * unit:,}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -9,6 +9,7 @@ import numpy as np
 
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS
 from autolabel.certify.repair import FEW_ANSWERS, FIRST, Float64, by_choice, expected_draws
+from autolabel.certify.sentence import about_minutes
 from autolabel.doubts.find import compare
 from autolabel.doubts.known import Known, read_known
 from autolabel.errors import DataError
@@ -62,9 +63,8 @@ def limit_to_likely(session: ReviewSession, wanted: Wanted) -> Iterator[str]:
     picks = picks if wanted.budget is None else _within(picks, 60 * wanted.budget)
     session.index.build()
     session.images = _places(session, picks)
-    minutes = _seconds(picks) / 60
     boxes, images = f"{len(picks):,} box{'es' * (len(picks) != 1)}", f"{len(session.images):,} images"
-    yield f"to check by choice: {boxes} in {images}, about {max(1, round(minutes)):,} minutes, the likeliest first"
+    yield f"to check by choice: {boxes} in {images}, {about_minutes(_seconds(picks) / 60)}, the likeliest first"
     yield from said
     if known.answered < FEW_ANSWERS:
         yield (
@@ -114,8 +114,8 @@ def _errors_told(
     if certified and known.answered >= FEW_ANSWERS:
         drawn = max(0.0, expected_draws(wrong, kept=kept, share=precision) - count)
         yield (
-            f"then about {round(drawn):,} drawn boxes certify a precision of {precision:g}, about"
-            f" {max(1, round(drawn * BOX_SECONDS / 60)):,} minutes: choose Certify on the page, and draw anew there"
+            f"then about {round(drawn):,} drawn boxes certify a precision of {precision:g},"
+            f" {about_minutes(drawn * BOX_SECONDS / 60)}: choose Certify on the page, and draw anew there"
         )
 
 

@@ -10,6 +10,7 @@ from autolabel.certify.candidates import Candidates, candidates
 from autolabel.certify.finding import USUAL, Looked, Repair, least_chance, looking, plan_repair
 from autolabel.certify.goals import IMAGE_SECONDS, MISSED_SECONDS
 from autolabel.certify.repair import Float64
+from autolabel.certify.sentence import about_minutes
 from autolabel.doubts.known import Known
 from autolabel.plan.model import Plan
 from autolabel.results.decision import Row
@@ -73,8 +74,8 @@ def _told(
     if certified and repair.images is not None:
         seconds = repair.images * (IMAGE_SECONDS + MISSED_SECONDS * looked.mean)
         yield (
-            f"then about {repair.images:,} drawn images certify a recall of {recall:g}, about"
-            f" {max(1, round(seconds / 60)):,} minutes: choose Certify on the page, and draw anew there"
+            f"then about {repair.images:,} drawn images certify a recall of {recall:g},"
+            f" {about_minutes(seconds / 60)}: choose Certify on the page, and draw anew there"
         )
 
 
@@ -84,4 +85,4 @@ def _looking_told(repair: Repair, looked: Looked) -> str:
     if found is None:
         return f"{needed}, more than all images lack by what was seen: this recall is not in sight"
     images, minutes = found
-    return f"{needed}: about {round(images):,} images, about {max(1, round(minutes)):,} minutes"
+    return f"{needed}: about {round(images):,} images, {about_minutes(minutes)}"

@@ -7,6 +7,15 @@ import { Stage, rounded } from "./stage.js";
 const CLOSE = 0.3; // the part of the view that an asked box fills
 const percent = (share) => (share === null ? "not stated" : `${(Math.floor(share * 1000 + 1e-6) / 10).toLocaleString("en")} %`);
 
+// A forecast has one digit: more would promise too much.
+function oneDigit(count) {
+  const whole = Math.max(0, Math.round(count));
+  const unit = 10 ** Math.max(0, String(whole).length - 1);
+  return whole < 20 ? whole : Math.round(whole / unit) * unit;
+}
+
+const aboutMinutes = (minutes) => (minutes < 0.5 ? "less than a minute" : `about ${plural(oneDigit(minutes), "minute")}`);
+
 class Certify {
   constructor(root, page) {
     this.page = page;
@@ -228,19 +237,29 @@ class Certify {
   show(state) {
     this.holds = state.holds;
     const { boxes, images, minutes } = state;
-    const left = minutes.left === null ? "" : minutes.left > 0 ? `, about ${Math.max(1, Math.round(minutes.left))} minutes left` : "";
-    const budget = minutes.budget === null ? "" : ` of ${minutes.budget}`;
+    const budget = minutes.budget === null ? "" : `, of ${plural(minutes.budget, "minute")} that you have`;
+    this.measure(state);
     this.side.replaceChildren(
       make("h2", {}, `With ${state.confidence * 100} % confidence, each by itself`),
       this.bound("Precision", state.precision, "box", "boxes"),
       this.bound("Recall", state.recall, "image", "images"),
       this.bound("Images that lack nothing", state.complete, "image", "images"),
       make("p", { class: "todo" }, `K = ${state.K}: of one image at most ${plural(state.K, "missed object")} count.`),
-      make("p", { class: "todo", id: "work-done" }, `${plural(boxes.checked, "box", "boxes")} of ${boxes.units.toLocaleString("en")} and ${plural(images.checked, "image")} of ${images.units.toLocaleString("en")} checked; about ${Math.round(minutes.spent)}${budget} minutes so far${left}.`),
+      make("p", { class: "todo", id: "work-done" }, `${plural(boxes.checked, "box", "boxes")} of ${boxes.units.toLocaleString("en")} and ${plural(images.checked, "image")} of ${images.units.toLocaleString("en")} checked; ${aboutMinutes(minutes.spent)} so far${budget}.`),
       state.disagreements ? make("p", { class: "todo" }, `People disagree about ${plural(state.disagreements, "unit")}: the stricter answer counts.`) : "",
       make("p", { class: "quote" }, state.sentence),
       state.changes ? this.changed(state) : "",
     );
+  }
+
+  // The bar of the page: how far it is to what is wanted.
+  measure({ precision, recall, boxes, images, minutes }) {
+    const checked = boxes.checked + images.checked;
+    const wanted = [precision, recall].filter((one) => one.wanted !== null && !one.certified);
+    const left = wanted.reduce((sum, one) => sum + (one.more_checks || 0), 0);
+    const inSight = minutes.left !== null && wanted.every((one) => one.more_checks !== null);
+    const words = !wanted.length ? "certified" : inSight ? `about ${plural(oneDigit(left), "more check")}, ${aboutMinutes(minutes.left)}` : "not in sight by now";
+    this.page.measure(wanted.length && !inSight ? 0 : checked / Math.max(1, checked + left), words);
   }
 
   changed(state) {
@@ -280,8 +299,7 @@ class Certify {
     if (stated.certified) return make("p", { class: "todo done" }, `${percent(stated.wanted)} is certified.`);
     if (stated.impossible) return make("p", { class: "todo no" }, `No: it is at most ${percent(Math.min(1, stated.at_most + 0.000999))}.`);
     if (stated.more_checks === null) return make("p", { class: "todo" }, "Not in sight by now.");
-    const digits = 10 ** Math.max(0, String(stated.more_checks).length - 1);
-    const about = stated.more_checks < 20 ? stated.more_checks : Math.round(stated.more_checks / digits) * digits;
+    const about = oneDigit(stated.more_checks);
     return make("p", { class: "todo" }, `About ${plural(about, `more ${one}`, `more ${many}`)} for ${percent(stated.wanted)}.`);
   }
 

@@ -87,10 +87,21 @@ class Page {
 
   showProgress(progress) {
     this.progress = progress;
+    if (this.measured) return;
     const done = progress.checked + progress.left_out;
     const rows = Math.max(progress.rows, this.session.rows);
-    byId("progress-bar").style.width = `${(100 * done) / Math.max(1, rows)}%`;
-    byId("progress-text").textContent = `${done.toLocaleString("en")} of ${rows.toLocaleString("en")} checked`;
+    this.paintProgress(done / Math.max(1, rows), `${done.toLocaleString("en")} of ${rows.toLocaleString("en")} checked`);
+  }
+
+  // A mode that counts otherwise has the bar for as long as it is shown.
+  measure(part, words) {
+    this.measured = true;
+    this.paintProgress(part, words);
+  }
+
+  paintProgress(part, words) {
+    byId("progress-bar").style.width = `${100 * part}%`;
+    byId("progress-text").textContent = words;
   }
 
   async listen() {
@@ -115,6 +126,8 @@ class Page {
     root.replaceChildren();
     root.className = `mode-${mode.name}`;
     for (const button of byId("modes").children) button.setAttribute("aria-pressed", String(button.dataset.name === mode.name));
+    this.measured = false;
+    this.showProgress(this.progress);
     const { mount } = await import(new URL(mode.script, document.baseURI));
     this.unmount = await mount(root, this, mode.settings);
   }
