@@ -197,6 +197,21 @@ def test_truth_and_earlier_decisions(tmp_path: Path) -> None:
     assert second["verdict"] == "keep"
 
 
+def test_counts_are_those_of_what_people_decided(tmp_path: Path) -> None:
+    rows = street(tmp_path)
+    boxes = sum(len(row.instances) for row in rows)
+    decisions = (
+        Decision(image="a.jpg", bbox=(71, 30, 130, 100), phrase="cell", verdict="reject"),
+        Decision(image="b.jpg", verdict="reject"),
+    )
+    page = write_report(rows, make_plan(), tmp_path, review=Review(plan="p", decisions=decisions)).read_text()
+    assert f"<dt>boxes</dt><dd>{boxes - 1}</dd>" in page
+    assert f"<dt>images</dt><dd>{len({row.image.id for row in rows}) - 1}</dd>" in page
+    assert "All counts are after 2 decisions of people. 1 row left out by them are not counted." in page
+    before = write_report(rows, make_plan(), tmp_path).read_text()
+    assert f"<dt>boxes</dt><dd>{boxes}</dd>" in before and "decisions of people" not in before
+
+
 def test_a_broken_truth_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gt.json").write_text("[]")
     with pytest.raises(DataError):

@@ -227,6 +227,20 @@ def test_what_was_not_edited_is_kept_and_nothing_else(run: Path, exported: Calla
     assert dict(take(run, folder).counts) == {"kept": 8} and take(run, folder).new == 0, "a second time changes nothing"
 
 
+def test_crowds_remove_nothing_and_are_told(run: Path, exported: Callable[..., Path], capsys: Any) -> None:
+    file = exported("coco") / "annotations.json"
+    coco = json.loads(file.read_text())
+    names = {one["id"]: one["file_name"] for one in coco["images"]}
+    mine = [one for one in coco["annotations"] if names[one["image_id"]].endswith("a b.png")]
+    coco["annotations"] = [one for one in coco["annotations"] if one not in mine]
+    coco["annotations"].append({**mine[0], "bbox": [0, 0, 60, 60], "iscrowd": 1, "segmentation": []})
+    file.write_text(json.dumps(coco))
+    done = take(run, file)
+    assert len(objects(run, "a b.png")) == 2 and "removed" not in done.counts
+    assert checked(run) == {"ü/c.png", "d.png", "e.png"}
+    assert any("crowd regions (iscrowd)" in note and "a b.png" in note for note in done.notes)
+
+
 def test_partial_files_say_nothing_about_what_they_lack(run: Path, exported: Callable[..., Path]) -> None:
     file = edit_coco(exported("coco"))
     done = take(run, file, partial=True)

@@ -108,6 +108,40 @@ def test_undo_and_redo_are_a_tabs_own(session: ReviewSession) -> None:
     assert session.redo("one") is None, "something else was done since"
 
 
+def test_undo_and_redo_outlive_the_server(open_session: Callable[..., ReviewSession]) -> None:
+    first = open_session(reviewer="ann")
+    ask(first, step("reject"))
+    ask(first, step("keep", to_bbox=(4, 3, 24, 22), key=BLUE))
+    ask(first, whole="checked", row=1)
+    assert first.undo("t") is not None
+    first.checkpoint()
+    again = open_session(reviewer="ann")
+    assert again.redo("new tab") is not None and again.view(1).verdict == "checked"
+    assert again.undo("new tab") is not None and again.view(1).verdict is None
+    told = again.undo("new tab")
+    assert told is not None and told["row"] == 0
+    assert exported(again) == [("blue", list(BLUE[1]))]
+    assert again.undo("new tab") is not None and again.undo("new tab") is None
+    assert exported(again) == [("blue", list(BLUE[1])), ("red", list(RED[1]))]
+    third = open_session(reviewer="ann")
+    assert third.undo("t") is None, "all that was done has been taken back"
+    assert third.redo("t") is not None and exported(third) == [("blue", list(BLUE[1]))]
+
+
+def test_nobody_takes_back_what_another_reviewer_did_before(open_session: Callable[..., ReviewSession]) -> None:
+    ask(open_session(reviewer="ann"), step("reject"))
+    assert open_session(reviewer="bob").undo("tab") is None
+
+
+def test_an_earlier_action_is_not_taken_back_where_its_box_was_decided_anew(
+    open_session: Callable[..., ReviewSession],
+) -> None:
+    ask(open_session(reviewer="ann"), step("reject"))
+    ask(open_session(reviewer="bob"), step("keep"))
+    with pytest.raises(BusyError, match="decided otherwise"):
+        open_session(reviewer="ann").undo("tab")
+
+
 def test_nothing_is_undone_that_somebody_has_changed_since(open_session: Callable[..., ReviewSession]) -> None:
     ann, bob = open_session(reviewer="ann"), open_session(reviewer="bob")
     ask(ann, step("reject"))

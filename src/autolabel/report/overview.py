@@ -9,6 +9,7 @@ from autolabel.report import chart
 from autolabel.report.markup import Html, element, shorten
 from autolabel.report.provenance import html_table
 from autolabel.report.tally import Phrase, Tally
+from autolabel.results.review import Review
 from autolabel.types import GIVEN, Labels
 
 MOST_CLASSES = 100
@@ -52,6 +53,16 @@ def tiles(tally: Tally) -> Html:
     ]
     tile = [element("div", element("dt", word), element("dd", f"{count:,}"), class_="tile") for word, count in facts]
     return element("dl", *tile, class_="tiles")
+
+
+def decided(tally: Tally, review: Review | None) -> Html:
+    """Say that the counts are those of what people decided, where they decided anything."""
+    if review is None or not review.decisions:
+        return Html("")
+    count = len(review.decisions)
+    said = f"All counts are after {count:,} decision{'s' * (count != 1)} of people."
+    left = f" {tally.left_out:,} row{'s' * (tally.left_out != 1)} left out by them are not counted."
+    return element("p", said + left * bool(tally.left_out), class_="note")
 
 
 def states(tally: Tally) -> Html:

@@ -31,6 +31,8 @@ class Tally:
     """Found boxes by phrase, in BINS equal bins of score from 0 to 1; given boxes left out."""
     first_rounds: Counter[int] = field(default_factory=Counter)
     """Rows by the earliest round of their boxes."""
+    left_out: int = 0
+    """Rows that a person left out: they are in no other count."""
     last_image: str | None = None
 
     @property

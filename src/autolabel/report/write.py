@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -19,7 +19,7 @@ from autolabel.report.reliability import reliability_section
 from autolabel.report.sample import Sampler
 from autolabel.report.tally import Tally
 from autolabel.report.truth import read_truth
-from autolabel.results.review import Review
+from autolabel.results.review import Review, apply_to_row, left_out
 from autolabel.results.score_curves import Chances
 from autolabel.storage import Location
 from autolabel.types import Labels
@@ -56,7 +56,7 @@ def write_report(
     """
     if iter(labels) is labels:
         raise ValueError("labels must be an iterable that can be walked twice, not an iterator")
-    tally, sampler = _survey(labels)
+    tally, sampler = _survey(labels, review, plan.manifest.classes)
     picked = list(_pick(labels, sampler.chosen() | sampler.failures()))
     rows = [row for row in picked if row.reason is None]
     failed = [row for row in picked if row.reason is not None]
@@ -80,12 +80,15 @@ def write_report(
     return path
 
 
-def _survey(labels: Iterable[Labels]) -> tuple[Tally, Sampler]:
-    """Count over all rows and note which to show."""
+def _survey(labels: Iterable[Labels], review: Review | None, classes: Sequence[str]) -> tuple[Tally, Sampler]:
+    """Count over all rows, as people decided, and note which to show."""
     tally, sampler = Tally(), Sampler()
     for place, row in enumerate(labels):
-        tally.add(row)
         sampler.add(place, row)
+        if review is not None and left_out(row, review):
+            tally.left_out += 1
+        else:
+            tally.add(row if review is None else apply_to_row(row, review, classes=classes))
     return tally, sampler
 
 
@@ -124,7 +127,7 @@ def _compose(
         script_hash=csp_hash(script),
         title=escape_html(Path(plan.outputs.results_dir).name or "run"),
         digest=escape_html(plan.digest[:12]),
-        tiles=overview.tiles(tally),
+        tiles=join_html([overview.tiles(tally), overview.decided(tally, review)]),
         states=overview.states(tally),
         classes=overview.classes(tally, colours),
         found_by_round=overview.found_by_round(tally, plan, colours),

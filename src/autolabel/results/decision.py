@@ -153,6 +153,8 @@ class Review(BaseModel):
     after: str | None = None
     """The sum of the line before, in the journal; in ``review.json``, of the last line that it holds."""
     decisions: tuple[Decision, ...] = ()
+    replaces: tuple[Decision, ...] | None = None
+    """Of an action of the review page: what stood before of the boxes that it speaks of, so that it can be undone."""
     sum: str | None = None
     """Of a run's own files: 32 hex digits of the SHA-256 of the text up to here, which tell that it is whole."""
 

@@ -69,6 +69,7 @@ def correction_differences(
     out = _Differences(notes=list(corrections.notes), problems=list(corrections.problems))
     drawn = _placed(corrections, ledger, out, file=file)
     known = _classes(corrections, plan, names or {}, out, file=file)
+    crowded: list[str] = []
     for image, group in groupby(ledger, key=lambda row: row.image.id):
         if image not in drawn:
             continue
@@ -83,6 +84,7 @@ def correction_differences(
         unsure = (
             bool(corrections.problems) or len(out.problems) > problems_before
         )  # something is there that was not read
+        crowded += [image] * (drawn[image].crowds > 0)
         out.images += 1
         for row in rows:
             own = [one for one in found if one.phrase in row.prompt.phrases] if len(rows) > 1 else found
@@ -91,10 +93,21 @@ def correction_differences(
                 own,
                 out,
                 masked=corrections.masked and not unsure,
-                partial=partial or unsure,
+                partial=partial or unsure or drawn[image].crowds > 0,
             )
             found = [one for one in found if id(one) not in used]
+    if crowded and not partial:
+        out.notes.append(_crowds_told(crowded))
     return out
+
+
+def _crowds_told(images: Sequence[str]) -> str:
+    """Say what becomes of images with crowds."""
+    more = "" if len(images) == 1 else f" and {len(images) - 1:,} more image(s)"
+    return (
+        f"{images[0]!r}{more}: has crowd regions (iscrowd), where objects are not boxed one by one; boxes that the file"
+        " lacks stay, and such an image does not count as checked"
+    )
 
 
 def _placed(corrections: Corrections, ledger: Ledger, out: _Differences, *, file: str) -> dict[str, DrawnImage]:

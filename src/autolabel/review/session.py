@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
@@ -27,24 +27,13 @@ from autolabel.review.order import CHECKED, LEFT_OUT, TOUCHED, UNTOUCHED, Query,
 from autolabel.review.pictures import Pictures
 from autolabel.review.row_index import RowIndex, Rows
 from autolabel.review.row_json import row_json
+from autolabel.review.steps import History, Step
 from autolabel.types import Labels
 
 _LISTS = 8
 """How many ordered lists are remembered, for tabs that page through them."""
-_STEPS = 200
-"""How many actions of a tab can be taken back."""
 _PATIENCE = 0.4
 """Seconds that a list waits for the index before it shows what is indexed so far."""
-
-
-@dataclass(slots=True)
-class _ReviewStep:
-    """One action of a tab with what stood before and after it."""
-
-    id: str
-    row: int
-    before: dict[Key, Decision | None]
-    after: dict[Key, Decision | None]
 
 
 class ReviewSession:
@@ -75,8 +64,7 @@ class ReviewSession:
         self._flags = bytearray()
         self._flagged = False
         self._lists: OrderedDict[str, tuple[Query, bool, Rows]] = OrderedDict()
-        self._done: dict[str, deque[_ReviewStep]] = {}
-        self._undone: dict[str, deque[_ReviewStep]] = {}
+        self._history = History(store, reviewer, end=self.journal.position)
         self._changed: list[Row] = []
 
     # ---- reading ------------------------------------------------------------------------------------------------
@@ -183,9 +171,8 @@ class ReviewSession:
             old = list(self.journal.rows.get(current.row, {}).values())
             wanted = join_row(old, made, labels=labels)
             if wanted:
-                step = self._write(request.row, wanted, id=request.id, tab=request.tab)
-                self._remember(request.tab, step)
-                self._undone.pop(request.tab, None)
+                step = self._write(wanted, id=request.id, tab=request.tab)
+                self._history.do(request.tab, step)
             return self._row_json(request.row)
 
     def segment(self, row: int, image: str, key: Key, *, tab: str, follows: str) -> dict[str, Any]:
@@ -207,12 +194,8 @@ class ReviewSession:
                 return self._row_json(row)
             name = (labels.image.id, labels.caption_index)
             made = changes.with_mask(box, Mask(size=mask.size, counts=mask.counts), name)
-            step = self._write(row, [made], id=token_hex(8), tab=tab, follows=follows)
-            last = self._done.get(tab, deque[_ReviewStep]())
-            if last and last[-1].id == follows and key in last[-1].after:
-                last[-1].after[key] = step.after[key]
-            else:
-                self._remember(tab, step)
+            step = self._write([made], id=token_hex(8), tab=tab, follows=follows)
+            self._history.complete(tab, step, follows=follows)
             return self._row_json(row)
 
     def undo(self, tab: str) -> dict[str, Any] | None:
@@ -220,34 +203,31 @@ class ReviewSession:
 
         Raises BusyError where somebody has decided otherwise about the same boxes since.
         """
-        return self._back(tab, self._done, self._undone)
+        return self._back(tab, redo=False)
 
     def redo(self, tab: str) -> dict[str, Any] | None:
         """Do again what was taken back last, as ``undo`` does."""
-        return self._back(tab, self._undone, self._done)
+        return self._back(tab, redo=True)
 
-    def _back(
-        self, tab: str, taken: dict[str, deque[_ReviewStep]], given: dict[str, deque[_ReviewStep]]
-    ) -> dict[str, Any] | None:
+    def _back(self, tab: str, *, redo: bool) -> dict[str, Any] | None:
         with self._alone:
             self._follow()
-            if not taken.get(tab):
+            step = self._history.take(tab, undone=redo)
+            row = None if step is None else self.index.find(*step.name)
+            if step is None or row is None:
                 return None
-            step = taken[tab].pop()
-            labels = self.index.labels(step.row)
-            name = (labels.image.id, labels.caption_index)
-            stands = self.journal.rows.get(name, {})
+            stands = self.journal.rows.get(step.name, {})
             if any(stands.get(key) != decision for key, decision in step.after.items()):
                 raise BusyError("somebody has decided otherwise since: nothing was changed")
-            forget = {"image": name[0], "caption_index": name[1], "verdict": "forget"}
+            forget = {"image": step.name[0], "caption_index": step.name[1], "verdict": "forget"}
             back = [
                 decision if decision is not None else _forgotten(key, forget) for key, decision in step.before.items()
             ]
-            made = self._write(step.row, back, id=token_hex(8), tab=tab, undoes=step.id)
-            given.setdefault(tab, deque(maxlen=_STEPS)).append(made)
-            return self._row_json(step.row)
+            made = self._write(back, id=token_hex(8), tab=tab, undoes=step.id)
+            self._history.give(tab, made, undone=not redo)
+            return self._row_json(row)
 
-    def _write(self, row: int, wanted: Sequence[Decision], *, tab: str, id: str, **links: str) -> _ReviewStep:
+    def _write(self, wanted: Sequence[Decision], *, tab: str, id: str, **links: str) -> Step:
         name = wanted[0].row
         keys = [one.key for one in wanted]
         before = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
@@ -259,6 +239,7 @@ class ReviewSession:
             reviewer=self.reviewer,
             source=f"page {tab}",
             decisions=tuple(wanted),
+            replaces=tuple(one for one in before.values() if one is not None),
             **links,
         )
         self.changed = True
@@ -266,12 +247,7 @@ class ReviewSession:
         self._note(self.journal.append(action))
         self._note([action])
         after = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
-        return _ReviewStep(id, row, before, after)
-
-    def _remember(self, tab: str, step: _ReviewStep) -> None:
-        self._done.setdefault(tab, deque(maxlen=_STEPS)).append(step)
-        while len(self._done) > 100:
-            self._done.pop(next(iter(self._done)))
+        return Step(id, name, before, after)
 
     def _mark_stale(self) -> None:
         """Record that what was handed out no longer shows what is decided, before that is decided."""

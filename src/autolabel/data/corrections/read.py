@@ -128,7 +128,8 @@ def _coco(file: Path) -> Corrections:
         ]
         before = images.get(image.file_name)
         shapes = [*(before.shapes if before else ()), *shapes]
-        images[image.file_name] = DrawnImage(name=image.file_name, size=size, shapes=shapes)
+        crowds = sum(bool(one.iscrowd) for one in found) + (before.crowds if before else 0)
+        images[image.file_name] = DrawnImage(name=image.file_name, size=size, shapes=shapes, crowds=crowds)
     problems = list(coco.faults.left_out) if coco.faults.skipped or coco.broken else []
     notes = [] if problems else list(coco.notes)
     return Corrections(tool="COCO", images=list(images.values()), notes=notes, problems=problems)

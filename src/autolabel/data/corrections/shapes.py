@@ -43,6 +43,8 @@ class DrawnImage:
     shapes: Sequence[Shape]
     unread: Sequence[str] = ()
     """A sentence for each thing in the image that cannot be read: the image is not wholly known then."""
+    crowds: int = 0
+    """Regions in which objects are not boxed one by one: the image is not wholly known either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,130 @@
+"""Actions that can be taken back: a tab's own, and those that the journal remembers from earlier servers."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+
+from autolabel.errors import DataError
+from autolabel.results.decision import Decision, Key, Review, Row, parse_review
+from autolabel.results.store import RunStore
+from autolabel.storage import read_part
+
+_MOST_STEPS = 200
+"""How many actions of a tab can be taken back."""
+_MOST_TABS = 100
+_TAIL = 1 << 22
+"""Bytes of the journal's end in which earlier actions are looked for."""
+
+
+@dataclass(slots=True)
+class Step:
+    """One action with what stood before and after it."""
+
+    id: str
+    name: Row
+    before: dict[Key, Decision | None]
+    after: dict[Key, Decision | None]
+
+
+Steps = deque[Step]
+
+
+def _no_steps() -> Steps:
+    return deque(maxlen=_MOST_STEPS)
+
+
+class History:
+    """What each tab has done and taken back; a tab that has nothing left goes on with what was done before.
+
+    That is what the same reviewer did on the page of earlier servers.
+    """
+
+    def __init__(self, store: RunStore, reviewer: str | None, *, end: int) -> None:
+        """Remember nothing yet; ``end`` is how long the journal is now."""
+        self._source = store, reviewer, end
+        self._done: dict[str, Steps] = {}
+        self._undone: dict[str, Steps] = {}
+
+    def do(self, tab: str, step: Step) -> None:
+        """Remember what a tab has done; what it had taken back cannot be done again."""
+        self._undone.pop(tab, None)
+        self._earlier[1].clear()
+        self._add(self._done, tab, step)
+
+    def complete(self, tab: str, step: Step, *, follows: str) -> None:
+        """Make a step part of the last one of a tab, where that has the id ``follows``; else it is one of its own."""
+        last = self._done.get(tab)
+        if last and last[-1].id == follows and last[-1].after.keys() >= step.after.keys():
+            last[-1].after |= step.after
+        else:
+            self._add(self._done, tab, step)
+
+    def take(self, tab: str, *, undone: bool) -> Step | None:
+        """Take the last step of a tab, or of those before it, off what it has done, or has ``undone``."""
+        mine = (self._undone if undone else self._done).get(tab) or self._earlier[undone]
+        return mine.pop() if mine else None
+
+    def give(self, tab: str, step: Step, *, undone: bool) -> None:
+        """Add a step to what a tab has done, or has ``undone``."""
+        self._add(self._undone if undone else self._done, tab, step)
+
+    @cached_property
+    def _earlier(self) -> tuple[Steps, Steps]:
+        store, reviewer, end = self._source
+        return earlier_steps(store, reviewer, end=end)
+
+    def _add(self, steps: dict[str, Steps], tab: str, step: Step) -> None:
+        steps.setdefault(tab, _no_steps()).append(step)
+        while len(steps) > _MOST_TABS:
+            steps.pop(next(iter(steps)))
+
+
+def earlier_steps(store: RunStore, reviewer: str | None, *, end: int) -> tuple[Steps, Steps]:
+    """Return what a reviewer did on the page, and what they took back, in the journal's first ``end`` bytes.
+
+    Only its last lines are read. Actions that do not say what they replaced cannot be undone, and end the history.
+    """
+    done, undone = _no_steps(), _no_steps()
+    for action in _actions(store, end):
+        if action.reviewer != reviewer or not (action.source or "").startswith("page ") or not action.decisions:
+            continue
+        if action.replaces is None:
+            done.clear()
+            undone.clear()
+            continue
+        step = _step(action)
+        if done and action.undoes == done[-1].id:
+            done.pop()
+            undone.append(step)
+        elif undone and action.undoes == undone[-1].id:
+            undone.pop()
+            done.append(step)
+        elif done and action.follows == done[-1].id:
+            done[-1].after |= step.after
+        else:
+            done.append(step)
+            undone.clear()
+    return done, undone
+
+
+def _actions(store: RunStore, end: int) -> list[Review]:
+    """Return the actions that the last whole lines before ``end`` hold; none where they cannot be read."""
+    start = max(0, end - _TAIL)
+    lines = read_part(store.journal, start, end).split(b"\n") if end else []
+    try:
+        return [parse_review(line, file=str(store.journal)) for line in lines[bool(start) :] if line.strip()]
+    except DataError:
+        return []
+
+
+def _step(action: Review) -> Step:
+    after = {one.key: None if one.verdict == "forget" else _signed(one, action) for one in action.decisions}
+    before: dict[Key, Decision | None] = dict.fromkeys(after)
+    before |= {one.key: one for one in action.replaces or ()}
+    return Step(action.id or "", action.decisions[0].row, before, after)
+
+
+def _signed(one: Decision, action: Review) -> Decision:
+    return one.model_copy(update={"reviewer": one.reviewer or action.reviewer, "time": one.time or action.time})
