@@ -315,7 +315,7 @@ class Crowd:
 
 def test_the_page_stays_small_whatever_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "ROWS", 24)  # a tenth of everything; the whole is walked by the soak test below
-    for name in ("MAX_BYTES", "PICTURE_BYTES", "MOST_BOXES", "OUTLINE_BYTES"):
+    for name in ("MAX_BYTES", "_PICTURE_BYTES", "_MOST_BOXES", "_OUTLINE_BYTES"):
         monkeypatch.setattr(gallery, name, getattr(gallery, name) // 10)
     path = draw_picture(tmp_path / "noise.jpg", size=(500, 600))
     out = write_report(
