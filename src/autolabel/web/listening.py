@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from autolabel.errors import MachineError
+from autolabel.web.connection import Connection
 
 LOOPBACK = "127.0.0.1"
 LOCAL = frozenset({LOOPBACK, "localhost", "::1"})
@@ -59,7 +60,7 @@ def serve_app(
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
