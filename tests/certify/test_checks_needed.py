@@ -27,9 +27,17 @@ def work(kind: str, margins: tuple[float, float], reps: int) -> Any:
             one.next_batch(recall_settled=done[1])
             a = one.audit
             done[0] = done[0] or exceeds(a.right, a.needed_right(precision), RISK)
-            done[1] = done[1] or exceeds(a.spare, a.needed_spare(recall, a.least_right), RISK * 0.8)
+            done[1] = done[1] or reached(one, recall)
         rows.append((one.audit.right.decided, one.audit.missed.decided, one.seconds.sum() / 60))
     return np.mean(rows, axis=0)
+
+
+def reached(one: Person, recall: float) -> bool:
+    """Tell whether a recall is certified; the bound of boxes is only sought where all boxes being right would do."""
+    a = one.audit
+    if not exceeds(a.spare, a.needed_spare(recall, one.right), RISK * 0.8):
+        return False
+    return exceeds(a.spare, a.needed_spare(recall, a.least_right), RISK * 0.8)
 
 
 @pytest.mark.soak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,76 @@ def test_a_changed_seed_is_noticed(make_run: Make) -> None:
     rewrite(run, [json.loads(line) for line in journal.read_text().splitlines()])
     with pytest.raises(DataError, match="the seed 0000000000000000 is not the one that these labels give"):
         run.certify("--json")
+
+
+def test_to_begin_again_gives_the_same_order(make_run: Make) -> None:
+    """Nobody draws until it pleases: who deletes what was answered is asked the same things."""
+    run = make_run(40)
+    first = run.check(40)
+    shutil.rmtree(run.root / "certificate")
+    assert run.certify("--next", "40", "--json") == first
+
+
+def test_what_is_fixed_cannot_be_chosen_after_looking(make_run: Make, tmp_path: Path) -> None:
+    run = make_run(12)
+    run.check(5)
+    (tmp_path / "t.yaml").write_text("red: 0.9\n")
+    before = run.certify("--json")
+    for words, said in (
+        (("--most-missed", "9"), "K is 3, not 9"),
+        (("--confidence", "0.5"), r"the confidence is 0\.95, not 0\.5"),
+        (("--thresholds", str(tmp_path / "t.yaml")), "the thresholds are not those of the sample"),
+    ):
+        with pytest.raises(DataError, match=f"{said}(.|\n)*fixed when the sample was drawn"):
+            run.certify(*words)
+    assert run.certify("--json") == before
+
+
+def test_answers_about_another_run_are_refused(make_run: Make) -> None:
+    run, other = make_run(12), make_run(12, seed=1, name="other")
+    run.certify("--next", "9", "--json")
+    units = other.certify("--next", "9", "--json")
+    with pytest.raises(DataError, match="belongs to a sample of another run") as caught:
+        run.certify("--answers", run.save([other.answer(unit) for unit in units]))
+    assert str(caught.value).count("belongs to a sample of another run") == 9, "each of them, by its line"
+    assert run.certify("--json")["checked"] == 0
+
+
+def test_the_certificate_of_another_run_states_nothing_of_this_one(make_run: Make) -> None:
+    run, other = make_run(12), make_run(12, seed=1, name="other")
+    other.check(30)
+    other.certify("--json")
+    shutil.copytree(other.root / "certificate", run.root / "certificate")
+    state = run.certify("--json")
+    assert not state["holds"] and not state["certified"] and "no longer holds" in state["sentence"]
+    with pytest.raises(DataError, match="no longer holds"):
+        run.certify("--answers", run.save([]))
+    assert run.certify("--redraw", "--json")["checked"] == 0, "none of its answers is about a box of this run"
+
+
+def test_two_answers_about_one_unit_in_one_file(make_run: Make) -> None:
+    """Who is not named may be anybody: that is a disagreement, and the stricter answer counts."""
+    run = make_run(12, wrong=0)
+    box, *_ = run.certify("--next", "1", "--json")
+    said = [{"id": box["id"], "verdict": verdict} for verdict in ("no", "yes", "yes", "cannot tell")]
+    state = run.certify("--answers", run.save(said), "--json")
+    assert (state["boxes"]["wrong"], state["boxes"]["checked"]) == (1, 1)
+    assert [one["id"] for one in state["disagreements"]] == [box["id"]]
+
+
+def test_people_who_count_differently(make_run: Make) -> None:
+    """Of an image, the one who misses more counts; who cannot tell is stricter than any count."""
+    run = make_run(12, missed=0)
+    units = run.certify("--next", "60", "--json")
+    image, other = [unit for unit in units if unit["unit"] == "image"][:2]
+    run.certify("--answers", run.save([run.answer(unit) for unit in units]), "--reviewer", "ann", "--json")
+    said = [{"id": image["id"], "missed": 2}, {"id": other["id"], "missed": "cannot tell"}]
+    state = run.certify("--answers", run.save(said), "--reviewer", "bob", "--json")
+    assert (state["images"]["missed"], state["images"]["cannot_tell"]) == (2, 1)
+    assert {one["image"] for one in state["disagreements"]} == {image["image"], other["image"]}
+    taken_back = [{"id": image["id"], "verdict": None}]
+    state = run.certify("--answers", run.save(taken_back), "--reviewer", "bob", "--json")
+    assert state["images"]["missed"] == 0 and len(state["disagreements"]) == 1, "each takes back only what is his own"
 
 
 def test_a_torn_last_line_was_never_confirmed(make_run: Make) -> None:
