@@ -20,48 +20,10 @@ from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.run.generate import generate
 from autolabel.spec.load import load_spec, spec_from_mapping
+from tests.phrases.lamps import IMAGES, write
 from tests.specs import make_spec
 
-IMAGES = 16
 ROOT = Path(__file__).resolve().parents[2]
-Words = dict[str, Any]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, example_path: str) -> Path:
-    """Photos of yellow lamps, which the spec asks for as red, beside blue doors; every second photo has no lamp."""
-    from autolabel_colors import Rectangle, save
-
-    categories = [{"id": 1, "name": "lamp"}, {"id": 2, "name": "door"}]
-    truth: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": categories}
-    for number in range(IMAGES):
-        name, lamp = f"{number:02}.png", number % 2 == 0
-        drawn = [Rectangle(30, 30, 60, 60, "blue", 0.8), Rectangle(2, 40, 12, 50, "green", 0.7)]
-        drawn += [Rectangle(2, 2, 22, 22, "yellow", 0.9)] if lamp else []
-        drawn += [Rectangle(40, 2, 60, 12, "red", 0.8)] if number % 4 == 1 else []
-        save(tmp_path / "photos" / name, drawn)
-        truth["images"].append({"id": number, "file_name": name, "height": 64, "width": 64})
-        for category, box in ((1, [2, 2, 20, 20]), (2, [30, 30, 30, 30])):
-            if category == 2 or lamp:
-                key = {"id": 10 * number + category, "image_id": number, "category_id": category}
-                truth["annotations"].append({**key, "bbox": box, "area": box[2] * box[3], "iscrowd": 0})
-    (tmp_path / "truth.json").write_text(json.dumps(truth))
-    return tmp_path
-
-
-def write(folder: Path, **changes: Any) -> Path:
-    data = {"images": ["photos"], "classes": {"lamp": ["red"], "door": {"phrases": ["blue"], "negatives": ["cyan"]}}}
-    spec: Words = {
-        "version": 1,
-        "data": data | changes.pop("data", {}),
-        "stages": [{"labeler": {"type": "colors"}}],
-        "devices": "cpu",
-        "export": [],
-        "results_dir": str(folder / "run"),
-        **changes,
-    }
-    (folder / "spec.yaml").write_text(json.dumps(spec))
-    return folder / "spec.yaml"
 
 
 def compared(path: Path, registry: Registry, **wanted: Any) -> PhraseComparison:

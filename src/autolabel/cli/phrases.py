@@ -14,6 +14,7 @@ from autolabel.cli.options import AsJson, SpecOption, Words
 from autolabel.errors import SpecError
 
 if TYPE_CHECKING:
+    from autolabel.phrases.compare import Suggest
     from autolabel.phrases.comparison import ClassComparison, PhraseComparison, Wording
 
 SHOWN = 15
@@ -38,6 +39,22 @@ def phrases(
     built_in: Annotated[
         bool, typer.Option("--built-in/--no-built-in", help="Compare built-in synonyms and forms too.")
     ] = True,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint",
+            metavar="URL",
+            envvar="AUTOLABEL_LLM_ENDPOINT",
+            help="An OpenAI-compatible server whose model is asked for more phrases.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", envvar="AUTOLABEL_LLM_MODEL", help="The model's name, for --endpoint.")
+    ] = None,
+    key_env: Annotated[
+        str | None,
+        typer.Option("--key-env", metavar="NAME", help="The environment variable that holds the key, for --endpoint."),
+    ] = None,
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
     floor: Annotated[
         float | None,
@@ -59,13 +76,9 @@ def phrases(
     if gt is None:
         raise SpecError("phrases are compared on checked images", hint="autolabel phrases SPEC --gt FILE|RUN")
     loaded, registry = _load(words, spec)
-    wanted = Wanted(
-        classes=tuple(classes or ()),
-        tried=by_class(tried or (), classes or ()),
-        built_in=built_in,
-        iou=iou,
-        floor=floor,
-    )
+    asked = by_class(tried or (), classes or ())
+    suggest = suggesting(endpoint, model, key_env)
+    wanted = Wanted(classes=tuple(classes or ()), tried=asked, built_in=built_in, suggest=suggest, iou=iou, floor=floor)
     compiled = compile_plan(loaded, registry=registry)
     told = compare_phrases(loaded, compiled, gt, wanted=wanted, registry=registry, device=device)
     if out is not None:
@@ -75,6 +88,17 @@ def phrases(
         return
     print_comparison(told)
     console.out.say(console.nearby(str(out)) if out is not None else told.block.rstrip())
+
+
+def suggesting(endpoint: str | None, model: str | None, key_env: str | None) -> Suggest | None:
+    """Return what asks a language model for phrases; None where no endpoint is named."""
+    if endpoint is None:
+        return None
+    if model is None:
+        raise SpecError("--endpoint needs --model", hint="the model's name, as the server knows it")
+    from autolabel.phrases.suggest import PhraseModel
+
+    return PhraseModel.at(endpoint, model, key_env=key_env).suggest
 
 
 def by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str]]:

@@ -26,8 +26,8 @@ from autolabel.strategies import Detector
 from autolabel.types.ontology import Ontology, expand_prompts
 
 FLOOR = 0.05
-Suggest = Callable[[str, Sequence[str]], Sequence[str]]
-"""Given a class and the phrases that are compared already, returns more of them."""
+Suggest = Callable[[Mapping[str, Sequence[str]]], Mapping[str, Sequence[str]]]
+"""Given the phrases that are compared already, by class, returns more of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +120,17 @@ def proposed(
     names: Sequence[str], ontology: Ontology, wanted: Wanted, detector: Detector
 ) -> tuple[dict[str, list[Proposal]], list[str]]:
     """Return the phrases to compare for each class, and sentences on those that were tried and cannot be."""
-    listed: dict[str, list[Proposal]] = {}
-    for name in names:
-        tried = (wanted.tried or {}).get(name, ())
-        own = propose(name, ontology, tried=tried, suggested=(), built_in=wanted.built_in)
-        more = wanted.suggest(name, [one.phrase for one in own]) if wanted.suggest else ()
-        listed[name] = propose(name, ontology, tried=tried, suggested=more, built_in=wanted.built_in)
+
+    def listing(more: Mapping[str, Sequence[str]]) -> dict[str, list[Proposal]]:
+        tried, built_in = wanted.tried or {}, wanted.built_in
+        return {
+            name: propose(name, ontology, tried=tried.get(name, ()), suggested=more.get(name, ()), built_in=built_in)
+            for name in names
+        }
+
+    listed = listing({})
+    if wanted.suggest is not None:
+        listed = listing(wanted.suggest({name: [one.phrase for one in own] for name, own in listed.items()}))
     kept, notes = without_conflicts(listed, ontology)
     seen: dict[object, str] = {}
     today = {name: [one for one in kept[name] if one.origin == "today"] for name in names}
