@@ -5,7 +5,7 @@ BCCD   ?= ../shared/data/bccd
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test lint soak clients bench docs annealing looks schema train-detector train-mal clean
+.PHONY: quickstart test test-lowest test-newest lint coverage dist soak clients bench docs annealing looks schema train-detector train-mal clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/autolabel generate -e specs/quickstart.yaml
@@ -13,6 +13,15 @@ quickstart: $(VENV)/.installed
 # A process a core, up to four, and one thread in each: files of tests run beside one another.
 test: $(VENV)/.installed-dev lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# The oldest and the newest versions that pyproject.toml allows, each in an environment of its own.
+test-lowest: RESOLUTION = lowest-direct
+test-newest: RESOLUTION = highest
+test-lowest test-newest:
+	$(PYTHON) -m venv $(VENV)-$@
+	$(VENV)-$@/bin/python -m pip install -q --disable-pip-version-check uv
+	$(VENV)-$@/bin/uv pip install -q --python $(VENV)-$@ --resolution $(RESOLUTION) -e '.[fast,train,dev]'
+	OMP_NUM_THREADS=1 $(VENV)-$@/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -W default
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -22,6 +31,18 @@ lint: $(VENV)/.installed-dev
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+coverage: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest $(TESTS)
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+
+# Both distributions, the tool and its small checkpoints, as wheel and sdist; they run the quickstart in an environment of their own.
+dist: $(VENV)/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d $(CURDIR)/dist
+	cd checkpoints && ../$(BIN)/python -m hatchling build -d $(CURDIR)/dist
+	$(BIN)/python tests/wheels.py dist
 
 # Which tools read which exports; CLIENTS is the Python that has them, as their pins fit neither ours nor one another's.
 CLIENTS ?= $(BIN)/python
@@ -66,7 +87,7 @@ train-mal: $(VENV)/.installed-dev
 	$(BIN)/python -m training.mal.train --recipe training/mal.yaml --data ../shared/data --out runs/train-mal
 
 clean:
-	rm -rf $(VENV) runs dist site
+	rm -rf $(VENV) $(VENV)-test-* runs dist site .coverage*
 
 # torch comes first and pinned: anything looser pulls gigabytes of CUDA libraries.
 $(VENV)/.installed: pyproject.toml constraints.txt
