@@ -8,7 +8,9 @@ from autolabel.strategies import Labeler
 
 @hookimpl
 def autolabel_labelers() -> list[type[Labeler]]:
-    """Offer the detector."""
+    """Offer the detector and the verifiers."""
+    from autolabel_vlm.contrast import Contrast
     from autolabel_vlm.labeler import Vlm
+    from autolabel_vlm.verify import Verify
 
-    return [Vlm]
+    return [Vlm, Verify, Contrast]

@@ -13,7 +13,7 @@ import numpy as np
 from autolabel.endpoint import Endpoint, Message, Picture, Question, Reply
 from autolabel.endpoint.client import require_client
 from autolabel.errors import ImageError
-from autolabel.strategies import Detector, Requests
+from autolabel.strategies import Detector, Finding, Requests
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_vlm import answer, coordinates, prompt, resize, score
 from autolabel_vlm.params import VlmParams
@@ -94,9 +94,9 @@ class Vlm(Detector):
         key, manners = params.key(), params.manners()
         self.endpoint = Endpoint(params.endpoint, params.model, key=key, manners=manners, desk=self.desk)
 
-    def sends_to(self) -> str:
+    def sends_to(self) -> Sequence[str]:
         """Return the address that images are sent to."""
-        return self.params.endpoint
+        return (self.params.endpoint,)
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
         """Return what a question about an image of ``size`` takes."""
@@ -105,6 +105,12 @@ class Vlm(Detector):
         picture = -(-height * width // self.params.pixels_per_token)
         words = (len(self.params.prompt) + 40) * parts + sum(len(phrase) + 4 for phrase in asked.phrases)
         return Requests(requests=parts, images=parts, tokens=parts * (picture + ANSWER) + words // 4)
+
+    def examine(self) -> Sequence[Finding]:
+        """Ask about squares whose places are known."""
+        from autolabel_vlm.doctor import examine
+
+        return examine(self)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
         """Return the same key for all: each image is a request of its own."""

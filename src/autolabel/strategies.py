@@ -1,4 +1,4 @@
-"""The kinds of strategy packages offer: Scheduler, Aggregator, Labeler (Detector, Segmenter), Look, Exporter."""
+"""The kinds of strategy that packages offer: schedulers, aggregators, labelers of three kinds, looks, exporters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypeVar
 
 from autolabel.endpoint import Desk
@@ -81,8 +82,19 @@ class Requests:
         return Requests(self.requests + other.requests, self.images + other.images, self.tokens + other.tokens)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What an examination of a labeler has found."""
+
+    subject: str
+    said: str
+    right: bool | None = None
+    """Whether that is as it should be; None: it is neither."""
+    hint: str = ""
+
+
 class Labeler(Strategy[P]):
-    """Finds or refines objects; lives in a worker, on one device. Subclass Detector or Segmenter."""
+    """Finds or refines objects; lives in a worker, on one device. Subclass Detector, Segmenter or Verifier."""
 
     desk: Desk = Desk()
     """For a labeler that asks an endpoint: where answers are kept and what may be spent; set before ``load``."""
@@ -112,9 +124,13 @@ class Labeler(Strategy[P]):
         Called when a plan is compiled, before anything is written; reads no numbers and imports no torch.
         """
 
-    def sends_to(self) -> str:
-        """Return the URL that images are sent to; empty where they stay in this process."""
-        return ""
+    def sends_to(self) -> Sequence[str]:
+        """Return the URLs that images are sent to; none where they stay in this process."""
+        return ()
+
+    def examine(self) -> Sequence[Finding]:
+        """Ask what ``sends_to`` names about pictures whose answer is known; for ``autolabel doctor --endpoint``."""
+        return ()
 
     def licence(self) -> Licence:
         """Return the licence of the weights, as the files beside them state it."""
@@ -199,6 +215,48 @@ class Segmenter(Labeler[P]):
 
     def counters(self) -> dict[str, int]:
         """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""
+        return {}
+
+
+Chance = Annotated[float, Field(ge=0, le=1)]
+
+
+class VerifierParams(StrategyParams):
+    """Which boxes are in doubt, and what becomes of those that a verifier denies."""
+
+    between: tuple[Chance, Chance] = (0.0, 1.0)
+    """Least and greatest score of the boxes that are asked about; all by default."""
+    drop_below: Chance | None = None
+    """Leave out boxes whose verdict is below this; without it every box is kept, with its verdict beside its score."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.between
+        if low > high:
+            raise PydanticCustomError("said", "{said}", {"said": f"between: {low:g} is more than {high:g}"})
+        return self
+
+
+class Verifier(Labeler[P]):
+    """A labeler that looks at boxes again and says how likely each is what its label says."""
+
+    needs = "boxes"
+    gives = "boxes"
+    params: Any
+
+    class Params(VerifierParams):
+        """Which boxes are in doubt; a subclass adds its own fields."""
+
+    @abstractmethod
+    def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32] | ImageError]:
+        """Return, for each sample, the chance of each of its N boxes, (N,) float32 in [0, 1], NaN where none is known.
+
+        A sample holds the boxes in doubt alone. An ImageError stands where nothing is known of any: its boxes are kept
+        without a verdict, and the row says so.
+        """
+
+    def counters(self) -> dict[str, int]:
+        """Return counts of the work done since ``load``, for progress and tests."""
         return {}
 
 

@@ -28,6 +28,7 @@ def scene(boxes: npt.NDArray[np.float64], classes: list[int], found: list[tuple[
         scores=np.array([score for *_, score in found], float),
         rounds=np.zeros(len(found), np.int64),
         shares=np.ones(len(found)),
+        verdicts=np.full(len(found), np.nan),
     )
 
 

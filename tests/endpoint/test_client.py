@@ -395,7 +395,10 @@ def test_completions_are_found_from_base_and_from_their_own_address() -> None:
 
 def test_where_images_stay() -> None:
     assert is_here("http://localhost:1/v1") and is_here("http://127.0.0.1/v1") and is_here("http://[::1]:8/v1")
-    assert not is_here("https://api.example.com/v1") and not is_here("http://192.0.2.7/v1")
+    assert is_here("http://localhost./v1") and is_here("http://0.0.0.0:8/v1") and is_here("http://2130706433/v1")
+    assert is_here("http://[::ffff:127.0.0.1]/v1")
+    others = ["https://api.example.com", "http://192.0.2.7/v1", "http://169.254.169.254/v1", "http://[fe80::1%25eth0]/"]
+    assert not any(map(is_here, [*others, "http://localhost.example.com/v1", "http://127.0.0.1.example.com/v1"]))
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ def scene(true: Any, found: Any, scores: Any) -> Scene:
         scores=scores,
         rounds=np.zeros(len(found), np.int64),
         shares=np.ones(len(found)),
+        verdicts=np.full(len(found), np.nan),
     )
 
 

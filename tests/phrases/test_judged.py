@@ -38,6 +38,7 @@ def judge(*, negatives: tuple[str, ...] = (), looks: Looks | None = None, **by_l
         scores=np.zeros(0),
         rounds=np.zeros(0, np.int64),
         shares=np.zeros(0),
+        verdicts=np.zeros(0),
     )
     row = Labels(image=Image(id="a", path="", size=(100, 100)), prompt=Prompt(("cell",)), instances=Instances.empty())
     seen = {None if name == "plain" and looks is None else name: found for name, found in by_look.items()}

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from autolabel.registry import Registry
-from autolabel.strategies import Detector
+from autolabel.strategies import Detector, Segmenter, Verifier
 
 TESTS = Path(__file__).resolve().parents[1]
 OWN = "autolabel-vision"
@@ -17,9 +17,10 @@ def test_every_built_in_strategy_is_checked(registry: Registry) -> None:
     ours = [entry for entry in registry if entry.package == OWN and entry.kind != "exporter"]  # one test has them all
     assert len(ours) >= 10
     for entry in ours:
-        kind = entry.kind
+        kind: str = entry.kind
         if kind == "labeler":
-            kind = "detector" if issubclass(entry.strategy, Detector) else "segmenter"  # type: ignore[assignment]
+            bases = {"detector": Detector, "segmenter": Segmenter, "verifier": Verifier}
+            kind = next(name for name, one in bases.items() if issubclass(entry.strategy, one))
         named = re.compile(rf"\b{entry.strategy.__name__}\b")
         checked = any(f"check_{kind}(" in source and named.search(source) for source in sources)
         assert checked, f"no test calls check_{kind} for {entry.name}"

@@ -425,3 +425,46 @@ def test_contract_of_a_detector() -> None:
     with ScriptedEndpoint(script) as server:
         params = {"endpoint": server.url, "model": "m", "coordinates": "unit_1000"}
         check_detector(Vlm, params, samples=example_samples())
+
+
+def test_plan_says_what_is_asked_and_where_images_go(tmp_path: Path, registry: Registry) -> None:
+    """60 x 40 is 4 tokens of 784 pixels; an answer is taken to be 200, the words of the question 600 / 4."""
+    photos(tmp_path, 3)
+    path = spec(tmp_path, "https://api.example.com/v1", more="run: {budget: {requests: 5}}")
+    plan = compile_plan(load_spec(path, registry=registry), registry=registry).plan
+    [asked] = plan.manifest.requests
+    assert asked is not None
+    assert (asked.requests, asked.images) == (3, 3)
+    assert 3 * 204 < asked.tokens < 3 * 504
+    assert plan.recipe.stages[0].sends_to == ("https://api.example.com/v1",)
+
+
+def test_plan_counts_tiles_phrases_and_rounds(tmp_path: Path, registry: Registry) -> None:
+    photos(tmp_path, 2)
+    path = spec(tmp_path, "http://localhost:1/v1", phrases_per_request="1")
+    text = path.read_text().replace("[{conf_threshold: 0.3}]}", "[{conf_threshold: 0.5}, {conf_threshold: 0.3}]}")
+    path.write_text(text.replace("devices: cpu", "    tiles: {size: 32, overlap: 0.0}\ndevices: cpu"))
+    [asked] = compile_plan(load_spec(path, registry=registry), registry=registry).plan.manifest.requests
+    assert asked is not None
+    tiles, questions, rounds = 4 + 1, 2, 2
+    assert asked.requests == asked.images == 2 * tiles * questions * rounds
+
+
+@pytest.mark.parametrize("url", ["https://api.example.com/v1", "http://192.0.2.7:8000/v1", "http://169.254.1.1/v1"])
+def test_local_only_refuses_to_send_images_away(photo: Path, registry: Registry, url: str) -> None:
+    loaded = load_spec(spec(photo, url, more="local_only: true"), registry=registry)
+    with pytest.raises(SpecError, match="local_only: true, but images would be sent to"):
+        compile_plan(loaded, registry=registry)
+
+
+def test_local_only_takes_an_endpoint_on_this_machine(photo: Path, registry: Registry) -> None:
+    with ScriptedEndpoint(says(GOOD)) as server:
+        [row] = rows(spec(photo, server.url, more="local_only: true"), registry)
+    assert boxes(row) == [CAT_ROW, DOG_ROW]
+
+
+def test_local_only_refuses_pictures_at_a_store(photo: Path, registry: Registry) -> None:
+    path = spec(photo, "http://localhost:1/v1", more="local_only: true\nreport: true")
+    path.write_text(path.read_text().replace("results_dir: out", "results_dir: memory://out"))
+    with pytest.raises(SpecError, match="report: local_only: true, but it would put pictures at memory://out"):
+        compile_plan(load_spec(path, registry=registry), registry=registry)

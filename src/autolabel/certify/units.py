@@ -58,6 +58,8 @@ class Units:
     scores: array[float] = field(default_factory=lambda: array("d"))
     support: array[float] = field(default_factory=lambda: array("d"))
     """The share of the looks that saw each box, 1 where an image was seen in none."""
+    verdicts: array[float] = field(default_factory=lambda: array("d"))
+    """The chance of each box by a verifier; NaN where none was asked."""
     corners: array[float] = field(default_factory=lambda: array("d"))
     """Four numbers a box, ``x1 y1 x2 y2`` in pixels, with the decimals of ``labels.jsonl``."""
     kept: list[int] = field(default_factory=list)
@@ -150,6 +152,8 @@ def _add(units: Units, one: HandedOut, place_of: dict[str, int]) -> None:
     boxes = np.round(labels.instances.boxes.astype(np.float64), _BOX_DECIMALS).tolist()
     scores = np.round(labels.instances.scores.astype(np.float64), 6).tolist()
     units.support.extend(shares(labels.instances).tolist())
+    given = labels.instances.verdicts or (None,) * len(boxes)
+    verdicts = [np.nan if verdict is None else round(float(verdict), 6) for verdict in given]
     keys: dict[int, None] = {}
     for index, (box, score, label) in enumerate(zip(boxes, scores, labels.instances.labels.tolist(), strict=True)):
         phrase = labels.prompt.phrases[label]
@@ -166,6 +170,7 @@ def _add(units: Units, one: HandedOut, place_of: dict[str, int]) -> None:
         units.box_rows.append(place)
         units.box_classes.append(place_of[phrase])
         units.scores.append(score)
+        units.verdicts.append(verdicts[index])
         units.corners.extend(box)
     units.box_keys.extend(keys)
     if one.complete:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from autolabel.cli.terminal import LiteralConsole
+from autolabel.endpoint.address import is_here
 from autolabel.literal import escape_json
+from autolabel.urls import without_secrets
 
 if TYPE_CHECKING:
     from autolabel.plan.model import Forecast, Plan, Shard, Stage
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from autolabel.results.status import SliceStatus, Status
     from autolabel.results.summary import Summary
     from autolabel.run.worker import Watch
+    from autolabel.strategies import Finding
 
 _WIDE = 160
 _UNBOUNDED = 10_000
@@ -109,6 +113,7 @@ def print_plan(plan: Plan) -> None:
             facts |= {"aggregator": stage.aggregator.type, "ask": stage.ask}
         if passes is not None:
             facts["forward passes"] = f"at most {passes:,}"
+        facts |= asked_of_endpoints(plan, stage)
         print_facts(facts)
         if stage.rounds:
             rounds = number_table(
@@ -145,6 +150,42 @@ def _composition(stage: Stage) -> dict[str, str]:
     if stage.looks:
         spent = "in every round" if stage.looks.doubt is None else "one a round, while there is doubt"
         facts["looks"] = f"{', '.join(stage.looks.names)}: {spent}, score by {stage.looks.agreement.score}"
+    return facts
+
+
+def print_findings(found: Mapping[str, Sequence[Finding]], *, json: bool) -> None:
+    """Print what an examination has found of each labeler."""
+    if json:
+        print_json({name: [asdict(one) for one in findings] for name, findings in found.items()})
+        return
+    for name, findings in found.items():
+        out.say(name)
+        for one in findings:
+            mark = {True: "right", False: "WRONG", None: ""}[one.right]
+            out.say(f"  {mark:5}  {one.subject}: {one.said}")
+            if one.hint:
+                out.say(f"         {one.hint}")
+
+
+def asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
+    """Say where a stage sends images, how many, and about what that takes."""
+    if not stage.sends_to:
+        return {}
+    facts = {}
+    asked = plan.manifest.requests[stage.index] if plan.manifest.requests else None
+    if "between" in stage.labeler.params:
+        low, high = stage.labeler.params["between"]
+        facts["requests"] = f"one, with an image, for each box of a score between {low:g} and {high:g}"
+    if asked is not None:
+        images = count_noun(asked.images, "image")
+        facts["requests"] = f"at most {asked.requests:,}, with {images} and about {asked.tokens:,} tokens"
+    places = [
+        f"{without_secrets(url)} ({'this machine' if is_here(url) else 'another machine'})" for url in stage.sends_to
+    ]
+    facts["images go to"] = ", ".join(places)
+    if limit := plan.execution.budget:
+        most = [f"{value:,} {name}" for name in ("requests", "tokens") if (value := getattr(limit, name)) is not None]
+        facts["budget"] = ", ".join(most) or "none"
     return facts
 
 

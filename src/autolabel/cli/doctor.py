@@ -1,15 +1,19 @@
-"""Examine this installation: versions, devices, checkpoints."""
+"""Examine this installation, and the endpoints that a spec names."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import autolabel
 from autolabel import weights
+from autolabel.errors import SpecError
 from autolabel.plan import devices
 from autolabel.registry import discover
+from autolabel.spec.load import load_spec
+from autolabel.strategies import Finding
 
 _PACKAGES = (
     "torch",
@@ -37,6 +41,24 @@ def examine() -> dict[str, Any]:
         "strategies": len(list(discover())),
         **{name: _installed(name) for name in _PACKAGES},
     }
+
+
+def examine_endpoints(path: str) -> dict[str, Sequence[Finding]]:
+    """Return what was found of each labeler of a spec that asks an endpoint, by its place in the spec.
+
+    Raises SpecError where none does, EndpointError where one is not reached.
+    """
+    spec = load_spec(path, registry=discover())
+    found: dict[str, Sequence[Finding]] = {}
+    for index, stage in enumerate(spec.stages):
+        for member, choice in enumerate(stage.choices):
+            labeler = choice.make()
+            if labeler.sends_to():
+                place = f"labelers[{member}]" if stage.labelers else "labeler"
+                found[f"stages[{index}].{place}: {choice.name}"] = labeler.examine()
+    if not found:
+        raise SpecError(f"{path}: none of its labelers asks an endpoint", hint="`vlm` and `verify` do")
+    return found
 
 
 def _installed(package: str) -> str:

@@ -85,9 +85,26 @@ def schema(
         typer.echo(schema_text(name or "spec"), nl=False)
 
 
-def doctor(json: AsJson = False) -> None:
+def doctor(
+    json: AsJson = False,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint",
+            metavar="SPEC",
+            help="Ask the endpoints of a spec about test pictures: whether boxes land, what that costs.",
+        ),
+    ] = None,
+) -> None:
     """Show versions, devices and checkpoints: what to send with a question."""
-    from autolabel.cli.doctor import examine
+    from autolabel.cli.doctor import examine, examine_endpoints
+
+    if endpoint is not None:
+        found_there = examine_endpoints(endpoint)
+        console.print_findings(found_there, json=json)
+        if any(one.right is False for findings in found_there.values() for one in findings):
+            raise typer.Exit(1)
+        return
 
     found = examine()
     if json:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.errors import ImageError
-from autolabel.strategies import Aggregator, Detector, Strategy
+from autolabel.strategies import Aggregator, Detector, Requests, Strategy
 from autolabel.types import Instances, Prompt, Round, Sample, Size
 from autolabel.types.boxes import iou
 from autolabel.weights import UNKNOWN, Licence
@@ -86,6 +86,14 @@ class Consensus(Detector):
     def passes(self, prompt: Prompt) -> int:
         """Return the forward passes of all members."""
         return sum(member.passes(prompt) for member in self.members)
+
+    def sends_to(self) -> Sequence[str]:
+        """Return where any member sends images."""
+        return tuple(dict.fromkeys(chain.from_iterable(member.sends_to() for member in self.members)))
+
+    def requests(self, size: Size, asked: Prompt) -> Requests:
+        """Return what all members ask of endpoints."""
+        return sum((member.requests(size, asked) for member in self.members), Requests())
 
     def counters(self) -> dict[str, int]:
         """Return the sums of what the members count."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.errors import ImageError
-from autolabel.strategies import Detector, Look, Strategy
+from autolabel.strategies import Detector, Look, Requests, Strategy
 from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
 from autolabel.weights import Licence
 
@@ -134,6 +134,16 @@ class Looking(Detector):
     def passes(self, prompt: Prompt) -> int:
         """Return the forward passes of one look: how many are asked is the rounds' affair."""
         return self.detector.passes(replace(prompt, look=None))
+
+    def sends_to(self) -> Sequence[str]:
+        """Return where the detector sends images."""
+        return self.detector.sends_to()
+
+    def requests(self, size: Size, asked: Prompt) -> Requests:
+        """Return what one look asks of an endpoint, that of the largest one."""
+        shapes = [look.shape(size) for look in self.looks.values()] or [size]
+        largest = max(shapes, key=lambda shape: shape[0] * shape[1])
+        return self.detector.requests(largest, replace(asked, look=None))
 
     def counters(self) -> dict[str, int]:
         """Return what the detector counts."""

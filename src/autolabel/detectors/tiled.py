@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.errors import ImageError
-from autolabel.strategies import Detector, Strategy
+from autolabel.strategies import Detector, Requests, Strategy
 from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
 from autolabel.weights import Licence
 
@@ -122,6 +122,14 @@ class Tiled(Detector):
     def passes(self, prompt: Prompt) -> int:
         """Return the forward passes of one tile: how many tiles there are depends on the image."""
         return self.detector.passes(prompt)
+
+    def sends_to(self) -> Sequence[str]:
+        """Return where the detector sends images."""
+        return self.detector.sends_to()
+
+    def requests(self, size: Size, asked: Prompt) -> Requests:
+        """Return what all tiles of an image ask of an endpoint."""
+        return sum((self.detector.requests(region.size, asked) for region in regions(size, self.tiles)), Requests())
 
     def counters(self) -> dict[str, int]:
         """Return what the detector counts."""

@@ -37,6 +37,12 @@ class Known:
         """What lies around the boxes."""
         return Surroundings.of(self.units)
 
+    def _against(self) -> Float64:
+        """Return what speaks against each box: its surroundings, and a verifier that denies it, (F, 4)."""
+        verdicts = np.frombuffer(self.units.verdicts, np.float64)
+        denied = np.where(np.isfinite(verdicts), 1 - verdicts, 0.0)
+        return np.column_stack([self.surroundings.against(), denied])
+
     @property
     def answered(self) -> int:
         """How many boxes are decided."""
@@ -57,7 +63,7 @@ class Known:
             np.concatenate([np.frombuffer(self.units.box_classes, np.int64), np.asarray(classes, np.int64)]),
             answered=answered,
             wrong=np.concatenate([wrong, np.ones(len(more), bool)]),
-            against=np.concatenate([self.surroundings.against(), np.zeros((len(scores), 3))]),
+            against=np.concatenate([self._against(), np.zeros((len(scores), 4))]),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from urllib.parse import urlsplit
 
 from autolabel import urls
@@ -39,4 +41,15 @@ def completions(url: str) -> str:
 
 def is_here(url: str) -> bool:
     """Return whether what is sent to a URL stays on this machine, by the host's name or address alone."""
-    return urls._is_local_name(urlsplit(url).hostname or "")
+    host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            ip = ipaddress.ip_address(socket.inet_aton(host))
+        except (OSError, ValueError):
+            return False
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_unspecified or urls._is_own(ip)

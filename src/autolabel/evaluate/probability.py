@@ -37,6 +37,8 @@ class JudgedBoxes:
     """The share of the looks that were asked which saw a box; 1 without looks."""
     classes: tuple[str, ...]
     right: _Bool
+    verdicts: Float64 | None = None
+    """The chance of each by a verifier, NaN where it was not asked about a box; None: it was asked about none."""
 
     def take(self, chosen: _Bool) -> JudgedBoxes:
         """Return the chosen boxes, in the same order."""
@@ -46,6 +48,7 @@ class JudgedBoxes:
             share=self.share[chosen],
             classes=tuple(name for name, one in zip(self.classes, chosen.tolist(), strict=True) if one),
             right=self.right[chosen],
+            verdicts=None if self.verdicts is None else self.verdicts[chosen],
         )
 
 
@@ -93,6 +96,7 @@ def judged(scenes: Sequence[Scene], classes: Sequence[str], *, iou: float) -> Ju
         share=np.concatenate([np.zeros(0), *(scene.shares[kept] for scene, kept in pairs)]),
         classes=tuple(classes[number] for number in numbers.tolist()),
         right=np.concatenate([np.zeros(0, bool), *(one[kept] >= 0 for one, kept in zip(matches, keep, strict=True))]),
+        verdicts=np.concatenate([np.zeros(0), *(scene.verdicts[kept] for scene, kept in pairs)]),
     )
 
 
@@ -127,9 +131,13 @@ def fit(boxes: JudgedBoxes, *, method: Method) -> Fit:
     from sklearn.linear_model import LogisticRegression
 
     of_class = (np.array([one == name for one in boxes.classes], np.float64) for name in names)
-    columns = np.column_stack([logit(boxes.scores), boxes.share, *of_class])
-    model = LogisticRegression(C=10.0, max_iter=1000).fit(columns, right)
+    columns = [logit(boxes.scores), boxes.share, *of_class]
+    asked = boxes.verdicts is not None and bool(np.isfinite(boxes.verdicts).any())
+    if boxes.verdicts is not None and asked:
+        columns += [np.nan_to_num(logit(boxes.verdicts), nan=0.0), np.isfinite(boxes.verdicts).astype(np.float64)]
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(np.column_stack(columns), right)
     score, support, *offsets = (float(value) for value in model.coef_[0])
+    verdict, verified = (offsets.pop(-2), offsets.pop()) if asked else (0.0, 0.0)
     made = Fit(
         method=method,
         classes=names,
@@ -137,13 +145,15 @@ def fit(boxes: JudgedBoxes, *, method: Method) -> Fit:
         score=score,
         support=support,
         offsets=tuple(offsets),
+        verdict=verdict,
+        verified=verified,
     )
     return made if method == "logistic" else _bent(made, chance(made, boxes), right)
 
 
 def chance(made: Fit, boxes: JudgedBoxes) -> Float64:
     """Return the chances (N,) of boxes by a fit."""
-    return made.chance(boxes.scores, boxes.share, boxes.classes)
+    return made.chance(boxes.scores, boxes.share, boxes.classes, boxes.verdicts)
 
 
 def _told_apart(classes: Sequence[str], right: _Bool, name: str) -> bool:

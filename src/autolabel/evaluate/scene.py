@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.data.coco.read import Annotation
-from autolabel.results.score_curves import shares
+from autolabel.results.score_curves import shares, verdicts
 from autolabel.types import Labels, Rle, Size
 from autolabel.types.boxes import areas, clip_exactly
 
@@ -51,6 +51,8 @@ class Scene:
     rounds: Int64
     shares: _Float64
     """The share of the looks that were asked which saw a found object; 1 without looks."""
+    verdicts: _Float64
+    """The chance by a verifier that a found object is what its label says; NaN where none was asked."""
 
 
 def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:
@@ -85,6 +87,7 @@ def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[
         scores=np.zeros(0),
         rounds=np.zeros(0, np.int64),
         shares=np.zeros(0),
+        verdicts=np.zeros(0),
     )
 
 
@@ -129,11 +132,12 @@ def with_found(scene: Scene, rows: Sequence[Labels], class_of: Callable[[str], i
         scores=np.concatenate([scene.scores, *(part[1] for part in parts)]),
         rounds=np.concatenate([scene.rounds, *(part[2] for part in parts)]),
         shares=np.concatenate([scene.shares, *(part[3] for part in parts)]),
+        verdicts=np.concatenate([scene.verdicts, *(part[4] for part in parts)]),
     )
 
 
-def _columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects, _Float64, Int64, _Float64]:
-    """Return objects, scores, rounds and shares of looks of one row, those of unmeasured classes left out."""
+def _columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Objects, _Float64, Int64, _Float64, _Float64]:
+    """Return objects, scores, rounds, shares of looks and verdicts of one row, without those of unmeasured classes."""
     classes = [class_of(row.prompt.phrases[label]) for label in row.instances.labels.tolist()]
     kept = row.instances.take([index for index, number in enumerate(classes) if number is not None])
     given = [one.get("id") for one in kept.given or ({},) * len(kept)]
@@ -143,4 +147,4 @@ def _columns(row: Labels, class_of: Callable[[str], int | None]) -> tuple[Object
         masks=kept.masks or (None,) * len(kept),
         ids=tuple(number if isinstance(number, int) else None for number in given),
     )
-    return objects, kept.scores.astype(np.float64), kept.rounds.astype(np.int64), shares(kept)
+    return objects, kept.scores.astype(np.float64), kept.rounds.astype(np.int64), shares(kept), verdicts(kept)

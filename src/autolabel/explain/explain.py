@@ -202,6 +202,7 @@ class Retrace:
             displaced=self.entered(self.lineage.displaced_by(kept) if kept is not None else ()),
             mask=self.mask(index),
             verdict=self.verdicts[index],
+            verified=found.verdicts[index] if found.verdicts else None,
             support=found.support[index] if found.support else None,
         )
 

@@ -62,6 +62,8 @@ class BoxOrigin:
     mask: MaskOrigin | None
     verdict: str | None
     """What a person said of it: keep or reject."""
+    verified: float | None = None
+    """The chance that it is what its label says, by a verifier; None where none was asked."""
     support: Support | None = None
     """How many looks saw it, None where the image was seen as it is alone."""
 

@@ -9,24 +9,29 @@ from autolabel.data.collect import Inputs
 from autolabel.data.inputs import Input
 from autolabel.errors import ImageError
 from autolabel.plan.identity import Contents, Fingerprint
-from autolabel.plan.model import Manifest, Shard, Stage
-from autolabel.strategies import Detector, Labeler
-from autolabel.types import Prompt
+from autolabel.plan.model import Asked, Manifest, Shard, Stage
+from autolabel.strategies import Detector, Labeler, Requests
+from autolabel.types import Prompt, Size
 from autolabel.types.ontology import Ontology, expand_prompts
 
 _REMEMBERED = 10_000
 """Prompts whose forward passes are counted once."""
 
 _Forwards = Callable[[Prompt], int]
+Asking = Callable[[Prompt, Size], Requests]
 
 
 class Census:
     """Counts of rows, in memory that does not grow with them."""
 
-    def __init__(self, classes: Sequence[str], forwards: Sequence[_Forwards | None]) -> None:
+    def __init__(
+        self, classes: Sequence[str], forwards: Sequence[_Forwards | None], requests: Sequence[Asking | None] = ()
+    ) -> None:
         self.classes = classes
         self.forwards = forwards
         self.passes = [0] * len(forwards)
+        self.requests = requests
+        self.asked = [Requests()] * len(requests)
         self.fingerprint = Fingerprint()
         self.contents = Contents()
         self.images = 0
@@ -45,15 +50,18 @@ class Census:
             if row.code:
                 self.unusable += 1
             else:
-                self.ask(row.prompt(self.classes))
+                self.ask(row.prompt(self.classes), (row.height, row.width))
             yield row
 
-    def ask(self, prompt: Prompt) -> None:
-        """Count the forward passes that each stage may make for a row."""
+    def ask(self, prompt: Prompt, size: Size) -> None:
+        """Count the forward passes that each stage may make for a row, and what it may ask of endpoints."""
         asked = Prompt(prompt.phrases)
         for stage, forwards in enumerate(self.forwards):
             if forwards is not None:
                 self.passes[stage] += forwards(asked)
+        for stage, asking in enumerate(self.requests):
+            if asking is not None:
+                self.asked[stage] += asking(asked, size)
 
     def manifest(self, inputs: Inputs, shards: tuple[Shard, ...]) -> Manifest:
         """Return what was counted, once all rows of ``inputs`` have passed."""
@@ -73,6 +81,10 @@ class Census:
             given=inputs.given,
             contents=str(self.contents),
             follow_symlinks=inputs.follow_symlinks,
+            requests=tuple(
+                None if asking is None else Asked(requests=sum_.requests, images=sum_.images, tokens=sum_.tokens)
+                for asking, sum_ in zip(self.requests, self.asked, strict=True)
+            ),
         )
 
 
@@ -105,5 +117,23 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | 
             return asked * labeler.passes(Prompt(expand_prompts(prompt.phrases, ontology))) if prompt.phrases else 0
         except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
             return 0
+
+    return of
+
+
+def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> Asking | None:
+    """Return what tells the most that a row can ask of endpoints in a stage; None where none is asked."""
+    if not isinstance(labeler, Detector) or not labeler.sends_to():
+        return None
+
+    def of(prompt: Prompt, size: Size) -> Requests:
+        if not prompt.phrases:
+            return Requests()
+        try:
+            one = labeler.requests(size, Prompt(expand_prompts(prompt.phrases, ontology)))
+        except ImageError:  # this row fails when it is labelled, alone
+            return Requests()
+        times = most_asked(stage, phrases=len(prompt.phrases))
+        return Requests(one.requests * times, one.images * times, one.tokens * times)
 
     return of

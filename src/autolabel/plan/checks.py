@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from autolabel.endpoint import is_here
 from autolabel.errors import ImageError, SpecError, WeightsError
 from autolabel.plan.model import Stage, Weights
 from autolabel.spec.model import Spec
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Prompt
 from autolabel.types.ontology import expand_prompts
+from autolabel.urls import is_url, without_secrets
 
 
 def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
@@ -54,6 +56,32 @@ def check_looks(spec: Spec) -> None:
             said = f"{looks} looks are to be spent by round, and there {'is' if rounds == 1 else 'are'} {rounds}"
             hint = f"give the stage a scheduler of {looks} rounds or more, or write spend: every"
             problems.append(spec.problem(("stages", index, "looks", "spend"), said, hint=hint))
+    if problems:
+        raise SpecError(problems)
+
+
+def check_local(spec: Spec, labelers: list[Labeler]) -> None:
+    """Refuse what would let images leave this machine, if the spec says ``local_only: true``."""
+    if not spec.local_only:
+        return
+    problems = [
+        spec.problem(
+            ("stages", index, "labeler", "endpoint"),
+            f"local_only: true, but images would be sent to {without_secrets(url)}",
+            hint="choose an endpoint on this machine",
+        )
+        for index, labeler in enumerate(labelers)
+        for url in labeler.sends_to()
+        if not is_here(url)
+    ]
+    if spec.run.executor == "ray" and spec.run.ray.address != "local":
+        problems.append(
+            spec.problem(("run", "executor"), "local_only: true, but a Ray cluster may be of other machines")
+        )
+    for name in ("report", "visualize"):
+        if getattr(spec, name) and is_url(spec.results_dir):
+            said = f"local_only: true, but it would put pictures at {without_secrets(spec.results_dir)}"
+            problems.append(spec.problem((name,), said))
     if problems:
         raise SpecError(problems)
 

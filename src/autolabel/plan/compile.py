@@ -16,12 +16,13 @@ from autolabel.data.inputs import Input
 from autolabel.data.sources import Results, sources
 from autolabel.detectors import Consensus, told_apart
 from autolabel.plan import devices
-from autolabel.plan.census import Census, forwards
+from autolabel.plan.census import Census, asking, forwards
 from autolabel.plan.checks import (
     check_classes,
     check_exports,
     check_kinds,
     check_licences,
+    check_local,
     check_looks,
     check_members,
     check_weights,
@@ -165,6 +166,7 @@ def _make_labelers(spec: Spec) -> list[Labeler]:
     labelers = [stage.make() for stage in spec.stages]
     check_kinds(spec, labelers)
     check_classes(spec, labelers)
+    check_local(spec, labelers)
     check_weights(spec, labelers)
     return labelers
 
@@ -195,8 +197,10 @@ def _list_inputs(
     """
     results = Results(folder=at(spec.results_dir), names=frozenset({*_OURS, *(choice.name for choice in spec.export)}))
     inputs = collect(spec.data, max_pixels=recipe.max_pixels, threads=spec.run.num_workers, results=results)
-    counting = [forwards(*pair, recipe.ontology) for pair in zip(labelers, recipe.stages, strict=True)]
-    census = Census(inputs.classes, counting)
+    stages = list(zip(labelers, recipe.stages, strict=True))
+    counting = [forwards(*pair, recipe.ontology) for pair in stages]
+    requests = [asking(*pair, recipe.ontology) for pair in stages]
+    census = Census(inputs.classes, counting, requests if any(requests) else ())
     rows = census.count(inputs.rows if limit is None else _first(inputs.rows, limit))
     sharded = shard_rows(rows, key=labelers[0].batch_key, shard_size=recipe.shard_size)
     return census.manifest(inputs, sharded.shards), sharded.lines, inputs.remarks()
@@ -245,6 +249,7 @@ def _compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Regist
         "weights": _weights_of(labeler),
         "gives": labeler.gives,
         "ask": written.ask,
+        "sends_to": tuple(labeler.sends_to()),
     }
     if not isinstance(labeler, Detector):
         return Stage(**common)

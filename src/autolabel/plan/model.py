@@ -81,6 +81,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """How images are cut for the detector; None where they are seen whole."""
     looks: LookPlan | None = None
     """In which ways an image is seen; None where only as it is."""
+    sends_to: tuple[str, ...] = ()
+    """The endpoints that images are sent to."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +116,16 @@ class Shard(msgspec.Struct, frozen=True, array_like=True):
     """Of those bytes; empty in a plan that was written before there was one."""
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What endpoints are asked."""
+
+    requests: int
+    images: int
+    """Images that are sent, one and the same as often as it is."""
+    tokens: int
+    """About how many, of questions and answers."""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows are labelled, and how they lie in shards; the rows themselves are in ``inputs.jsonl``."""
 
@@ -134,6 +146,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """How many files below the folders of images are no rows, by the reason why."""
     given: dict[str, Any] = {}
     """What the COCO file of given boxes says besides its images and annotations: info, licences, categories."""
+    requests: tuple[Asked | None, ...] = ()
+    """What endpoints are asked at most, by stage; None where none is, or boxes found earlier decide it."""
     contents: str = ""
     """A sum over the bytes of the images, whatever their order; no part of the digest."""
     follow_symlinks: bool = False

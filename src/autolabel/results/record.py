@@ -52,7 +52,8 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``asked`` is the phrase that found it, where that is another than the class's name; ``sources`` the labelers that
     support it, where several were asked; ``support`` says how many looks of how many labelers saw it, of how many that
-    were asked, where an image is seen in several.
+    were asked, where an image is seen in several; ``verdict`` is the chance that the box is what its phrase says, by a
+    verifier that was asked about it.
     """
 
     bbox: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate]
@@ -65,6 +66,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     asked: str | None = None
     sources: tuple[str, ...] = ()
     support: Seen | None = None
+    verdict: _Score | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -135,6 +137,7 @@ def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     asked = found.asked or (None,) * len(found)
     sources = found.sources or ((),) * len(found)
     support = found.support or (None,) * len(found)
+    verdicts = found.verdicts or (None,) * len(found)
     return [
         Instance(
             bbox=tuple(box),
@@ -147,8 +150,9 @@ def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
             asked=phrase,
             sources=names,
             support=Seen(seen.looks, seen.labelers, seen.asked) if seen is not None else None,
+            verdict=None if verdict is None else round(float(verdict), SCORE_DECIMALS),
         )
-        for box, label, score, found_in, mask, fields, phrase, names, seen in zip(
+        for box, label, score, found_in, mask, fields, phrase, names, seen, verdict in zip(
             boxes,
             found.labels.tolist(),
             scores,
@@ -158,6 +162,7 @@ def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
             asked,
             sources,
             support,
+            verdicts,
             strict=True,
         )
     ]
@@ -262,6 +267,7 @@ def _objects(written: Sequence[Instance]) -> Instances:
         asked=[item.asked for item in written] if any(item.asked is not None for item in written) else None,
         sources=[item.sources for item in written] if any(item.sources for item in written) else None,
         support=[_supported(item.support) for item in written] if any(item.support for item in written) else None,
+        verdicts=[item.verdict for item in written] if any(item.verdict is not None for item in written) else None,
     )
 
 

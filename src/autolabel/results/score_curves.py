@@ -33,10 +33,10 @@ class MonotoneCurve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
-    """Turns score, support and class into a chance.
+    """Turns score, support, class and verdict into a chance.
 
-    A logistic regression of ``logit(score)``, of the share of looks that saw a box, and of the class; for ``isotonic``
-    its result goes through a non-decreasing curve.
+    A logistic regression of ``logit(score)``, of the share of looks that saw a box, of the class, and, where boxes were
+    verified, of ``logit(verdict)``; for ``isotonic`` its result goes through a non-decreasing curve.
     """
 
     method: Method
@@ -49,13 +49,24 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """What the share of looks is multiplied by."""
     offsets: tuple[float, ...]
     """What is added for each class."""
+    verdict: float = 0.0
+    """What ``logit(verdict)`` is multiplied by, for boxes that a verifier was asked about."""
+    verified: float = 0.0
+    """What is added for those."""
     curve: MonotoneCurve | None = None
 
-    def chance(self, scores: Float64, share: Float64, classes: Sequence[str]) -> Float64:
-        """Return (N,) chances from (N,) scores, shares of looks that saw each box (1 without looks), class names."""
+    def chance(
+        self, scores: Float64, share: Float64, classes: Sequence[str], verdicts: Float64 | None = None
+    ) -> Float64:
+        """Return (N,) chances from (N,) scores, shares of looks that saw each box (1 without looks), class names.
+
+        ``verdicts`` are (N,) chances by a verifier, NaN where it was not asked; None: it was asked about no box.
+        """
         offset = dict(zip(self.classes, self.offsets, strict=True))
         mean = float(np.mean(self.offsets)) if self.offsets else 0.0
         added = np.array([offset.get(name, mean) for name in classes], np.float64)
+        if verdicts is not None:
+            added = added + np.nan_to_num(self.verified + self.verdict * logit(verdicts), nan=0.0)
         chance = _sigmoid(self.intercept + self.score * logit(scores) + self.support * share + added)
         return chance if self.curve is None else np.interp(chance, self.curve.x, self.curve.y)
 
@@ -140,7 +151,8 @@ def calibrated(labels: Labels, fit: Fit | None) -> Labels:
     if fit is None or not len(found):
         return labels
     names = [labels.prompt.phrases[label] for label in found.labels.tolist()]
-    chance = fit.chance(found.scores.astype(np.float64), shares(found), names).astype(np.float32)
+    scores, seen = found.scores.astype(np.float64), shares(found)
+    chance = fit.chance(scores, seen, names, verdicts(found)).astype(np.float32)
     return replace(labels, instances=replace(found, scores=np.where(found.rounds < 0, found.scores, chance)))
 
 
@@ -149,6 +161,12 @@ def shares(found: Instances) -> Float64:
     if found.support is None:
         return np.ones(len(found))
     return np.array([one.looks / one.asked if one.asked else 1.0 for one in found.support], np.float64)
+
+
+def verdicts(found: Instances) -> Float64:
+    """Return (N,) chances by a verifier, NaN where it was not asked about a box."""
+    given = found.verdicts or (None,) * len(found)
+    return np.array([np.nan if one is None else one for one in given], np.float64)
 
 
 def logit(values: Float64) -> Float64:

@@ -32,6 +32,7 @@ class _Box(msgspec.Struct, frozen=True):
     phrase: str
     score: float
     sources: tuple[str, ...] = ()
+    verdict: float | None = None
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -188,7 +189,7 @@ class RowIndex:
             raise DataError(f"line {len(self) + 1}: {place} does not come after {self._last}, the row before it")
         self._last = place
         name = row.image.encode("utf-8", "surrogatepass") + b"\n"
-        scores = [box.score for box in row.instances]
+        scores = [box.score if box.verdict is None else min(box.score, box.verdict) for box in row.instances]
         found = {self.classes.setdefault(box.phrase, len(self.classes)) for box in row.instances}
         supporters = [len(box.sources) for box in row.instances if box.sources]
         self._names.write(name)

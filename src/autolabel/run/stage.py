@@ -15,8 +15,9 @@ from autolabel.images import ValueRange, read_pixels
 from autolabel.plan.model import Plan, SpendingLimit, Stage
 from autolabel.registry import Registry
 from autolabel.run.anneal import Annealing
+from autolabel.run.verify import in_doubt
 from autolabel.storage import at
-from autolabel.strategies import Aggregator, Detector, Labeler
+from autolabel.strategies import Aggregator, Detector, Labeler, Verifier
 from autolabel.types import Labels, Sample
 from autolabel.types.ontology import Ontology
 
@@ -66,8 +67,11 @@ def make_annealing(stage: Stage, ontology: Ontology, registry: Registry) -> Anne
 
 def has_work(labeler: Labeler, row: Labels) -> bool:
     """Return whether a labeler has anything to do for a row."""
-    wanted = row.prompt.phrases if labeler.needs == "prompts" else row.instances
-    return row.reason is None and len(wanted) > 0
+    if row.reason is not None:
+        return False
+    if isinstance(labeler, Verifier):
+        return bool(in_doubt(labeler, row.instances).any())
+    return len(row.prompt.phrases if labeler.needs == "prompts" else row.instances) > 0
 
 
 def read_row(row: Labels, *, max_pixels: int, value_range: ValueRange = None) -> npt.NDArray[np.uint8]:

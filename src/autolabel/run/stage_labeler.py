@@ -20,7 +20,8 @@ from autolabel.run.anneal import Annealing, ImageToSearch, Outcome, Search, anne
 from autolabel.run.candidates import CandidateStore, ImageMemory
 from autolabel.run.photos import PhotoFiles, Photos
 from autolabel.run.stage import desk_of, has_work, make_annealing, make_labeler, preprocess
-from autolabel.strategies import Detector, Labeler, Segmenter
+from autolabel.run.verify import verified
+from autolabel.strategies import Detector, Labeler, Segmenter, Verifier
 from autolabel.types import Instances, Labels, Reason
 
 log = logging.getLogger(__name__)
@@ -170,6 +171,10 @@ class StageLabeler:
             assert self.annealing is not None, "a detector's stage has rounds"
             asked = ([ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in loads)
             yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
+        elif isinstance(self.labeler, Verifier):
+            for batch in loads:
+                outcomes = verified(self.labeler, [item for _, item in batch])
+                yield from zip((position for position, _ in batch), outcomes, strict=True)
         else:
             assert isinstance(self.labeler, Segmenter)
             for batch in loads:

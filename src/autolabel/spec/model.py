@@ -171,6 +171,7 @@ class Spec(Section):
     commercial: StrictBool = Field(
         False, description="refuse weights whose licence forbids commercial use, or is not known"
     )
+    local_only: StrictBool = Field(False, description="refuse whatever would send images to another machine")
     results_dir: Location = Field(description="folder, or URL of one, that the results are written to")
 
     _source: Node = PrivateAttr(default_factory=lambda: Node({}, Place("<spec>")))

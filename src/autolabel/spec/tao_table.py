@@ -89,7 +89,7 @@ def _unused(why: str, type: Any, names: str) -> list[TaoKey]:
     return [TaoKey(path=name, type=type, unused=why) for name in names.split()]
 
 
-NATIVE = ("devices", "run", "export", "output", "report", "visualize", "commercial")
+NATIVE = ("devices", "run", "export", "output", "report", "visualize", "commercial", "local_only")
 """Native keys that a TAO document, and its overrides, may hold as well; they beat TAO's own."""
 
 ROWS: tuple[TaoKey, ...] = (

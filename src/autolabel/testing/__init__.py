@@ -11,6 +11,7 @@ from autolabel.testing.look import check_look
 from autolabel.testing.samples import example_labels, example_sample
 from autolabel.testing.scheduler import check_scheduler
 from autolabel.testing.segmenter import check_segmenter
+from autolabel.testing.verifier import check_verifier
 
 __all__ = [
     "check_aggregator",
@@ -19,6 +20,7 @@ __all__ = [
     "check_look",
     "check_scheduler",
     "check_segmenter",
+    "check_verifier",
     "example_labels",
     "example_sample",
 ]

@@ -65,6 +65,8 @@ class Instances:
     """N names of the looks that the boxes were seen in, where an image is seen in several."""
     support: tuple[Support, ...] | None = None
     """How many looks saw each of N boxes, where an image is seen in several."""
+    verdicts: tuple[float | None, ...] | None = None
+    """N chances, in [0, 1], that a box is what its label says, by a verifier; None where it was not asked."""
     notes: tuple[str, ...] = ()
     """What a labeler says of its answer as a whole; it ends up among the notes of the image's row."""
 
@@ -82,6 +84,7 @@ class Instances:
             "sources": self.sources,
             "looks": self.looks,
             "support": self.support,
+            "verdicts": self.verdicts,
         }
         for name, column in columns.items():
             if column is not None and len(column) != n:
@@ -103,6 +106,7 @@ class Instances:
         asked: Sequence[str | None] | None = None,
         sources: Sequence[tuple[str, ...]] | None = None,
         support: Sequence[Support] | None = None,
+        verdicts: Sequence[float | None] | None = None,
     ) -> Instances:
         """Convert anything array-like to the right dtypes; a scalar ``rounds`` counts for every box."""
         array = np.asarray(boxes, np.float32).reshape(-1, 4)
@@ -116,6 +120,7 @@ class Instances:
             asked=None if asked is None else tuple(asked),
             sources=None if sources is None else tuple(sources),
             support=None if support is None else tuple(support),
+            verdicts=None if verdicts is None else tuple(verdicts),
         )
 
     @classmethod
@@ -138,6 +143,7 @@ class Instances:
             sources=_picked(self.sources, chosen),
             looks=_picked(self.looks, chosen),
             support=_picked(self.support, chosen),
+            verdicts=_picked(self.verdicts, chosen),
             notes=self.notes,
         )
 
@@ -160,6 +166,7 @@ class Instances:
             sources=_joined([(part.sources, len(part)) for part in parts], ()),
             looks=_joined([(part.looks, len(part)) for part in parts], ""),
             support=_joined([(part.support, len(part)) for part in parts], UNSEEN),
+            verdicts=_joined([(part.verdicts, len(part)) for part in parts], None),
             notes=notes,
         )
 

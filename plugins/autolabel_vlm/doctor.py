@@ -1,0 +1,274 @@
+"""Ask a model about squares whose places are known, and tell what its answers are worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.endpoint import Message, Question, Reply
+from autolabel.errors import EndpointError, ImageError
+from autolabel.strategies import Finding
+from autolabel.types import Image, Instances, Prompt, Sample, Size
+from autolabel.types.boxes import iou
+from autolabel_vlm import score
+from autolabel_vlm.answer import Read, read
+from autolabel_vlm.coordinates import Axes, Coordinates, restored
+from autolabel_vlm.resize import Multiple
+from autolabel_vlm.verify import chance_of_yes
+
+if TYPE_CHECKING:
+    from autolabel_vlm.labeler import Shown, Vlm
+    from autolabel_vlm.verify import Verify
+
+PHRASE = "red square"
+LANDS = 0.5
+"""Overlap from which a box has landed."""
+BETTER = 0.5
+"""Another reading fits better where its error is at most this share of the spec's own."""
+
+
+class Picture(NamedTuple):
+    """A test picture: (height, width), and the square in it, in pixels."""
+
+    size: Size
+    square: tuple[int, int, int, int]
+
+
+PICTURES = (
+    Picture((480, 640), (480, 90, 620, 230)),
+    Picture((640, 480), (300, 460, 470, 630)),
+    Picture((300, 900), (760, 140, 880, 260)),
+    Picture((1100, 400), (200, 900, 390, 1090)),
+    Picture((720, 720), (620, 560, 690, 630)),
+    Picture((333, 517), (60, 40, 320, 300)),
+)
+"""Large and small, wide and high; most far from the corner where all systems of coordinates meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A way of reading boxes."""
+
+    coordinates: Coordinates
+    axes: Axes
+    multiple: int | None = None
+    """Pixels of an image that the server brings to multiples of this."""
+
+    def __str__(self) -> str:
+        axes = "" if self.axes == "xyxy" else f", axes: {self.axes}"
+        rule = f", resize: {{type: multiple, of: {self.multiple}}}" if self.multiple else ""
+        return f"coordinates: {self.coordinates}{axes}{rule}"
+
+    def boxes(self, shown: Shown, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Return boxes of an answer in pixels of the picture."""
+        sent = shown.sent
+        if self.multiple:
+            sent = Multiple(type="multiple", of=self.multiple, max_pixels=2**40).shape(sent)
+        return restored(boxes, self.coordinates, self.axes, sent=sent, size=shown.size)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A picture, how it was sent, and what came back."""
+
+    picture: Picture
+    shown: Shown
+    reply: Reply
+    read: Read
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """All boxes of the answer, as written."""
+        return np.array([one.box for one in self.read.objects], np.float64).reshape(-1, 4)
+
+    def miss(self, reading: Reading) -> float:
+        """Return how far the nearest box is from the square: the mean over its edges, as a share of the picture."""
+        height, width = self.picture.size
+        found = reading.boxes(self.shown, self.boxes)
+        away = np.abs(found - np.array(self.picture.square, np.float32)) / [width, height, width, height]
+        return float(away.mean(axis=1).min())
+
+    def overlap(self, reading: Reading) -> float:
+        """Return the overlap of the square with the box that fits it best."""
+        if not len(self.boxes):
+            return 0.0
+        square = np.array([self.picture.square], np.float32)
+        return float(iou(reading.boxes(self.shown, self.boxes), square).max())
+
+
+def examine(labeler: Vlm) -> Sequence[Finding]:
+    """Return what is found of the endpoint of a labeler; raises EndpointError where it is not reached."""
+    labeler.load("cpu")
+    assert labeler.endpoint is not None
+    samples = [drawn(picture) for picture in PICTURES]
+    shown = [labeler.preprocess(sample) for sample in samples]
+    questions = [labeler.question(one, (PHRASE,), "") for one in shown]
+    try:
+        replies = labeler.endpoint.ask(questions)
+    except EndpointError as error:
+        return [Finding(subject="answers", said=error.message, right=False, hint=error.hint)]
+    failed = [reply for reply in replies if isinstance(reply, ImageError)]
+    asked = [
+        Asked(picture, one, reply, read(reply.text, cut=reply.cut))
+        for picture, one, reply in zip(PICTURES, shown, replies, strict=True)
+        if isinstance(reply, Reply)
+    ]
+    found = [Finding(subject="answers", said=f"{one.code}: {one.message}", right=False) for one in failed[:1]]
+    if asked:
+        found += [forms(asked), *places(labeler, asked), probabilities(labeler, asked)]
+        found += price(labeler, asked, questions[0])
+    labeler.endpoint.close()
+    return found
+
+
+def examine_verifier(verifier: Verify) -> Sequence[Finding]:
+    """Return what is found of the endpoint of a verifier: squares that are there are shown, and others that are not."""
+    verifier.load("cpu")
+    assert verifier.endpoint is not None
+    boxes = [(drawn(picture), picture.square, True) for picture in PICTURES]
+    boxes += [(drawn(picture), (5, 5, 45, 45), False) for picture in PICTURES[:3]]
+    questions = [verifier.question(with_box(sample, box), 0) for sample, box, _ in boxes]
+    try:
+        replies = verifier.endpoint.ask(questions)
+    except EndpointError as error:
+        return [Finding(subject="answers", said=error.message, right=False, hint=error.hint)]
+    finally:
+        verifier.endpoint.close()
+    chances = [float("nan") if isinstance(reply, ImageError) else chance_of_yes(reply) for reply in replies]
+    right = [chance > 0.5 if there else chance < 0.5 for chance, (_, _, there) in zip(chances, boxes, strict=True)]
+    plain = ", ".join("no answer" if np.isnan(chance) else f"{chance:.2f}" for chance in chances)
+    given = all(isinstance(reply, Reply) and reply.tokens for reply in replies)
+    return [
+        Finding(
+            subject="verdicts",
+            said=f"{sum(right)} of {len(right)} are right; chances of the squares that are there, and of three that "
+            f"are not: {plain}",
+            right=all(right),
+        ),
+        Finding(
+            subject="chances",
+            said="token probabilities come" if given else "no token probabilities come: every verdict is 1 or 0",
+            right=given,
+        ),
+    ]
+
+
+def with_box(sample: Sample, box: tuple[int, int, int, int]) -> Sample:
+    """Return a picture with one box that is to be a red square."""
+    found = Instances.build([box], scores=[0.5], labels=[0])
+    return replace(sample, instances=found)
+
+
+def drawn(picture: Picture) -> Sample:
+    """Draw a red square on grey."""
+    x1, y1, x2, y2 = picture.square
+    pixels = np.full((*picture.size, 3), 128, np.uint8)
+    pixels[y1:y2, x1:x2] = (220, 20, 20)
+    image = Image(id="square", path="", size=picture.size)
+    return Sample(image=image, pixels=pixels, prompt=Prompt((PHRASE,)), instances=Instances.empty())
+
+
+def forms(asked: Sequence[Asked]) -> Finding:
+    """Say in what form the answers came."""
+    counts: dict[str, int] = {}
+    for one in asked:
+        form = form_of(one)
+        counts[form] = counts.get(form, 0) + 1
+    said = ", ".join(f"{count} {form}" for form, count in counts.items())
+    readable = sum(one.read.whole for one in asked)
+    hint = "" if readable == len(asked) else f"for example: {' '.join(asked[0].reply.text.split())[:120]!r}"
+    return Finding(
+        subject="answers",
+        said=f"{readable} of {len(asked)} can be read: {said}",
+        right=readable == len(asked),
+        hint=hint,
+    )
+
+
+def form_of(asked: Asked) -> str:
+    """Return a few words for the form of an answer."""
+    text = asked.reply.text.strip()
+    if asked.read.cut:
+        return "cut"
+    if not asked.read.whole:
+        return "without boxes that can be read"
+    try:
+        return "JSON of the form asked for" if isinstance(json.loads(text), list) else "JSON of another form"
+    except ValueError:
+        return "in code fences" if text.startswith("```") else "with text around"
+
+
+def readings() -> Iterator[Reading]:
+    """Yield every way of reading boxes."""
+    axes: Axes
+    for axes in ("xyxy", "yxyx"):
+        for coordinates in ("pixels", "unit_1000", "unit_999", "unit_1"):
+            yield Reading(coordinates, axes)
+        yield from (Reading("pixels", axes, multiple) for multiple in (28, 32))
+
+
+def places(labeler: Vlm, asked: Sequence[Asked]) -> Iterator[Finding]:
+    """Say whether the boxes land, and which reading would fit better."""
+    stated = Reading(labeler.params.coordinates, labeler.params.axes)
+    boxed = [one for one in asked if len(one.boxes)]
+    landed = [one.overlap(stated) for one in boxed]
+    hits = sum(overlap >= LANDS for overlap in landed)
+    said = f"{hits} of {len(asked)} boxes land with {stated}"
+    if landed:
+        said += f", overlap {min(landed):.2f} to {max(landed):.2f}"
+    if not boxed:
+        yield Finding(subject="boxes", said=said, right=False, hint="no answer holds a box: look at model and prompt")
+        return
+    misses = {reading: float(np.mean([one.miss(reading) for one in boxed])) for reading in [stated, *readings()]}
+    best = min(misses, key=lambda reading: misses[reading])
+    overlaps = [one.overlap(best) for one in boxed]
+    fits = sum(overlap >= LANDS for overlap in overlaps)
+    better = best != stated and misses[best] <= BETTER * misses[stated] and fits >= max(hits, 1)
+    hint = f"{best} would fit: {fits} land, overlap {min(overlaps):.2f} to {max(overlaps):.2f}" if better else ""
+    if not better and hits < len(asked):
+        hint = "no other system of coordinates fits better: the model may not be made for boxes"
+    yield Finding(subject="boxes", said=said, right=hits == len(asked) and not better, hint=hint)
+
+
+def probabilities(labeler: Vlm, asked: Sequence[Asked]) -> Finding:
+    """Say what scores would rest on."""
+    if not labeler.params.probabilities:
+        return Finding(subject="scores", said="token probabilities are not asked for: what the model says of itself")
+    given = sum(score.from_tokens(one.reply, one.read.objects) is not None for one in asked)
+    if given == len(asked):
+        return Finding(subject="scores", said="token probabilities come", right=True)
+    said = [found.score for one in asked for found in one.read.objects]
+    rest = "what the model says of itself" if any(one is not None for one in said) else "none: 1 stands for every score"
+    spelled = any(one.reply.tokens for one in asked)
+    why = "token probabilities come, and do not spell the answer" if spelled else "no token probabilities come"
+    return Finding(subject="scores", said=f"{why}; scores are {rest}")
+
+
+def price(labeler: Vlm, asked: Sequence[Asked], question: Question) -> Iterator[Finding]:
+    """Say what one image costs, by the server's own count."""
+    used = [one.reply.usage for one in asked]
+    if not any(one.total for one in used):
+        yield Finding(subject="cost", said="the server does not count tokens")
+        return
+    question_tokens = round(float(np.mean([one.prompt_tokens for one in used])))
+    answer_tokens = round(float(np.mean([one.completion_tokens for one in used])))
+    said = f"one image takes about {question_tokens:,} tokens of question and {answer_tokens:,} of answer"
+    yield Finding(subject="cost", said=said)
+    words = [part for part in question.messages[0].parts if isinstance(part, str)]
+    bare = replace(question, messages=(Message("user", tuple(words)),), max_tokens=1)
+    assert labeler.endpoint is not None
+    [reply] = labeler.endpoint.ask([bare])
+    height, width = asked[0].shown.sent
+    tokens = used[0].prompt_tokens - reply.usage.prompt_tokens if isinstance(reply, Reply) else 0
+    if tokens > 0:
+        each = height * width / tokens
+        yield Finding(
+            subject="cost",
+            said=f"{width}x{height} pixels are {tokens:,} tokens",
+            hint=f"for the forecast of a plan: pixels_per_token: {round(each)}",
+        )

@@ -1,0 +1,192 @@
+"""The labeler ``verify``: a vision-language model is shown a box and asked whether it is what its label says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from autolabel.endpoint import Endpoint, Question, Reply
+from autolabel.endpoint.client import require_client
+from autolabel.errors import ImageError
+from autolabel.strategies import Finding, Verifier
+from autolabel.types import Sample
+from autolabel_vlm import prompt, resize
+from autolabel_vlm.params import PictureParams
+
+COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
+DEFAULT = "Is the object in the {colour} box a {phrase}? Answer yes or no."
+THINNEST = 2
+SHARE = 400
+"""A line is one part in so many of the image's longer side."""
+
+
+def _asks(text: str) -> str:
+    if "{phrase}" not in text:
+        raise PydanticCustomError("said", "{said}", {"said": "has no place for what a box is called: {phrase}"})
+    return text
+
+
+class VerifyParams(PictureParams, Verifier.Params):
+    """The server, which boxes are in doubt, and how they are shown."""
+
+    prompt: Annotated[str, AfterValidator(_asks)] = DEFAULT
+    """The question; ``{phrase}`` and ``{colour}`` are filled in."""
+    colour: Literal["red", "lime", "blue", "yellow"] = "red"
+    """Of the line that is drawn around a box."""
+    alternatives: Annotated[int, Field(ge=1, le=20)] = 20
+    """Likeliest tokens (``top_logprobs``) among which yes and no are looked for."""
+
+
+class Verify(Verifier):
+    """Shows the whole image with one box drawn, and takes p(yes) / (p(yes) + p(no)) of the first token."""
+
+    name = "verify"
+    incidental = VerifyParams.INCIDENTAL
+    params: VerifyParams
+
+    class Params(VerifyParams):
+        """The server, which boxes are in doubt, and how they are shown."""
+
+    def __init__(self, params: VerifyParams) -> None:
+        super().__init__(params)
+        self.endpoint: Endpoint | None = None
+
+    def check(self) -> None:
+        """Raise MachineError where the client is not installed."""
+        require_client()
+
+    def load(self, device: str) -> None:
+        """Make the client; raises EndpointError where the key is not there. Nothing runs on ``device``."""
+        require_client()
+        params = self.params
+        key, manners = params.key(), params.manners()
+        self.endpoint = Endpoint(params.endpoint, params.model, key=key, manners=manners, desk=self.desk)
+
+    def sends_to(self) -> Sequence[str]:
+        """Return the address that images are sent to."""
+        return (self.params.endpoint,)
+
+    def examine(self) -> Sequence[Finding]:
+        """Ask about squares that are there, and some that are not."""
+        from autolabel_vlm.doctor import examine_verifier
+
+        return examine_verifier(self)
+
+    def batch_key(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """Return the same key for all: each box is a request of its own."""
+        return ()
+
+    def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32] | ImageError]:
+        """Return the verdicts on the boxes of each sample; all are asked at once."""
+        assert self.endpoint is not None, "load comes first"
+        questions: list[Question] = []
+        places: list[tuple[int, int] | ImageError] = []
+        for sample in batch:
+            try:
+                mine = [self.question(sample, index) for index in range(len(sample.instances))]
+            except ImageError as error:
+                places.append(error)
+                continue
+            places.append((len(questions), len(questions) + len(mine)))
+            questions += mine
+        replies = self.endpoint.ask(questions)
+        return [place if isinstance(place, ImageError) else verdicts(replies[slice(*place)]) for place in places]
+
+    def question(self, sample: Sample, index: int) -> Question:
+        """Return the question about one box."""
+        params, found = self.params, sample.instances
+        phrase = (found.asked[index] if found.asked else None) or sample.prompt.phrases[int(found.labels[index])]
+        shown = resized(sample.pixels, params.resize.shape(sample.image.size))
+        outlined = outline(shown, found.boxes[index], sample.image.size, COLOURS[params.colour])
+        size = (outlined.shape[0], outlined.shape[1])
+        picture = resize.picture(outlined, size, kind=params.image_format, quality=params.quality)
+        return Question.of(
+            prompt.filled(params.prompt, {"phrase": phrase, "colour": params.colour}),
+            picture,
+            max_tokens=1,
+            temperature=0.0,
+            seed=params.seed,
+            probabilities=params.alternatives,
+            request=params.request,
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Return the requests that were sent, and the answers kept from before."""
+        return {"requests": self.endpoint.sent, "kept": self.endpoint.recalled} if self.endpoint else {}
+
+
+def verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] | ImageError:
+    """Return the verdict of each reply, NaN where it has none; the error where no reply came at all."""
+    failed = [reply for reply in replies if isinstance(reply, ImageError)]
+    if failed and len(failed) == len(replies):
+        return failed[0]
+    found = [math.nan if isinstance(reply, ImageError) else chance_of_yes(reply) for reply in replies]
+    return np.array(found, np.float32)
+
+
+def chance_of_yes(reply: Reply) -> float:
+    """Return p(yes) / (p(yes) + p(no)) of the first token, spellings added up; NaN where it is neither.
+
+    Without probabilities the answer itself counts: 1 for yes, 0 for no.
+    """
+    chances = {"yes": 0.0, "no": 0.0}
+    if reply.tokens:
+        first = reply.tokens[0]
+        options = dict(first.others) | {first.text: first.logprob}
+        for text, logprob in options.items():
+            if (word := plain(text)) in chances:
+                chances[word] += math.exp(min(logprob, 0.0))
+    elif (word := plain(reply.text)) in chances:
+        chances[word] = 1.0
+    total = chances["yes"] + chances["no"]
+    return chances["yes"] / total if total > 0 else math.nan
+
+
+def plain(token: str) -> str:
+    """Return a word without the marks that tokenizers and models put around it."""
+    return token.strip(" \t\n\r.,!\"'*▁Ġ").lower()
+
+
+def resized(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return (H, W, 3) pixels in (height, width) ``shape``."""
+    from PIL import Image
+
+    if pixels.shape[:2] == shape:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+
+
+def outline(
+    pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.float32], size: tuple[int, int], colour: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    """Return a copy of pixels with a line just outside of a box, which is in pixels of the image of ``size``."""
+    height, width = pixels.shape[:2]
+    scale = np.array([width / size[1], height / size[0]] * 2)
+    x1, y1, x2, y2 = (box * scale).tolist()
+    wide = max(THINNEST, round(max(height, width) / SHARE))
+    left, top = max(math.floor(x1), 0), max(math.floor(y1), 0)
+    right, bottom = min(math.ceil(x2), width), min(math.ceil(y2), height)
+    out = pixels.copy()
+    whole = (slice(max(top - wide, 0), bottom + wide), slice(max(left - wide, 0), right + wide))
+    out[whole] = colour
+    out[top:bottom, left:right] = pixels[top:bottom, left:right]
+    edges = (top == 0, left == 0, bottom == height, right == width)  # no room outside: the line goes inside
+    for at_edge, line in zip(
+        edges,
+        (
+            (slice(0, wide), slice(left, right)),
+            (slice(top, bottom), slice(0, wide)),
+            (slice(height - wide, height), slice(left, right)),
+            (slice(top, bottom), slice(width - wide, width)),
+        ),
+        strict=True,
+    ):
+        if at_edge:
+            out[line] = colour
+    return out
