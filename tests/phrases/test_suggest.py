@@ -120,7 +120,7 @@ def test_the_key_comes_from_the_environment(folder: Path, monkeypatch: pytest.Mo
         done = CliRunner().invoke(app, [*words, *named])
         assert done.exit_code == 0, done.output
         assert "yellow thing <- best  model" in done.stdout and "lamp: [yellow thing]" in done.stdout
-        assert {headers.get("Authorization") for headers in server.headers} == {"Bearer secret"}
+        assert {headers.get("authorization") for headers in server.headers} == {"Bearer secret"}
         monkeypatch.setenv("AUTOLABEL_LLM_ENDPOINT", server.url)
         monkeypatch.setenv("AUTOLABEL_LLM_MODEL", "words")
         again = CliRunner().invoke(app, words)
