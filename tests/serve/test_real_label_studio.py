@@ -41,6 +41,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED"):
             patch.setenv(name, "false")
+        for name in ("ML_CONNECTION_TIMEOUT", "ML_TIMEOUT_HEALTH", "ML_TIMEOUT_SETUP", "ML_TIMEOUT_PREDICT"):
+            patch.setenv(name, "200")  # a busy machine is no failure
+        patch.setenv("WEBHOOK_TIMEOUT", "200")
         started = LabelStudio(tmp_path_factory.mktemp("label_studio"))
     try:
         started.wait()
@@ -113,6 +116,7 @@ def test_label_studio_is_served_and_what_is_submitted_arrives(run: Path, server:
     rows = {row.image.id: row for row in read_labels(run)}
     names = sorted(rows)
     words = [str(run), "--run", str(run), "--token", SECRET]
+    words += ["--timeout", "200"]
     with Process(*words, log=tmp_path / "first.log") as backend:
         project = server.json("POST", "/api/projects", {"title": "cells", "label_config": CONFIG})["id"]
         local = [{"data": {"image": f"/data/local-files/?d=photos/{name}"}} for name in names[:2]]
