@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,3 +21,25 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "site" / "annealing" / "index.html").exists()
     assert not list((tmp_path / "site").rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("move box", "review"),
+        ("draw box", "review"),
+        ("add class", "classes"),
+        ("import annotations", "images"),
+        ("import annotations", "review"),
+        ("recall", "certificate"),
+        ("precision", "certificate"),
+        ("resume", "determinism"),
+        ("thresholds", "thresholds"),
+        ("slurm", "big-runs"),
+    ],
+)
+def test_what_people_search_for_stands_in_a_heading(query: str, page: str) -> None:
+    """The site's search ranks headings first."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    headings = [set(re.findall(r"[a-z]+", line.lower())) for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    assert any(set(query.split()) <= heading for heading in headings)
