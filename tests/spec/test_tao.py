@@ -145,6 +145,13 @@ def test_every_row_is_mapped_or_says_why_not() -> None:
         "num_gpus",
         "mal.evaluate.use_mixed_model_test",
         "mal.evaluate.use_teacher_test",
+        "image_grounding.vlm.backend",
+        *(
+            f"image_grounding.vlm.gemini.{key}"
+            for key in ["api_key", "model", "temperature", "max_output_tokens", "timeout"]
+        ),
+        *(f"image_grounding.vlm.openai.{key}" for key in ["api_key", "base_url", "model_name"]),
+        *(f"image_grounding.vlm.openai.{key}" for key in ["temperature", "max_tokens", "timeout"]),
     }
     assert {row.path for row in ROWS if not row.to and not row.unused} == by_rule
     assert not [row.path for row in ROWS if row.to and row.unused]

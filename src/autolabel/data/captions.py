@@ -53,9 +53,10 @@ class Captions:
 def read_captions(path: str | Location) -> Captions:
     """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines, TAO's ``noun_chunk_path``; blank ones are skipped.
 
-    Phrases keep their order; repeated ones count once. A caption without ``noun_chunks`` is split into phrases here. A
-    line that is wrong fails its image, by name; one that names none is left out. Raises DataError, with the first 50
-    faults by line, where no line can be used.
+    ``image_path``, as TAO's ``image_grounding`` has it, counts as ``file_name``. Phrases keep their order; repeated
+    ones count once. A caption without ``noun_chunks`` is split into phrases here. A line that is wrong fails its image,
+    by name; one that names none is left out. Raises DataError, with the first 50 faults by line, where no line can be
+    used.
     """
     problems: list[Problem] = []
     captions: list[CaptionLine] = []
@@ -111,7 +112,8 @@ def _parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem,
         return problem("has half of a surrogate pair (\\ud800 to \\udfff), which is no character")
     if not isinstance(row, dict):
         return problem(f"must be an object, got {type(row).__name__}")
-    written, chunks, caption = row.get("file_name"), row.get("noun_chunks"), row.get("caption")
+    written = row.get("file_name", row.get("image_path"))
+    chunks, caption = row.get("noun_chunks"), row.get("caption")
     if not isinstance(written, str) or not written:
         return problem(f"must be the name of an image, got {written!r}", "/file_name")
     name = written

@@ -13,6 +13,8 @@ from autolabel.spec.node import Loc, Node, Place, dotted, short
 
 COMMAND_LINE = "<command line>"
 
+_SECRET = re.compile(r"(?i)api_key|secret|passw")
+"""Keys whose values no message repeats."""
 _Parse = Callable[[str, Place], Node]
 """Turns the text of a value into a node."""
 
@@ -49,7 +51,8 @@ def apply_overrides(root: Node, arguments: Sequence[str], *, parse: _Parse = yam
 
 
 def _shown(argument: str) -> str:
-    argument = hidden(argument)
+    name, equals, _ = argument.partition("=")
+    argument = f"{name}=***" if equals and _SECRET.search(name) else hidden(argument)
     text = argument if argument.isprintable() else repr(argument)[1:-1]
     return text if len(text) <= 100 else f"{text[:97]}..."
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from autolabel.errors import Problem, SpecError
+from autolabel.spec import tao_grounding
 from autolabel.spec.node import Loc, Node, Place, dotted, from_plain, problem, trace_node, walk_nodes
 from autolabel.spec.overrides import COMMAND_LINE
 from autolabel.spec.problems import by_place, problems
@@ -26,6 +27,11 @@ _HOMES: dict[str, dict[Loc, Loc]] = {
         ("stage", "scheduler"): ("grounding_dino", "iteration_scheduler"),
     },
     "mal": {("data",): ("mal", "inference"), ("stage",): ("mal",)},
+    "image_grounding": {
+        ("data",): ("image_grounding", "data"),
+        ("stage",): ("image_grounding",),
+        ("stage", "labeler"): ("image_grounding", "vlm"),
+    },
 }
 """The TAO section that stands for each mapping that the rewrite makes."""
 
@@ -82,7 +88,7 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
     root, layout = _modern(root)
     asked = root.find(("autolabel_type",))
     if asked is not None and asked.value in UNSUPPORTED:
-        supported = " and ".join(TYPES)
+        supported = ", ".join(TYPES)
         message = f"{asked.value} is not supported here"
         raise SpecError(problem(root, ("autolabel_type",), message, hint=f"{supported} are"))
     given = _given(root)
@@ -120,6 +126,8 @@ def _missing(root: Node, given: Node, kind: str) -> list[Problem]:
     found = [_absent(root, loc) for loc in locs]
     if kind == "grounding_dino":
         found += _asked_twice(root, given)
+    if kind == "image_grounding":
+        found += [_absent(root, loc, *words) for loc, *words in tao_grounding.faults(given)]
     return found
 
 
@@ -161,7 +169,8 @@ class _Rewrite:
 
     def document(self) -> Node:
         self.put("version", self.made(1))
-        self.put("stage.labeler.type", self.made(self.kind, "autolabel_type"))
+        labeler = "vlm" if self.kind == "image_grounding" else self.kind
+        self.put("stage.labeler.type", self.made(labeler, "autolabel_type"))
         for row in ROWS:
             if row.to and row.section in ("", self.kind) and row.path not in NATIVE:
                 self.move(row)
@@ -170,9 +179,13 @@ class _Rewrite:
             self.put("stage.aggregator.type", self.made("nms", "grounding_dino.iteration_scheduler"))
             self.pair("pe_temperatureH", "pe_temperatureW")
             self.put("export", self.made([{"type": "coco"}, {"type": "odvg"}, {"type": "tao"}], "grounding_dino"))
-        else:
+        elif self.kind == "mal":
             self.which()
-        self.devices()
+        if self.kind == "image_grounding":
+            for path, value, home in tao_grounding.native(self.given):
+                self.put(path, self.made(value, home))
+        else:
+            self.devices()
         self.results()
         self.native()
         return self.finished()
@@ -326,13 +339,13 @@ _TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
 
 def _notices(given: Node, kind: str) -> tuple[str, ...]:
     """Return one line for each reason why keys have no effect, naming them all."""
-    other = next(name for name in TYPES if name != kind)
+    others = {name for name in TYPES if name != kind}
     reasons: dict[str, list[str]] = {}
     unused = {row.path: row.unused for row in ROWS if row.unused}
     for loc, _ in walk_nodes(given):
         path = ".".join(map(str, loc))
-        if path == other:
+        if path in others:
             reasons.setdefault(f"autolabel_type is {kind}", []).append(path)
-        elif path in unused and loc[0] != other:
+        elif path in unused and loc[0] not in others:
             reasons.setdefault(unused[path], []).append(path)
     return tuple(f"no effect ({reason}): {', '.join(paths)}" for reason, paths in reasons.items())

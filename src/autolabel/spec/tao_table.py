@@ -27,9 +27,9 @@ _Pair = Annotated[list[_Weight], Field(min_length=2, max_length=2)]
 _Folders = _Text | Annotated[list[_Text], Field(min_length=1)]
 _Sources = dict[str, Any] | list[dict[str, Any]]
 
-TYPES = ("mal", "grounding_dino")
-UNSUPPORTED = ("video_reasoning_annotation", "image_grounding", "image_referring_expression", "vllm_captioning")
-_Type = Literal["mal", "grounding_dino"]
+TYPES = ("mal", "grounding_dino", "image_grounding")
+UNSUPPORTED = ("video_reasoning_annotation", "image_referring_expression", "vllm_captioning")
+_Type = Literal["mal", "grounding_dino", "image_grounding"]
 _Backbone = Literal[
     "swin_tiny_224_1k",
     "swin_base_224_22k",
@@ -43,6 +43,8 @@ _TRAINING = "only acts in training"
 _FROM_FILE = "the checkpoint decides it"
 _NO_CAP = "the number of boxes is not capped here"
 _TOP_LEVEL = "the top-level batch_size counts"
+_KEPT = "answers are kept by what was asked"
+_STEPS = "phrases are taken from captions by rules, without a model; both steps are done"
 _NOT_HERE = "has no counterpart here"
 
 
@@ -242,6 +244,32 @@ ROWS: tuple[TaoKey, ...] = (
         *_unused(_NOT_HERE, _Text, "checkpoint results_dir trt_engine"),
         *_unused(_NOT_HERE, _Count, "num_gpus num_nodes"),
         *_unused(_NOT_HERE, _Wholes, "gpu_ids"),
+    ),
+    *_under(
+        "image_grounding.data",
+        _row("input_jsonl", _Text, "data.captions", required=True),
+        _row("image_root", _Text, "data.images"),
+    ),
+    _row("image_grounding.vlm.backend", Literal["gemini", "openai"]),
+    *_under(
+        "image_grounding.vlm.gemini",
+        *(_row(name, kind) for name, kind in (("api_key", _Text), ("model", _Text), ("temperature", _Weight))),
+        *(_row(name, _Count) for name in ("max_output_tokens", "timeout")),
+        *_unused(_NOT_HERE, _Text, "media_resolution"),
+    ),
+    *_under(
+        "image_grounding.vlm.openai",
+        *(_row(name, kind) for name, kind in (("api_key", _Text), ("base_url", _Text), ("model_name", _Text))),
+        _row("temperature", _Weight),
+        *(_row(name, _Count) for name in ("max_tokens", "timeout")),
+    ),
+    *_under(
+        "image_grounding.workflow",
+        _row("max_workers", _Count, "stage.labeler.concurrency", default=4),
+        *_unused(_STEPS, list[_Text | _Natural], "steps"),
+        *_unused(_KEPT, _Flag, "force_reprocess"),
+        *_unused(_NOT_HERE, _Natural, "long_video_threshold_sec long_video_max_frames"),
+        *_unused(_NOT_HERE, _Weight, "long_video_sample_fps"),
     ),
 )
 
