@@ -53,7 +53,7 @@ def summary(error: type[AutolabelError]) -> str:
 def errors() -> list[type[AutolabelError]]:
     """Return all public errors of the core, each after its parents."""
     for module in pkgutil.walk_packages(autolabel.__path__, "autolabel."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith("__main__") and not module.name.startswith("autolabel.integrations."):
             importlib.import_module(module.name)
     found = [error for error in below(AutolabelError) if error.__module__.startswith("autolabel.")]
     return sorted(found, key=lambda error: [base.__name__ for base in reversed(ancestors(error))])
