@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.doubts.doubt import Doubt
+from autolabel.doubts.doubt import LabelDoubt
 from autolabel.doubts.rank import by_chance, rank
 from autolabel.doubts.scene_parts import with_labelled, without_crowds
 from autolabel.evaluate.matching import match_boxes
@@ -135,7 +135,7 @@ def by_doubts(scenes: Sequence[Scene], classes: Sequence[str]) -> list[Item]:
     return [item_of(one, scenes) for one in by_chance([one for image in ranked for one in image.doubts])]
 
 
-def item_of(one: Doubt, scenes: Sequence[Scene]) -> Item:
+def item_of(one: LabelDoubt, scenes: Sequence[Scene]) -> Item:
     image = int(one.image)
     if one.kind == "missing":
         return Item(image, None, one.bbox)

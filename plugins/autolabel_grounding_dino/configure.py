@@ -22,7 +22,6 @@ _log = logging.getLogger(__name__)
 _HEADS = 8
 _TEMPERATURE = 20
 _BERT_HEAD_WIDTH = 64
-_RESNET_CHANNELS = {256: "stage1", 512: "stage2", 1024: "stage3", 2048: "stage4"}
 _SWIN_NAMES = {96: "tiny", 128: "base", 192: "large"}
 
 

@@ -15,8 +15,8 @@ from autolabel.images import read_pixels
 from autolabel.paths import SpecPath
 from autolabel.urls import is_url
 
-MOST_PIXELS = 100_000_000
-Box = tuple[float, float, float, float]
+_MOST_PIXELS = 100_000_000
+_Box = tuple[float, float, float, float]
 
 
 def _local(path: str) -> str:
@@ -25,7 +25,7 @@ def _local(path: str) -> str:
     return path
 
 
-def _ordered(box: Box) -> Box:
+def _ordered(box: _Box) -> _Box:
     x1, y1, x2, y2 = box
     if not (0 <= x1 < x2 and 0 <= y1 < y2):
         raise ValueError("wanted x1, y1, x2, y2 in pixels of the upright image, with x1 < x2 and y1 < y2")
@@ -41,7 +41,7 @@ class Example(BaseModel):
     """The phrase that the boxes stand for: one that a class is asked by."""
     image: Annotated[SpecPath, Field(min_length=1), AfterValidator(_local)]
     """The image's file; a relative path starts from the spec's folder."""
-    boxes: tuple[Annotated[Box, AfterValidator(_ordered)], ...] = ()
+    boxes: tuple[Annotated[_Box, AfterValidator(_ordered)], ...] = ()
     """Boxes ``[x1, y1, x2, y2]`` in pixels of the upright image; none of them: what the model takes for the image's
     main object."""
 
@@ -61,7 +61,7 @@ def read_examples(
     """Yield each example with its pixels (H, W, 3); raises WeightsError where an image or a box is of no use."""
     for one in examples:
         try:
-            pixels = read_pixels(one.image, max_pixels=MOST_PIXELS)
+            pixels = read_pixels(one.image, max_pixels=_MOST_PIXELS)
         except ImageError as error:
             raise WeightsError(f"{one.image}: {error}; it is named as an example") from error
         height, width = pixels.shape[:2]

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from autolabel_transformers.owlv2_network import Owlv2Network, Patches, Query
 
-_LONGEST = 16
-"""Tokens that the text encoder reads, where config.json does not say."""
 _SHAPING = Shaping(exact=(960, 960), mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
 """What transformers' processor does unless the folder says otherwise (CLIP's means)."""
 

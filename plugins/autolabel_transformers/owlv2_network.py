@@ -25,7 +25,7 @@ _OWLV2 = Architecture(title="an OWLv2", configuration="Owlv2Config", model="Owlv
 _REMEMBERED = 4096
 """Sentences whose features are kept."""
 _SMALLEST = 1e-6
-NEAR = 0.8
+_NEAR = 0.8
 """Of the best overlap with an example: the network's boxes that overlap it so much may stand for it."""
 
 
@@ -49,7 +49,7 @@ class Shown:
 
 
 Query = Ids | Shown
-Corners = tuple[float, float, float, float]
+_Corners = tuple[float, float, float, float]
 
 
 class Owlv2Network:
@@ -98,7 +98,7 @@ class Owlv2Network:
         return self._read(ids)
 
     @torch.inference_mode()
-    def show(self, image: _Floats, boxes: Sequence[Corners]) -> list[Tensor]:
+    def show(self, image: _Floats, boxes: Sequence[_Corners]) -> list[Tensor]:
         """Return the features (width,), of length 1, of objects in an image (side, side, 3) in 0..1.
 
         ``boxes`` are x1, y1, x2, y2 in parts of the side. Of the network's own boxes those with at least 0.8 of the
@@ -131,7 +131,7 @@ def _exemplar(features: Tensor, corners: Tensor, box: Tensor) -> int:
     """Return which of P patches with features (P, width) and boxes (P, 4) stands for the object in a box (4,)."""
     overlap, general = _overlaps(corners, box)
     overlap = overlap if bool((overlap > 0).any()) else general
-    near = torch.nonzero(overlap >= overlap.max() * NEAR).flatten()
+    near = torch.nonzero(overlap >= overlap.max() * _NEAR).flatten()
     near = near if len(near) else overlap.argmax()[None]
     return int(near[(features[near] @ features.mean(0)).argmin()])
 

@@ -11,10 +11,10 @@ from typing import Any
 
 BOX = ("bbox_2d", "bbox", "box_2d", "box")
 LABEL = ("label", "phrase", "category", "class", "name")
-SCORE = ("score", "confidence")
-MOST = 200_000
+_SCORE = ("score", "confidence")
+_MOST = 200_000
 """Characters of an answer that are read."""
-MOST_HOLLOW = 300
+_MOST_HOLLOW = 300
 """Braces without an object after which the rest is not read."""
 _decoder = json.JSONDecoder(strict=False)
 _NOTHING = re.compile(r"\[\s*\]")
@@ -62,7 +62,7 @@ def read(text: str, *, cut: bool = False) -> Read:
     out = Read(cut=cut)
     thought = _THOUGHT.match(text)
     begin = thought.end() if thought else 0
-    text = text[:MOST]
+    text = text[:_MOST]
     if (brace := text.find("{", begin)) < 0 or not _walk(text, brace, len(text), out):
         out.nothing = not out.objects and not out.unreadable and _NOTHING.search(text, begin) is not None
     return out
@@ -72,7 +72,7 @@ def _walk(text: str, begin: int, end: int, out: Read) -> bool:
     """Read the objects between two places; return whether any brace there spoke of one."""
     spoke = False
     place = text.find("{", begin, end)
-    while 0 <= place < end and out.hollow < MOST_HOLLOW:
+    while 0 <= place < end and out.hollow < _MOST_HOLLOW:
         value, stop = _object(text, place)
         if value is None:
             place, told = _skip(text, place, end, out)
@@ -131,7 +131,7 @@ def _take(value: dict[str, Any], box: Any, start: int, stop: int, out: Read) -> 
     if len(numbers) != 4 or None in numbers or not isinstance(label, str | None):
         out.unreadable += 1
         return
-    score = _number(_first(value, SCORE))
+    score = _number(_first(value, _SCORE))
     x1, y1, x2, y2 = (number for number in numbers if number is not None)
     said = score if score is not None and 0 <= score <= 1 else None
     out.objects.append(Found((x1, y1, x2, y2), label or "", said, start, stop))

@@ -11,7 +11,7 @@ from autolabel.types import Size
 
 Coordinates = Literal["pixels", "unit_1000", "unit_999", "unit_1"]
 Axes = Literal["xyxy", "yxyx"]
-SLACK = 0.02
+_SLACK = 0.02
 """How far beyond the edge, as a share of the range, a number may lie."""
 
 
@@ -39,7 +39,7 @@ def restored(
     corners = boxes.reshape(-1, 4)[:, order]
     low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
     end = np.array(ends(coordinates, sent), np.float64)
-    inside = np.all((low >= -SLACK * end) & (high <= (1 + SLACK) * end), axis=1)
+    inside = np.all((low >= -_SLACK * end) & (high <= (1 + _SLACK) * end), axis=1)
     scale = np.array([size[1], size[0]], np.float64) / end
     return np.concatenate([low * scale, high * scale], axis=1).astype(np.float32), inside
 

@@ -22,36 +22,36 @@ from autolabel_vlm.resize import Multiple
 from autolabel_vlm.verify import chance_of_yes
 
 if TYPE_CHECKING:
-    from autolabel_vlm.labeler import Shown, Vlm
+    from autolabel_vlm.labeler import Vlm, _ShownPicture
     from autolabel_vlm.verify import Verify
 
-PHRASE = "red square"
-LANDS = 0.5
+_PHRASE = "red square"
+_LANDS = 0.5
 """Overlap from which a box has landed."""
-BETTER = 0.5
+_BETTER = 0.5
 """Another reading fits better where its error is at most this share of the spec's own."""
 
 
-class Picture(NamedTuple):
+class _SamplePicture(NamedTuple):
     """A test picture: (height, width), and the square in it, in pixels."""
 
     size: Size
     square: tuple[int, int, int, int]
 
 
-PICTURES = (
-    Picture((480, 640), (480, 90, 620, 230)),
-    Picture((640, 480), (300, 460, 470, 630)),
-    Picture((300, 900), (760, 140, 880, 260)),
-    Picture((1100, 400), (200, 900, 390, 1090)),
-    Picture((720, 720), (620, 560, 690, 630)),
-    Picture((333, 517), (60, 40, 320, 300)),
+_PICTURES = (
+    _SamplePicture((480, 640), (480, 90, 620, 230)),
+    _SamplePicture((640, 480), (300, 460, 470, 630)),
+    _SamplePicture((300, 900), (760, 140, 880, 260)),
+    _SamplePicture((1100, 400), (200, 900, 390, 1090)),
+    _SamplePicture((720, 720), (620, 560, 690, 630)),
+    _SamplePicture((333, 517), (60, 40, 320, 300)),
 )
 """Large and small, wide and high; most far from the corner where all systems of coordinates meet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class _ServerReading:
     """A way of reading boxes."""
 
     coordinates: Coordinates
@@ -64,7 +64,7 @@ class Reading:
         rule = f", resize: {{type: multiple, of: {self.multiple}}}" if self.multiple else ""
         return f"coordinates: {self.coordinates}{axes}{rule}"
 
-    def boxes(self, shown: Shown, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    def boxes(self, shown: _ShownPicture, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Return boxes of an answer in pixels of the picture."""
         sent = shown.sent
         if self.multiple:
@@ -73,11 +73,11 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _ExpectedAnswer:
     """A picture, how it was sent, and what came back."""
 
-    picture: Picture
-    shown: Shown
+    picture: _SamplePicture
+    shown: _ShownPicture
     reply: Reply
     read: Read
 
@@ -86,14 +86,14 @@ class Asked:
         """All boxes of the answer, as written."""
         return np.array([one.box for one in self.read.objects], np.float64).reshape(-1, 4)
 
-    def miss(self, reading: Reading) -> float:
+    def miss(self, reading: _ServerReading) -> float:
         """Return how far the nearest box is from the square: the mean over its edges, as a share of the picture."""
         height, width = self.picture.size
         found = reading.boxes(self.shown, self.boxes)
         away = np.abs(found - np.array(self.picture.square, np.float32)) / [width, height, width, height]
         return float(away.mean(axis=1).min())
 
-    def overlap(self, reading: Reading) -> float:
+    def overlap(self, reading: _ServerReading) -> float:
         """Return the overlap of the square with the box that fits it best."""
         if not len(self.boxes):
             return 0.0
@@ -105,23 +105,23 @@ def examine(labeler: Vlm) -> Sequence[Finding]:
     """Return what is found of the endpoint of a labeler; raises EndpointError where it is not reached."""
     labeler.load("cpu")
     assert labeler.endpoint is not None
-    samples = [drawn(picture) for picture in PICTURES]
+    samples = [_drawn(picture) for picture in _PICTURES]
     shown = [labeler.preprocess(sample) for sample in samples]
-    questions = [labeler.question(one, (PHRASE,), "") for one in shown]
+    questions = [labeler.question(one, (_PHRASE,), "") for one in shown]
     try:
         replies = labeler.endpoint.ask(questions)
     except EndpointError as error:
         return [Finding(subject="answers", said=error.message, right=False, hint=error.hint)]
     failed = [reply for reply in replies if isinstance(reply, ImageError)]
     asked = [
-        Asked(picture, one, reply, read(reply.text, cut=reply.cut))
-        for picture, one, reply in zip(PICTURES, shown, replies, strict=True)
+        _ExpectedAnswer(picture, one, reply, read(reply.text, cut=reply.cut))
+        for picture, one, reply in zip(_PICTURES, shown, replies, strict=True)
         if isinstance(reply, Reply)
     ]
     found = [Finding(subject="answers", said=f"{one.code}: {one.message}", right=False) for one in failed[:1]]
     if asked:
-        found += [forms(asked), *places(labeler, asked), probabilities(labeler, asked)]
-        found += price(labeler, asked, questions[0])
+        found += [_forms(asked), *_places(labeler, asked), _probabilities(labeler, asked)]
+        found += _price(labeler, asked, questions[0])
     labeler.endpoint.close()
     return found
 
@@ -130,9 +130,9 @@ def examine_verifier(verifier: Verify) -> Sequence[Finding]:
     """Return what is found of the endpoint of a verifier: squares that are there are shown, and others that are not."""
     verifier.load("cpu")
     assert verifier.endpoint is not None
-    boxes = [(drawn(picture), picture.square, True) for picture in PICTURES]
-    boxes += [(drawn(picture), (5, 5, 45, 45), False) for picture in PICTURES[:3]]
-    questions = [verifier.question(with_box(sample, box), 0) for sample, box, _ in boxes]
+    boxes = [(_drawn(picture), picture.square, True) for picture in _PICTURES]
+    boxes += [(_drawn(picture), (5, 5, 45, 45), False) for picture in _PICTURES[:3]]
+    questions = [verifier.question(_with_box(sample, box), 0) for sample, box, _ in boxes]
     try:
         replies = verifier.endpoint.ask(questions)
     except EndpointError as error:
@@ -158,26 +158,26 @@ def examine_verifier(verifier: Verify) -> Sequence[Finding]:
     ]
 
 
-def with_box(sample: Sample, box: tuple[int, int, int, int]) -> Sample:
+def _with_box(sample: Sample, box: tuple[int, int, int, int]) -> Sample:
     """Return a picture with one box that is to be a red square."""
     found = Instances.build([box], scores=[0.5], labels=[0])
     return replace(sample, instances=found)
 
 
-def drawn(picture: Picture) -> Sample:
+def _drawn(picture: _SamplePicture) -> Sample:
     """Draw a red square on grey."""
     x1, y1, x2, y2 = picture.square
     pixels = np.full((*picture.size, 3), 128, np.uint8)
     pixels[y1:y2, x1:x2] = (220, 20, 20)
     image = Image(id="square", path="", size=picture.size)
-    return Sample(image=image, pixels=pixels, prompt=Prompt((PHRASE,)), instances=Instances.empty())
+    return Sample(image=image, pixels=pixels, prompt=Prompt((_PHRASE,)), instances=Instances.empty())
 
 
-def forms(asked: Sequence[Asked]) -> Finding:
+def _forms(asked: Sequence[_ExpectedAnswer]) -> Finding:
     """Say in what form the answers came."""
     counts: dict[str, int] = {}
     for one in asked:
-        form = form_of(one)
+        form = _form_of(one)
         counts[form] = counts.get(form, 0) + 1
     said = ", ".join(f"{count} {form}" for form, count in counts.items())
     readable = sum(one.read.whole for one in asked)
@@ -190,7 +190,7 @@ def forms(asked: Sequence[Asked]) -> Finding:
     )
 
 
-def form_of(asked: Asked) -> str:
+def _form_of(asked: _ExpectedAnswer) -> str:
     """Return a few words for the form of an answer."""
     text = asked.reply.text.strip()
     if asked.read.cut:
@@ -203,39 +203,39 @@ def form_of(asked: Asked) -> str:
         return "in code fences" if text.startswith("```") else "with text around"
 
 
-def readings() -> Iterator[Reading]:
+def _readings() -> Iterator[_ServerReading]:
     """Yield every way of reading boxes."""
     axes: Axes
     for axes in ("xyxy", "yxyx"):
         for coordinates in ("pixels", "unit_1000", "unit_999", "unit_1"):
-            yield Reading(coordinates, axes)
-        yield from (Reading("pixels", axes, multiple) for multiple in (28, 32))
+            yield _ServerReading(coordinates, axes)
+        yield from (_ServerReading("pixels", axes, multiple) for multiple in (28, 32))
 
 
-def places(labeler: Vlm, asked: Sequence[Asked]) -> Iterator[Finding]:
+def _places(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Iterator[Finding]:
     """Say whether the boxes land, and which reading would fit better."""
-    stated = Reading(labeler.params.coordinates, labeler.params.axes)
+    stated = _ServerReading(labeler.params.coordinates, labeler.params.axes)
     boxed = [one for one in asked if len(one.boxes)]
     landed = [one.overlap(stated) for one in boxed]
-    hits = sum(overlap >= LANDS for overlap in landed)
+    hits = sum(overlap >= _LANDS for overlap in landed)
     said = f"{hits} of {len(asked)} boxes land with {stated}"
     if landed:
         said += f", overlap {min(landed):.2f} to {max(landed):.2f}"
     if not boxed:
         yield Finding(subject="boxes", said=said, right=False, hint="no answer holds a box: look at model and prompt")
         return
-    misses = {reading: float(np.mean([one.miss(reading) for one in boxed])) for reading in [stated, *readings()]}
+    misses = {reading: float(np.mean([one.miss(reading) for one in boxed])) for reading in [stated, *_readings()]}
     best = min(misses, key=lambda reading: misses[reading])
     overlaps = [one.overlap(best) for one in boxed]
-    fits = sum(overlap >= LANDS for overlap in overlaps)
-    better = best != stated and misses[best] <= BETTER * misses[stated] and fits >= max(hits, 1)
+    fits = sum(overlap >= _LANDS for overlap in overlaps)
+    better = best != stated and misses[best] <= _BETTER * misses[stated] and fits >= max(hits, 1)
     hint = f"{best} would fit: {fits} land, overlap {min(overlaps):.2f} to {max(overlaps):.2f}" if better else ""
     if not better and hits < len(asked):
         hint = "no other system of coordinates fits better: the model may not be made for boxes"
     yield Finding(subject="boxes", said=said, right=hits == len(asked) and not better, hint=hint)
 
 
-def probabilities(labeler: Vlm, asked: Sequence[Asked]) -> Finding:
+def _probabilities(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Finding:
     """Say what scores would rest on."""
     if not labeler.params.probabilities:
         return Finding(subject="scores", said="token probabilities are not asked for: what the model says of itself")
@@ -249,7 +249,7 @@ def probabilities(labeler: Vlm, asked: Sequence[Asked]) -> Finding:
     return Finding(subject="scores", said=f"{why}; scores are {rest}")
 
 
-def price(labeler: Vlm, asked: Sequence[Asked], question: Question) -> Iterator[Finding]:
+def _price(labeler: Vlm, asked: Sequence[_ExpectedAnswer], question: Question) -> Iterator[Finding]:
     """Say what one image costs, by the server's own count."""
     used = [one.reply.usage for one in asked]
     if not any(one.total for one in used):

@@ -18,16 +18,16 @@ from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_vlm import answer, coordinates, prompt, resize, score
 from autolabel_vlm.params import VlmParams
 
-ANSWER = 200
+_ANSWER = 200
 """Tokens that an answer is expected to take, for the forecast of a plan."""
-REPEATED = 2_000
+_REPEATED = 2_000
 """Characters of an answer that cannot be read, shown to the model again."""
-PROBABILITIES = "scores are token probabilities"
-REPORTED = "scores are what the model says of itself"
-NONE = "the model gives no scores: 1 stands for them"
+_PROBABILITIES = "scores are token probabilities"
+_REPORTED = "scores are what the model says of itself"
+_NONE = "the model gives no scores: 1 stands for them"
 
 
-class Shown(NamedTuple):
+class _ShownPicture(NamedTuple):
     """An image as it is sent."""
 
     size: Size
@@ -36,11 +36,11 @@ class Shown(NamedTuple):
 
 
 @dataclass(slots=True)
-class Asked:
+class _AnsweredQuestion:
     """One question about an image, with what its answers said."""
 
     item: int
-    shown: Shown
+    shown: _ShownPicture
     phrases: tuple[str, ...]
     question: Question
     replies: list[Reply] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Vlm(Detector):
         parts = self.passes(asked)
         picture = -(-height * width // self.params.pixels_per_token)
         words = (len(self.params.prompt) + 40) * parts + sum(len(phrase) + 4 for phrase in asked.phrases)
-        return Requests(requests=parts, images=parts, tokens=parts * (picture + ANSWER) + words // 4)
+        return Requests(requests=parts, images=parts, tokens=parts * (picture + _ANSWER) + words // 4)
 
     def examine(self) -> Sequence[Finding]:
         """Ask about squares whose places are known."""
@@ -120,19 +120,19 @@ class Vlm(Detector):
         """Return how many questions a prompt is dealt over."""
         return max(1, -(-len(prompt.phrases) // self.params.phrases_per_request))
 
-    def preprocess(self, sample: Sample) -> Shown:
+    def preprocess(self, sample: Sample) -> _ShownPicture:
         """Resize and encode an image."""
         size = sample.image.size
         sent = self.params.resize.shape(size)
         picture = resize.picture(sample.pixels, sent, kind=self.params.image_format, quality=self.params.quality)
-        return Shown(size, sent, picture)
+        return _ShownPicture(size, sent, picture)
 
-    def prepare(self, batch: Sequence[Shown]) -> Sequence[Shown]:
+    def prepare(self, batch: Sequence[_ShownPicture]) -> Sequence[_ShownPicture]:
         """Return the images as they are."""
         return batch
 
     def detect(
-        self, prepared: Sequence[Shown], prompts: Sequence[Prompt], floor: float
+        self, prepared: Sequence[_ShownPicture], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances | ImageError]:
         """Ask about all images at once; ask again, once, for what was cut or could not be read."""
         pairs = enumerate(zip(prepared, prompts, strict=True))
@@ -140,13 +140,13 @@ class Vlm(Detector):
         self.ask(asked, [one.question for one in asked])
         again = [one for one in asked if one.error is None and not one.reads[0].whole]
         self.count["asked_again"] += len(again)
-        self.ask(again, [rest(one) for one in again])
+        self.ask(again, [_rest(one) for one in again])
         return [
             self.found(shown, text, [one for one in asked if one.item == place], floor)
             for place, (shown, text) in enumerate(zip(prepared, prompts, strict=True))
         ]
 
-    def ask(self, asked: Sequence[Asked], questions: Sequence[Question]) -> None:
+    def ask(self, asked: Sequence[_AnsweredQuestion], questions: Sequence[Question]) -> None:
         """Ask the server, and let each question take its answer; a second answer that fails leaves the first."""
         assert self.endpoint is not None, "load comes first"
         for one, reply in zip(asked, self.endpoint.ask(questions), strict=True):
@@ -155,14 +155,14 @@ class Vlm(Detector):
                 one.tell(f"asked again, there was no answer: {one.error.message}")
                 one.error = None
 
-    def dealt(self, place: int, shown: Shown, text: Prompt) -> Iterator[Asked]:
+    def dealt(self, place: int, shown: _ShownPicture, text: Prompt) -> Iterator[_AnsweredQuestion]:
         """Yield the questions of one image."""
         step = self.params.phrases_per_request
         for start in range(0, len(text.phrases), step):
             phrases = text.phrases[start : start + step]
-            yield Asked(place, shown, phrases, self.question(shown, phrases, text.caption or ""))
+            yield _AnsweredQuestion(place, shown, phrases, self.question(shown, phrases, text.caption or ""))
 
-    def question(self, shown: Shown, phrases: Sequence[str], caption: str) -> Question:
+    def question(self, shown: _ShownPicture, phrases: Sequence[str], caption: str) -> Question:
         """Return the question about some phrases."""
         params = self.params
         values = {
@@ -185,11 +185,13 @@ class Vlm(Detector):
             request=params.request,
         )
 
-    def found(self, shown: Shown, text: Prompt, asked: Sequence[Asked], floor: float) -> Instances | ImageError:
+    def found(
+        self, shown: _ShownPicture, text: Prompt, asked: Sequence[_AnsweredQuestion], floor: float
+    ) -> Instances | ImageError:
         """Return what the answers about one image say, or why they say nothing."""
         parts = []
         for one in asked:
-            error = one.error or unread(one)
+            error = one.error or _unread(one)
             if error is not None:
                 return error
             self.account(one)
@@ -198,14 +200,14 @@ class Vlm(Detector):
         failed = [part for part in parts if isinstance(part, ImageError)]
         return failed[0] if failed else found.take(found.scores > floor)
 
-    def instances(self, shown: Shown, text: Prompt, asked: Asked) -> Instances | ImageError:
+    def instances(self, shown: _ShownPicture, text: Prompt, asked: _AnsweredQuestion) -> Instances | ImageError:
         """Return the boxes of one question in pixels of the image; an error where none has numbers that can be."""
         objects, scores = asked.objects, self.scores(asked)
         if not objects:
             return replace(Instances.empty(), notes=tuple(asked.notes))
-        index = {normal(phrase): label for label, phrase in enumerate(text.phrases) if phrase in asked.phrases}
+        index = {_normal(phrase): label for label, phrase in enumerate(text.phrases) if phrase in asked.phrases}
         only = text.phrases.index(asked.phrases[0]) if len(asked.phrases) == 1 else None
-        labels = [index.get(normal(one.label)) if one.label else only for one in objects]
+        labels = [index.get(_normal(one.label)) if one.label else only for one in objects]
         others = sorted({one.label for one, label in zip(objects, labels, strict=True) if label is None})
         if others:
             said = ", ".join(repr(name[:40]) for name in others[:3])
@@ -226,7 +228,7 @@ class Vlm(Detector):
         found = Instances.build(boxes, scores=scores, labels=[-1 if label is None else label for label in labels]).take(
             keep
         )
-        return replace(without_doubles(found), notes=tuple(asked.notes))
+        return replace(_without_doubles(found), notes=tuple(asked.notes))
 
     def out_of_range(self, found: answer.Found) -> ImageError:
         """Return the error for an answer whose numbers cannot be what the spec says."""
@@ -234,7 +236,7 @@ class Vlm(Detector):
         told = f"a box [{numbers}] is none of coordinates: {self.params.coordinates}; see `autolabel doctor --endpoint`"
         return ImageError("wrong_coordinates", told)
 
-    def scores(self, asked: Asked) -> list[float]:
+    def scores(self, asked: _AnsweredQuestion) -> list[float]:
         """Return a score for each object, and note where it comes from."""
         out: list[float] = []
         for reply, read in zip(asked.replies, asked.reads, strict=True):
@@ -242,15 +244,15 @@ class Vlm(Detector):
                 continue
             known = score.from_tokens(reply, read.objects) if self.params.probabilities else None
             if known is not None:
-                asked.tell(PROBABILITIES)
+                asked.tell(_PROBABILITIES)
                 out += known
                 continue
             said = [one.score for one in read.objects]
-            asked.tell(NONE if said.count(None) == len(said) else REPORTED)
+            asked.tell(_NONE if said.count(None) == len(said) else _REPORTED)
             out += [1.0 if one is None else one for one in said]
         return out
 
-    def account(self, asked: Asked) -> None:
+    def account(self, asked: _AnsweredQuestion) -> None:
         """Count what was cut or could not be read, and note it."""
         first = asked.reads[0]
         self.count["cut"] += first.cut
@@ -271,12 +273,12 @@ class Vlm(Detector):
         return {**sent, **self.count}
 
 
-def normal(label: str) -> str:
+def _normal(label: str) -> str:
     """Return a label without what does not matter: case, spaces and full stops around it."""
     return " ".join(label.casefold().strip(" .\"'").split())
 
 
-def rest(asked: Asked) -> Question:
+def _rest(asked: _AnsweredQuestion) -> Question:
     """Return the question for what is missing in an answer."""
     objects = asked.objects
     text = asked.replies[0].text
@@ -284,11 +286,11 @@ def rest(asked: Asked) -> Question:
         whole = "[" + ", ".join(text[one.start : one.end] for one in objects) + "]"
         more = (Message("assistant", (whole,)), Message("user", (prompt.REST,)))
     else:
-        more = (Message("assistant", (text[:REPEATED] or "[",)), Message("user", (prompt.AGAIN,)))
+        more = (Message("assistant", (text[:_REPEATED] or "[",)), Message("user", (prompt.AGAIN,)))
     return replace(asked.question, messages=(*asked.question.messages, *more))
 
 
-def unread(asked: Asked) -> ImageError | None:
+def _unread(asked: _AnsweredQuestion) -> ImageError | None:
     """Return the error for answers of which nothing could be read; None where something could."""
     if asked.objects or any(read.nothing for read in asked.reads):
         return None
@@ -296,7 +298,7 @@ def unread(asked: Asked) -> ImageError | None:
     return ImageError("unreadable_answer", f"no box could be read in two answers, the first: {said}")
 
 
-def without_doubles(found: Instances) -> Instances:
+def _without_doubles(found: Instances) -> Instances:
     """Return boxes without those that an earlier one of the same label equals."""
     seen: set[tuple[float, ...]] = set()
     keep = []

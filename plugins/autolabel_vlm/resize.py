@@ -16,9 +16,9 @@ from autolabel.errors import ImageError
 from autolabel.strategies import StrategyParams
 from autolabel.types import Size
 
-MOST_STRETCHED = 200
+_MOST_STRETCHED = 200
 """Sides may differ by this factor where an image is resized to multiples."""
-Whole = Annotated[int, Field(ge=1)]
+_Whole = Annotated[int, Field(ge=1)]
 
 
 class Unchanged(StrategyParams):
@@ -35,7 +35,7 @@ class Longest(StrategyParams):
     """The longer side is brought down to a length; smaller images are sent as they are."""
 
     type: Literal["longest"]
-    side: Whole = 1280
+    side: _Whole = 1280
     """Pixels of the longer side, at most."""
 
     def shape(self, size: Size) -> Size:
@@ -55,18 +55,18 @@ class Multiple(StrategyParams):
     """
 
     type: Literal["multiple"]
-    of: Whole = 28
+    of: _Whole = 28
     """The number."""
-    min_pixels: Whole = 3_136
+    min_pixels: _Whole = 3_136
     """Least area."""
-    max_pixels: Whole = 1_003_520
+    max_pixels: _Whole = 1_003_520
     """Greatest area."""
 
     def shape(self, size: Size) -> Size:
         """Return (height, width) of what is sent of an image of ``size``; raises ImageError where it is too narrow."""
         height, width = size
-        if max(size) > MOST_STRETCHED * min(size):
-            told = f"{width}x{height} is too narrow for resize: multiple (at most {MOST_STRETCHED}:1)"
+        if max(size) > _MOST_STRETCHED * min(size):
+            told = f"{width}x{height} is too narrow for resize: multiple (at most {_MOST_STRETCHED}:1)"
             raise ImageError("too_narrow", told)
         rows, columns = (round(length / self.of) * self.of for length in size)
         if rows * columns > self.max_pixels:
@@ -82,9 +82,9 @@ def _in_full(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
 
 
-Rule = Annotated[Unchanged | Longest | Multiple, Field(discriminator="type")]
+_Rule = Annotated[Unchanged | Longest | Multiple, Field(discriminator="type")]
 Resize = Annotated[
-    Rule, BeforeValidator(_in_full, json_schema_input_type=Literal["none", "longest", "multiple"] | Rule)
+    _Rule, BeforeValidator(_in_full, json_schema_input_type=Literal["none", "longest", "multiple"] | _Rule)
 ]
 
 

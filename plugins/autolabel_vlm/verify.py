@@ -19,10 +19,10 @@ from autolabel.types import Sample
 from autolabel_vlm import prompt, resize
 from autolabel_vlm.params import PictureParams
 
-COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
-DEFAULT = "Is the object in the {colour} box a {phrase}? Answer yes or no."
-THINNEST = 2
-SHARE = 400
+_COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
+_DEFAULT = "Is the object in the {colour} box a {phrase}? Answer yes or no."
+_THINNEST = 2
+_SHARE = 400
 """A line is one part in so many of the image's longer side."""
 
 
@@ -35,7 +35,7 @@ def _asks(text: str) -> str:
 class VerifyParams(PictureParams, Verifier.Params):
     """The server, which boxes are in doubt, and how they are shown."""
 
-    prompt: Annotated[str, AfterValidator(_asks)] = DEFAULT
+    prompt: Annotated[str, AfterValidator(_asks)] = _DEFAULT
     """The question; ``{phrase}`` and ``{colour}`` are filled in."""
     colour: Literal["red", "lime", "blue", "yellow"] = "red"
     """Of the line that is drawn around a box."""
@@ -96,14 +96,14 @@ class Verify(Verifier):
             places.append((len(questions), len(questions) + len(mine)))
             questions += mine
         replies = self.endpoint.ask(questions)
-        return [place if isinstance(place, ImageError) else verdicts(replies[slice(*place)]) for place in places]
+        return [place if isinstance(place, ImageError) else _verdicts(replies[slice(*place)]) for place in places]
 
     def question(self, sample: Sample, index: int) -> Question:
         """Return the question about one box."""
         params, found = self.params, sample.instances
         phrase = (found.asked[index] if found.asked else None) or sample.prompt.phrases[int(found.labels[index])]
-        shown = resized(sample.pixels, params.resize.shape(sample.image.size))
-        outlined = outline(shown, found.boxes[index], sample.image.size, COLOURS[params.colour])
+        shown = _resized(sample.pixels, params.resize.shape(sample.image.size))
+        outlined = outline(shown, found.boxes[index], sample.image.size, _COLOURS[params.colour])
         size = (outlined.shape[0], outlined.shape[1])
         picture = resize.picture(outlined, size, kind=params.image_format, quality=params.quality)
         return Question.of(
@@ -121,7 +121,7 @@ class Verify(Verifier):
         return {"requests": self.endpoint.sent, "kept": self.endpoint.recalled} if self.endpoint else {}
 
 
-def verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] | ImageError:
+def _verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] | ImageError:
     """Return the verdict of each reply, NaN where it has none; the error where no reply came at all."""
     failed = [reply for reply in replies if isinstance(reply, ImageError)]
     if failed and len(failed) == len(replies):
@@ -153,7 +153,7 @@ def plain(token: str) -> str:
     return token.strip(" \t\n\r.,!\"'*▁Ġ").lower()
 
 
-def resized(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _resized(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Return (H, W, 3) pixels in (height, width) ``shape``."""
     from PIL import Image
 
@@ -169,7 +169,7 @@ def outline(
     height, width = pixels.shape[:2]
     scale = np.array([width / size[1], height / size[0]] * 2)
     x1, y1, x2, y2 = (box * scale).tolist()
-    wide = max(THINNEST, round(max(height, width) / SHARE))
+    wide = max(_THINNEST, round(max(height, width) / _SHARE))
     left, top = max(math.floor(x1), 0), max(math.floor(y1), 0)
     right, bottom = min(math.ceil(x2), width), min(math.ceil(y2), height)
     out = pixels.copy()

@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """A file below a folder: its ``/``-separated path from there, its bytes, when it was written (0: not known)."""
 
     name: str
@@ -101,7 +101,7 @@ class Remote:
         """Return the file as a stream that can seek; requests grow while it is read in order."""
         return io.BufferedReader(_Pieces(self), _LEAST)
 
-    def files(self) -> Iterator[Entry]:
+    def files(self) -> Iterator[FileEntry]:
         """Yield every file below, a folder at a time, in no particular order; none where there is no such folder."""
         pending = [""]
         seen: set[str] = set()
@@ -114,16 +114,16 @@ class Remote:
             for kind, entry in (self / below)._listed():
                 name = f"{below}/{entry.name}" if below else entry.name
                 if kind == "file":
-                    yield Entry(name, entry.size, entry.modified)
+                    yield FileEntry(name, entry.size, entry.modified)
                 elif name not in seen:
                     seen.add(name)
                     pending.append(name)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[FileEntry]:
         """Yield the files of this folder alone; none where there is no such folder."""
         return (entry for kind, entry in self._listed() if kind == "file")
 
-    def _listed(self) -> Iterator[tuple[str, Entry]]:
+    def _listed(self) -> Iterator[tuple[str, FileEntry]]:
         system, top = self._system()
         try:
             found = self._call(partial(system.ls, top, detail=True))
@@ -132,7 +132,7 @@ class Remote:
         for facts in found:
             path = facts["name"].rstrip("/")
             if path.lstrip("/") != top.lstrip("/"):  # a store may list a mark of the folder itself
-                yield facts["type"], Entry(path.rpartition("/")[2], int(facts.get("size") or 0), _modified(facts))
+                yield facts["type"], FileEntry(path.rpartition("/")[2], int(facts.get("size") or 0), _modified(facts))
 
     def write_bytes(self, data: bytes) -> None:
         """Put a whole file: it is there with all its bytes, or as it was before."""
@@ -257,7 +257,7 @@ def read_part(place: Location, start: int, end: int) -> bytes:
         return stream.read(end - start)
 
 
-def list_files(folder: Location) -> Iterator[Entry]:
+def list_files(folder: Location) -> Iterator[FileEntry]:
     """Yield the files of a folder, none where there is no such folder."""
     if isinstance(folder, Remote):
         yield from folder.entries()
@@ -265,7 +265,7 @@ def list_files(folder: Location) -> Iterator[Entry]:
         for path in folder.iterdir():
             with suppress(FileNotFoundError):  # a temporary file, renamed in the meantime
                 status = path.stat()
-                yield Entry(path.name, status.st_size, status.st_mtime)
+                yield FileEntry(path.name, status.st_size, status.st_mtime)
 
 
 class _Pieces(io.RawIOBase):

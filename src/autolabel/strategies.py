@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeVar
 
-from autolabel.endpoint import Desk
+from autolabel.endpoint import EndpointAccount
 from autolabel.errors import ImageError
 from autolabel.types import Instances, Labels, Prompt, Provenance, Round, Sample, Size
 from autolabel.weights import UNKNOWN, Licence, licence_of
@@ -96,7 +96,7 @@ class Finding:
 class Labeler(Strategy[P]):
     """Finds or refines objects; lives in a worker, on one device. Subclass Detector, Segmenter or Verifier."""
 
-    desk: Desk = Desk()
+    desk: EndpointAccount = EndpointAccount()
     """For a labeler that asks an endpoint: where answers are kept and what may be spent; set before ``load``."""
 
     needs: ClassVar[Literal["prompts", "boxes"]]

@@ -10,11 +10,16 @@ from scipy.stats import t as student
 
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS
 from autolabel.certify.ledger import SampledTotals, exceeds, least
-from autolabel.certify.repair import FEWEST, FIRST, TAKEN, by_choice, chance_of_wrong, expected_draws
+from autolabel.certify.repair import FIRST, by_choice, chance_of_wrong, expected_draws
 from tests.certify.person import BOX, Person
 from tests.certify.populations import made
 
 RISK = 0.05
+
+FEWEST = 200
+"""Fewer boxes than this are not worth a choice: the lottery takes them."""
+TAKEN = 0.7
+"""The part of the planned choice that is checked before the prediction is made anew."""
 
 
 def work(kind: str, margins: tuple[float, float], reps: int) -> Any:

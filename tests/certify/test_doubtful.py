@@ -12,7 +12,7 @@ import pytest
 from autolabel.certify.finding import Looked, least_chance, looking, plan_repair
 from autolabel.errors import DataError
 from autolabel.results.store import finished
-from autolabel.review.doubtful import Wanted, limit_to_likely
+from autolabel.review.doubtful import ReviewGoal, limit_to_likely
 from autolabel.review.session import ReviewSession
 from tests.certify.true_run import Truth
 
@@ -29,7 +29,7 @@ def told(
 ) -> tuple[list[str], list[str]]:
     """Return the images that come first, and what is said of the work."""
     session = ReviewSession(*finished(run.root))
-    wanted = Wanted(precision=precision, recall=recall, budget=budget, certified=certified)
+    wanted = ReviewGoal(precision=precision, recall=recall, budget=budget, certified=certified)
     try:
         said = list(limit_to_likely(session, wanted))
         return [session.index.name(row) for row in session.images or ()], said
@@ -55,7 +55,7 @@ def test_answers_teach_where_the_errors_are(make_run: Make) -> None:
     run.certify("--answers", run.save(answers), "--json")
     assert state["boxes"]["units"] == 360 and len(wrong) > 30
     session = ReviewSession(*finished(run.root))
-    said = list(limit_to_likely(session, Wanted(precision=0.9, recall=None, budget=1.0, certified=True)))
+    said = list(limit_to_likely(session, ReviewGoal(precision=0.9, recall=None, budget=1.0, certified=True)))
     first = session.images or []
     assert 0 < len(first) <= 11, "a minute is eleven images with a box each"
     names = {unit["image"] for unit in units}

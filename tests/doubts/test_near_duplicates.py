@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from autolabel.doubts.near_duplicates import Photo, differences
+from autolabel.doubts.near_duplicates import LabelledPhoto, differences
 from autolabel.duplicates import Groups
 
 MOST = 1 << 30
@@ -23,8 +23,8 @@ def photo(tmp_path: Path) -> str:
     return str(path)
 
 
-def labelled(name: str, path: str, *boxes: tuple[float, float, float, float], scale: float = 1) -> Photo:
-    return Photo(
+def labelled(name: str, path: str, *boxes: tuple[float, float, float, float], scale: float = 1) -> LabelledPhoto:
+    return LabelledPhoto(
         name=name,
         path=path,
         size=(int(120 * scale), int(160 * scale)),
@@ -33,7 +33,7 @@ def labelled(name: str, path: str, *boxes: tuple[float, float, float, float], sc
     )
 
 
-def told(*photos: Photo) -> dict[str, tuple[str, int, float]]:
+def told(*photos: LabelledPhoto) -> dict[str, tuple[str, int, float]]:
     groups = Groups((tuple(one.name for one in photos),))
     found = differences({one.name: one for one in photos}, groups, max_pixels=MOST)
     return {name: (one.twin, one.boxes, one.share) for name, one in found.items()}

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from autolabel.doubts.doubt import KINDS, Doubt, Doubts, doubts_schema
+from autolabel.doubts.doubt import KINDS, Doubts, LabelDoubt, doubts_schema
 from autolabel.doubts.rank import by_chance, chance_of_any, rank
 from autolabel.doubts.scene_parts import with_labelled
 from autolabel.evaluate.scene import Scene
@@ -18,7 +18,7 @@ from benchmarks.doubts import by_doubts, by_score, counted, plant, with_numbers
 from tests.doubts.scenes import CLASSES, photos, scene
 
 
-def first_about(scenes: list[Scene], image: int) -> Doubt:
+def first_about(scenes: list[Scene], image: int) -> LabelDoubt:
     """Return the likeliest error of one image."""
     names = [str(number) for number in range(len(scenes))]
     return by_chance(rank(scenes, names, CLASSES)[image].doubts)[0]

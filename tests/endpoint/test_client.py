@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autolabel.endpoint import Answers, Budget, Clock, Desk, Endpoint, Manners, Picture, Question, Reply
+from autolabel.endpoint import Answers, Budget, Clock, Endpoint, EndpointAccount, Manners, Picture, Question, Reply
 from autolabel.endpoint.address import completions, fault_of, is_here
 from autolabel.endpoint.manners import asked_to_wait
 from autolabel.errors import DataError, EndpointError, ImageError
@@ -255,7 +255,7 @@ def test_what_is_no_chat_completion_is_a_failure(asking: Any, body: bytes) -> No
 
 
 def test_answers_are_kept_by_content(asking: Any, tmp_path: Path) -> None:
-    desk = Desk(Answers(tmp_path / "answers"))
+    desk = EndpointAccount(Answers(tmp_path / "answers"))
     asked = asking(lambda request, before: Scripted(text=f"answer {before}"), desk=desk)
     first, second = (asked.endpoint.ask([HELLO])[0] for _ in range(2))
     assert (first.text, second.text, second.kept) == ("answer 0", "answer 0", True)
@@ -283,7 +283,7 @@ def test_same_pixels_are_the_same_picture_however_they_are_encoded() -> None:
 def test_damaged_answer_is_asked_again(
     asking: Any, tmp_path: Path, harm: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = asking(says("yes"), desk=Desk(Answers(tmp_path)))
+    asked = asking(says("yes"), desk=EndpointAccount(Answers(tmp_path)))
     asked.endpoint.ask([HELLO])
     [file] = tmp_path.rglob("*.answer")
     file.write_bytes(harm(file.read_bytes()))
@@ -293,7 +293,7 @@ def test_damaged_answer_is_asked_again(
 
 
 def test_answer_that_is_a_link_is_not_followed(asking: Any, tmp_path: Path) -> None:
-    asked = asking(says("yes"), desk=Desk(Answers(tmp_path)))
+    asked = asking(says("yes"), desk=EndpointAccount(Answers(tmp_path)))
     asked.endpoint.ask([HELLO])
     [file] = tmp_path.rglob("*.answer")
     moved = file.rename(tmp_path / "elsewhere")
@@ -302,7 +302,7 @@ def test_answer_that_is_a_link_is_not_followed(asking: Any, tmp_path: Path) -> N
 
 
 def test_failed_questions_are_not_kept(asking: Any, tmp_path: Path) -> None:
-    asked = asking(says("no", status=500), desk=Desk(Answers(tmp_path)))
+    asked = asking(says("no", status=500), desk=EndpointAccount(Answers(tmp_path)))
     with pytest.raises(EndpointError):
         asked.endpoint.ask([HELLO])
     assert list(tmp_path.iterdir()) == []
@@ -310,14 +310,14 @@ def test_failed_questions_are_not_kept(asking: Any, tmp_path: Path) -> None:
 
 def test_budget_of_requests_stops_before_the_next(asking: Any, tmp_path: Path) -> None:
     budget = Budget(requests=3, file=tmp_path / "spent.json")
-    asked = asking(says("yes"), desk=Desk(Answers(tmp_path / "answers"), budget))
+    asked = asking(says("yes"), desk=EndpointAccount(Answers(tmp_path / "answers"), budget))
     questions = [Question.of(str(number), max_tokens=5) for number in range(5)]
     with pytest.raises(EndpointError, match=r"run\.budget\.requests: 3 of 3 are spent"):
         asked.endpoint.ask(questions)
     assert len(asked.server.requests) == 3
     assert len(list((tmp_path / "answers").rglob("*.answer"))) == 3
     more = Endpoint(
-        asked.server.url, "m", desk=Desk(Answers(tmp_path / "answers"), Budget(requests=5, file=budget.file))
+        asked.server.url, "m", desk=EndpointAccount(Answers(tmp_path / "answers"), Budget(requests=5, file=budget.file))
     )
     assert [getattr(reply, "text", reply) for reply in more.ask(questions)] == ["yes"] * 5
     assert len(asked.server.requests) == 5
@@ -326,7 +326,7 @@ def test_budget_of_requests_stops_before_the_next(asking: Any, tmp_path: Path) -
 
 def test_budget_of_tokens_counts_what_the_server_says(asking: Any, tmp_path: Path) -> None:
     budget = Budget(tokens=300, file=tmp_path / "spent.json")
-    asked = asking(says("yes"), desk=Desk(Answers(), budget), manners=Manners(concurrency=1))
+    asked = asking(says("yes"), desk=EndpointAccount(Answers(), budget), manners=Manners(concurrency=1))
     with pytest.raises(EndpointError, match=r"run\.budget\.tokens: 220 of 300 are spent"):
         asked.endpoint.ask([Question.of(str(number), max_tokens=5) for number in range(5)])
     assert budget.so_far().tokens == 220
@@ -335,7 +335,7 @@ def test_budget_of_tokens_counts_what_the_server_says(asking: Any, tmp_path: Pat
 def test_what_is_not_answered_costs_nothing(asking: Any, tmp_path: Path) -> None:
     budget = Budget(requests=1, file=tmp_path / "spent.json")
     busy = [Scripted(status=429, headers={"Retry-After": "1"}), Scripted(status=500)]
-    asked = asking(by_number(*busy, Scripted(text="yes")), desk=Desk(Answers(), budget))
+    asked = asking(by_number(*busy, Scripted(text="yes")), desk=EndpointAccount(Answers(), budget))
     assert asked.endpoint.ask([HELLO])[0].text == "yes"
     assert budget.so_far().requests == 1
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from autolabel.cli.app import app
 from autolabel.cli.schemas import SCHEMAS, schema_text
 from autolabel.errors import DataError, SpecError
-from autolabel.phrases.compare import Wanted, compare_phrases
+from autolabel.phrases.compare import PhrasesToCompare, compare_phrases
 from autolabel.phrases.comparison import ClassComparison, PhraseComparison
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
@@ -29,7 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def compared(path: Path, registry: Registry, **wanted: Any) -> PhraseComparison:
     spec = load_spec(path, registry=registry)
     plan = compile_plan(spec, registry=registry)
-    return compare_phrases(spec, plan, str(path.parent / "truth.json"), wanted=Wanted(**wanted), registry=registry)
+    return compare_phrases(
+        spec, plan, str(path.parent / "truth.json"), wanted=PhrasesToCompare(**wanted), registry=registry
+    )
 
 
 def of(told: PhraseComparison, name: str) -> ClassComparison:
@@ -133,7 +135,7 @@ def test_twenty_phrases_take_the_passes_of_one(registry: Registry, count: int, t
     loaded = spec_from_mapping(spec, root=tmp_path, registry=registry)
     plan = compile_plan(loaded, registry=registry, limit=2)
     tried = [f"platelet {number}" for number in range(1, count)]
-    wanted = Wanted(tried={"platelet": tried}, built_in=False)
+    wanted = PhrasesToCompare(tried={"platelet": tried}, built_in=False)
     told = compare_phrases(loaded, plan, str(photos / "boxes.json"), wanted=wanted, registry=registry)
     assert (told.images, told.phrases) == (2, count)
     assert (told.passes["vision_passes"], told.passes["forward_passes"]) == (2, 2)

@@ -14,7 +14,7 @@ from autolabel.cli.app import app
 from autolabel.errors import SpecError
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
-from autolabel.run.advise import Way, _JudgedBoxes, advise, cheapest, compare, reached
+from autolabel.run.advise import Way, _RankedByImage, advise, cheapest, compare, reached
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from tests.specs import make_spec
@@ -22,8 +22,8 @@ from tests.specs import make_spec
 IMAGES = 24
 
 
-def found(scores: list[float], right: list[bool], images: list[int], true: list[int]) -> _JudgedBoxes:
-    return _JudgedBoxes(np.array(images), np.array(scores), np.array(right), np.array(true))
+def found(scores: list[float], right: list[bool], images: list[int], true: list[int]) -> _RankedByImage:
+    return _RankedByImage(np.array(images), np.array(scores), np.array(right), np.array(true))
 
 
 def test_the_most_recall_at_a_precision_by_hand() -> None:
@@ -44,10 +44,10 @@ def way(*looks: str) -> Way:
 def test_the_cheapest_that_is_not_worse_is_taken() -> None:
     """A second look that finds what the first misses in every image is worth it; a third that adds nothing is not."""
     images = np.repeat(np.arange(40), 2)
-    half = _JudgedBoxes(images, np.full(80, 0.9), np.tile([True, False], 40), np.full(40, 2))
-    whole = _JudgedBoxes(images, np.full(80, 0.9), np.full(80, True), np.full(40, 2))
+    half = _RankedByImage(images, np.full(80, 0.9), np.tile([True, False], 40), np.full(40, 2))
+    whole = _RankedByImage(images, np.full(80, 0.9), np.full(80, True), np.full(40, 2))
     only = half.right
-    one = _JudgedBoxes(images[only], half.scores[only], half.right[only], half.true)
+    one = _RankedByImage(images[only], half.scores[only], half.right[only], half.true)
     measured = compare([(way("a", "b", "c"), whole, 3.0), (way("a", "b"), whole, 2.0), (way("a"), one, 1.0)], 0.9)
     assert [one.passes for one in measured] == [1.0, 2.0, 3.0]
     assert [one.recall for one in measured] == [0.5, 1.0, 1.0] and measured[0].worse[0] > 0.4

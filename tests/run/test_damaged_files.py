@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from autolabel import read_labels
-from autolabel.certify.drawing import Asked
+from autolabel.certify.drawing import CertificateRequest
 from autolabel.errors import AutolabelError, DataError
 from autolabel.evaluate import evaluate
 from autolabel.plan import plan_file
@@ -445,7 +445,7 @@ def test_a_ledger_whose_rows_are_not_those_of_its_plan_is_named_with_its_line(
         lambda: report_run(run.out),
         lambda: list(read_labels(run.out)),
         lambda: diff_runs(run.out, other),
-        lambda: certify_run(run.out, Asked()),
+        lambda: certify_run(run.out, CertificateRequest()),
     ):
         with pytest.raises(DataError) as caught:
             work()

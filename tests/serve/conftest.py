@@ -13,7 +13,7 @@ import autolabel
 from autolabel.predict import Predictor
 from autolabel.registry import Registry
 from autolabel.serve.app import Service, make_app
-from autolabel.serve.limits import Limits
+from autolabel.serve.limits import RequestLimits
 from tests.specs import make_spec
 
 TOKEN = "the-token-of-tests"
@@ -43,12 +43,12 @@ def predictor(registry: Registry, spec: dict[str, Any]) -> Iterator[Predictor]:
 
 
 @pytest.fixture
-def limits() -> Limits:
-    return Limits(body=100_000, images=4, tasks=8, queue=3, seconds=30)
+def limits() -> RequestLimits:
+    return RequestLimits(body=100_000, images=4, tasks=8, queue=3, seconds=30)
 
 
 @pytest.fixture
-def service(predictor: Predictor, limits: Limits) -> Service:
+def service(predictor: Predictor, limits: RequestLimits) -> Service:
     return Service(predictor, limits)
 
 

@@ -26,10 +26,10 @@ from autolabel.results.review import apply_to_row
 from autolabel.results.store import finished
 from autolabel.run.generate import generate
 from autolabel.serve.app import Service, make_app
-from autolabel.serve.label_studio import Decisions, Server
+from autolabel.serve.label_studio import Decisions, LabelStudioServer
 from autolabel.serve.label_studio.server import same_machine
 from autolabel.serve.label_studio.tags import read_config
-from autolabel.serve.limits import Limits
+from autolabel.serve.limits import RequestLimits
 from autolabel.serve.refusal import Refusal
 from autolabel.spec.load import load_spec
 from tests.serve.conftest import TOKEN
@@ -97,7 +97,7 @@ def test_boxes_come_in_the_tags_of_the_project(client: TestClient, predictor: Pr
 
 
 def test_masks_are_brushes_or_polygons_where_the_project_has_them(masked: Predictor, photos: Path) -> None:
-    client = asking(Service(masked, Limits()))
+    client = asking(Service(masked, RequestLimits()))
     row = masked.predict(photos / "0.png")
     for tag in ("Brush", "Polygon"):
         result = predict(client, local("0.png"), config=BOTH.format(tag)).json()["results"][0]["result"]
@@ -217,7 +217,7 @@ def test_data_uris_and_further_folders(predictor: Predictor, photos: Path, tmp_p
     image = (photos / "1.png").read_bytes()
     (tmp_path / "uploads").mkdir()
     (tmp_path / "uploads" / "u.png").write_bytes(image)
-    client = asking(Service(predictor, Limits(), folders=[str(tmp_path / "uploads")]))
+    client = asking(Service(predictor, RequestLimits(), folders=[str(tmp_path / "uploads")]))
     said = f"data:image/png;base64,{base64.b64encode(image).decode()}"
     found = [
         predict(client, one).json()["results"][0]["result"]
@@ -279,7 +279,7 @@ def introduce(client: TestClient, hostname: Any) -> None:
 
 
 def test_uploads_are_fetched_from_the_server_that_has_introduced_itself(
-    predictor: Predictor, limits: Limits, studio: Studio
+    predictor: Predictor, limits: RequestLimits, studio: Studio
 ) -> None:
     client = asking(Service(predictor, limits))
     assert "is not known" in predict(client, "/data/upload/1/a.png").json()["error"]
@@ -305,7 +305,7 @@ def test_uploads_are_fetched_from_the_server_that_has_introduced_itself(
     assert [path for path, _ in studio.asked[count:]] == ["/data/none.png", "/data/moved.png", "/data/upload/large.png"]
 
 
-def test_nobody_introduces_another_machine(predictor: Predictor, limits: Limits, studio: Studio) -> None:
+def test_nobody_introduces_another_machine(predictor: Predictor, limits: RequestLimits, studio: Studio) -> None:
     client = asking(Service(predictor, limits), peer="198.51.100.7")
     for hostname in (studio.url, "http://169.254.169.254", "http://localhost", "file:///etc", 7, None, "http://[", "x"):
         introduce(client, hostname)
@@ -313,8 +313,10 @@ def test_nobody_introduces_another_machine(predictor: Predictor, limits: Limits,
     assert not studio.asked
 
 
-def test_a_server_that_was_named_stays_the_one(predictor: Predictor, limits: Limits, studio: Studio) -> None:
-    client = asking(Service(predictor, limits, server=Server(studio.url, "a.refresh.token")), peer="198.51.100.7")
+def test_a_server_that_was_named_stays_the_one(predictor: Predictor, limits: RequestLimits, studio: Studio) -> None:
+    client = asking(
+        Service(predictor, limits, server=LabelStudioServer(studio.url, "a.refresh.token")), peer="198.51.100.7"
+    )
     introduce(client, "http://198.51.100.7:80")
     assert len(predict(client, "/data/upload/1/a.png").json()["results"][0]["result"]) == 2
     assert studio.asked == [
@@ -323,7 +325,7 @@ def test_a_server_that_was_named_stays_the_one(predictor: Predictor, limits: Lim
     ]
     for url in ("localhost:8080", "ftp://x", "http://u:p@x", "http://\u24d4xample.org"):
         with pytest.raises(SpecError, match="no address of a server"):
-            Server(url)
+            LabelStudioServer(url)
 
 
 def test_machines_are_told_apart_by_their_addresses() -> None:
@@ -354,7 +356,7 @@ def handed_out(run: Path, image: str) -> list[tuple[str, list[float]]]:
 
 
 def test_submitted_annotations_become_decisions_of_the_run(
-    registry: Registry, run: Path, photos: Path, limits: Limits
+    registry: Registry, run: Path, photos: Path, limits: RequestLimits
 ) -> None:
     decisions = Decisions(run, registry=registry)
     coco = (run / "coco" / "annotations.json").read_bytes()
@@ -384,14 +386,14 @@ def test_submitted_annotations_become_decisions_of_the_run(
     ],
 )
 def test_other_news_change_nothing(registry: Registry, run: Path, predictor: Predictor, change: dict[str, Any]) -> None:
-    client = asking(Service(predictor, Limits(), decisions=Decisions(run, registry=registry)))
+    client = asking(Service(predictor, RequestLimits(), decisions=Decisions(run, registry=registry)))
     answer = client.post("/webhook", json=submitted("0.png", []) | change)
     assert answer.status_code == 200 and answer.json()["taken"] == 0
     assert read_decisions(finished(run)[0]) is None
 
 
 def test_annotations_that_are_none_are_told(registry: Registry, run: Path, predictor: Predictor) -> None:
-    client = asking(Service(predictor, Limits(), decisions=Decisions(run, registry=registry)))
+    client = asking(Service(predictor, RequestLimits(), decisions=Decisions(run, registry=registry)))
     assert client.post("/webhook", json=submitted("0.png", []) | {"task": None}).status_code == 422
     cancelled = submitted("0.png", [], was_cancelled=True)
     assert client.post("/webhook", json=cancelled).json()["taken"] == 0

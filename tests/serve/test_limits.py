@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from autolabel.errors import SpecError
 from autolabel.serve.app import Service, make_app
-from autolabel.serve.limits import Limits, PixelBudget
+from autolabel.serve.limits import PixelBudget, RequestLimits
 from autolabel.serve.run import Serving
 from tests.serve.conftest import TOKEN
 
@@ -124,7 +124,7 @@ def test_more_requests_than_fit_are_told_to_come_back(
 
 
 def test_a_request_that_takes_too_long_is_given_up(predictor: Any, slow: Slow, photos: Path) -> None:
-    service = Service(predictor, Limits(seconds=0.3))
+    service = Service(predictor, RequestLimits(seconds=0.3))
     image = (photos / "0.png").read_bytes()
     headers = {"authorization": f"Bearer {TOKEN}", "content-type": "image/png"}
     with TestClient(make_app(service, token=TOKEN, hosts=None), headers=headers) as client:
@@ -144,7 +144,7 @@ def test_a_server_that_is_ending_takes_nothing_new(client: TestClient, service: 
 
 def test_bodies_are_bounded_together(predictor: Any, slow: Slow, photos: Path) -> None:
     image = (photos / "0.png").read_bytes()
-    service = Service(predictor, Limits(bodies=len(image) + 10))
+    service = Service(predictor, RequestLimits(bodies=len(image) + 10))
     headers = {"authorization": f"Bearer {TOKEN}", "content-type": "image/png"}
     with (
         TestClient(make_app(service, token=TOKEN, hosts=None), headers=headers) as client,

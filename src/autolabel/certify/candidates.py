@@ -18,7 +18,7 @@ from autolabel.results.store import RunStore
 
 
 @dataclass
-class Candidates:
+class LowScoredBoxes:
     """L boxes that are not handed out because their score is too low, column by column."""
 
     rows: list[Row] = field(default_factory=list)
@@ -32,12 +32,12 @@ class Candidates:
 
 def candidates(
     store: RunStore, plan: Plan, *, classes: Mapping[str, int], thresholds: Mapping[str, float], review: Review | None
-) -> Candidates:
+) -> LowScoredBoxes:
     """Return the boxes of a run that its thresholds leave out; ``classes`` gives each name its place.
 
     Those that a person kept are handed out, and images that a person checked or left out have no candidates.
     """
-    found = Candidates()
+    found = LowScoredBoxes()
     limits = plan.outputs.filter or SizeLimits()
     for labels in ledger_of(store, plan) if thresholds else ():
         if review is not None and (reviews.left_out(labels, review) or reviews.is_checked(labels, review)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,8 +101,3 @@ class Checks:
         cap = self.settings.cap
         counts = {unit: len(one) for unit, one in self.images.items() if one is not None and len(one) > cap}
         return [(self.units.rows[unit].image, count) for unit, count in sorted(counts.items())]
-
-
-def _known_at_first(units: Units) -> Mapping[str, frozenset[int]]:
-    """Return the boxes and images that a review decided before anything was drawn."""
-    return {"b": frozenset(units.kept), "i": frozenset(units.complete)}

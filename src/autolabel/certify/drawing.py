@@ -22,19 +22,19 @@ from autolabel.results.store import RunStore, publish
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import read_regular
 
-Carried = Callable[[Units], dict[str, Any]]
+_Carried = Callable[[Units], dict[str, Any]]
 """Returns answers that are known in a population, by the names of its units."""
 FOLDER = "certificate"
 JOURNAL = f"{FOLDER}/journal.jsonl"
 REVIEW = f"{FOLDER}/review.json"
 """What was decided when the sample was drawn."""
 GROUPS = f"{FOLDER}/groups.json"
-EVERY_IMAGE = "none"
+_EVERY_IMAGE = "none"
 """Stands for a file of groups where there shall be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CertificateRequest:
     """What a call asks for; None leaves it as it was, or at its default where nothing was drawn yet."""
 
     precision: float | None = None
@@ -61,7 +61,7 @@ class Terms:
     """Empty where every image is drawn from."""
 
 
-def terms_of(asked: Asked, store: RunStore, plan: Plan) -> Terms:
+def terms_of(asked: CertificateRequest, store: RunStore, plan: Plan) -> Terms:
     """Read the files that a call names; raises SpecError or DataError with the line where one of them is wrong."""
     classes = plan.manifest.classes
     return Terms(
@@ -73,7 +73,7 @@ def terms_of(asked: Asked, store: RunStore, plan: Plan) -> Terms:
 
 
 def _groups(path: Path, store: RunStore, plan: Plan) -> Mapping[str, str]:
-    return {} if str(path) == EVERY_IMAGE else read_groups_file(path, images=image_names(store, plan))
+    return {} if str(path) == _EVERY_IMAGE else read_groups_file(path, images=image_names(store, plan))
 
 
 def own_groups(store: RunStore, plan: Plan) -> dict[str, str]:
@@ -101,7 +101,7 @@ def draw(
     terms: Terms,
     *,
     audit: int,
-    carried: Carried | None = None,
+    carried: _Carried | None = None,
 ) -> None:
     """Begin audit number ``audit`` of a run; ``carried`` returns the answers of earlier ones that are still true."""
     limits, review = limits_of(plan, terms.thresholds), decided(store)

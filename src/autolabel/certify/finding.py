@@ -14,7 +14,7 @@ from autolabel.certify.ledger import Float64
 
 USUAL = 0.5
 """Missed objects of an image, as long as nobody has looked at one."""
-HOPED = 0.96
+_HOPED = 0.96
 """The part of the right boxes that will be known to be right once enough are checked."""
 
 
@@ -91,7 +91,7 @@ def _draws(looked: Looked, found: float, *, recall: float, risk: float) -> int |
     """Return about how many images certify ``recall`` once ``found`` of the missed objects have a box."""
     left = max(0.0, 1 - found / max(looked.total, 1e-9))
     spare = looked.cap - left * np.minimum(looked.missed, looked.cap)
-    right = HOPED * (looked.right + min(found, looked.total))
+    right = _HOPED * (looked.right + min(found, looked.total))
     total = looked.cap * looked.images - _floor_of(right * (1 - recall) / recall) - 1
     return draws_of(spare, looked.images, total, risk * (1 - BOX_SHARE))
 

@@ -16,13 +16,13 @@ from autolabel.errors import DataError, Problem
 from autolabel.results.import_decisions import nearest_hint
 from autolabel.storage import Location, read_regular
 
-COLUMNS = ("image", "group")
-MOST_PROBLEMS = 20
-MOST_COMPARED = 100_000
+_COLUMNS = ("image", "group")
+_MOST_PROBLEMS = 20
+_MOST_COMPARED = 100_000
 """With more images than this, none is looked for that has nearly the name of one that is not there."""
-MOST_BYTES = 1 << 30
+_MOST_BYTES = 1 << 30
 """Of a file of groups: a hundred bytes an image, for ten million."""
-FORM = 'a file of groups has the columns image and group, such as "0001.jpg,street 7"'
+_FORM = 'a file of groups has the columns image and group, such as "0001.jpg,street 7"'
 
 
 def read_groups_file(path: Path, *, images: Collection[str]) -> dict[str, str]:
@@ -32,35 +32,35 @@ def read_groups_file(path: Path, *, images: Collection[str]) -> dict[str, str]:
     into two.
     """
     try:
-        text = read_regular(path, most=MOST_BYTES).decode("utf-8-sig")
+        text = read_regular(path, most=_MOST_BYTES).decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}", hint=FORM) from error
+        raise DataError(f"{path}: cannot be read: {error.strerror}", hint=_FORM) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8", hint=FORM) from error
+        raise DataError(f"{path}: is not UTF-8", hint=_FORM) from error
     found: dict[str, str] = {}
     wrong: list[Problem] = []
     for line, image, group in _rows(text, str(path)):
         said = _fault(image, group, found, images)
-        if said and len(wrong) < MOST_PROBLEMS:
-            hint = nearest_hint(image, images) if image not in images and len(images) <= MOST_COMPARED else ""
+        if said and len(wrong) < _MOST_PROBLEMS:
+            hint = nearest_hint(image, images) if image not in images and len(images) <= _MOST_COMPARED else ""
             wrong.append(Problem(file=str(path), line=line, column=1, message=said, hint=hint))
         found.setdefault(image, group)
     if wrong:
         raise DataError(wrong)
     if not found:
-        raise DataError(f"{path}: names no image", hint=FORM)
+        raise DataError(f"{path}: names no image", hint=_FORM)
     return found
 
 
 def _rows(text: str, file: str) -> Iterator[tuple[int, str, str]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
-            raise DataError(Problem(file=file, line=1, column=1, message=f"has no column {missing[0]!r}", hint=FORM))
+        if missing := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
+            raise DataError(Problem(file=file, line=1, column=1, message=f"has no column {missing[0]!r}", hint=_FORM))
         for row in reader:
             yield reader.line_num, row["image"] or "", row["group"] or ""
     except csv.Error as error:
-        problem = Problem(file=file, line=reader.line_num, column=1, message=f"is no CSV: {error}", hint=FORM)
+        problem = Problem(file=file, line=reader.line_num, column=1, message=f"is no CSV: {error}", hint=_FORM)
         raise DataError(problem) from error
 
 
@@ -98,7 +98,7 @@ def encode_groups(groups: Mapping[str, str]) -> bytes:
 
 def read_kept_groups(path: Location, digest: str) -> dict[str, str]:
     """Read the groups kept beside a sample; raises DataError where they are not those that it was drawn with."""
-    text = read_regular(path, most=MOST_BYTES) if path.exists() else b""
+    text = read_regular(path, most=_MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
         raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")
     try:

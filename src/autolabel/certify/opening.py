@@ -19,7 +19,7 @@ from autolabel.certify.drawing import (
     GROUPS,
     JOURNAL,
     REVIEW,
-    Asked,
+    CertificateRequest,
     Terms,
     difference,
     draw,
@@ -109,11 +109,13 @@ def read_certificate(store: RunStore) -> Certificate | None:
         ) from error
 
 
-NOTHING_ASKED = Asked()
+_NOTHING_ASKED = CertificateRequest()
 
 
 @contextmanager
-def open_certificate(run: Location, asked: Asked = NOTHING_ASKED, *, redraw: bool = False) -> Iterator[Opened]:
+def open_certificate(
+    run: Location, asked: CertificateRequest = _NOTHING_ASKED, *, redraw: bool = False
+) -> Iterator[Opened]:
     """Open the certificate of a finished run, alone; begin it where there is none.
 
     ``redraw`` draws anew: another round where the run hands out what it did, else a new audit. Raises DataError where
@@ -125,7 +127,7 @@ def open_certificate(run: Location, asked: Asked = NOTHING_ASKED, *, redraw: boo
         yield open_locked(store, plan, asked, redraw=redraw)
 
 
-def open_locked(store: RunStore, plan: Plan, asked: Asked, *, redraw: bool) -> Opened:
+def open_locked(store: RunStore, plan: Plan, asked: CertificateRequest, *, redraw: bool) -> Opened:
     """Open a certificate as ``open_certificate`` does; the caller holds ``LOCK``."""
     terms = terms_of(asked, store, plan)
     journal = CertificateJournal(store.root / JOURNAL)
@@ -230,7 +232,7 @@ def _kept_groups(store: RunStore, fixed: Mapping[str, Any]) -> dict[str, str]:
     return read_kept_groups(store.root / GROUPS, fixed["groups"]) if fixed["groups"] else {}
 
 
-def _goals(before: Goals, asked: Asked) -> Goals:
+def _goals(before: Goals, asked: CertificateRequest) -> Goals:
     """Return what is wanted: what is named now, or else what was before."""
     goals = before
     if asked.precision is not None or asked.recall is not None:

@@ -7,26 +7,21 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.certify.goals import BOX_SECONDS
 from autolabel.certify.ledger import STAKES
 
 Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+_Int64 = npt.NDArray[np.int64]
 FIRST = 60
 """Boxes that are drawn before anything is predicted."""
-FEWEST = 200
-"""Fewer boxes than this are not worth a choice: the lottery takes them."""
 FEW_ANSWERS = 20
 """With fewer answers, or answers of one kind only, the score alone orders the boxes."""
-TAKEN = 0.7
-"""The part of the planned choice that is checked before the prediction is made anew."""
 
 
 def chance_of_wrong(
     scores: Float64,
-    classes: Int64,
+    classes: _Int64,
     *,
-    answered: Int64,
+    answered: _Int64,
     wrong: npt.NDArray[np.bool_],
     against: Float64 | None = None,
 ) -> Float64:
@@ -85,8 +80,3 @@ def _split(wrong: Float64, kept: float, share: float, risk: float) -> tuple[int,
 def _growth(allowed: float, expected: float, stakes: Float64) -> float:
     gains = (1 - expected) * np.log(1 - stakes + stakes / (1 - allowed)) + expected * np.log(1 - stakes)
     return float(gains.max())
-
-
-def _minutes(boxes: float) -> float:
-    """Return about how long so many boxes take a person."""
-    return boxes * BOX_SECONDS / 60

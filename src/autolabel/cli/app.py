@@ -43,37 +43,37 @@ _UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What a name says that a person wrote and no file can have."""
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
-USAGE: Any = typer.BadParameter.__base__
+_USAGE: Any = typer.BadParameter.__base__
 """What typer raises for words that no command takes."""
 
 
-class PlainUsage(typer.core.TyperGroup):
+class _PlainUsage(typer.core.TyperGroup):
     """Repeats of a wrong command line what may be shown: no secrets of URLs, nothing that a terminal obeys."""
 
     def make_context(self, *values: Any, **words: Any) -> Any:
         """Read the words before the command."""
-        with showing_little():
+        with _showing_little():
             return super().make_context(*values, **words)
 
     def invoke(self, ctx: Any) -> Any:
         """Read the words after the command, and run it."""
-        with showing_little():
+        with _showing_little():
             return super().invoke(ctx)
 
 
 @contextmanager
-def showing_little() -> Iterator[None]:
+def _showing_little() -> Iterator[None]:
     """Take out of a usage error what must not be shown."""
     try:
         yield
-    except USAGE as error:
+    except _USAGE as error:
         error.message = escape(hidden(error.message))
         raise
 
 
 app = typer.Typer(
     name="autolabel",
-    cls=PlainUsage,
+    cls=_PlainUsage,
     help="Label image data sets from a short spec.",
     no_args_is_help=True,
     add_completion=True,

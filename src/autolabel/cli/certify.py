@@ -13,21 +13,21 @@ from autolabel.errors import DataError
 from autolabel.storage import at
 
 if TYPE_CHECKING:
-    from autolabel.certify.drawing import Asked
+    from autolabel.certify.drawing import CertificateRequest
 
 _MOST_MINUTES = 1_000_000_000
 
-Precision = Annotated[
+_Precision = Annotated[
     float | None, typer.Option("--precision", min=0, max=1, help="The share of right boxes to certify [0.9].")
 ]
-Recall = Annotated[
+_Recall = Annotated[
     float | None, typer.Option("--recall", min=0, max=1, help="The share of found objects to certify [0.8].")
 ]
-Confidence = Annotated[
+_Confidence = Annotated[
     float | None, typer.Option("--confidence", min=0, max=1, help="How sure each bound shall be [0.95].")
 ]
-ByClass = Annotated[bool, typer.Option("--by-class", help="State each class as well, by itself.")]
-Groups = Annotated[
+_ByClass = Annotated[bool, typer.Option("--by-class", help="State each class as well, by itself.")]
+_Groups = Annotated[
     Path | None,
     typer.Option(
         "--groups",
@@ -36,46 +36,46 @@ Groups = Annotated[
         " out: those that the run has found (`autolabel duplicates`); none: every image is drawn from.",
     ),
 ]
-Budget = Annotated[
+_Budget = Annotated[
     float | None, typer.Option("--budget", min=0, metavar="MINUTES", help="Tell what so much checking would show.")
 ]
-MostMissed = Annotated[
+_MostMissed = Annotated[
     int | None, typer.Option("--most-missed", min=1, metavar="K", help="Of one image so many missed objects count.")
 ]
-Next = Annotated[
+_Next = Annotated[
     int | None, typer.Option("--next", min=1, metavar="N", help="Print the next N boxes or images to check.")
 ]
-Answers = Annotated[
+_Answers = Annotated[
     Path | None, typer.Option("--answers", metavar="FILE", help="Take in answers, one JSON object a line.")
 ]
-Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Who answered, where FILE does not say.")]
-Redraw = Annotated[bool, typer.Option("--redraw", help="Draw anew: for a run that has changed, or after a review.")]
-Mend = Annotated[
+_Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Who answered, where FILE does not say.")]
+_Redraw = Annotated[bool, typer.Option("--redraw", help="Draw anew: for a run that has changed, or after a review.")]
+_Mend = Annotated[
     bool, typer.Option("--mend", help="Reject the wrong boxes found, add the missed objects that got a box.")
 ]
 
 
 def certify(
     run: Run,
-    precision: Precision = None,
-    recall: Recall = None,
-    confidence: Confidence = None,
-    by_class: ByClass = False,
+    precision: _Precision = None,
+    recall: _Recall = None,
+    confidence: _Confidence = None,
+    by_class: _ByClass = False,
     thresholds: Thresholds = None,
-    groups: Groups = None,
-    budget: Budget = None,
-    most_missed: MostMissed = None,
-    count: Next = None,
-    answers: Answers = None,
-    reviewer: Reviewer = None,
-    redraw: Redraw = False,
-    mend: Mend = False,
+    groups: _Groups = None,
+    budget: _Budget = None,
+    most_missed: _MostMissed = None,
+    count: _Next = None,
+    answers: _Answers = None,
+    reviewer: _Reviewer = None,
+    redraw: _Redraw = False,
+    mend: _Mend = False,
     json: AsJson = False,
 ) -> None:
     """State the precision and recall of a run, from checks that are drawn by lot."""
-    from autolabel.certify.drawing import Asked
+    from autolabel.certify.drawing import CertificateRequest
 
-    asked = Asked(
+    asked = CertificateRequest(
         precision=precision,
         recall=recall,
         confidence=confidence,
@@ -94,7 +94,7 @@ def certify(
         _print_next(run, asked, count, redraw=redraw, json=json)
 
 
-def _check_ranges(asked: Asked) -> None:
+def _check_ranges(asked: CertificateRequest) -> None:
     """Raise DataError where a share is none, or a budget is longer than anybody has."""
     for name in ("precision", "recall", "confidence"):
         value = getattr(asked, name)
@@ -104,7 +104,7 @@ def _check_ranges(asked: Asked) -> None:
         raise DataError(f"--budget must be at most {_MOST_MINUTES:,} minutes, got {asked.budget:g}")
 
 
-def _print_next(run: str, asked: Asked, count: int, *, redraw: bool, json: bool) -> None:
+def _print_next(run: str, asked: CertificateRequest, count: int, *, redraw: bool, json: bool) -> None:
     from autolabel.run.certify import next_units
 
     console.print_units(next_units(at(run), asked, count, redraw=redraw), json=json)
@@ -112,7 +112,7 @@ def _print_next(run: str, asked: Asked, count: int, *, redraw: bool, json: bool)
 
 def _state(
     run: str,
-    asked: Asked,
+    asked: CertificateRequest,
     *,
     answers: Path | None,
     reviewer: str | None,

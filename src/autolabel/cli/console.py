@@ -113,7 +113,7 @@ def print_plan(plan: Plan) -> None:
             facts |= {"aggregator": stage.aggregator.type, "ask": stage.ask}
         if passes is not None:
             facts["forward passes"] = f"at most {passes:,}"
-        facts |= asked_of_endpoints(plan, stage)
+        facts |= _asked_of_endpoints(plan, stage)
         print_facts(facts)
         if stage.rounds:
             rounds = number_table(
@@ -167,7 +167,7 @@ def print_findings(found: Mapping[str, Sequence[Finding]], *, json: bool) -> Non
                 out.say(f"         {one.hint}")
 
 
-def asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
+def _asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
     """Say where a stage sends images, how many, and about what that takes."""
     if not stage.sends_to:
         return {}

@@ -14,7 +14,7 @@ from autolabel.storage import at
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from autolabel.doubts.doubt import Doubt, Doubts
+    from autolabel.doubts.doubt import Doubts, LabelDoubt
 
 _SHOWN = 20
 
@@ -46,13 +46,13 @@ def doubts(
         console.print_json(msgspec.to_builtins(found))
         return
     console.notices(found.notes)
-    for part in parts(found):
+    for part in _parts(found):
         console.out.print(part)
     reviewed = f"autolabel review {run} --next doubts" + (f" --gt {gt}" if gt is not None else "")
     console.out.say(f"to look at them: {reviewed}")
 
 
-def parts(found: Doubts) -> Iterator[RenderableType]:
+def _parts(found: Doubts) -> Iterator[RenderableType]:
     """Yield what is printed; names are shown literally."""
     from rich.text import Text
 
@@ -64,7 +64,7 @@ def parts(found: Doubts) -> Iterator[RenderableType]:
     boxes = word_table("Likeliest errors", "image", "class", "chance", "what speaks for it")
     for one in found.boxes[:_SHOWN]:
         name, phrase = console.printable(one.image), console.printable(one.phrase)
-        boxes.add_row(Text(name), Text(phrase), f"{one.chance:.2f}", Text(KINDS[one.kind] + seen(one)))
+        boxes.add_row(Text(name), Text(phrase), f"{one.chance:.2f}", Text(KINDS[one.kind] + _seen(one)))
     yield boxes
     images = word_table("Images likeliest to have one", "image", "chance", "boxes", "near-duplicate with other labels")
     for image in found.images[:_SHOWN]:
@@ -73,7 +73,7 @@ def parts(found: Doubts) -> Iterator[RenderableType]:
     yield images
 
 
-def seen(one: Doubt) -> str:
+def _seen(one: LabelDoubt) -> str:
     """Return what speaks against a label, as the end of a sentence."""
     if one.seen is None:
         return ""

@@ -10,7 +10,7 @@ from autolabel.cli import console
 from autolabel.cli.options import AsJson
 from autolabel.storage import at
 
-SHOWN = 20
+_SHOWN = 20
 
 
 def duplicates(
@@ -32,7 +32,7 @@ def duplicates(
         return
     images, number = console.count_noun(groups.images, "image"), console.count_noun(len(groups.members), "group")
     console.out.say(f"{images} in {number} of near-duplicates")
-    for place_in_list, members in enumerate(groups.members[:SHOWN], start=1):
+    for place_in_list, members in enumerate(groups.members[:_SHOWN], start=1):
         console.out.say(f"{place_in_list}: {', '.join(map(console.printable, members))}")
-    if (more := len(groups.members) - SHOWN) > 0:
+    if (more := len(groups.members) - _SHOWN) > 0:
         console.out.say(f"and {more:,} more, which --json lists")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autolabel.phrases.compare import Suggest
     from autolabel.phrases.comparison import ClassComparison, PhraseComparison, Wording
 
-SHOWN = 15
+_SHOWN = 15
 """Wordings of a class that are listed."""
 
 
@@ -70,15 +70,17 @@ def phrases(
 ) -> None:
     """Compare the phrases that a class can be asked by on checked images; changes neither spec nor run."""
     from autolabel import compile_plan
-    from autolabel.phrases.compare import Wanted, compare_phrases
+    from autolabel.phrases.compare import PhrasesToCompare, compare_phrases
     from autolabel.results.store import publish
 
     if gt is None:
         raise SpecError("phrases are compared on checked images", hint="autolabel phrases SPEC --gt FILE|RUN")
     loaded, registry = _load(words, spec)
-    asked = by_class(tried or (), classes or ())
-    suggest = suggesting(endpoint, model, key_env)
-    wanted = Wanted(classes=tuple(classes or ()), tried=asked, built_in=built_in, suggest=suggest, iou=iou, floor=floor)
+    asked = _by_class(tried or (), classes or ())
+    suggest = _suggesting(endpoint, model, key_env)
+    wanted = PhrasesToCompare(
+        classes=tuple(classes or ()), tried=asked, built_in=built_in, suggest=suggest, iou=iou, floor=floor
+    )
     compiled = compile_plan(loaded, registry=registry)
     told = compare_phrases(loaded, compiled, gt, wanted=wanted, registry=registry, device=device)
     if out is not None:
@@ -86,11 +88,11 @@ def phrases(
     if json:
         console.print_json(told)
         return
-    print_comparison(told)
+    _print_comparison(told)
     console.out.say(console.nearby(str(out)) if out is not None else told.block.rstrip())
 
 
-def suggesting(endpoint: str | None, model: str | None, key_env: str | None) -> Suggest | None:
+def _suggesting(endpoint: str | None, model: str | None, key_env: str | None) -> Suggest | None:
     """Return what asks a language model for phrases; None where no endpoint is named."""
     if endpoint is None:
         return None
@@ -101,7 +103,7 @@ def suggesting(endpoint: str | None, model: str | None, key_env: str | None) -> 
     return PhraseModel.at(endpoint, model, key_env=key_env).suggest
 
 
-def by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str]]:
+def _by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str]]:
     """Return the tried phrases of each class; raises SpecError where it is not said which class one is for."""
     tried: dict[str, list[str]] = {}
     for pair in pairs:
@@ -115,7 +117,7 @@ def by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str
     return tried
 
 
-def print_comparison(told: PhraseComparison) -> None:
+def _print_comparison(told: PhraseComparison) -> None:
     """Print what each wording is worth, class by class."""
     passes = told.passes.get("forward_passes")
     cost = "" if passes is None else f", {console.count_noun(passes, 'forward pass', 'forward passes')}"
@@ -126,11 +128,11 @@ def print_comparison(told: PhraseComparison) -> None:
     console.notices(told.notes)
     for one in told.classes:
         console.out.say("")
-        print_class(one)
+        _print_class(one)
     console.out.say("")
 
 
-def print_class(told: ClassComparison) -> None:
+def _print_class(told: ClassComparison) -> None:
     """Print the wordings of one class, and what follows from them."""
     have = f"{told.true} true in {console.count_noun(told.images, 'image')}"
     console.out.say(f"{console.printable(told.name)}: {have}")
@@ -139,21 +141,21 @@ def print_class(told: ClassComparison) -> None:
         return
     numbers = ("AP", "best F1", "threshold", "false alarms", "in empty images")
     made = console.number_table("phrases", "from", "AP", "against today's", *numbers[1:], numbers=numbers)
-    for place, one in listed(told):
-        made.add_row(*cells(one, winner=place == told.winner))
+    for place, one in _listed(told):
+        made.add_row(*_cells(one, winner=place == told.winner))
     console.show(made)
-    for line in verdict(told):
+    for line in _verdict(told):
         console.out.say(f"  {line}")
 
 
-def listed(told: ClassComparison) -> Iterator[tuple[int, Wording]]:
+def _listed(told: ClassComparison) -> Iterator[tuple[int, Wording]]:
     """Yield the wordings to list with their places: the best, today's and the winner."""
     for place, one in enumerate(told.wordings):
-        if place < SHOWN or one.today or place == told.winner:
+        if place < _SHOWN or one.today or place == told.winner:
             yield place, one
 
 
-def cells(one: Wording, *, winner: bool) -> Iterator[str]:
+def _cells(one: Wording, *, winner: bool) -> Iterator[str]:
     """Yield the cells of one wording."""
     yield console.printable(" + ".join(one.phrases)) + (" <- best" if winner else "")
     yield "today" if one.today else one.origin or "several"
@@ -165,7 +167,7 @@ def cells(one: Wording, *, winner: bool) -> Iterator[str]:
     yield str(one.alarms_in_empty)
 
 
-def verdict(told: ClassComparison) -> Iterator[str]:
+def _verdict(told: ClassComparison) -> Iterator[str]:
     """Yield sentences on the winner of a class."""
     best = told.wordings[told.winner]
     if best.today:

@@ -14,7 +14,7 @@ from autolabel.storage import at
 
 if TYPE_CHECKING:
     from autolabel.review.app import PageMode
-    from autolabel.review.certify import Desk
+    from autolabel.review.certify import CertificateDesk
     from autolabel.review.session import ReviewSession
 
 _NextName = Literal["certificate", "errors", "mixed", "doubts"]
@@ -102,20 +102,20 @@ def _modes(
     precision: float | None,
     recall: float | None,
     budget: float | None,
-) -> tuple[list[PageMode], Desk]:
+) -> tuple[list[PageMode], CertificateDesk]:
     """Return the page's modes, the first one first, and the certificate's; limit the review where errors come first."""
-    from autolabel.certify.drawing import Asked
+    from autolabel.certify.drawing import CertificateRequest
     from autolabel.certify.goals import Goals
     from autolabel.review.app import CORRECT
-    from autolabel.review.certify import Desk, certify_mode
-    from autolabel.review.doubtful import Wanted, limit_to_doubts, limit_to_likely
+    from autolabel.review.certify import CertificateDesk, certify_mode
+    from autolabel.review.doubtful import ReviewGoal, limit_to_doubts, limit_to_likely
 
-    desk = Desk(session, Asked(precision=precision, recall=recall, budget=budget))
+    desk = CertificateDesk(session, CertificateRequest(precision=precision, recall=recall, budget=budget))
     certify = certify_mode(desk)
     if what in ("errors", "mixed"):
         if precision is None and recall is None:
             precision, recall = Goals().precision, Goals().recall
-        wanted = Wanted(precision=precision, recall=recall, budget=budget, certified=what == "mixed")
+        wanted = ReviewGoal(precision=precision, recall=recall, budget=budget, certified=what == "mixed")
         for line in limit_to_likely(session, wanted):
             console.err.say(line)
     if what == "doubts":

@@ -15,7 +15,7 @@ from autolabel.cli.options import SpecOption, Words
 from autolabel.errors import SpecError
 from autolabel.storage import at
 
-TOKEN, KEY = "AUTOLABEL_TOKEN", "LABEL_STUDIO_API_KEY"
+_TOKEN, _KEY = "AUTOLABEL_TOKEN", "LABEL_STUDIO_API_KEY"
 
 
 def serve(
@@ -26,7 +26,7 @@ def serve(
     token: Annotated[
         str | None,
         typer.Option(
-            "--token", help=f"What requests must show; by default ${TOKEN}, or one that is drawn and printed."
+            "--token", help=f"What requests must show; by default ${_TOKEN}, or one that is drawn and printed."
         ),
     ] = None,
     run: Annotated[
@@ -43,7 +43,7 @@ def serve(
     ] = None,
     label_studio: Annotated[
         str | None,
-        typer.Option("--label-studio", metavar="URL", help=f"Fetch images from this Label Studio, with ${KEY}."),
+        typer.Option("--label-studio", metavar="URL", help=f"Fetch images from this Label Studio, with ${_KEY}."),
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="Where models run: cpu, cuda:0, mps.")] = None,
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Megabytes of a request: more are refused, 413.")] = 64,
@@ -58,20 +58,20 @@ def serve(
     from autolabel.executors.tuning import tune_process
     from autolabel.predict import open_predictor
     from autolabel.registry import discover
-    from autolabel.serve import Limits, Serving
+    from autolabel.serve import RequestLimits, Serving
     from autolabel.serve import serve as serve_predictor
     from autolabel.serve.label_studio import Decisions
 
-    given = token or os.environ.get(TOKEN)
-    limits = Limits(body=max_mb << 20, queue=queue, seconds=timeout)
+    given = token or os.environ.get(_TOKEN)
+    limits = RequestLimits(body=max_mb << 20, queue=queue, seconds=timeout)
     serving = Serving(
         token=given or token_urlsafe(24),
         host=host,
         port=port,
         limits=limits,
-        folders=[folder(one) for one in root or ()],
+        folders=[_folder(one) for one in root or ()],
         label_studio=label_studio,
-        label_studio_token=os.environ.get(KEY),
+        label_studio_token=os.environ.get(_KEY),
     )
     decisions = None if run is None else Decisions(at(run), registry=discover())
     source, overrides = _spec_and_overrides(words, spec)
@@ -87,7 +87,7 @@ def serve(
         console.out.say(f"{console.count_noun(taken, 'decision')} taken in about {run}")
 
 
-def folder(text: str) -> str:
+def _folder(text: str) -> str:
     """Return a folder that is there; raises SpecError where it is not."""
     if not Path(text).is_dir():
         raise SpecError(f"--root: no such folder: {text}")

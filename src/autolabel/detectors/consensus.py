@@ -81,7 +81,7 @@ class Consensus(Detector):
             for parts, answer in zip(found, answers, strict=True):
                 marked = answer if isinstance(answer, ImageError) else replace(answer, sources=((name,),) * len(answer))
                 parts.append(marked)
-        return [joined_answers(parts) for parts in found]
+        return [_joined_answers(parts) for parts in found]
 
     def passes(self, prompt: Prompt) -> int:
         """Return the forward passes of all members."""
@@ -103,7 +103,7 @@ class Consensus(Detector):
         return dict(total)
 
 
-def joined_answers(parts: Sequence[Instances | ImageError]) -> Instances | ImageError:
+def _joined_answers(parts: Sequence[Instances | ImageError]) -> Instances | ImageError:
     """Return answers about one image as one, or the first error among them."""
     failed = next((part for part in parts if isinstance(part, ImageError)), None)
     return failed or Instances.concatenate([part for part in parts if isinstance(part, Instances)])

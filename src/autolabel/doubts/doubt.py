@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 _VERSION = 1
-Corners = tuple[float, float, float, float]
+_Corners = tuple[float, float, float, float]
 """``x1 y1 x2 y2`` in pixels."""
 Kind = Literal["missing", "class", "place", "unsupported", "overlap", "size"]
 KINDS: dict[Kind, str] = {
@@ -20,16 +20,16 @@ KINDS: dict[Kind, str] = {
 }
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class SeenObject(msgspec.Struct, frozen=True, kw_only=True):
     """The box that speaks against a label."""
 
     phrase: str
-    bbox: Corners
+    bbox: _Corners
     score: float | None
     """The model's; null for a box of the labels themselves."""
 
 
-class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+class LabelDoubt(msgspec.Struct, frozen=True, kw_only=True):
     """One box that may be an error."""
 
     image: str
@@ -38,13 +38,13 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     chance: float
     """0 to 1: boxes are ranked by it. It is no share of errors: how many a data set has is not known."""
     phrase: str
-    bbox: Corners
+    bbox: _Corners
     """The labelled box, or, where that is missing, the one that was found."""
     score: float | None = None
     """The model's score there, null where it found nothing of this class."""
     annotation: int | None = None
     """The id of the labelled box in the truth file, null where it has none."""
-    seen: Seen | None = None
+    seen: SeenObject | None = None
     """The box that says otherwise, null where none does."""
 
 
@@ -73,7 +73,7 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     images_compared: int
     boxes_compared: int
     """Labelled boxes."""
-    boxes: tuple[Doubt, ...]
+    boxes: tuple[LabelDoubt, ...]
     images: tuple[DoubtfulImage, ...]
     notes: tuple[str, ...] = ()
 

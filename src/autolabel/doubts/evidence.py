@@ -32,13 +32,13 @@ _EDGE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class UsualSizes:
     """What sizes are usual, by class: median and spread of the logarithms of width and height, (2,) each."""
 
     of: Mapping[int, tuple[Float64, Float64]]
 
     @classmethod
-    def over(cls, scenes: Iterable[Scene]) -> Sizes:
+    def over(cls, scenes: Iterable[Scene]) -> UsualSizes:
         """Learn them from labelled boxes; medians, since some of those are wrong."""
         parts = [(scene.true.classes, log_sides(scene.true.boxes)) for scene in scenes]
         classes = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int64)])
@@ -89,7 +89,7 @@ class Evidence:
     """(T,) by how many spreads its size differs from its class's."""
 
 
-def gather_evidence(scene: Scene, sizes: Sizes) -> Evidence:
+def gather_evidence(scene: Scene, sizes: UsualSizes) -> Evidence:
     """Return the evidence about a scene without crowds."""
     true, found = scene.true, scene.found
     matched = match_boxes(scene, SAME)
@@ -99,8 +99,8 @@ def gather_evidence(scene: Scene, sizes: Sizes) -> Evidence:
     same = true.classes[:, None] == found.classes[None, :]
     here = overlap >= SAME
     free = (matched < 0)[None, :]
-    other, other_score = surest(~same & here, scene.scores)
-    near, near_score = surest(same & (overlap >= _NEAR) & ~here & free, scene.scores)
+    other, other_score = _surest(~same & here, scene.scores)
+    near, near_score = _surest(same & (overlap >= _NEAR) & ~here & free, scene.scores)
     own = scores_at(claimed, scene.scores)
     beside = iou(true.boxes, true.boxes)
     np.fill_diagonal(beside, 0)
@@ -112,13 +112,13 @@ def gather_evidence(scene: Scene, sizes: Sizes) -> Evidence:
         logit(near_score),
         logit(other_score),
         logit(other_score) - logit(own),
-        logit(highest(overlap >= _NEAR, scene.scores[None, :])),
+        logit(_highest(overlap >= _NEAR, scene.scores[None, :])),
         sized,
         np.abs(sized).max(axis=1, initial=0),
         log_sides(true.boxes).sum(axis=1),
-        highest(~alike, beside),
-        highest(alike, beside),
-        at_edge(true.boxes, scene),
+        _highest(~alike, beside),
+        _highest(alike, beside),
+        _at_edge(true.boxes, scene),
     ])  # fmt: skip
     open_ones = np.flatnonzero(matched < 0)
     return Evidence(
@@ -128,12 +128,12 @@ def gather_evidence(scene: Scene, sizes: Sizes) -> Evidence:
         claimed=claimed,
         other=other,
         near=near,
-        clash=np.where(highest(~alike, beside) >= SAME, furthest(np.where(alike, 0, beside)), _UNMATCHED),
+        clash=np.where(_highest(~alike, beside) >= SAME, _furthest(np.where(alike, 0, beside)), _UNMATCHED),
         odd=np.abs(sized).max(axis=1, initial=0),
     )
 
 
-def _found(scene: Scene, sizes: Sizes, *, overlap: Float64, same: Bools, lonely: Bools) -> Float64:
+def _found(scene: Scene, sizes: UsualSizes, *, overlap: Float64, same: Bools, lonely: Bools) -> Float64:
     """Return (F, 10) columns of the found boxes; ``lonely`` (T,) labelled boxes claim none."""
     found, scores = scene.found, scene.scores
     among = iou(found.boxes, found.boxes)
@@ -142,32 +142,32 @@ def _found(scene: Scene, sizes: Sizes, *, overlap: Float64, same: Bools, lonely:
     return np.column_stack([
         logit(scores),
         scene.shares,
-        highest(same.T, overlap.T),
-        highest(~same.T, overlap.T),
-        highest(same.T & lonely[None, :], overlap.T),
-        highest(scores[None, :] > scores[:, None], among),
+        _highest(same.T, overlap.T),
+        _highest(~same.T, overlap.T),
+        _highest(same.T & lonely[None, :], overlap.T),
+        _highest(scores[None, :] > scores[:, None], among),
         sized,
         np.abs(sized).max(axis=1, initial=0),
-        at_edge(found.boxes, scene),
+        _at_edge(found.boxes, scene),
     ])  # fmt: skip
 
 
-def highest(mask: Bools, values: Float64) -> Float64:
+def _highest(mask: Bools, values: Float64) -> Float64:
     """Return (N,) the highest value of each row where ``mask`` (N, M) holds, 0 where it nowhere does."""
     out: Float64 = np.where(mask, values, 0).max(axis=1, initial=0)
     return out
 
 
-def furthest(values: Float64) -> Int64:
+def _furthest(values: Float64) -> Int64:
     """Return (N,) the place of the highest value of each row, 0 where there are no columns."""
     out: Int64 = values.argmax(axis=1) if values.shape[1] else np.zeros(len(values), np.int64)
     return out
 
 
-def surest(mask: Bools, scores: Float64) -> tuple[Int64, Float64]:
+def _surest(mask: Bools, scores: Float64) -> tuple[Int64, Float64]:
     """Return (N,) the place and the score of the surest box of each row of ``mask``; UNMATCHED and 0 where none is."""
     masked = np.where(mask, scores[None, :], -1.0)
-    place = furthest(masked)
+    place = _furthest(masked)
     best = masked.max(axis=1, initial=-1.0)
     return np.where(best >= 0, place, _UNMATCHED), np.maximum(best, 0)
 
@@ -180,7 +180,7 @@ def scores_at(places: Int64, scores: Float64) -> Float64:
     return out
 
 
-def at_edge(boxes: Float64, scene: Scene) -> Float64:
+def _at_edge(boxes: Float64, scene: Scene) -> Float64:
     """Return (N,) 1 where a box touches the image's edge, else 0."""
     height, width = scene.size
     outer = np.array([width, height]) - _EDGE

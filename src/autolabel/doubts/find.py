@@ -9,10 +9,10 @@ from itertools import chain
 
 import numpy as np
 
-from autolabel.doubts.doubt import Doubt, DoubtfulImage, Doubts
+from autolabel.doubts.doubt import DoubtfulImage, Doubts, LabelDoubt
 from autolabel.doubts.handed_out import doubts_of, held_back
 from autolabel.doubts.known import read_known
-from autolabel.doubts.near_duplicates import Difference, Photo, differences
+from autolabel.doubts.near_duplicates import Difference, LabelledPhoto, differences
 from autolabel.doubts.rank import by_chance, chance_of_any, rank
 from autolabel.evaluate.scenes import _Scenes, gather_scenes
 from autolabel.plan.model import Plan
@@ -29,10 +29,10 @@ _TWINS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class _Compared:
     """What was looked at, and what is in doubt of it."""
 
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[LabelDoubt, ...]
     """Likeliest errors first."""
     images: tuple[DoubtfulImage, ...]
     """All images, the likeliest to have an error first."""
@@ -69,7 +69,7 @@ def find_doubts(
 
 def compare(
     store: RunStore, plan: Plan, truth: str | None, *, names: Mapping[str, str] | None = None, near_duplicates: bool
-) -> Compared:
+) -> _Compared:
     """Return all that is in doubt."""
     if truth is None:
         return _own(store, plan, near_duplicates=near_duplicates)
@@ -78,7 +78,7 @@ def compare(
     ranked = rank(scenes.scenes, scenes.images, scenes.classes)
     twins = _twins(store, plan, _photos(scenes, plan)) if near_duplicates else {}
     doubts = by_chance(list(chain.from_iterable(one.doubts for one in ranked)))
-    return Compared(
+    return _Compared(
         doubts=tuple(doubts),
         images=tuple(_images(scenes.images, doubts, twins)),
         boxes=sum(int((~scene.crowds).sum()) for scene in scenes.scenes),
@@ -86,12 +86,12 @@ def compare(
     )
 
 
-def _own(store: RunStore, plan: Plan, *, near_duplicates: bool) -> Compared:
+def _own(store: RunStore, plan: Plan, *, near_duplicates: bool) -> _Compared:
     known = read_known(store, plan)
     doubts = by_chance([*doubts_of(known), *held_back(store, plan)])
     names = list(dict.fromkeys(row.image for row in known.units.rows))
     twins = _twins(store, plan, _labelled(store, plan)) if near_duplicates else {}
-    return Compared(
+    return _Compared(
         doubts=tuple(doubts),
         images=tuple(_images(names, doubts, twins)),
         boxes=len(known.units.box_keys),
@@ -99,7 +99,9 @@ def _own(store: RunStore, plan: Plan, *, near_duplicates: bool) -> Compared:
     )
 
 
-def _images(images: Iterable[str], doubts: Sequence[Doubt], twins: Mapping[str, Difference]) -> Iterator[DoubtfulImage]:
+def _images(
+    images: Iterable[str], doubts: Sequence[LabelDoubt], twins: Mapping[str, Difference]
+) -> Iterator[DoubtfulImage]:
     """Yield all images, the likeliest to have an error first."""
     chances: dict[str, list[float]] = defaultdict(list)
     for one in doubts:
@@ -121,16 +123,16 @@ def _images(images: Iterable[str], doubts: Sequence[Doubt], twins: Mapping[str, 
     yield from sorted(rows, key=lambda one: (-one.chance, -total.get(one.image, 0.0), one.image))
 
 
-def _twins(store: RunStore, plan: Plan, photos: Iterable[Photo]) -> dict[str, Difference]:
+def _twins(store: RunStore, plan: Plan, photos: Iterable[LabelledPhoto]) -> dict[str, Difference]:
     """Return the near-duplicates with other labels."""
     recipe, by_name = plan.recipe, {one.name: one for one in photos}
     groups = find_groups(store, plan)
     return differences(by_name, groups, max_pixels=recipe.max_pixels, value_range=recipe.value_range)
 
 
-def _photos(scenes: _Scenes, plan: Plan) -> Iterator[Photo]:
+def _photos(scenes: _Scenes, plan: Plan) -> Iterator[LabelledPhoto]:
     for name, scene in zip(scenes.images, scenes.scenes, strict=True):
-        yield Photo(
+        yield LabelledPhoto(
             name=name,
             path=plan.manifest.image_path(name),
             size=scene.size,
@@ -139,13 +141,13 @@ def _photos(scenes: _Scenes, plan: Plan) -> Iterator[Photo]:
         )
 
 
-def _labelled(store: RunStore, plan: Plan) -> Iterator[Photo]:
+def _labelled(store: RunStore, plan: Plan) -> Iterator[LabelledPhoto]:
     """Yield the photos of a run with the boxes that it hands out."""
     numbers = {name: number for number, name in enumerate(plan.manifest.classes)}
     for row in measured(store.root)[0]:
         if row.reason is None and row.caption_index == 0:
             phrases = np.array([numbers.setdefault(phrase, len(numbers)) for phrase in row.prompt.phrases], np.int64)
-            yield Photo(
+            yield LabelledPhoto(
                 name=row.image.id,
                 path=plan.manifest.image_path(row.image.id),
                 size=row.image.size,

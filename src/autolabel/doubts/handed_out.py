@@ -9,7 +9,7 @@ import numpy as np
 
 from autolabel.certify.population import decided
 from autolabel.certify.units import Units
-from autolabel.doubts.doubt import Doubt, Kind, Seen
+from autolabel.doubts.doubt import Kind, LabelDoubt, SeenObject
 from autolabel.doubts.evidence import ODD, Bools
 from autolabel.doubts.known import Known
 from autolabel.plan.model import Plan, SizeLimits
@@ -20,20 +20,20 @@ from autolabel.results.store import RunStore
 from autolabel.types import Labels
 
 
-def doubts_of(known: Known) -> Iterator[Doubt]:
+def doubts_of(known: Known) -> Iterator[LabelDoubt]:
     """Yield what is in doubt of the boxes that a run hands out and nobody has decided about."""
     units, around, wrong = known.units, known.surroundings, known.chance_of_wrong()
     for place in range(len(units.box_keys)):
         if place not in known.right:
             row, clash = units.rows[units.box_rows[place]], int(around.clash[place])
             kind: Kind = "overlap" if clash >= 0 else "size" if around.odd[place] >= ODD else "unsupported"
-            yield Doubt(
+            yield LabelDoubt(
                 image=row.image,
                 caption_index=row.caption_index,
                 kind=kind,
                 chance=round(float(wrong[place]), 6),
                 score=units.scores[place],
-                seen=None if clash < 0 else Seen(**_box(units, clash), score=units.scores[clash]),
+                seen=None if clash < 0 else SeenObject(**_box(units, clash), score=units.scores[clash]),
                 **_box(units, place),
             )
 
@@ -43,7 +43,7 @@ def _box(units: Units, place: int) -> dict[str, Any]:
     return {"phrase": units.classes[units.box_classes[place]], "bbox": (x1, y1, x2, y2)}
 
 
-def held_back(store: RunStore, plan: Plan) -> Iterator[Doubt]:
+def held_back(store: RunStore, plan: Plan) -> Iterator[LabelDoubt]:
     """Yield the boxes that thresholds and size filters leave out, and nobody has decided about, as missing ones."""
     limits, least = plan.outputs.filter, plan.outputs.thresholds
     review = decided(store)
@@ -54,14 +54,14 @@ def held_back(store: RunStore, plan: Plan) -> Iterator[Doubt]:
             yield from _missing(row, ~(within(row, limits or SizeLimits()) & above_threshold(row, least or {})), review)
 
 
-def _missing(row: Labels, out: Bools, review: Review | None) -> Iterator[Doubt]:
+def _missing(row: Labels, out: Bools, review: Review | None) -> Iterator[LabelDoubt]:
     if review is not None:
         out = out & np.array([verdict is None for verdict in verdicts(row, review)], bool)
     found = row.instances
     for place in np.flatnonzero(out).tolist():
         x1, y1, x2, y2 = found.boxes[place].astype(np.float64).round(3).tolist()
         score = round(float(found.scores[place]), 6)
-        yield Doubt(
+        yield LabelDoubt(
             image=row.image.id,
             caption_index=row.caption_index,
             kind="missing",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autolabel.doubts.evidence import Bools, Evidence, Float64, Int64, Sizes, gather_evidence, scores_at
+from autolabel.doubts.evidence import Bools, Evidence, Float64, Int64, UsualSizes, gather_evidence, scores_at
 from autolabel.doubts.planting import lies_bare, plant
 from autolabel.evaluate.scene import Scene
 
@@ -20,11 +20,11 @@ _FEWEST = 10
 """With fewer planted errors than this to learn from, scores alone order the boxes."""
 _SEED = 0
 
-Model = Callable[[Float64], Float64]
+_Model = Callable[[Float64], Float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chances:
+class ErrorChances:
     """How likely the boxes of a scene are errors."""
 
     labelled: Float64
@@ -33,7 +33,7 @@ class Chances:
     """(M,) of the found boxes that nothing claims: that the labels lack them."""
 
 
-def learn_chances(scenes: Sequence[Scene], evidence: Sequence[Evidence], classes: int) -> list[Chances]:
+def learn_chances(scenes: Sequence[Scene], evidence: Sequence[Evidence], classes: int) -> list[ErrorChances]:
     """Return for every scene how likely each of its boxes is an error.
 
     Errors are planted in copies of the scenes; a logistic regression learns to tell them from the rest by the evidence,
@@ -43,10 +43,10 @@ def learn_chances(scenes: Sequence[Scene], evidence: Sequence[Evidence], classes
     """
     if not scenes:
         return []
-    sizes = Sizes.over(scenes)
+    sizes = UsualSizes.over(scenes)
     fold = np.random.default_rng(_SEED).permutation(len(scenes)) % _FOLDS
     learnt = _planted(scenes, sizes, classes)
-    out: list[Chances | None] = [None] * len(scenes)
+    out: list[ErrorChances | None] = [None] * len(scenes)
     for number in range(min(_FOLDS, len(scenes))):
         labelled, missing = (_fit(part, fold[part.images] != number) for part in learnt)
         for place in np.flatnonzero(fold == number).tolist():
@@ -55,7 +55,7 @@ def learn_chances(scenes: Sequence[Scene], evidence: Sequence[Evidence], classes
             sure = scene.scores[known.open]
             own_columns = _with_class(known.labelled, scene.true.classes, classes)
             open_columns = _with_class(known.found, scene.found.classes[known.open], classes)
-            out[place] = Chances(
+            out[place] = ErrorChances(
                 labelled=1 - own if labelled is None else labelled(own_columns),
                 missing=sure if missing is None else missing(open_columns),
             )
@@ -71,7 +71,7 @@ class _Learnt:
     images: Int64
 
 
-def _planted(scenes: Sequence[Scene], sizes: Sizes, classes: int) -> tuple[_Learnt, _Learnt]:
+def _planted(scenes: Sequence[Scene], sizes: UsualSizes, classes: int) -> tuple[_Learnt, _Learnt]:
     """Plant errors in the scenes, or in some of them where there are very many; return examples of both kinds."""
     random = np.random.default_rng(_SEED)
     boxes = max(1, sum(len(scene.true) for scene in scenes))
@@ -105,7 +105,7 @@ def _with_class(columns: Float64, numbers: Int64, classes: int) -> Float64:
     return np.concatenate([columns, (numbers[:, None] == np.arange(classes)[None, :]).astype(np.float64)], axis=1)
 
 
-def _fit(learnt: _Learnt, chosen: Bools) -> Model | None:
+def _fit(learnt: _Learnt, chosen: Bools) -> _Model | None:
     """Return what tells errors from the rest, None where too few of either were chosen."""
     columns, wrong = learnt.columns[chosen], learnt.wrong[chosen]
     if min(int(wrong.sum()), int((~wrong).sum())) < _FEWEST:

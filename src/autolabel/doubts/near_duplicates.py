@@ -16,8 +16,8 @@ from autolabel.images import ValueRange, read_pixels
 from autolabel.types import Size
 from autolabel.types.boxes import iou
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+_Float64 = npt.NDArray[np.float64]
+_Int64 = npt.NDArray[np.int64]
 _SIDE = 16
 """Photos are compared as grey pictures of so many pixels a side."""
 _ALIKE = 0.98
@@ -28,15 +28,15 @@ _SAME = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Photo:
+class LabelledPhoto:
     """A photo with its labelled boxes."""
 
     name: str
     path: str
     size: Size
-    boxes: Float64
+    boxes: _Float64
     """(N, 4) pixels."""
-    classes: Int64
+    classes: _Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Difference:
 
 
 def differences(
-    photos: Mapping[str, Photo], groups: Groups, *, max_pixels: int, value_range: ValueRange = None
+    photos: Mapping[str, LabelledPhoto], groups: Groups, *, max_pixels: int, value_range: ValueRange = None
 ) -> dict[str, Difference]:
     """Return for photos, by name, the near-duplicate whose labels differ most; none where labels agree.
 
@@ -69,7 +69,9 @@ def differences(
     return out
 
 
-def _alike(photos: Sequence[Photo], max_pixels: int, value_range: ValueRange) -> Iterator[tuple[Photo, Photo]]:
+def _alike(
+    photos: Sequence[LabelledPhoto], max_pixels: int, value_range: ValueRange
+) -> Iterator[tuple[LabelledPhoto, LabelledPhoto]]:
     """Yield the pairs of photos that are the same place for place."""
     pictures = [_picture(one, max_pixels, value_range) for one in photos]
     for a, b in combinations(range(len(photos)), 2):
@@ -78,7 +80,7 @@ def _alike(photos: Sequence[Photo], max_pixels: int, value_range: ValueRange) ->
             yield photos[a], photos[b]
 
 
-def _picture(photo: Photo, max_pixels: int, value_range: ValueRange) -> Float64 | None:
+def _picture(photo: LabelledPhoto, max_pixels: int, value_range: ValueRange) -> _Float64 | None:
     """Return a photo as a small grey picture of mean 0 and length 1; None where it is flat, or cannot be read."""
     try:
         pixels = read_pixels(photo.path, max_pixels=max_pixels, value_range=value_range)
@@ -91,7 +93,7 @@ def _picture(photo: Photo, max_pixels: int, value_range: ValueRange) -> Float64 
     return values / length if length else None
 
 
-def _unshared(one: Photo, other: Photo) -> tuple[int, int]:
+def _unshared(one: LabelledPhoto, other: LabelledPhoto) -> tuple[int, int]:
     """Return how many boxes only one of two photos has, and how many objects both have together."""
     overlap = iou(_relative(one), _relative(other))
     overlap[one.classes[:, None] != other.classes[None, :]] = 0
@@ -105,8 +107,8 @@ def _unshared(one: Photo, other: Photo) -> tuple[int, int]:
     return apart, apart + shared
 
 
-def _relative(photo: Photo) -> Float64:
+def _relative(photo: LabelledPhoto) -> _Float64:
     """Return boxes as parts of the photo's sides."""
     height, width = photo.size
-    relative: Float64 = photo.boxes / np.array([width, height, width, height], np.float64).clip(1)
+    relative: _Float64 = photo.boxes / np.array([width, height, width, height], np.float64).clip(1)
     return relative

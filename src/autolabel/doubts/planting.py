@@ -22,7 +22,7 @@ _TRIES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Planted:
+class _Planted:
     """A scene with errors in it."""
 
     scene: Scene
@@ -33,7 +33,7 @@ class Planted:
     bare_classes: Int64
 
 
-def plant(scene: Scene, classes: int, random: np.random.Generator) -> Planted:
+def plant(scene: Scene, classes: int, random: np.random.Generator) -> _Planted:
     """Return a scene of which _SHARE of the labelled boxes each are removed, moved, and given another class.
 
     No box is renamed where there is one class alone.
@@ -43,13 +43,13 @@ def plant(scene: Scene, classes: int, random: np.random.Generator) -> Planted:
     kinds[(kinds == _RENAMED) & (classes < 2)] = _RIGHT
     boxes, names = true.boxes.copy(), true.classes.copy()
     for place in np.flatnonzero(kinds == _MOVED).tolist():
-        boxes[place] = moved(boxes[place], scene, random)
+        boxes[place] = _moved(boxes[place], scene, random)
     renamed = kinds == _RENAMED
     names[renamed] = (names[renamed] + random.integers(1, max(2, classes), int(renamed.sum()))) % max(1, classes)
     changed = replace(scene, true=Objects(boxes=boxes, classes=names, masks=true.masks, ids=true.ids))
     kept = np.flatnonzero(kinds != _REMOVED)
     bare = (kinds == _REMOVED) | (kinds == _MOVED)
-    return Planted(
+    return _Planted(
         scene=with_labelled(changed, kept),
         wrong=kinds[kept] != _RIGHT,
         bare=true.boxes[bare],
@@ -57,7 +57,7 @@ def plant(scene: Scene, classes: int, random: np.random.Generator) -> Planted:
     )
 
 
-def moved(box: Float64, scene: Scene, random: np.random.Generator) -> Float64:
+def _moved(box: Float64, scene: Scene, random: np.random.Generator) -> Float64:
     """Return a box moved and resized at random inside its image, until it overlaps its old place by less than SAME."""
     height, width = scene.size
     sides, centre = box[2:] - box[:2], (box[:2] + box[2:]) / 2
@@ -71,7 +71,7 @@ def moved(box: Float64, scene: Scene, random: np.random.Generator) -> Float64:
     return place
 
 
-def lies_bare(planted: Planted, boxes: Float64, classes: Int64) -> Bools:
+def lies_bare(planted: _Planted, boxes: Float64, classes: Int64) -> Bools:
     """Return which found boxes, (N,), lie on an object of their class that lost its label."""
     overlap = iou(boxes, planted.bare)
     overlap[classes[:, None] != planted.bare_classes[None, :]] = 0

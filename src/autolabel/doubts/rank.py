@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from autolabel.doubts.doubt import Doubt, Kind, Seen
+from autolabel.doubts.doubt import Kind, LabelDoubt, SeenObject
 from autolabel.doubts.evidence import (
     ODD,
     Evidence,
-    Sizes,
+    UsualSizes,
     gather_evidence,
 )
-from autolabel.doubts.learn import Chances, learn_chances
+from autolabel.doubts.learn import ErrorChances, learn_chances
 from autolabel.doubts.scene_parts import without_crowds
 from autolabel.evaluate.matching import _UNMATCHED
 from autolabel.evaluate.scene import Objects, Scene
@@ -25,30 +25,32 @@ _SURE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class _Ranked:
     """One image's doubts, in no order."""
 
     image: str
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[LabelDoubt, ...]
 
 
-def rank(scenes: Sequence[Scene], images: Sequence[str], classes: Sequence[str]) -> list[Ranked]:
+def rank(scenes: Sequence[Scene], images: Sequence[str], classes: Sequence[str]) -> list[_Ranked]:
     """Return what is in doubt in every scene: each labelled box once, and each found box that no label explains.
 
     ``images`` names the scenes, ``classes`` the numbers of the classes. A found box that says where, or as what, a
     labelled box should be is told with that one.
     """
     plain = [without_crowds(scene) for scene in scenes]
-    sizes = Sizes.over(plain)
+    sizes = UsualSizes.over(plain)
     evidence = [gather_evidence(scene, sizes) for scene in plain]
     chances = learn_chances(plain, evidence, len(classes))
     return [
-        Ranked(image, tuple(_told(image, scene, known, chance, classes)))
+        _Ranked(image, tuple(_told(image, scene, known, chance, classes)))
         for image, scene, known, chance in zip(images, plain, evidence, chances, strict=True)
     ]
 
 
-def _told(image: str, scene: Scene, known: Evidence, chances: Chances, classes: Sequence[str]) -> Iterator[Doubt]:
+def _told(
+    image: str, scene: Scene, known: Evidence, chances: ErrorChances, classes: Sequence[str]
+) -> Iterator[LabelDoubt]:
     missing = dict(zip(known.open.tolist(), chances.missing.tolist(), strict=True))
     explains = _explained(known, chances, missing)
     for place, chance in enumerate(chances.labelled.tolist()):
@@ -56,7 +58,7 @@ def _told(image: str, scene: Scene, known: Evidence, chances: Chances, classes: 
         both = chance if found is None else max(chance, missing[found])
         kind, seen = _kind(place, scene, known, found, classes)
         own = int(known.claimed[place])
-        yield Doubt(
+        yield LabelDoubt(
             image=image,
             kind=kind,
             chance=round(both, 6),
@@ -68,10 +70,10 @@ def _told(image: str, scene: Scene, known: Evidence, chances: Chances, classes: 
     for found in missing.keys() - set(explains.values()):
         score = round(float(scene.scores[found]), 6)
         chance = round(missing[found], 6)
-        yield Doubt(image=image, kind="missing", chance=chance, **_box(scene.found, found, classes), score=score)
+        yield LabelDoubt(image=image, kind="missing", chance=chance, **_box(scene.found, found, classes), score=score)
 
 
-def _explained(known: Evidence, chances: Chances, missing: dict[int, float]) -> dict[int, int]:
+def _explained(known: Evidence, chances: ErrorChances, missing: dict[int, float]) -> dict[int, int]:
     """Return for labelled boxes that nothing supports the open found box that says what is wrong, each used once."""
     out: dict[int, int] = {}
     for place in np.argsort(-chances.labelled, kind="stable").tolist():
@@ -85,7 +87,7 @@ def _explained(known: Evidence, chances: Chances, missing: dict[int, float]) -> 
 
 def _kind(
     place: int, scene: Scene, known: Evidence, found: int | None, classes: Sequence[str]
-) -> tuple[Kind, Seen | None]:
+) -> tuple[Kind, SeenObject | None]:
     """Return what may be wrong with a labelled box, and the box that says so."""
     other, near, own, clash = (int(column[place]) for column in (known.other, known.near, known.claimed, known.clash))
     score = 0.0 if own == _UNMATCHED else float(scene.scores[own])
@@ -95,14 +97,14 @@ def _kind(
         return "place", _seen(scene, near, classes)
     if clash != _UNMATCHED:
         box = _box(scene.true, clash, classes)
-        return "overlap", Seen(**box, score=None)
+        return "overlap", SeenObject(**box, score=None)
     if known.odd[place] >= ODD and score > _SURE:
         return "size", None
     return "unsupported", None
 
 
-def _seen(scene: Scene, place: int, classes: Sequence[str]) -> Seen:
-    return Seen(**_box(scene.found, place, classes), score=round(float(scene.scores[place]), 6))
+def _seen(scene: Scene, place: int, classes: Sequence[str]) -> SeenObject:
+    return SeenObject(**_box(scene.found, place, classes), score=round(float(scene.scores[place]), 6))
 
 
 def _box(objects: Objects, place: int, classes: Sequence[str]) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _box(objects: Objects, place: int, classes: Sequence[str]) -> dict[str, Any]
     return {"phrase": classes[int(objects.classes[place])], "bbox": (x1, y1, x2, y2)}
 
 
-def by_chance(doubts: Sequence[Doubt]) -> list[Doubt]:
+def by_chance(doubts: Sequence[LabelDoubt]) -> list[LabelDoubt]:
     """Return doubts, the likeliest errors first; of equal ones by image and place."""
     return sorted(doubts, key=lambda one: (-one.chance, one.image, one.bbox))
 

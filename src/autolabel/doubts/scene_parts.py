@@ -10,7 +10,7 @@ import numpy.typing as npt
 from autolabel.evaluate.matching import IGNORED, match_boxes
 from autolabel.evaluate.scene import Objects, Scene
 
-Int64 = npt.NDArray[np.int64]
+_Int64 = npt.NDArray[np.int64]
 _CROWDED = 0.5
 """A found box with so much of its area in a crowd belongs to it."""
 
@@ -22,25 +22,25 @@ def without_crowds(scene: Scene) -> Scene:
     kept = np.flatnonzero(match_boxes(scene, _CROWDED) != IGNORED)
     return replace(
         with_labelled(scene, np.flatnonzero(~scene.crowds)),
-        found=chosen(scene.found, kept),
+        found=_chosen(scene.found, kept),
         scores=scene.scores[kept],
         rounds=scene.rounds[kept],
         shares=scene.shares[kept],
     )
 
 
-def with_labelled(scene: Scene, kept: Int64) -> Scene:
+def with_labelled(scene: Scene, kept: _Int64) -> Scene:
     """Return a scene with some of its labelled boxes only, by place."""
     return replace(
         scene,
-        true=chosen(scene.true, kept),
+        true=_chosen(scene.true, kept),
         crowds=scene.crowds[kept],
         areas=scene.areas[kept],
         broken=scene.broken[kept],
     )
 
 
-def chosen(objects: Objects, kept: Int64) -> Objects:
+def _chosen(objects: Objects, kept: _Int64) -> Objects:
     """Return some objects, by place."""
     return Objects(
         boxes=objects.boxes[kept],

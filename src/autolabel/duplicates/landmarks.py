@@ -12,28 +12,28 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-Float = npt.NDArray[np.float32]
+_Float = npt.NDArray[np.float32]
 
-SIDE = 320
+_SIDE = 320
 """Pixels of the longer side at which images are compared."""
 PATCH = 32
 """Side, in those pixels, of what a hash describes."""
 BITS = 63
 """Bits of a hash."""
-CELLS = 6
+_CELLS = 6
 """Cells along each side; each cell keeps its strongest places, so that every part of an image has some."""
-EACH = 4
+_EACH = 4
 """Places that a cell keeps."""
-APART = 4
+_APART = 4
 """A place is the strongest within so many pixels."""
-FAINT = 2.0
+_FAINT = 2.0
 """Corner response, in squared grey levels a pixel, below which a place does not stand out."""
 _FREQUENCIES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """Places of one image, at the scale at which its longer side has ``SIDE`` pixels."""
+    """Places of one image, at the scale at which its longer side has ``_SIDE`` pixels."""
 
     size: tuple[int, int]
     """(height, width) at that scale."""
@@ -58,16 +58,16 @@ def landmarks(pixels: npt.NDArray[np.uint8]) -> Landmarks:
     return Landmarks((height, width), places.astype(np.int16), _hashes(grey, places))
 
 
-def _scaled(pixels: npt.NDArray[np.uint8]) -> Float:
+def _scaled(pixels: npt.NDArray[np.uint8]) -> _Float:
     """Return grey levels at the scale of comparison, slightly blurred."""
     image = Pillow.fromarray(pixels)
-    factor = SIDE / max(image.size)
+    factor = _SIDE / max(image.size)
     size = (max(PATCH, round(image.width * factor)), max(PATCH, round(image.height * factor)))
     image = image.convert("L").resize(size, Pillow.Resampling.BOX if factor < 1 else Pillow.Resampling.BILINEAR)
     return _mean(np.asarray(image, np.float32), 1)
 
 
-def _mean(values: Float, radius: int) -> Float:
+def _mean(values: _Float, radius: int) -> _Float:
     """Return the mean of the square around each value."""
     side = 2 * radius + 1
     sums = np.pad(values.astype(np.float64), ((radius + 1, radius), (radius + 1, radius)), mode="edge")
@@ -76,30 +76,30 @@ def _mean(values: Float, radius: int) -> Float:
     return (whole / side**2).astype(np.float32)
 
 
-def _corners(grey: Float) -> Float:
+def _corners(grey: _Float) -> _Float:
     """Return the corner response (Harris, in Noble's form) of every pixel; 0 where a patch would not fit."""
     down, right = (np.gradient(grey, axis=axis).astype(np.float32) for axis in (0, 1))
     a, b, c = _mean(down * down, 3), _mean(right * right, 3), _mean(down * right, 3)
     response = (a * b - c * c) / (a + b + 1e-3)
     margin = PATCH // 2
     fits = slice(margin, -margin)
-    inner: Float = np.zeros_like(response)
+    inner: _Float = np.zeros_like(response)
     inner[fits, fits] = response[fits, fits]
     return inner
 
 
-def _strongest(response: Float) -> npt.NDArray[np.int64]:
-    """Return (N, 2) places that are the strongest around, the best ``EACH`` of every cell."""
-    rows, columns = np.nonzero((response == _highest(response, APART)) & (response > FAINT))
+def _strongest(response: _Float) -> npt.NDArray[np.int64]:
+    """Return (N, 2) places that are the strongest around, the best ``_EACH`` of every cell."""
+    rows, columns = np.nonzero((response == _highest(response, _APART)) & (response > _FAINT))
     height, width = response.shape
-    cells = rows * CELLS // height * CELLS + columns * CELLS // width
+    cells = rows * _CELLS // height * _CELLS + columns * _CELLS // width
     order = np.lexsort((columns, rows, -response[rows, columns], cells))
     starts = np.searchsorted(cells[order], cells[order])
-    best = order[np.arange(len(order)) - starts < EACH]
+    best = order[np.arange(len(order)) - starts < _EACH]
     return np.stack([rows[best], columns[best]], axis=1)
 
 
-def _highest(values: Float, radius: int) -> Float:
+def _highest(values: _Float, radius: int) -> _Float:
     """Return the highest value in the square around each one."""
     for axis in (0, 1):
         highest = values.copy()
@@ -113,7 +113,7 @@ def _highest(values: Float, radius: int) -> Float:
     return values
 
 
-def _hashes(grey: Float, places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+def _hashes(grey: _Float, places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Return the signs of the lowest frequencies of each patch's cosine transform, without its mean."""
     margin = PATCH // 2
     windows = np.lib.stride_tricks.sliding_window_view(grey, (PATCH, PATCH))
@@ -125,7 +125,7 @@ def _hashes(grey: Float, places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64
     return hashes
 
 
-def _waves() -> Float:
+def _waves() -> _Float:
     """Return the (frequencies, PATCH) cosines of the transform."""
     frequency, pixel = np.arange(_FREQUENCIES)[:, None], np.arange(PATCH)
     return np.cos(np.pi * (2 * pixel + 1) * frequency / (2 * PATCH)).astype(np.float32)

@@ -10,28 +10,28 @@ import numpy.typing as npt
 
 from autolabel.duplicates.landmarks import BITS, PATCH, Landmarks
 
-Int = npt.NDArray[np.int64]
+_Int = npt.NDArray[np.int64]
 
-DIFFERENT = 12
+_DIFFERENT = 12
 """Bits in which the hashes of the same thing may differ."""
-TOLERANCE = 3
+_TOLERANCE = 3
 """Pixels, at the scale of comparison, by which places may be off one common shift."""
-STRETCH = 0.06
+_STRETCH = 0.06
 """By how much of their distance two places may be further apart, or nearer, in the other image: one is cut a little."""
-LEAST = 3
+_LEAST = 3
 """Landmarks that must agree."""
-SHARE = 0.6
+_SHARE = 0.6
 """The share of the landmarks in the common part that must agree: a logo, or the same object elsewhere, is no scene."""
-STILL = 32
+_STILL = 32
 """Pixels of shift up to which the camera stood nearly still."""
-STILL_SHARE = 0.2
+_STILL_SHARE = 0.2
 """The share that does then: things move, and a camera in a hand turns a little."""
-AHEAD = 8
+_AHEAD = 8
 """Neighbours in the order of hashes with which each is compared: many copies of one image are a chain, not a clique."""
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class _Match:
     """How two images agree."""
 
     landmarks: int
@@ -42,25 +42,25 @@ class Match:
     """Rows and columns by which the second image lies further up and left than the first, at the common scale."""
 
 
-def match(first: Landmarks, second: Landmarks) -> Match | None:
+def match(first: Landmarks, second: Landmarks) -> _Match | None:
     """Return how two images agree, None where they do not show the same scene."""
-    alike = np.bitwise_count(first.hashes[:, None] ^ second.hashes[None]) <= DIFFERENT
+    alike = np.bitwise_count(first.hashes[:, None] ^ second.hashes[None]) <= _DIFFERENT
     ours, theirs = np.nonzero(alike)
-    if len(np.unique(ours)) < LEAST:
+    if len(np.unique(ours)) < _LEAST:
         return None
     shifts = first.places[ours].astype(np.int64) - second.places[theirs]
     apart = np.abs(first.places[ours][:, None].astype(np.int64) - first.places[ours][None])
-    agree: npt.NDArray[np.bool_] = np.all(np.abs(shifts[:, None] - shifts) <= TOLERANCE + STRETCH * apart, axis=2)
+    agree: npt.NDArray[np.bool_] = np.all(np.abs(shifts[:, None] - shifts) <= _TOLERANCE + _STRETCH * apart, axis=2)
     best = agree[agree.sum(axis=1).argmax()]
     shift = np.rint(shifts[best].mean(axis=0)).astype(np.int64)
     count = min(len(np.unique(ours[best])), len(np.unique(theirs[best])))
     common = min(_inside(first, second, shift), _inside(second, first, -shift))
     share = count / max(count, common)
-    wanted = STILL_SHARE if np.abs(shift).max() <= STILL else SHARE
-    return Match(count, share, (int(shift[0]), int(shift[1]))) if count >= LEAST and share >= wanted else None
+    wanted = _STILL_SHARE if np.abs(shift).max() <= _STILL else _SHARE
+    return _Match(count, share, (int(shift[0]), int(shift[1]))) if count >= _LEAST and share >= wanted else None
 
 
-def _inside(one: Landmarks, other: Landmarks, shift: Int) -> int:
+def _inside(one: Landmarks, other: Landmarks, shift: _Int) -> int:
     """Count the landmarks of an image that would be landmarks of the other: their surroundings lie inside it."""
     moved = one.places - shift
     margin = PATCH // 2
@@ -91,15 +91,15 @@ def _bands(count: int) -> list[tuple[int, int]]:
     return [(band * width, width) for band in range(number)]
 
 
-def _neighbours(hashes: npt.NDArray[np.uint64], owners: Int, band: tuple[int, int]) -> Int:
+def _neighbours(hashes: npt.NDArray[np.uint64], owners: _Int, band: tuple[int, int]) -> _Int:
     """Return (N, 2) pairs of images, the lower number first, with hashes that agree in a band and differ little."""
     first, width = band
     keys = (hashes >> np.uint64(first)) & np.uint64((1 << width) - 1)
     order = np.lexsort((owners, keys))
     keys, sorted_hashes, sorted_owners = keys[order], hashes[order], owners[order]
     found = []
-    for step in range(1, AHEAD + 1):
-        near = np.bitwise_count(sorted_hashes[:-step] ^ sorted_hashes[step:]) <= DIFFERENT
+    for step in range(1, _AHEAD + 1):
+        near = np.bitwise_count(sorted_hashes[:-step] ^ sorted_hashes[step:]) <= _DIFFERENT
         near &= (keys[:-step] == keys[step:]) & (sorted_owners[:-step] != sorted_owners[step:])
         one, other = sorted_owners[:-step][near], sorted_owners[step:][near]
         found.append(np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1))

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from autolabel import urls
 
-COMPLETIONS = "chat/completions"
+_COMPLETIONS = "chat/completions"
 
 
 def fault_of(url: str) -> tuple[str, str]:
@@ -36,7 +36,7 @@ def fault_of(url: str) -> tuple[str, str]:
 def completions(url: str) -> str:
     """Return where chat completions are asked for, whether the URL names that place or the base of the API."""
     base = url.rstrip("/")
-    return base if base.endswith(f"/{COMPLETIONS}") else f"{base}/{COMPLETIONS}"
+    return base if base.endswith(f"/{_COMPLETIONS}") else f"{base}/{_COMPLETIONS}"
 
 
 def is_here(url: str) -> bool:

@@ -75,14 +75,14 @@ class Budget:
             raise MachineError(f"{self.file}: cannot be written: {error.strerror}") from error
         with os.fdopen(handle, "r+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            spent = read(stream.read(4096), self.file)
+            spent = _read(stream.read(4096), self.file)
             yield spent
             stream.seek(0)
             stream.write(json.dumps({"requests": spent.requests, "tokens": spent.tokens}).encode().ljust(64) + b"\n")
             stream.truncate()
 
 
-def read(data: bytes, file: Path) -> Spent:
+def _read(data: bytes, file: Path) -> Spent:
     """Return what a file says is spent, nothing where it is empty; raises DataError where it says something else."""
     if not data.strip():
         return Spent()

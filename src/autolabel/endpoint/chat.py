@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-Form = Literal["json_schema", "json_object", "none"]
-CONTROL_TOKENS = 16
+_Form = Literal["json_schema", "json_object", "none"]
+_CONTROL_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Question:
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
-    form: Form = "none"
+    form: _Form = "none"
     schema: Mapping[str, Any] | None = None
     """JSON Schema of the answer, for ``form: json_schema``."""
     probabilities: int | None = None
@@ -105,8 +105,8 @@ class Question:
 
     def control(self) -> Question:
         """Return the same kind of question about nothing in particular: tells a bad question from a bad server."""
-        parts = tuple(blank() if isinstance(part, Picture) else "Say: yes" for part in self.messages[0].parts)
-        return replace(self, messages=(Message("user", parts),), max_tokens=CONTROL_TOKENS)
+        parts = tuple(_blank() if isinstance(part, Picture) else "Say: yes" for part in self.messages[0].parts)
+        return replace(self, messages=(Message("user", parts),), max_tokens=_CONTROL_TOKENS)
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -170,7 +170,7 @@ class _Said(msgspec.Struct):
     refusal: str | None = None
 
 
-class _Choice(msgspec.Struct):
+class _ChatChoice(msgspec.Struct):
     message: _Said
     finish_reason: str | None = None
     logprobs: _Logprobs | None = None
@@ -182,7 +182,7 @@ class _Used(msgspec.Struct):
 
 
 class _Completion(msgspec.Struct):
-    choices: list[_Choice]
+    choices: list[_ChatChoice]
     usage: _Used | None = None
     model: str | None = None
 
@@ -220,7 +220,7 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
 
 
 @cache
-def blank() -> Picture:
+def _blank() -> Picture:
     """Return a picture of nothing."""
     from PIL import Image
 

@@ -15,31 +15,31 @@ from typing import Any, TypeVar
 from autolabel import urls
 from autolabel.endpoint.address import completions, is_here
 from autolabel.endpoint.chat import Question, Reply, read_reply
-from autolabel.endpoint.desk import Desk
+from autolabel.endpoint.desk import EndpointAccount
 from autolabel.endpoint.manners import Clock, Manners, asked_to_wait
 from autolabel.errors import AutolabelError, EndpointError, ImageError, MachineError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 MOST_BYTES = 32 << 20
 """Of one answer."""
-MOST_TOLD = 300
+_MOST_TOLD = 300
 """Characters of what a server says that a message repeats."""
-KEPT = "all answers so far are kept, and the same command goes on from here"
-CONNECTING = 20.0
+_KEPT = "all answers so far are kept, and the same command goes on from here"
+_CONNECTING = 20.0
 """Seconds to reach a server."""
-BUSY = frozenset({429, 503})
-FOR_EVERYBODY = frozenset({401, 402, 403, 404, 405, 426})
+_BUSY = frozenset({429, 503})
+_FOR_EVERYBODY = frozenset({401, 402, 403, 404, 405, 426})
 """Statuses that any question would meet."""
-AGAIN = frozenset({408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524, 529})
-SPENT = re.compile(r"insufficient_quota|billing|credit balance", re.I)
-TYPICAL_ANSWER = 200
+_AGAIN = frozenset({408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524, 529})
+_SPENT = re.compile(r"insufficient_quota|billing|credit balance", re.I)
+_TYPICAL_ANSWER = 200
 """Tokens that an answer is expected to take before any has come."""
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class _Wait:
     """The server is busy: asks to wait for so many seconds, or does not say how long."""
 
     seconds: float | None
@@ -47,20 +47,20 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class _AttemptFailure:
     """No answer came; another try may bring one."""
 
     said: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class _QuestionRefused:
     """The server will not answer this question."""
 
     said: str
 
 
-Outcome = Reply | Wait | Failure | Refusal
+_Outcome = Reply | _Wait | _AttemptFailure | _QuestionRefused
 
 
 class Endpoint:
@@ -73,13 +73,13 @@ class Endpoint:
         *,
         key: str = "",
         manners: Manners | None = None,
-        desk: Desk | None = None,
+        desk: EndpointAccount | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.url = url
         self.model = model
         self.manners = manners or Manners()
-        self.desk = desk or Desk()
+        self.desk = desk or EndpointAccount()
         self.clock = clock or Clock()
         self.sent = 0
         """Requests that were sent, tries included."""
@@ -115,14 +115,14 @@ class Endpoint:
             return round(self._tokens / self._answered)
         texts = sum(len(part) for one in question.messages for part in one.parts if isinstance(part, str))
         pictures = sum(not isinstance(part, str) for one in question.messages for part in one.parts)
-        return texts // 4 + 1000 * pictures + min(TYPICAL_ANSWER, question.max_tokens)
+        return texts // 4 + 1000 * pictures + min(_TYPICAL_ANSWER, question.max_tokens)
 
     def close(self) -> None:
         """Drop the connections, as happens by itself when nobody has the endpoint any more; it may be asked again."""
         self._end()
         self._loop, self._room, self._clients, self._end = None, None, [], _nothing
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run on the endpoint's own loop, in a thread that ends with the process: the caller may have one running."""
         if self._loop is None:
             self._loop = loop = asyncio.new_event_loop()
@@ -171,23 +171,23 @@ class Endpoint:
             match outcome:
                 case Reply():
                     return outcome
-                case Refusal(said):
+                case _QuestionRefused(said):
                     if not self._answered:
                         await self._control(question, said)
                     raise ImageError("endpoint_refused", f"{self._shown} refuses this question: {said}")
-                case Wait(seconds, said):
+                case _Wait(seconds, said):
                     pause = self.manners.before(1 + failures) if seconds is None else seconds
                     failures += seconds is None
                     if waited + pause > self.manners.patience:
                         told = f"{self._shown} is busy, and asks to wait for {pause:,.0f} s more: {said}"
-                        raise EndpointError(told, hint=KEPT)
+                        raise EndpointError(told, hint=_KEPT)
                     self._until = max(self._until, self.clock.now() + timedelta(seconds=pause))
-                case Failure(said):
+                case _AttemptFailure(said):
                     failures += 1
                     if failures > self.manners.retries:
                         await self._control(question, said)
                         raise ImageError("endpoint_failed", f"no answer in {failures} tries: {said}")
-                    log.info("%s: %s; try %d", self._shown, said, failures + 1)
+                    _log.info("%s: %s; try %d", self._shown, said, failures + 1)
                     await self.clock.sleep(self.manners.before(failures))
 
     async def _turn(self) -> float:
@@ -202,10 +202,10 @@ class Endpoint:
         """Raise EndpointError unless the server answers a plain question of the same kind."""
         outcome = await self._billed(question.control())
         if not isinstance(outcome, Reply):
-            told = said if isinstance(outcome, Wait) else outcome.said
-            raise EndpointError(f"{self._shown}: {told}", hint=f"{_advice(told)}{KEPT}")
+            told = said if isinstance(outcome, _Wait) else outcome.said
+            raise EndpointError(f"{self._shown}: {told}", hint=f"{_advice(told)}{_KEPT}")
 
-    async def _billed(self, question: Question) -> Outcome:
+    async def _billed(self, question: Question) -> _Outcome:
         """Send a question once, within the budget."""
         expected = self.expected(question)
         self.desk.budget.take(expected)
@@ -223,7 +223,7 @@ class Endpoint:
             self.desk.budget.release(expected)
         return outcome
 
-    async def _send(self, question: Question) -> Outcome:
+    async def _send(self, question: Question) -> _Outcome:
         """Send a request and read what comes back; raises EndpointError for what any question would meet."""
         import httpx
 
@@ -237,32 +237,32 @@ class Endpoint:
                 finally:
                     await answer.aclose()
         except (httpx.TimeoutException, TimeoutError):
-            return Failure(f"no answer within {self.manners.timeout:g} s")
+            return _AttemptFailure(f"no answer within {self.manners.timeout:g} s")
         except httpx.InvalidURL as error:
             raise EndpointError(f"{self._shown}: {error}") from None
         except httpx.HTTPError as error:
-            return Failure(self._clean(f"{type(error).__name__}: {error}"))
+            return _AttemptFailure(self._clean(f"{type(error).__name__}: {error}"))
         return self._outcome(answer.status_code, answer.headers, body)
 
-    def _outcome(self, status: int, headers: Any, body: bytes | None) -> Outcome:
+    def _outcome(self, status: int, headers: Any, body: bytes | None) -> _Outcome:
         """Tell what an HTTP answer means."""
         if body is None:
-            return Failure(f"an answer of more than {MOST_BYTES:,} bytes")
+            return _AttemptFailure(f"an answer of more than {MOST_BYTES:,} bytes")
         if status == 200:
             try:
                 return read_reply(body)
             except ValueError as error:
-                return Failure(self._clean(f"{error}: {body[:80].decode(errors='replace')}"))
+                return _AttemptFailure(self._clean(f"{error}: {body[:80].decode(errors='replace')}"))
         said = self._clean(f"{status}: {_message(body)}")
         if 300 <= status < 400:
             to = urls.without_secrets(headers.get("location", "nowhere"))
             raise EndpointError(f"{self._shown} sends on to {to}, which is not followed", hint="name that address")
-        if status in FOR_EVERYBODY or (status == 429 and SPENT.search(said)):
-            raise EndpointError(f"{self._shown} answers {said}", hint=f"{_cause(status, self._key)}{KEPT}")
-        if status in BUSY:
+        if status in _FOR_EVERYBODY or (status == 429 and _SPENT.search(said)):
+            raise EndpointError(f"{self._shown} answers {said}", hint=f"{_cause(status, self._key)}{_KEPT}")
+        if status in _BUSY:
             wait = asked_to_wait(headers.get("retry-after"), now=self.clock.now())
-            return Wait(wait, said) if status == 429 or wait is not None else Failure(said)
-        return Failure(said) if status in AGAIN or status >= 500 else Refusal(said)
+            return _Wait(wait, said) if status == 429 or wait is not None else _AttemptFailure(said)
+        return _AttemptFailure(said) if status in _AGAIN or status >= 500 else _QuestionRefused(said)
 
     def _http(self) -> Any:
         if not self._clients:
@@ -271,7 +271,7 @@ class Endpoint:
             headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
             client = httpx.AsyncClient(
                 headers={**headers, "User-Agent": "autolabel"},
-                timeout=httpx.Timeout(self.manners.timeout, connect=min(CONNECTING, self.manners.timeout)),
+                timeout=httpx.Timeout(self.manners.timeout, connect=min(_CONNECTING, self.manners.timeout)),
                 limits=httpx.Limits(max_connections=self.manners.concurrency + 1),
                 follow_redirects=False,
                 trust_env=not is_here(self.url),
@@ -287,7 +287,7 @@ class Endpoint:
         """Return what a server said on one line, without the key."""
         text = text.replace(self._key, "***") if self._key else text
         plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-        return plain if len(plain) <= MOST_TOLD else f"{plain[:MOST_TOLD]}..."
+        return plain if len(plain) <= _MOST_TOLD else f"{plain[:_MOST_TOLD]}..."
 
 
 def require_client() -> None:
@@ -319,7 +319,7 @@ def _serve(loop: asyncio.AbstractEventLoop, clients: Sequence[Any]) -> None:
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(CONNECTING)
+    thread.join(_CONNECTING)
 
 
 async def _read(answer: Any) -> bytes | None:
@@ -339,7 +339,7 @@ def _message(body: bytes) -> str:
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
-        return body[: 2 * MOST_TOLD].decode(errors="replace")
+        return body[: 2 * _MOST_TOLD].decode(errors="replace")
     for name in ("error", "detail", "message"):
         if isinstance(said, dict) and said.get(name):
             said = said[name]

@@ -9,7 +9,7 @@ from autolabel.endpoint.kept import Answers
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class EndpointAccount:
     """Where answers are kept, and what may be spent; by itself, nothing is kept and nothing limited."""
 
     answers: Answers = field(default_factory=Answers)

@@ -15,11 +15,11 @@ from autolabel.endpoint.chat import Reply
 from autolabel.errors import DataError, MachineError
 from autolabel.storage import Location, Remote, read_regular
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-SUFFIX = ".answer"
-MOST_BYTES = 32 << 20
-TEMPORARY = ".partial"
+_SUFFIX = ".answer"
+_MOST_BYTES = 32 << 20
+_TEMPORARY = ".partial"
 
 _encoder = msgspec.json.Encoder()
 _replies = msgspec.json.Decoder(Reply)
@@ -37,7 +37,7 @@ class Answers:
 
     def place(self, key: str) -> Location | None:
         """Return the file of a key."""
-        return None if self.folder is None else self.folder / key[:2] / f"{key}{SUFFIX}"
+        return None if self.folder is None else self.folder / key[:2] / f"{key}{_SUFFIX}"
 
     def recall(self, key: str) -> Reply | None:
         """Return the reply to a question that was answered before; None where none is kept."""
@@ -45,7 +45,7 @@ class Answers:
         if path is None:
             return None
         try:
-            check, _, data = read_regular(path, most=MOST_BYTES).partition(b"\n")
+            check, _, data = read_regular(path, most=_MOST_BYTES).partition(b"\n")
             if hashlib.sha256(data).hexdigest().encode() == check:
                 return msgspec.structs.replace(_replies.decode(data), kept=True)
             fault = "its checksum is wrong"
@@ -53,7 +53,7 @@ class Answers:
             return None
         except (OSError, DataError, msgspec.DecodeError, UnicodeDecodeError) as error:
             fault = str(error)
-        log.warning("%s: an answer cannot be used (%s); the model is asked again", path, fault)
+        _log.warning("%s: an answer cannot be used (%s); the model is asked again", path, fault)
         return None
 
     def keep(self, key: str, reply: Reply) -> None:
@@ -67,15 +67,15 @@ class Answers:
             if isinstance(path, Remote):
                 path.write_bytes(whole)
             else:
-                write_whole(path, whole)
+                _write_whole(path, whole)
         except OSError as error:
             raise MachineError(f"{path}: an answer cannot be kept: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, data: bytes) -> None:
     """Write a file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{token_hex(4)}{TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{token_hex(4)}{_TEMPORARY}")
     try:
         with temporary.open("xb") as stream:
             stream.write(data)

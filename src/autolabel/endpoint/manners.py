@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-LONGEST = 60.0
+_LONGEST = 60.0
 """Seconds between two tries at most, where the server does not say how long."""
 
 
@@ -28,7 +28,7 @@ class Manners:
 
     def before(self, attempt: int) -> float:
         """Return how long to wait before a try, the first retry being 1."""
-        return float(min(self.wait * 2 ** (attempt - 1), max(LONGEST, self.wait)))
+        return float(min(self.wait * 2 ** (attempt - 1), max(_LONGEST, self.wait)))
 
 
 class Clock:

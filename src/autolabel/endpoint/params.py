@@ -14,7 +14,7 @@ from autolabel.endpoint.address import fault_of
 from autolabel.endpoint.manners import Manners
 from autolabel.errors import EndpointError
 
-VARIABLE = r"[A-Z_][A-Z0-9_]*"
+_VARIABLE = r"[A-Z_][A-Z0-9_]*"
 
 
 def _endpoint(url: str) -> str:
@@ -27,17 +27,17 @@ def _endpoint(url: str) -> str:
 
 def _variable(name: str) -> str:
     """Refuse what is no name of a variable, without repeating it: it may be a key."""
-    if not re.fullmatch(VARIABLE, name):
-        told = {"said": "found something that is no name of an environment variable", "hint": HINT}
+    if not re.fullmatch(_VARIABLE, name):
+        told = {"said": "found something that is no name of an environment variable", "hint": _HINT}
         raise PydanticCustomError("said", "{said}", told)
     return name
 
 
-HINT = "name the variable that holds the key, in capitals, such as OPENAI_API_KEY; a key never stands in a spec"
+_HINT = "name the variable that holds the key, in capitals, such as OPENAI_API_KEY; a key never stands in a spec"
 EndpointUrl = Annotated[str, AfterValidator(_endpoint)]
-Variable = Annotated[str, Field(json_schema_extra={"pattern": f"^{VARIABLE}$"}), AfterValidator(_variable)]
-Whole = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+_Variable = Annotated[str, Field(json_schema_extra={"pattern": f"^{_VARIABLE}$"}), AfterValidator(_variable)]
+_Whole = Annotated[int, Field(ge=1)]
+_Seconds = Annotated[float, Field(gt=0)]
 
 
 class EndpointParams(BaseModel):
@@ -54,9 +54,9 @@ class EndpointParams(BaseModel):
     """Base URL of an OpenAI-compatible server, such as ``http://localhost:8000/v1``."""
     model: Annotated[str, Field(min_length=1)]
     """The model's name, as the server knows it."""
-    api_key_env: Variable | None = None
+    api_key_env: _Variable | None = None
     """Name of the environment variable that holds the key; without it none is sent."""
-    max_tokens: Whole = 2048
+    max_tokens: _Whole = 2048
     """Most tokens of an answer; one that is cut is asked for the rest once."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     """0: the likeliest answer."""
@@ -64,9 +64,9 @@ class EndpointParams(BaseModel):
     """Sent along, for servers that sample; null sends none."""
     request: dict[str, Any] = {}
     """More fields of the request, such as ``{reasoning_effort: low}``; null takes a field away."""
-    concurrency: Whole = 8
+    concurrency: _Whole = 8
     """Questions that a worker has under way at once; no more than ``run.batch_size``."""
-    timeout: Seconds = 120.0
+    timeout: _Seconds = 120.0
     """Seconds that an answer may take."""
     retries: Annotated[int, Field(ge=0)] = 5
     """Further tries where the server fails."""

@@ -13,7 +13,7 @@ from autolabel.evaluate.matching import IGNORED
 from autolabel.evaluate.scene import Int64, Scene
 
 _Float64 = npt.NDArray[np.float64]
-RankedBoxes = tuple[Int64, npt.NDArray[np.bool_], npt.NDArray[np.bool_], _Float64]
+_RankedBoxes = tuple[Int64, npt.NDArray[np.bool_], npt.NDArray[np.bool_], _Float64]
 """D boxes of a class, the surest first: their images (D,), which are right and which wrong at T overlaps (T, D); and
 how many true objects each image has."""
 Interval = tuple[float, float]
@@ -25,7 +25,7 @@ _AP_DRAWS = 200
 _MOST_WORK = 4e8
 """Found boxes times overlaps times draws: beyond, AP is given without an interval."""
 _LEAST_IMAGES = 2
-RECALLS: _Float64 = np.linspace(0, 1, 101)
+_RECALLS: _Float64 = np.linspace(0, 1, 101)
 """At which COCO reads a curve of precision over recall."""
 
 
@@ -123,7 +123,7 @@ def average_precision_intervals(evaluation: Any, images: int) -> tuple[Interval 
     return _interval(averaged(sums, counted)), _interval(averaged(sums[:, :, :1], counted[:, :, :1]))
 
 
-def _tables(evaluation: Any, images: int) -> Iterator[RankedBoxes]:
+def _tables(evaluation: Any, images: int) -> Iterator[_RankedBoxes]:
     """Yield for each class with true objects: image, right and wrong (T, D) of its boxes by score, true by image."""
     for start in range(0, len(evaluation.evalImgs), images * len(evaluation.params.areaRng)):
         found = [(row, one) for row, one in enumerate(evaluation.evalImgs[start : start + images]) if one is not None]
@@ -140,7 +140,7 @@ def _tables(evaluation: Any, images: int) -> Iterator[RankedBoxes]:
         yield owner[order], (matched & counts)[:, order], (~matched & counts)[:, order], true
 
 
-def weighted_precision(weights: _Float64, table: RankedBoxes, points: _Float64 = RECALLS) -> _Float64:
+def weighted_precision(weights: _Float64, table: _RankedBoxes, points: _Float64 = _RECALLS) -> _Float64:
     """Return COCO's average precision at each overlap, (T,), where each image counts as often as it was drawn.
 
     NaN where no true object counts.

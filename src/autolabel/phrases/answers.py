@@ -40,7 +40,7 @@ class ImageAnswers:
         """Keep nothing: all that is asked is known."""
 
 
-class Everything(Annealing):
+class _Everything(Annealing):
     """An annealing that merges nothing: only the detector's answers are wanted of it."""
 
     def keep(self, union: Instances, round: Round, asked: object) -> Instances:
@@ -63,7 +63,7 @@ class Questioner:
     def of(cls, plan: Plan, detector: Detector, annealing: Annealing, *, floor: float, device: str) -> Questioner:
         """Return what asks for candidates above ``floor`` in every look; answers are kept where the plan keeps them."""
         rounds, looks = [Round(index=0, conf_threshold=floor)], Looks(annealing.looks.names)
-        asking = Everything(rounds, annealing.aggregator, "all", looks=looks)
+        asking = _Everything(rounds, annealing.aggregator, "all", looks=looks)
         return cls(plan, detector, asking, device, CandidateStore.of(plan, plan.recipe.stages[0]))
 
     def ask(self, rows: Sequence[Labels], phrases: tuple[str, ...]) -> Iterator[tuple[int, ImageAnswers | Exception]]:
@@ -73,7 +73,7 @@ class Questioner:
         searches = {place: self.search(row, phrases) for place, row in enumerate(rows)}
         left = [place for place, search in searches.items() if search.next_query() is not None]
         for place in sorted(searches.keys() - set(left)):
-            yield place, answers_of(searches[place], phrases)
+            yield place, _answers_of(searches[place], phrases)
         if left and not self.loaded:
             self.detector.load(self.device)
             self.loaded = True
@@ -105,7 +105,7 @@ class Questioner:
                 ]
 
         for place, outcome in searched(self.detector, asked(), self.annealing, batch_size=size):
-            yield place, outcome if isinstance(outcome, Exception) else answers_of(outcome, phrases)
+            yield place, outcome if isinstance(outcome, Exception) else _answers_of(outcome, phrases)
         yield from failed
 
     def search(self, row: Labels, phrases: tuple[str, ...]) -> Search:
@@ -134,6 +134,6 @@ class Questioner:
         return self.detector.batch_key(row.image.size)
 
 
-def answers_of(search: Search, phrases: tuple[str, ...]) -> ImageAnswers:
+def _answers_of(search: Search, phrases: tuple[str, ...]) -> ImageAnswers:
     """Return the answers of a search that is done."""
     return ImageAnswers(phrases, {question.look: found.found for question, found in search.answers.items()})

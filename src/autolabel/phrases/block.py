@@ -10,7 +10,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from autolabel.spec.data import DataSpec
 
-Node = CommentedSeq | CommentedMap
+_Node = CommentedSeq | CommentedMap
 
 
 def classes_block(data: DataSpec, advised: Mapping[str, Sequence[str]]) -> str:
@@ -25,7 +25,9 @@ def classes_block(data: DataSpec, advised: Mapping[str, Sequence[str]]) -> str:
         phrases = tuple(advised.get(name, today or (name,)))
         negatives = terms.negatives if terms is not None else None
         if negatives:
-            block[name] = flow(CommentedMap({"phrases": flow(CommentedSeq(phrases)), "negatives": _listed(negatives)}))
+            block[name] = _flow(
+                CommentedMap({"phrases": _flow(CommentedSeq(phrases)), "negatives": _listed(negatives)})
+            )
         else:
             block[name] = _listed(phrases)
     stream = io.StringIO()
@@ -35,11 +37,11 @@ def classes_block(data: DataSpec, advised: Mapping[str, Sequence[str]]) -> str:
     return stream.getvalue()
 
 
-def _listed(phrases: Sequence[str]) -> Node:
-    return flow(CommentedSeq(phrases))
+def _listed(phrases: Sequence[str]) -> _Node:
+    return _flow(CommentedSeq(phrases))
 
 
-def flow(node: Node) -> Node:
+def _flow(node: _Node) -> _Node:
     """Return a node that is written on one line."""
     node.fa.set_flow_style()
     return node

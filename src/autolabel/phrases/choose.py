@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from autolabel.phrases.judged import ClassJudge, Phrases
 
-Float64 = npt.NDArray[np.float64]
-BESIDE = 5
+_Float64 = npt.NDArray[np.float64]
+_BESIDE = 5
 """Unions are made of so many of the best single phrases."""
-MOST = 3
+_MOST = 3
 """Phrases of a union, beside those of today."""
-WORTH = 0.002
+_WORTH = 0.002
 """By how much a further phrase has to raise AP to be taken in."""
-FOLDS, DEALS = 5, 4
+_FOLDS, _DEALS = 5, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Chooser:
     today: Phrases
     others: tuple[str, ...]
 
-    def precision(self, phrases: Phrases, times: Float64) -> float:
+    def precision(self, phrases: Phrases, times: _Float64) -> float:
         """Return the AP of a set where image n counts ``times[n]`` times."""
         return self.judge.found(phrases).average_precision(times)
 
@@ -36,7 +36,7 @@ class Chooser:
         """Return today's phrases, as they are asked together and one by one, then all others."""
         return list(dict.fromkeys([self.today, *((phrase,) for phrase in (*self.today, *self.others))]))
 
-    def choose(self, times: Float64) -> Phrases:
+    def choose(self, times: _Float64) -> Phrases:
         """Return the set of the highest AP: the best of the single ones, then grown while that pays.
 
         Of equals the earlier one is taken, so that today's stands unless another is better.
@@ -45,27 +45,27 @@ class Chooser:
         ranked = sorted(singles, key=lambda one: -self.precision(one, times))
         best, figure = ranked[0], self.precision(ranked[0], times)
         for start in dict.fromkeys([ranked[0], self.today]):
-            grown, reached = self.grown(start, [one for one in ranked if len(one) == 1][:BESIDE], times)
-            if reached > figure + WORTH:
+            grown, reached = self.grown(start, [one for one in ranked if len(one) == 1][:_BESIDE], times)
+            if reached > figure + _WORTH:
                 best, figure = grown, reached
         return best
 
-    def grown(self, start: Phrases, beside: Sequence[Phrases], times: Float64) -> tuple[Phrases, float]:
+    def grown(self, start: Phrases, beside: Sequence[Phrases], times: _Float64) -> tuple[Phrases, float]:
         """Return a set with the phrases that raise its AP taken in, one after the other, and that AP."""
         kept, figure = start, self.precision(start, times)
-        while len(kept) < max(MOST, len(start) + 1):
+        while len(kept) < max(_MOST, len(start) + 1):
             wider = [tuple(sorted({*kept, *one})) for one in beside if not set(one) <= set(kept)]
             best = max(wider, key=lambda one: self.precision(one, times), default=kept)
-            if self.precision(best, times) <= figure + WORTH:
+            if self.precision(best, times) <= figure + _WORTH:
                 break
             kept, figure = best, self.precision(best, times)
         return kept, figure
 
-    def unions(self, times: Float64) -> list[Phrases]:
+    def unions(self, times: _Float64) -> list[Phrases]:
         """Return the unions to report: of the best single phrase, and of today's, with each of the other good ones."""
         singles = self.singles()
         ranked = sorted(singles, key=lambda one: -self.precision(one, times))
-        beside = [one for one in ranked if len(one) == 1][:BESIDE]
+        beside = [one for one in ranked if len(one) == 1][:_BESIDE]
         made = [tuple(sorted({*start, *one})) for start in dict.fromkeys([ranked[0], self.today]) for one in beside]
         known = {tuple(sorted(one)) for one in singles}
         return [one for one in dict.fromkeys([*made, tuple(sorted(self.choose(times)))]) if one not in known]
@@ -91,8 +91,8 @@ class Chooser:
     def deals(self) -> Iterator[npt.NDArray[np.bool_]]:
         """Yield which images are held back, fold by fold; those with an object are dealt evenly, and so are others."""
         has = self.judge.true > 0
-        folds = min(FOLDS, int(has.sum()))
-        for seed in range(DEALS if folds > 1 else 0):
+        folds = min(_FOLDS, int(has.sum()))
+        for seed in range(_DEALS if folds > 1 else 0):
             random = np.random.default_rng(seed)
             fold = np.zeros(len(has), np.int64)
             for group in (np.flatnonzero(has), np.flatnonzero(~has)):

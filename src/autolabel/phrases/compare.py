@@ -25,13 +25,13 @@ from autolabel.storage import Location
 from autolabel.strategies import Detector
 from autolabel.types.ontology import Ontology, expand_prompts
 
-FLOOR = 0.05
+_FLOOR = 0.05
 Suggest = Callable[[Mapping[str, Sequence[str]]], Mapping[str, Sequence[str]]]
 """Given the phrases that are compared already, by class, returns more of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class PhrasesToCompare:
     """What is to be compared."""
 
     classes: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ def compare_phrases(
     compiled: Compiled,
     truth: str | Location,
     *,
-    wanted: Wanted,
+    wanted: PhrasesToCompare,
     registry: Registry,
     device: str | None = None,
 ) -> PhraseComparison:
@@ -70,11 +70,11 @@ def compare_phrases(
     rows = [inputs.decode_input(line).labels(plan.manifest.classes) for line in compiled.rows]
     with truth_at(truth) as file:
         shared = gather_scenes(rows, file)
-    names = chosen_classes(wanted, plan.manifest.classes, shared)
-    proposals, notes = proposed(names, plan.recipe.ontology, wanted, labeler)
+    names = _chosen_classes(wanted, plan.manifest.classes, shared)
+    proposals, notes = _proposed(names, plan.recipe.ontology, wanted, labeler)
     company = expand_prompts(plan.manifest.classes, plan.recipe.ontology)
     phrases = tuple(dict.fromkeys([*company, *(one.phrase for name in names for one in proposals[name])]))
-    floor = min(FLOOR, annealing.floor) if wanted.floor is None else wanted.floor
+    floor = min(_FLOOR, annealing.floor) if wanted.floor is None else wanted.floor
     scene_of = dict(zip(shared.images, shared.scenes, strict=True))
     place = device or next(iter(plan.execution.workers), "cpu")
     questioner = Questioner.of(plan, labeler, annealing, floor=floor, device=place)
@@ -105,7 +105,7 @@ def compare_phrases(
     )
 
 
-def chosen_classes(wanted: Wanted, classes: Sequence[str], shared: _Scenes) -> tuple[str, ...]:
+def _chosen_classes(wanted: PhrasesToCompare, classes: Sequence[str], shared: _Scenes) -> tuple[str, ...]:
     """Return the classes to compare phrases for: those wanted, else all that the truth has too."""
     known = {plain_name(name) for name in shared.classes}
     for name in (*wanted.classes, *(wanted.tried or {})):
@@ -116,8 +116,8 @@ def chosen_classes(wanted: Wanted, classes: Sequence[str], shared: _Scenes) -> t
     return tuple(name for name in wanted.classes or classes if plain_name(name) in known)
 
 
-def proposed(
-    names: Sequence[str], ontology: Ontology, wanted: Wanted, detector: Detector
+def _proposed(
+    names: Sequence[str], ontology: Ontology, wanted: PhrasesToCompare, detector: Detector
 ) -> tuple[dict[str, list[Proposal]], list[str]]:
     """Return the phrases to compare for each class, and sentences on those that were tried and cannot be."""
 

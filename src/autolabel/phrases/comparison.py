@@ -8,7 +8,7 @@ import msgspec
 
 from autolabel.phrases.propose import Origin
 
-Bounds = tuple[float, float]
+_Bounds = tuple[float, float]
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the spec asks for the class by exactly these."""
     ap: float
     """Average precision at the comparison's IoU."""
-    against_today: Bounds | None
+    against_today: _Bounds | None
     """95 % interval of the difference to today's AP, on the same resampled images; null with a single image."""
     f1: float
     """The best of any threshold."""
@@ -40,7 +40,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """AP of today's phrases."""
     ap: float
     """AP of the winner."""
-    difference: Bounds | None
+    difference: _Bounds | None
     """95 % interval of the winner's AP minus today's, on the same resampled images; null with a single image."""
 
 

@@ -33,14 +33,14 @@ def confirmed(
     after = dict(questioner.ask(ground.rows, expand_prompts(classes, changed)))
     both = before.keys() & after.keys()
     return tuple(
-        confirmation(one, ground, {place: before[place] for place in both}, {place: after[place] for place in both})
+        _confirmation(one, ground, {place: before[place] for place in both}, {place: after[place] for place in both})
         if one.better
         else one
         for one in told
     )
 
 
-def confirmation(one: ClassComparison, ground: Ground, before: Answers, after: Answers) -> ClassComparison:
+def _confirmation(one: ClassComparison, ground: Ground, before: Answers, after: Answers) -> ClassComparison:
     """Return a comparison with what its winner is worth where the spec asks it."""
     today = ground.judge(one.name, before).found(one.today.phrases)
     then = ground.judge(one.name, after).found(one.wordings[one.winner].phrases)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-IRREGULAR = {
+_IRREGULAR = {
     "person": "people",
     "man": "men",
     "woman": "women",
@@ -42,10 +42,10 @@ IRREGULAR = {
     "skis": "skis",
 }
 """Plural by singular, where no rule makes it."""
-_SINGULAR = {plural: singular for singular, plural in IRREGULAR.items()}
+_SINGULAR = {plural: singular for singular, plural in _IRREGULAR.items()}
 _ENDS_IN_ES = re.compile(r"(s|x|z|ch|sh)$")
 _NO_PLURAL = re.compile(r"(ss|us|is)$")
-ATTRIBUTES = ("small", "large")
+_ATTRIBUTES = ("small", "large")
 """Words that are set before a phrase, since objects of a class are often asked for by their size."""
 
 
@@ -54,7 +54,7 @@ def forms(phrase: str) -> Iterator[str]:
     several = is_plural(phrase)
     yield singular(phrase) if several else plural(phrase)
     yield f"a photo of {phrase}" if several else f"a photo of {article(phrase)} {phrase}"
-    for attribute in ATTRIBUTES:
+    for attribute in _ATTRIBUTES:
         yield f"{attribute} {phrase}"
     words = phrase.split()
     for start in range(1, len(words)):
@@ -88,7 +88,7 @@ def _with_last(phrase: str, change: object) -> str:
 
 
 def _plural_of(word: str) -> str:
-    if (known := IRREGULAR.get(word.lower())) is not None:
+    if (known := _IRREGULAR.get(word.lower())) is not None:
         return known
     if re.search(r"[^aeiou]y$", word):
         return f"{word[:-1]}ies"
@@ -97,7 +97,7 @@ def _plural_of(word: str) -> str:
 
 def _singular_of(word: str) -> str:
     lower = word.lower()
-    if lower in IRREGULAR or len(word) < 4:
+    if lower in _IRREGULAR or len(word) < 4:
         return word
     if (known := _SINGULAR.get(lower)) is not None:
         return known

@@ -64,7 +64,7 @@ class Ground:
         once = np.ones(len(judge.rows))
         winner = chooser.choose(once)
         listed = [*chooser.singles(), *chooser.unions(once)]
-        wordings = [wording(chooser, one, origins, once) for one in listed]
+        wordings = [_wording(chooser, one, origins, once) for one in listed]
         order = sorted(range(len(listed)), key=lambda place: (-wordings[place].ap, place))
         place = next(place for place in order if set(listed[place]) == set(winner))
         best, true = wordings[place], judge.true
@@ -81,7 +81,7 @@ class Ground:
         )
 
 
-def wording(chooser: Chooser, phrases: Phrases, origins: Mapping[str, Origin], once: Float64) -> Wording:
+def _wording(chooser: Chooser, phrases: Phrases, origins: Mapping[str, Origin], once: Float64) -> Wording:
     """Measure one phrase, or several together."""
     found = chooser.judge.found(phrases)
     f1, threshold = found.best_f1(once)

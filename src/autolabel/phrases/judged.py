@@ -17,16 +17,16 @@ from autolabel.types import Labels, Prompt
 from autolabel.types.ontology import ClassPrompts
 
 Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+_Int64 = npt.NDArray[np.int64]
 Phrases = tuple[str, ...]
-DRAWS = 200
+_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundBoxes:
     """D boxes of a class in N images, the surest first."""
 
-    images: Int64
+    images: _Int64
     scores: Float64
     right: npt.NDArray[np.bool_]
     true: Float64
@@ -53,7 +53,7 @@ class FoundBoxes:
         """Return the 95 % interval of this AP minus another's, on the same resampled images; None with one image."""
         if len(self.true) < _LEAST_IMAGES:
             return None
-        weights = draws(len(self.true), DRAWS)
+        weights = draws(len(self.true), _DRAWS)
         apart = [self.average_precision(times) - other.average_precision(times) for times in weights]
         low, high = np.percentile(apart, _LEVELS)
         return float(low), float(high)

@@ -39,7 +39,7 @@ def propose(
     found += [Proposal(phrase=phrase, origin="model") for phrase in suggested]
     first: dict[str, Proposal] = {}
     for one in found:
-        first.setdefault(plain(one.phrase), one)
+        first.setdefault(_plain(one.phrase), one)
     return list(first.values())
 
 
@@ -51,18 +51,18 @@ def without_conflicts(
     A phrase stands for one class: those that are another class's today, speak against a class, or are proposed for
     several classes are left out.
     """
-    owner = {plain(phrase): name for name in proposals for phrase in _terms_of(name, ontology).phrases}
-    against = {plain(phrase) for name in proposals for phrase in _terms_of(name, ontology).negatives}
+    owner = {_plain(phrase): name for name in proposals for phrase in _terms_of(name, ontology).phrases}
+    against = {_plain(phrase) for name in proposals for phrase in _terms_of(name, ontology).negatives}
     count: dict[str, set[str]] = {}
     for name, listed in proposals.items():
         for one in listed:
-            count.setdefault(plain(one.phrase), set()).add(name)
+            count.setdefault(_plain(one.phrase), set()).add(name)
     kept: dict[str, list[Proposal]] = {}
     notes: list[str] = []
     for name, listed in proposals.items():
         kept[name] = []
         for one in listed:
-            key = plain(one.phrase)
+            key = _plain(one.phrase)
             if one.origin == "today":
                 fault = ""
             elif owner.get(key, name) != name:
@@ -90,7 +90,7 @@ def readable(listed: Sequence[Proposal], detector: Detector, *, seen: dict[objec
             detector.passes(Prompt((one.phrase,)))
         except ImageError as error:
             fault = str(error)
-        pieces = reading.pieces or (plain(one.phrase),)
+        pieces = reading.pieces or (_plain(one.phrase),)
         if not fault and pieces in seen and one.origin != "today":
             fault = f"it reads the same as {seen[pieces]!r}"
         if not fault or one.origin == "today":
@@ -100,6 +100,6 @@ def readable(listed: Sequence[Proposal], detector: Detector, *, seen: dict[objec
             yield f"{one.phrase!r} is not tried: {fault}"
 
 
-def plain(phrase: str) -> str:
+def _plain(phrase: str) -> str:
     """Return a phrase as it is compared."""
     return " ".join(phrase.casefold().split())

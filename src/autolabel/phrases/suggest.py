@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from autolabel.endpoint import Endpoint, EndpointParams, Question, Reply
 from autolabel.errors import SpecError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-MOST = 8
+_MOST = 8
 """Phrases that are taken for a class."""
-LONGEST = 60
+_LONGEST = 60
 """Characters of a phrase."""
-MOST_WORDS = 6
-MOST_TOKENS = 600
-SCHEMA: dict[str, Any] = {
+_MOST_WORDS = 6
+_MOST_TOKENS = 600
+_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"phrases": {"type": "array", "items": {"type": "string"}}},
     "required": ["phrases"],
@@ -61,28 +61,28 @@ class PhraseModel:
         A class about which the model says nothing of use gets none. Raises EndpointError where it cannot be asked.
         """
         try:
-            replies = self.endpoint.ask([question(name, phrases) for name, phrases in known.items()])
+            replies = self.endpoint.ask([_question(name, phrases) for name, phrases in known.items()])
         finally:
             self.endpoint.close()
         out: dict[str, list[str]] = {}
         for (name, phrases), reply in zip(known.items(), replies, strict=True):
             if not isinstance(reply, Reply):
-                log.warning("the model has no phrases for %r: %s", name, reply)
+                _log.warning("the model has no phrases for %r: %s", name, reply)
             out[name] = list(sound(read(reply.text), phrases)) if isinstance(reply, Reply) else []
         return out
 
 
-def question(name: str, phrases: Sequence[str]) -> Question:
+def _question(name: str, phrases: Sequence[str]) -> Question:
     """Return the question for one class."""
     text = (
         "An object detector is asked for things in photos by short English noun phrases. "
         f"People call the things {json.dumps(name, ensure_ascii=False)}. "
         f"These phrases are tried already: {json.dumps(list(phrases), ensure_ascii=False)}. "
-        f"Name up to {MOST} other phrases of one to four words that photos of exactly these things would be captioned "
+        f"Name up to {_MOST} other phrases of one to four words that photos of exactly these things would be captioned "
         "with: synonyms, plainer words, what they look like. "
         'Answer with JSON and nothing else: {"phrases": ["...", "..."]}'
     )
-    return Question.of(text, max_tokens=MOST_TOKENS, form="json_schema", schema=SCHEMA)
+    return Question.of(text, max_tokens=_MOST_TOKENS, form="json_schema", schema=_SCHEMA)
 
 
 def read(text: str) -> list[str]:
@@ -104,9 +104,9 @@ def sound(listed: Sequence[str], known: Sequence[str]) -> Iterator[str]:
     count = 0
     for one in listed:
         phrase = " ".join(unicodedata.normalize("NFKC", one).split())
-        if len(phrase) > LONGEST or len(phrase.split()) > MOST_WORDS or not _PHRASE.fullmatch(phrase):
+        if len(phrase) > _LONGEST or len(phrase.split()) > _MOST_WORDS or not _PHRASE.fullmatch(phrase):
             continue
-        if phrase.casefold() not in seen and count < MOST:
+        if phrase.casefold() not in seen and count < _MOST:
             seen.add(phrase.casefold())
             count += 1
             yield phrase

@@ -18,14 +18,14 @@ _REMEMBERED = 10_000
 """Prompts whose forward passes are counted once."""
 
 _Forwards = Callable[[Prompt], int]
-Asking = Callable[[Prompt, Size], Requests]
+_Asking = Callable[[Prompt, Size], Requests]
 
 
 class Census:
     """Counts of rows, in memory that does not grow with them."""
 
     def __init__(
-        self, classes: Sequence[str], forwards: Sequence[_Forwards | None], requests: Sequence[Asking | None] = ()
+        self, classes: Sequence[str], forwards: Sequence[_Forwards | None], requests: Sequence[_Asking | None] = ()
     ) -> None:
         self.classes = classes
         self.forwards = forwards
@@ -121,7 +121,7 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | 
     return of
 
 
-def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> Asking | None:
+def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Asking | None:
     """Return what tells the most that a row can ask of endpoints in a stage; None where none is asked."""
     if not isinstance(labeler, Detector) or not labeler.sends_to():
         return None

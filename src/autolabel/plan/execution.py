@@ -31,11 +31,11 @@ def compile_execution(spec: Spec) -> Execution:
         max_failures=run.max_failures,
         candidates=run.candidates,
         answers=run.answers,
-        budget=spending_limit(spec),
+        budget=_spending_limit(spec),
     )
 
 
-def spending_limit(spec: Spec) -> SpendingLimit | None:
+def _spending_limit(spec: Spec) -> SpendingLimit | None:
     """Return the most that may be asked of endpoints; refuse one that cannot be counted."""
     budget = spec.run.budget
     if budget is None:

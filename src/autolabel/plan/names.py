@@ -41,7 +41,7 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
                 detector = choice.make()
                 assert isinstance(detector, Detector)
                 key = ("labelers", member) if stage.labelers else ("labeler",)
-                problems += unasked(spec, ("stages", index, *key), detector, asked)
+                problems += _unasked(spec, ("stages", index, *key), detector, asked)
                 readings = [(one, detector.read(one.phrase)) for one in asked]
                 problems += _unreadable(spec, readings, detector.name)
                 notices += _partly_read(readings, detector.name)
@@ -53,7 +53,7 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
     return list(dict.fromkeys(notices))
 
 
-def unasked(
+def _unasked(
     spec: Spec, place: tuple[str | int, ...], detector: Detector, asked: Sequence[_ClassPhrase]
 ) -> Iterator[Problem]:
     """Yield a problem for every phrase that a detector's parameters speak of and no class is asked by."""

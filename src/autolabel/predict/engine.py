@@ -15,7 +15,7 @@ from autolabel.types import Labels
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class WaitingImage:
     """An image that waits to be labelled."""
 
     row: Labels
@@ -41,7 +41,7 @@ class Engine:
             stage.wake()
         return cls(plan, stages)
 
-    def label(self, jobs: Sequence[Job]) -> None:
+    def label(self, jobs: Sequence[WaitingImage]) -> None:
         """Label images, those that may share a batch beside one another, and answer each as soon as it is done."""
         key_of = self.stages[0].labeler.batch_key
         jobs = sorted(jobs, key=lambda job: key_of(job.row.image.size))
@@ -56,7 +56,7 @@ class Engine:
         for stage in self.stages:
             stage.photos = PhotosAtHand(())  # so that their pixels can be freed
 
-    def _answering(self, jobs: Sequence[Job]) -> Progress:
+    def _answering(self, jobs: Sequence[WaitingImage]) -> Progress:
         def answer(position: int, row: Labels, recalled: bool) -> None:
             job = jobs[position]
             job.answer.set_result(job.hand_out(self._as_written(row)))

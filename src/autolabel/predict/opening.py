@@ -50,7 +50,7 @@ def open_predictor(
     machine cannot load it, DataError where a plan cannot be read.
     """
     registry = registry or discover()
-    place, on = plan_place(source), None if device is None else asked_device(device)
+    place, on = _plan_place(source), None if device is None else _asked_device(device)
     if place is None:
         spec = load_spec(
             source if isinstance(source, Mapping) else os.fspath(source), overrides=overrides, registry=registry
@@ -62,16 +62,16 @@ def open_predictor(
     elif overrides:
         raise SpecError("a plan takes no overrides", hint="open the spec with them")
     else:
-        plan, fit = plan_and_fit(place)
-    check_searches(plan)
-    names = workers_here(plan) if on is None or place is None else devices.resolve_devices(on)
+        plan, fit = _plan_and_fit(place)
+    _check_searches(plan)
+    names = _workers_here(plan) if on is None or place is None else devices.resolve_devices(on)
     if place is not None:
-        check_unchanged(plan, registry=registry)
+        _check_unchanged(plan, registry=registry)
     engines = [Engine.load(plan, device=name, registry=registry) for name in names]
     return Predictor(plan, engines, registry=registry, fit=fit)
 
 
-def plan_place(source: Source) -> Location | None:
+def _plan_place(source: Source) -> Location | None:
     """Return where the plan lies that a source names; None where it is a spec."""
     if isinstance(source, Mapping):
         return None
@@ -80,10 +80,10 @@ def plan_place(source: Source) -> Location | None:
         return place / PLAN
     if place.name == PLAN:
         return place
-    return place if isinstance(place, Path) and place.suffix == ".json" and holds_plan(place) else None
+    return place if isinstance(place, Path) and place.suffix == ".json" and _holds_plan(place) else None
 
 
-def holds_plan(path: Path) -> bool:
+def _holds_plan(path: Path) -> bool:
     """Return whether a JSON file is a plan that ``autolabel plan --out`` has written, rather than a spec."""
     try:
         found = msgspec.json.decode(path.read_bytes())
@@ -92,7 +92,7 @@ def holds_plan(path: Path) -> bool:
     return isinstance(found, dict) and {"digest", "recipe", "manifest"} <= found.keys()
 
 
-def plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
+def _plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
     """Read a plan, and how its run turns scores into chances.
 
     Raises DataError where there is none, MachineError where another autolabel has made it.
@@ -112,14 +112,14 @@ def plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
     return plan, fit
 
 
-def check_searches(plan: Plan) -> None:
+def _check_searches(plan: Plan) -> None:
     """Raise SpecError where a plan makes masks of given boxes: an image alone has none."""
     if not plan.recipe.stages[0].rounds:
         first = plan.recipe.stages[0].labeler.type
         raise SpecError(f"{first!r} needs boxes, and a single image comes without any", hint="put a detector before it")
 
 
-def check_unchanged(plan: Plan, *, registry: Registry) -> None:
+def _check_unchanged(plan: Plan, *, registry: Registry) -> None:
     """Raise WeightsError unless the weights of a plan are here, and are those that it was made with."""
     for stage in plan.recipe.stages:
         refuse_fetching(stage)
@@ -127,7 +127,7 @@ def check_unchanged(plan: Plan, *, registry: Registry) -> None:
             check_same_weights(make_labeler(stage, registry), stage)
 
 
-def asked_device(name: str) -> devices._Devices:
+def _asked_device(name: str) -> devices._Devices:
     """Return a device's name as a spec would ask for it; raises SpecError where it is none."""
     kind, _, number = name.partition(":")
     if kind == "cuda" and (number.isdecimal() or not number) and number.isascii():
@@ -137,14 +137,14 @@ def asked_device(name: str) -> devices._Devices:
     raise SpecError(f"{name!r} is no device", hint="say cpu, cuda:0 or mps")
 
 
-def workers_here(plan: Plan) -> Sequence[str]:
+def _workers_here(plan: Plan) -> Sequence[str]:
     """Return the devices of a plan's workers, or those of this machine where it lacks one, or the plan names none."""
     named = plan.execution.workers
     if not named or plan.execution.cluster is not None:
         return devices.resolve_devices("auto")
     try:
         for name in dict.fromkeys(named):
-            devices.resolve_devices(asked_device(name))
+            devices.resolve_devices(_asked_device(name))
     except AutolabelError:
         return devices.resolve_devices("auto")
     return named

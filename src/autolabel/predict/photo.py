@@ -26,10 +26,10 @@ from autolabel.images import (
 )
 from autolabel.types import Image, Labels, Reason, Size
 
-Pixels = npt.NDArray[np.uint8]
+_Pixels = npt.NDArray[np.uint8]
 Given: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Pillow.Image | npt.NDArray[np.uint8]
 """A path or URL, the bytes of an image file, a PIL image, or (H, W, 3) uint8 RGB pixels of the upright image."""
-UNNAMED = "image"
+_UNNAMED = "image"
 """What an image without a path is called."""
 
 
@@ -38,7 +38,7 @@ class Photo:
     """An image that was read, or the reason why it was not."""
 
     image: Image
-    pixels: Pixels | None
+    pixels: _Pixels | None
     reason: Reason | None = None
     content: str = ""
     """Hash of the file's bytes, under which candidates are kept; empty where it is not wanted, or there is no file."""
@@ -61,7 +61,7 @@ class PhotoReader:
         Raises TypeError where ``given`` is no image, DataError where it is an array of another shape or type.
         """
         path = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
-        called = name or (self.identify(path) if path else UNNAMED)
+        called = name or (self.identify(path) if path else _UNNAMED)
         try:
             pixels, content = self._pixels(given, called)
         except ImageError as error:
@@ -70,7 +70,7 @@ class PhotoReader:
         height, width = pixels.shape[:2]
         return Photo(Image(id=called, path=path, size=(height, width)), pixels, content=content)
 
-    def _pixels(self, given: Given, name: str) -> tuple[Pixels, str]:
+    def _pixels(self, given: Given, name: str) -> tuple[_Pixels, str]:
         if isinstance(given, str | os.PathLike):
             pixels = read_pixels(os.fspath(given), max_pixels=self.max_pixels, value_range=self.value_range)
             return pixels, image_digest(os.fspath(given)) if self.hashes else ""
@@ -82,7 +82,7 @@ class PhotoReader:
             found = convert_pixels(given, name=name, max_pixels=self.max_pixels, value_range=self.value_range)
             return found, ""
         if isinstance(given, np.ndarray):
-            return checked(given, name, self.max_pixels), ""
+            return _checked(given, name, self.max_pixels), ""
         raise TypeError(
             f"wanted a path, the bytes of an image file, a PIL image or pixels, found {type(given).__name__}"
         )
@@ -107,7 +107,7 @@ class PhotoReader:
         return Path(absolute).name
 
 
-def checked(pixels: npt.NDArray[np.uint8], name: str, max_pixels: int) -> Pixels:
+def _checked(pixels: npt.NDArray[np.uint8], name: str, max_pixels: int) -> _Pixels:
     """Return pixels of a caller as labelers want them: contiguous, and no longer the caller's to change."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         hint = "convert them, or give a PIL image, the bytes of a file, or a path"
@@ -125,7 +125,7 @@ class PhotosAtHand:
 
     photos: Sequence[Photo]
 
-    def pixels(self, position: int, row: Labels) -> Pixels:
+    def pixels(self, position: int, row: Labels) -> _Pixels:
         """Return the pixels of a row's image."""
         pixels = self.photos[position].pixels
         assert pixels is not None, "a row without pixels has failed, and is not asked for"

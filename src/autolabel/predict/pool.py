@@ -7,17 +7,17 @@ from collections import deque
 from collections.abc import Sequence
 
 from autolabel.executors.tuning import torch_threads
-from autolabel.predict.engine import Engine, Job
+from autolabel.predict.engine import Engine, WaitingImage
 
 
-class Pool:
+class ImagePool:
     """Takes images from any thread, first in, first out."""
 
     def __init__(self, engines: Sequence[Engine], *, threads: int, most: int) -> None:
         """Start a thread for each engine, which gives torch ``threads`` and takes up to ``most`` images at a time."""
         self._torch = threads
         self._most = most
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[WaitingImage] = deque()
         self._changed = threading.Condition()
         self._idle = 0
         self._closed = False
@@ -33,7 +33,7 @@ class Pool:
         """How many images wait for a thread."""
         return len(self._waiting)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: WaitingImage) -> None:
         """Let an image wait; raises ValueError where the pool is closed."""
         with self._changed:
             if self._closed:
@@ -60,9 +60,9 @@ class Pool:
                         job.answer.set_exception(error)
             del jobs
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> list[WaitingImage]:
         """Return images that nobody has given up, an equal share for every thread that is free; none at the end."""
-        taken: list[Job] = []
+        taken: list[WaitingImage] = []
         with self._changed:
             self._idle += 1
             while not taken:

@@ -10,16 +10,16 @@ from typing import Self
 
 from autolabel.data.prefetch import prefetch
 from autolabel.plan.model import Plan
-from autolabel.predict.engine import Engine, Job
+from autolabel.predict.engine import Engine, WaitingImage
 from autolabel.predict.photo import Given, PhotoReader
-from autolabel.predict.pool import Pool
+from autolabel.predict.pool import ImagePool
 from autolabel.predict.question import Questions
 from autolabel.registry import Registry
 from autolabel.results.score_curves import Fit
 from autolabel.results.select import handed_out
 from autolabel.types import Instances, Labels
 
-BATCHES_AT_A_TIME = 2
+_BATCHES_AT_A_TIME = 2
 """Batches of images that a thread takes: those that are done early leave room for others."""
 
 
@@ -41,8 +41,8 @@ class Predictor:
             roots=plan.manifest.roots,
             hashes=execution.candidates is not None,
         )
-        self._ahead = 2 * BATCHES_AT_A_TIME * recipe.batch_size * len(engines)
-        self._pool = Pool(engines, threads=execution.threads, most=BATCHES_AT_A_TIME * recipe.batch_size)
+        self._ahead = 2 * _BATCHES_AT_A_TIME * recipe.batch_size * len(engines)
+        self._pool = ImagePool(engines, threads=execution.threads, most=_BATCHES_AT_A_TIME * recipe.batch_size)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class Predictor:
         prompt = self._questions.prompt(classes)
         photo = self._reader.read(image, name=name)
         row = Labels(image=photo.image, prompt=prompt, instances=Instances.empty(), reason=photo.reason)
-        job = Job(row, photo, _as_it_is if raw else self._handed_out)
+        job = WaitingImage(row, photo, _as_it_is if raw else self._handed_out)
         self._pool.submit(job)
         return job.answer
 

@@ -15,7 +15,7 @@ from autolabel.strategies import Detector
 from autolabel.types import Prompt
 from autolabel.types.ontology import expand_prompts
 
-REMEMBERED = 256
+_REMEMBERED = 256
 """Lists of names that are checked once."""
 _NAMES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Names)
 
@@ -29,7 +29,7 @@ class Questions:
         self._detectors = [one for one in made if isinstance(one, Detector)]
         self._ontology = plan.recipe.ontology
         self._own = Prompt(plan.manifest.classes)
-        self._checked = lru_cache(REMEMBERED)(self._check)
+        self._checked = lru_cache(_REMEMBERED)(self._check)
 
     def prompt(self, classes: Sequence[str] | None) -> Prompt:
         """Return what asks for ``classes``, in their order; None: for those of the spec, by its phrases for them.

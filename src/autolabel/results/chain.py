@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 
-DIGITS = 32
+_DIGITS = 32
 """Of a sum, in hex: half a SHA-256."""
 _LINKED = re.compile(rb'(.*),"after":"([0-9a-f]*)","sum":"([0-9a-f]*)"\}', re.DOTALL)
 
 
 def sum_of(data: bytes) -> str:
     """Return the sum of some bytes."""
-    return hashlib.sha256(data).hexdigest()[:DIGITS]
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 class Chain:

@@ -32,7 +32,6 @@ _SAME_MASK = 0.98
 """From this overlap on, masks are the same: what tracing polygons changes."""
 _MOST_NEAR = 5
 """Unknown names for which the nearest are looked for, which takes long among many images."""
-_KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
 
 
 @dataclass(slots=True)

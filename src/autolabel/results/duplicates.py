@@ -13,7 +13,7 @@ from autolabel.plan.model import Plan
 from autolabel.results.store import RunStore, publish
 from autolabel.storage import Location, read_regular
 
-FILE = "duplicates.json"
+_FILE = "duplicates.json"
 _MOST_BYTES = 1 << 30
 _AGAIN = "`autolabel duplicates RUN` writes it again"
 
@@ -31,7 +31,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 def duplicates_file(store: RunStore) -> Location:
     """Return where a run keeps its groups."""
-    return store.root / FILE
+    return store.root / _FILE
 
 
 def read_groups(store: RunStore, plan: Plan) -> Groups:

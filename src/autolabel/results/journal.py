@@ -32,8 +32,8 @@ from autolabel.storage import read_part, read_regular
 
 MOST_JOURNAL = 1 << 31
 """Bytes of a journal: 10 million decisions."""
-TAIL = 1 << 16
-RESTORE = "restore the file from a copy, or move it away: review.json holds what was written last"
+_TAIL = 1 << 16
+_RESTORE = "restore the file from a copy, or move it away: review.json holds what was written last"
 
 
 class Journal:
@@ -139,11 +139,11 @@ class Journal:
         if not size or chain.named(self._first_line(size)) == base.after:
             return 0
         told = f"{self.store.journal}: lines are missing or changed that {self.store.review.name} was written from"
-        raise DataError(told, hint=RESTORE)
+        raise DataError(told, hint=_RESTORE)
 
     def _line_before(self, end: int) -> bytes:
         """Return the whole line that ends at a place, without its end; empty where none does."""
-        length = TAIL
+        length = _TAIL
         while True:
             start = max(0, end - length)
             text = read_part(self.store.journal, start, end)
@@ -155,7 +155,7 @@ class Journal:
             length *= 8
 
     def _first_line(self, size: int) -> bytes:
-        length = TAIL
+        length = _TAIL
         while True:
             text = read_part(self.store.journal, 0, min(size, length))
             if b"\n" in text or length >= size:
@@ -168,7 +168,7 @@ class Journal:
             return 0
         size = place.stat().st_size if isinstance(place, Path) else len(place.read_bytes())
         if size > MOST_JOURNAL:
-            raise DataError(f"{place}: is larger than the {MOST_JOURNAL:,} bytes that are read", hint=RESTORE)
+            raise DataError(f"{place}: is larger than the {MOST_JOURNAL:,} bytes that are read", hint=_RESTORE)
         return size
 
     def _parsed(self, text: bytes) -> Iterator[Review]:
@@ -183,7 +183,7 @@ class Journal:
 
     def _damage(self, said: str, number: int) -> DataError:
         line = read_part(self.store.journal, 0, self.position).count(b"\n") + number + 1
-        return DataError(Problem(file=str(self.store.journal), line=line, column=1, message=said, hint=RESTORE))
+        return DataError(Problem(file=str(self.store.journal), line=line, column=1, message=said, hint=_RESTORE))
 
     @contextmanager
     def _alone(self) -> Iterator[int]:

@@ -22,7 +22,7 @@ from autolabel.results.failpoints import reach
 from autolabel.results.lock import hold, lease, writing
 from autolabel.results.ownership import LOCK, PLAN, check_replaceable, mark, name_taken
 from autolabel.results.shard_file import DamageError
-from autolabel.storage import Entry, Location, Remote, at, list_files, read_part, read_regular
+from autolabel.storage import FileEntry, Location, Remote, at, list_files, read_part, read_regular
 
 INPUTS = "inputs.jsonl"
 STAGES = "stages"
@@ -124,7 +124,7 @@ class RunStore:
 
         yield from prefetch(one, shards, threads=_READERS, ahead=2 * _READERS)
 
-    def published(self, stage: Stage) -> dict[str, Entry]:
+    def published(self, stage: Stage) -> dict[str, FileEntry]:
         """Return the files of a stage's folder by name."""
         return {entry.name: entry for entry in list_files(self.root / STAGES / stage.name)}
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 
 from autolabel.certify.answers import parse_answer
-from autolabel.certify.drawing import JOURNAL, Asked
+from autolabel.certify.drawing import JOURNAL, CertificateRequest
 from autolabel.certify.opening import LOCK, Opened, open_locked
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
@@ -41,10 +41,10 @@ class _NoFields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Desk:
+class CertificateDesk:
     """A certificate while its page is open; every method may be called from any thread."""
 
-    def __init__(self, session: ReviewSession, asked: Asked) -> None:
+    def __init__(self, session: ReviewSession, asked: CertificateRequest) -> None:
         self._review, self._asked = session, asked
         self._alone = threading.RLock()
         self._found: Opened | None = None
@@ -92,7 +92,7 @@ class Desk:
             if self._found is None:
                 return None
             with self._review.store.lock(LOCK):
-                return open_locked(self._review.store, self._review.plan, Asked(), redraw=False).write()
+                return open_locked(self._review.store, self._review.plan, CertificateRequest(), redraw=False).write()
 
     @contextmanager
     def _open(self) -> Iterator[Opened]:
@@ -146,7 +146,7 @@ def _status(path: Location) -> tuple[int, float]:
     return status.st_size, status.st_mtime
 
 
-def certify_mode(desk: Desk) -> PageMode:
+def certify_mode(desk: CertificateDesk) -> PageMode:
     """Return the mode of the page."""
     return PageMode(
         name="certify",

@@ -19,7 +19,7 @@ from autolabel.review.session import ReviewSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ReviewGoal:
     """What a review by choice is to reach; None where nothing is wanted of it."""
 
     precision: float | None
@@ -31,14 +31,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class _Pick:
     """A box to look at, and its chance of being what is looked for."""
 
     chance: float
     row: Row
 
 
-def limit_to_likely(session: ReviewSession, wanted: Wanted) -> Iterator[str]:
+def limit_to_likely(session: ReviewSession, wanted: ReviewGoal) -> Iterator[str]:
     """Limit a review to the images with likely mistakes; yield what to expect, in sentences.
 
     For a precision: the boxes that are likeliest to be wrong. For a recall: the boxes below the run's thresholds that
@@ -47,7 +47,7 @@ def limit_to_likely(session: ReviewSession, wanted: Wanted) -> Iterator[str]:
     check.
     """
     known = read_known(session.store, session.plan)
-    picks: list[Pick] = []
+    picks: list[_Pick] = []
     said: list[str] = []
     if wanted.precision is not None:
         wrong, told = _likely_errors(known, wanted.precision, certified=wanted.certified)
@@ -55,7 +55,7 @@ def limit_to_likely(session: ReviewSession, wanted: Wanted) -> Iterator[str]:
         said += told
     if wanted.recall is not None:
         missed, told = likely_misses(session.store, session.plan, known, wanted.recall, certified=wanted.certified)
-        picks += [Pick(chance, row) for chance, row in missed]
+        picks += [_Pick(chance, row) for chance, row in missed]
         said += told
     if not picks:
         raise DataError(". ".join(said), hint="`autolabel certify RUN` states what the checks come to")
@@ -93,7 +93,7 @@ def limit_to_doubts(
     yield f"{len(rows):,} images, the likeliest errors first; {likely:,} boxes are likelier wrong than right"
 
 
-def _likely_errors(known: Known, precision: float, *, certified: bool) -> tuple[list[Pick], list[str]]:
+def _likely_errors(known: Known, precision: float, *, certified: bool) -> tuple[list[_Pick], list[str]]:
     units, wrong = known.units, known.chance_of_wrong()
     undecided = np.setdiff1d(np.arange(len(wrong)), np.fromiter(known.right, np.int64, len(known.right)))
     if not len(undecided):
@@ -103,7 +103,7 @@ def _likely_errors(known: Known, precision: float, *, certified: bool) -> tuple[
     count = by_choice(wrong[order], kept=kept, share=precision) or min(len(order), FIRST)
     rows = [units.rows[units.box_rows[box]] for box in order[:count].tolist()]
     chances = wrong[order[:count]].tolist()
-    picks = [Pick(chance, (row.image, row.caption_index)) for chance, row in zip(chances, rows, strict=True)]
+    picks = [_Pick(chance, (row.image, row.caption_index)) for chance, row in zip(chances, rows, strict=True)]
     return picks, list(_errors_told(wrong[order], count, kept, precision, certified=certified, known=known))
 
 
@@ -119,7 +119,7 @@ def _errors_told(
         )
 
 
-def _within(picks: Sequence[Pick], seconds: float) -> list[Pick]:
+def _within(picks: Sequence[_Pick], seconds: float) -> list[_Pick]:
     """Return the first picks that fit into so many seconds; one at least."""
     rows: set[Row] = set()
     for count, pick in enumerate(picks):
@@ -130,11 +130,11 @@ def _within(picks: Sequence[Pick], seconds: float) -> list[Pick]:
     return list(picks)
 
 
-def _seconds(picks: Sequence[Pick]) -> float:
+def _seconds(picks: Sequence[_Pick]) -> float:
     return len(picks) * BOX_SECONDS + len({pick.row for pick in picks}) * IMAGE_SECONDS
 
 
-def _places(session: ReviewSession, picks: Sequence[Pick]) -> list[int]:
+def _places(session: ReviewSession, picks: Sequence[_Pick]) -> list[int]:
     """Return the rows of boxes, each once, in the order of the boxes."""
     found = (session.index.find(*row) for row in dict.fromkeys(pick.row for pick in picks))
     return [row for row in found if row is not None]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autolabel.certify.candidates import Candidates, candidates
+from autolabel.certify.candidates import LowScoredBoxes, candidates
 from autolabel.certify.finding import USUAL, Looked, Repair, least_chance, looking, plan_repair
 from autolabel.certify.goals import IMAGE_SECONDS, MISSED_SECONDS
 from autolabel.certify.repair import Float64
@@ -16,7 +16,7 @@ from autolabel.plan.model import Plan
 from autolabel.results.decision import Row
 from autolabel.results.store import RunStore
 
-NO_THRESHOLD = (
+_NO_THRESHOLD = (
     "likely misses: none to offer, as nothing lies below a threshold; label with a lower conf_threshold and state the"
     " present one in output.thresholds, and what lies between is offered here"
 )
@@ -31,7 +31,7 @@ def likely_misses(
     """
     low = candidates(store, plan, classes=known.units.place_of_class, thresholds=known.thresholds, review=known.review)
     if not low.rows:
-        return [], [NO_THRESHOLD]
+        return [], [_NO_THRESHOLD]
     looked = _looked(known)
     chances = 1 - known.chance_of_wrong(low.scores, low.classes, low.rejected)[len(known.units.scores) :]
     bar = least_chance(USUAL if looked is None else looked.mean)
@@ -55,13 +55,13 @@ def _looked(known: Known) -> Looked | None:
     return Looked(images=audit.images, right=right, missed=audit.missed.values, cap=audit.cap)
 
 
-def _unknown(chances: Float64, low: Candidates) -> Iterator[str]:
+def _unknown(chances: Float64, low: LowScoredBoxes) -> Iterator[str]:
     yield f"likely misses: {len(chances):,} of {len(low.rows):,} boxes below the thresholds are worth a look"
     yield "how many objects are missed is not known yet: `review --next certificate` looks at some images first"
 
 
 def _told(
-    chances: Float64, low: Candidates, looked: Looked, repair: Repair, recall: float, *, certified: bool
+    chances: Float64, low: LowScoredBoxes, looked: Looked, repair: Repair, recall: float, *, certified: bool
 ) -> Iterator[str]:
     yield f"recall is about {looked.recall:.2f}; {recall:g} is wanted"
     worth = f"{len(chances):,} of {len(low.rows):,} boxes below the thresholds are worth a look"

@@ -28,7 +28,7 @@ _NOTHING = 2.0
 Rows = npt.NDArray[np.int64]
 
 
-class _Box(msgspec.Struct, frozen=True):
+class _IndexedBox(msgspec.Struct, frozen=True):
     phrase: str
     score: float
     sources: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class _Line(msgspec.Struct, frozen=True):
     image: str
     caption_index: int
     state: str
-    instances: tuple[_Box, ...]
+    instances: tuple[_IndexedBox, ...]
 
 
 _lines = msgspec.json.Decoder(_Line)

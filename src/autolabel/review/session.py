@@ -27,7 +27,7 @@ from autolabel.review.order import CHECKED, LEFT_OUT, TOUCHED, UNTOUCHED, Query,
 from autolabel.review.pictures import Pictures
 from autolabel.review.row_index import RowIndex, Rows
 from autolabel.review.row_json import row_json
-from autolabel.review.steps import History, Step
+from autolabel.review.steps import History, ReviewStep
 from autolabel.types import Labels
 
 _LISTS = 8
@@ -227,7 +227,7 @@ class ReviewSession:
             self._history.give(tab, made, undone=not redo)
             return self._row_json(row)
 
-    def _write(self, wanted: Sequence[Decision], *, tab: str, id: str, **links: str) -> Step:
+    def _write(self, wanted: Sequence[Decision], *, tab: str, id: str, **links: str) -> ReviewStep:
         name = wanted[0].row
         keys = [one.key for one in wanted]
         before = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
@@ -247,7 +247,7 @@ class ReviewSession:
         self._note(self.journal.append(action))
         self._note([action])
         after = {key: self.journal.rows.get(name, {}).get(key) for key in keys}
-        return Step(id, name, before, after)
+        return ReviewStep(id, name, before, after)
 
     def _mark_stale(self) -> None:
         """Record that what was handed out no longer shows what is decided, before that is decided."""

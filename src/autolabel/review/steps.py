@@ -19,7 +19,7 @@ _TAIL = 1 << 22
 
 
 @dataclass(slots=True)
-class Step:
+class ReviewStep:
     """One action with what stood before and after it."""
 
     id: str
@@ -28,10 +28,10 @@ class Step:
     after: dict[Key, Decision | None]
 
 
-Steps = deque[Step]
+_Steps = deque[ReviewStep]
 
 
-def _no_steps() -> Steps:
+def _no_steps() -> _Steps:
     return deque(maxlen=_MOST_STEPS)
 
 
@@ -44,16 +44,16 @@ class History:
     def __init__(self, store: RunStore, reviewer: str | None, *, end: int) -> None:
         """Remember nothing yet; ``end`` is how long the journal is now."""
         self._source = store, reviewer, end
-        self._done: dict[str, Steps] = {}
-        self._undone: dict[str, Steps] = {}
+        self._done: dict[str, _Steps] = {}
+        self._undone: dict[str, _Steps] = {}
 
-    def do(self, tab: str, step: Step) -> None:
+    def do(self, tab: str, step: ReviewStep) -> None:
         """Remember what a tab has done; what it had taken back cannot be done again."""
         self._undone.pop(tab, None)
         self._earlier[1].clear()
         self._add(self._done, tab, step)
 
-    def complete(self, tab: str, step: Step, *, follows: str) -> None:
+    def complete(self, tab: str, step: ReviewStep, *, follows: str) -> None:
         """Make a step part of the last one of a tab, where that has the id ``follows``; else it is one of its own."""
         last = self._done.get(tab)
         if last and last[-1].id == follows and last[-1].after.keys() >= step.after.keys():
@@ -61,27 +61,27 @@ class History:
         else:
             self._add(self._done, tab, step)
 
-    def take(self, tab: str, *, undone: bool) -> Step | None:
+    def take(self, tab: str, *, undone: bool) -> ReviewStep | None:
         """Take the last step of a tab, or of those before it, off what it has done, or has ``undone``."""
         mine = (self._undone if undone else self._done).get(tab) or self._earlier[undone]
         return mine.pop() if mine else None
 
-    def give(self, tab: str, step: Step, *, undone: bool) -> None:
+    def give(self, tab: str, step: ReviewStep, *, undone: bool) -> None:
         """Add a step to what a tab has done, or has ``undone``."""
         self._add(self._undone if undone else self._done, tab, step)
 
     @cached_property
-    def _earlier(self) -> tuple[Steps, Steps]:
+    def _earlier(self) -> tuple[_Steps, _Steps]:
         store, reviewer, end = self._source
-        return earlier_steps(store, reviewer, end=end)
+        return _earlier_steps(store, reviewer, end=end)
 
-    def _add(self, steps: dict[str, Steps], tab: str, step: Step) -> None:
+    def _add(self, steps: dict[str, _Steps], tab: str, step: ReviewStep) -> None:
         steps.setdefault(tab, _no_steps()).append(step)
         while len(steps) > _MOST_TABS:
             steps.pop(next(iter(steps)))
 
 
-def earlier_steps(store: RunStore, reviewer: str | None, *, end: int) -> tuple[Steps, Steps]:
+def _earlier_steps(store: RunStore, reviewer: str | None, *, end: int) -> tuple[_Steps, _Steps]:
     """Return what a reviewer did on the page, and what they took back, in the journal's first ``end`` bytes.
 
     Only its last lines are read. Actions that do not say what they replaced cannot be undone, and end the history.
@@ -119,11 +119,11 @@ def _actions(store: RunStore, end: int) -> list[Review]:
         return []
 
 
-def _step(action: Review) -> Step:
+def _step(action: Review) -> ReviewStep:
     after = {one.key: None if one.verdict == "forget" else _signed(one, action) for one in action.decisions}
     before: dict[Key, Decision | None] = dict.fromkeys(after)
     before |= {one.key: one for one in action.replaces or ()}
-    return Step(action.id or "", action.decisions[0].row, before, after)
+    return ReviewStep(action.id or "", action.decisions[0].row, before, after)
 
 
 def _signed(one: Decision, action: Review) -> Decision:

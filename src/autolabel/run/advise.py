@@ -85,7 +85,7 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _JudgedBoxes:
+class _RankedByImage:
     """N boxes by image, with whether they are right, and how many true ones each image has."""
 
     images: _Int64
@@ -115,7 +115,7 @@ def advise(
         checked = set(empty.image_of.values())
         known = [(row, content_of(row)) for row in rows if row.image.id in checked and row.prompt.phrases]
         memories = [ImageMemory(candidates, content, row.image.size, annealing.floor) for row, content in known]
-        played: list[tuple[Way, _JudgedBoxes, float]] = []
+        played: list[tuple[Way, _RankedByImage, float]] = []
         missing: set[str] = set()
         for way in _ways(annealing):
             searches = [
@@ -182,12 +182,12 @@ def _searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search 
     return search if search.next_query() is None else None
 
 
-def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> _JudgedBoxes:
+def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> _RankedByImage:
     """Judge the boxes of labels."""
     scenes = gather_scenes(labels, truth).scenes
     matches = [match_boxes(scene, iou) for scene in scenes]
     keep = [matched != IGNORED for matched in matches]
-    return _JudgedBoxes(
+    return _RankedByImage(
         images=np.concatenate([np.full(int(kept.sum()), place) for place, kept in enumerate(keep)]),
         scores=np.concatenate([scene.scores[kept] for scene, kept in zip(scenes, keep, strict=True)]),
         right=np.concatenate([one[kept] >= 0 for one, kept in zip(matches, keep, strict=True)]),
@@ -195,7 +195,7 @@ def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> _JudgedBo
     )
 
 
-def compare(played: Iterable[tuple[Way, _JudgedBoxes, float]], precision: float) -> list[Measured]:
+def compare(played: Iterable[tuple[Way, _RankedByImage, float]], precision: float) -> list[Measured]:
     """Return what each way is worth, the cheapest first; all are measured on the same resampled sets of images."""
     played = list(played)
     images = len(played[0][1].true)
@@ -217,7 +217,7 @@ def compare(played: Iterable[tuple[Way, _JudgedBoxes, float]], precision: float)
     return sorted(out, key=lambda one: (one.passes, -one.recall))
 
 
-def reached(found: _JudgedBoxes, times: _Int64, precision: float) -> tuple[float, float | None]:
+def reached(found: _RankedByImage, times: _Int64, precision: float) -> tuple[float, float | None]:
     """Return the best recall with at least ``precision``, and the last score it takes; images count ``times`` each."""
     order = np.argsort(-found.scores, kind="stable")
     weight = times[found.images[order]]

@@ -19,7 +19,7 @@ from autolabel.images import image_digest
 from autolabel.plan.identity import answers_digest, canonical_digest, reduced
 from autolabel.plan.model import Plan, Stage
 from autolabel.results.store import TEMPORARY, publish
-from autolabel.storage import Entry, Location, at, list_files, read_part
+from autolabel.storage import FileEntry, Location, at, list_files, read_part
 from autolabel.types import Instances, Labels, Prompt, Rle, Size
 from autolabel.types.runs import totals
 
@@ -67,7 +67,7 @@ class CandidateStore:
     def open(cls, folder: Location, *, read_only: bool = False) -> CandidateStore:
         """Read which answers a folder holds; none where it is not there."""
         store = cls(folder, read_only=read_only)
-        kept = sorted(kept_in(folder) if read_only else _tidied(folder), key=lambda entry: entry.name)
+        kept = sorted(_kept_in(folder) if read_only else _tidied(folder), key=lambda entry: entry.name)
         store.files = [folder / entry.name for entry in kept]
         parts = [_read_index(path, number, kept[number].size) for number, path in enumerate(store.files)]
         store.index = np.concatenate([store.index, *parts])
@@ -168,12 +168,12 @@ def _read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
     return out
 
 
-def kept_in(folder: Location) -> Iterator[Entry]:
+def _kept_in(folder: Location) -> Iterator[FileEntry]:
     """Yield the candidates' files of a folder."""
     return (entry for entry in list_files(folder) if entry.name.endswith(_SUFFIX))
 
 
-def _tidied(folder: Location) -> Iterator[Entry]:
+def _tidied(folder: Location) -> Iterator[FileEntry]:
     """Yield the candidates' files of a folder; remove what was left half-written and nobody can be writing any more."""
     for entry in list_files(folder):
         if entry.name.endswith(_SUFFIX):

@@ -9,7 +9,7 @@ import msgspec
 
 from autolabel.certify.answers import read_answers
 from autolabel.certify.checks import Checks
-from autolabel.certify.drawing import FOLDER, Asked
+from autolabel.certify.drawing import FOLDER, CertificateRequest
 from autolabel.certify.opening import begun, open_certificate
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
@@ -23,7 +23,7 @@ from autolabel.run.outputs import report, review_run
 from autolabel.storage import Location, at
 
 
-def next_units(run: Location, asked: Asked, count: int, *, redraw: bool = False) -> list[Unit]:
+def next_units(run: Location, asked: CertificateRequest, count: int, *, redraw: bool = False) -> list[Unit]:
     """Return the next ``count`` units to check; they are recorded as shown, and each needs an answer from then on."""
     with open_certificate(run, asked, redraw=redraw) as found:
         units = found.at_work().next(count)
@@ -33,7 +33,7 @@ def next_units(run: Location, asked: Asked, count: int, *, redraw: bool = False)
 
 def certify_run(
     run: Location,
-    asked: Asked,
+    asked: CertificateRequest,
     *,
     answers: Path | None = None,
     reviewer: str | None = None,

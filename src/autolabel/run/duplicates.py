@@ -21,8 +21,8 @@ from autolabel.results.written import mark_stale
 from autolabel.run.outputs import follow
 from autolabel.storage import Location
 
-THREADS = 8
-log = logging.getLogger(__name__)
+_THREADS = 8
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def keep_groups(store: RunStore, plan: Plan) -> Groups:
     try:
         return read_groups(store, plan) if kept else _search(store, plan)
     except DataError as error:
-        log.warning("%s; it is written again", error)
+        _log.warning("%s; it is written again", error)
         return _search(store, plan)
 
 
@@ -64,7 +64,7 @@ def group_run(run: Location, *, registry: Registry) -> Groups:
     return groups
 
 
-def group_folder(folder: Location, *, threads: int = THREADS) -> Groups:
+def group_folder(folder: Location, *, threads: int = _THREADS) -> Groups:
     """Find the near-duplicates among the images below a folder; DataError where there is none, or no image."""
     listed = PassedOver().sift(one for source in sources([str(folder)]) for one in walk_files(source))
     files = [_File(one.id, one.path, content_mark(one.path)) for one in listed if not one.code]
@@ -102,7 +102,7 @@ def _grouped(files: Iterable[_File], *, threads: int, max_pixels: int, value_ran
         try:
             return file, landmarks(read_pixels(file.path, max_pixels=max_pixels, value_range=value_range))
         except ImageError as error:
-            log.warning("%s: is compared with no other image: %s", file.image, error)
+            _log.warning("%s: is compared with no other image: %s", file.image, error)
             return file, None
 
     def seen() -> Iterator[tuple[str, Landmarks]]:

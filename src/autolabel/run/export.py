@@ -25,8 +25,6 @@ from autolabel.types import Provenance
 from autolabel.types.provenance import WeightSource
 
 _CHUNK = 1 << 20
-_OURS = "Value error, "
-"""What pydantic puts before the messages of our own validators."""
 
 
 def export(

@@ -13,13 +13,13 @@ from autolabel.run.candidates import content_of
 from autolabel.run.stage import read_row
 from autolabel.types import Labels
 
-Pixels = npt.NDArray[np.uint8]
+_Pixels = npt.NDArray[np.uint8]
 
 
 class Photos(Protocol):
     """The images of some rows, by the position of a row among them."""
 
-    def pixels(self, position: int, row: Labels) -> Pixels:
+    def pixels(self, position: int, row: Labels) -> _Pixels:
         """Return (H, W, 3) uint8 RGB, upright; raises ImageError where they cannot be had."""
         ...
 
@@ -35,7 +35,7 @@ class PhotoFiles:
     max_pixels: int
     value_range: ValueRange = None
 
-    def pixels(self, position: int, row: Labels) -> Pixels:
+    def pixels(self, position: int, row: Labels) -> _Pixels:
         """Decode the file of a row."""
         return read_row(row, max_pixels=self.max_pixels, value_range=self.value_range)
 

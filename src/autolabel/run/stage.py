@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.detectors import Looks, Voting, composed
-from autolabel.endpoint import Answers, Budget, Desk
+from autolabel.endpoint import Answers, Budget, EndpointAccount
 from autolabel.errors import ImageError
 from autolabel.images import ValueRange, read_pixels
 from autolabel.plan.model import Plan, SpendingLimit, Stage
@@ -27,12 +27,12 @@ SPENT = "spent.json"
 """What the run has asked of endpoints so far, where it has a budget."""
 
 
-def make_labeler(stage: Stage, registry: Registry, desk: Desk | None = None) -> Labeler:
+def make_labeler(stage: Stage, registry: Registry, desk: EndpointAccount | None = None) -> Labeler:
     """Make the labeler of a stage, of several members where it has them; loads no weights."""
     choices = stage.members or (stage.labeler,)
     members = [registry.make("labeler", choice.type, choice.params) for choice in choices]
     for member in members:
-        member.desk = desk or Desk()
+        member.desk = desk or EndpointAccount()
     if stage.looks is None:
         return composed(members, stage.tiles)
     made = [registry.make("look", choice.type, choice.params) for choice in stage.looks.which]
@@ -40,13 +40,13 @@ def make_labeler(stage: Stage, registry: Registry, desk: Desk | None = None) -> 
     return composed(members, stage.tiles, looks=looks, ahead=_looks_in(stage).in_round(0))
 
 
-def desk_of(plan: Plan) -> Desk:
+def desk_of(plan: Plan) -> EndpointAccount:
     """Return what a plan puts at the disposal of labelers that ask an endpoint."""
     root, execution = at(plan.outputs.results_dir), plan.execution
     limit = execution.budget or SpendingLimit()
     spent = root / SPENT if isinstance(root, Path) and execution.budget is not None else None
     answers = at(execution.answers) if execution.answers is not None else root / ANSWERS
-    return Desk(Answers(answers), Budget(limit.requests, limit.tokens, spent))
+    return EndpointAccount(Answers(answers), Budget(limit.requests, limit.tokens, spent))
 
 
 def _looks_in(stage: Stage) -> Looks:

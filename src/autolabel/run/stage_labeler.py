@@ -11,7 +11,7 @@ from typing import Any
 
 from autolabel.data.batches import batches
 from autolabel.data.prefetch import prefetch
-from autolabel.endpoint import Desk
+from autolabel.endpoint import EndpointAccount
 from autolabel.errors import AutolabelError, ImageError, MachineError, WorkerError
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
@@ -24,14 +24,14 @@ from autolabel.run.verify import verified
 from autolabel.strategies import Detector, Labeler, Segmenter, Verifier
 from autolabel.types import Instances, Labels, Reason
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, Labels, bool], None]
 """Told of every row that is done: its position, its labels, whether kept candidates answered all that it asks."""
 
 PIXELS_IN_FLIGHT = 150_000_000
 """Of the images that a worker decodes ahead, together, or one alone: about 10 bytes each at the worst of formats."""
-Loaded = tuple[int, Any]
+_Loaded = tuple[int, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +64,7 @@ class StageLabeler:
         recipe = plan.recipe
         return cls(
             stage,
-            make_labeler(stage, registry, Desk() if read_only else desk_of(plan)),
+            make_labeler(stage, registry, EndpointAccount() if read_only else desk_of(plan)),
             make_annealing(stage, recipe.ontology, registry),
             device,
             batch_size=recipe.batch_size,
@@ -79,7 +79,7 @@ class StageLabeler:
             began = time.monotonic()
             self.labeler.load(self.device)
             self.loaded = True
-            log.info("%s is loaded on %s after %.1f s", self.stage.name, self.device, time.monotonic() - began)
+            _log.info("%s is loaded on %s after %.1f s", self.stage.name, self.device, time.monotonic() - began)
 
     def label(self, rows: Sequence[Labels], *, progress: Progress) -> list[Labels]:
         """Return rows as they stand after this stage, in the same order."""
@@ -166,10 +166,10 @@ class StageLabeler:
             weight=lambda position: rows[position].image.size[0] * rows[position].image.size[1],
             most=PIXELS_IN_FLIGHT,
         )
-        loads = batches(succeeded(loaded, failed), size)
+        loads = batches(_succeeded(loaded, failed), size)
         if isinstance(self.labeler, Detector):
             assert self.annealing is not None, "a detector's stage has rounds"
-            asked = ([ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in loads)
+            asked = ([_ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in loads)
             yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
         elif isinstance(self.labeler, Verifier):
             for batch in loads:
@@ -181,7 +181,7 @@ class StageLabeler:
                 segmented = bisect_on_error(self.labeler.segment, [item for _, item in batch])
                 yield from zip((position for position, _ in batch), segmented, strict=True)
 
-    def load_row(self, position: int, row: Labels) -> Loaded:
+    def load_row(self, position: int, row: Labels) -> _Loaded:
         """Read an image and preprocess it; an error takes the place of the result."""
         try:
             return position, preprocess(self.labeler, row, self.photos.pixels(position, row))
@@ -191,12 +191,12 @@ class StageLabeler:
             return position, error
 
 
-def ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> ImageToSearch:
+def _ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> ImageToSearch:
     """Return what annealing needs of a loaded row."""
     return ImageToSearch(position, rows[position].prompt, rows[position].image.size, item, search)
 
 
-def succeeded(loaded: Iterable[Loaded], failed: list[tuple[int, Exception]]) -> Iterator[Loaded]:
+def _succeeded(loaded: Iterable[_Loaded], failed: list[tuple[int, Exception]]) -> Iterator[_Loaded]:
     """Yield the rows that could be loaded, put the others aside."""
     for position, item in loaded:
         if isinstance(item, Exception):
@@ -208,17 +208,17 @@ def succeeded(loaded: Iterable[Loaded], failed: list[tuple[int, Exception]]) -> 
 def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
     """Return a row with its outcome: instances, or the reason why there are none."""
     if isinstance(outcome, Instances):
-        kept, hollow = without_hollow_masks(outcome)
+        kept, hollow = _without_hollow_masks(outcome)
         noted = (f"{hollow} mask{'s' * (hollow > 1)} without a pixel left out, the box kept",) if hollow else ()
         return replace(row, instances=replace(kept, notes=()), notes=(*row.notes, *kept.notes, *noted))
-    reason = Reason(code=code_of(outcome), message=describe(outcome))
-    log.info("%s: %s: %s", row.image.id, reason.code, reason.message)
+    reason = Reason(code=_code_of(outcome), message=_describe(outcome))
+    _log.info("%s: %s: %s", row.image.id, reason.code, reason.message)
     if not isinstance(outcome, AutolabelError):
-        log.debug("where it was raised", exc_info=outcome)
+        _log.debug("where it was raised", exc_info=outcome)
     return replace(row, instances=Instances.empty(), reason=reason)
 
 
-def without_hollow_masks(found: Instances) -> tuple[Instances, int]:
+def _without_hollow_masks(found: Instances) -> tuple[Instances, int]:
     """Return instances whose masks have at least one pixel each, None in place of others; and how many those are."""
     if not found.masks:
         return found, 0
@@ -229,14 +229,14 @@ def without_hollow_masks(found: Instances) -> tuple[Instances, int]:
     return replace(found, masks=masks), sum(hollow)
 
 
-def code_of(error: Exception) -> str:
+def _code_of(error: Exception) -> str:
     """Return the ledger's word for an error."""
     if isinstance(error, ImageError):
         return error.code
     return "out_of_memory" if out_of_memory(error) else "labeler_error"
 
 
-def describe(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """Return an error's message on one line."""
     text = " ".join(str(error).split()) or "no message"
     return text if isinstance(error, AutolabelError) else f"{type(error).__name__}: {text}"

@@ -30,14 +30,14 @@ def verified(verifier: Verifier, batch: Sequence[Sample]) -> list[Outcome[Instan
     asked = [replace(one, instances=one.instances.take(doubt)) for one, doubt in zip(batch, doubts, strict=True)]
     answers = bisect_on_error(verifier.verify, asked)
     return [
-        judged(verifier, sample.instances, doubt, answer)
+        _judged(verifier, sample.instances, doubt, answer)
         if isinstance(answer, ImageError) or not isinstance(answer, Exception)
         else answer
         for sample, doubt, answer in zip(batch, doubts, answers, strict=True)
     ]
 
 
-def judged(
+def _judged(
     verifier: Verifier,
     found: Instances,
     doubt: npt.NDArray[np.bool_],

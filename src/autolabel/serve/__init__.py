@@ -1,6 +1,6 @@
 """Serve a spec over HTTP: labels for images that are sent, and Label Studio's ML backend protocol."""
 
-from autolabel.serve.limits import Limits
+from autolabel.serve.limits import RequestLimits
 from autolabel.serve.run import Serving, serve
 
-__all__ = ["Limits", "Serving", "serve"]
+__all__ = ["RequestLimits", "Serving", "serve"]

@@ -16,14 +16,14 @@ from autolabel.plan import plan_file
 from autolabel.predict import Predictor
 from autolabel.serve.body import checked, json_of, named, of_json, read_form, stated_length, whole
 from autolabel.serve.gate import Gate
-from autolabel.serve.label_studio import Backend, Decisions, ImagePlaces, Server
+from autolabel.serve.label_studio import Backend, Decisions, ImagePlaces, LabelStudioServer
 from autolabel.serve.label_studio.images import folders_of
 from autolabel.serve.labeling import Labeling
-from autolabel.serve.limits import Admission, Limits
+from autolabel.serve.limits import Admission, RequestLimits
 from autolabel.serve.metrics import MEDIA, Metrics
 from autolabel.serve.refusal import Refusal, answering, as_json
 
-TASKS = "tasks"
+_TASKS = "tasks"
 """What a request of Label Studio holds, and none of ours."""
 
 
@@ -33,9 +33,9 @@ class Service:
     def __init__(
         self,
         predictor: Predictor,
-        limits: Limits,
+        limits: RequestLimits,
         *,
-        server: Server | None = None,
+        server: LabelStudioServer | None = None,
         folders: Sequence[str] = (),
         decisions: Decisions | None = None,
     ) -> None:
@@ -45,13 +45,13 @@ class Service:
         self.admission = Admission(limits)
         self.labeling = Labeling(predictor, self.metrics)
         self._predictor = predictor
-        known = server or Server()
+        known = server or LabelStudioServer()
         places = ImagePlaces([*folders_of(predictor.plan), *folders], known, most=limits.body)
         self.label_studio = Backend(
             self.labeling,
             self.admission,
             limits,
-            version=model_version(predictor),
+            version=_model_version(predictor),
             server=known,
             places=places,
             decisions=decisions,
@@ -65,7 +65,7 @@ class Service:
                 asked = await read_form(request, self.limits)
             elif kind == "application/json":
                 said = json_of(await whole(request, self.limits.body))
-                if TASKS in said:
+                if _TASKS in said:
                     return await self.label_studio.predict(said)
                 asked = of_json(said, self.limits)
             elif kind.startswith("image/") or kind in ("application/octet-stream", ""):
@@ -82,7 +82,7 @@ class Service:
 
     async def health(self, request: Request) -> Response:
         """Tell that requests are answered."""
-        return as_json({"status": "UP", "model_class": "autolabel", "model_version": model_version(self._predictor)})
+        return as_json({"status": "UP", "model_class": "autolabel", "model_version": _model_version(self._predictor)})
 
     async def plan(self, request: Request) -> Response:
         """Return the plan that is served."""
@@ -95,7 +95,7 @@ class Service:
         return Response(self.metrics.text(waiting=waiting, inside=inside, plan=plan, version=version), media_type=MEDIA)
 
 
-def model_version(predictor: Predictor) -> str:
+def _model_version(predictor: Predictor) -> str:
     """Return what made the labels, in a few words: labelers, and the plan's digest."""
     plan = predictor.plan
     names = [choice.type for stage in plan.recipe.stages for choice in stage.members or (stage.labeler,)]

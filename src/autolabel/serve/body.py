@@ -13,16 +13,16 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from autolabel.serve.limits import Limits
+from autolabel.serve.limits import RequestLimits
 from autolabel.serve.refusal import Refusal
 
-LONGEST_NAME = 1000
-MOST_CLASSES = 10_000
+_LONGEST_NAME = 1000
+_MOST_CLASSES = 10_000
 DATA_URI = "data:"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _LabelRequest:
     """Images to label, by name, and the classes that are asked for."""
 
     images: Sequence[tuple[str, bytes]]
@@ -45,28 +45,28 @@ def stated_length(request: Request, most: int) -> int:
     if not (said.isascii() and said.isdigit()):
         raise Refusal(400, "the length is no number")
     if len(said) > 18 or int(said) > most:
-        raise too_large(most)
+        raise _too_large(most)
     return int(said)
 
 
-def too_large(most: int) -> Refusal:
+def _too_large(most: int) -> Refusal:
     """Return what is said of a body that is too large."""
     return Refusal(413, f"a request has {most:,} bytes at most")
 
 
-async def pieces(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+async def _pieces(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     """Yield a body as it comes; raises Refusal once it is too large."""
     read = 0
     async for piece in request.stream():
         read += len(piece)
         if read > most:
-            raise too_large(most)
+            raise _too_large(most)
         yield piece
 
 
 async def whole(request: Request, most: int) -> bytes:
     """Return a body."""
-    return b"".join([piece async for piece in pieces(request, most)])
+    return b"".join([piece async for piece in _pieces(request, most)])
 
 
 def json_of(data: bytes) -> dict[str, Any]:
@@ -80,13 +80,13 @@ def json_of(data: bytes) -> dict[str, Any]:
     return value
 
 
-async def read_form(request: Request, limits: Limits) -> Asked:
+async def read_form(request: Request, limits: RequestLimits) -> _LabelRequest:
     """Return the files of a form as images, and its fields ``classes``; raises Refusal where it is none."""
     parser = _InMemory(
         request.headers,
-        pieces(request, limits.body),
+        _pieces(request, limits.body),
         max_files=limits.images + 1,
-        max_fields=MOST_CLASSES,
+        max_fields=_MOST_CLASSES,
         max_part_size=limits.body,
     )
     try:
@@ -109,7 +109,7 @@ async def read_form(request: Request, limits: Limits) -> Asked:
     return checked(images, classes or None, several=True, limits=limits)
 
 
-def of_json(asked: dict[str, Any], limits: Limits) -> Asked:
+def of_json(asked: dict[str, Any], limits: RequestLimits) -> _LabelRequest:
     """Return the images of ``{"images": [base64 or data URI, ...], "classes": [...]}``."""
     images, classes = asked.get("images"), asked.get("classes")
     if unknown := set(asked) - {"images", "classes", "names"}:
@@ -130,16 +130,16 @@ def of_json(asked: dict[str, Any], limits: Limits) -> Asked:
 
 
 def checked(
-    images: Sequence[tuple[str, bytes]], classes: Sequence[str] | None, *, several: bool, limits: Limits
-) -> Asked:
+    images: Sequence[tuple[str, bytes]], classes: Sequence[str] | None, *, several: bool, limits: RequestLimits
+) -> _LabelRequest:
     """Return what is asked; raises Refusal where there are no images, or too many images or classes."""
     if not images:
         raise Refusal(400, "no image was sent")
     if len(images) > limits.images:
         raise Refusal(413, f"{len(images)} images, at most {limits.images} are taken at once")
-    if classes is not None and len(classes) > MOST_CLASSES:
-        raise Refusal(413, f"{len(classes):,} classes, at most {MOST_CLASSES:,} are asked at once")
-    return Asked(images, classes, several)
+    if classes is not None and len(classes) > _MOST_CLASSES:
+        raise Refusal(413, f"{len(classes):,} classes, at most {_MOST_CLASSES:,} are asked at once")
+    return _LabelRequest(images, classes, several)
 
 
 def unpacked(text: str) -> bytes:
@@ -156,5 +156,5 @@ def unpacked(text: str) -> bytes:
 
 def named(name: str | None) -> str:
     """Return a name that a client gave as one line of bounded length."""
-    kept = "".join(one for one in name or "" if one.isprintable())[:LONGEST_NAME].strip()
+    kept = "".join(one for one in name or "" if one.isprintable())[:_LONGEST_NAME].strip()
     return kept or "image"

@@ -14,11 +14,11 @@ from autolabel.serve.refusal import Refusal
 from autolabel.web import Fault, foreign_host, foreign_page, same_secret, with_headers
 from autolabel.web.checks import SAFE
 
-MOST_PATH = 1000
+_MOST_PATH = 1000
 """Characters of a path."""
-MOST_QUERY = 50_000
+_MOST_QUERY = 50_000
 """Of a query, in which classes are named."""
-HEADERS = {**SAFE, "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
+_HEADERS = {**SAFE, "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
 
 
 class Gate:
@@ -40,7 +40,7 @@ class Gate:
             return
         if scope["type"] != "http":
             return
-        send = with_headers(send, HEADERS)
+        send = with_headers(send, _HEADERS)
         if fault := self._fault(scope):
             response = Refusal(*fault).response()
             if fault[0] == 401:
@@ -55,14 +55,14 @@ class Gate:
             return fault
         if fault := foreign_page(headers):
             return fault
-        if len(scope["path"]) > MOST_PATH or len(scope["query_string"]) > MOST_QUERY:
+        if len(scope["path"]) > _MOST_PATH or len(scope["query_string"]) > _MOST_QUERY:
             return 414, "the address is too long"
-        if not any(same_secret(said, self._token) for said in tokens(headers, scope["query_string"])):
+        if not any(same_secret(said, self._token) for said in _tokens(headers, scope["query_string"])):
             return 401, "the token is missing or wrong: send it as 'Authorization: Bearer TOKEN'"
         return None
 
 
-def tokens(headers: Headers, query: bytes) -> list[str]:
+def _tokens(headers: Headers, query: bytes) -> list[str]:
     """Return the tokens that a request shows."""
     shown = [said for name, said in parse_qsl(query.decode("latin-1")) if name == "token"]
     for said in headers.getlist("authorization"):
@@ -70,11 +70,11 @@ def tokens(headers: Headers, query: bytes) -> list[str]:
         if kind.lower() == "bearer":
             shown.append(rest.strip())
         elif kind.lower() == "basic":
-            shown.append(password_of(rest.strip()))
+            shown.append(_password_of(rest.strip()))
     return shown
 
 
-def password_of(packed: str) -> str:
+def _password_of(packed: str) -> str:
     """Return the password of Basic credentials; empty, which no token is, where they are none."""
     try:
         return base64.b64decode(packed, validate=True).decode().partition(":")[2]

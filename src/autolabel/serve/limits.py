@@ -14,7 +14,7 @@ PIXELS = 150_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """What requests are held to."""
 
     body: int = 64 << 20
@@ -34,7 +34,7 @@ class Limits:
 class Admission:
     """Lets so many requests in at a time; used from one event loop."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
         self.requests = 0
         """How many are inside."""

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from autolabel.errors import AutolabelError, BusyError, MachineError
 from autolabel.redact import hidden
 
-log = logging.getLogger(__name__)
-Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+_log = logging.getLogger(__name__)
+_Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 class Refusal(Exception):
@@ -39,7 +39,7 @@ def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 
-def answering(endpoint: Endpoint, *, seconds: float) -> Endpoint:
+def answering(endpoint: _Endpoint, *, seconds: float) -> _Endpoint:
     """Return an endpoint that always answers: in time, and with a sentence where something is wrong."""
 
     async def guarded(request: Request) -> Response:
@@ -47,12 +47,12 @@ def answering(endpoint: Endpoint, *, seconds: float) -> Endpoint:
             async with asyncio.timeout(seconds):
                 return await endpoint(request)
         except Exception as error:
-            return refusal_of(error, seconds).response()
+            return _refusal_of(error, seconds).response()
 
     return guarded
 
 
-def refusal_of(error: Exception, seconds: float) -> Refusal:
+def _refusal_of(error: Exception, seconds: float) -> Refusal:
     """Return what a request is told of an error; one that nobody foresaw is logged, and kept to ourselves."""
     if isinstance(error, Refusal):
         return error
@@ -64,5 +64,5 @@ def refusal_of(error: Exception, seconds: float) -> Refusal:
         return Refusal(503, error.message, hint=error.hint, retry=5)
     if isinstance(error, AutolabelError):
         return Refusal(422, error.message or str(error), hint=error.hint)
-    log.error("a request failed", exc_info=error)
+    _log.error("a request failed", exc_info=error)
     return Refusal(500, "this is a bug in autolabel; the server's log has more")

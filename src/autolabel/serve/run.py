@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from autolabel.errors import SpecError
 from autolabel.predict import Predictor
 from autolabel.serve.app import Service, make_app
-from autolabel.serve.label_studio import Decisions, Server
-from autolabel.serve.limits import Limits
+from autolabel.serve.label_studio import Decisions, LabelStudioServer
+from autolabel.serve.limits import RequestLimits
 from autolabel.web import LOOPBACK, host_names, is_loopback, listening, serve_app
 
-PORT = 9090
+_PORT = 9090
 """Where Label Studio's own ML backends listen."""
-WAITS = 30
+_WAITS = 30
 """Seconds that requests have to end when the server is stopped."""
-LONGEST_TOKEN = 500
+_LONGEST_TOKEN = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class Serving:
 
     token: str
     host: str = LOOPBACK
-    port: int = PORT
-    limits: Limits = field(default_factory=Limits)
+    port: int = _PORT
+    limits: RequestLimits = field(default_factory=RequestLimits)
     folders: Sequence[str] = ()
     """Folders whose images Label Studio may name, besides those of the plan."""
     label_studio: str | None = None
@@ -37,7 +37,7 @@ class Serving:
     def __post_init__(self) -> None:
         """Raise SpecError for a token that a header cannot carry."""
         plain = self.token.isascii() and self.token.isprintable() and " " not in self.token
-        if not plain or not 0 < len(self.token) <= LONGEST_TOKEN:
+        if not plain or not 0 < len(self.token) <= _LONGEST_TOKEN:
             raise SpecError("the token must be of printable ASCII characters, without spaces", hint="leave it out")
 
 
@@ -53,7 +53,7 @@ def serve(
     Annotations that Label Studio sends go to ``decisions``. ``started`` is told the address once it answers. Raises
     MachineError where the port cannot be had.
     """
-    server = Server(serving.label_studio, serving.label_studio_token)
+    server = LabelStudioServer(serving.label_studio, serving.label_studio_token)
     with listening(serving.host, serving.port) as bound:
         number = bound.getsockname()[1]
         service = Service(predictor, serving.limits, server=server, folders=serving.folders, decisions=decisions)
@@ -64,4 +64,4 @@ def serve(
         def stopping() -> None:
             service.admission.closing = True
 
-        serve_app(app, bound, ready=lambda: started(f"http://{named}:{number}/"), stopping=stopping, waits=WAITS)
+        serve_app(app, bound, ready=lambda: started(f"http://{named}:{number}/"), stopping=stopping, waits=_WAITS)

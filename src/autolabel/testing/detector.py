@@ -70,11 +70,11 @@ def _ask(
         subject.require(len(items) == len(batch), f"`prepare` must return {len(batch)} items, found {len(items)}")
         found = detector.detect(items, [prompts[index] for index in batch], floor)
         subject.require(len(found) == len(batch), f"`detect` must return {len(batch)} answers, found {len(found)}")
-        answers |= dict(zip(batch, (told(subject, one) for one in found), strict=True))
+        answers |= dict(zip(batch, (_told(subject, one) for one in found), strict=True))
     return [answers[index] for index in range(len(samples))]
 
 
-def told(subject: Subject[Detector], answer: Instances | ImageError) -> Instances:
+def _told(subject: Subject[Detector], answer: Instances | ImageError) -> Instances:
     """Return an answer; raise where there is an error in its place."""
     subject.require(isinstance(answer, Instances), f"`detect` gave an error in place of an answer: {answer}")
     assert isinstance(answer, Instances)
@@ -105,7 +105,7 @@ def _check_reuse(
         prompts = [samples[index].prompt for index in batch][::-1]
         fewer = [Prompt(prompt.phrases[-1:]) for prompt in prompts]
         detector.detect(items, fewer, floor)
-        again = [told(subject, one) for one in detector.detect(items, prompts, floor)][::-1]
+        again = [_told(subject, one) for one in detector.detect(items, prompts, floor)][::-1]
         expected = [answers[index] for index in batch]
         _same(subject, expected, again, tolerance, "an item that was asked another prompt before")
 

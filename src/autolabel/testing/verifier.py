@@ -13,7 +13,7 @@ from autolabel.testing.samples import example_samples
 from autolabel.testing.subject import Subject
 from autolabel.types import Instances, Prompt, Sample
 
-TOLERANCE = 1e-4
+_TOLERANCE = 1e-4
 
 
 def check_verifier(
@@ -22,7 +22,7 @@ def check_verifier(
     *,
     samples: Sequence[Sample] = (),
     device: str = "cpu",
-    tolerance: float = TOLERANCE,
+    tolerance: float = _TOLERANCE,
 ) -> None:
     """Check a verifier on ``samples`` that have boxes; on two boxes in each of the example samples unless given.
 

@@ -14,10 +14,10 @@ from autolabel.errors import MachineError
 from autolabel.web.connection import Connection
 
 LOOPBACK = "127.0.0.1"
-LOCAL = frozenset({LOOPBACK, "localhost", "::1"})
-WAITS = 3
+_LOCAL = frozenset({LOOPBACK, "localhost", "::1"})
+_WAITS = 3
 """Seconds that requests have to end when the server is stopped."""
-BACKLOG = 2048
+_BACKLOG = 2048
 """Connections that may wait to be taken."""
 
 
@@ -37,7 +37,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach a server at ``host``."""
-    return host in LOCAL
+    return host in _LOCAL
 
 
 def host_names(host: str, port: int) -> set[str]:
@@ -52,7 +52,7 @@ def serve_app(
     *,
     ready: Callable[[], None],
     stopping: Callable[[], None] = lambda: None,
-    waits: int = WAITS,
+    waits: int = _WAITS,
 ) -> None:
     """Serve on a bound socket until SIGINT or SIGTERM arrives; requests then have ``waits`` seconds to end.
 
@@ -66,7 +66,7 @@ def serve_app(
         log_config=None,
         access_log=False,
         server_header=False,
-        backlog=BACKLOG,
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=waits,
     )
     server = _Server(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +147,3 @@ def _check_backbone(fields: Mapping[str, Any], path: Path, *, timm: bool) -> Non
 
 def _described(fields: Mapping[str, Any]) -> bool:
     return isinstance(fields.get("backbone_config"), Mapping)
-
-
-def _numbers_of(fields: Mapping[str, Any], *names: str) -> Iterator[tuple[str, int]]:
-    """Yield the whole numbers that a configuration has at dotted names, such as ``text_config.num_hidden_layers``."""
-    for name in names:
-        value: Any = fields
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if isinstance(value, int) and not isinstance(value, bool):
-            yield name, value

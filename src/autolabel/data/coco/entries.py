@@ -110,7 +110,7 @@ def join_json(raws: Sequence[msgspec.Raw]) -> bytes:
     return b"[" + b",".join(raws) + b"]"
 
 
-def _decode_annotations(raws: Sequence[msgspec.Raw]) -> list[Annotation]:
+def decode_annotations(raws: Sequence[msgspec.Raw]) -> list[Annotation]:
     """Read annotations that have no other fields than COCO's."""
     return _decoder.decode(join_json(raws))
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from autolabel.data.coco.columns import link, read_columns
 from autolabel.data.coco.document import map_coco, rest, section_entries
-from autolabel.data.coco.entries import Annotation, CocoImage, _decode_annotations, decode_one
+from autolabel.data.coco.entries import Annotation, CocoImage, decode_annotations, decode_one
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.lists import read_categories, read_images
 from autolabel.data.coco.masks import check_masks
@@ -72,7 +72,7 @@ class CocoBoxes:
         raws = [self.annotations[index] for index in chosen]
         if not self.has_extra:
             try:
-                read = _decode_annotations(raws)
+                read = decode_annotations(raws)
             except msgspec.DecodeError:
                 read = [decode_one(raw)[0] for raw in raws]  # a segmentation that holds what JSON cannot carry
         else:

@@ -16,16 +16,16 @@ from autolabel.serve.body import json_of, stated_length, whole
 from autolabel.serve.label_studio.decisions import Decisions
 from autolabel.serve.label_studio.images import ImagePlaces
 from autolabel.serve.label_studio.regions import regions
-from autolabel.serve.label_studio.server import Server
-from autolabel.serve.label_studio.tags import Picture, read_config
+from autolabel.serve.label_studio.server import LabelStudioServer
+from autolabel.serve.label_studio.tags import TaggedPicture, read_config
 from autolabel.serve.labeling import Labeling
-from autolabel.serve.limits import Admission, Limits
+from autolabel.serve.limits import Admission, RequestLimits
 from autolabel.serve.refusal import Refusal, as_json
 
-log = logging.getLogger(__name__)
-TOGETHER = 8
+_log = logging.getLogger(__name__)
+_TOGETHER = 8
 """Tasks of one request that are worked on at a time."""
-IGNORED = {"taken": 0, "problems": []}
+_IGNORED = {"taken": 0, "problems": []}
 
 
 class Backend:
@@ -35,10 +35,10 @@ class Backend:
         self,
         labeling: Labeling,
         admission: Admission,
-        limits: Limits,
+        limits: RequestLimits,
         *,
         version: str,
-        server: Server,
+        server: LabelStudioServer,
         places: ImagePlaces,
         decisions: Decisions | None,
     ) -> None:
@@ -74,7 +74,7 @@ class Backend:
         if len(tasks) > self._limits.tasks:
             raise Refusal(413, f"{len(tasks):,} tasks, at most {self._limits.tasks:,} are taken at once")
         pictures = read_config(said.get("label_config"))
-        room = asyncio.Semaphore(TOGETHER)
+        room = asyncio.Semaphore(_TOGETHER)
         waiting = [asyncio.ensure_future(self._prediction(task, pictures, room)) for task in tasks]
         try:
             answers = await asyncio.gather(*waiting)
@@ -88,7 +88,7 @@ class Backend:
         return as_json({"results": results, "model_version": self._version})
 
     async def _prediction(
-        self, task: Mapping[str, Any], pictures: list[Picture], room: asyncio.Semaphore
+        self, task: Mapping[str, Any], pictures: list[TaggedPicture], room: asyncio.Semaphore
     ) -> dict[str, Any] | Refusal:
         """Return the prediction of a task, or why there is none."""
         async with room:
@@ -97,12 +97,12 @@ class Backend:
             except Refusal as refusal:
                 if refusal.status != 422:
                     raise
-                log.warning("task %.20r: %s", task.get("id"), refusal.message)
+                _log.warning("task %.20r: %s", task.get("id"), refusal.message)
                 return refusal
         scores = [region["score"] for region in result]
         return {"result": result, "score": min(scores, default=0.0), "model_version": self._version}
 
-    async def _regions(self, task: Mapping[str, Any], picture: Picture) -> list[dict[str, Any]]:
+    async def _regions(self, task: Mapping[str, Any], picture: TaggedPicture) -> list[dict[str, Any]]:
         data = task.get("data")
         said = data.get(picture.key) if isinstance(data, dict) else None
         image = await run_in_threadpool(self._places.find, said)
@@ -116,5 +116,5 @@ class Backend:
         with self._admission.enter(stated_length(request, self._limits.body)):
             said = json_of(await whole(request, self._limits.body))
             if self._decisions is None:
-                return as_json(IGNORED)
+                return as_json(_IGNORED)
             return as_json(await run_in_threadpool(self._decisions.take, said))

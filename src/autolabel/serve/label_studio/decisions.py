@@ -18,10 +18,10 @@ from autolabel.serve.label_studio.tags import plain, read_config
 from autolabel.serve.refusal import Refusal
 from autolabel.storage import Location
 
-log = logging.getLogger(__name__)
-SUBMITTED = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"})
-SOURCE = "Label Studio"
-PATIENCE = 30.0
+_log = logging.getLogger(__name__)
+_SUBMITTED = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"})
+_SOURCE = "Label Studio"
+_PATIENCE = 30.0
 """Seconds that another command may hold the results directory."""
 
 
@@ -42,27 +42,27 @@ class Decisions:
         An annotation says all about its image: a box that it lacks is removed. What has no place in the run is left
         out, and told. Raises BusyError where another command keeps the results directory.
         """
-        tasks = tasks_in(payload)
+        tasks = _tasks_in(payload)
         if not tasks:
             return {"taken": 0, "problems": []}
         try:
-            corrections = read_label_studio(tasks, file=SOURCE)
+            corrections = read_label_studio(tasks, file=_SOURCE)
         except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise Refusal(422, f"not an annotation that can be read: {error}") from None
-        names = names_in(payload.get("project"), self._classes)
+        names = _names_in(payload.get("project"), self._classes)
         with self._alone:
             applied = self._patiently(corrections, names)
             self._taken += applied.new
         for problem in applied.problems:
-            log.warning("%s", problem)
+            _log.warning("%s", problem)
         return {"taken": applied.new, "problems": [str(problem) for problem in applied.problems]}
 
     def _patiently(self, corrections: Any, names: Mapping[str, str]) -> Applied:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + _PATIENCE
         while True:
             try:
                 return take_corrections(
-                    self._run, corrections, file=SOURCE, registry=None, names=names, skip_unknown=True
+                    self._run, corrections, file=_SOURCE, registry=None, names=names, skip_unknown=True
                 )
             except BusyError:
                 if time.monotonic() > until:
@@ -78,11 +78,11 @@ class Decisions:
         return self._taken
 
 
-def tasks_in(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _tasks_in(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the tasks of a webhook's submitted annotations, each with the one that was submitted."""
-    if payload.get("action") not in SUBMITTED:
+    if payload.get("action") not in _SUBMITTED:
         return []
-    annotations, tasks = (listed(payload.get(key)) for key in ("annotation", "task"))
+    annotations, tasks = (_listed(payload.get(key)) for key in ("annotation", "task"))
     by_id = {task.get("id"): task for task in tasks}
     found: list[dict[str, Any]] = []
     for number, annotation in enumerate(annotations):
@@ -94,13 +94,13 @@ def tasks_in(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def listed(value: object) -> list[dict[str, Any]]:
+def _listed(value: object) -> list[dict[str, Any]]:
     """Return one mapping or several as a list."""
     some = value if isinstance(value, list) else [value]
     return [one for one in some if isinstance(one, dict)]
 
 
-def names_in(project: object, classes: tuple[str, ...]) -> dict[str, str]:
+def _names_in(project: object, classes: tuple[str, ...]) -> dict[str, str]:
     """Return what the labels of a project's config are called in the run, where that is something else."""
     config = project.get("label_config") if isinstance(project, dict) else None
     try:

@@ -12,18 +12,18 @@ from urllib.parse import parse_qs, urlsplit
 from autolabel import safe_names
 from autolabel.plan.model import Plan
 from autolabel.serve.body import DATA_URI, unpacked
-from autolabel.serve.label_studio.server import Server
+from autolabel.serve.label_studio.server import LabelStudioServer
 from autolabel.serve.refusal import Refusal
 from autolabel.storage import is_url
 
-LOCAL_FILES = "/data/local-files/"
+_LOCAL_FILES = "/data/local-files/"
 """Label Studio's path of files below its document root, which ``?d=`` names."""
 
 
 class ImagePlaces:
     """Finds the images of tasks; never a path outside the folders, never an address but Label Studio's own."""
 
-    def __init__(self, folders: Sequence[str], server: Server, *, most: int) -> None:
+    def __init__(self, folders: Sequence[str], server: LabelStudioServer, *, most: int) -> None:
         """Read below ``folders``; paths may be relative to them, to the folder of each, or to the one they share."""
         self._folders = [os.path.realpath(folder) for folder in folders]
         tops = [posixpath.dirname(folder) for folder in self._folders]
@@ -42,7 +42,7 @@ class ImagePlaces:
             parts, elsewhere = urlsplit(said), self._server.serves(said)
         except ValueError as error:
             raise Refusal(422, f"{said[:200]!r} is no address of an image: {error}") from None
-        if parts.path == LOCAL_FILES and (elsewhere is not None or not parts.netloc):
+        if parts.path == _LOCAL_FILES and (elsewhere is not None or not parts.netloc):
             names = parse_qs(parts.query).get("d", [])
             if len(names) == 1 and (path := self.below(names[0])) is not None:
                 return path

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from autolabel.serve.label_studio.tags import Control, Picture
+from autolabel.serve.label_studio.tags import Control, TaggedPicture
 from autolabel.types import Labels, Rle
 from autolabel.types.label_studio import pack, percent, percent_ring, rings_of
 
-Value = dict[str, Any]
+_Value = dict[str, Any]
 
 
-def regions(labels: Labels, picture: Picture) -> list[dict[str, Any]]:
+def regions(labels: Labels, picture: TaggedPicture) -> list[dict[str, Any]]:
     """Return the regions of an image, in every kind of shape that a label of the config has.
 
     A box is drawn where there is a tag for rectangles; a mask by a tag for brushes, or else for polygons. Further
@@ -25,16 +25,16 @@ def regions(labels: Labels, picture: Picture) -> list[dict[str, Any]]:
         phrase = labels.prompt.phrases[found.labels[index]]
         mask = found.masks[index] if found.masks else None
         score = round(float(found.scores[index]), 6)
-        drawn = list(shapes(labels, index, phrase, mask, picture))
+        drawn = list(_shapes(labels, index, phrase, mask, picture))
         for number, (control, value) in enumerate(drawn):
             name = f"{index + 1}-{number}" if number else f"{index + 1}"
-            made += [{"id": name, "score": score, **about, **one} for one in results(control, phrase, value)]
+            made += [{"id": name, "score": score, **about, **one} for one in _results(control, phrase, value)]
     return made
 
 
-def shapes(
-    labels: Labels, index: int, phrase: str, mask: Rle | None, picture: Picture
-) -> Iterator[tuple[Control, Value]]:
+def _shapes(
+    labels: Labels, index: int, phrase: str, mask: Rle | None, picture: TaggedPicture
+) -> Iterator[tuple[Control, _Value]]:
     """Yield what is drawn of one object, and by which tag."""
     size = labels.image.size
     by_shape = {one.shape: one for one in reversed(picture.controls) if one.label_of(phrase) is not None}
@@ -49,7 +49,7 @@ def shapes(
             yield control, {"points": percent_ring(ring, size), "closed": True}
 
 
-def results(control: Control, phrase: str, value: Value) -> Iterator[dict[str, Any]]:
+def _results(control: Control, phrase: str, value: _Value) -> Iterator[dict[str, Any]]:
     """Yield a region; two results, the shape and its labels, where different tags hold them."""
     label = control.label_of(phrase)
     if control.drawn_by == control.name:

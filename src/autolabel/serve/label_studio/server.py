@@ -18,12 +18,12 @@ from autolabel import urls
 from autolabel.errors import SpecError
 from autolabel.serve.refusal import Refusal
 
-log = logging.getLogger(__name__)
-SECONDS = 20.0
+_log = logging.getLogger(__name__)
+_SECONDS = 20.0
 """That the server may take to answer, and between two pieces of an answer."""
-PLACES = ("/data/", "/storage-data/", "/tasks/")
+_PLACES = ("/data/", "/storage-data/", "/tasks/")
 """Where it serves images."""
-JWT_DOTS = 2
+_JWT_DOTS = 2
 """A token of the newer kind has three parts, and is exchanged for one that holds for some minutes."""
 
 
@@ -57,7 +57,7 @@ class Origin:
         return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
-class Server:
+class LabelStudioServer:
     """The one server that images may be fetched from, with the token that it was given.
 
     Named by whoever starts us, or else by ``/setup``: then it must be the machine that sent the request, so that
@@ -83,7 +83,7 @@ class Server:
             return
         found = next((one for one in origin.addresses() if same_machine(one, peer)), None)
         if found is None:
-            log.warning(
+            _log.warning(
                 "Label Studio says that it is at %s, which is not where it asks from: say --label-studio URL",
                 urls.without_secrets(str(hostname)),
             )
@@ -98,7 +98,7 @@ class Server:
         parts = urlsplit(url)
         if (parts.scheme or parts.netloc) and (self._origin is None or Origin.of(url) != self._origin):
             return None
-        if not parts.path.startswith(PLACES) or ".." in parts.path or not url.isprintable() or not url.isascii():
+        if not parts.path.startswith(_PLACES) or ".." in parts.path or not url.isprintable() or not url.isascii():
             return None
         return parts.path + (f"?{parts.query}" if parts.query else "")
 
@@ -110,7 +110,7 @@ class Server:
         return self._asked("GET", path, most=most, headers={"authorization": self._credentials()})
 
     def _credentials(self) -> str:
-        if self._token.count(".") != JWT_DOTS:
+        if self._token.count(".") != _JWT_DOTS:
             return f"Token {self._token}"
         body = msgspec.json.encode({"refresh": self._token})
         headers = {"content-type": "application/json"}
@@ -145,10 +145,10 @@ def _connection(origin: Origin, address: str | None) -> http.client.HTTPConnecti
     made: http.client.HTTPConnection
     if origin.scheme == "https":
         made = http.client.HTTPSConnection(
-            origin.host, origin.port, timeout=SECONDS, context=ssl.create_default_context()
+            origin.host, origin.port, timeout=_SECONDS, context=ssl.create_default_context()
         )
     else:
-        made = http.client.HTTPConnection(origin.host, origin.port, timeout=SECONDS)
+        made = http.client.HTTPConnection(origin.host, origin.port, timeout=_SECONDS)
     if address is not None:
         connecting = vars(made)
         connecting["_create_connection"] = lambda _, timeout, source: socket.create_connection(
@@ -160,13 +160,13 @@ def _connection(origin: Origin, address: str | None) -> http.client.HTTPConnecti
 def same_machine(address: str, peer: str) -> bool:
     """Return whether an address is the one that a request came from; all loopback addresses are one machine's."""
     try:
-        one, other = plain_address(address), plain_address(peer)
+        one, other = _plain_address(address), _plain_address(peer)
     except ValueError:
         return False
     return one == other or (one.is_loopback and other.is_loopback)
 
 
-def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return an address, one of IPv4 that is written as IPv6 as IPv4."""
     found = ipaddress.ip_address(text.partition("%")[0])
     return getattr(found, "ipv4_mapped", None) or found

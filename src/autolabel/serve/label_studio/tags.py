@@ -11,9 +11,9 @@ from autolabel import safe_xml
 from autolabel.safe_xml import Element
 from autolabel.serve.refusal import Refusal
 
-Shape = Literal["rectangle", "brush", "polygon"]
-SHAPES: tuple[Shape, ...] = ("rectangle", "brush", "polygon")
-LONGEST = 1_000_000
+_Shape = Literal["rectangle", "brush", "polygon"]
+_SHAPES: tuple[_Shape, ...] = ("rectangle", "brush", "polygon")
+_LONGEST = 1_000_000
 """Characters of a config."""
 
 
@@ -21,7 +21,7 @@ LONGEST = 1_000_000
 class Control:
     """A tag with labels that draws one kind of shape."""
 
-    shape: Shape
+    shape: _Shape
     name: str
     """Of the tag with the labels."""
     drawn_by: str
@@ -35,7 +35,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class TaggedPicture:
     """An image tag with the tags that draw on it."""
 
     name: str
@@ -54,16 +54,18 @@ class Picture:
         return list(dict.fromkeys(label for control in self.controls for label in control.labels.values()))
 
 
-def read_config(text: object) -> list[Picture]:
+def read_config(text: object) -> list[TaggedPicture]:
     """Return the images that a config shows and that something can be drawn on; raises Refusal where there is none."""
-    if not isinstance(text, str) or len(text) > LONGEST:
+    if not isinstance(text, str) or len(text) > _LONGEST:
         raise Refusal(422, "label_config: wanted the project's labeling config")
     try:
         root = safe_xml.parse(text)
     except (ParseError, ValueError, LookupError) as error:
         raise Refusal(422, f"label_config: not XML: {error}") from None
     pictures = [
-        Picture(name=one.get("name", ""), key=one.get("value", "")[1:], controls=list(controls(root, one.get("name"))))
+        TaggedPicture(
+            name=one.get("name", ""), key=one.get("value", "")[1:], controls=list(_controls(root, one.get("name")))
+        )
         for one in root.iter("Image")
         if one.get("value", "").startswith("$")
     ]
@@ -74,27 +76,27 @@ def read_config(text: object) -> list[Picture]:
     return drawn_on
 
 
-def controls(root: Element, image: str | None) -> Iterator[Control]:
+def _controls(root: Element, image: str | None) -> Iterator[Control]:
     """Yield the tags that draw on an image."""
     for tag in root.iter():
         if tag.get("toName") != image or not isinstance(tag.tag, str):
             continue
-        labels, name = labels_in(tag), tag.get("name", "")
-        for shape in SHAPES:
+        labels, name = _labels_in(tag), tag.get("name", "")
+        for shape in _SHAPES:
             if tag.tag == f"{shape.capitalize()}Labels" and labels:
                 yield Control(shape=shape, name=name, drawn_by=name, labels=labels)
         if tag.tag == "Labels" and labels:
             for other in root.iter():
                 if other.get("toName") == image and other.tag in ("Rectangle", "Brush", "Polygon"):
-                    yield Control(shape=shape_of(other), name=name, drawn_by=other.get("name", ""), labels=labels)
+                    yield Control(shape=_shape_of(other), name=name, drawn_by=other.get("name", ""), labels=labels)
 
 
-def shape_of(tag: Element) -> Shape:
+def _shape_of(tag: Element) -> _Shape:
     """Return the shape that a tag without labels draws."""
-    return next(shape for shape in SHAPES if shape.capitalize() == tag.tag)
+    return next(shape for shape in _SHAPES if shape.capitalize() == tag.tag)
 
 
-def labels_in(tag: Element) -> dict[str, str]:
+def _labels_in(tag: Element) -> dict[str, str]:
     """Return what regions say by the plain names of a class; of two labels for one name the first counts."""
     found: dict[str, str] = {}
     for one in tag.iter("Label"):
