@@ -81,6 +81,21 @@ def test_the_spec_and_its_run_are_left_alone(folder: Path, registry: Registry) -
     assert YAML().load(block)["classes"] == {"lamp": ["yellow"], "door": {"phrases": ["blue"], "negatives": ["cyan"]}}
 
 
+def test_the_truth_may_be_a_run_with_checked_images(folder: Path, registry: Registry) -> None:
+    path = write(folder)
+    generate(compile_plan(load_spec(path, registry=registry), registry=registry), registry=registry)
+    unchecked = CliRunner().invoke(app, ["phrases", str(path), "--gt", str(folder / "run")])
+    assert isinstance(unchecked.exception, DataError) and "no image of this run is checked" in str(unchecked.exception)
+    taken = CliRunner().invoke(app, ["apply-review", str(folder / "run"), str(folder / "truth.json")])
+    assert taken.exit_code == 0, taken.output
+    words = ["phrases", str(path), "--gt", str(folder / "run"), "--try", "lamp=yellow", "--no-built-in", "--json"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    values = json.loads(done.stdout)
+    assert values["images"] == IMAGES and [one["true"] for one in values["classes"]] == [IMAGES // 2, IMAGES]
+    assert values["classes"][0]["better"] is True and "lamp: [yellow]" in values["block"]
+
+
 def test_the_block_is_a_part_of_a_spec(folder: Path, registry: Registry) -> None:
     path, out = write(folder), folder / "classes.yaml"
     words = ["phrases", str(path), "--gt", str(folder / "truth.json"), "--try", "lamp=yellow", "--out", str(out)]
