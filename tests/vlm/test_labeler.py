@@ -468,3 +468,15 @@ def test_local_only_refuses_pictures_at_a_store(photo: Path, registry: Registry)
     path.write_text(path.read_text().replace("results_dir: out", "results_dir: memory://out"))
     with pytest.raises(SpecError, match="report: local_only: true, but it would put pictures at memory://out"):
         compile_plan(load_spec(path, registry=registry), registry=registry)
+
+
+def test_explain_asks_nothing_that_was_answered(tmp_path: Path, registry: Registry) -> None:
+    from autolabel.explain.explain import explain_run
+
+    photos(tmp_path, 1)
+    with ScriptedEndpoint(says(GOOD)) as server:
+        rows(spec(tmp_path, server.url), registry)
+        [told] = explain_run(tmp_path / "out", "0.png", registry=registry)
+        assert len(server.requests) == 1
+    assert [one.phrase for one in told.boxes] == ["cat", "dog"]
+    assert all(one.off < 0.01 for one in told.boxes)

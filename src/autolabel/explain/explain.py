@@ -22,7 +22,7 @@ from autolabel.results.review import verdicts
 from autolabel.results.store import RunStore, finished
 from autolabel.run.anneal import Annealing, ImageToSearch, Search, searched
 from autolabel.run.same_weights import check_same_weights, refuse_fetching
-from autolabel.run.stage import make_annealing, make_labeler, preprocess, read_row
+from autolabel.run.stage import desk_of, make_annealing, make_labeler, preprocess, read_row
 from autolabel.storage import Location
 from autolabel.strategies import Detector
 from autolabel.types import Instances, Labels, Round
@@ -77,7 +77,8 @@ def load_searcher(plan: Plan, *, device: str, registry: Registry) -> _Searcher |
     if stage is None:
         return None
     refuse_fetching(stage)
-    detector, annealing = make_labeler(stage, registry), make_annealing(stage, plan.recipe.ontology, registry)
+    detector = make_labeler(stage, registry, desk_of(plan))
+    annealing = make_annealing(stage, plan.recipe.ontology, registry)
     assert isinstance(detector, Detector) and annealing is not None, "a stage with rounds has a detector"
     with weights.offline():
         check_same_weights(detector, stage)
