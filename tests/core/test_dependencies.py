@@ -31,6 +31,7 @@ FOR_OTHER_TOOLS = "src/autolabel/integrations/"
 """Its modules are imported by the tools that they are for."""
 OTHER_TOOLS = {
     "autodistill",
+    "cleanlab",
     "datumaro",
     "duckdb",
     "imagededup",
