@@ -26,8 +26,8 @@ class LowScoredBoxes:
     scores: array[float] = field(default_factory=lambda: array("d"))
     classes: array[int] = field(default_factory=lambda: array("q"))
     """The place of each one's class among the classes that were given."""
-    rejected: array[int] = field(default_factory=lambda: array("b"))
-    """Whether a person has rejected it: it is known to be wrong, and not offered again."""
+    right: list[bool | None] = field(default_factory=list)
+    """What a person has decided of each: those teach what the others are, and are not offered again."""
 
 
 def candidates(
@@ -35,7 +35,7 @@ def candidates(
 ) -> LowScoredBoxes:
     """Return the boxes of a run that its thresholds leave out; ``classes`` gives each name its place.
 
-    Those that a person kept are handed out, and images that a person checked or left out have no candidates.
+    Images that a person checked or left out have no candidates.
     """
     found = LowScoredBoxes()
     limits = plan.outputs.filter or SizeLimits()
@@ -48,10 +48,10 @@ def candidates(
         verdicts = [None] * len(low) if review is None else reviews.verdicts(labels, review)
         for box in np.flatnonzero(low).tolist():
             name = labels.prompt.phrases[int(labels.instances.labels[box])]
-            if verdicts[box] == "keep" or name not in classes:
+            if name not in classes:
                 continue
             found.rows.append(row_of(labels))
             found.scores.append(float(labels.instances.scores[box]))
             found.classes.append(classes[name])
-            found.rejected.append(verdicts[box] == "reject")
+            found.right.append(None if verdicts[box] is None else verdicts[box] == "keep")
     return found

@@ -10,8 +10,12 @@ import numpy as np
 from autolabel.certify.audit import BOX_SHARE, _floor_of
 from autolabel.certify.forecast import draws_of
 from autolabel.certify.goals import BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS
-from autolabel.certify.ledger import Float64
+from autolabel.certify.repair import FEW_ANSWERS, Float64, Int64, chance_of_wrong
 
+_PILOT = 60
+"""So many candidates, from the surest to the least sure, are checked before anything is predicted of the others."""
+CANDIDATE_SECONDS = BOX_SECONDS + IMAGE_SECONDS
+"""A candidate is judged in its image, which is opened for it; most images have only one that is worth a look."""
 USUAL = 0.5
 """Missed objects of an image, as long as nobody has looked at one."""
 _HOPED = 0.96
@@ -23,7 +27,31 @@ def least_chance(missed: float) -> float:
 
     Below it an object is found faster by looking at images, each of which lacks ``missed`` on average.
     """
-    return BOX_SECONDS / (IMAGE_SECONDS / max(missed, 1e-3) + MISSED_SECONDS)
+    return CANDIDATE_SECONDS / (IMAGE_SECONDS / max(missed, 1e-3) + MISSED_SECONDS)
+
+
+def pilot(scores: Float64, undecided: Int64) -> Int64:
+    """Return some of the undecided candidates, from the highest score to the lowest, denser where scores are high."""
+    order = undecided[np.argsort(-scores[undecided], kind="stable")]
+    if len(order) <= _PILOT:
+        return order
+    places = np.unique(np.geomspace(1, len(order), 3 * _PILOT).astype(np.int64) - 1)
+    chosen: Int64 = order[places[np.unique(np.linspace(0, len(places) - 1, _PILOT).astype(np.int64))]]
+    return chosen
+
+
+def chance_of_right(scores: Float64, classes: Int64, right: Sequence[bool | None]) -> Float64 | None:
+    """Return the predicted chance that each candidate is an object, (L,), from what was decided of some.
+
+    None where too few were decided. Where none of those was right, no other's chance is above what that allows.
+    """
+    decided = np.array([place for place, one in enumerate(right) if one is not None], np.int64)
+    if len(decided) < FEW_ANSWERS:
+        return None
+    wrong = np.array([not right[place] for place in decided.tolist()], bool)
+    if wrong.all():
+        return np.full(len(scores), 1 / (len(decided) + 2))
+    return 1 - chance_of_wrong(scores, classes, answered=decided, wrong=wrong)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +61,7 @@ class Looked:
     images: int
     right: float
     """Right boxes."""
-    missed: Sequence[int]
+    missed: Sequence[float]
     """Missed objects of the images that were drawn and looked at, up to ``cap`` each; one or more images."""
     cap: int
     """K."""
@@ -80,7 +108,9 @@ def plan_repair(chances: Float64, looked: Looked, *, recall: float, risk: float 
     for count in np.unique(np.append(np.geomspace(1, max(1, len(chances)), 40).astype(int), 0)).tolist():
         images = _draws(looked, float(gone[min(count, len(chances))]), recall=recall, risk=risk)
         if images is not None:
-            best = min(best or (np.inf, 0, 0), (count * BOX_SECONDS + images * each, min(count, len(chances)), images))
+            best = min(
+                best or (np.inf, 0, 0), (count * CANDIDATE_SECONDS + images * each, min(count, len(chances)), images)
+            )
     count = len(chances) if best is None else best[1]
     found = min(float(gone[count]), looked.total)
     needed = recall * (looked.right + looked.total) - looked.right - found

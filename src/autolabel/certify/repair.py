@@ -10,7 +10,7 @@ import numpy.typing as npt
 from autolabel.certify.ledger import STAKES
 
 Float64 = npt.NDArray[np.float64]
-_Int64 = npt.NDArray[np.int64]
+Int64 = npt.NDArray[np.int64]
 FIRST = 60
 """Boxes that are drawn before anything is predicted."""
 FEW_ANSWERS = 20
@@ -19,9 +19,9 @@ FEW_ANSWERS = 20
 
 def chance_of_wrong(
     scores: Float64,
-    classes: _Int64,
+    classes: Int64,
     *,
-    answered: _Int64,
+    answered: Int64,
     wrong: npt.NDArray[np.bool_],
     against: Float64 | None = None,
 ) -> Float64:

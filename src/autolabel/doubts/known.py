@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.certify.audit import Audit
 from autolabel.certify.opening import begun, open_certificate
@@ -30,7 +29,11 @@ class Known:
     review: Review | None
     thresholds: Mapping[str, float]
     audit: Audit | None = None
-    """The certificate's; None where there is none that holds."""
+    """The certificate's; None where there is none. Where labels changed since, it speaks of them as they were."""
+    missed: tuple[int, ...] = ()
+    """Missed objects of the images that were looked at for it, up to K each."""
+    holds: bool = False
+    """Whether the labels are those of the certificate."""
 
     @cached_property
     def surroundings(self) -> Surroundings:
@@ -48,34 +51,42 @@ class Known:
         """How many boxes are decided."""
         return len(self.right)
 
-    def chance_of_wrong(
-        self, scores: Sequence[float] = (), classes: Sequence[int] = (), rejected: Sequence[int] = ()
-    ) -> Float64:
-        """Return the predicted chance that each box of the run is wrong, and then of more boxes, (F + L,).
-
-        ``scores``, ``classes`` and ``rejected`` (known to be wrong) are those of the others, (L,) each.
-        """
-        more = len(self.units.scores) + np.flatnonzero(np.asarray(rejected, bool))
-        answered = np.concatenate([np.array(sorted(self.right), np.int64), more.astype(np.int64)])
-        wrong: npt.NDArray[np.bool_] = np.array([not self.right[box] for box in sorted(self.right)], bool)
+    def chance_of_wrong(self) -> Float64:
+        """Return the predicted chance that each box of the run is wrong, (F,)."""
+        answered = sorted(self.right)
         return chance_of_wrong(
-            np.concatenate([np.frombuffer(self.units.scores, np.float64), np.asarray(scores, np.float64)]),
-            np.concatenate([np.frombuffer(self.units.box_classes, np.int64), np.asarray(classes, np.int64)]),
-            answered=answered,
-            wrong=np.concatenate([wrong, np.ones(len(more), bool)]),
-            against=np.concatenate([self._against(), np.zeros((len(scores), 4))]),
+            np.frombuffer(self.units.scores, np.float64),
+            np.frombuffer(self.units.box_classes, np.int64),
+            answered=np.array(answered, np.int64),
+            wrong=np.array([not self.right[box] for box in answered], bool),
+            against=self._against(),
         )
 
 
 def read_known(store: RunStore, plan: Plan) -> Known:
     """Return what is known of a run."""
-    review, thresholds = decided(store), plan.outputs.thresholds or {}
-    if begun(store):
-        with open_certificate(store.root) as found:
-            if found.session is not None and found.changes.holds:
-                checks = found.session.checks
-                right = {box: verdict == "yes" for box, verdict in checks.boxes.items()}
-                limits = found.session.draw["limits"]["thresholds"]
-                return Known(units=checks.units, right=right, review=review, thresholds=limits, audit=checks.audit())
+    review = decided(store)
+    by_review = _of_review(store, plan, review)
+    if not begun(store):
+        return by_review
+    with open_certificate(store.root) as found:
+        session = found.session
+        if session is None:
+            return by_review
+        checks, cap = session.checks, session.checks.settings.cap
+        places = {session.place(name) for name in session.book.standing()}
+        looked = [checks.images[place[1]] for place in places if place is not None and place[0] == "i"]
+        missed = tuple(sorted(min(cap, checks.missed(one, None, cap)) for one in looked))
+        known = replace(by_review, audit=checks.audit(), missed=missed)
+        if not found.changes.holds:
+            return known
+        right = {box: verdict == "yes" for box, verdict in checks.boxes.items()}
+        limits = session.draw["limits"]["thresholds"]
+        return replace(known, units=checks.units, right=right, thresholds=limits, holds=True)
+
+
+def _of_review(store: RunStore, plan: Plan, review: Review | None) -> Known:
+    """Return what is known from a review alone."""
     units = population(store, plan, limits=limits_of(plan, None), review=review)
+    thresholds = plan.outputs.thresholds or {}
     return Known(units=units, right=dict.fromkeys(units.kept, True), review=review, thresholds=thresholds)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from autolabel.certify.candidates import LowScoredBoxes, candidates
-from autolabel.certify.finding import USUAL, Looked, Repair, least_chance, looking, plan_repair
+from autolabel.certify.finding import USUAL, Looked, Repair, chance_of_right, least_chance, looking, pilot, plan_repair
 from autolabel.certify.goals import IMAGE_SECONDS, MISSED_SECONDS
-from autolabel.certify.repair import Float64
+from autolabel.certify.repair import Float64, Int64
 from autolabel.certify.sentence import about_minutes
 from autolabel.doubts.known import Known
 from autolabel.plan.model import Plan
@@ -20,6 +20,8 @@ _NO_THRESHOLD = (
     "likely misses: none to offer, as nothing lies below a threshold; label with a lower conf_threshold and state the"
     " present one in output.thresholds, and what lies between is offered here"
 )
+
+_NOT_LOOKED = "how many objects are missed is not known yet: `review --next certificate` looks at some images first"
 
 
 def likely_misses(
@@ -32,32 +34,56 @@ def likely_misses(
     low = candidates(store, plan, classes=known.units.place_of_class, thresholds=known.thresholds, review=known.review)
     if not low.rows:
         return [], [_NO_THRESHOLD]
-    looked = _looked(known)
-    chances = 1 - known.chance_of_wrong(low.scores, low.classes, low.rejected)[len(known.units.scores) :]
+    scores, undecided = np.frombuffer(low.scores, np.float64), np.array([one is None for one in low.right], bool)
+    chances = chance_of_right(scores, np.frombuffer(low.classes, np.int64), low.right)
+    looked = _looked(known, low)
+    if chances is None:
+        order = pilot(scores, np.flatnonzero(undecided))
+        return _picks(low, scores, order), list(_pilot_told(order, low, looked, recall))
     bar = least_chance(USUAL if looked is None else looked.mean)
-    worth = np.flatnonzero((chances >= bar) & ~np.asarray(low.rejected, bool))
+    worth = np.flatnonzero((chances >= bar) & undecided)
     order = worth[np.argsort(-chances[worth], kind="stable")]
     if looked is None:
-        said = _unknown(chances[order], low)
-    else:
-        repair = plan_repair(chances[order], looked, recall=recall)
-        said = _told(chances[order], low, looked, repair, recall, certified=certified)
-        order = order[: repair.candidates]
-    return [(float(chances[place]), low.rows[place]) for place in order.tolist()], list(said)
+        return _picks(low, chances, order), list(_unknown(chances[order], low))
+    repair = plan_repair(chances[order], looked, recall=recall)
+    said = _told(chances[order], low, looked, repair, recall, certified=certified)
+    return _picks(low, chances, order[: repair.candidates]), list(said)
 
 
-def _looked(known: Known) -> Looked | None:
-    """Return what images that were drawn and looked at say of recall; None where none was."""
+def _picks(low: LowScoredBoxes, chances: Float64, order: Int64) -> list[tuple[float, Row]]:
+    return [(float(chances[place]), low.rows[place]) for place in order.tolist()]
+
+
+def _looked(known: Known, low: LowScoredBoxes) -> Looked | None:
+    """Return what images that were looked at say of recall; None where none was.
+
+    Where candidates were kept since, they are right, and no longer missed.
+    """
     audit = known.audit
-    if audit is None or not audit.missed.values:
+    if audit is None or not known.missed:
         return None
     right = float(audit.boxes) if audit.right.estimate is None else audit.right.estimate
-    return Looked(images=audit.images, right=right, missed=audit.missed.values, cap=audit.cap)
+    kept = 0 if known.holds else sum(one is True for one in low.right)
+    total = audit.images * float(np.mean(known.missed))
+    left = max(0.0, 1 - kept / total) if total else 1.0
+    missed = [left * count for count in known.missed]
+    return Looked(images=audit.images, right=right + kept, missed=missed, cap=audit.cap)
+
+
+def _pilot_told(order: Int64, low: LowScoredBoxes, looked: Looked | None, recall: float) -> Iterator[str]:
+    if looked is not None:
+        yield f"recall is about {looked.recall:.2f}; {recall:g} is wanted"
+    yield (
+        f"likely misses: {len(order):,} of {len(low.rows):,} boxes below the thresholds, from the surest to the least"
+        " sure; keep or reject each, and the same command tells then how many more are worth a look"
+    )
+    if looked is None:
+        yield _NOT_LOOKED
 
 
 def _unknown(chances: Float64, low: LowScoredBoxes) -> Iterator[str]:
     yield f"likely misses: {len(chances):,} of {len(low.rows):,} boxes below the thresholds are worth a look"
-    yield "how many objects are missed is not known yet: `review --next certificate` looks at some images first"
+    yield _NOT_LOOKED
 
 
 def _told(
