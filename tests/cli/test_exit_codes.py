@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,8 +15,11 @@ import pytest
 from PIL import Image as Pillow
 
 import autolabel
+from autolabel.cli.app import _run
 from autolabel.plan.difference import plan_differences
 from tests.specs import make_spec
+
+Monkey = pytest.MonkeyPatch
 
 
 def spec_of(folder: Path, *, good: int, bad: int, **changes: Any) -> Path:
@@ -203,3 +207,44 @@ def test_a_name_that_no_file_can_have_is_one_line(words: list[str], command: Any
     assert len(done.stderr) < 1000 or words[0] == "validate"
     if "--json" in words:
         assert "too long" in json.loads(done.stdout)["error"]
+
+
+def ends_with(monkeypatch: Monkey, error: OSError) -> int:
+    """Return the exit code of a command in which the system says something."""
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("autolabel.cli.app.app", fail)
+    monkeypatch.setattr("autolabel.cli.app.os.dup2", lambda *handles: None)
+    with pytest.raises(SystemExit) as left:
+        _run()
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+SAID = (
+    "EIO ENOSPC EDQUOT EMFILE ENFILE ESTALE EROFS EINTR EBUSY EAGAIN ETIMEDOUT ENOMEM ENODEV ENXIO ENOLCK EPERM"
+    " EACCES ENOTCONN EHOSTDOWN EHOSTUNREACH ECONNRESET"
+)
+
+
+@pytest.mark.parametrize("name", ["/a/b/run/labels.jsonl", None])
+@pytest.mark.parametrize("number", SAID.split())
+def test_what_a_disk_or_file_server_says_is_no_bug(number: str, name: str | None, monkeypatch: Monkey) -> None:
+    code = getattr(errno, number)
+    error = OSError(code, os.strerror(code), name) if name else OSError(code, os.strerror(code))
+    assert ends_with(monkeypatch, error) == 3
+
+
+@pytest.mark.parametrize("number", ["EBADF", "EINVAL", "EFAULT", "ENOTTY"])
+def test_what_only_a_program_does_wrong_is_one(number: str, monkeypatch: Monkey) -> None:
+    assert ends_with(monkeypatch, OSError(getattr(errno, number), "it", "/a/b")) == 70
+
+
+def test_a_folder_that_is_gone_while_it_is_worked_on_is_told(
+    tmp_path: Path, monkeypatch: Monkey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "gone" / "outputs.json"
+    assert ends_with(monkeypatch, FileNotFoundError(errno.ENOENT, "No such file or directory", str(missing))) == 3
+    assert "gone: is gone, while it was worked on" in capsys.readouterr().err

@@ -19,7 +19,9 @@ from autolabel.registry import Registry
 from autolabel.results import seal
 from autolabel.results.ownership import MARK
 from autolabel.results.seal import is_named_here
+from autolabel.results.shard_file import shard_lines
 from autolabel.results.status import read_status
+from autolabel.results.store import RunStore
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate, merge
 from autolabel.run.outputs import report_run, review_run
@@ -367,3 +369,28 @@ def test_a_key_that_no_disk_holds_leaves_none_and_is_made_later(
     made = seal.key()
     assert len(made) == seal.BYTES
     assert seal.key() == made
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"image":5}', b'{"image":"00.png","caption_index":[1],"state":"empty"}', b"[]", b"\xff"]
+)
+@pytest.mark.parametrize("command", ["status", "merge", "generate"])
+def test_a_forged_shard_whose_sum_is_right_is_told(
+    registry: Registry, photos: Path, run: Path, command: str, line: bytes
+) -> None:
+    compiled = compiled_at(registry, photos, run)
+    plan, stage = compiled.plan, compiled.plan.recipe.stages[0]
+    store = RunStore(run)
+    own = store.read_plan()
+    assert own is not None
+    shard = own.manifest.shards[0]
+    lines = [line, *store.lines(own, stage, shard)[1:]]
+    store.shard(stage, 0).write_bytes(b"".join(shard_lines(lines, plan=own.digest, stage=stage, shard=0)))
+    (run / "labels.jsonl").unlink()
+    if command == "status":
+        [told] = read_status(run).damaged
+        assert "shard-000000.jsonl: no row of labels" in told
+        return
+    with pytest.raises(DataError, match="stages/0-colors: holds a line that no run writes"):
+        COMMANDS[command](run, compiled, registry)
+    assert plan.digest == own.digest

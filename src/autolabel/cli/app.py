@@ -36,9 +36,14 @@ from autolabel.cli.pipe import ending_quietly
 from autolabel.errors import AutolabelError, MachineError, SpecError
 from autolabel.literal import LiteralFormatter, escape
 from autolabel.redact import hidden
+from autolabel.storage import TRANSIENT
 
-_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
-"""What a full or failing disk, or a process with too many files, says: no fault of autolabel."""
+_MACHINE = TRANSIENT | {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK),
+    *(errno.EROFS, errno.EINTR, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED),
+    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMLINK, errno.ETXTBSY),
+}
+"""What a full, failing or lost disk or file server says, or a process with too many files: no fault of autolabel."""
 _UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What a name says that a person wrote and no file can have."""
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -184,9 +189,9 @@ def _run() -> None:
         console.err.print("this machine has too little memory for that; the same command resumes")
         sys.exit(MachineError.exit_code)
     except OSError as error:
-        if error.errno not in _MACHINE:
+        if error.errno not in _MACHINE and not (error.errno in _REFUSED and error.filename is None):
             _fail(_expected(error) or _bug())
-        console.err.say(f"{error.filename or 'the output'}: {error.strerror}; the same command resumes")
+        console.err.say(f"{error.filename or 'a file, or the output'}: {error.strerror}; the same command resumes")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try to write the rest when it ends
         sys.exit(MachineError.exit_code)
     except Exception:
@@ -210,6 +215,8 @@ def _expected(error: OSError) -> AutolabelError | None:
     said = f"{name}: {(error.strerror or type(error).__name__).lower()}"
     if error.errno in _REFUSED:
         return MachineError(said, hint="ask for a file or folder that may be read and written")
+    if error.errno == errno.ENOENT and error.filename and not place.parent.exists():
+        return MachineError(f"{place.parent}: is gone, while it was worked on", hint="the same command begins again")
     words = {word for argument in sys.argv[1:] for word in (argument, argument.partition("=")[2]) if word}
     named = {Path(word) for word in words} | {Path.cwd() / word for word in words}
     if error.errno in _UNFIT or any(place == path or place in path.parents for path in named):

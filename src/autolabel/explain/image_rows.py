@@ -52,7 +52,10 @@ def _beginning(image: str) -> bytes:
 
 def _only_ending(store: RunStore, image: str) -> str:
     """Return the only image whose id ends with a path; raises DataError where there is none, or more than one."""
-    names = list(dict.fromkeys(record.row_outline(line).image for line in lines_of(store.labels)))
+    try:
+        names = list(dict.fromkeys(record.row_outline(line).image for line in lines_of(store.labels)))
+    except record.RowError as error:
+        raise DataError(f"{store.labels}: {error}", hint="`autolabel merge RUN` writes it again") from None
     found = [name for name in names if name.endswith("/" + image)]
     if len(found) == 1:
         return found[0]

@@ -11,7 +11,7 @@ from autolabel.errors import DataError, Problem
 from autolabel.external_sort import sort_lines
 from autolabel.plan.model import PROVEN, Plan
 from autolabel.results import checksum, record
-from autolabel.results.store import RunStore, publish
+from autolabel.results.store import STAGES, RunStore, publish
 from autolabel.storage import Location, at, open_regular, resolved
 from autolabel.types import Labels
 
@@ -134,9 +134,13 @@ def mend(store: RunStore, plan: Plan) -> None:
 
 def write_ledger(store: RunStore, plan: Plan) -> None:
     """Merge the last stage's shards into the ledger, in memory that does not grow with it; then its SHA-256."""
-    rows = sort_lines(store.all_lines(plan, plan.recipe.stages[-1]), key=_order)
-    summed = checksum.Sum()
-    publish(store.labels, summed.over(row + b"\n" for row in rows), name="ledger")
+    stage, summed = plan.recipe.stages[-1], checksum.Sum()
+    try:
+        rows = sort_lines(store.all_lines(plan, stage), key=_order)
+        publish(store.labels, summed.over(row + b"\n" for row in rows), name="ledger")
+    except record.RowError as error:
+        told = f"{store.root / STAGES / stage.name}: holds a line that no run writes: {error}"
+        raise DataError(told, hint="start over with --fresh") from None
     publish(checksum.checksum_file(store.labels), [summed.line(store.labels.name)], name="checksum")
 
 

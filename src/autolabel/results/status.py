@@ -121,9 +121,12 @@ def _whole_shards(
     for shard, outcome in store.checked(plan, stage, shards):
         if isinstance(outcome, DamageError):
             damaged.append(f"{STAGES}/{stage.name}/{store.shard(stage, shard.index).name}: {outcome}")
-        else:
+            continue
+        try:
+            states.update([record.row_outline(line).state for line in outcome])
             done.append(shard)
-            states.update(record.row_outline(line).state for line in outcome)
+        except record.RowError as error:
+            damaged.append(f"{STAGES}/{stage.name}/{store.shard(stage, shard.index).name}: {error}")
     return done, states
 
 
