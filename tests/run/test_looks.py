@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from autolabel.cli.app import app
 from autolabel.detectors import Agreement, Doubt, Looks
-from autolabel.errors import SpecError
+from autolabel.errors import MachineError, SpecError
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
 from autolabel.results.slices import Slice
@@ -247,6 +247,19 @@ def test_every_box_is_explained(registry: Registry, photos: Path, looks: Any, ag
         asked = count["asked"]
         assert f"  seen in {asked} look{'s' * (asked > 1)}: plain" in told.output
         assert f"  seen in {count['looks']} of {asked} look" in told.output
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "message"),
+    [("cuda:99", MachineError, "asked for GPU 99"), ("gpu", SpecError, "'gpu' is no device")],
+)
+def test_a_device_that_is_not_there_is_no_bug(
+    registry: Registry, photos: Path, device: str, error: type[Exception], message: str
+) -> None:
+    plan = compiled(registry, photos, "run", None)
+    rows = labels(registry, plan)
+    done = CliRunner().invoke(app, ["explain", plan.plan.outputs.results_dir, rows[0]["image"], "--device", device])
+    assert isinstance(done.exception, error) and message in str(done.exception)
 
 
 def anneal_by_hand(

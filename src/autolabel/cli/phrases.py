@@ -65,7 +65,6 @@ def phrases(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the classes: block into this file; it is replaced.")
     ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Where the detector runs: cpu, cuda:0, mps.")] = None,
     json: AsJson = False,
 ) -> None:
     """Compare the phrases that a class can be asked by on checked images; changes neither spec nor run."""
@@ -82,7 +81,7 @@ def phrases(
         classes=tuple(classes or ()), tried=asked, built_in=built_in, suggest=suggest, iou=iou, floor=floor
     )
     compiled = compile_plan(loaded, registry=registry)
-    told = compare_phrases(loaded, compiled, gt, wanted=wanted, registry=registry, device=device)
+    told = compare_phrases(loaded, compiled, gt, wanted=wanted, registry=registry)
     if out is not None:
         publish(out, [told.block.encode()], name="phrases")
     if json:

@@ -14,6 +14,7 @@ from autolabel.explain.explanation import Box, BoxOrigin, Candidate, Explanation
 from autolabel.explain.image_rows import inputs_of, labels_of
 from autolabel.explain.lineage import Lineage, trace_box
 from autolabel.images import ValueRange
+from autolabel.plan.devices import asked_device, resolve_devices
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
 from autolabel.results.journal import read_decisions
@@ -52,7 +53,8 @@ def explain_run(run: Location, image: str, *, registry: Registry, device: str | 
     rows = labels_of(store, plan, image)
     searcher = None
     if any(row.reason is None for row in rows):
-        searcher = load_searcher(plan, device=device or next(iter(plan.execution.workers), "cpu"), registry=registry)
+        [place] = resolve_devices(asked_device(device or next(iter(plan.execution.workers), "cpu")))
+        searcher = load_searcher(plan, device=place, registry=registry)
     with torch_threads(plan.execution.threads):
         return explain_rows(rows, store=store, plan=plan, searcher=searcher)
 

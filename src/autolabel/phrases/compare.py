@@ -53,7 +53,6 @@ def compare_phrases(
     *,
     wanted: PhrasesToCompare,
     registry: Registry,
-    device: str | None = None,
 ) -> PhraseComparison:
     """Ask about the checked images once, for all phrases together, and judge each phrase and unions of them.
 
@@ -76,7 +75,7 @@ def compare_phrases(
     phrases = tuple(dict.fromkeys([*company, *(one.phrase for name in names for one in proposals[name])]))
     floor = min(_FLOOR, annealing.floor) if wanted.floor is None else wanted.floor
     scene_of = dict(zip(shared.images, shared.scenes, strict=True))
-    place = device or next(iter(plan.execution.workers), "cpu")
+    place = next(iter(plan.execution.workers), "cpu")
     questioner = Questioner.of(plan, labeler, annealing, floor=floor, device=place)
     ground = Ground(
         rows=[row for row in rows if row.image.id in scene_of and row.reason is None],

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from autolabel.errors import MachineError
+from autolabel.errors import MachineError, SpecError
 
 _Devices = str | Sequence[int]
 
@@ -32,6 +32,16 @@ def resolve_devices(asked: _Devices) -> list[str]:
         message = f"asked for GPU {', '.join(map(str, missing))}, but this machine has {gpus}"
         raise MachineError(message, hint="say devices=cpu, or devices=auto to take what there is")
     return [f"cuda:{index}" for index in asked]
+
+
+def asked_device(name: str) -> _Devices:
+    """Return a device's name as a spec would ask for it; raises SpecError where it is none."""
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (number.isdecimal() or not number) and number.isascii():
+        return [int(number or 0)]
+    if name in ("cpu", "mps"):
+        return name
+    raise SpecError(f"{name!r} is no device", hint="say cpu, cuda:0 or mps")
 
 
 def fallback(asked: _Devices | None, taken: Sequence[str]) -> Iterator[str]:

@@ -50,7 +50,7 @@ def open_predictor(
     machine cannot load it, DataError where a plan cannot be read.
     """
     registry = registry or discover()
-    place, on = _plan_place(source), None if device is None else _asked_device(device)
+    place, on = _plan_place(source), None if device is None else devices.asked_device(device)
     if place is None:
         spec = load_spec(
             source if isinstance(source, Mapping) else os.fspath(source), overrides=overrides, registry=registry
@@ -127,16 +127,6 @@ def _check_unchanged(plan: Plan, *, registry: Registry) -> None:
             check_same_weights(make_labeler(stage, registry), stage)
 
 
-def _asked_device(name: str) -> devices._Devices:
-    """Return a device's name as a spec would ask for it; raises SpecError where it is none."""
-    kind, _, number = name.partition(":")
-    if kind == "cuda" and (number.isdecimal() or not number) and number.isascii():
-        return [int(number or 0)]
-    if name in ("cpu", "mps"):
-        return name
-    raise SpecError(f"{name!r} is no device", hint="say cpu, cuda:0 or mps")
-
-
 def _workers_here(plan: Plan) -> Sequence[str]:
     """Return the devices of a plan's workers, or those of this machine where it lacks one, or the plan names none."""
     named = plan.execution.workers
@@ -144,7 +134,7 @@ def _workers_here(plan: Plan) -> Sequence[str]:
         return devices.resolve_devices("auto")
     try:
         for name in dict.fromkeys(named):
-            devices.resolve_devices(_asked_device(name))
+            devices.resolve_devices(devices.asked_device(name))
     except AutolabelError:
         return devices.resolve_devices("auto")
     return named
