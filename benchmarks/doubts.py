@@ -262,7 +262,7 @@ def labelled(truth: Path, images: Path, out: Path, checkpoint: str) -> tuple[lis
     folder = out / f"{truth.parent.name}-{truth.stem}"
     names = [one["file_name"] for one in json.loads(truth.read_text(encoding="utf-8"))["images"]]
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"file_name": name, "caption": "", "noun_chunks": classes}) for name in sorted(set(names))]
+    lines = [json.dumps({"file_name": name, "noun_chunks": classes}) for name in sorted(set(names))]
     (folder / "photos.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     spec = {
         "version": 1,
@@ -276,6 +276,7 @@ def labelled(truth: Path, images: Path, out: Path, checkpoint: str) -> tuple[lis
                 "looks": ["plain", "mirror", "flip"],
             }
         ],
+        "run": {"candidates": str(out / "candidates")},
         "export": [],
         "report": False,
         "results_dir": str(folder / "run"),

@@ -18,7 +18,9 @@ from autolabel.review.session import ReviewSession
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
 from tests.review.origin import HOST, TOKEN
+from tests.review.page_visit import Visit
 from tests.specs import make_spec
+from tests.web import Server
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +105,25 @@ def masked(hazards_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def masked_run(masked: Path, tmp_path: Path) -> Path:
     """A copy of that run."""
     return Path(shutil.copytree(masked, tmp_path / "run"))
+
+
+@pytest.fixture
+def serve(run: Path, start_server: Callable[..., Server]) -> Callable[..., Server]:
+    def start(*options: str) -> Server:
+        return start_server("review", str(run), "--no-browser", *options)
+
+    return start
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+
+    def go(address: str, **options: Any) -> Visit:
+        visits.append(Visit(browser, address, **options))
+        return visits[-1]
+
+    yield go
+    for one in visits:
+        one.context.close()
+        assert one.sins == []

@@ -6,7 +6,7 @@ import json
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,84 +14,8 @@ import pytest
 
 from autolabel.results.journal import Journal
 from autolabel.results.store import RunStore
+from tests.review.page_visit import PHONE, Visit
 from tests.web import Server
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-LAPTOP = {"viewport": {"width": 1366, "height": 768}}
-
-
-@pytest.fixture
-def serve(run: Path, start_server: Callable[..., Server]) -> Callable[..., Server]:
-    def start(*options: str) -> Server:
-        return start_server("review", str(run), "--no-browser", *options)
-
-    return start
-
-
-class Visit:
-    """A page that is open, and everything it should not have done."""
-
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        self.context = browser.new_context(**{**LAPTOP, **options})
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.sins: list[str] = []
-        self.page.on("pageerror", lambda error: self.sins.append(str(error)))
-        self.page.on("console", lambda message: self.note(message))
-        self.page.goto(address)
-        self.page.wait_for_selector(".mode-correct .row", state="attached")
-        self.page.wait_for_selector(".image-name bdi")
-        self.page.wait_for_selector(".stage:not(.loading)")
-
-    def note(self, message: Any) -> None:
-        if "net::ERR_" not in message.text and message.type in ("error", "warning"):
-            self.sins.append(message.text)
-
-    def keys(self, *names: str) -> None:
-        for name in names:
-            self.page.keyboard.press(name)
-
-    def saved(self) -> None:
-        self.page.wait_for_selector("#saved.good", state="attached")
-
-    def name(self) -> str:
-        text: str = self.page.locator(".image-name").inner_text()
-        return text
-
-    def mark(self, text: str, state: str = "visible") -> None:
-        self.page.locator(".boxes .marks", has_text=text).wait_for(state=state)
-
-    def boxes(self) -> list[str]:
-        texts: list[str] = self.page.locator(".boxes .box").evaluate_all(
-            "nodes => nodes.map(n => n.querySelector('bdi').textContent + ' ' + n.querySelector('.marks').textContent)"
-        )
-        return [" ".join(text.split()) for text in texts]
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the image is on the screen."""
-        frame = self.page.locator(".sheet").bounding_box()
-        return frame["x"] + x * frame["width"] / 64, frame["y"] + y * frame["height"] / 64
-
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        self.page.mouse.move(*self.at(*start))
-        self.page.mouse.down()
-        self.page.mouse.move(*self.at(*[(a + b) / 2 for a, b in zip(start, end, strict=True)]))
-        self.page.mouse.move(*self.at(*end))
-        self.page.mouse.up()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Visit]]:
-    visits: list[Visit] = []
-
-    def go(address: str, **options: Any) -> Visit:
-        visits.append(Visit(browser, address, **options))
-        return visits[-1]
-
-    yield go
-    for one in visits:
-        one.context.close()
-        assert one.sins == []
 
 
 def standing(run: Path) -> dict[str, dict[Any, Any]]:
