@@ -158,14 +158,7 @@ class StageLabeler:
     ) -> Iterator[tuple[int, Outcome[Instances]]]:
         """Yield what the labeler says of rows; those that cannot be loaded go into ``failed``."""
         size = self.batch_size
-        loaded = prefetch(
-            lambda position: self.load_row(position, rows[position]),
-            positions,
-            threads=threads,
-            ahead=ahead,
-            weight=lambda position: rows[position].image.size[0] * rows[position].image.size[1],
-            most=PIXELS_IN_FLIGHT,
-        )
+        loaded = self._loaded(rows, positions, threads=threads, ahead=ahead)
         loads = batches(_succeeded(loaded, failed), size)
         if isinstance(self.labeler, Detector):
             assert self.annealing is not None, "a detector's stage has rounds"
@@ -180,6 +173,21 @@ class StageLabeler:
             for batch in loads:
                 segmented = bisect_on_error(self.labeler.segment, [item for _, item in batch])
                 yield from zip((position for position, _ in batch), segmented, strict=True)
+
+    def _loaded(
+        self, rows: Sequence[Labels], positions: Sequence[int], *, threads: int, ahead: int
+    ) -> Iterable[_Loaded]:
+        """Yield rows with their images, read ahead in threads; one alone is read without any."""
+        if len(positions) == 1:
+            return [self.load_row(positions[0], rows[positions[0]])]
+        return prefetch(
+            lambda position: self.load_row(position, rows[position]),
+            positions,
+            threads=threads,
+            ahead=ahead,
+            weight=lambda position: rows[position].image.size[0] * rows[position].image.size[1],
+            most=PIXELS_IN_FLIGHT,
+        )
 
     def load_row(self, position: int, row: Labels) -> _Loaded:
         """Read an image and preprocess it; an error takes the place of the result."""

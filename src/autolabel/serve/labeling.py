@@ -31,7 +31,9 @@ class Labeling:
     async def label(self, image: bytes | str, classes: Sequence[str] | None, *, name: str | None = None) -> Labels:
         """Return the labels of an image's bytes, or of a file; raises as ``Predictor.predict`` does."""
         began = time.monotonic()
-        async with self._pixels.take(await run_in_threadpool(self._weight, image)):
+        in_memory = isinstance(image, bytes)  # a header takes less time than another thread
+        weight = self._weight(image) if in_memory else await run_in_threadpool(self._weight, image)
+        async with self._pixels.take(weight):
             submit = partial(self.predictor.submit, image, classes, name=name)
             try:
                 waiting = await run_in_threadpool(submit)
