@@ -78,8 +78,9 @@ def test_the_promise_holds_in_95_of_100_resamples(together: float, base: float, 
 @pytest.mark.parametrize(("base", "slope"), [(0.895, 0.0), (0.6, 0.4), (0.8, 0.2), (0.97, 0.0)])
 @pytest.mark.parametrize("checked", [20, 60, 200])
 def test_the_promise_holds_however_mistakes_come(together: float, base: float, slope: float, checked: int) -> None:
+    """5 % and 2.4 standard errors of 400 resamples."""
     _, failed = broken(400, together=together, base=base, slope=slope, checked=checked)
-    assert failed <= 0.06 * 400
+    assert failed <= 0.076 * 400
 
 
 @pytest.mark.soak
