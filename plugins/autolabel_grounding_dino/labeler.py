@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autolabel.strategies import FineTuning
 from autolabel_grounding_dino.form import check_form, refuse_other_model
 from autolabel_grounding_dino.grounded import GroundedDetector
 from autolabel_grounding_dino.params import GroundingDinoParams
+from autolabel_training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from autolabel_grounding_dino.network import Network
@@ -23,6 +25,7 @@ class GroundingDino(GroundedDetector):
         """See ``GroundingDinoParams``."""
 
     params: GroundingDinoParams
+    Training = TrainingSettings
 
     def files(self) -> Sequence[Path]:
         """Return the checkpoint's files; raises WeightsError where they are those of another kind of model."""
@@ -33,6 +36,13 @@ class GroundingDino(GroundedDetector):
         """Raise WeightsError where the checkpoint's names and shapes do not fit its configuration or its tokenizer."""
         check_form(self.path, self.params, self.text_folder, vocabulary=self._tokenizer.size)
         self.batch_key((1, 1))  # reads what the checkpoint says of sizes
+
+    def fine_tune(self, task: FineTuning[TrainingSettings]) -> None:
+        """Train the decoder, the encoder and the later half of the image tower on images whose boxes are known."""
+        from autolabel_grounding_dino.learning import DetectorTraining
+        from autolabel_training.timed import train_in_time
+
+        train_in_time(DetectorTraining(self, task), task)
 
     def read_network(self, path: Path, device: str) -> Network:
         """Return the network of a file or folder in any of the four forms that users have."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from autolabel.errors import WeightsError
 from autolabel.weights import bare, load_state_dict, refuse_not_finite
 from autolabel_grounding_dino.attention import TablelessAttention
 from autolabel_grounding_dino.configure import configure, read_text_configuration, shares_box_head
@@ -43,6 +44,29 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
     ``text_folder`` holds the text encoder's configuration, for files that carry none. Raises WeightsError where the
     tensors do not fit, naming the first of them.
     """
+    model, proposing, deciding = _read_model(path, params, text_folder=text_folder)
+    return assemble(model, params, device=device, proposing=proposing, deciding=deciding)
+
+
+def load_model(path: Path, params: GroundingDinoParams, *, text_folder: Path | None) -> Any:
+    """Return transformers' model of a checkpoint, to go on training it.
+
+    Raises WeightsError as ``load_network`` does, and for a checkpoint that compares boxes with words by a learned or
+    fixed scale, which transformers' model has no place for.
+    """
+    model, proposing, deciding = _read_model(path, params, text_folder=text_folder)
+    if proposing != Similarity() or deciding != Similarity():
+        raise WeightsError(
+            f"{path}: scales the likeness of boxes and words, which transformers' form of the model cannot hold",
+            hint="train a checkpoint without class_embed.bias and log_scale, such as one in Hugging Face's form",
+        )
+    return model
+
+
+def _read_model(
+    path: Path, params: GroundingDinoParams, *, text_folder: Path | None
+) -> tuple[Any, Similarity, Similarity]:
+    """Return transformers' model of a checkpoint in any form, and how proposals and final boxes are compared."""
     state = load_state_dict(path)
     original = unwrapped(state)
     if is_original(original):
@@ -50,11 +74,9 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
         fields = configure(original, params, read_text_configuration(text_folder))
         fields["decoder_bbox_embed_share"] = shares_box_head(original)
         model = build_model(_GROUNDING_DINO, fields, to_transformers(original), path=path)
-        proposing, deciding = _similarities(original, fields, params)
-    else:
-        model = build_model(_GROUNDING_DINO, transformers_fields(path, bare(state)), bare(state), path=path)
-        proposing = deciding = Similarity()
-    return assemble(model, params, device=device, proposing=proposing, deciding=deciding)
+        return model, *_similarities(original, fields, params)
+    model = build_model(_GROUNDING_DINO, transformers_fields(path, bare(state)), bare(state), path=path)
+    return model, Similarity(), Similarity()
 
 
 def assemble(

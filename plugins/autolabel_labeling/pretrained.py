@@ -51,7 +51,7 @@ def build_model(
 
     plain = plain_configuration(fields, path, timm=timm)
     try:
-        with offline(), _silence(), panics_as_errors():
+        with offline(), silence(), panics_as_errors():
             config = getattr(transformers, architecture.configuration).from_dict(plain)
             _check_extent(architecture, config, state, path)
             loaded: Any = getattr(transformers, architecture.model).from_pretrained(
@@ -109,7 +109,7 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep transformers' progress bar and load report off the terminal: what is wrong is raised instead."""
     from transformers.utils import logging as untyped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self
@@ -93,6 +93,27 @@ class Finding:
     hint: str = ""
 
 
+S = TypeVar("S", bound=StrategyParams, default=StrategyParams)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuning(Generic[S]):
+    """What a labeler is to learn, and where its new weights go."""
+
+    train: Sequence[Labels]
+    """Images whose boxes are all known; one without boxes shows none of the classes."""
+    dev: Sequence[Labels]
+    """Images that decide which weights are kept; nothing is learnt from them."""
+    classes: tuple[str, ...]
+    settings: S
+    """What ``Labeler.Training`` makes of the user's settings."""
+    out: Path
+    """The new checkpoint lands in its folder ``checkpoint``; the rest of it is the labeler's own, to go on from."""
+    device: str
+    told: Callable[[Mapping[str, Any]], None]
+    """Takes records of progress."""
+
+
 class Labeler(Strategy[P]):
     """Finds or refines objects; lives in a worker, on one device. Subclass Detector, Segmenter or Verifier."""
 
@@ -102,6 +123,8 @@ class Labeler(Strategy[P]):
     needs: ClassVar[Literal["prompts", "boxes"]]
     gives: Literal["boxes", "masks"]
     """Said by the class; one that wraps another says what that gives."""
+    Training: ClassVar[type[StrategyParams] | None] = None
+    """What can be set for ``fine_tune``; None: this labeler does not learn."""
 
     @abstractmethod
     def load(self, device: str) -> None:
@@ -131,6 +154,14 @@ class Labeler(Strategy[P]):
     def examine(self) -> Sequence[Finding]:
         """Ask what ``sends_to`` names about pictures whose answer is known; for ``autolabel doctor --endpoint``."""
         return ()
+
+    def fine_tune(self, task: FineTuning[Any]) -> None:
+        """Learn from images whose boxes are known, and write a new checkpoint; called without ``load``.
+
+        A run that was stopped goes on from what lies in ``task.out``. Raises MachineError where packages or memory are
+        missing, WeightsError where the weights cannot be trained.
+        """
+        raise NotImplementedError
 
     def licence(self) -> Licence:
         """Return the licence of the weights, as the files beside them state it."""

@@ -15,13 +15,13 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection
 
 from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0Config
+from autolabel_training.recipe import build, plain, read
 from training.detector.captions import CaptionWriter
 from training.detector.config import Recipe
 from training.detector.data import Data
 from training.detector.features import CACHED_STRIDE, FROZEN_STAGES, MAPS_FILE, SCENES, FeatureCache
 from training.detector.model import freeze
 from training.detector.train import Ingredients
-from training.recipe import build, plain, read
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64

@@ -9,29 +9,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.detector.augment import plain_view, random_view, whole_view
-from training.detector.data import Data, Photo
+from autolabel_training.augment import plain_view, random_view, whole_view
+from autolabel_training.photo import TrainingPhoto
+from training.detector.data import Data
 
 BOX = (30, 20, 70, 50)
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Photo:
+def photo(tmp_path: Path) -> TrainingPhoto:
     """A dark photo with one bright box."""
     pixels = np.full((80, 120, 3), 20, np.uint8)
     pixels[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 220
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    return Photo(tmp_path / "photo.png", np.array([BOX], np.float32), ("card",))
+    return TrainingPhoto(tmp_path / "photo.png", np.array([BOX], np.float32), ("card",))
 
 
-def test_the_plain_view_is_the_whole_photo(photo: Photo) -> None:
+def test_the_plain_view_is_the_whole_photo(photo: TrainingPhoto) -> None:
     view = plain_view(photo, 64)
     np.testing.assert_allclose(view.boxes, [[30 / 120, 20 / 80, 70 / 120, 50 / 80]], rtol=1e-6)
     assert view.pixels.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_views_keep_the_box_on_the_bright_card(photo: Photo, seed: int) -> None:
+def test_random_views_keep_the_box_on_the_bright_card(photo: TrainingPhoto, seed: int) -> None:
     view = random_view(photo, 128, rng=random.Random(seed), turn=True, kept_part=0.4)
     bright = view.pixels.mean(2) > view.pixels.mean(2).max() / 2
     rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
@@ -40,7 +41,7 @@ def test_random_views_keep_the_box_on_the_bright_card(photo: Photo, seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_whole_views_keep_the_size_of_things(photo: Photo, seed: int) -> None:
+def test_whole_views_keep_the_size_of_things(photo: TrainingPhoto, seed: int) -> None:
     view = whole_view(photo, 128, rng=random.Random(seed), turn=True)
     x0, y0, x1, y1 = view.boxes[0]
     assert (x1 - x0, y1 - y0) == (pytest.approx(40 / 120), pytest.approx(30 / 80))
@@ -51,8 +52,8 @@ def test_whole_views_keep_the_size_of_things(photo: Photo, seed: int) -> None:
     np.testing.assert_allclose(np.flatnonzero(bright.any(1))[0] / 128, y0, atol=0.02)
 
 
-def test_boxes_that_a_crop_cuts_too_far_are_left_out(photo: Photo) -> None:
-    wide = Photo(photo.path, np.array([[0, 0, 20, 80], [30, 20, 70, 50]], np.float32), ("edge", "card"))
+def test_boxes_that_a_crop_cuts_too_far_are_left_out(photo: TrainingPhoto) -> None:
+    wide = TrainingPhoto(photo.path, np.array([[0, 0, 20, 80], [30, 20, 70, 50]], np.float32), ("edge", "card"))
     views = [random_view(wide, 64, rng=random.Random(seed), turn=False, kept_part=0.9) for seed in range(40)]
     assert any(view.names == ("card",) for view in views)
     loose = [random_view(wide, 64, rng=random.Random(seed), turn=False, kept_part=0.1) for seed in range(40)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers.models.grounding_dino.modeling_grounding_dino import MultiScaleDeformableAttention
 
-from training.detector.deformable import CompiledDeformableAttention
+from autolabel_training.deformable import CompiledDeformableAttention
 
 SHAPES = [(6, 5), (3, 3)]
 STARTS = [0, 30]

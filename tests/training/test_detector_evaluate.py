@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from autolabel_training.metric import Detections
 from training.detector.evaluate import figures, report
-from training.detector.metric import Answers
 
 LEFT, RIGHT, NOWHERE = [0.0, 0.0, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.0, 0.6, 0.3, 0.9]
 
 
-def answers(boxes: list[list[float]], scores: list[float], truth: list[list[float]]) -> Answers:
-    return Answers(np.array(boxes).reshape(-1, 4), np.array(scores), np.array(truth).reshape(-1, 4))
+def answers(boxes: list[list[float]], scores: list[float], truth: list[list[float]]) -> Detections:
+    return Detections(np.array(boxes).reshape(-1, 4), np.array(scores), np.array(truth).reshape(-1, 4))
 
 
 def test_detections_of_what_is_not_there_are_counted_per_picture() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autolabel_training.metric import Detections
 from training.detector.gallery import FOUND, MISSED, SIDE, WRONG, errors, verdict, worst
-from training.detector.metric import Answers
 from training.detector.pictures import Picture
 
 LEFT, RIGHT, LOW = [0.0, 0.0, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.0, 0.6, 0.3, 0.9]
 
 
-def answers(boxes: list[list[float]], scores: list[float], truth: list[list[float]]) -> Answers:
-    return Answers(np.array(boxes).reshape(-1, 4), np.array(scores), np.array(truth).reshape(-1, 4))
+def answers(boxes: list[list[float]], scores: list[float], truth: list[list[float]]) -> Detections:
+    return Detections(np.array(boxes).reshape(-1, 4), np.array(scores), np.array(truth).reshape(-1, 4))
 
 
 def picture(names: tuple[str, ...]) -> Picture:

@@ -7,14 +7,21 @@ import math
 import pytest
 import torch
 
-from training.detector.boxes import paired_giou
-from training.detector.captions import Target
-from training.detector.config import LossRecipe
-from training.detector.loss import dense_assignment, detection_loss, match, phrase_tokens, places_of
-from training.detector.model import Predictions
+from autolabel_training.boxes import paired_giou
+from autolabel_training.loss import (
+    LossRecipe,
+    Predictions,
+    Target,
+    dense_assignment,
+    detection_loss,
+    match,
+    phrase_tokens,
+    places_of,
+)
 
 RECIPE = LossRecipe(sigma=0.11, dense_class_weight=0.5, l1_weight=5.0, giou_weight=2.0)
 TOKENS = 6
+SHAPES = [(4, 4), (2, 2), (1, 1)]
 CENTRE = [0.5, 0.5, 0.4, 0.4]
 CORNER = [0.125, 0.125, 0.2, 0.2]
 
@@ -32,6 +39,7 @@ def _batch(layer_logits: torch.Tensor) -> tuple[Predictions, list[Target]]:
         dense_boxes=torch.tensor(CENTRE).expand(2, 21, 4),
         token_mask=mask,
         spans=spans,
+        shapes=SHAPES,
     )
     targets = [Target(torch.tensor([1]), torch.tensor([CENTRE])) for _ in range(2)]
     return predictions, targets
@@ -90,7 +98,7 @@ def test_matching_prefers_the_query_that_names_the_phrase() -> None:
 
 
 def test_dense_assignment_by_size_and_distance() -> None:
-    centres, levels = places_of(21 * 16)
+    centres, levels = places_of([(16, 16), (8, 8), (4, 4)])
     target = Target(torch.tensor([0]), torch.tensor([[0.3, 0.3, 0.05, 0.05]]))
     closeness, _ = dense_assignment(target, centres, levels, sigma=0.11)
     assert closeness.max() == 1

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from autolabel_mal.mean_field import log_odds
+from autolabel_training.recipe import read
 from training.mal.config import LossRecipe, Recipe
 from training.mal.crops import Batch
 from training.mal.loss import (
@@ -22,7 +23,6 @@ from training.mal.loss import (
     dice,
     mil_loss,
 )
-from training.recipe import read
 
 RECIPE = read(Recipe, Path(__file__).parents[2] / "training" / "mal.yaml").loss
 

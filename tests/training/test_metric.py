@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.detector.boxes import suppress
-from training.detector.checkpoint import phrase_spans
-from training.detector.metric import (
-    Answers,
+from autolabel_training.boxes import suppress
+from autolabel_training.metric import (
+    Detections,
     OperatingPoint,
     average_precision,
     best_point,
@@ -17,12 +16,13 @@ from training.detector.metric import (
     judge,
     mean_average_precision,
 )
+from training.detector.checkpoint import phrase_spans
 
 LEFT, RIGHT, NOWHERE = [0.0, 0.0, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.0, 0.6, 0.3, 0.9]
 
 
-def _answers(boxes: list[list[float]], scores: list[float], truth: list[list[float]]) -> Answers:
-    return Answers(np.array(boxes).reshape(-1, 4), np.array(scores), np.array(truth).reshape(-1, 4))
+def _answers(boxes: list[list[float]], scores: list[float], truth: list[list[float]]) -> Detections:
+    return Detections(np.array(boxes).reshape(-1, 4), np.array(scores), np.array(truth).reshape(-1, 4))
 
 
 def test_a_duplicate_costs_precision_unless_suppressed() -> None:

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 from tokenizers import Tokenizer
 from transformers import GroundingDinoForObjectDetection
 
+from autolabel_training.recipe import build, plain, read
+from autolabel_training.run_log import RunLog
 from training.detector import evaluate, gallery, train
 from training.detector.config import Recipe
 from training.detector.data import OWN, Data
@@ -21,8 +23,6 @@ from training.detector.export import export
 from training.detector.features import FROZEN_STAGES, image_network
 from training.detector.model import trained_parameters
 from training.mal import train as train_mal
-from training.recipe import build, plain, read
-from training.run_log import RunLog
 
 ROOT = Path(__file__).parents[2]
 CELLS = ROOT / "examples" / "bccd"

@@ -14,15 +14,15 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, GroundingDinoForObjectDetection
 from transformers.models.grounding_dino import modeling_grounding_dino
 
+from autolabel_training.loop import STATE_FILE, train
+from autolabel_training.loss import detection_loss
+from autolabel_training.run_log import RunLog
+from autolabel_training.schedule import rate_factor
 from training.detector.config import Recipe
 from training.detector.features import frozen_part
-from training.detector.loss import detection_loss
 from training.detector.model import CachedDetector
 from training.detector.text import CaptionEncoder
 from training.detector.train import DetectorRun, Ingredients
-from training.loop import STATE_FILE, train
-from training.run_log import RunLog
-from training.schedule import rate_factor
 
 
 def _with_steps(recipe: Recipe, steps: int) -> Recipe:

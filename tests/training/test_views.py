@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autolabel_training.recipe import build, plain, read
 from training.detector.config import Recipe, SetRecipe
 from training.detector.data import Data
 from training.detector.features import SCENES, Job, make_view
 from training.detector.phrases import KINDS, parse
 from training.detector.pictures import SCENES_OF_KIND, dev_pictures
-from training.recipe import build, plain, read
 
 SECOND = Path(__file__).parents[2] / "training" / "detector-second.yaml"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+
+from autolabel_training.loss import Target
 
 from .config import Recipe
 from .data import Data
@@ -18,14 +18,6 @@ FOREIGN_NAMES = 3
 SUBSET_SHARE = 0.2
 MANY_NAMES = 8  # a set with more names than this is asked for those in the picture and some others
 DEV_NEAR_MISSES = 4
-
-
-@dataclass(frozen=True)
-class Target:
-    """The answer to a caption: phrase index (n,) and box (n, 4) as centre x, y, width, height in 0..1."""
-
-    phrases: Tensor
-    boxes: Tensor
 
 
 class CaptionWriter:

@@ -14,8 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, GroundingDinoForObjectDetection
 
 import autolabel_labeling.efficientnet  # noqa: F401  (registers the backbone)
-
-from .boxes import corners
+from autolabel_training.boxes import corners
 
 Floats = NDArray[np.float32]
 

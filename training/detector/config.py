@@ -6,7 +6,9 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from ..recipe import STRICT
+from autolabel_training.loss import LossRecipe
+from autolabel_training.recipe import STRICT
+
 from .phrases import COLOUR, KINDS
 
 
@@ -67,20 +69,6 @@ class MixRecipe:
 
     start: int
     shares: dict[str, float]
-
-
-@dataclass(frozen=True, config=STRICT)
-class LossRecipe:
-    """Weights of the loss terms and the width of the dense class targets in box sides.
-
-    `class_weight` is that of the class loss of every decoder layer.
-    """
-
-    sigma: float
-    dense_class_weight: float
-    l1_weight: float
-    giou_weight: float
-    class_weight: float = 1.0
 
 
 @dataclass(frozen=True, config=STRICT)

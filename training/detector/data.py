@@ -11,20 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from autolabel_training.photo import TrainingPhoto
 
 SPLITS = ("train", "dev")
 OWN = "own"
 DEV_PART = 5  # one photo in so many of a COCO file that is not split is kept for dev
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One photo: its path, boxes (n, 4) as x0, y0, x1, y1 in pixels, and one name per box."""
-
-    path: Path
-    boxes: NDArray[np.float32]
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class Data:
     own: Path | None = None
     own_images: Path | None = None
 
-    def photos(self, dataset: str, split: str) -> list[Photo]:
+    def photos(self, dataset: str, split: str) -> list[TrainingPhoto]:
         """Read the photos of one split that have at least one box; crowd boxes are left out.
 
         Only `train` and `dev` can be read: test files belong to nobody who trains or tunes.
@@ -81,7 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
     return coco
 
 
-def _photos(coco: dict[str, Any], images: Path) -> list[Photo]:
+def _photos(coco: dict[str, Any], images: Path) -> list[TrainingPhoto]:
     category_names = {category["id"]: str(category["name"]) for category in coco["categories"]}
     by_image = defaultdict(list)
     for annotation in coco["annotations"]:
@@ -94,7 +86,7 @@ def _photos(coco: dict[str, Any], images: Path) -> list[Photo]:
             boxes = np.array([annotation["bbox"] for annotation in annotations], np.float32)
             boxes[:, 2:] += boxes[:, :2]
             names = tuple(category_names[annotation["category_id"]] for annotation in annotations)
-            photos.append(Photo(images / image["file_name"], boxes, names))
+            photos.append(TrainingPhoto(images / image["file_name"], boxes, names))
     return photos
 
 

@@ -13,20 +13,21 @@ from pathlib import Path
 
 import torch
 
-from ..recipe import read
-from .checkpoint import Checkpoint
-from .config import Recipe
-from .data import Data
-from .metric import (
-    Answers,
-    Judged,
+from autolabel_training.metric import (
+    Detections,
     OperatingPoint,
+    ScoredHits,
     best_point,
     bootstrap_intervals,
     bootstrap_mean,
     judge,
     mean_average_precision,
 )
+from autolabel_training.recipe import read
+
+from .checkpoint import Checkpoint
+from .config import Recipe
+from .data import Data
 from .pictures import ABSENT, SCENES_OF_KIND, Picture, dev_pictures
 from .validate import NMS, NO_NMS, PHRASE, join
 
@@ -34,7 +35,7 @@ BOOTSTRAP_DRAWS = 1000
 SETS = ("bccd", "nuts", "openimages5", "fruits", *SCENES_OF_KIND, ABSENT)
 
 Interval = tuple[float, float]
-PictureAnswers = dict[str, Answers]
+PictureAnswers = dict[str, Detections]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ def answers_of(checkpoint: Checkpoint, picture: Picture) -> PictureAnswers:
     truths = {
         phrase: picture.boxes[[name == phrase for name in picture.names]].reshape(-1, 4) for phrase in picture.phrases
     }
-    return {phrase: Answers(boxes, scores[:, column], truths[phrase]) for column, phrase in enumerate(picture.phrases)}
+    return {
+        phrase: Detections(boxes, scores[:, column], truths[phrase]) for column, phrase in enumerate(picture.phrases)
+    }
 
 
 def figures(dataset: str, answers: Sequence[PictureAnswers], *, threshold: float) -> Result:
@@ -107,11 +110,11 @@ def figures(dataset: str, answers: Sequence[PictureAnswers], *, threshold: float
     )
 
 
-def _judged(answers: PictureAnswers, nms: float) -> dict[str, Judged]:
+def _judged(answers: PictureAnswers, nms: float) -> dict[str, ScoredHits]:
     return {phrase: judge(each, nms) for phrase, each in answers.items()}
 
 
-def _false_alarms(images: Sequence[dict[str, Judged]], threshold: float) -> FalseAlarms | None:
+def _false_alarms(images: Sequence[dict[str, ScoredHits]], threshold: float) -> FalseAlarms | None:
     absent = [[judged for judged in image.values() if not judged.truths] for image in images]
     counts = [sum(int((judged.scores >= threshold).sum()) for judged in image) for image in absent if image]
     if not counts:

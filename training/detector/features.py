@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from autolabel.images import read_pixels
 from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
+from autolabel_training.augment import View, plain_view, random_view, whole_view
+from autolabel_training.photo import TrainingPhoto
+from autolabel_training.recipe import plain
 
-from ..recipe import plain
-from .augment import View, plain_view, random_view, read_pixels, whole_view
 from .config import Recipe, SceneRecipe
-from .data import Data, Photo
+from .data import Data
 from .pretrained import image_weights
 from .scenes import draw_scene
 
@@ -46,7 +48,7 @@ class Job:
 
     dataset: str
     split: str
-    photo: Photo
+    photo: TrainingPhoto
     variant: int
 
 

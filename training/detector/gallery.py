@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ..recipe import read
-from .boxes import iou_matrix, suppress
+from autolabel_training.boxes import iou_matrix, suppress
+from autolabel_training.metric import IOU, Detections
+from autolabel_training.recipe import read
+
 from .checkpoint import Checkpoint
 from .config import Recipe
 from .data import Data
 from .evaluate import PictureAnswers, answers_of
 from .features import SCENES
-from .metric import IOU, Answers
 from .pictures import Picture, dev_pictures
 from .validate import NMS
 
@@ -38,7 +39,7 @@ class Verdict:
     missed: Boxes
 
 
-def verdict(answers: Answers, threshold: float) -> Verdict:
+def verdict(answers: Detections, threshold: float) -> Verdict:
     """Judge the detections at or above a score, with NMS: best first, each true box is found once at most."""
     scored = answers.scores >= threshold
     boxes, scores = answers.boxes[scored], answers.scores[scored]

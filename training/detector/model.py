@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,30 +12,14 @@ from torch import Tensor, nn
 from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 
 from autolabel_labeling.efficientnet import EfficientNetLite0Config
+from autolabel_training.layers import predictions_of
+from autolabel_training.loss import Predictions
 
 from .config import ModelRecipe
 from .features import FROZEN_STAGES, STAGES, image_network, trained_part
 from .text import Caption, text_config, text_weights
 
 LONGEST_CAPTION = 256
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the heads say for a batch with `tokens` caption tokens.
-
-    layer_logits and layer_boxes hold one (batch, queries, tokens) and (batch, queries, 4) per decoder layer;
-    dense_logits is (batch, places, tokens) and dense_boxes (batch, places, 4), one place per encoder cell.
-    All are float32. Boxes are centre x, y, width, height in 0..1; token_mask (batch, tokens) is False on padding; spans
-    name the token positions of each phrase of each caption.
-    """
-
-    layer_logits: list[Tensor]
-    layer_boxes: list[Tensor]
-    dense_logits: Tensor
-    dense_boxes: Tensor
-    token_mask: Tensor
-    spans: list[list[list[int]]]
 
 
 def build_config(recipe: ModelRecipe) -> GroundingDinoConfig:
@@ -151,26 +134,8 @@ class CachedDetector:
             input_ids=ids,
             attention_mask=mask.long(),
         )
-        logits, boxes = self._layers(output, mask)
-        return Predictions(
-            layer_logits=[each.float() for each in logits],
-            layer_boxes=[each.float() for each in boxes],
-            dense_logits=output.enc_outputs_class.float(),
-            dense_boxes=output.enc_outputs_coord_logits.float().sigmoid(),
-            token_mask=mask,
-            spans=[caption.spans for caption in captions],
-        )
-
-    def _layers(self, output: Any, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Apply the heads to every decoder layer, as the model itself does but returns for the last one only."""
-        hidden = output.intermediate_hidden_states
-        references = [output.init_reference_points, *output.intermediate_reference_points.unbind(1)]
-        logits, boxes = [], []
-        for layer, states in enumerate(hidden.unbind(1)):
-            logits.append(self.model.class_embed[layer](states, output.encoder_last_hidden_state_text, mask))
-            reference = torch.special.logit(references[layer], eps=1e-5)
-            boxes.append((self.model.bbox_embed[layer](states).float() + reference.float()).sigmoid())
-        return logits, boxes
+        spans = [caption.spans for caption in captions]
+        return predictions_of(self.model, output, mask, spans, self._image.shapes)
 
 
 class _ImageTap(nn.Module):
@@ -181,10 +146,12 @@ class _ImageTap(nn.Module):
         self.position_embedding = tower.position_embedding
         self.network = tower.conv_encoder.model.features
         self.features = torch.empty(0)
+        self.shapes: list[tuple[int, int]] = []
         self._positions: dict[tuple[int, ...], Tensor] = {}
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
         levels = trained_part(self.network, self.features.contiguous(memory_format=torch.channels_last))
+        self.shapes = [(level.shape[2], level.shape[3]) for level in levels]
         masked = [(level, torch.ones_like(level[:, 0], dtype=torch.bool)) for level in levels]
         return masked, [self._position(level, mask) for level, mask in masked]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import read_pixels
+from autolabel.images import read_pixels
+
 from .captions import DEV_NEAR_MISSES
 from .config import Recipe, SceneRecipe
 from .data import Data

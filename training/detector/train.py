@@ -18,19 +18,20 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import GroundingDinoForObjectDetection
 
-from ..average import follow
+from autolabel_training.average import follow
+from autolabel_training.deformable import compile_attention
+from autolabel_training.loop import DevCheck, train
+from autolabel_training.loss import Target, detection_loss
+from autolabel_training.optimizer_step import network_precision, optimizer_step
+from autolabel_training.recipe import plain, read
+from autolabel_training.run_log import RunLog
+
 from ..command import training_parser
-from ..loop import DevCheck, train
-from ..optimizer_step import network_precision, optimizer_step
-from ..recipe import plain, read
-from ..run_log import RunLog
-from .captions import CaptionWriter, Target, answer
+from .captions import CaptionWriter, answer
 from .config import OptimiserRecipe, Recipe
 from .data import Data
-from .deformable import compile_attention
 from .export import export
 from .features import SCENES, FeatureCache, build_cache
-from .loss import detection_loss
 from .model import CachedDetector, build_model, in_image_tower, load_model, trained_parameters
 from .text import Caption, CaptionEncoder, cut_tokenizer
 from .validate import Validator

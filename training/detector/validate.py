@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .boxes import corners
+from autolabel_training.boxes import corners
+from autolabel_training.loss import Predictions
+from autolabel_training.metric import Detections, ScoredHits, judge, mean_average_precision
+
 from .captions import CaptionWriter
 from .features import SCENES, FeatureCache, Sample
-from .metric import Answers, Judged, judge, mean_average_precision
-from .model import CachedDetector, Predictions
+from .model import CachedDetector
 from .text import CaptionEncoder
 
 BATCH = 8
@@ -56,7 +58,7 @@ class Validator:
             raw[dataset] = mean_average_precision(_judge_all(answers, NO_NMS))["mean"]
         return Validation(suppressed, raw, classes)
 
-    def _answers(self, detector: CachedDetector, dataset: str) -> list[dict[str, list[Answers]]]:
+    def _answers(self, detector: CachedDetector, dataset: str) -> list[dict[str, list[Detections]]]:
         rows = self._cache.rows(dataset, "dev")
         found = []
         for start in range(0, len(rows), BATCH):
@@ -71,26 +73,26 @@ class Validator:
 
 def _image_answers(
     predictions: Predictions, place: int, phrases: list[str], sample: Sample
-) -> dict[str, list[Answers]]:
+) -> dict[str, list[Detections]]:
     scores = predictions.layer_logits[-1][place].sigmoid().cpu()
     boxes = corners(predictions.layer_boxes[-1][place]).cpu().numpy()
-    found: dict[str, list[Answers]] = {}
+    found: dict[str, list[Detections]] = {}
     for phrase, span in zip(phrases, predictions.spans[place], strict=True):
         truth = sample.boxes[[name == phrase for name in sample.names]].reshape(-1, 4)
-        answers = Answers(boxes, scores[:, span].mean(-1).numpy(), truth)
+        answers = Detections(boxes, scores[:, span].mean(-1).numpy(), truth)
         found.setdefault(PHRASE if sample.dataset == SCENES else phrase, []).append(answers)
     return found
 
 
-def _judge_all(images: list[dict[str, list[Answers]]], nms: float) -> list[dict[str, Judged]]:
+def _judge_all(images: list[dict[str, list[Detections]]], nms: float) -> list[dict[str, ScoredHits]]:
     return [
         {phrase: join([judge(each, nms) for each in answers]) for phrase, answers in image.items()} for image in images
     ]
 
 
-def join(parts: list[Judged]) -> Judged:
+def join(parts: list[ScoredHits]) -> ScoredHits:
     """Join the judged detections of several phrases of one image into one pool."""
-    return Judged(
+    return ScoredHits(
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.hits for part in parts]),
         sum(part.truths for part in parts),

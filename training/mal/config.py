@@ -8,8 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from autolabel_mal.refine import Field
 from autolabel_mal.sizes import Arch
-
-from ..recipe import STRICT
+from autolabel_training.recipe import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from autolabel_labeling.given_boxes import clip_box
 from autolabel_mal.crop import box_profiles, crop_image, region
+from autolabel_training.augment import recolour
 
-from ..detector.augment import recolour
 from .config import CropRecipe
 from .pictures import Picture
 

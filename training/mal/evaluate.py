@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
 from autolabel_mal.refine import Field
+from autolabel_training.recipe import read
 
-from ..recipe import read
 from .baselines import ellipses, full_boxes, grabcuts, has_grabcut
 from .config import Recipe
 from .mask_probes import MaskMaker, MaskProbe, NetworkMasks, filled, iou, mask_probes, overlaps

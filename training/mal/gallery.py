@@ -14,8 +14,8 @@ from PIL import Image
 from autolabel_mal.labeler import Mal
 from autolabel_mal.load import load_networks
 from autolabel_mal.refine import Field
+from autolabel_training.recipe import read
 
-from ..recipe import read
 from .config import Recipe
 from .mask_probes import Mask, MaskProbe, NetworkMasks, mask_probes, overlaps
 from .pictures import load_split

@@ -66,7 +66,7 @@ class MaskProbe:
 
 
 MaskMaker = Callable[[Sequence[MaskProbe]], list[Mask]]
-"""Answers exams with one mask (h, w) each."""
+"""Detections exams with one mask (h, w) each."""
 
 
 def mask_probes(pictures: Sequence[Picture], *, smallest_side: float) -> list[MaskProbe]:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from autolabel_mal.mean_field import log_odds
+from autolabel_training.average import follow
+from autolabel_training.loop import DevCheck, train
+from autolabel_training.optimizer_step import network_precision, optimizer_step
+from autolabel_training.recipe import plain, read
+from autolabel_training.run_log import RunLog
 
-from ..average import follow
 from ..command import training_parser
-from ..loop import DevCheck, train
-from ..optimizer_step import network_precision, optimizer_step
-from ..recipe import plain, read
-from ..run_log import RunLog
 from .config import Recipe
 from .crops import Batch, CropShape, Sampler, Source, drawn_ahead, source
 from .export import export

@@ -31,6 +31,7 @@ from autolabel.cli import (
     results,
     review,
     serve,
+    train,
 )
 from autolabel.cli.pipe import ending_quietly
 from autolabel.errors import AutolabelError, MachineError, SpecError
@@ -140,6 +141,7 @@ for command in (
     results.apply_review,
     explain.explain,
     serve.serve,
+    train.train,
     installed.plugins,
     installed.new_plugin,
     installed.init,

@@ -78,6 +78,11 @@ def find_groups(store: RunStore, plan: Plan) -> Groups:
     return read_groups(store, plan) if duplicates_file(store).exists() else _found(store, plan)
 
 
+def group_images(files: Iterable[tuple[str, str, str]], *, threads: int = _THREADS) -> Groups:
+    """Find the near-duplicates among images, given as (id, path, what tells its bytes from another's)."""
+    return _grouped((_File(*file) for file in files), threads=threads, max_pixels=MAX_PIXELS, value_range=None)
+
+
 def _search(store: RunStore, plan: Plan) -> Groups:
     found = _found(store, plan)
     publish_groups(store, plan, found)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .schedule import rate_factor
+from autolabel_training.schedule import rate_factor
 
 
 class OptimizerSettings(Protocol):
@@ -41,7 +41,7 @@ def optimizer_step(optimiser: torch.optim.Optimizer, loss: Tensor, course: Optim
     The gradient is clipped; one that is not finite is passed over.
     """
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     learning = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     norm = nn.utils.clip_grad_norm_(learning, course.clip)
     factor = rate_factor(step, course.steps, warmup=course.warmup, cooldown=course.cooldown)

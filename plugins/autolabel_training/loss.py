@@ -6,34 +6,75 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from pydantic.dataclasses import dataclass as record
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 
-from .boxes import paired_giou
-from .captions import Target
-from .config import LossRecipe
-from .model import Predictions
+from autolabel_training.boxes import paired_giou
+from autolabel_training.recipe import STRICT
 
-# Square root of the box area, part of the picture, that each stride (8, 16, 32) answers for.
-SMALLEST_SIDE = (0.0, 0.12, 0.3)
-LARGEST_SIDE = (0.25, 0.55, 9.0)
-SMALLEST_TARGET_SIDE = 0.02
-CLASS_FLOOR = 0.03  # dense targets below are zero
-BOX_FLOOR = 0.3  # dense places with a higher target also learn the box
-LEAST_QUALITY = 0.2  # class target of a matched query whose box does not overlap yet
-IMPOSSIBLE_COST = 1e3
+# Square root of the box area, part of the picture, that each stride (8, 16, 32, and 64 where there is one) answers for.
+_SMALLEST_SIDE = (0.0, 0.12, 0.3, 0.55)
+_LARGEST_SIDE = (0.25, 0.55, 9.0, 9.0)
+_SMALLEST_TARGET_SIDE = 0.02
+_CLASS_FLOOR = 0.03  # dense targets below are zero
+_BOX_FLOOR = 0.3  # dense places with a higher target also learn the box
+_LEAST_QUALITY = 0.2  # class target of a matched query whose box does not overlap yet
+_IMPOSSIBLE_COST = 1e3
 
 
 @dataclass(frozen=True)
-class LossTerms:
+class Target:
+    """The answer to a caption: phrase index (n,) and box (n, 4) as centre x, y, width, height in 0..1."""
+
+    phrases: Tensor
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the heads say for a batch with `tokens` caption tokens.
+
+    layer_logits and layer_boxes hold one (batch, queries, tokens) and (batch, queries, 4) per decoder layer;
+    dense_logits is (batch, places, tokens) and dense_boxes (batch, places, 4), one place per encoder cell.
+    All are float32. Boxes are centre x, y, width, height in 0..1; token_mask (batch, tokens) is False on padding; spans
+    name the token positions of each phrase of each caption; shapes are (height, width) of the encoder's maps, finest
+    first.
+    """
+
+    layer_logits: list[Tensor]
+    layer_boxes: list[Tensor]
+    dense_logits: Tensor
+    dense_boxes: Tensor
+    token_mask: Tensor
+    spans: list[list[list[int]]]
+    shapes: Sequence[tuple[int, int]]
+
+
+@record(frozen=True, config=STRICT)
+class LossRecipe:
+    """Weights of the loss terms and the width of the dense class targets in box sides.
+
+    `class_weight` is that of the class loss of every decoder layer.
+    """
+
+    sigma: float
+    dense_class_weight: float
+    l1_weight: float
+    giou_weight: float
+    class_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class _LossTerms:
     """The loss to minimise and its parts, for the log."""
 
     total: Tensor
     parts: dict[str, float]
 
 
-def detection_loss(predictions: Predictions, targets: Sequence[Target], recipe: LossRecipe) -> LossTerms:
+def detection_loss(predictions: Predictions, targets: Sequence[Target], recipe: LossRecipe) -> _LossTerms:
     """Return the loss of a batch, per box of the batch. Every picture has a caption of its own."""
     device = predictions.token_mask.device
     targets = [Target(target.phrases.to(device), target.boxes.to(device)) for target in targets]
@@ -49,7 +90,7 @@ def detection_loss(predictions: Predictions, targets: Sequence[Target], recipe: 
         class_term, l1, giou = (term / boxes for term in terms)
         total = total + recipe.class_weight * class_term + recipe.l1_weight * l1 + recipe.giou_weight * giou
         parts |= {f"class{number}": class_term.item(), f"giou{number}": giou.item()}
-    return LossTerms(total, parts | {"loss": total.item()})
+    return _LossTerms(total, parts | {"loss": total.item()})
 
 
 def phrase_tokens(spans: Sequence[Sequence[int]], tokens: int) -> Tensor:
@@ -60,7 +101,7 @@ def phrase_tokens(spans: Sequence[Sequence[int]], tokens: int) -> Tensor:
     return result
 
 
-def quality_focal_loss(logits: Tensor, targets: Tensor, token_mask: Tensor) -> Tensor:
+def _quality_focal_loss(logits: Tensor, targets: Tensor, token_mask: Tensor) -> Tensor:
     """Return the summed quality focal loss (Li et al. 2020, beta 2) of logits (batch, n, tokens).
 
     `targets` has the same shape, in 0..1; padding tokens, False in `token_mask` (batch, tokens), do not count.
@@ -80,27 +121,25 @@ def dense_assignment(target: Target, centres: Tensor, levels: Tensor, sigma: flo
     the nearest place of every box gets 1.
     """
     side = target.boxes[:, 2:].prod(1).sqrt()
-    smallest, largest = (levels.new_tensor(sides, dtype=side.dtype)[levels] for sides in (SMALLEST_SIDE, LARGEST_SIDE))
+    smallest, largest = (
+        levels.new_tensor(sides, dtype=side.dtype)[levels] for sides in (_SMALLEST_SIDE, _LARGEST_SIDE)
+    )
     fits = (side >= smallest[:, None]) & (side < largest[:, None])
-    offset = (centres[:, None] - target.boxes[None, :, :2]) / target.boxes[None, :, 2:].clamp(min=SMALLEST_TARGET_SIDE)
+    offset = (centres[:, None] - target.boxes[None, :, :2]) / target.boxes[None, :, 2:].clamp(min=_SMALLEST_TARGET_SIDE)
     closeness = torch.exp(-offset.square().sum(-1) / (2 * sigma**2)) * fits
     closeness = closeness / closeness.amax(0, keepdim=True).clamp(min=1e-6)
-    closeness = torch.where(closeness > CLASS_FLOOR, closeness, 0.0)
+    closeness = torch.where(closeness > _CLASS_FLOOR, closeness, 0.0)
     return closeness.max(1)
 
 
-def places_of(count: int) -> tuple[Tensor, Tensor]:
-    """Return centres (count, 2) and levels (count,) of the places of three square maps, each half the one before."""
-    coarse = round((count / 21) ** 0.5)
-    sides = (4 * coarse, 2 * coarse, coarse)
-    if sum(side**2 for side in sides) != count:
-        raise ValueError(f"{count} places are not three square maps of strides 8, 16 and 32")
+def places_of(shapes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    """Return centres (count, 2) as x, y in 0..1 and levels (count,) of the places of maps of these (height, width)."""
     centres, levels = [], []
-    for level, side in enumerate(sides):
-        steps = (torch.arange(side) + 0.5) / side
-        y, x = torch.meshgrid(steps, steps, indexing="ij")
+    for level, (height, width) in enumerate(shapes):
+        steps = [(torch.arange(side) + 0.5) / side for side in (height, width)]
+        y, x = torch.meshgrid(*steps, indexing="ij")
         centres.append(torch.stack([x, y], -1).view(-1, 2))
-        levels.append(torch.full((side * side,), level))
+        levels.append(torch.full((height * width,), level))
     return torch.cat(centres), torch.cat(levels)
 
 
@@ -108,8 +147,7 @@ def _dense_terms(
     predictions: Predictions, targets: Sequence[Target], phrase_maps: list[Tensor], sigma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the summed class loss and the mean box losses of the encoder, weighted by closeness."""
-    places = places_of(predictions.dense_logits.shape[1])
-    centres, levels = (each.to(predictions.dense_logits.device) for each in places)
+    centres, levels = (each.to(predictions.dense_logits.device) for each in places_of(predictions.shapes))
     class_targets = torch.zeros_like(predictions.dense_logits)
     found, wanted, weights = [], [], []
     for row, target in enumerate(targets):
@@ -117,11 +155,11 @@ def _dense_terms(
             continue
         closeness, box = dense_assignment(target, centres, levels, sigma)
         class_targets[row] = phrase_maps[row][target.phrases[box]] * closeness[:, None]
-        near = closeness > BOX_FLOOR
+        near = closeness > _BOX_FLOOR
         found.append(predictions.dense_boxes[row][near])
         wanted.append(target.boxes[box[near]])
         weights.append(closeness[near])
-    class_term = quality_focal_loss(predictions.dense_logits, class_targets, predictions.token_mask)
+    class_term = _quality_focal_loss(predictions.dense_logits, class_targets, predictions.token_mask)
     if not found:
         return class_term, class_term.new_zeros(()), class_term.new_zeros(())
     l1, giou = _box_terms(torch.cat(found), torch.cat(wanted))
@@ -140,11 +178,11 @@ def _matched_terms(
             continue
         query, box = match(logits[row].detach(), boxes[row].detach(), target, phrase_maps[row])
         iou, giou = paired_giou(boxes[row][query], target.boxes[box])
-        quality = iou.detach().clamp(min=LEAST_QUALITY)
+        quality = iou.detach().clamp(min=_LEAST_QUALITY)
         class_targets[row, query] = phrase_maps[row][target.phrases[box]] * quality[:, None]
         l1_sum = l1_sum + (boxes[row][query] - target.boxes[box]).abs().sum()
         giou_sum = giou_sum + (1 - giou).sum()
-    return quality_focal_loss(logits, class_targets, token_mask), l1_sum, giou_sum
+    return _quality_focal_loss(logits, class_targets, token_mask), l1_sum, giou_sum
 
 
 def match(logits: Tensor, boxes: Tensor, target: Target, phrase_map: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,7 +193,7 @@ def match(logits: Tensor, boxes: Tensor, target: Target, phrase_map: Tensor) -> 
     pairs = (len(boxes), len(target.boxes), 4)
     _, giou = paired_giou(boxes[:, None].expand(pairs), target.boxes[None].expand(pairs))
     cost = 2 * class_cost + 5 * torch.cdist(boxes, target.boxes, p=1) - 2 * giou
-    query, box = linear_sum_assignment(torch.nan_to_num(cost, nan=IMPOSSIBLE_COST).cpu().numpy())
+    query, box = linear_sum_assignment(torch.nan_to_num(cost, nan=_IMPOSSIBLE_COST).cpu().numpy())
     return torch.from_numpy(query), torch.from_numpy(box)
 
 

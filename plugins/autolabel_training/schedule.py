@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-LOWEST = 0.01
+_LOWEST = 0.01
 
 
 def rate_factor(step: int, steps: int, *, warmup: int, cooldown: float) -> float:
@@ -19,4 +19,4 @@ def rate_factor(step: int, steps: int, *, warmup: int, cooldown: float) -> float
     if step < start:
         return 1.0
     part = (step - start) / max(1, steps - start)
-    return LOWEST + (1 - LOWEST) * (0.5 + 0.5 * math.cos(math.pi * part))
+    return _LOWEST + (1 - _LOWEST) * (0.5 + 0.5 * math.cos(math.pi * part))

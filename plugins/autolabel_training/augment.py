@@ -1,48 +1,42 @@
-"""Views of a photo: squashed to a square, and cropped, coloured and flipped at random before that."""
+"""Views of a photo: cropped, coloured and flipped at random, and squashed to a square where a size is asked."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .data import Photo
+from autolabel.images import read_pixels
+from autolabel_training.photo import TrainingPhoto
 
-CROP_SCALE = (0.65, 1.0)
-CROP_TRIES = 10
+_CROP_SCALE = (0.65, 1.0)
+_CROP_TRIES = 10
 
 
 @dataclass(frozen=True)
 class View:
-    """A square picture (size, size, 3) uint8, boxes (n, 4) x0, y0, x1, y1 in 0..1, and one name per box."""
+    """A picture (height, width, 3) uint8, boxes (n, 4) x0, y0, x1, y1 in 0..1, and one name per box."""
 
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     names: tuple[str, ...]
 
 
-def read_pixels(path: Path) -> NDArray[np.uint8]:
-    """Decode a photo to (height, width, 3) uint8 RGB."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def squash(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _squash(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Resize (height, width, 3) to (size, size, 3), bilinear with antialiasing, as the shipped processor does."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def plain_view(photo: Photo, size: int) -> View:
-    """Return the whole photo."""
+def plain_view(photo: TrainingPhoto, size: int | None) -> View:
+    """Return the whole photo; here and below, without a ``size`` pixels stay as large as they are."""
     return _finish(read_pixels(photo.path), photo.boxes, photo.names, size)
 
 
-def random_view(photo: Photo, size: int, *, rng: random.Random, turn: bool, kept_part: float) -> View:
+def random_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, turn: bool, kept_part: float) -> View:
     """Return a random crop with random colours, flipped left-right, and with `turn` up-down and transposed too.
 
     A box that the crop cuts is kept where more than `kept_part` of its area is left.
@@ -54,7 +48,7 @@ def random_view(photo: Photo, size: int, *, rng: random.Random, turn: bool, kept
     return _finish(pixels, boxes, names, size)
 
 
-def whole_view(photo: Photo, size: int, *, rng: random.Random, turn: bool) -> View:
+def whole_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, turn: bool) -> View:
     """Return the whole photo with random colours, flipped left-right, and with `turn` up-down too.
 
     What the border cuts is labelled here as the people who labelled the photo chose to, and so is the shape of things
@@ -65,12 +59,12 @@ def whole_view(photo: Photo, size: int, *, rng: random.Random, turn: bool) -> Vi
 
 
 def _crop(
-    pixels: NDArray[np.uint8], photo: Photo, rng: random.Random, kept_part: float
+    pixels: NDArray[np.uint8], photo: TrainingPhoto, rng: random.Random, kept_part: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], tuple[str, ...]]:
     height, width = pixels.shape[:2]
     areas = np.maximum(_areas(photo.boxes), 1)
-    for _ in range(CROP_TRIES):
-        scale = rng.uniform(*CROP_SCALE)
+    for _ in range(_CROP_TRIES):
+        scale = rng.uniform(*_CROP_SCALE)
         crop_width = int(width * scale)
         crop_height = int(height * rng.uniform(max(0.45, scale - 0.15), min(1, scale + 0.15)))
         left, top = rng.randint(0, width - crop_width), rng.randint(0, height - crop_height)
@@ -105,7 +99,8 @@ def recolour(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]
     values = grey + (values - grey) * rng.uniform(0.7, 1.3)
     mean = values.mean()
     values = mean + (values - mean) * rng.uniform(0.8, 1.2)
-    return values.clip(0, 255).astype(np.uint8)
+    shown: NDArray[np.uint8] = values.clip(0, 255).astype(np.uint8)
+    return shown
 
 
 def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -113,7 +108,8 @@ def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     return areas
 
 
-def _finish(pixels: NDArray[np.uint8], boxes: NDArray[np.float32], names: tuple[str, ...], size: int) -> View:
+def _finish(pixels: NDArray[np.uint8], boxes: NDArray[np.float32], names: tuple[str, ...], size: int | None) -> View:
     height, width = pixels.shape[:2]
     unit = np.array([width, height, width, height], np.float32)
-    return View(squash(pixels, size), (boxes / unit).astype(np.float32), names)
+    seen = np.ascontiguousarray(pixels) if size is None else _squash(pixels, size)
+    return View(seen, (boxes / unit).astype(np.float32), names)

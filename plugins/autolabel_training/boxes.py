@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Floats = NDArray[np.floating]
+_Floats = NDArray[np.floating]
 
 
 def corners(boxes: Tensor) -> Tensor:
@@ -26,17 +26,17 @@ def paired_giou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (hull - union) / hull
 
 
-def iou_matrix(first: Floats, second: Floats) -> Floats:
+def iou_matrix(first: _Floats, second: _Floats) -> _Floats:
     """Return the IoU (n, m) of boxes (n, 4) and (m, 4) as x0, y0, x1, y1."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     overlap = (high - low).clip(0).prod(-1)
     areas = [(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) for boxes in (first, second)]
-    result: Floats = overlap / np.maximum(areas[0][:, None] + areas[1][None] - overlap, 1e-9)
+    result: _Floats = overlap / np.maximum(areas[0][:, None] + areas[1][None] - overlap, 1e-9)
     return result
 
 
-def suppress(boxes: Floats, scores: Floats, threshold: float) -> NDArray[np.int64]:
+def suppress(boxes: _Floats, scores: _Floats, threshold: float) -> NDArray[np.int64]:
     """Return the indices that greedy non-maximum suppression keeps, best first; `threshold` 1 keeps all."""
     order = np.argsort(-scores, kind="stable")
     overlaps = iou_matrix(boxes, boxes)

@@ -12,15 +12,15 @@ from ruamel.yaml import YAML
 STRICT = ConfigDict(extra="forbid")
 """The configuration of every record: a key it does not know is an error."""
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 
-def read(kind: type[R], path: Path) -> R:
+def read(kind: type[_R], path: Path) -> _R:
     """Read a recipe from YAML; ValueError (pydantic's) names each key that does not fit."""
     return build(kind, YAML(typ="safe").load(path))
 
 
-def build(kind: type[R], raw: dict[str, Any]) -> R:
+def build(kind: type[_R], raw: dict[str, Any]) -> _R:
     """Build a recipe from plain nested mappings, as `plain` gives them."""
     return TypeAdapter(kind).validate_python(raw)
 

@@ -9,29 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import iou_matrix, suppress
+from autolabel_training.boxes import iou_matrix, suppress
 
 IOU = 0.5
-LOWEST_SCORE = 0.003
-INTERVAL = (2.5, 97.5)
+_LOWEST_SCORE = 0.003
+_INTERVAL = (2.5, 97.5)
 
-Floats = NDArray[np.floating]
+_Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Detections:
     """Detections of one phrase in one image beside the truth: boxes x0, y0, x1, y1; truth may be empty."""
 
-    boxes: Floats
-    scores: Floats
-    truth: Floats
+    boxes: _Floats
+    scores: _Floats
+    truth: _Floats
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredHits:
     """Detections of one phrase in one image: score and whether it hit, and the number of true boxes."""
 
-    scores: Floats
+    scores: _Floats
     hits: NDArray[np.bool_]
     truths: int
 
@@ -45,9 +45,9 @@ class OperatingPoint:
     recall: float
 
 
-def judge(answers: Answers, nms: float) -> Judged:
+def judge(answers: Detections, nms: float) -> ScoredHits:
     """Suppress duplicates at IoU `nms` (1 keeps all), then give each box the best free true box, best score first."""
-    scored = answers.scores > LOWEST_SCORE
+    scored = answers.scores > _LOWEST_SCORE
     boxes, scores = answers.boxes[scored], answers.scores[scored]
     kept = suppress(boxes, scores, nms)
     overlaps = iou_matrix(boxes[kept], answers.truth)
@@ -59,10 +59,10 @@ def judge(answers: Answers, nms: float) -> Judged:
         if overlaps[number, best] >= IOU:
             hits[number] = True
             overlaps[:, best] = -1
-    return Judged(scores[kept], hits, len(answers.truth))
+    return ScoredHits(scores[kept], hits, len(answers.truth))
 
 
-def average_precision(images: Sequence[Judged]) -> float:
+def average_precision(images: Sequence[ScoredHits]) -> float:
     """Return the area under the precision envelope over all images; nan without a true box."""
     truths = sum(image.truths for image in images)
     if not truths:
@@ -76,7 +76,7 @@ def average_precision(images: Sequence[Judged]) -> float:
     return float((steps * envelope).sum())
 
 
-def mean_average_precision(images: Sequence[dict[str, Judged]]) -> dict[str, float]:
+def mean_average_precision(images: Sequence[dict[str, ScoredHits]]) -> dict[str, float]:
     """Return AP per phrase over images that map a phrase to its judged detections, and `mean` over phrases."""
     phrases = sorted({phrase for image in images for phrase in image})
     values = {phrase: average_precision([image[phrase] for image in images if phrase in image]) for phrase in phrases}
@@ -84,7 +84,7 @@ def mean_average_precision(images: Sequence[dict[str, Judged]]) -> dict[str, flo
     return {"mean": float(np.mean(list(known.values()))) if known else float("nan"), **known}
 
 
-def best_point(images: Sequence[dict[str, Judged]]) -> OperatingPoint:
+def best_point(images: Sequence[dict[str, ScoredHits]]) -> OperatingPoint:
     """Return the score threshold with the highest F1 over all phrases together, and what it gives."""
     judged = [each for image in images for each in image.values()]
     scores = np.concatenate([each.scores for each in judged])
@@ -98,7 +98,7 @@ def best_point(images: Sequence[dict[str, Judged]]) -> OperatingPoint:
 
 
 def bootstrap_intervals(
-    images: Sequence[dict[str, Judged]], *, draws: int, seed: int
+    images: Sequence[dict[str, ScoredHits]], *, draws: int, seed: int
 ) -> dict[str, tuple[float, float]]:
     """Return the 95 % intervals of the AP per phrase and of their `mean`, over images drawn with replacement."""
     generator = np.random.default_rng(seed)
@@ -110,6 +110,23 @@ def bootstrap_intervals(
     return {name: _interval(values) for name, values in drawn.items()}
 
 
+def paired_gain(
+    before: Sequence[dict[str, ScoredHits]], after: Sequence[dict[str, ScoredHits]], *, draws: int, seed: int
+) -> tuple[float, tuple[float, float]]:
+    """Return by how much the mean AP grew on the same images, and the 95 % interval of that.
+
+    Both are judged on the images of each draw: what is hard about an image is hard for both.
+    """
+    generator = np.random.default_rng(seed)
+    gains = []
+    for _ in range(draws):
+        chosen = generator.integers(0, len(before), len(before))
+        first, second = ([images[number] for number in chosen] for images in (before, after))
+        gains.append(mean_average_precision(second)["mean"] - mean_average_precision(first)["mean"])
+    whole = mean_average_precision(after)["mean"] - mean_average_precision(before)["mean"]
+    return whole, _interval(gains)
+
+
 def bootstrap_mean(counts: Sequence[int], *, draws: int, seed: int) -> tuple[float, tuple[float, float]]:
     """Return the mean of counts, one an image, and its 95 % interval over images drawn with replacement."""
     values = np.asarray(counts, float)
@@ -119,5 +136,5 @@ def bootstrap_mean(counts: Sequence[int], *, draws: int, seed: int) -> tuple[flo
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:
     known = [value for value in values if not np.isnan(value)]
-    low, high = np.percentile(known, INTERVAL) if known else (float("nan"), float("nan"))
+    low, high = np.percentile(known, _INTERVAL) if known else (float("nan"), float("nan"))
     return float(low), float(high)

@@ -5,19 +5,25 @@ from __future__ import annotations
 from math import floor
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers.models.grounding_dino import modeling_grounding_dino
 
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+try:
+    import numba
+except ImportError as error:
+    raise ImportError("compiled training needs numba: pip install 'autolabel-vision[train]'") from error
+
+_Floats = NDArray[np.float32]
+_Integers = NDArray[np.int64]
 
 
 @numba.njit(fastmath=True, cache=True)
-def _sample(value: Floats, shapes: Integers, starts: Integers, places: Floats, weights: Floats, result: Floats) -> None:
+def _sample(
+    value: _Floats, shapes: _Integers, starts: _Integers, places: _Floats, weights: _Floats, result: _Floats
+) -> None:
     """Add weighted bilinear samples of `value` (batch, tokens, heads, channels) to zeroed `result`."""
     batch, queries, heads, levels, points = weights.shape
     channels = value.shape[3]
@@ -50,15 +56,15 @@ def _sample(value: Floats, shapes: Integers, starts: Integers, places: Floats, w
 
 @numba.njit(fastmath=True, cache=True)
 def _sample_backward(
-    value: Floats,
-    shapes: Integers,
-    starts: Integers,
-    places: Floats,
-    weights: Floats,
-    gradient: Floats,
-    value_gradient: Floats,
-    places_gradient: Floats,
-    weights_gradient: Floats,
+    value: _Floats,
+    shapes: _Integers,
+    starts: _Integers,
+    places: _Floats,
+    weights: _Floats,
+    gradient: _Floats,
+    value_gradient: _Floats,
+    places_gradient: _Floats,
+    weights_gradient: _Floats,
 ) -> None:
     """Fill the zeroed gradients of value, places and weights from the gradient of the result."""
     batch, queries, heads, levels, points = weights.shape
@@ -144,7 +150,7 @@ class CompiledDeformableAttention(nn.Module):
         `sampling_locations` is (batch, queries, heads, levels, points, 2) as x, y in 0..1 and
         `attention_weights` the same without the last dimension; samples outside the map count as zero.
         """
-        result: Tensor = _DeformableSampling.apply(
+        result: Tensor = _DeformableSampling.apply(  # type: ignore[no-untyped-call]
             value, value_spatial_shapes, level_start_index, sampling_locations, attention_weights
         )
         return result

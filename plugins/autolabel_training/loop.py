@@ -11,14 +11,14 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from .optimizer_step import OptimizerSettings
-from .run_log import RunLog
+from autolabel_training.optimizer_step import OptimizerSettings
+from autolabel_training.run_log import RunLog
 
-LOG_EVERY = 50
+_LOG_EVERY = 50
 STATE_FILE = "state.pt"
-BEST_FILE = "best.pt"
+_BEST_FILE = "best.pt"
 
-Batch = TypeVar("Batch")
+_Batch = TypeVar("_Batch")
 
 
 @dataclass
@@ -39,13 +39,13 @@ class DevCheck:
     figures: dict[str, Any]
 
 
-class TrainedModel(Protocol[Batch]):
+class TrainedModel(Protocol[_Batch]):
     """What a loop trains. `state` and `load_state` carry all that later steps depend on."""
 
-    def batches(self, steps: range) -> Iterator[Batch]:
+    def batches(self, steps: range) -> Iterator[_Batch]:
         """Yield the batch of every step; a step's batch depends on the seed and the step alone."""
 
-    def learn(self, batch: Batch, step: int) -> dict[str, float]:
+    def learn(self, batch: _Batch, step: int) -> dict[str, float]:
         """Do one step and return its figures for the log."""
 
     def check_dev(self) -> DevCheck | None:
@@ -64,7 +64,7 @@ class TrainedModel(Protocol[Batch]):
         """Write a checkpoint directory with weights that `averaged` returned; the run cannot go on after it."""
 
 
-class LoopSettings(Protocol):
+class _LoopSettings(Protocol):
     """What the loop reads of a recipe."""
 
     @property
@@ -80,10 +80,10 @@ class LoopSettings(Protocol):
         """Least time from one saved state to the next."""
 
 
-class Loop(Generic[Batch]):
+class Loop(Generic[_Batch]):
     """Trains in a folder: continues from its saved state if there is one."""
 
-    def __init__(self, model: TrainedModel[Batch], recipe: LoopSettings, folder: Path, log: RunLog) -> None:
+    def __init__(self, model: TrainedModel[_Batch], recipe: _LoopSettings, folder: Path, log: RunLog) -> None:
         self._trainee, self._recipe, self._folder, self._log = model, recipe, folder, log
         self.progress = Progress()
         if (folder / STATE_FILE).exists():
@@ -92,8 +92,13 @@ class Loop(Generic[Batch]):
             model.load_state(state)
             log.write(event="resumed", **asdict(self.progress))
 
-    def run(self) -> None:
-        """Do the remaining steps, with dev checks and saved states on the way."""
+    def run(self, *, check_start: bool = False) -> None:
+        """Do the remaining steps, with dev checks and saved states on the way.
+
+        With ``check_start`` the weights that training begins with are judged too, and kept where none are better.
+        """
+        if check_start and not self.progress.step:
+            self._check_dev()
         recipe, steps = self._recipe, self._recipe.optimiser.steps
         clock = time.process_time() - self.progress.cpu_seconds
         saved = time.monotonic()
@@ -102,17 +107,17 @@ class Loop(Generic[Batch]):
             self.progress.step += 1
             self.progress.cpu_seconds = time.process_time() - clock
             last = self.progress.step == steps
-            if self.progress.step % LOG_EVERY == 0 or last:
+            if self.progress.step % _LOG_EVERY == 0 or last:
                 self._log_step(parts)
             if self.progress.step % recipe.evaluate_every == 0 or last:
                 self._check_dev()
             if time.monotonic() - saved > recipe.save_every_seconds or last:
-                save(self._trainee.state() | {"progress": asdict(self.progress)}, self._folder / STATE_FILE)
+                _save(self._trainee.state() | {"progress": asdict(self.progress)}, self._folder / STATE_FILE)
                 saved = time.monotonic()
 
     def best_weights(self) -> dict[str, Tensor]:
         """Return the averaged weights that were best on dev, or the last ones where there was nothing to judge by."""
-        best = self._folder / BEST_FILE
+        best = self._folder / _BEST_FILE
         if not best.exists():
             return self._trainee.averaged()
         kept: dict[str, Tensor] = torch.load(best, weights_only=True, map_location="cpu")
@@ -125,7 +130,7 @@ class Loop(Generic[Batch]):
             return
         if check.score > self.progress.best:
             self.progress.best, self.progress.best_step = check.score, self.progress.step
-            save(self._trainee.averaged(), self._folder / BEST_FILE)
+            _save(self._trainee.averaged(), self._folder / _BEST_FILE)
         self._write("dev", seconds=round(time.process_time() - started, 1), **check.figures)
 
     def _log_step(self, parts: dict[str, float]) -> None:
@@ -137,7 +142,7 @@ class Loop(Generic[Batch]):
         self._log.write(event=event, step=step, samples=step * self._recipe.optimiser.batch, **values)
 
 
-def train(model: TrainedModel[Batch], recipe: LoopSettings, folder: Path, log: RunLog) -> None:
+def train(model: TrainedModel[_Batch], recipe: _LoopSettings, folder: Path, log: RunLog) -> None:
     """Train in a folder, from its saved state on if there is one; export what was best to its folder `checkpoint`."""
     loop = Loop(model, recipe, folder, log)
     loop.run()
@@ -145,7 +150,7 @@ def train(model: TrainedModel[Batch], recipe: LoopSettings, folder: Path, log: R
     log.write(event="exported", **asdict(loop.progress))
 
 
-def save(content: Any, path: Path) -> None:
+def _save(content: Any, path: Path) -> None:
     """Write beside the target first, so that an interruption leaves the old file whole."""
     partial = path.with_suffix(".partial")
     torch.save(content, partial)

@@ -1,0 +1,265 @@
+"""Fine-tune a Grounding DINO of any origin on images whose boxes are known."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from autolabel.strategies import FineTuning
+from autolabel.types import Labels, Prompt
+from autolabel_grounding_dino.keep import keep_checkpoint
+from autolabel_grounding_dino.load import load_model
+from autolabel_labeling.caption import Caption
+from autolabel_labeling.pixels import resize_pixels
+from autolabel_labeling.tensors import to_tensor
+from autolabel_training.augment import View, plain_view, random_view, whole_view
+from autolabel_training.average import follow
+from autolabel_training.boxes import corners
+from autolabel_training.foreign import FOREIGN
+from autolabel_training.layers import predictions_of
+from autolabel_training.loop import DevCheck
+from autolabel_training.loss import LossRecipe, Predictions, Target, detection_loss
+from autolabel_training.metric import Detections, ScoredHits, judge, mean_average_precision
+from autolabel_training.optimizer_step import network_precision, optimizer_step
+from autolabel_training.photo import TrainingPhoto
+from autolabel_training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from autolabel_grounding_dino.labeler import GroundingDino
+
+_LOSS = LossRecipe(sigma=0.11, dense_class_weight=0.5, l1_weight=5.0, giou_weight=2.0)
+_NMS = 0.5
+_WHOLE = 0.3
+"""The part of the views that show all of an image."""
+_KEPT_PART = 0.6
+"""A box that a crop cuts is kept where this part of its area is left."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Views of one step, each with its caption and the answer to it."""
+
+    views: list[View]
+    captions: list[Caption]
+    targets: list[Target]
+
+
+class DetectorTraining:
+    """What the loop trains: the model, the average of its weights, views of the images."""
+
+    def __init__(self, labeler: GroundingDino, task: FineTuning[TrainingSettings]) -> None:
+        self.labeler, self.task, self.settings = labeler, task, task.settings
+        self.device = torch.device(task.device)
+        self.model = load_model(labeler.path, labeler.params, text_folder=labeler.text_folder)
+        self.model.config.auxiliary_loss = True
+        self._heads = [self.model.model.encoder_output_class_embed, *self.model.class_embed]
+        self._shapes: list[tuple[int, int]] = []
+        self.model.model.encoder.register_forward_pre_hook(self._note_shapes, with_kwargs=True)
+        self.parameters = _let_learn(self.model)
+        self.model.to(self.device)
+        _quicken(self.model, self.device)
+        self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        self.optimiser = _optimiser(self.parameters, self.settings)
+        self.photos = [_photo_of(row) for row in task.train]
+        self._dev = [_photo_of(row) for row in task.dev]
+
+    def batches(self, steps: range) -> Iterator[Batch]:
+        """Yield the batch of every step, drawn from the seed and the step alone."""
+        for step in steps:
+            rng = random.Random(f"{self.settings.seed}-{step}")
+            views, captions, targets = [], [], []
+            for photo in rng.choices(self.photos, k=self.settings.batch):
+                view = _view(photo, rng, turn=self.settings.turn)
+                caption = self._caption(self._asked(view, rng))
+                views.append(view)
+                captions.append(caption[0])
+                targets.append(_answer(view, caption[1]))
+            yield Batch(views, captions, targets)
+
+    def learn(self, batch: Batch, step: int) -> dict[str, float]:
+        """Learn from a batch and let the average follow."""
+        with torch.random.fork_rng():
+            torch.manual_seed(1_000_003 * self.settings.seed + step)  # of dropout: a step depends on its number alone
+            return self._learn(batch, step)
+
+    def _learn(self, batch: Batch, step: int) -> dict[str, float]:
+        self.model.train()
+        for tower in (self.model.model.backbone, self.model.model.text_backbone):
+            tower.eval()
+        boxes = max(1, sum(len(target.boxes) for target in batch.targets))
+        total = torch.zeros((), device=self.device)
+        parts: dict[str, float] = defaultdict(float)
+        for members in self._alike(batch.views):
+            with network_precision(self.device):
+                predictions = self._predict([batch.views[i] for i in members], [batch.captions[i] for i in members])
+            targets = [batch.targets[i] for i in members]
+            terms = detection_loss(predictions, targets, _LOSS)
+            weight = max(1, sum(len(target.boxes) for target in targets)) / boxes
+            total = total + weight * terms.total
+            for name, value in terms.parts.items():
+                parts[name] += weight * value
+        norm = optimizer_step(self.optimiser, total, self.settings, step=step)
+        follow(self.average.values(), self.parameters.values(), momentum=self.settings.average, step=step)
+        return dict(parts) | {"gradient": norm}
+
+    def check_dev(self) -> DevCheck | None:
+        """Judge the averaged weights by the mean AP at IoU 0.5 on the images kept for it; None where there are none."""
+        if not self._dev:
+            return None
+        values = mean_average_precision(self.judge(self.average))
+        return DevCheck(0.0 if math.isnan(values["mean"]) else values["mean"], {"ap50": values})
+
+    @torch.no_grad()
+    def judge(self, weights: dict[str, Tensor]) -> list[dict[str, ScoredHits]]:
+        """Return what these weights find on the images kept for it, by class, beside the truth."""
+        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        _copy(weights, self.parameters)
+        self.model.eval()
+        try:
+            return [self._judge(photo) for photo in self._dev]
+        finally:
+            _copy(kept, self.parameters)
+
+    def averaged(self) -> dict[str, Tensor]:
+        """Return the averaged weights."""
+        return self.average
+
+    def state(self) -> dict[str, Any]:
+        """Return all weights that learn and the optimiser's state."""
+        weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
+        return {"parameters": weights, "average": self.average, "optimiser": self.optimiser.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        _copy(state["parameters"], self.parameters)
+        _copy(state["average"], self.average)
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def export(self, weights: dict[str, Tensor], folder: Path) -> None:
+        """Write a Hugging Face folder with these weights."""
+        _copy(weights, self.parameters)
+        keep_checkpoint(self.model, self.labeler, folder)
+
+    def _note_shapes(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        shapes = kwargs["spatial_shapes_list"] if "spatial_shapes_list" in kwargs else kwargs["spatial_shapes"]
+        self._shapes = [(int(height), int(width)) for height, width in shapes]
+
+    def _predict(self, views: Sequence[View], captions: Sequence[Caption]) -> Predictions:
+        """Run the model on views of one size."""
+        pixels = [resize_pixels(view.pixels, self.labeler.shaping.resized(view.pixels.shape[:2])) for view in views]
+        batch = to_tensor(pixels, pixels[0].shape[:2], self.labeler.shaping, str(self.device))
+        ids = torch.zeros(len(captions), max(len(caption.ids) for caption in captions), dtype=torch.long)
+        for row, caption in enumerate(captions):
+            ids[row, : len(caption.ids)] = torch.tensor(caption.ids)
+        ids = ids.to(self.device)
+        for head in self._heads:
+            head.max_text_len = ids.shape[1]
+        mask = ids > 0
+        output = self.model(
+            pixel_values=batch.pixels, pixel_mask=batch.valid.long(), input_ids=ids, attention_mask=mask.long()
+        )
+        spans = [[list(range(start, stop)) for start, stop in caption.spans] for caption in captions]
+        return predictions_of(self.model, output, mask, spans, self._shapes)
+
+    def _alike(self, views: Sequence[View]) -> list[list[int]]:
+        """Return groups of views that the network sees in one size: no padding, so that nothing depends on it."""
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, view in enumerate(views):
+            groups[self.labeler.shaping.resized(view.pixels.shape[:2])].append(index)
+        return list(groups.values())
+
+    def _asked(self, view: View, rng: random.Random) -> list[str]:
+        """Return what is asked of a view: the classes, most of the time, with names of things that it does not show."""
+        names = list(self.task.classes)
+        if len(names) > 1 and rng.random() < 0.2:
+            names = rng.sample(names, rng.randint(1, len(names)))
+        known = {name.casefold() for name in self.task.classes}
+        others = [name for name in FOREIGN if name not in known]
+        names += rng.sample(others, min(self.settings.foreign_names, len(others))) if rng.random() < 0.5 else []
+        rng.shuffle(names)
+        return names
+
+    def _caption(self, names: Sequence[str]) -> tuple[Caption, list[str]]:
+        """Return one caption, and the name that each of its spans asks for; what does not fit is not asked."""
+        caption = self.labeler.captions(Prompt(tuple(dict.fromkeys(names))))[0]
+        distinct = list(dict.fromkeys(names))
+        return caption, [distinct[owners[0]] for owners in caption.labels]
+
+    def _judge(self, photo: TrainingPhoto) -> dict[str, ScoredHits]:
+        view = plain_view(photo, None)
+        found = {}
+        for caption in self.labeler.captions(Prompt(tuple(self.task.classes))):
+            predictions = self._predict([view], [caption])
+            scores = predictions.layer_logits[-1][0].sigmoid().cpu()
+            boxes = corners(predictions.layer_boxes[-1][0]).cpu().numpy()
+            for (start, stop), owners in zip(caption.spans, caption.labels, strict=True):
+                name = self.task.classes[owners[0]]
+                truth = view.boxes[[one == name for one in view.names]].reshape(-1, 4)
+                found[name] = judge(Detections(boxes, scores[:, start:stop].mean(-1).numpy(), truth), _NMS)
+        return found
+
+
+def _photo_of(row: Labels) -> TrainingPhoto:
+    names = tuple(row.prompt.phrases[label] for label in row.instances.labels)
+    return TrainingPhoto(Path(row.image.path), row.instances.boxes, names)
+
+
+def _view(photo: TrainingPhoto, rng: random.Random, *, turn: bool) -> View:
+    if not len(photo.boxes) or rng.random() < _WHOLE:
+        return whole_view(photo, None, rng=rng, turn=turn)
+    return random_view(photo, None, rng=rng, turn=turn, kept_part=_KEPT_PART)
+
+
+def _answer(view: View, asked: Sequence[str]) -> Target:
+    """Return the boxes of a view whose name is asked for; may be empty."""
+    chosen = [number for number, name in enumerate(view.names) if name in asked]
+    edges = torch.from_numpy(view.boxes[chosen].reshape(-1, 4))
+    boxes = torch.cat([(edges[:, :2] + edges[:, 2:]) / 2, edges[:, 2:] - edges[:, :2]], 1)
+    return Target(torch.tensor([asked.index(view.names[number]) for number in chosen], dtype=torch.long), boxes)
+
+
+def _let_learn(model: Any) -> dict[str, nn.Parameter]:
+    """Let all learn but the text tower and the first half of the image tower; return what learns by name."""
+    model.requires_grad_(True)
+    model.model.text_backbone.requires_grad_(False)
+    tower = list(model.model.backbone.parameters())
+    for parameter in tower[: len(tower) // 2]:
+        parameter.requires_grad_(False)
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _optimiser(parameters: dict[str, nn.Parameter], settings: TrainingSettings) -> torch.optim.AdamW:
+    """Return AdamW; every group holds its own full rate as ``base``. The image tower and vectors do not decay."""
+    tower = [parameter for name, parameter in parameters.items() if name.startswith("model.backbone.")]
+    rest = [parameter for name, parameter in parameters.items() if not name.startswith("model.backbone.")]
+    full, slow = settings.learning_rate, settings.learning_rate * settings.image_tower_rate
+    groups = [
+        {"params": [one for one in rest if one.ndim > 1], "weight_decay": settings.weight_decay, "base": full},
+        {"params": [one for one in rest if one.ndim <= 1], "weight_decay": 0.0, "base": full},
+        {"params": tower, "weight_decay": 0.0, "base": slow},
+    ]
+    return torch.optim.AdamW(groups, lr=full, betas=(0.9, 0.99))
+
+
+def _quicken(model: nn.Module, device: torch.device) -> None:
+    """Compile the deformable attention where numba is there and the model runs on the CPU."""
+    if device.type == "cpu":
+        try:
+            from autolabel_training.deformable import compile_attention
+        except ImportError:
+            return
+        compile_attention(model)
+
+
+@torch.no_grad()
+def _copy(source: dict[str, Tensor], target: dict[str, Any]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name])

@@ -1,0 +1,115 @@
+"""``autolabel train``: fine-tune a labeler's weights on checked images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autolabel.cli import console
+from autolabel.cli.options import AsJson, Quiet
+from autolabel.errors import SpecError
+from autolabel.storage import at
+
+if TYPE_CHECKING:
+    from autolabel.run.train import Trained
+
+
+def train(
+    data: Annotated[
+        str, typer.Argument(metavar="COCO|RUN", help="A COCO file with boxes, or a run, whose checked images count.")
+    ],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings of the training, such as turn=true.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option("--images", metavar="DIR", help="The file's images; left out: beside the file.")
+    ] = None,
+    start: Annotated[
+        str, typer.Option("--from", metavar="CHECKPOINT", help="The weights to begin with: a name, file or folder.")
+    ] = "tiny",
+    labeler: Annotated[
+        str, typer.Option("--labeler", metavar="NAME", help="Whose weights they are.")
+    ] = "grounding_dino",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the training goes.")] = Path("trained"),
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.1, help="About how long it may take; left out: 300 steps.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", metavar="FILE", help="A YAML file of settings; KEY=VALUE goes before it.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, mps or auto.")] = "auto",
+    quiet: Quiet = False,
+    json: AsJson = False,
+) -> None:
+    """Fine-tune weights on images whose boxes are known, and write a checkpoint that a spec can name.
+
+    A training that was stopped goes on when the same command is given again.
+    """
+    from autolabel import discover
+    from autolabel.run.export import _parameter
+    from autolabel.run.train import train as fine_tune
+
+    settings = {**_read_recipe(recipe), **dict(_parameter(word) for word in words or ())}
+    if minutes is not None:
+        settings["minutes"] = minutes
+    trained = fine_tune(
+        at(data),
+        images=None if images is None else at(images),
+        start=start,
+        labeler=labeler,
+        out=out,
+        settings=settings,
+        registry=discover(),
+        device=device,
+        told=_nothing if quiet or json else _tell,
+    )
+    console.notices(trained.notes)
+    if json:
+        console.print_json(asdict(trained))
+    else:
+        for line in _summary(trained):
+            console.out.say(line)
+
+
+def _read_recipe(path: Path | None) -> dict[str, Any]:
+    """Return the settings of a recipe; raises SpecError where it is none."""
+    if path is None:
+        return {}
+    from autolabel.spec.document import read_document
+
+    settings = read_document(path).plain()
+    if not isinstance(settings, dict):
+        raise SpecError(f"{path}: expected settings as key: value")
+    return settings
+
+
+def _nothing(record: Mapping[str, Any]) -> None:
+    """Tell nothing."""
+
+
+def _tell(record: Mapping[str, Any]) -> None:
+    if record["event"] == "course":
+        images = f"{record['train']} images to learn from, {record['dev']} to choose by"
+        console.err.say(f"{images}, {record['steps']} steps")
+    elif record["event"] == "dev":
+        console.err.say(f"step {record['step']}: AP at IoU 0.5 {record['ap50']['mean']:.3f}")
+    elif record["event"] == "step":
+        console.err.say(f"step {record['step']}: loss {record['loss']:.3f}")
+
+
+def _summary(trained: Trained) -> list[str]:
+    lines = [console.nearby(trained.checkpoint)]
+    if trained.figures is not None:
+        before, after, gain = (trained.figures[key] for key in ("before", "after", "gain"))
+        low, high = gain["interval"]
+        lines.append(
+            f"AP at IoU 0.5 on the {trained.dev} images that chose the weights: {before['mean']['value']:.3f} before, "
+            f"{after['mean']['value']:.3f} after; gain {gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        )
+        if trained.figures["step"] == 0:
+            lines.append("no step made it better: the weights are those that it began with")
+    return lines

@@ -1,0 +1,235 @@
+"""Fine-tune a labeler's weights on images whose boxes are known: a COCO file's, or a run's checked ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autolabel.data.collect import collect
+from autolabel.data.inputs import Input
+from autolabel.duplicates import Groups
+from autolabel.errors import DataError, MachineError, SpecError
+from autolabel.images import MAX_PIXELS
+from autolabel.plan import devices
+from autolabel.registry import Registry
+from autolabel.results.checked import truth_at
+from autolabel.results.store import finished
+from autolabel.run.duplicates import group_images
+from autolabel.run.export import _wrong_parameters
+from autolabel.spec.data import DataSpec
+from autolabel.storage import Location
+from autolabel.strategies import FineTuning, Labeler
+from autolabel.types import Labels
+
+_DEV = 0.2
+"""The share of the images that are kept to choose among weights."""
+_FEWEST = 2
+_CARD = "README.md"
+_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What there is to learn from."""
+
+    rows: tuple[Labels, ...]
+    classes: tuple[str, ...]
+    groups: Groups
+    notes: tuple[str, ...]
+    """What is left out, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a training came to."""
+
+    checkpoint: str
+    train: int
+    """Images that were learnt from."""
+    dev: int
+    """Images that chose among the weights."""
+    figures: dict[str, Any] | None
+    """AP at IoU 0.5 before and after on the latter, and the gain, with 95 % intervals; None without such images."""
+    notes: tuple[str, ...]
+
+
+def train(
+    source: Location,
+    *,
+    images: Location | None,
+    start: str,
+    labeler: str,
+    out: Path,
+    settings: Mapping[str, Any],
+    registry: Registry,
+    device: str = "auto",
+    told: Callable[[Mapping[str, Any]], None],
+) -> Trained:
+    """Fine-tune the checkpoint ``start`` of a labeler, and write the new one to ``out/checkpoint``.
+
+    ``source`` is a COCO file, whose photos lie in ``images`` or beside it, or a run, whose checked images count. One
+    image in five, near-duplicates together, is kept to choose among the weights. A training that was stopped goes on
+    when it is started again with the same arguments. Raises DataError where nothing can be learnt from, SpecError for
+    wrong settings, MachineError where the labeler does not learn, WeightsError where its weights do not fit.
+    """
+    learner = registry.make("labeler", labeler, {"checkpoint": start})
+    task_settings = _settings_of(learner, settings)
+    material = read_material(source, images)
+    dev = dev_part(material)
+    chosen = {row.image.id for row in dev}
+    rest = [row for row in material.rows if row.image.id not in chosen]
+    _check_same(out, _fingerprint(start, labeler, task_settings.model_dump(mode="json"), material))
+    task = FineTuning(
+        train=rest,
+        dev=dev,
+        classes=material.classes,
+        settings=task_settings,
+        out=out,
+        device=devices.resolve_devices([0] if device == "cuda" else device)[0],
+        told=told,
+    )
+    learner.fine_tune(task)
+    figures = out / "figures.json"
+    trained = Trained(
+        checkpoint=str(out / "checkpoint"),
+        train=len(rest),
+        dev=len(dev),
+        figures=json.loads(figures.read_text()) if dev and figures.exists() else None,
+        notes=material.notes,
+    )
+    (out / "checkpoint" / _CARD).write_text(_card(trained, learner, start=start, source=str(source), material=material))
+    return trained
+
+
+def _settings_of(labeler: Labeler, settings: Mapping[str, Any]) -> Any:
+    """Return a labeler's settings; raises SpecError for wrong ones, MachineError where it does not learn."""
+    if labeler.Training is None:
+        raise MachineError(f"{labeler.name} cannot be trained here", hint="grounding_dino can")
+    try:
+        return labeler.Training.model_validate(settings)
+    except ValidationError as error:
+        raise SpecError(_wrong_parameters(error, "training", sorted(labeler.Training.model_fields))) from None
+
+
+def read_material(source: Location, images: Location | None) -> Material:
+    """Return the images of a COCO file, or the checked ones of a run, with their boxes."""
+    with truth_at(source) as file:
+        roots = _roots(source, images)
+        data = DataSpec.model_validate({"images": roots, "boxes": str(file)}, context={"root": Path.cwd()})
+        inputs = collect(data, max_pixels=MAX_PIXELS, threads=_THREADS)
+        read = list(inputs.rows)
+        usable = [row for row in read if not row.code]
+        notes = [*inputs.remarks(), *_left_out([row for row in read if row.code])]
+        rows = tuple(row.labels(inputs.classes) for row in usable)
+    if sum(bool(len(row.instances)) for row in rows) < _FEWEST:
+        told = ": ".join([f"{source}: fewer than {_FEWEST} images with boxes to learn from", *notes[:1]])
+        raise DataError(told, hint="check some images first: `autolabel review RUN`")
+    groups = group_images([(row.image, row.path, row.mark) for row in usable])
+    return Material(rows=rows, classes=inputs.classes, groups=groups, notes=tuple(notes))
+
+
+def dev_part(material: Material) -> list[Labels]:
+    """Return the images that are kept to choose among the weights: one in five, near-duplicates together.
+
+    The order is that of a hash of their names. At least one image with boxes is kept, and never all of them.
+    """
+    key_of = material.groups.key
+    with_boxes = {key_of(row.image.id) for row in material.rows if len(row.instances)}
+    without = {key_of(row.image.id) for row in material.rows} - with_boxes
+    chosen: set[str] = set()
+    for keys, least in ((with_boxes, 1), (without, 0)):
+        count = max(least, round(_DEV * len(keys)))
+        chosen |= set(sorted(keys, key=_hashed)[: min(count, len(keys) - least)])
+    return [row for row in material.rows if key_of(row.image.id) in chosen]
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _card(trained: Trained, labeler: Labeler, *, start: str, source: str, material: Material) -> str:
+    """Return a model card: what was learnt from what, how good it is, under which licence."""
+    licence = labeler.licence()
+    lines = [
+        "---",
+        f"license: {licence.name}",
+        "library_name: transformers",
+        "pipeline_tag: zero-shot-object-detection",
+        "---",
+        "",
+        f"# {Path(start).name}, fine-tuned",
+        "",
+        f"Trained by `autolabel train` from `{start}` on {trained.train} images of {Path(source).name}; "
+        f"{trained.dev} more chose among the weights.",
+        "",
+        f"Classes: {', '.join(f'`{name}`' for name in material.classes)}.",
+        "",
+        f"The licence is that of the weights it began with ({licence.name}); that of the images is yours to know.",
+    ]
+    if trained.figures is not None:
+        lines += ["", "| AP at IoU 0.5 | before | after |", "|---|---|---|", *_rows(trained.figures)]
+        low, high = trained.figures["gain"]["interval"]
+        gain = trained.figures["gain"]["value"]
+        lines += [
+            "",
+            f"The gain is {gain:+.3f} [{low:+.3f}, {high:+.3f}] (95 %, paired over images). It was measured on the "
+            "images that chose among the weights, so it flatters a little.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(figures: Mapping[str, Any]) -> Iterable[str]:
+    for name, after in figures["after"].items():
+        before = figures["before"].get(name)
+        yield f"| {name} | {_said(before)} | {_said(after)} |"
+
+
+def _said(figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
+        return "-"
+    low, high = figure["interval"]
+    return f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _roots(source: Location, images: Location | None) -> list[str]:
+    if images is not None:
+        return [str(images)]
+    if not source.is_dir():
+        parent = str(source).rpartition("/")[0] or "."
+        return [parent]
+    _, plan = finished(source)
+    if not plan.manifest.roots:
+        told = f"{source}: the folders of its images were not named on this machine"
+        raise DataError(told, hint="name them with --images, or run `autolabel generate SPEC` of that run first")
+    return list(plan.manifest.roots.values())
+
+
+def _left_out(rows: Sequence[Input]) -> list[str]:
+    return [f"{row.image} is left out: {row.message}" for row in rows]
+
+
+def _fingerprint(start: str, labeler: str, settings: Mapping[str, Any], material: Material) -> str:
+    told = [start, labeler, settings, list(material.classes)]
+    for row in material.rows:
+        told.append([row.image.id, row.instances.boxes.tolist(), row.instances.labels.tolist()])
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _check_same(out: Path, fingerprint: str) -> None:
+    """Raise DataError where a folder holds another training; note this one where it is new."""
+    out.mkdir(parents=True, exist_ok=True)
+    note = out / "training.json"
+    if note.exists():
+        if json.loads(note.read_text()).get("fingerprint") != fingerprint:
+            told = f"{out}: holds a training on other images, or with other settings"
+            raise DataError(told, hint="choose another --out, or delete that folder")
+        return
+    if next(out.iterdir(), None) is not None:
+        raise DataError(f"{out}: is not empty, and no training has written it", hint="choose another --out")
+    note.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")

@@ -1,0 +1,172 @@
+"""What `autolabel train` learns from, what it keeps apart, what it refuses, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from autolabel.cli.app import app
+from autolabel.duplicates import Groups
+from autolabel.errors import DataError, MachineError, SpecError
+from autolabel.registry import Registry
+from autolabel.run.train import Material, dev_part, read_material, train
+from autolabel.strategies import FineTuning, Labeler
+from autolabel.types import Image, Instances, Labels, Prompt
+from autolabel.weights import licence_of
+
+CELLS = Path(__file__).parents[2] / "examples" / "bccd"
+
+
+def row(name: str, boxes: int = 1) -> Labels:
+    instances = Instances.build([[0, 0, 5, 5]] * boxes, scores=[1.0] * boxes, labels=[0] * boxes, rounds=-1)
+    return Labels(image=Image(id=name, path=name, size=(10, 10)), prompt=Prompt(("cell",)), instances=instances)
+
+
+def material(rows: list[Labels], *groups: tuple[str, ...]) -> Material:
+    return Material(rows=tuple(rows), classes=("cell",), groups=Groups(groups), notes=())
+
+
+def test_one_in_five_is_kept_and_near_duplicates_stay_together() -> None:
+    rows = [row(f"{number:02d}.jpg") for number in range(20)]
+    twins = [(f"{number:02d}.jpg", f"{number + 1:02d}.jpg") for number in range(0, 20, 2)]
+    kept = {one.image.id for one in dev_part(material(rows, *twins))}
+    assert len(kept) == 4
+    assert all((first in kept) == (second in kept) for first, second in twins)
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, 0), (2, 1), (3, 1), (12, 2)])
+def test_some_is_kept_and_never_all(count: int, kept: int) -> None:
+    assert len(dev_part(material([row(f"{number}.jpg") for number in range(count)]))) == kept
+
+
+def test_images_without_boxes_are_learnt_from_too() -> None:
+    rows = [row(f"{number}.jpg") for number in range(4)] + [row(f"none-{number}.jpg", 0) for number in range(10)]
+    kept = [one.image.id for one in dev_part(material(rows))]
+    assert sum(name.startswith("none") for name in kept) == 2
+
+
+def test_a_coco_file_is_read_with_its_photos_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+    shutil.copytree(CELLS / "images", tmp_path / "images")
+    gone = sorted((tmp_path / "images").iterdir())[0]
+    gone.unlink()
+    found = read_material(CELLS / "boxes.json", tmp_path / "images")
+    assert len(found.rows) == 11
+    assert found.classes == ("red blood cell", "white blood cell", "platelet")
+    assert any(gone.name in note for note in found.notes)
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """A COCO file of four cell photos."""
+    coco = json.loads((CELLS / "boxes.json").read_text())
+    coco["images"] = coco["images"][:4]
+    numbers = {image["id"] for image in coco["images"]}
+    coco["annotations"] = [one for one in coco["annotations"] if one["image_id"] in numbers]
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(coco))
+    return path
+
+
+def learn(registry: Registry, source: Path, out: Path, **changes: Any) -> Any:
+    asked: dict[str, Any] = {
+        "images": CELLS / "images",
+        "start": "tiny",
+        "labeler": "grounding_dino",
+        "settings": {"steps": 1, "batch": 1, "checks": 1},
+        "device": "cpu",
+        "told": lambda record: None,
+        **changes,
+    }
+    return train(source, out=out, registry=registry, **asked)
+
+
+class Learner(Labeler):
+    """Notes what it is given and leaves a folder, as a labeler would."""
+
+    needs = "prompts"
+    gives = "boxes"
+    given: FineTuning[Any]
+
+    def load(self, device: str) -> None:
+        raise AssertionError("fine_tune comes without load")
+
+    def fine_tune(self, task: FineTuning[Any]) -> None:
+        type(self).given = task
+        (task.out / "checkpoint").mkdir(exist_ok=True)
+
+
+@pytest.fixture
+def learner(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> type[Learner]:
+    from autolabel_grounding_dino.labeler import GroundingDino
+
+    def noted(self: Any, task: FineTuning[Any]) -> None:
+        Learner.fine_tune(self=Learner(task.settings), task=task)
+
+    monkeypatch.setattr(GroundingDino, "fine_tune", noted)
+    return Learner
+
+
+def test_dev_and_train_share_nothing_and_the_card_names_a_licence(
+    registry: Registry, few: Path, tmp_path: Path, learner: type[Learner]
+) -> None:
+    trained = learn(registry, few, tmp_path / "out")
+    task = learner.given
+    names = [{one.image.id for one in part} for part in (task.train, task.dev)]
+    assert not names[0] & names[1]
+    assert [len(part) for part in names] == [trained.train, trained.dev] == [3, 1]
+    assert licence_of(tmp_path / "out" / "checkpoint").commercial is True
+    assert "on 3 images of boxes.json; 1 more" in (tmp_path / "out" / "checkpoint" / "README.md").read_text()
+
+
+def test_a_folder_takes_one_training(registry: Registry, few: Path, tmp_path: Path, learner: type[Learner]) -> None:
+    learn(registry, few, tmp_path / "out")
+    learn(registry, few, tmp_path / "out")
+    with pytest.raises(DataError, match="other images, or with other settings"):
+        learn(registry, few, tmp_path / "out", settings={"steps": 2})
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "thesis.txt").write_text("all I have")
+    with pytest.raises(DataError, match="is not empty"):
+        learn(registry, few, other)
+    assert [path.name for path in other.iterdir()] == ["thesis.txt"]
+
+
+def test_wrong_settings_labelers_and_sources_are_refused(registry: Registry, few: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="stepps"):
+        learn(registry, few, tmp_path / "out", settings={"stepps": 1})
+    with pytest.raises(SpecError, match="batch"):
+        learn(registry, few, tmp_path / "out", settings={"batch": 0})
+    with pytest.raises(MachineError, match="mal cannot be trained"):
+        learn(registry, few, tmp_path / "out", labeler="mal", start="tiny-mal")
+    with pytest.raises(DataError, match="cannot be read"):
+        learn(registry, tmp_path / "none.json", tmp_path / "out")
+    coco = json.loads(few.read_text())
+    few.write_text(json.dumps({**coco, "annotations": coco["annotations"][:1]}))
+    with pytest.raises(DataError, match="fewer than 2 images with boxes"):
+        learn(registry, few, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_is_read_and_words_go_before_it(few: Path, tmp_path: Path, learner: type[Learner]) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("steps: 7\nturn: true\n")
+    words = [
+        "train",
+        str(few),
+        "steps=9",
+        "--images",
+        str(CELLS / "images"),
+        "--recipe",
+        str(recipe),
+        "--device",
+        "cpu",
+    ]
+    outcome = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out"), "--json"], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout)["train"] == 3
+    assert (learner.given.settings.steps, learner.given.settings.turn) == (9, True)

@@ -1,0 +1,231 @@
+"""A Grounding DINO of any backbone learns from a few images, goes on where it stopped, and is kept for autolabel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from tokenizers import Tokenizer
+from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
+
+from autolabel.registry import Registry
+from autolabel.strategies import FineTuning, Labeler
+from autolabel.types import Image, Instances, Labels, Prompt, Sample
+from autolabel_grounding_dino.learning import DetectorTraining
+from autolabel_training.loop import STATE_FILE
+from training.detector.export import export
+
+CLASSES = ("square", "star")
+SIZE = (60, 80)
+
+
+def swin_model() -> GroundingDinoForObjectDetection:
+    """A random detector with a Swin backbone of four levels, the same at each call."""
+    torch.manual_seed(3)
+    backbone = SwinConfig(
+        embed_dim=16,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 2, 2, 4],
+        window_size=4,
+        image_size=64,
+        out_features=["stage2", "stage3", "stage4"],  # type: ignore[call-arg]
+    )
+    config = GroundingDinoConfig(
+        backbone_config=backbone,
+        text_config=BertConfig(
+            vocab_size=20000, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+        ),
+        num_queries=10,
+        d_model=32,
+        encoder_layers=1,
+        encoder_ffn_dim=32,
+        encoder_attention_heads=4,
+        decoder_layers=2,
+        decoder_ffn_dim=32,
+        decoder_attention_heads=4,
+        num_feature_levels=4,
+        dropout=0.0,
+        fusion_droppath=0.0,
+        disable_custom_kernels=True,
+    )
+    return GroundingDinoForObjectDetection(config).eval()
+
+
+@pytest.fixture(params=["efficientnet", "swin"])
+def checkpoint(
+    request: pytest.FixtureRequest,
+    tiny_model: Callable[[], GroundingDinoForObjectDetection],
+    tokenizer: Tokenizer,
+    tmp_path: Path,
+) -> Path:
+    """A Hugging Face folder of a random detector: squashed to squares, or with its sides kept in proportion."""
+    folder = tmp_path / "start"
+    model = tiny_model() if request.param == "efficientnet" else swin_model()
+    export(model, tokenizer, image_size=64, folder=folder)
+    if request.param == "swin":
+        said = json.loads((folder / "processor_config.json").read_text())
+        said["image_processor"]["size"] = {"shortest_edge": 64, "longest_edge": 96}
+        (folder / "processor_config.json").write_text(json.dumps(said))
+    return folder
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[Labels]:
+    """Four images with a bright square each, and one without."""
+    made = []
+    for number in range(5):
+        pixels = np.full((*SIZE, 3), 60 + 5 * number, np.uint8)
+        left = 10 + 8 * number
+        boxes = [[left, 15, left + 20, 35]] if number < 4 else []
+        for x0, y0, x1, y1 in boxes:
+            pixels[y0:y1, x0:x1] = 240
+        path = tmp_path / f"{number}.png"
+        Pillow.fromarray(pixels).save(path)
+        instances = Instances.build(boxes, scores=[1.0] * len(boxes), labels=[0] * len(boxes), rounds=-1)
+        made.append(
+            Labels(image=Image(id=path.name, path=str(path), size=SIZE), prompt=Prompt(CLASSES), instances=instances)
+        )
+    return made
+
+
+def tune(registry: Registry, checkpoint: Path, rows: list[Labels], out: Path, **settings: Any) -> list[dict[str, Any]]:
+    """Train; return what was told."""
+    told: list[dict[str, Any]] = []
+    labeler: Labeler = registry.make("labeler", "grounding_dino", {"checkpoint": str(checkpoint)})
+    assert labeler.Training is not None
+    task = FineTuning(
+        train=rows[1:],
+        dev=rows[:1],
+        classes=CLASSES,
+        settings=labeler.Training.model_validate({"batch": 2, "checks": 1, **settings}),
+        out=out,
+        device="cpu",
+        told=lambda record: told.append(dict(record)),
+    )
+    labeler.fine_tune(task)
+    return told
+
+
+def found(registry: Registry, checkpoint: Path, row: Labels) -> Instances:
+    labeler: Any = registry.make("labeler", "grounding_dino", {"checkpoint": str(checkpoint)})
+    labeler.load("cpu")
+    pixels = np.asarray(Pillow.open(row.image.path))
+    sample = Sample(image=row.image, pixels=pixels, prompt=row.prompt, instances=Instances.empty())
+    [instances] = labeler.detect(labeler.prepare([labeler.preprocess(sample)]), [row.prompt], 0.0)
+    return instances
+
+
+def started(registry: Registry, checkpoint: Path, rows: list[Labels], out: Path, **settings: Any) -> DetectorTraining:
+    labeler: Any = registry.make("labeler", "grounding_dino", {"checkpoint": str(checkpoint)})
+    task = FineTuning(
+        train=rows,
+        dev=rows[:1],
+        classes=CLASSES,
+        settings=labeler.Training.model_validate({"batch": 4, "warmup": 1, **settings}),
+        out=out,
+        device="cpu",
+        told=print,
+    )
+    return DetectorTraining(labeler, task)
+
+
+def test_the_loss_falls_and_what_stays_stays(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    training = started(registry, checkpoint, rows, tmp_path, learning_rate=0.002, steps=1000)
+    before = {name: value.clone() for name, value in training.model.state_dict().items()}
+    [batch] = training.batches(range(1))
+    losses = [training.learn(batch, step)["loss"] for step in range(10)]
+    assert losses[-1] < 0.7 * losses[0]
+    after = training.model.state_dict()
+    learnt = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    tower = [name for name, _ in training.model.named_parameters() if name.startswith("model.backbone.")]
+    assert not any(name.startswith("model.text_backbone.") for name in learnt)
+    assert not learnt & set(tower[: len(tower) // 2])
+    assert learnt & set(tower[len(tower) // 2 :])
+    assert any(name.startswith("model.decoder.") for name in learnt)
+
+
+def test_what_is_kept_answers_as_the_trained_model_does(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    training = started(registry, checkpoint, rows, tmp_path, steps=3)
+    for step, batch in enumerate(training.batches(range(3))):
+        training.learn(batch, step)
+    [judged] = training.judge(training.average)
+    training.export(training.average, tmp_path / "checkpoint")
+    answer = found(registry, tmp_path / "checkpoint", rows[0])
+    for label, name in enumerate(CLASSES):
+        best = answer.scores[answer.labels == label].max()
+        assert judged[name].scores.max() == pytest.approx(best, abs=0.02), "half precision costs a little"
+    assert GroundingDinoForObjectDetection.from_pretrained(tmp_path / "checkpoint").config.num_queries == 10
+
+
+def test_a_stopped_training_ends_where_a_whole_one_does(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    tune(registry, checkpoint, rows, tmp_path / "whole", steps=4)
+    whole = torch.load(tmp_path / "whole" / STATE_FILE, weights_only=True)
+    stopped = tmp_path / "stopped"
+
+    class Stop(Exception):
+        """Somebody pressed Ctrl-C."""
+
+    labeler: Labeler = registry.make("labeler", "grounding_dino", {"checkpoint": str(checkpoint)})
+    assert labeler.Training is not None
+
+    def stop(record: Any) -> None:
+        if record["event"] == "dev" and record["step"] == 2:
+            raise Stop
+
+    settings = labeler.Training.model_validate({"batch": 2, "checks": 2, "steps": 4})
+    task = FineTuning(
+        train=rows[1:], dev=rows[:1], classes=CLASSES, settings=settings, out=stopped, device="cpu", told=stop
+    )
+    with pytest.raises(Stop):
+        labeler.fine_tune(task)
+    tune(registry, checkpoint, rows, stopped, steps=4)
+    again = torch.load(stopped / STATE_FILE, weights_only=True)
+    for kind in ("parameters", "average"):
+        for name, value in whole[kind].items():
+            assert torch.equal(value, again[kind][name]), name
+
+
+def test_a_start_that_nothing_betters_is_kept(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    told = tune(registry, checkpoint, rows, tmp_path / "out", steps=2, learning_rate=1e-12)
+    assert told[-1]["best_step"] == 0
+    first, last = (found(registry, folder, rows[0]) for folder in (checkpoint, tmp_path / "out" / "checkpoint"))
+    assert np.allclose(first.boxes, last.boxes, atol=0.1)
+    assert np.allclose(first.scores, last.scores, atol=1e-3)
+
+
+def test_time_decides_how_many_steps_there_are_once(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    told = tune(registry, checkpoint, rows, tmp_path / "out", minutes=0.001)
+    [course] = [record for record in told if record["event"] == "course"]
+    assert course["steps"] == 20, "the fewest, however little time there is"
+    assert json.loads((tmp_path / "out" / "course.json").read_text()) == {"steps": 20}
+
+
+def test_names_of_other_things_are_asked_and_never_the_classes_themselves(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    training = started(registry, checkpoint, rows, tmp_path, batch=8)
+    training.task = replace(training.task, classes=("Person", "square"))
+    captions = [caption for batch in training.batches(range(12)) for caption in batch.captions]
+    asked = [{caption.ids[start:stop] for start, stop in caption.spans} for caption in captions]
+    person = training.labeler._tokenizer.ids("person")
+    assert all(len(spans) == len(caption.spans) for spans, caption in zip(asked, captions, strict=True))
+    assert any(len(spans) > 2 for spans in asked)
+    assert all(len(spans) - 2 <= 3 for spans in asked)
+    assert any(person in spans for spans in asked), "as a class"
