@@ -35,7 +35,10 @@ HERE = Path(__file__).resolve().parent
 RECORD = HERE.parent / "docs" / "plots" / "looks.json"
 FLOOR = 0.03
 LOOKS = ("plain", "mirror", "flip")
-PRECISIONS = (0.9, 0.85, 0.8)
+PRECISIONS = (0.9, 0.85, 0.8, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+SHOWN = 3
+"""Precisions in a table and a plot: the highest that every way of the set reaches, with a recall of LEAST."""
+LEAST = 0.01
 IOU = 0.5
 AGREEMENT = Agreement(score="vote", iou=0.5, labelers=1)
 Ask = Callable[[Prompt], Instances]
@@ -164,15 +167,24 @@ def load(checkpoint: str) -> Detector:
     return detector
 
 
+def shown(rows: Sequence[Row]) -> list[int]:
+    """Return the places in PRECISIONS of what is shown of a set: the highest that every way reaches."""
+    good = [place for place in range(len(PRECISIONS)) if all(one.recalls[place] >= LEAST for one in rows)]
+    return good[:SHOWN] or list(range(SHOWN))
+
+
 def table(rows: Sequence[Row]) -> str:
     """Return the rows of one set as a Markdown table."""
-    recalls = (f"recall at {one:g}" for one in PRECISIONS)
+    places = shown(rows)
+    recalls = (f"recall at {PRECISIONS[place]:g}" for place in places)
     head = ("way", "passes a photo", "AP50", "AP", *recalls, "D-ECE", "calibrated")
     lines = [
         (
             one.way,
             f"{one.passes:.2f}",
-            *(f"{value:.3f}" for value in (one.ap50, one.ap, *one.recalls, one.error, one.calibrated)),
+            *(f"{value:.3f}" for value in (one.ap50, one.ap)),
+            *(f"{one.recalls[place]:.3f}" for place in places),
+            *(f"{value:.3f}" for value in (one.error, one.calibrated)),
         )
         for one in rows
     ]

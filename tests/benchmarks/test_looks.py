@@ -14,7 +14,7 @@ from autolabel.evaluate.probability import JudgedBoxes
 from autolabel.registry import Registry
 from autolabel.strategies import Detector
 from benchmarks import looks
-from benchmarks.looks import LOOKS, Row, asked, held_back, keep, measure, photos, read, table, ways
+from benchmarks.looks import LOOKS, PRECISIONS, Row, asked, held_back, keep, measure, photos, read, shown, table, ways
 
 SCENES = {
     "sure.png": [(4, 4, 24, 24, "red", 0.9), (30, 4, 50, 24, "red", 0.42), (4, 36, 24, 56, "blue", 0.8)],
@@ -61,9 +61,10 @@ def test_passes_are_those_that_a_way_asks_for(rows: dict[str, Row]) -> None:
 
 
 def test_precision_and_recall_by_hand(rows: dict[str, Row]) -> None:
-    assert rows["one look"].ap50 == pytest.approx(1) and rows["one look"].recalls == (1, 1, 1)
-    assert rows["`ask: missing` (TAO)"].recalls == pytest.approx((5 / 6,) * 3), "the second red of the sure photo"
-    assert rows["three looks, every round"].recalls == (1, 1, 1), "looks that see the same change nothing"
+    assert rows["one look"].ap50 == pytest.approx(1) and set(rows["one look"].recalls) == {1}
+    second_red_is_missed = pytest.approx((5 / 6,) * len(PRECISIONS))
+    assert rows["`ask: missing` (TAO)"].recalls == second_red_is_missed
+    assert set(rows["three looks, every round"].recalls) == {1}, "looks that see the same change nothing"
 
 
 def test_chances_are_learnt_from_other_photos() -> None:
@@ -97,3 +98,15 @@ def test_rows_are_kept_for_the_documentation(rows: dict[str, Row], tmp_path: Pat
     assert len(lines) == 2 + len(rows) and lines[2].startswith("| one look | 1.00 | 1.000 |")
     assert all(line.count("|") == lines[0].count("|") for line in lines)
     assert {row.data for row in read(looks.RECORD)} == {"bccd", "cards", "aquarium"}
+
+
+def test_shown_are_the_highest_precisions_that_every_way_reaches(rows: dict[str, Row]) -> None:
+    good = rows["one look"]
+    assert shown([good]) == [0, 1, 2], "all are reached"
+    never = replace(good, recalls=(0.009,) * len(PRECISIONS))
+    low = replace(good, recalls=tuple(0.0 if precision > 0.3 else 0.2 for precision in PRECISIONS))
+    assert [PRECISIONS[place] for place in shown([good, low])] == [0.3, 0.2, 0.1], "one way does not reach the others"
+    assert shown([good, never]) == [0, 1, 2], "where nothing is reached, the highest show it"
+    head = table([good, low]).splitlines()[0]
+    assert "recall at 0.3 | recall at 0.2 | recall at 0.1 | D-ECE" in head and "0.9" not in head
+    assert table([good, low]).splitlines()[3].count(" 0.200 ") == 3

@@ -12,7 +12,7 @@ import pytest
 
 from docs import generate
 from docs.generate import MARKS, SECTIONS, schedules
-from docs.plots import annealing
+from docs.plots import annealing, looks
 from docs.plots.schedules import TARGET
 
 
@@ -49,3 +49,7 @@ def test_the_picture_shows_the_numbers_of_the_code() -> None:
 def test_the_pictures_of_annealing_show_the_last_measurement(name: str) -> None:
     picture = annealing.FOLDER / f"{name}.svg"
     assert carried(picture) == json.loads(annealing.described()), "run `python -m docs.plots.annealing`"
+
+
+def test_the_picture_of_looks_shows_the_last_measurement() -> None:
+    assert carried(looks.PICTURE) == json.loads(looks.described()), "run `python -m docs.plots.looks`"
