@@ -153,6 +153,33 @@ def test_what_is_not_saved_is_said_and_sent_again(
     assert here.page.locator(".box.keep").count() == 0
 
 
+def test_what_is_done_while_saving_is_slow_speaks_of_what_was_shown(
+    run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]
+) -> None:
+    server = serve("--order", "name")
+    here = visit(server.address)
+    server.process.send_signal(signal.SIGSTOP)
+    here.page.locator(".boxes .box").nth(0).click()
+    here.keys("n")
+    here.page.locator(".boxes .box").nth(1).click()
+    here.keys("Shift+ArrowRight", "n", "Escape", "3", "b")
+    here.drag((3, 40), (13, 55))
+    here.keys("1", "Escape", "2", "b")
+    here.drag((40, 5), (55, 20))
+    here.keys("c")
+    here.page.wait_for_selector("#saved.busy", state="attached")
+    assert standing(run) == {}
+    server.process.send_signal(signal.SIGCONT)
+    here.page.locator(".image-name", has_text="01.png").wait_for()
+    here.saved()
+    said = standing(run)
+    assert set(said) == {"00.png"} and said["00.png"][None].verdict == "checked"
+    found = {key[1]: one for key, one in said["00.png"].items() if key}
+    assert [found[place].verdict for place in ((2, 3, 20, 20), (30, 30, 50, 60))] == ["reject", "reject"]
+    drawn = sorted((one.phrase, one.final_phrase) for one in found.values() if one.score is None)
+    assert drawn == [("blue", "blue"), ("green", "red")]
+
+
 def confirmed_until_killed(server: Server, here: Visit, moves: list[str], after: float) -> set[str]:
     """Press keys while the server is killed after a time; return the changes that the page was told are on disk."""
     confirmed: set[str] = set()

@@ -161,6 +161,20 @@ def test_classes_are_mapped(run: Path, registry: Registry) -> None:
     assert (one.phrase, one.final_phrase) == ("blue", "red")
 
 
+def test_decisions_carried_to_other_classes_are_counted_by_command(run: Path, capsys: Any) -> None:
+    file = run.parent / "decisions.json"
+    said = (box("00.png", "azure", BLUE, "reject"), box("01.png", "plum", BLUE), box("02.png", "plum", BLUE))
+    file.write_bytes(encode_review(Review(version=2, plan="other", decisions=said)))
+    with pytest.raises(DataError, match="'plum' is no class"):
+        app(["apply-review", str(run), str(file), "--map", "azure=blue"])
+    assert not (run / "review.jsonl").exists()
+    call("apply-review", str(run), str(file), "--map", "azure=blue", "--skip-unknown")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "2 decisions did not match" in told and "1 decision about" in told
+    annotations = json.loads((run / "coco" / "annotations.json").read_text())["annotations"]
+    assert len(annotations) == 9
+
+
 def test_a_dry_run_changes_nothing(run: Path, registry: Registry) -> None:
     taken, standing = apply(run, registry, box("00.png", "red", RED, "reject"), dry_run=True)
     assert len(taken.decisions) == 1 and standing.decisions == ()

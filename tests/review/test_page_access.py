@@ -101,8 +101,9 @@ def test_names_that_are_code_are_shown_as_names(
     server = start_server("review", str(hostile), "--no-browser", "--order", "name", "--reviewer", PAYLOADS[0])
     here = visit(server.address)
     for number, payload in enumerate(PAYLOADS):
-        here.page.locator(".image-name", has_text=f"{number}").wait_for()
-        assert payload.replace("/", "∕") in here.name()
+        name = f"{number}{payload.replace('/', '∕')}"
+        here.page.locator(".image-name", has_text=name).wait_for()
+        assert name in here.name()
         here.page.locator(".boxes .box").first.click()
         here.page.keyboard.press(str(number + 2))
         here.mark("was red")

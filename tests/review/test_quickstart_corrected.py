@@ -1,4 +1,4 @@
-"""Labels corrected to the truth on the page, the quickstart's in Label Studio, and measured before and after."""
+"""The quickstart's labels corrected to the truth, on the page and in Label Studio, and measured before and after."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class Wanted:
 
     right: tuple[int, ...]
     missing: tuple[tuple[str, Box], ...]
+    renamed: dict[int, str]
+    """The class of boxes that only have the wrong one, by place."""
+    moved: dict[int, Box]
+    """Where boxes of the right class belong that are not quite there, by place."""
 
 
 def command(*words: object) -> str:
@@ -52,18 +56,35 @@ def objects_of(truth: Path) -> dict[str, list[tuple[str, Box]]]:
 
 
 def wanted(found: Sequence[tuple[str, Box]], true: Sequence[tuple[str, Box]]) -> Wanted:
-    """Compare what was found with the truth: each true object keeps the box of its class that overlaps it most."""
+    """Compare what was found with the truth: each true object keeps the box of its class that overlaps it most.
+
+    Of the other boxes, one that overlaps an object by half gets its class, and one of its class that overlaps it less
+    is moved; both only where it is large enough for its corners to be dragged.
+    """
     overlap = iou(*(np.array([box for _, box in rows], float).reshape(-1, 4) for rows in (found, true)))
-    for place, (name, _) in enumerate(found):
-        overlap[place, [other != name for other, _ in true]] = 0
-    right: dict[int, int] = {}
-    while overlap.size and overlap.max() >= 0.5:
-        best, number = divmod(int(overlap.argmax()), len(true))
-        right[best] = number
+    same = np.array([[name == other for other, _ in true] for name, _ in found], bool).reshape(overlap.shape)
+    right = matched(overlap, same, 0.5)
+    renamed = matched(overlap, ~same, 0.5)
+    large = np.array([min(box[2] - box[0], box[3] - box[1]) > 50 for _, box in found], bool)
+    moved = matched(overlap, same & large[:, None], 0.2)
+    done = {*right.values(), *renamed.values(), *moved.values()}
+    return Wanted(
+        right=tuple(sorted(right)),
+        missing=tuple(one for number, one in enumerate(true) if number not in done),
+        renamed={place: true[number][0] for place, number in renamed.items()},
+        moved={place: true[number][1] for place, number in moved.items()},
+    )
+
+
+def matched(overlap: np.ndarray, allowed: np.ndarray, least: float) -> dict[int, int]:
+    """Pair boxes with objects, the best overlap first; what is paired is taken out of ``overlap``."""
+    pairs: dict[int, int] = {}
+    while overlap.size and np.where(allowed, overlap, 0).max() >= least:
+        best, number = divmod(int(np.where(allowed, overlap, 0).argmax()), overlap.shape[1])
+        pairs[best] = number
         overlap[best, :] = 0
         overlap[:, number] = 0
-    missing = [one for number, one in enumerate(true) if number not in right.values()]
-    return Wanted(tuple(sorted(right)), tuple(missing))
+    return pairs
 
 
 def correct_on_the_page(here: Visit, classes: Sequence[str], truth: dict[str, list[tuple[str, Box]]]) -> None:
@@ -75,9 +96,16 @@ def correct_on_the_page(here: Visit, classes: Sequence[str], truth: dict[str, li
         here.size = (row["width"], row["height"])
         found = [(box["phrase"], tuple(box["bbox"])) for box in row["boxes"]]
         todo = wanted(found, truth[row["image"]])
-        for place in range(len(found)):
+        for place, (_, box) in enumerate(found):
             here.page.locator(".boxes .box").nth(place).click()
-            here.page.keyboard.press("y" if place in todo.right else "n")
+            if place in todo.moved:
+                to = todo.moved[place]
+                here.drag((box[0], box[1]), (to[0], to[1]))
+                here.drag((box[2], box[3]), (to[2], to[3]))
+            elif place in todo.renamed:
+                here.keys(str(classes.index(todo.renamed[place]) + 1))
+            else:
+                here.keys("y" if place in todo.right else "n")
         for name, box in todo.missing:
             here.keys("Escape", str(classes.index(name) + 1), "b")
             here.drag((box[0], box[1]), (box[2], box[3]))
@@ -114,6 +142,21 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = ROOT / "specs" / "quickstart.yaml"
     command("generate", "-e", spec, "--quiet", "devices=cpu", f"results_dir={run}", "visualize=false")
     return run
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_on_the_page(
+    quickstart: Path, start_server: Callable[..., Server], visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(quickstart, tmp_path / "run"))
+    server = start_server("review", str(run), "--no-browser", "--no-model", "--order", "name")
+    here = visit(server.address)
+    here.page.set_default_timeout(120_000)
+    correct_on_the_page(here, ["red blood cell", "white blood cell", "platelet"], objects_of(TRUTH))
+    here.context.close()
+    server.stop()
+    check_what_is_handed_out(run, TRUTH)
 
 
 def test_made_photos_on_the_page(run: Path, serve: Callable[..., Server], visit: Callable[..., Visit]) -> None:

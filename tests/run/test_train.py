@@ -13,11 +13,17 @@ from typer.testing import CliRunner
 from autolabel.cli.app import app
 from autolabel.duplicates import Groups
 from autolabel.errors import DataError, MachineError, SpecError
+from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
+from autolabel.results.decision import Becomes, Decision, Review, encode_review
+from autolabel.run.generate import generate
+from autolabel.run.outputs import review_run
 from autolabel.run.train import Material, dev_part, read_material, train
+from autolabel.spec.load import spec_from_mapping
 from autolabel.strategies import FineTuning, Labeler
 from autolabel.types import Image, Instances, Labels, Prompt
 from autolabel.weights import licence_of
+from tests.specs import make_spec
 
 CELLS = Path(__file__).parents[2] / "examples" / "bccd"
 
@@ -58,6 +64,34 @@ def test_a_coco_file_is_read_with_its_photos_and_what_is_left_out_is_told(tmp_pa
     assert len(found.rows) == 11
     assert found.classes == ("red blood cell", "white blood cell", "platelet")
     assert any(gone.name in note for note in found.notes)
+
+
+def test_a_run_gives_its_checked_images_as_they_were_corrected(tmp_path: Path, registry: Registry) -> None:
+    """Of three images with a red and a blue box each, the first two are checked; red is moved, blue is rejected."""
+    from autolabel_colors import Rectangle, save
+
+    for number in range(3):
+        shapes = [Rectangle(2, 3, 20, 20, "red", 0.6), Rectangle(30, 30, 50, 60 - number, "blue", 0.9)]
+        save(tmp_path / "photos" / f"{number}.png", shapes)
+    spec = make_spec(tmp_path / "photos", tmp_path / "run", classes=["red", "blue"], export=[{"type": "coco"}])
+    made = spec_from_mapping(spec, root=tmp_path, registry=registry)
+    generate(compile_plan(made, registry=registry), registry=registry)
+    moved = Becomes(bbox=(4, 6, 24, 26))
+    said = [
+        Decision(image="0.png", phrase="red", bbox=(2, 3, 20, 20), verdict="keep", becomes=moved),
+        Decision(image="0.png", phrase="blue", bbox=(30, 30, 50, 60), verdict="reject"),
+        Decision(image="1.png", phrase="red", bbox=(2, 3, 20, 20), verdict="keep"),
+        Decision(image="1.png", phrase="blue", bbox=(30, 30, 50, 59), verdict="keep"),
+        *(Decision(image=name, verdict="checked") for name in ("0.png", "1.png")),
+        Decision(image="2.png", phrase="red", bbox=(2, 3, 20, 20), verdict="reject"),
+    ]
+    file = tmp_path / "said.json"
+    file.write_bytes(encode_review(Review(version=2, plan="other", decisions=tuple(said))))
+    review_run(tmp_path / "run", file, registry=registry)
+    found = read_material(tmp_path / "run", None)
+    names = [sorted(found.classes[label] for label in one.instances.labels) for one in found.rows]
+    assert [one.image.id for one in found.rows] == ["0.png", "1.png"] and names == [["red"], ["blue", "red"]]
+    assert found.rows[0].instances.boxes.tolist() == [[4, 6, 24, 26]]
 
 
 @pytest.fixture

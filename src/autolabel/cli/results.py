@@ -219,6 +219,9 @@ def apply_review(
     if done.counts or done.images:
         changed = ", ".join(f"{count} {kind}" for kind in _KINDS if (count := done.counts.get(kind)))
         console.out.say(f"{done.tool}, {console.count_noun(done.images, 'image')}: {changed or 'nothing differs'}")
+    if done.left_out and done.tool == "review":
+        lost = console.count_noun(done.left_out, "decision did", "decisions did")
+        console.out.say(f"{lost} not match {run} and will not count there")
     if dry_run:
         console.out.say(f"{console.count_noun(done.new, 'decision')} would be taken in; nothing is changed")
     else:

@@ -31,11 +31,27 @@ export class Outbox {
   constructor(changed) {
     this.changed = changed;
     this.waiting = 0;
+    this.held = 0;
     this.failing = "";
     this.last = Promise.resolve();
     addEventListener("beforeunload", (event) => {
-      if (this.waiting) event.preventDefault();
+      if (this.unsaved) event.preventDefault();
     });
+  }
+
+  // How many changes are not on disk: those on their way, and those that wait for others before they are sent.
+  get unsaved() {
+    return Math.max(this.waiting, this.held);
+  }
+
+  // Counts a change that will be sent later; call what is returned once it was.
+  hold() {
+    this.held += 1;
+    this.changed();
+    return () => {
+      this.held -= 1;
+      this.changed();
+    };
   }
 
   send(path, body) {

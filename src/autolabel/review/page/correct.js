@@ -2,6 +2,7 @@
 
 import { Outbox, newId } from "./api.js";
 import { BoxPanel } from "./boxes.js";
+import { setKeys } from "./correct_keys.js";
 import { make } from "./dom.js";
 import { RowList } from "./list.js";
 import { Stage, rounded } from "./stage.js";
@@ -17,13 +18,16 @@ class Correct {
     this.selected = null; // the name of a box: its class and place as the labels have them
     this.last = Promise.resolve();
     this.masks = new Outbox(() => this.showMasking());
+    this.judging = new Map(); // boxes that are decided, and not on disk yet: how many decisions of each
+    this.coming = new Set(); // boxes that are drawn, and not on disk yet
+    this.moving = new Map(); // where boxes were moved to, while that is not on disk yet
     this.drawing = false;
     this.shown = { masks: true, boxes: true, left: false };
     const area = make("div", { tabindex: "0", role: "application", "aria-label": "Image with boxes", "aria-describedby": "stage-help" });
     this.stage = new Stage(area, {
       onSelect: (shape) => this.choose(shape && shape.key),
-      onChange: (shape, box) => this.act(() => this.change(shape.key, { do: "keep", to_bbox: box }, "moved", true)),
-      onDraw: (box) => this.act(() => this.addBox(box)),
+      onChange: (shape, box) => this.moveBox(shape.key, box),
+      onDraw: (box) => this.addBox(box),
     });
     this.panel = new BoxPanel(this.session.classes, {
       choose: (key) => this.choose(key, true),
@@ -45,7 +49,7 @@ class Correct {
       this.panel.root,
     );
     this.stopNews = page.onNews((rows) => this.heard(rows));
-    this.setKeys();
+    setKeys(this);
   }
 
   makeTools() {
@@ -55,8 +59,8 @@ class Correct {
       back: button("Previous", "←", () => this.step(-1)),
       next: button("Next", "→", () => this.step(1)),
       draw: button("Draw", "B", () => this.setDrawing(!this.drawing), { "aria-pressed": "false" }),
-      undo: button("Undo", "Z", () => this.act(() => this.back("undo"))),
-      redo: button("Redo", "⇧Z", () => this.act(() => this.back("redo"))),
+      undo: button("Undo", "Z", () => this.save(() => this.back("undo"))),
+      redo: button("Redo", "⇧Z", () => this.save(() => this.back("redo"))),
       fit: button("Fit", "0", () => this.stage.fit()),
       closer: button("Zoom in", "+", () => this.stage.zoom(1.5), { class: "icon" }),
       wider: button("Zoom out", "−", () => this.stage.zoom(1 / 1.5), { class: "icon" }),
@@ -76,53 +80,6 @@ class Correct {
     return tools;
   }
 
-  setKeys() {
-    const move = (dx, dy) => (event) => this.nudge(dx, dy, event);
-    const digits = [..."1234567890"].map((digit, place) => [digit, "", () => this.pickClass(this.session.classes[place]), digit]);
-    this.page.setKeys([
-      ["Boxes", [
-        ["J K", "next, previous box", () => this.stepBox(1), "j", "J"],
-        ["Y", "keep, and on to the next", () => this.judge("keep"), "y", "Y"],
-        ["N", "reject, and on to the next", () => this.judge("reject"), "n", "N"],
-        ["U", "take the decision back", () => this.judge("forget"), "u", "U"],
-        ["Del", "delete", () => this.judge("reject"), "Delete", "Backspace"],
-        ["1 … 0", "class; without a box, the class to draw", () => {}, "none"],
-        ["⇧ arrows", "move by a pixel; with Ctrl by ten", () => {}, "none"],
-        ["⇧ Alt arrows", "resize by a pixel; with Ctrl by ten", () => {}, "none"],
-        ["B", "draw a box; Enter puts one in the middle", () => this.setDrawing(!this.drawing), "b", "B"],
-        ["M ⇧M", "reject or restore its mask; accept it", () => this.judgeMask(false), "m"],
-        ["Esc", "let go of box or drawing", () => this.letGo(), "Escape"],
-      ]],
-      ["Image", [
-        ["→ ←", "next, previous image", () => this.step(1), "ArrowRight"],
-        ["C", "checked: everything that is there is boxed", () => this.finish("checked"), "c"],
-        ["E", "nothing is here", () => this.finish("nothing"), "e"],
-        ["X", "leave this image out", () => this.finish("reject"), "x"],
-        ["V", "not checked after all", () => this.finish("forget"), "v"],
-        ["Z ⇧Z", "undo, redo", () => this.act(() => this.back("undo")), "z", "Ctrl+z"],
-        ["+ − 0", "zoom, fit", () => this.stage.zoom(1.5), "+", "="],
-        ["H", "hide boxes", () => { this.shown.boxes = !this.shown.boxes; this.paint(); }, "h"],
-        ["/", "search", () => this.list.focusSearch(), "/"],
-      ]],
-    ]);
-    const { keys } = this.page;
-    const more = [
-      ["k", () => this.stepBox(-1)], ["K", () => this.stepBox(-1)], ["ArrowDown", () => this.stepBox(1)], ["ArrowUp", () => this.stepBox(-1)],
-      ["ArrowLeft", () => this.step(-1)], ["M", () => this.judgeMask(true)],
-      ["Z", () => this.act(() => this.back("redo"))], ["Ctrl+Z", () => this.act(() => this.back("redo"))],
-      ["Ctrl+Shift+Z", () => this.act(() => this.back("redo"))], ["Ctrl+y", () => this.act(() => this.back("redo"))],
-      ["-", () => this.stage.zoom(1 / 1.5)], ["0", () => this.stage.fit()], ["f", () => this.stage.fit()],
-      ["Enter", () => { if (this.drawing) this.drawInMiddle(); }],
-      ...digits.slice(0, 9).map(([digit, , action]) => [digit, action]),
-    ];
-    for (const [name, action] of more) keys.set(name, action);
-    for (const [arrow, dx, dy] of [["Left", -1, 0], ["Right", 1, 0], ["Up", 0, -1], ["Down", 0, 1]]) {
-      for (const prefix of ["Shift+", "Ctrl+Shift+", "Alt+Shift+", "Ctrl+Alt+Shift+"]) keys.set(`${prefix}Arrow${arrow}`, move(dx, dy));
-    }
-    keys.delete("none");
-    keys.set("0", () => (this.session.classes.length > 9 && this.selected ? this.pickClass(this.session.classes[9]) : this.stage.fit()));
-  }
-
   // ---- what is shown ---------------------------------------------------------------------------------------------
 
   async start() {
@@ -138,7 +95,6 @@ class Correct {
 
   // Only ever called from within `act`, so that no decision is on its way meanwhile.
   async open(row) {
-    await this.saveNudge();
     const mine = (this.opening = {});
     let told;
     try {
@@ -152,6 +108,9 @@ class Correct {
     this.take(told);
     if (!another) return;
     this.selected = null;
+    this.judging.clear();
+    this.coming.clear();
+    this.moving.clear();
     this.setDrawing(false);
     this.stage.root.style.setProperty("--ratio", told.height / told.width);
     this.stage.show({ src: `picture/${row}`, width: told.width, height: told.height, alt: told.image });
@@ -167,13 +126,15 @@ class Correct {
     if (this.row && this.row.row === told.row && told.changes < this.row.changes) return;
     for (const box of told.boxes) box.key = JSON.stringify([box.phrase, box.bbox]);
     this.row = told;
-    if (!told.boxes.some((box) => box.key === this.selected)) this.selected = null;
+    if (!this.coming.has(this.selected) && !told.boxes.some((box) => box.key === this.selected)) this.selected = null;
     this.list.update({ row: told.row, state: told.flag });
     this.paint();
   }
 
-  box(key = this.selected) {
-    return this.row && this.row.boxes.find((box) => box.key === key);
+  // A box of the image that is shown, or of the one that was shown when something was decided.
+  box(key = this.selected, row = this.row) {
+    const now = row && this.row.row === row.row ? this.row : row;
+    return now && now.boxes.find((box) => box.key === key);
   }
 
   visible() {
@@ -192,7 +153,7 @@ class Correct {
     this.notes.textContent = [row.reason && `Failed: ${row.reason}`, ...row.notes].filter(Boolean).join(" ");
     this.notes.hidden = !this.notes.textContent;
     const shapes = this.shown.boxes ? boxes.map((box) => ({
-      key: box.key, box: box.place, mask: this.shown.masks ? box.mask : null, label: this.labelOf(box),
+      key: box.key, box: this.moving.get(box.key) || box.place, mask: this.shown.masks ? box.mask : null, label: this.labelOf(box),
       className: `${this.panel.hue(box.name)} ${box.verdict || "open"}${box.hidden ? " below" : ""}${row.verdict === "reject" ? " reject" : ""}${crowded}`,
     })) : [];
     this.stage.selected = shapes.find((shape) => shape.key === this.selected) || null;
@@ -239,14 +200,22 @@ class Correct {
   }
 
   // ---- decisions: one after the other, each on disk before the next begins -----------------------------------------
+  // Each speaks of the image and the box that were shown when it was made, however long those before it take.
 
+  // Does one thing after another; what was moved by keys before it goes first.
   act(work) {
+    this.settle();
     this.last = this.last.then(work).catch((error) => this.page.complain(error.message));
     return this.last;
   }
 
-  async decide(body, words) {
-    const { row } = this;
+  // The same for what changes the run: the page does not say "saved" before the last of them is.
+  save(work) {
+    const release = this.page.outbox.hold();
+    return this.act(work).finally(release);
+  }
+
+  async decide(row, body, words) {
     const id = newId();
     const told = await this.page.send("decide", { id, tab: this.page.tab, row: row.row, image: row.image, ...body });
     if (!told) {
@@ -260,10 +229,10 @@ class Correct {
   }
 
   // Changes the box of a name; a moved one gets its mask anew.
-  async change(key, change, words, masked = false) {
-    const box = this.box(key);
+  async change(row, key, change, words, masked = false) {
+    const box = this.box(key, row);
     if (!box) return;
-    const made = await this.decide({ changes: [{ phrase: box.phrase, bbox: box.bbox, ...change }] }, `${box.name} ${words}`);
+    const made = await this.decide(row, { changes: [{ phrase: box.phrase, bbox: box.bbox, ...change }] }, `${box.name} ${words}`);
     if (made && masked) this.askMask(made, box.phrase, box.bbox);
   }
 
@@ -280,45 +249,79 @@ class Correct {
   }
 
   judge(verdict) {
-    this.act(async () => {
-      const key = this.selected;
-      const box = this.box(key);
-      if (!box) return;
-      await this.change(key, { do: verdict }, SAID[verdict]);
-      if (verdict === "forget" || this.selected !== key && this.selected !== null) return;
-      const boxes = this.visible();
-      const from = boxes.findIndex((one) => one.key === key);
-      const rest = [...boxes.slice(from + 1), ...boxes.slice(0, Math.max(0, from))];
-      const next = rest.find((one) => !one.verdict);
-      if (next) this.choose(next.key);
-      else this.page.say("every box is decided: C says that the image is checked");
+    const { row, selected: key } = this;
+    if (!row || !key) return;
+    const { judging } = this;
+    judging.set(key, (judging.get(key) || 0) + 1);
+    this.save(async () => {
+      await this.change(row, key, { do: verdict }, SAID[verdict]);
+      if (judging.get(key) > 1) judging.set(key, judging.get(key) - 1);
+      else judging.delete(key);
     });
+    if (verdict !== "forget") this.chooseOpen(key);
+  }
+
+  // Goes on to the next box that nothing is decided about.
+  chooseOpen(key) {
+    const boxes = this.visible();
+    const from = boxes.findIndex((one) => one.key === key);
+    const rest = [...boxes.slice(from + 1), ...boxes.slice(0, Math.max(0, from))];
+    const next = rest.find((one) => !one.verdict && !this.judging.has(one.key));
+    if (next) this.choose(next.key);
+    else this.last.then(() => this.page.say("every box is decided: C says that the image is checked"));
   }
 
   judgeMask(accept) {
-    this.act(async () => {
-      const box = this.box();
+    const { row, selected: key } = this;
+    this.save(async () => {
+      const box = this.box(key, row);
       if (!box || !(box.mask || box.mask_verdict)) return;
       const what = accept ? "mask_accept" : box.mask_verdict === "reject" ? "mask_restore" : "mask_reject";
-      await this.change(box.key, { do: what }, what.replace("_", " ") + "ed");
+      await this.change(row, key, { do: what }, what.replace("_", " ") + "ed");
     });
   }
 
   pickClass(name) {
     if (!name) return;
     this.panel.setCurrent(name);
-    const box = this.box();
-    if (box && box.name !== name && !this.drawing) this.act(() => this.change(box.key, { do: "keep", to_phrase: name }, `is ${name}`));
-    else this.page.say(`draws ${name}`);
+    const { row, selected: key } = this;
+    if (!key || this.drawing) {
+      this.page.say(`draws ${name}`);
+      return;
+    }
+    this.save(async () => {
+      const box = this.box(key, row);
+      if (box && box.name !== name) await this.change(row, key, { do: "keep", to_phrase: name }, `is ${name}`);
+    });
   }
 
-  async addBox(box) {
+  moveBox(key, place, row = this.row) {
+    const { moving } = this;
+    moving.set(key, place);
+    return this.save(async () => {
+      await this.change(row, key, { do: "keep", to_bbox: place }, "moved", true);
+      if (moving.get(key) !== place) return;
+      moving.delete(key);
+      this.paint();
+    });
+  }
+
+  // The new box is the chosen one at once, so that what is pressed next speaks of it.
+  addBox(box) {
+    const { row, coming } = this;
     const phrase = this.panel.current;
+    const key = JSON.stringify([phrase, box]);
     this.setDrawing(false);
-    const made = await this.decide({ changes: [{ phrase, bbox: box, do: "draw" }] }, `${phrase} added`);
-    if (!made) return;
-    this.choose(JSON.stringify([phrase, box]), true);
-    this.askMask(made, phrase, box);
+    coming.add(key);
+    this.choose(key);
+    this.save(async () => {
+      const made = await this.decide(row, { changes: [{ phrase, bbox: box, do: "draw" }] }, `${phrase} added`);
+      coming.delete(key);
+      if (made) this.askMask(made, phrase, box);
+      if (this.selected !== key) return;
+      if (made) this.stage.root.focus({ preventScroll: true });
+      else this.choose(null);
+    });
   }
 
   drawInMiddle() {
@@ -327,23 +330,21 @@ class Correct {
     const half = Math.max(2, Math.min(width, height) / 12);
     const left = Math.min(Math.max(0, x - half), Math.max(0, width - 2 * half));
     const top = Math.min(Math.max(0, y - half), Math.max(0, height - 2 * half));
-    this.act(() => this.addBox(rounded([left, top, Math.min(width, left + 2 * half), Math.min(height, top + 2 * half)])));
+    this.addBox(rounded([left, top, Math.min(width, left + 2 * half), Math.min(height, top + 2 * half)]));
   }
 
   // Speaks of the image that was shown when the key was pressed: a second press must not finish the next one unseen.
   finish(whole) {
-    const shown = this.row && this.row.row;
-    this.act(async () => {
-      if (!this.row || this.row.row !== shown) return;
-      await this.saveNudge();
+    const shown = this.row;
+    this.save(async () => {
+      if (!shown || this.row.row !== shown.row) return;
       const words = { checked: "checked", nothing: "nothing here", reject: "left out", forget: "not checked" }[whole];
-      const made = await this.decide({ whole }, `image ${words}`);
+      const made = await this.decide(shown, { whole }, `image ${words}`);
       if (made && whole !== "forget") await this.list.step(1);
     });
   }
 
   async back(which) {
-    await this.saveNudge();
     const told = await this.page.send(which, { tab: this.page.tab });
     if (!told) return;
     if (told.row === null) {
@@ -374,23 +375,20 @@ class Correct {
     this.stage.place(shape, shape.box);
     this.stage.paintHandles(shape.box);
     clearTimeout(this.settling);
-    this.nudged = { key: box.key, box: shape.box };
+    this.nudged = { row: this.row, key: box.key, box: shape.box };
+    this.moving.set(box.key, shape.box);
     this.settling = setTimeout(() => this.settle(), SETTLED);
   }
 
   settle() {
-    return this.nudged ? this.act(() => this.saveNudge()) : this.last;
-  }
-
-  async saveNudge() {
     clearTimeout(this.settling);
     const { nudged } = this;
     this.nudged = null;
-    if (nudged) await this.change(nudged.key, { do: "keep", to_bbox: nudged.box }, "moved", true);
+    if (nudged) this.moveBox(nudged.key, nudged.box, nudged.row);
   }
 
   async heard(rows) {
-    if (this.row && rows.includes(this.row.row) && !this.page.outbox.waiting && !this.nudged) {
+    if (this.row && rows.includes(this.row.row) && !this.page.outbox.unsaved && !this.nudged) {
       const told = await this.page.get(`row/${this.row.row}`).catch(() => null);
       if (told && this.row && told.row === this.row.row) this.take(told);
     }

@@ -72,12 +72,12 @@ class Page {
   // ---- the frame -------------------------------------------------------------------------------------------------
 
   showSaved() {
-    const { waiting, failing } = this.outbox;
+    const { unsaved, failing } = this.outbox;
     const node = byId("saved");
-    node.className = `saved ${failing ? "bad" : waiting ? "busy" : "good"}`;
-    node.textContent = failing ? "Not saved" : waiting ? "Saving…" : this.everSaved ? "Saved" : "";
+    node.className = `saved ${failing ? "bad" : unsaved ? "busy" : "good"}`;
+    node.textContent = failing ? "Not saved" : unsaved ? "Saving…" : this.everSaved ? "Saved" : "";
     if (failing) {
-      this.complain(`${failing} ${plural(waiting, "change is", "changes are")} not saved and will be sent again. If it was stopped, start autolabel review again and open its new address.`);
+      this.complain(`${failing} ${plural(unsaved, "change is", "changes are")} not saved and will be sent again. If it was stopped, start autolabel review again and open its new address.`);
       this.failed = true;
     } else if (this.failed) {
       this.failed = false;
