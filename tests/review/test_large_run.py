@@ -16,9 +16,9 @@ from pathlib import Path
 from autolabel.results.store import finished
 from autolabel.review import changes
 from autolabel.review.order import Query
-from autolabel.review.session import Session
+from autolabel.review.session import ReviewSession
 
-session = Session(*finished(Path(sys.argv[1])))
+session = ReviewSession(*finished(Path(sys.argv[1])))
 session.index.rows = int(sys.argv[2])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.monotonic()
