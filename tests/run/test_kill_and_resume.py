@@ -145,7 +145,7 @@ def test_a_kill_at_any_failpoint_is_resumed_to_the_same_bytes(
 def test_every_failpoint_is_named_here() -> None:
     sources = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
     files = {f"{name}.renamed" for name in re.findall(r'(?:publish|publish_folder)\(.*name="(\w+)"\)', sources)}
-    elsewhere = {"review.renamed", "thresholds.renamed", "candidates.renamed"}
+    elsewhere = {"review.renamed", "thresholds.renamed", "candidates.renamed", "duplicates.renamed"}
     elsewhere |= {"journal.writing", "journal.written", "journal.synced"}  # tests/review/test_journal.py
     assert {*re.findall(r'reach\("([\w.]+)"\)', sources), *files} - elsewhere <= set(FAILPOINTS)
 

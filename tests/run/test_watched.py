@@ -62,4 +62,4 @@ def test_a_peak_is_that_of_the_block_alone(tmp_path: Path) -> None:
     assert seen.memory > MOST_MEMORY
     with watched(tmp_path) as seen:
         pass
-    assert 0 < seen.memory < MOST_MEMORY
+    assert seen.memory < MOST_MEMORY // 8

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_MEMORY = 1 << 30
-"""Bytes of the whole process, the test runner among them."""
+"""Bytes by which the process may grow: what other tests of this process have left in its memory does not count."""
 SYSTEM = ("/usr", "/lib", "/lib64", "/etc", "/proc", "/sys")
 DEVICES = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/shm", "/dev/tty")
 WRITES = frozenset(
@@ -35,7 +35,7 @@ class Seen:
     """What the program itself is made of: read, never written."""
     outside: list[str] = field(default_factory=list)
     memory: int = 0
-    """Its peak, in bytes; 0 where this system does not tell."""
+    """Bytes between what the process held before and its peak; 0 where this system does not tell."""
 
 
 _now: list[Seen] = []
@@ -53,13 +53,14 @@ def watched(*folders: Path) -> Iterator[Seen]:
     seen = Seen(tuple(map(os.path.realpath, folders)), tuple(os.path.realpath(place) for place in (*own, *SYSTEM)))
     before, tempfile.tempdir = tempfile.tempdir, str(folders[0])
     _forget_peak()
+    held = _peak()
     _now.append(seen)
     try:
         yield seen
     finally:
         _now.remove(seen)
         tempfile.tempdir = before
-        seen.memory = _peak()
+        seen.memory = _peak() - held
 
 
 def check(seen: Seen, about: str) -> None:
