@@ -203,7 +203,9 @@ def corrected_task(task: dict[str, Any], true: Sequence[tuple[str, Box]]) -> lis
         found.append((value["rectanglelabels"][0], (x, y, *corner)))
     todo = wanted(found, true)
     kept = [boxes[place] for place in todo.right]
-    for number, (name, (x1, y1, x2, y2)) in enumerate(todo.missing):
+    renamed = [(name, found[place][1]) for place, name in todo.renamed.items()]
+    moved = [(found[place][0], box) for place, box in todo.moved.items()]
+    for number, (name, (x1, y1, x2, y2)) in enumerate([*todo.missing, *renamed, *moved]):
         place = {"x": 100 * x1 / width, "y": 100 * y1 / height, "rotation": 0, "rectanglelabels": [name]}
         value = {**place, "width": 100 * (x2 - x1) / width, "height": 100 * (y2 - y1) / height}
         kept.append({**boxes[0], "id": f"new{number}", "value": value})
