@@ -20,11 +20,13 @@ from autolabel_grounding_dino.load import load_model
 from autolabel_labeling.caption import Caption
 from autolabel_labeling.pixels import resize_pixels
 from autolabel_labeling.tensors import to_tensor
+from autolabel_training.answer import answer
 from autolabel_training.augment import View, plain_view, random_view, whole_view
 from autolabel_training.average import follow
 from autolabel_training.boxes import corners
 from autolabel_training.foreign import FOREIGN
 from autolabel_training.layers import predictions_of
+from autolabel_training.learning_weights import LearningWeights
 from autolabel_training.loop import DevCheck
 from autolabel_training.loss import LossRecipe, Predictions, Target, detection_loss
 from autolabel_training.metric import Detections, ScoredHits, judge, mean_average_precision
@@ -52,7 +54,7 @@ class Batch:
     targets: list[Target]
 
 
-class DetectorTraining:
+class DetectorTraining(LearningWeights):
     """What the loop trains: the model, the average of its weights, views of the images."""
 
     def __init__(self, labeler: GroundingDino, task: FineTuning[TrainingSettings]) -> None:
@@ -63,11 +65,10 @@ class DetectorTraining:
         self._heads = [self.model.model.encoder_output_class_embed, *self.model.class_embed]
         self._shapes: list[tuple[int, int]] = []
         self.model.model.encoder.register_forward_pre_hook(self._note_shapes, with_kwargs=True)
-        self.parameters = _let_learn(self.model)
+        parameters = _let_learn(self.model)
         self.model.to(self.device)
         _quicken(self.model, self.device)
-        self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        self.optimiser = _optimiser(self.parameters, self.settings)
+        super().__init__(parameters, self.settings, fused=False)
         self.photos = [_photo_of(row) for row in task.train]
         self._dev = [_photo_of(row) for row in task.dev]
 
@@ -81,7 +82,7 @@ class DetectorTraining:
                 caption = self._caption(self._asked(view, rng))
                 views.append(view)
                 captions.append(caption[0])
-                targets.append(_answer(view, caption[1]))
+                targets.append(answer(view, caption[1]))
             yield Batch(views, captions, targets)
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
@@ -120,32 +121,13 @@ class DetectorTraining:
     @torch.no_grad()
     def judge(self, weights: dict[str, Tensor]) -> list[dict[str, ScoredHits]]:
         """Return what these weights find on the images kept for it, by class, beside the truth."""
-        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        _copy(weights, self.parameters)
         self.model.eval()
-        try:
+        with self.using(weights):
             return [self._judge(photo) for photo in self._dev]
-        finally:
-            _copy(kept, self.parameters)
-
-    def averaged(self) -> dict[str, Tensor]:
-        """Return the averaged weights."""
-        return self.average
-
-    def state(self) -> dict[str, Any]:
-        """Return all weights that learn and the optimiser's state."""
-        weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
-        return {"parameters": weights, "average": self.average, "optimiser": self.optimiser.state_dict()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        _copy(state["parameters"], self.parameters)
-        _copy(state["average"], self.average)
-        self.optimiser.load_state_dict(state["optimiser"])
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a Hugging Face folder with these weights."""
-        _copy(weights, self.parameters)
+        self.put(weights)
         keep_checkpoint(self.model, self.labeler, folder)
 
     def _note_shapes(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
@@ -218,14 +200,6 @@ def _view(photo: TrainingPhoto, rng: random.Random, *, turn: bool) -> View:
     return random_view(photo, None, rng=rng, turn=turn, kept_part=_KEPT_PART)
 
 
-def _answer(view: View, asked: Sequence[str]) -> Target:
-    """Return the boxes of a view whose name is asked for; may be empty."""
-    chosen = [number for number, name in enumerate(view.names) if name in asked]
-    edges = torch.from_numpy(view.boxes[chosen].reshape(-1, 4))
-    boxes = torch.cat([(edges[:, :2] + edges[:, 2:]) / 2, edges[:, 2:] - edges[:, :2]], 1)
-    return Target(torch.tensor([asked.index(view.names[number]) for number in chosen], dtype=torch.long), boxes)
-
-
 def _let_learn(model: Any) -> dict[str, nn.Parameter]:
     """Let all learn but the text tower and the first half of the image tower; return what learns by name."""
     model.requires_grad_(True)
@@ -236,19 +210,6 @@ def _let_learn(model: Any) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def _optimiser(parameters: dict[str, nn.Parameter], settings: TrainingSettings) -> torch.optim.AdamW:
-    """Return AdamW; every group holds its own full rate as ``base``. The image tower and vectors do not decay."""
-    tower = [parameter for name, parameter in parameters.items() if name.startswith("model.backbone.")]
-    rest = [parameter for name, parameter in parameters.items() if not name.startswith("model.backbone.")]
-    full, slow = settings.learning_rate, settings.learning_rate * settings.image_tower_rate
-    groups = [
-        {"params": [one for one in rest if one.ndim > 1], "weight_decay": settings.weight_decay, "base": full},
-        {"params": [one for one in rest if one.ndim <= 1], "weight_decay": 0.0, "base": full},
-        {"params": tower, "weight_decay": 0.0, "base": slow},
-    ]
-    return torch.optim.AdamW(groups, lr=full, betas=(0.9, 0.99))
-
-
 def _quicken(model: nn.Module, device: torch.device) -> None:
     """Compile the deformable attention where numba is there and the model runs on the CPU."""
     if device.type == "cpu":
@@ -257,9 +218,3 @@ def _quicken(model: nn.Module, device: torch.device) -> None:
         except ImportError:
             return
         compile_attention(model)
-
-
-@torch.no_grad()
-def _copy(source: dict[str, Tensor], target: dict[str, Any]) -> None:
-    for name, tensor in target.items():
-        tensor.copy_(source[name])

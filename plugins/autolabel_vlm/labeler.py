@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autolabel.endpoint import Endpoint, Message, Picture, Question, Reply
-from autolabel.endpoint.client import require_client
+from autolabel.endpoint import Message, Picture, Question, Reply
 from autolabel.errors import ImageError
 from autolabel.strategies import Detector, Finding, Requests
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_vlm import answer, coordinates, prompt, resize, score
+from autolabel_vlm.asking import AsksEndpoint
 from autolabel_vlm.params import VlmParams
 
 _ANSWER = 200
@@ -68,7 +68,7 @@ class _AnsweredQuestion:
         return [found for read in self.reads for found in read.objects]
 
 
-class Vlm(Detector):
+class Vlm(AsksEndpoint, Detector):
     """Asks a vision-language model for boxes, in words and by a schema, and reads what it writes."""
 
     name = "vlm"
@@ -80,23 +80,7 @@ class Vlm(Detector):
 
     def __init__(self, params: VlmParams) -> None:
         super().__init__(params)
-        self.endpoint: Endpoint | None = None
         self.count: Counter[str] = Counter()
-
-    def check(self) -> None:
-        """Raise MachineError where the client is not installed."""
-        require_client()
-
-    def load(self, device: str) -> None:
-        """Make the client; raises EndpointError where the key is not there. Nothing runs on ``device``."""
-        require_client()
-        params = self.params
-        key, manners = params.key(), params.manners()
-        self.endpoint = Endpoint(params.endpoint, params.model, key=key, manners=manners, desk=self.desk)
-
-    def sends_to(self) -> Sequence[str]:
-        """Return the address that images are sent to."""
-        return (self.params.endpoint,)
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
         """Return what a question about an image of ``size`` takes."""
@@ -111,10 +95,6 @@ class Vlm(Detector):
         from autolabel_vlm.doctor import examine
 
         return examine(self)
-
-    def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the same key for all: each image is a request of its own."""
-        return ()
 
     def passes(self, prompt: Prompt) -> int:
         """Return how many questions a prompt is dealt over."""
@@ -269,8 +249,7 @@ class Vlm(Detector):
 
     def counters(self) -> dict[str, int]:
         """Return the requests that were sent, answers kept from before, and what could not be read."""
-        sent = {"requests": self.endpoint.sent, "kept": self.endpoint.recalled} if self.endpoint else {}
-        return {**sent, **self.count}
+        return {**super().counters(), **self.count}
 
 
 def _normal(label: str) -> str:

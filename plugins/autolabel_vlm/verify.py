@@ -11,12 +11,12 @@ import numpy.typing as npt
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from autolabel.endpoint import Endpoint, Question, Reply
-from autolabel.endpoint.client import require_client
+from autolabel.endpoint import Question, Reply
 from autolabel.errors import ImageError
 from autolabel.strategies import Finding, Verifier
 from autolabel.types import Sample
 from autolabel_vlm import prompt, resize
+from autolabel_vlm.asking import AsksEndpoint
 from autolabel_vlm.params import PictureParams
 
 _COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
@@ -43,7 +43,7 @@ class VerifyParams(PictureParams, Verifier.Params):
     """Likeliest tokens (``top_logprobs``) among which yes and no are looked for."""
 
 
-class Verify(Verifier):
+class Verify(AsksEndpoint, Verifier):
     """Shows the whole image with one box drawn, and takes p(yes) / (p(yes) + p(no)) of the first token."""
 
     name = "verify"
@@ -53,34 +53,11 @@ class Verify(Verifier):
     class Params(VerifyParams):
         """The server, which boxes are in doubt, and how they are shown."""
 
-    def __init__(self, params: VerifyParams) -> None:
-        super().__init__(params)
-        self.endpoint: Endpoint | None = None
-
-    def check(self) -> None:
-        """Raise MachineError where the client is not installed."""
-        require_client()
-
-    def load(self, device: str) -> None:
-        """Make the client; raises EndpointError where the key is not there. Nothing runs on ``device``."""
-        require_client()
-        params = self.params
-        key, manners = params.key(), params.manners()
-        self.endpoint = Endpoint(params.endpoint, params.model, key=key, manners=manners, desk=self.desk)
-
-    def sends_to(self) -> Sequence[str]:
-        """Return the address that images are sent to."""
-        return (self.params.endpoint,)
-
     def examine(self) -> Sequence[Finding]:
         """Ask about squares that are there, and some that are not."""
         from autolabel_vlm.doctor import examine_verifier
 
         return examine_verifier(self)
-
-    def batch_key(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Return the same key for all: each box is a request of its own."""
-        return ()
 
     def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32] | ImageError]:
         """Return the verdicts on the boxes of each sample; all are asked at once."""
@@ -115,10 +92,6 @@ class Verify(Verifier):
             probabilities=params.alternatives,
             request=params.request,
         )
-
-    def counters(self) -> dict[str, int]:
-        """Return the requests that were sent, and the answers kept from before."""
-        return {"requests": self.endpoint.sent, "kept": self.endpoint.recalled} if self.endpoint else {}
 
 
 def _verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] | ImageError:

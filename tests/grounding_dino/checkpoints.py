@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from autolabel.types import Image, Instances, Prompt, Sample
+from autolabel.types import Instances, Sample
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_labeling.tokenizer import BERT_BASE
 
@@ -77,14 +76,6 @@ def load(path: Path, **params: Any) -> GroundingDino:
     detector = GroundingDino(GroundingDino.Params(checkpoint=str(path), **params))
     detector.load("cpu")
     return detector
-
-
-def photo(height: int, width: int, *phrases: str, seed: int = 0) -> Sample:
-    """Return a sample of smooth random pixels."""
-    coarse = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-    pixels = np.kron(coarse, np.ones((-(-height // 8), -(-width // 8), 1), np.uint8))[:height, :width]
-    image = Image(id=f"{seed}.png", path=f"{seed}.png", size=(height, width))
-    return Sample(image=image, pixels=pixels, prompt=Prompt(phrases), instances=Instances.empty())
 
 
 def detect(detector: GroundingDino, *samples: Sample, floor: float = 0.0) -> list[Instances]:

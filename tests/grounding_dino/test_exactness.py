@@ -22,7 +22,7 @@ from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.network import _sine_code
 from autolabel_grounding_dino.text import phrase_blocks
 from autolabel_labeling.tensors import PixelBatch
-from tests.grounding_dino.checkpoints import photo
+from tests.labelers.tiny_models import photo
 
 SEPARATORS = torch.tensor([101, 102, 1012, 1029])
 

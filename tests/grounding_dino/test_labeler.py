@@ -19,7 +19,8 @@ from autolabel.weights import licence_of
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_labeling.candidates import candidates, phrase_scores, to_pixels
 from autolabel_labeling.caption import Caption
-from tests.grounding_dino.checkpoints import detect, load, photo
+from tests.grounding_dino.checkpoints import detect, load
+from tests.labelers.tiny_models import photo
 
 THINGS = ("car", "cat", "boat", "hat")
 NAMES = tuple(f"{colour} {thing}" for colour in ("red", "blue", "green", "old") for thing in THINGS)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from training.detector.captions import CaptionWriter, answer
+from autolabel_training.answer import answer
+from training.detector.captions import CaptionWriter
 from training.detector.config import Recipe
 from training.detector.data import Data
 from training.detector.features import SCENES, Sample

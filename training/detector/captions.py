@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import random
 
-import torch
-
-from autolabel_training.loss import Target
-
 from .config import Recipe
 from .data import Data
 from .features import SCENES, Sample
@@ -59,12 +55,3 @@ class CaptionWriter:
 
     def _foreign(self, known: list[str], count: int, rng: random.Random) -> list[str]:
         return [name for name in rng.sample(self._all_names, min(count, len(self._all_names))) if name not in known]
-
-
-def answer(sample: Sample, phrases: list[str]) -> Target:
-    """Return the boxes of the picture whose name is asked for; may be empty."""
-    asked = [number for number, name in enumerate(sample.names) if name in phrases]
-    corners = torch.from_numpy(sample.boxes[asked])
-    boxes = torch.cat([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
-    indices = [phrases.index(sample.names[number]) for number in asked]
-    return Target(torch.tensor(indices, dtype=torch.long), boxes)

@@ -94,11 +94,6 @@ def _set_initial_scale(model: GroundingDinoForObjectDetection, recipe: ModelReci
         layer.encoder_attn_text.value.weight.div_(recipe.text_scale)
 
 
-def in_image_tower(name: str) -> bool:
-    """Return whether a parameter of this name belongs to the image tower."""
-    return name.startswith("model.backbone.")
-
-
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return every parameter that is trained, once, under its first name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

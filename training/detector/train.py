@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import GroundingDinoForObjectDetection
 
+from autolabel_training.answer import answer
 from autolabel_training.average import follow
 from autolabel_training.deformable import compile_attention
+from autolabel_training.learning_weights import LearningWeights
 from autolabel_training.loop import DevCheck, train
 from autolabel_training.loss import Target, detection_loss
 from autolabel_training.optimizer_step import network_precision, optimizer_step
@@ -27,12 +28,12 @@ from autolabel_training.recipe import plain, read
 from autolabel_training.run_log import RunLog
 
 from ..command import training_parser
-from .captions import CaptionWriter, answer
-from .config import OptimiserRecipe, Recipe
+from .captions import CaptionWriter
+from .config import Recipe
 from .data import Data
 from .export import export
 from .features import SCENES, FeatureCache, build_cache
-from .model import CachedDetector, build_model, in_image_tower, load_model, trained_parameters
+from .model import CachedDetector, build_model, load_model, trained_parameters
 from .text import Caption, CaptionEncoder, cut_tokenizer
 from .validate import Validator
 
@@ -56,7 +57,7 @@ class Batch:
     targets: list[Target]
 
 
-class DetectorRun:
+class DetectorRun(LearningWeights):
     """What one training run works on: the detector, the average of its weights, cached views, captions."""
 
     def __init__(self, recipe: Recipe, parts: Ingredients, *, device: str = "cpu") -> None:
@@ -67,9 +68,7 @@ class DetectorRun:
         parts.model.to(self.device).train()  # type: ignore[arg-type]
         if self.device.type == "cpu":
             compile_attention(parts.model)
-        self.parameters = trained_parameters(parts.model)
-        self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        self.optimiser = _optimiser(self.parameters, recipe.optimiser)
+        super().__init__(trained_parameters(parts.model), recipe.optimiser, fused=True)
         judged = [dataset for dataset in recipe.evaluate_on if self.cache.rows(dataset, "dev")]
         self.validator = Validator(self.cache, self.writer, self.encoder, judged, device=self.device)
         self._rows = {name: self.cache.rows(name, "train") for name in (*recipe.sets, SCENES)}
@@ -99,30 +98,15 @@ class DetectorRun:
 
     def check_dev(self) -> DevCheck:
         """Judge the averaged weights by the mean AP, with and without NMS, of the sets that the recipe chooses on."""
-        with _swapped(self.parameters, self.average), _evaluating(self.detector.model):
+        with self.using(self.average), _evaluating(self.detector.model):
             result = self.validator(self.detector)
         chosen = self.recipe.choose_on
         score = fmean(values[dataset] for values in (result.suppressed, result.raw) for dataset in chosen)
         return DevCheck(score, asdict(result))
 
-    def averaged(self) -> dict[str, Tensor]:
-        """Return the averaged weights."""
-        return self.average
-
-    def state(self) -> dict[str, Any]:
-        """Return all weights that learn and the optimiser's state."""
-        weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
-        return {"parameters": weights, "average": self.average, "optimiser": self.optimiser.state_dict()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        _copy(state["parameters"], self.parameters)
-        _copy(state["average"], self.average)
-        self.optimiser.load_state_dict(state["optimiser"])
-
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a checkpoint directory with these weights; the run cannot go on after it."""
-        _copy(weights, self.parameters)
+        self.put(weights)
         model = self.detector.restore_towers().eval()
         export(model, self.tokenizer, image_size=self.recipe.image_size, folder=folder)
 
@@ -136,32 +120,6 @@ def starting_point(recipe: Recipe) -> tuple[GroundingDinoForObjectDetection, Tok
     return build_model(recipe.model), cut_tokenizer(recipe.model.vocabulary)
 
 
-def _optimiser(parameters: dict[str, nn.Parameter], recipe: OptimiserRecipe) -> torch.optim.AdamW:
-    """Return AdamW: the image tower learns at a part of the rate and does not decay, nor do vectors.
-
-    Every group holds its own full rate as ``base``.
-    """
-    tower = [parameter for name, parameter in parameters.items() if in_image_tower(name)]
-    rest = [parameter for name, parameter in parameters.items() if not in_image_tower(name)]
-    full, slow = recipe.learning_rate, recipe.learning_rate * recipe.image_tower_rate
-    groups = [
-        {"params": [each for each in rest if each.ndim > 1], "weight_decay": recipe.weight_decay, "base": full},
-        {"params": [each for each in rest if each.ndim <= 1], "weight_decay": 0.0, "base": full},
-        {"params": tower, "weight_decay": 0.0, "base": slow},
-    ]
-    return torch.optim.AdamW(groups, lr=full, betas=(0.9, 0.99), fused=True)
-
-
-@contextmanager
-def _swapped(parameters: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Iterator[None]:
-    kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    _copy(values, parameters)
-    try:
-        yield
-    finally:
-        _copy(kept, parameters)
-
-
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     model.eval()
@@ -169,12 +127,6 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train()
-
-
-@torch.no_grad()
-def _copy(source: dict[str, Tensor], target: dict[str, Any]) -> None:
-    for name, tensor in target.items():
-        tensor.copy_(source[name])
 
 
 def main(arguments: list[str] | None = None) -> None:

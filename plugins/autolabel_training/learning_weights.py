@@ -1,0 +1,88 @@
+"""The weights of a detector that learn, with their average: what a training saves, goes on from, and judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+_IMAGE_TOWER = "model.backbone."
+
+
+class _DetectorRates(Protocol):
+    """What the optimiser reads of a recipe or of settings."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of all that is not pretrained."""
+
+    @property
+    def image_tower_rate(self) -> float:
+        """The part of it that the image tower gets."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Of matrices outside the image tower."""
+
+
+class LearningWeights:
+    """Holds the parameters that learn by name, their average and the optimiser, as the loop asks for them."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], rates: _DetectorRates, *, fused: bool) -> None:
+        self.parameters = parameters
+        self.average = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self.optimiser = _optimiser(parameters, rates, fused=fused)
+
+    def averaged(self) -> dict[str, Tensor]:
+        """Return the averaged weights."""
+        return self.average
+
+    def state(self) -> dict[str, Any]:
+        """Return all weights that learn and the optimiser's state."""
+        weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
+        return {"parameters": weights, "average": self.average, "optimiser": self.optimiser.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.put(state["parameters"])
+        _copy(state["average"], self.average)
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def put(self, weights: dict[str, Tensor]) -> None:
+        """Give the parameters these values."""
+        _copy(weights, self.parameters)
+
+    @contextmanager
+    def using(self, weights: dict[str, Tensor]) -> Iterator[None]:
+        """Give the parameters other values for the length of a block."""
+        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        self.put(weights)
+        try:
+            yield
+        finally:
+            self.put(kept)
+
+
+def _optimiser(parameters: dict[str, nn.Parameter], rates: _DetectorRates, *, fused: bool) -> torch.optim.AdamW:
+    """Return AdamW: the image tower learns at a part of the rate and does not decay, nor do vectors.
+
+    Every group holds its own full rate as ``base``.
+    """
+    tower = [parameter for name, parameter in parameters.items() if name.startswith(_IMAGE_TOWER)]
+    rest = [parameter for name, parameter in parameters.items() if not name.startswith(_IMAGE_TOWER)]
+    full, slow = rates.learning_rate, rates.learning_rate * rates.image_tower_rate
+    groups = [
+        {"params": [each for each in rest if each.ndim > 1], "weight_decay": rates.weight_decay, "base": full},
+        {"params": [each for each in rest if each.ndim <= 1], "weight_decay": 0.0, "base": full},
+        {"params": tower, "weight_decay": 0.0, "base": slow},
+    ]
+    return torch.optim.AdamW(groups, lr=full, betas=(0.9, 0.99), fused=fused)
+
+
+@torch.no_grad()
+def _copy(source: dict[str, Tensor], target: dict[str, Any]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
