@@ -283,4 +283,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     extends: tuple[str, ...] = ()
     """Digests of the plans whose shards this one has taken over, latest first."""
     sha256: str = ""
-    """Of the canonical JSON of all else (keys sorted, no spaces); only in the file, where it is checked."""
+    """Of the canonical JSON of all else that the file says (keys sorted, no spaces); empty in a plan of no file."""

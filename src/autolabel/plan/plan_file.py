@@ -22,8 +22,12 @@ _log = logging.getLogger(__name__)
 
 def encode_plan(plan: Plan) -> bytes:
     """Return the plan as indented JSON with a final newline, and the sum that proves it whole."""
-    sealed = replace(plan, sha256=sum_of(as_json_value(plan)))
-    return msgspec.json.format(msgspec.json.encode(sealed), indent=1) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(summed(plan)), indent=1) + b"\n"
+
+
+def summed(plan: Plan) -> Plan:
+    """Return the plan with the sum that its file states."""
+    return replace(plan, sha256=sum_of(as_json_value(plan)))
 
 
 def sum_of(plan: dict[str, Any]) -> str:
@@ -32,20 +36,24 @@ def sum_of(plan: dict[str, Any]) -> str:
 
 
 def decode_plan(text: bytes, *, file: str) -> Plan:
-    """Read a plan back; raises DataError where it is none, of another version, or not as it was written."""
+    """Read a plan back with the sum of what its file says, fields that this version does not know among it.
+
+    Raises DataError where it is none, of another version, or not as it was written.
+    """
     try:
         raw = msgspec.json.decode(text)
         plan = msgspec.convert(_in_parts(raw) if "recipe" not in raw else raw, Plan)
     except (msgspec.DecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint=_DAMAGED) from error
+    said = sum_of(raw)
     if plan.sha256 or plan.version >= PROVEN:
-        if sum_of(raw) != plan.sha256:
+        if said != plan.sha256:
             raise DataError(f"{file}: is damaged: its SHA-256 is not the one that it was written with", hint=_DAMAGED)
     else:
         _log.warning("%s: written by an older autolabel, without checksums: damage in this run cannot be told", file)
     for fault in faults_of(plan):
         raise DataError(f"{file}: {fault}", hint=_DAMAGED)
-    return replace(plan, sha256="")
+    return replace(plan, sha256=said)
 
 
 def _in_parts(old: dict[str, Any]) -> dict[str, Any]:

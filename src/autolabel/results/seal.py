@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from autolabel.errors import DataError
 from autolabel.plan import plan_file
-from autolabel.plan.identity import as_json_value
 from autolabel.plan.model import Plan
 from autolabel.storage import Location, read_regular
 
@@ -64,21 +63,21 @@ def _holds(data: bytes, seal: bytes) -> bool:
 
 
 def of_plan(plan: Plan) -> str:
-    """Return the seal of a plan."""
-    return _of(_content(plan))
+    """Return the seal of a plan as ``encode_plan`` writes it."""
+    return _of(plan_file.summed(plan).sha256.encode())
 
 
 def is_named_here(root: Location, plan: Plan) -> bool:
-    """Return whether this user, with a spec, has written the plan of a results directory."""
+    """Return whether this user, with a spec, has written the plan that was read from a results directory.
+
+    The seal covers what the file says, not what this version makes of it: a field that is newer than the file changes
+    nothing.
+    """
     try:
         seal = read_regular(root / SEAL, most=BYTES * 4).strip()
     except (FileNotFoundError, DataError):
         return False
-    return _holds(_content(plan), seal)
-
-
-def _content(plan: Plan) -> bytes:
-    return plan_file.sum_of(as_json_value(plan)).encode()
+    return _holds(plan.sha256.encode(), seal)
 
 
 def as_named(root: Location, plan: Plan) -> Plan:
