@@ -235,7 +235,7 @@ def open_regular(place: Location) -> BinaryIO:
         raise DataError(f"{place}: {said}", hint="put the file itself there") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise DataError(f"{place}: is no regular file", hint="put the file itself there")
+        raise DataError(f"{place}: is not a regular file", hint="put the file itself there")
     return open(handle, "rb")  # noqa: PTH123 - a handle has no path
 
 

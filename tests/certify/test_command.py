@@ -215,7 +215,7 @@ def test_failed_images(make_run: Make) -> None:
         ('{"id": "IMAGE", "missed": [[1, 2, 3]]}', "a point [x, y] or a box"),
         ('{"id": "IMAGE", "missed": [[1, 900]]}', "lies outside the image of 64x64"),
         ('{"id": "IMAGE", "missed": [[9, 9, 3, 3]]}', "x1 < x2"),
-        ('{"id": "IMAGE", "missed": [{"point": [1, 2], "phrase": "cat"}]}', "'cat' is no class of this run"),
+        ('{"id": "IMAGE", "missed": [{"point": [1, 2], "phrase": "cat"}]}', "'cat' is not a class of this run"),
         ('{"id": "IMAGE", "verdict": "yes"}', "is an image: its answer is missed"),
         ('{"id": "deadbeef-b0123456789abcdef", "verdict": "yes"}', "a sample of another run"),
         ('{"id": "box 7", "verdict": "yes"}', "is no unit of this run"),

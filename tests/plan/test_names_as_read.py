@@ -77,7 +77,7 @@ def test_names_that_differ_only_in_what_is_lost_are_refused(registry: Registry) 
 
 
 def test_a_phrase_for_and_against_a_class_is_refused_however_it_is_written(registry: Registry) -> None:
-    with pytest.raises(SpecError, match="it would stand for the class and against it"):
+    with pytest.raises(SpecError, match="is a phrase and a negative of the class"):
         check_names(asking({"cell": {"phrases": ["Red Cell"], "negatives": ["red cell"]}}, registry))
 
 

@@ -275,7 +275,7 @@ def test_what_has_no_place_is_named_and_nothing_is_applied(run: Path, exported: 
         take(run, file)
     told = [f"{one.message} {one.hint}" for one in caught.value.problems]
     assert any("'d1.png' is no image of this run" in one and "'d.png'" in one for one in told)
-    assert any("'rde' is no class of this run" in one and "'red'" in one for one in told)
+    assert any("'rde' is not a class of this run" in one and "'red'" in one for one in told)
     assert any("is 640x64 in the file, 64x64 in the run" in one for one in told)
     assert not (run / "review.jsonl").exists()
     done = take(run, file, skip_unknown=True, names={"rde": "red"})

@@ -184,10 +184,10 @@ def test_the_same_request_twice_is_one_decision(session: ReviewSession) -> None:
     ("asked", "words"),
     [
         (step("keep", ("red", (0, 0, 1, 1))), "no such box"),
-        (step("keep", to_phrase="yellow"), "'yellow' is no class of this run"),
+        (step("keep", to_phrase="yellow"), "'yellow' is not a class of this run"),
         (step("keep", to_bbox=(0, 0, 65, 10)), "must lie inside the image of 64x64"),
         (step("keep", to_bbox=(9, 9, 9, 10)), "must lie inside"),
-        (step("draw", ("yellow", (0, 0, 5, 5))), "'yellow' is no class"),
+        (step("draw", ("yellow", (0, 0, 5, 5))), "'yellow' is not a class"),
         (step("mask_accept"), "has no mask"),
     ],
 )

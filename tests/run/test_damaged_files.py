@@ -389,8 +389,8 @@ def test_a_run_of_an_older_version_is_resumed_and_its_worst_damage_found(run: Ru
         (lambda row: row.update(state="fine"), "Invalid enum value 'fine'"),
         (lambda row: row.update(width=-1), "Expected `int` >= 0"),
         (lambda row: row.update(caption_index="0"), "Expected `int`, got `str`"),
-        (lambda row: row.update(phrases=["red", "red"]), "a phrase is there twice"),
-        (lambda row: [row["phrases"].append("green")], "'green' is no class of this run"),
+        (lambda row: row.update(phrases=["red", "red"]), "a phrase appears twice"),
+        (lambda row: [row["phrases"].append("green")], "'green' is not a class of this run"),
         (lambda row: row.pop("instances"), "missing required field `instances`"),
     ],
 )

@@ -132,7 +132,10 @@ def test_what_a_person_kept_stays_and_the_report_shows_what_is_exported(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("red: 0.5\nbluish: 0.5\n", r"least.yaml:2:1: bluish: is no class of this run\n  hint: did you mean 'blue'\?"),
+        (
+            "red: 0.5\nbluish: 0.5\n",
+            r"least.yaml:2:1: bluish: is not a class of this run\n  hint: did you mean 'blue'\?",
+        ),
         ("red: 1.5\n", r"least.yaml:1:1: red: found 1.5, wanted at most 1"),
         ("red: high\n", r"least.yaml:1:1: red: found 'high', wanted a number"),
         ("[red, 0.5]\n", r"least.yaml:1:1: found a list, wanted a mapping"),
@@ -153,10 +156,10 @@ def test_wrong_thresholds_in_a_spec_are_told_by_validate_with_their_place(
     for thresholds, message in (
         (
             "{redd: 0.5}",
-            r"spec.yaml:1:\d+: output.thresholds.redd: is no class of this run\n  hint: did you mean 'red'",
+            r"spec.yaml:1:\d+: output.thresholds.redd: is not a class of this run\n  hint: did you mean 'red'",
         ),
         ("nowhere.yaml", r"spec.yaml:1:\d+: output.thresholds: no such file: .*nowhere.yaml"),
-        ("least.yaml", r"least.yaml:2:3: pink: is no class of this run\n  hint: known here: red, blue, green"),
+        ("least.yaml", r"least.yaml:2:3: pink: is not a class of this run\n  hint: known here: red, blue, green"),
     ):
         (tmp_path / "least.yaml").write_text("---\n  pink: 0.5\n")
         path.write_text(json.dumps(spec)[:-1] + f', "output": {{"thresholds": {thresholds}}}}}')

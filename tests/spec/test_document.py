@@ -129,7 +129,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
         (tmp_path, "is a folder, wanted a spec file"),
         (tmp_path / "none.yaml", "cannot be read: no such file or directory"),
         (tmp_path / "none" / "x.yaml", "cannot be read: no such file or directory"),
-        (fifo, "is no regular file"),
+        (fifo, "is not a regular file"),
         (Path("nul\0.yaml"), "cannot be read: embedded null byte"),
         (Path("x" * 300), "cannot be read: file name too long"),
     ):

@@ -68,13 +68,13 @@ def test_values(text: str, value: object) -> None:
         ("a,b", "is a sweep, which is for several runs"),
         ("choice(a,b)", r"calls choice\(\), which is for several runs"),
         ("range(1,3)", r"calls range\(\)"),
-        ("[a,b", "misses a ']'"),
-        ("[a", "misses a ']'"),
-        ("{a:1", "misses a '}'"),
+        ("[a,b", "lacks a ']'"),
+        ("[a", "lacks a ']'"),
+        ("{a:1", "lacks a '}'"),
         ("{a}", "an entry without 'key:'"),
         ("'a", "has no closing '"),
-        ("${a", "without its '}'"),
-        ("[1]x", "goes on with 'x'"),
+        ("${a", "without a '}'"),
+        ("[1]x", "is followed by 'x'"),
         ("[" * 60 + "]" * 60, "nested deeper"),
         ("int(x)", "cannot be read"),
     ],
@@ -106,11 +106,11 @@ def test_keys_are_added_and_removed(argument: str, expected: object) -> None:
 @pytest.mark.parametrize(
     ("argument", "reason"),
     [
-        ("~gone", "is not there, so it cannot be removed"),
+        ("~gone", "cannot be removed: no such key"),
         ("~d=y", "has another value, so it is not removed"),
-        ("+e", "is no override"),
-        ("+++e=1", "no path of keys"),
-        ("~", "is no override"),
+        ("+e", "is not an override"),
+        ("+++e=1", "not a path of keys"),
+        ("~", "is not an override"),
     ],
 )
 def test_keys_that_cannot_be_added_or_removed(argument: str, reason: str) -> None:
@@ -161,15 +161,15 @@ def test_relative_references_start_beside_the_value() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("${roto}", "leads to no value: there is no 'roto'\n  hint: did you mean 'root'"),
-        ("${value}", "leads in a circle"),
-        ("${other}", "leads in a circle"),
-        ("${oc.env:NOT_THERE}", "the environment has no variable 'NOT_THERE'"),
-        ("${now:%Y}", "no resolver is called 'now'"),
-        ("${hydra:runtime.cwd}", "no resolver is called 'hydra'"),
+        ("${roto}", "has no value: 'roto' does not exist\n  hint: did you mean 'root'"),
+        ("${value}", "refers to itself"),
+        ("${other}", "refers to itself"),
+        ("${oc.env:NOT_THERE}", "the environment variable 'NOT_THERE' is not set"),
+        ("${now:%Y}", "no resolver is named 'now'"),
+        ("${hydra:runtime.cwd}", "no resolver is named 'hydra'"),
         ("${root", "a '${' has no '}'"),
         ("x${list}", "a list or a mapping cannot be a part of a text"),
-        ("${must}", "leads to a value that must be given"),
+        ("${must}", "refers to a value that must be given"),
     ],
 )
 def test_references_that_lead_nowhere(text: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_the_layout_of_before_5_5_is_read_and_said(head: dict[str, str], builtin
     spec = spec_from_mapping({**head, **OLD}, root="/data", registry=builtins)
     assert spec.data.boxes == "/data/boxes.json"
     assert spec.stages[0].choices[0].name == "mal"
-    said = "read as a layout of before TAO 5.5: checkpoint, inference, model, strategy stand below mal since"
+    said = "read as the layout before TAO 5.5: since then, checkpoint, inference, model, strategy belong to mal"
     assert spec.notices[0] == said
 
 

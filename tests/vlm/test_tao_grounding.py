@@ -100,7 +100,7 @@ def test_key_in_the_document_is_refused_and_not_repeated(document: Path, registr
     document.write_text(document.read_text().replace("    gemini:\n", "    gemini:\n", 1))
     with pytest.raises(SpecError) as raised:
         loaded(document, registry, f"image_grounding.vlm.{backend}.api_key=sk-very-secret")
-    assert "holds a key, which never stands in a spec" in str(raised.value)
+    assert "holds a secret key, which does not belong in a spec" in str(raised.value)
     assert "sk-very-secret" not in str(raised.value)
 
 

@@ -278,7 +278,7 @@ class CertificateSession:
         height, width = self.units.rows[image].size
         for missed in one.missed or ():
             if missed.phrase is not None and missed.phrase not in self.units.place_of_class:
-                return f"{missed.phrase!r} is no class of this run", f"one of {', '.join(self.units.classes[:10])}"
+                return f"{missed.phrase!r} is not a class of this run", f"one of {', '.join(self.units.classes[:10])}"
             xs, ys = missed.place[0::2], missed.place[1::2]
             if height and (any(not 0 <= x <= width for x in xs) or any(not 0 <= y <= height for y in ys)):
                 return f"{list(missed.place)} lies outside the image of {width}x{height}", "x before y, in pixels"

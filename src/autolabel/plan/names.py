@@ -105,7 +105,7 @@ def _alike(spec: Spec, readings: Sequence[tuple[_ClassPhrase, Reading]], model: 
             hint = "ask for them in words that the model was trained with"
             problems.append(spec.problem(_place_of(spec, one), f"{said}: {_listed(reading.unknown)} to it", hint=hint))
         elif one.name == other.name and one.negative != other.negative:
-            problems.append(spec.problem(_place_of(spec, one), f"{said}: it would stand for the class and against it"))
+            problems.append(spec.problem(_place_of(spec, one), f"{said}: it is a phrase and a negative of the class"))
         elif one.name != other.name and not one.negative and not other.negative:
             notices.append(f"{said}: every box is found once for each of them")
     return problems, notices

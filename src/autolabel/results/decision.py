@@ -210,7 +210,7 @@ def _without_doubles(pairs: Sequence[tuple[str, Any]]) -> None:
     """Refuse an object that says the same field twice; keeps nothing."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        raise ValueError(f"the field {max(names, key=names.count)!r} is there twice in one object")
+        raise ValueError(f"the field {max(names, key=names.count)!r} appears twice in one object")
 
 
 def _problems(error: ValidationError, file: str) -> list[Problem]:

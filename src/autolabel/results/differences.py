@@ -157,7 +157,7 @@ def _classes(
         if len(out.unknown_classes) <= MOST_PROBLEMS:
             near = len(out.unknown_classes) <= _MOST_NEAR and nearest_class(called, plan.manifest.classes)
             hint = near or "--map OLD=NEW says what it is called in the run"
-            out.problems.append(Problem(file=file, message=f"{called!r} is no class of this run", hint=hint))
+            out.problems.append(Problem(file=file, message=f"{called!r} is not a class of this run", hint=hint))
     if (more := len(out.unknown_classes) - MOST_PROBLEMS) > 0:
         out.problems.append(Problem(file=file, message=f"and {more} more classes that the run does not have"))
     return known

@@ -128,7 +128,7 @@ def _problems(
             nearest_hint(name, plan.manifest.classes)
             or f"the run has {', '.join(plan.manifest.classes[:10])}; --map OLD=NEW renames"
         )
-        yield Problem(file=file, path=first_class[name], message=f"{name!r} is no class of this run", hint=hint)
+        yield Problem(file=file, path=first_class[name], message=f"{name!r} is not a class of this run", hint=hint)
     unnamed = len(images) - MOST_PROBLEMS, len(strange) - MOST_PROBLEMS
     for count, word in zip(unnamed, ("images", "classes"), strict=True):
         if count > 0:

@@ -58,7 +58,7 @@ class Ledger:
             labels = record.decode_labels(line)
             if self.classes is not None and not self.classes.issuperset(labels.prompt.phrases):
                 unknown = next(phrase for phrase in labels.prompt.phrases if phrase not in self.classes)
-                raise record.RowError(f"/phrases: {unknown!r} is no class of this run")
+                raise record.RowError(f"/phrases: {unknown!r} is not a class of this run")
         except record.RowError as error:
             raise self._damage(number, str(error)) from None
         if self.image_path is None or labels.reason is not None:

@@ -220,7 +220,7 @@ def _faults(row: Row) -> Iterator[str]:
     one may have none), a mask that is none of the image.
     """
     if len(set(row.phrases)) != len(row.phrases):
-        yield "a phrase is there twice"
+        yield "a phrase appears twice"
     state = "failed" if row.reason else "labelled" if row.instances else "empty"
     if row.state != state or (row.reason and row.instances):
         yield f"says {row.state!r}, and its reason and objects say {state!r}"

@@ -83,5 +83,5 @@ def _check_rows(rows: Sequence[bytes]) -> None:
             raise DamageError(f"line {number}: {error}") from None
         name = labels.image.id, labels.caption_index
         if name in seen:
-            raise DamageError(f"line {number}: {name[0]!r} is there twice")
+            raise DamageError(f"line {number}: {name[0]!r} appears twice")
         seen.add(name)

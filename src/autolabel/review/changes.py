@@ -116,7 +116,7 @@ def _named(row: Row) -> dict[str, str | int]:
 
 def _check(phrase: str, bbox: Corners | None, view: RowView, classes: Sequence[str]) -> None:
     if phrase not in classes:
-        raise DataError(f"{phrase!r} is no class of this run")
+        raise DataError(f"{phrase!r} is not a class of this run")
     if bbox is None:
         return
     height, width = view.size

@@ -37,7 +37,7 @@ def open_session(
         raise DataError(f"{run}: a review needs the run in a folder", hint="copy it to this machine, then back")
     store, plan = finished(run)
     if phrase and phrase not in plan.manifest.classes:
-        raise SpecError(f"{phrase!r} is no class of this run", hint=nearest_hint(phrase, plan.manifest.classes))
+        raise SpecError(f"{phrase!r} is not a class of this run", hint=nearest_hint(phrase, plan.manifest.classes))
     masks = MaskStage.of(plan, registry=registry, device=device) if model else None
     return ReviewSession(store, plan, reviewer=reviewer, masks=masks)
 

@@ -34,13 +34,13 @@ class Choice(Generic[_S]):
         return self.strategy(self.params)  # type: ignore[arg-type]
 
     def dump(self) -> dict[str, Any]:
-        """Return the choice as a spec writes it, every parameter named, as plain JSON."""
+        """Return the choice as plain JSON, in the form that a spec has, with every parameter."""
         return {"type": self.name, **self.params.model_dump(mode="json")}
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Marks a field as a choice among the installed strategies of a kind; the registry comes in the context."""
+    """Mark a field as a choice among the installed strategies of a kind; the validation context holds the registry."""
 
     kind: Kind
 
@@ -88,7 +88,7 @@ def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
 
 
 def _written_out(value: object, info: ValidationInfo) -> object:
-    """Return what the short forms of a look stand for: ``mirror``, and ``{zoom_out: 1.25}``, its first parameter."""
+    """Expand the short forms of a look: ``mirror``, and ``{zoom_out: 1.25}``, which sets its first parameter."""
     if isinstance(value, str):
         fields = _entry("look", value, info).strategy.Params.model_fields
         needed = next((name for name, field in fields.items() if field.is_required()), None)
@@ -112,7 +112,7 @@ def _article(noun: str) -> str:
 
 
 def _short_name(value: object) -> str:
-    """Return a word for an example: the value itself where it is a word."""
+    """Return a name to show in an example: the value itself if it is a word."""
     return value if isinstance(value, str) and value.isidentifier() else "..."
 
 
@@ -132,7 +132,7 @@ def _at(key: str, error: PydanticCustomError, value: object) -> ValidationError:
 
 
 def _refuse_coercion(given: Mapping[str, Any], params: BaseModel) -> None:
-    """Raise where pydantic has read a number, or true and false, out of something that was not one."""
+    """Raise if pydantic has converted a value of another type to a number or a boolean."""
     details = [
         InitErrorDetails(type=PydanticCustomError("wanted", "{wanted}", {"wanted": wanted}), loc=loc, input=value)
         for loc, value, wanted in _coerced((), given, params)

@@ -1,4 +1,4 @@
-"""The ``data`` section: images, and what is asked of them."""
+"""The ``data`` section: the images, and the classes, captions or boxes to label them with."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from autolabel.types.ontology import ClassPrompts
 
 _SOURCES = ("classes", "captions", "boxes")
 _MOST_NEGATIVES = 1_000_000
-"""Negative phrases of all classes, counted class by class."""
+"""The most pairs of a class and a negative phrase."""
 _BESIDE = {"classes": "negatives"}
 
 
 def _only(source: str) -> JsonDict:
-    """Return a schema that allows one source alone, and ``negatives`` beside classes only."""
+    """Return a schema that allows exactly one source, and ``negatives`` only beside ``classes``."""
     absent: JsonDict = {
         key: {"type": "null"} for key in (*_SOURCES, "negatives") if key not in (source, _BESIDE.get(source))
     }
@@ -64,16 +64,16 @@ _ValueRange = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
 class ClassSpec(Section):
-    """What is asked on behalf of a class."""
+    """The phrases by which a class is found."""
 
-    phrases: Names | None = Field(None, description="phrases that the class is asked by; its name without them")
+    phrases: Names | None = Field(None, description="phrases to search for; by default the name of the class")
     negatives: Names | None = Field(
-        None, description="phrases that are asked too: a box of the class that fits one better is dropped"
+        None, description="negative phrases: a box that fits one of them better than the class is dropped"
     )
 
 
 def _spread(value: object) -> object:
-    """A phrase, or a list of them, is short for the mapping."""
+    """Expand a phrase, or a list of phrases, to the mapping that it is short for."""
     if isinstance(value, str):
         return {"phrases": [value]}
     if not isinstance(value, (dict, list, tuple, ClassSpec)):
@@ -82,7 +82,7 @@ def _spread(value: object) -> object:
 
 
 def _all_there(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-    """Refuse names that are one once the spaces around them are gone."""
+    """Refuse names that differ only in the spaces around them."""
     names = handler(value)
     if isinstance(value, dict) and len(names) < len(value):
         raise PydanticCustomError("said", "{said}", {"said": "two names differ only in the spaces around them"})
@@ -91,12 +91,12 @@ def _all_there(value: object, handler: ValidatorFunctionWrapHandler) -> object:
 
 _MOST_LISTED = 30
 _SEPARATED = re.compile(r"\s+\.(?:\s+|$)|[;|\n]+")
-"""What stands between names that were meant as a list: `` . `` as in a detector's own captions, ``;``, ``|``, lines."""
+"""Separators of names that were meant as a list: `` . `` as in a detector's own captions, ``;``, ``|``, line ends."""
 _SENTENCE = re.compile(r"[^.]*\w\.(\s+[^.]*\w\.)+")
 
 
 def _names_in(value: object) -> list[str]:
-    """Return the names that one text lists, none where it is one name."""
+    """Return the names that a text lists; an empty list if it is a single name."""
     if not isinstance(value, str):
         return []
     text = value.strip()
@@ -105,7 +105,7 @@ def _names_in(value: object) -> list[str]:
 
 
 def _several_in_one(name: str, meant: list[str], index: int = 0) -> ValidationError:
-    """Return the complaint about a name that is a list, with the list that was meant."""
+    """Return the error for a name that lists several, with the list that was meant as a hint."""
     listed = ", ".join(map(str, meant[:_MOST_LISTED])) + (", ..." if len(meant) > _MOST_LISTED else "")
     context = {"said": f"found one name that lists several: {short(name)}", "hint": f"write a list: [{listed}]"}
     detail = InitErrorDetails(type=PydanticCustomError("said", "{said}", context), loc=(index,), input=name)
@@ -113,7 +113,7 @@ def _several_in_one(name: str, meant: list[str], index: int = 0) -> ValidationEr
 
 
 def _refuse_lists(names: list[Any]) -> None:
-    """Raise where one of the names is a list in itself."""
+    """Raise if one of the names lists several."""
     for index, name in enumerate(names):
         if _names_in(name):
             raise _several_in_one(name, [one for item in names for one in (_names_in(item) or [item])], index)
@@ -147,36 +147,36 @@ _Classes = Annotated[
 
 
 class DataSpec(Section):
-    """What is labelled, and what is asked of it: exactly one of classes, captions, boxes."""
+    """The images, and exactly one of classes, captions and boxes to label them with."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [_only(source) for source in _SOURCES]})
 
-    images: _Folders = Field(
-        description="folder of images or its URL, or a list of them, searched with their subfolders"
-    )
+    images: _Folders = Field(description="folder of images, its URL, or a list of either; subfolders are searched too")
     classes: _Classes | None = Field(
-        None, description="names that every image is asked for, or the phrases by which each name is asked"
+        None, description="classes to find in every image: their names, or each name with its phrases"
     )
     negatives: Names | None = Field(
-        None, description="phrases that are asked with the classes: a box that fits one better is dropped"
+        None, description="negative phrases of all classes: a box that fits one of them better is dropped"
     )
     captions: Location | None = Field(
-        None, description="JSONL file: an image a line, with file_name, caption, and the phrases in it as noun_chunks"
+        None,
+        description="JSONL file, one image a line: file_name, caption, and noun_chunks (its phrases)",
     )
-    boxes: Location | None = Field(None, description="COCO file of given boxes; images holds its file names")
+    boxes: Location | None = Field(None, description="COCO file of boxes; its file names are relative to images")
     follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
     pages: Literal["first", "all"] = Field(
         "first", description="of a TIFF with pages or an animation: label the first, or each as an image of its own"
     )
     value_range: _ValueRange | None = Field(
-        None, description="values that become black and white in images of more than 8 bits; null: found for each image"
+        None,
+        description="values that become black and white in images of more than 8 bits; null: found for each image",
     )
     duplicates: Literal["ignore", "group"] = Field(
         "ignore",
-        description="group: find images that show the same scene, and never part them in splits and samples",
+        description="group: find images of the same scene, and keep them together in splits and samples",
     )
     rescale_boxes: StrictBool = Field(
-        False, description="scale given boxes where their file states another size than the image has"
+        False, description="scale the boxes if their file states another image size than the image has"
     )
 
     @model_validator(mode="after")
@@ -194,7 +194,7 @@ class DataSpec(Section):
         return self
 
     def ontology(self) -> dict[str, ClassPrompts]:
-        """Return the phrases and negatives of each class; nothing where all are asked by their names alone."""
+        """Return the phrases and negative phrases of each class; empty if every class is searched for by its name."""
         written = self.classes if isinstance(self.classes, dict) else {name: ClassSpec() for name in self.classes or ()}
         terms = {
             name: ClassPrompts(
@@ -207,9 +207,9 @@ class DataSpec(Section):
 
 
 def _ambiguous(data: DataSpec) -> Iterator[InitErrorDetails]:
-    """Yield what is wrong with phrases that would stand for two classes, or for a class and against it."""
+    """Yield an error for each phrase that belongs to two classes, or is both positive and negative for one."""
     if data.negatives and data.classes is None:
-        yield complaint(("negatives",), "goes with classes, and there are none", data.negatives)
+        yield complaint(("negatives",), "needs classes, and the spec has none", data.negatives)
     classes = data.classes if isinstance(data.classes, dict) else dict.fromkeys(data.classes or (), ClassSpec())
     total = sum(len(data.negatives or ()) + len(one.negatives or ()) for one in classes.values())
     if total > _MOST_NEGATIVES:
@@ -223,6 +223,6 @@ def _ambiguous(data: DataSpec) -> Iterator[InitErrorDetails]:
         against = set(terms.negatives)
         for phrase in terms.phrases:
             if (owner := owners.setdefault(phrase, name)) != name:
-                yield complaint(("classes", name), f"{short(phrase)} stands for {short(owner)} already", phrase)
+                yield complaint(("classes", name), f"{short(phrase)} is already a phrase of {short(owner)}", phrase)
             if phrase in against:
-                yield complaint(("classes", name), f"{short(phrase)} would stand for the class and against it", phrase)
+                yield complaint(("classes", name), f"{short(phrase)} is a phrase and a negative of the class", phrase)

@@ -1,4 +1,4 @@
-"""Reading a YAML file, or one YAML value, into nodes that know their places."""
+"""Read a YAML file, or one YAML value, into nodes that carry their positions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from autolabel.spec.scalar import resolve_scalar
 FAST = find_spec("_ruamel_yaml") is not None
 """Whether ruamel.yaml has its libyaml parser, thirty times faster than the pure one."""
 _COLON = "found unexpected ':'"
-"""What libyaml says of a colon inside an unquoted text in brackets; YAML 1.2, and the pure parser, allow it (URLs)."""
+"""libyaml's error for a colon in an unquoted text in brackets (a URL); YAML 1.2 and the pure parser allow it."""
 _MAX_SLOW = 65_536
-"""The longest text, in characters, that is given to the pure parser where libyaml is there."""
+"""The longest text, in characters, that the pure parser reads if libyaml is installed."""
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNUSABLE = re.compile(r"[\x00\ud800-\udfff]")
 _MOST = 100
@@ -40,9 +40,9 @@ _Locate: TypeAlias = Callable[[Any], Place]
 def read_document(path: str | Path) -> Node:
     """Return a spec file's mapping, every value with its line and column.
 
-    YAML 1.2: ``no`` is a text, ``010`` is ten. Raises SpecError, with a place for each, where the file cannot be read,
-    is not UTF-8, is empty or no mapping; where it has a syntax error, a doubled key, a tag, a second document, a number
-    that is not finite; and, before the rest is looked at, where it is larger, deeper or more repetitive than any spec.
+    The file is read as YAML 1.2: ``no`` is a text, ``010`` is ten. Raises SpecError, with a position for each problem,
+    if the file cannot be read, is not UTF-8, is empty, or is not a mapping; for a syntax error, a duplicate key, a tag,
+    a second document, or a number that is not finite. Limits on size, depth and aliases are checked first.
     """
     file = str(path)
     root = parse_document(_text(Path(path), file), lambda mark: Place(file, mark.line + 1, mark.column + 1))
@@ -57,7 +57,7 @@ def read_document(path: str | Path) -> Node:
 
 
 def parse_document(text: str, locate: _Locate) -> Node:
-    """Return one YAML document as nodes; ``locate`` turns a parser mark (line, column from 0) into a place.
+    """Return one YAML document as nodes; ``locate`` turns a parser mark (line and column from 0) into a place.
 
     Raises SpecError as ``read_document`` does. A document without content is a node of None.
     """
@@ -98,7 +98,7 @@ def _text(path: Path, file: str) -> str:
         if stat.S_ISDIR(mode):
             raise SpecError(Problem(file=file, message="is a folder, wanted a spec file"))
         if not stat.S_ISREG(mode):
-            raise SpecError(Problem(file=file, message="is no regular file"))
+            raise SpecError(Problem(file=file, message="is not a regular file"))
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -127,7 +127,7 @@ class _Mark:
 
 
 class _Builder:
-    """Turns parser events that have passed the limits into nodes."""
+    """Turns parser events into nodes, after the limits have been checked."""
 
     def __init__(self, stream: Iterator[Any], locate: _Locate) -> None:
         self.events = stream
@@ -166,7 +166,7 @@ class _Builder:
             if key == "<<":
                 merged.append(child)
             elif key in entries:
-                self.note(event, f"the key {short(key)} is there twice")
+                self.note(event, f"duplicate key {short(key)}")
             else:
                 entries[key] = Node(child.value, self.locate(event.start_mark), written=child.written)
         for source in merged:
@@ -176,13 +176,13 @@ class _Builder:
     def merge(self, entries: dict[str, Node], source: Node) -> None:
         for node in source.value if isinstance(source.value, list) else [source]:
             if not isinstance(node.value, dict):
-                self.problems.append(_problem(source.place, "`<<` wants a mapping, or a list of mappings"))
+                self.problems.append(_problem(source.place, "`<<` needs a mapping, or a list of mappings"))
                 return
             for key, child in node.value.items():
                 entries.setdefault(key, child)
 
     def key(self, event: Any) -> str:
-        """A key is its text, whatever it looks like: ``no``, ``010`` and ``null`` are names."""
+        """Return the text of a key; ``no``, ``010`` and ``null`` are names."""
         node = self.node(event)
         if isinstance(node.value, (dict, list)):
             self.note(event, "a key is a mapping or a list, wanted a word")

@@ -1,4 +1,4 @@
-"""Values in Hydra's override grammar (hydra.cc/docs/advanced/override_grammar/basic), as TAO users write them."""
+"""Values in Hydra's override grammar (hydra.cc/docs/advanced/override_grammar/basic), for TAO users."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _CLOSING = {"[": "]", "{": "}"}
 def parse_hydra(text: str, place: Place) -> Node:
     """Return the value of an override: a quoted or bare text, a number, true, false, null, ``[...]`` or ``{...}``.
 
-    Nothing stands for an empty text. Interpolations stay as they are written. Raises SpecError for what Hydra would
-    refuse, and for sweeps (``a,b``, ``choice(a,b)``, ``range(1,9)``), which start several runs.
+    No value means an empty text. Interpolations are not resolved. Raises SpecError for text that Hydra would refuse,
+    and for sweeps (``a,b``, ``choice(a,b)``, ``range(1,9)``), which start several runs.
     """
     reader = _HydraParser(text, place)
     node = reader.element("", 0)
     if reader.rest:
         sweep = reader.rest.startswith(",")
         raise reader.error(
-            "is a sweep, which is for several runs" if sweep else f"goes on with {short(reader.rest, 20)}",
+            "is a sweep, which is for several runs" if sweep else f"is followed by {short(reader.rest, 20)}",
             hint="put a text with a comma in quotes, or several values in brackets: [a,b]" if sweep else "",
         )
     return node
@@ -94,7 +94,7 @@ class _HydraParser:
                 self.at += 1
                 self.spaces()
             elif not self.rest.startswith(closing):
-                raise self.error(f"misses a {closing!r}", hint="put the whole argument in quotes for the shell")
+                raise self.error(f"lacks a {closing!r}", hint="put the whole argument in quotes for the shell")
         self.at += 1
         self.spaces()
         return Node(entries if opening == "{" else items, self.place)
@@ -110,7 +110,7 @@ class _HydraParser:
         return key
 
     def quoted(self, mark: str) -> str:
-        """Read a quoted text: backslashes before a quote count half, an odd one makes the quote a part of it."""
+        """Read a quoted text: before a quote, two backslashes are one, and an odd one escapes the quote."""
         out = ""
         index = self.at + 1
         while index < len(self.text):
@@ -126,7 +126,7 @@ class _HydraParser:
         raise self.error(f"has no closing {mark}")
 
     def bare(self, ends: str) -> str:
-        """Read an unquoted text: a backslash takes the next character as it is, ``${...}`` is read whole."""
+        """Read an unquoted text: a backslash escapes the next character; ``${...}`` is kept whole."""
         out = ""
         while self.at < len(self.text):
             one = self.text[self.at]
@@ -152,10 +152,10 @@ class _HydraParser:
             self.at += 1
             if deep == 0 and self.text[self.at - 1] == "}":
                 return self.text[begin : self.at]
-        raise self.error("has a '${' without its '}'")
+        raise self.error("has a '${' without a '}'")
 
     def call(self, match: re.Match[str]) -> Node:
-        """Read a cast such as ``int(3)``; everything else that Hydra calls makes several runs."""
+        """Read a cast such as ``int(3)``; Hydra's other functions are sweeps, which are refused."""
         name = match[1]
         if name not in _CASTS:
             raise self.error(f"calls {name}(), which is for several runs", hint="write one value")
@@ -165,7 +165,7 @@ class _HydraParser:
         text = self.quoted(mark) if mark in ("'", '"') and mark else self.bare("),").strip()
         self.spaces()
         if not self.rest.startswith(")"):
-            raise self.error(f"misses the ')' of {name}(")
+            raise self.error(f"lacks the ')' of {name}(")
         self.at += 1
         self.spaces()
         try:

@@ -19,11 +19,11 @@ _PART = re.compile(r"[^.\[\]]+")
 def resolve_references(root: Node) -> Node:
     """Return a document with every ``${...}`` in its texts resolved.
 
-    ``${a.b}`` is the value at a path from the top, ``${.b}`` beside the value, ``${..b}`` one level up;
-    ``${oc.env:NAME}`` and ``${oc.env:NAME,default}`` an environment variable, ``${oc.select:path,default}`` a value
-    that may be missing, ``${oc.decode:text}`` the value that a text stands for; ``\\${`` is no reference. A text that
-    is one reference has the value it leads to, of whatever kind. Raises SpecError with every reference that leads
-    nowhere or in a circle.
+    ``${a.b}`` is the value at a path from the top, ``${.b}`` a sibling, ``${..b}`` a value one level up;
+    ``${oc.env:NAME}`` and ``${oc.env:NAME,default}`` are environment variables, ``${oc.select:path,default}`` is a
+    value that may be missing, ``${oc.decode:text}`` parses a text; ``\\${`` is a literal ``${``. A text that consists
+    of one reference takes the type of the value that it refers to. Raises SpecError with every reference that has no
+    value or refers to itself.
     """
     resolver = _Resolver(root)
     resolved = resolver.node(root, ())
@@ -72,7 +72,7 @@ class _Resolver:
             return node
 
     def text(self, text: str, loc: Loc, deep: int) -> Node:
-        """Return what a text with references stands for."""
+        """Return a text with its references resolved."""
         if deep > _MAX_DEPTH:
             raise _LostError(f"references are nested deeper than {_MAX_DEPTH}")
         pieces: list[str | Node] = []
@@ -96,7 +96,7 @@ class _Resolver:
         return Node(_joined(whole, text), self.root.place)
 
     def reference(self, inner: str, loc: Loc, deep: int) -> Node:
-        """Return what stands between the braces of one reference."""
+        """Return the value of one reference; ``inner`` is the text between its braces."""
         name, colon, arguments = inner.partition(":")
         if colon and "${" not in name:
             return self.call(name.strip(), _arguments(arguments), loc, deep)
@@ -115,13 +115,13 @@ class _Resolver:
                 child = node.child(str(part))
             if child is None:
                 keys = list(known.value) if isinstance(known.value, dict) else []
-                message = f"${{{path}}} leads to no value: there is no {short(str(part))}"
+                message = f"${{{path}}} has no value: {short(str(part))} does not exist"
                 raise _LostError(message, near(str(part), keys))
             node = known = child
         if node.value == "???":
-            raise _LostError(f"${{{path}}} leads to a value that must be given (???)")
+            raise _LostError(f"${{{path}}} refers to a value that must be given (???)")
         if target in self.open or target == loc or target == loc[: len(target)]:
-            raise _LostError(f"${{{path}}} leads in a circle")
+            raise _LostError(f"${{{path}}} refers to itself")
         self.open.append(target)
         try:
             if isinstance(node.value, str) and "${" in node.value:
@@ -131,21 +131,21 @@ class _Resolver:
             self.open.pop()
 
     def call(self, name: str, arguments: Sequence[str], loc: Loc, deep: int) -> Node:
-        """Return what one of OmegaConf's resolvers gives."""
+        """Return the value of one of OmegaConf's resolvers."""
         texts = [str(self.text(one, loc, deep + 1).value) if "${" in one else one for one in arguments]
         if name not in _RESOLVERS:
             known = ", ".join(sorted(_RESOLVERS))
-            raise _LostError(f"no resolver is called {short(name)}", f"known here: {known}")
+            raise _LostError(f"no resolver is named {short(name)}", f"known here: {known}")
         return _RESOLVERS[name](self, texts, loc, deep)
 
     def environment(self, texts: Sequence[str], loc: Loc, deep: int) -> Node:
         if not 1 <= len(texts) <= 2:
-            raise _LostError("oc.env wants a name, and perhaps a default")
+            raise _LostError("oc.env needs a name, and optionally a default")
         if (value := os.environ.get(texts[0])) is not None:
             return Node(value, self.root.place)
         if len(texts) == 1:
             raise _LostError(
-                f"the environment has no variable {short(texts[0])}",
+                f"the environment variable {short(texts[0])} is not set",
                 f"set it, or give a default: ${{oc.env:{texts[0]},DEFAULT}}",
             )
         default = hydra.parse_hydra(texts[1], self.root.place).value
@@ -177,7 +177,7 @@ def _closing(text: str, begin: int) -> int:
         deep -= text[index] == "}"
         if deep == 0 and text[index] == "}":
             return index + 1
-    raise _LostError("a '${' has no '}'", "write \\${ for a text that is no reference")
+    raise _LostError("a '${' has no '}'", "write \\${ for a literal ${")
 
 
 def _arguments(text: str) -> list[str]:
@@ -198,7 +198,7 @@ def _arguments(text: str) -> list[str]:
 
 
 def _joined(pieces: Sequence[str | Node], text: str) -> str:
-    """Return pieces as one text, marked as the command line's where it, or what it begins with, comes from there."""
+    """Return pieces as one text; it counts as the command line's if its first piece comes from there."""
     for piece in pieces:
         if isinstance(piece, Node) and isinstance(piece.value, (dict, list)):
             raise _LostError("a list or a mapping cannot be a part of a text")
@@ -209,7 +209,7 @@ def _joined(pieces: Sequence[str | Node], text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as YAML has it."""
+    """Return a value as YAML writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)

@@ -1,4 +1,4 @@
-"""Limits on a YAML text, kept before anything is built from it."""
+"""Limits on a YAML text, checked before anything is built from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENDS = (events.MappingEndEvent, events.SequenceEndEvent)
 
 
 class LimitError(Exception):
-    """A text that no spec looks like; ``mark`` is where it goes too far."""
+    """A text exceeds a limit; ``mark`` is the position."""
 
     def __init__(self, mark: Any, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -28,10 +28,10 @@ class LimitError(Exception):
 
 
 def check(stream: Iterable[Any]) -> None:
-    """Raise LimitError at the first event of a parser that leads too deep, too far, or in a circle.
+    """Raise LimitError at the first parser event that exceeds a limit.
 
-    At most 50 levels, 100 aliases, and 50,000 keys and values when all aliases are written out; one document; every
-    alias leads to an anchor that stands before it. Ends with the events; passes on what their parser raises.
+    The limits are 50 levels, 100 aliases, 50,000 keys and values with all aliases expanded, and one document. Every
+    alias must refer to an earlier anchor, and no anchor may contain itself. The parser's own exceptions pass through.
     """
     nodes, aliases, documents = 0, 0, 0
     sizes: dict[str, int | None] = {}
@@ -62,11 +62,11 @@ def check(stream: Iterable[Any]) -> None:
             if documents > 1:
                 raise LimitError(event.start_mark, "a second document begins here, wanted one")
         if nodes > _MAX_NODES:
-            raise LimitError(event.start_mark, f"more than {_MAX_NODES:,} values, aliases written out")
+            raise LimitError(event.start_mark, f"more than {_MAX_NODES:,} values, with aliases expanded")
 
 
 def _size(event: Any, sizes: dict[str, int | None]) -> int:
-    """Return how many nodes an alias stands for."""
+    """Return the number of nodes that an alias expands to."""
     if event.anchor not in sizes:
         hint = "put a text that begins with * in quotes"
         raise LimitError(event.start_mark, f"no anchor is called {short(event.anchor)}", hint)

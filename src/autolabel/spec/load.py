@@ -1,4 +1,4 @@
-"""From a spec file to a validated Spec."""
+"""Load a spec file or plain data as a validated Spec."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def load_spec(
 ) -> Spec:
     """Return the validated spec of a YAML file or of plain data, in the native form or TAO's.
 
-    ``overrides`` are ``key.path=value``, as on the command line. Relative paths are made absolute against ``root``, by
-    default the file's folder, or the working directory for plain data; those of overrides against the working
-    directory. That the files exist is not checked. Raises SpecError with all problems of the first step that finds any:
-    YAML, overrides, TAO's form, the native form; a mapping is named ``<mapping>`` in them.
+    ``overrides`` are ``key.path=value``, as on the command line. Relative paths are resolved against ``root``, by
+    default the file's folder, or the working directory for plain data. Relative paths in overrides are resolved
+    against the working directory. Whether the files exist is not checked. Raises SpecError with all problems of the
+    first step that finds any: YAML, overrides, TAO's form, the native form. Messages call a mapping ``<mapping>``.
 
     Values of overrides are YAML; those to a TAO document follow Hydra's grammar. ``${...}`` follows OmegaConf's.
     """
@@ -42,7 +42,7 @@ def load_spec(
 
 
 def spec_from_mapping(mapping: Mapping[str, Any], *, root: str | Path, registry: Registry) -> Spec:
-    """Return the validated spec of plain data: ``load_spec`` with a ``root`` that must be named."""
+    """Return the validated spec of plain data, with relative paths resolved against ``root``."""
     return load_spec(mapping, root=root, registry=registry)
 
 

@@ -1,4 +1,4 @@
-"""The ``looks`` of a stage: in which ways an image is seen, and what that costs and is worth."""
+"""The ``looks`` of a stage (test-time augmentation): which looks, how many, and how they change a score."""
 
 from __future__ import annotations
 
@@ -31,43 +31,41 @@ _Which = Annotated[tuple[LookChoice, ...], Field(min_length=1), AfterValidator(_
 
 
 class DoubtSpec(Section):
-    """When an image is worth another look, where looks are spent by round."""
+    """When an image gets another look, for ``spend: by_round``."""
 
     score: _Share = Field(
         0.1,
-        description="a box that scores more is in doubt while not all looks have seen it",
+        description="a box that scores more is in doubt until all looks have seen it",
     )
-    sure: _Share = Field(
-        0.5, description="after one look, which has no other to agree with, a box that scores more is in no doubt"
-    )
+    sure: _Share = Field(0.5, description="after the first look, a box that scores more is not in doubt")
     boxes: Annotated[int, Field(strict=True, ge=0)] = Field(
-        5, description="an image with no more boxes in doubt than these is asked about in no further look"
+        5, description="an image with at most so many boxes in doubt gets no further look"
     )
 
     def doubt(self) -> Doubt:
-        """Return the same for the rounds."""
+        """Return these settings for the rounds."""
         return Doubt(score=self.score, sure=self.sure, boxes=self.boxes)
 
 
 class LooksSpec(Section):
-    """In which ways an image is seen, in how many of them, and what that makes of a score."""
+    """Which looks are taken, when, and how the score of a box follows from them."""
 
-    which: _Which = Field(description="the looks, in the order in which they are spent")
+    which: _Which = Field(description="the looks, in order")
     spend: Literal["every", "by_round"] = Field(
         "every",
-        description="every: each round sees all looks; "
-        "by_round: round k adds look k, in images in which something is still in doubt",
+        description="every: each round takes all looks; "
+        "by_round: round k adds look k, for images that still have boxes in doubt",
     )
     score: Literal["vote", "mean", "noisy_or"] = Field(
         "vote",
-        description="vote: the highest score times the share of looks that saw a box; mean: of all looks, 0 where one "
-        "saw nothing; noisy_or: 1 - (product of 1 - score) to the power of 1/looks",
+        description="vote: the highest score times the share of looks that saw the box; mean: the mean over all looks, "
+        "0 for a look that did not see it; noisy_or: 1 - (product of 1 - score) to the power of 1/looks",
     )
-    iou: Ratio = Field(0.5, description="overlap from which a candidate of the same label supports a box")
-    doubt: DoubtSpec = Field(default_factory=DoubtSpec, description="when an image is worth another look: for by_round")
+    iou: Ratio = Field(0.5, description="the least IoU at which a candidate of the same label supports a box")
+    doubt: DoubtSpec = Field(default_factory=DoubtSpec, description="when an image gets another look, for by_round")
 
     def agreement(self, labelers: int) -> Agreement:
-        """Return what weighs the boxes of so many labelers."""
+        """Return the rule that scores the boxes of ``labelers`` labelers."""
         return Agreement(score=self.score, iou=self.iou, labelers=labelers)
 
 

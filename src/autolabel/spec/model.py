@@ -55,57 +55,57 @@ _Failures = Annotated[_Whole | Share, one_complaint("a share between 0.0 and 1.0
 
 
 class RaySpec(Section):
-    """What is asked of a Ray cluster; counts where run.executor is ray."""
+    """Settings for a Ray cluster, used if run.executor is ray."""
 
     address: _Address = Field(
-        "auto", description="host:port of the cluster's head; auto: the one this machine is in; local: one made here"
+        "auto", description="host:port of the cluster's head; auto: the cluster of this machine; local: a new one here"
     )
     workers: Count | None = Field(
         None,
-        description="workers; null: as many as there is room for, more as machines join (with GPU numbers: one each)",
+        description="workers; null: as many as fit, more as machines join (with GPU numbers: one each)",
     )
-    num_cpus: _Amount | None = Field(None, description="CPUs of each worker; null: run.threads, or else 1")
+    num_cpus: _Amount | None = Field(None, description="CPUs of each worker; null: run.threads, or 1 without it")
     num_gpus: _Amount | None = Field(
-        None, description="GPUs of each worker, such as 0.5; null: by devices, workers_per_device workers to each"
+        None, description="GPUs of each worker, such as 0.5; null: follows devices and workers_per_device"
     )
 
 
 class BudgetSpec(Section):
-    """The most that a run may ask of endpoints; it stops there, and goes on once there is more."""
+    """The most that a run may ask of endpoints; the run stops there, and resumes once the budget is raised."""
 
     requests: Count | None = Field(None, description="answered requests")
-    tokens: Count | None = Field(None, description="tokens of questions and answers together, as the servers count")
+    tokens: Count | None = Field(None, description="tokens of requests and answers together, as the servers count them")
 
 
 class RunSpec(Section):
-    """How the work is cut up and carried out."""
+    """How the work is divided and executed."""
 
     executor: Literal["auto", "inline", "processes", "ray"] = Field(
-        "auto", description="where shards are labelled; auto: processes where there are several workers, else inline"
+        "auto", description="where shards are labelled; auto: processes for several workers, else inline"
     )
-    batch_size: Count = Field(4, description="images a forward pass takes together")
-    num_workers: Count = Field(8, description="threads that decode images, for each worker")
+    batch_size: Count = Field(4, description="images in one forward pass")
+    num_workers: Count = Field(8, description="threads of each worker that decode images")
     shard_size: Count = Field(64, description="images in a shard, the unit of work and of resume")
-    threads: Count | None = Field(None, description="CPU threads of each worker; null: shared out evenly")
+    threads: Count | None = Field(None, description="CPU threads of each worker; null: the cores are divided evenly")
     workers_per_device: Count = Field(1, description="workers on each device")
     max_failures: _Failures = Field(
         0.01, description="images that may fail: a share (a number with a point) or a count (a whole number)"
     )
     max_pixels: Count = Field(100_000_000, description="images with more pixels than this are not decoded")
-    ray: RaySpec = Field(default_factory=RaySpec, description="what is asked of a Ray cluster")
+    ray: RaySpec = Field(default_factory=RaySpec, description="settings for a Ray cluster")
     candidates: Location | None = Field(
-        None, description="folder in which detectors' answers are kept for this and other runs; null keeps none"
+        None, description="folder in which candidates are cached for this and other runs; null: no cache"
     )
     answers: Location | None = Field(
         None,
-        description="folder in which the answers of endpoints are kept, for other runs as well; "
-        "null: the folder answers of the results",
+        description="folder in which the answers of endpoints are kept for this and other runs; "
+        "null: the folder answers in results_dir",
     )
-    budget: BudgetSpec | None = Field(None, description="the most that may be asked of endpoints; null: no limit")
+    budget: BudgetSpec | None = Field(None, description="limits on what is asked of endpoints; null: no limit")
 
 
 class FilterSpec(Section):
-    """Boxes that are left out of every export; sides in pixels, areas as a share of the image."""
+    """Which boxes are left out of every export; sides are in pixels, areas are shares of the image."""
 
     min_size: _Pixels | None = Field(None, description="shortest side, in pixels")
     max_size: _Pixels | None = Field(None, description="longest side, in pixels")
@@ -140,15 +140,15 @@ class SplitSpec(Section):
 
 
 class OutputSpec(Section):
-    """What every export leaves out, and how it is split."""
+    """Which boxes exports leave out, and how images are split."""
 
     thresholds: _Thresholds | None = Field(
-        None, description="least scores by class, or a file of them as `autolabel calibrate` writes it"
+        None, description="the least score of each class, or a file that `autolabel calibrate` wrote"
     )
     scores: Literal["raw", "calibrated"] = Field(
         "raw",
-        description="calibrated: the chance of being right, as `autolabel calibrate --scores` has learnt it; "
-        "raw: what the labeler said",
+        description="calibrated: the probability of being right, learnt by `autolabel calibrate --scores`; "
+        "raw: the labeler's score",
     )
     filter: FilterSpec | None = Field(None, description="boxes that are left out, by size")
     split: SplitSpec | None = Field(None, description="subsets: train, val, test")
@@ -157,21 +157,23 @@ class OutputSpec(Section):
 class Spec(Section):
     """A whole spec; validated with the context ``{"root": folder of the spec, "registry": Registry}``."""
 
-    version: Literal[1] = Field(description="1, the version of the spec's form")
-    data: DataSpec = Field(description="images, and what is asked of them")
-    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)] = Field(description="labelers, one after the other")
-    devices: _Devices = Field("auto", description="GPU numbers, or auto: the GPUs there are, else the CPU; or cpu, mps")
-    run: RunSpec = Field(default_factory=RunSpec, description="how the work is carried out")
+    version: Literal[1] = Field(description="1, the version of the spec format")
+    data: DataSpec = Field(description="the images, and what to find in them")
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)] = Field(description="labelers, applied in order")
+    devices: _Devices = Field("auto", description="GPU numbers; auto: all GPUs, or the CPU without one; cpu; mps")
+    run: RunSpec = Field(default_factory=RunSpec, description="how the work is executed")
     export: tuple[ExporterChoice, ...] = Field(
-        ({"type": "coco"}, {"type": "odvg"}), validate_default=True, description="files that are written at the end"
+        ({"type": "coco"}, {"type": "odvg"}), validate_default=True, description="exports to write at the end"
     )
-    output: OutputSpec = Field(default_factory=OutputSpec, description="what exports leave out, and how they are split")
+    output: OutputSpec = Field(
+        default_factory=OutputSpec, description="which boxes exports leave out, and how images are split"
+    )
     report: StrictBool = Field(False, description="write an HTML report")
-    visualize: StrictBool = Field(False, description="draw the boxes into copies of the images")
+    visualize: StrictBool = Field(False, description="write copies of the images with the boxes drawn in")
     commercial: StrictBool = Field(
-        False, description="refuse weights whose licence forbids commercial use, or is not known"
+        False, description="refuse weights whose licence forbids commercial use or is unknown"
     )
-    local_only: StrictBool = Field(False, description="refuse whatever would send images to another machine")
+    local_only: StrictBool = Field(False, description="refuse labelers that send images to another machine")
     results_dir: Location = Field(description="folder, or URL of one, that the results are written to")
 
     _source: Node = PrivateAttr(default_factory=lambda: Node({}, Place("<spec>")))
@@ -179,13 +181,13 @@ class Spec(Section):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the user should be told once: keys that were accepted and have no effect."""
+        """Notices for the user: keys that were accepted and have no effect."""
         return self._notices
 
     def problem(self, loc: Loc, message: str, *, hint: str = "") -> Problem:
         """Return a problem with the value at ``loc``, such as ``("stages", 0, "labeler")``.
 
-        It has the place and the name under which the user wrote that value, or else the nearest one around it.
+        The problem carries the position and the name that the user wrote, or those of the nearest enclosing value.
         """
         return problem(self._source, loc, message, hint=hint)
 

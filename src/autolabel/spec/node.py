@@ -1,4 +1,4 @@
-"""A value of a spec with the place it was written at."""
+"""A value of a spec with its position in the file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Node(NamedTuple):
     """A scalar, a mapping of nodes or a list of nodes; never changed, so that aliases can share it.
 
     ``place`` is where the entry begins: the key of a mapping's entry, the item of a list.
-    ``words`` is the path that the user wrote for it, where a rewrite has moved it.
+    ``words`` is the path that the user wrote, if a rewrite has moved the node.
     """
 
     value: Scalar | dict[str, Node] | list[Node]
     place: Place
     words: Loc | None = None
     written: str = ""
-    """The text of an unquoted scalar, as it stands in the document."""
+    """The text of an unquoted scalar in the document."""
 
     def plain(self) -> object:
         """Return the value as plain dicts, lists and scalars."""
@@ -45,7 +45,7 @@ class Node(NamedTuple):
         return self.value
 
     def child(self, part: str | int) -> Node | None:
-        """Return the entry of a mapping or list, or None where there is none."""
+        """Return the entry of a mapping or list, or None if it has none."""
         value = self.value
         if isinstance(value, dict) and isinstance(part, str):
             entry: Node | None = value.get(part)
@@ -75,8 +75,8 @@ def from_plain(value: object, place: Place) -> Node:
 def trace_node(root: Node, loc: Loc, *, missing: bool = False) -> tuple[Place, Loc]:
     """Return the place and the user's own path of the deepest node on the way to ``loc``.
 
-    Parts that lead nowhere (pydantic puts union tags there) are left out; with ``missing``, the last part is the name
-    of a key that is not there, and is kept.
+    Parts that match no node, such as pydantic's union tags, are left out. With ``missing``, the last part is the name
+    of an absent key, and is kept.
     """
     node, words = root, root.words or ()
     for part in loc[:-1] if missing else loc:
@@ -98,7 +98,7 @@ def walk_nodes(node: Node, words: Loc = ()) -> Iterator[tuple[Loc, Node]]:
 
 
 def dotted(loc: Loc) -> str:
-    """Return a path as text: ``stages[0].scheduler.type``; keys that are no plain words are quoted."""
+    """Return a path as text: ``stages[0].scheduler.type``; keys that are not plain words are quoted."""
     text = ""
     for part in loc:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""Values given on the command line as ``key.path=value``, added as ``+key=value``, removed as ``~key``."""
+"""Apply overrides from the command line: ``key.path=value``, ``+key=value`` and ``~key``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autolabel.spec.node import Loc, Node, Place, dotted, short
 COMMAND_LINE = "<command line>"
 
 _SECRET = re.compile(r"(?i)api_key|secret|passw")
-"""Keys whose values no message repeats."""
+"""Keys whose values never appear in messages."""
 _Parse = Callable[[str, Place], Node]
 """Turns the text of a value into a node."""
 
@@ -29,13 +29,13 @@ _PART = re.compile(r"[\w-]+")
 
 
 def apply_overrides(root: Node, arguments: Sequence[str], *, parse: _Parse = yaml_value) -> Node:
-    """Return ``root`` with each ``key.path=value`` set, in order; ``root`` itself is left as it is.
+    """Return a copy of ``root`` with each override applied, in order.
 
-    Keys are those of the document's own dialect; list entries go by index, ``stages.0.ask`` or ``stages[0].ask``;
-    mappings that are not there are made. ``+key=value`` and ``++key=value`` set a key as well, ``~key`` removes one,
-    ``~key=value`` one of that value. Values are what ``parse`` makes of them, YAML 1.2 by default, and relative paths
-    in them are relative to the working directory. Raises SpecError with every argument that is no ``key=value``, is
-    no value, or leads into a scalar or past the end of a list. No argument changes nothing.
+    Keys are those of the document's own dialect. List entries are addressed by index, ``stages.0.ask`` or
+    ``stages[0].ask``; missing mappings are created. ``key=value``, ``+key=value`` and ``++key=value`` set a key,
+    ``~key`` removes one, and ``~key=value`` removes it if it has that value. ``parse`` reads the values, by default
+    as YAML 1.2; relative paths in them are resolved against the working directory. Raises SpecError with every argument
+    that is not an override, cannot be read, or addresses an entry of a scalar or one past the end of a list.
     """
     wrong: list[Problem] = []
     for argument in arguments:
@@ -58,12 +58,12 @@ def _shown(argument: str) -> str:
 
 
 def _read(argument: str, place: Place, parse: _Parse) -> tuple[bool, Loc, Node | None]:
-    """Return whether a key is removed, its path, and its value: None where none is given."""
+    """Return whether a key is removed, its path, and its value, None if no value is given."""
     key, equals, text = argument.strip().partition("=")
     mark = next((mark for mark in ("++", "+", "~") if key.startswith(mark)), "")
     key = key.removeprefix(mark).strip()
     if (not equals and mark != "~") or not _KEY.fullmatch(key):
-        message = "is no override" if not equals else f"{short(key)} is no path of keys"
+        message = "is not an override" if not equals else f"{short(key)} is not a path of keys"
         hint = "write key.path=value, such as run.batch_size=8"
         raise SpecError(Problem(file=place.file, message=message, hint=hint))
     if not equals:
@@ -73,10 +73,10 @@ def _read(argument: str, place: Place, parse: _Parse) -> tuple[bool, Loc, Node |
 
 
 def _removed(root: Node, loc: Loc, value: Node | None, place: Place) -> Node:
-    """Return a document without a key, which must be there, and of that value where one is given."""
+    """Return a document without a key, which must exist and have ``value`` if one is given."""
     node = root.find(loc)
     if node is None:
-        raise SpecError(Problem(file=place.file, path=dotted(loc), message="is not there, so it cannot be removed"))
+        raise SpecError(Problem(file=place.file, path=dotted(loc), message="cannot be removed: no such key"))
     if value is not None and node.plain() != value.plain():
         raise SpecError(Problem(file=place.file, path=dotted(loc), message="has another value, so it is not removed"))
     return _without(root, loc)
@@ -101,7 +101,7 @@ def _parts(key: str) -> Loc:
 
 
 def _from_command_line(node: Node) -> Node:
-    """Mark every text, so that relative paths in it start from the working directory."""
+    """Mark every text as the command line's: relative paths in it are resolved against the working directory."""
     if isinstance(node.value, dict):
         return Node({key: _from_command_line(child) for key, child in node.value.items()}, node.place)
     if isinstance(node.value, list):
@@ -119,7 +119,7 @@ def _replaced(node: Node, loc: Loc, new: Node, done: Loc) -> Node:
         items[index] = _replaced(items[index], rest, new, (*done, index))
         return Node(items, node.place)
     if node.value is not None and not isinstance(node.value, dict):
-        message = f"is a single value, and has no {short(str(part))} in it"
+        message = f"is a single value and has no key {short(str(part))}"
         raise SpecError(Problem(file=new.place.file, path=dotted(done), message=message))
     entries, key = dict(node.value or {}), str(part)
     entries[key] = _replaced(entries.get(key, Node(None, new.place)), rest, new, (*done, key))
@@ -129,8 +129,6 @@ def _replaced(node: Node, loc: Loc, new: Node, done: Loc) -> Node:
 def _index(part: str | int, items: list[Node], place: Place, done: Loc) -> int:
     if isinstance(part, int) and part < len(items):
         return part
-    last = f"from 0 to {len(items) - 1}" if items else "none: it is empty"
+    hint = f"its entries are numbered from 0 to {len(items) - 1}" if items else "the list is empty"
     message = f"is a list and has no entry {short(str(part))}"
-    raise SpecError(
-        Problem(file=place.file, path=dotted(done), message=message, hint=f"its entries are numbered {last}")
-    )
+    raise SpecError(Problem(file=place.file, path=dotted(done), message=message, hint=hint))

@@ -1,4 +1,4 @@
-"""Pydantic's complaints in this project's words, at the user's own lines."""
+"""Turn pydantic's errors into this project's messages, with positions in the user's file."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ _LENGTHS = {"too_short": "at least {min_length}", "too_long": "at most {max_leng
 def problems(
     error: ValidationError, root: Node, model: type[BaseModel], registry: Registry | None = None
 ) -> list[Problem]:
-    """Return what is wrong, sorted by place; several complaints about one value become one.
+    """Return the problems of a validation, sorted by place; several errors about one value become one problem.
 
-    ``root`` is what ``model`` was validated on. At most a hundred are returned, and one that counts the rest.
+    ``root`` is the document that ``model`` was validated on. After a hundred problems, one more counts the rest.
     """
     grouped: dict[tuple[str, Loc, bool], list[Any]] = {}
     details = error.errors(include_url=False)
@@ -79,7 +79,7 @@ def by_place(found: Iterable[Problem]) -> list[Problem]:
 
 
 def near(name: str, known: Sequence[str]) -> str:
-    """Return a hint with the nearest name, or with all of them where they are few and none is near."""
+    """Return a hint with the nearest name; if no name is near, with all of them if they are few."""
     if match := difflib.get_close_matches(name[:80], known, n=1):
         return f"did you mean {match[0]!r}?"
     return f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else ""
@@ -98,7 +98,7 @@ def _show(value: object) -> str:
 
 
 def _counts(detail: Any) -> bool:
-    """Pydantic calls a list too short that has enough entries, where some of those are wrong."""
+    """Return whether a length error is real: pydantic also reports one if some entries of the list are invalid."""
     return bool(detail["type"] != "too_short" or len(detail["input"]) < detail["ctx"]["min_length"])
 
 
@@ -167,7 +167,7 @@ def _hint(detail: Any, written: str) -> str:
 
 
 def _is_number(kind: str, value: str) -> bool:
-    """Return whether a number is wanted, and a text that looks like one was found."""
+    """Return whether a number is wanted and a text that reads as one was found."""
     return kind not in ("string_type", "missing") and bool(_NUMBER.fullmatch(value))
 
 
@@ -188,7 +188,7 @@ def _description(model: type[BaseModel], detail: Any, root: Node, registry: Regi
 
 
 def _hint_for_key(name: str, owners: list[type[BaseModel]]) -> str:
-    """Return the nearest known key, one of that very name in a section below, or all."""
+    """Return a hint with the nearest known key, a key of that name in a subsection, or all keys."""
     fields = {known: field for owner in owners for known, field in owner.model_fields.items()}
     below = [
         f"{section}.{name}"
@@ -212,7 +212,7 @@ def _models(model: type[BaseModel], loc: Loc, root: Node, registry: Registry | N
             owners = [owner for mark in marks for owner in _owners(mark, node, registry)]
             fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
             inner = [mark for field in fields for mark in (field.annotation, *field.metadata)]
-            marks = inner or marks  # a name of the user's own leads to what every entry is
+            marks = inner or marks  # a key that the user chose: the model of every entry
         node = child
     return [owner for mark in marks for owner in _owners(mark, node, registry)]
 

@@ -16,7 +16,7 @@ _BASES = {"0o": 8, "0x": 16}
 
 
 def resolve_scalar(text: str) -> Scalar:
-    """Return what an unquoted scalar stands for: ``no`` is a text, ``010`` is ten.
+    """Return the value of an unquoted scalar: ``no`` is a text, ``010`` is ten.
 
     Raises ValueError, with a message for the user, for numbers that are not finite or have more than 18 digits.
     """

@@ -48,7 +48,7 @@ def tao_schema() -> _Json:
 
 
 def _used(properties: _Json, definitions: _Json) -> _Json:
-    """Return the definitions that are reached from ``properties``."""
+    """Return the definitions that ``properties`` refer to, directly or through others."""
     used: _Json = {}
 
     def visit(node: _Json) -> _Json | None:
@@ -63,7 +63,7 @@ def _used(properties: _Json, definitions: _Json) -> _Json:
 
 
 def _replaced(node: Any, replace: Callable[[_Json], _Json | None]) -> Any:
-    """Return a schema with those of its objects replaced for which ``replace`` returns something."""
+    """Return a schema in which each object is replaced if ``replace`` returns a replacement."""
     if isinstance(node, list):
         return [_replaced(item, replace) for item in node]
     if not isinstance(node, dict):
@@ -83,7 +83,7 @@ def _any_choice(node: _Json) -> _Json | None:
 
 
 def _choice(kind: Kind, entries: list[Entry]) -> _Json:
-    """Return the schema of ``{type: name, ...}``: the name decides which parameters there are.
+    """Return the schema of ``{type: name, ...}``: the name decides the parameters.
 
     A look has two short forms: its name, and its name with its first parameter.
     """
@@ -132,7 +132,7 @@ def _whole_choice(kind: Kind, entries: list[Entry]) -> _Json:
 
 
 def _params(entry: Entry) -> _Json:
-    """Return the definitions of a strategy's parameters, those inside them prefixed with its name."""
+    """Return the definitions of a strategy's parameters; nested definitions are prefixed with its name."""
     name = f"{entry.kind}.{entry.name}"
     schema = entry.strategy.Params.model_json_schema()
 
@@ -160,7 +160,7 @@ def _optional(section: _Json) -> _Json:
 
 
 def _when(kind: str) -> _Json:
-    """Return what is required where ``autolabel_type`` is ``kind``; it is mal unless it is given."""
+    """Return the required keys for ``autolabel_type: kind``; the default type is mal."""
     nested: _Json = {}
     for row in ROWS:
         if row.required and row.section == kind:
@@ -177,7 +177,7 @@ def _when(kind: str) -> _Json:
 
 
 def _demanded(tree: _Json) -> _Json:
-    """Return a schema that wants the leaves of ``tree`` to be given."""
+    """Return a schema that requires the leaves of ``tree``."""
     if not tree:
         return {"not": {"enum": [*_NOT_GIVEN, []]}}
     branches = {key: _demanded(child) for key, child in tree.items()}

@@ -1,4 +1,4 @@
-"""What every mapping of a spec is, and the shapes of value that several have."""
+"""The base class of a spec's mappings, and the types of value that several share."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _MOST = 200
 
 
 class Section(BaseModel):
-    """A mapping of a spec: its keys are known, its values never change."""
+    """A mapping of a spec: unknown keys are refused, and values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
-    """Return the values; raise at each that was there before."""
+    """Return the values; raise for each that repeats an earlier one."""
     first: dict[_T, int] = {}
     doubled = [(index, value) for index, value in enumerate(values) if first.setdefault(value, index) != index]
     details = [complaint((index,), f"is the same as entry {first[value]}", value) for index, value in doubled[:_MOST]]
@@ -41,7 +41,7 @@ def distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
 
 
 def one_complaint(text: str) -> WrapValidator:
-    """Replace whatever a union complains of by one sentence."""
+    """Replace all errors of a union by one sentence."""
 
     def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
         try:
@@ -53,7 +53,7 @@ def one_complaint(text: str) -> WrapValidator:
 
 
 def complaint(loc: Loc, text: str, value: object) -> InitErrorDetails:
-    """Return the complaint ``text`` about the value at ``loc``."""
+    """Return the error ``text`` about the value at ``loc``."""
     return InitErrorDetails(type=PydanticCustomError("said", "{said}", {"said": text}), loc=loc, input=value)
 
 

@@ -1,4 +1,4 @@
-"""Rewriting a TAO ``auto_label`` document as a native one that remembers the user's lines and words."""
+"""Rewrite a TAO ``auto_label`` document as a native one that keeps the user's positions and key names."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _HOMES: dict[str, dict[Loc, Loc]] = {
         ("stage", "labeler"): ("image_grounding", "vlm"),
     },
 }
-"""The TAO section that stands for each mapping that the rewrite makes."""
+"""The TAO section that corresponds to each mapping of the native document."""
 
 
 _OLD_LAYOUT = ("checkpoint", "dataset", "evaluate", "inference", "iteration_scheduler", "model", "strategy", "train")
-"""Keys that stood at the top before TAO 5.5, and stand below the section of their labeler since."""
+"""Keys that were at the top level before TAO 5.5, and belong to their labeler's section since."""
 
 
 def is_tao(root: Node) -> bool:
     """Return whether a document is TAO's: it has ``autolabel_type``, or a section of TAO's and no ``stages``.
 
-    One of MAL from before 5.5 has neither, but an ``inference`` that names annotations.
+    A MAL document from before TAO 5.5 has neither; its ``inference`` section names annotations.
     """
     keys = root.value if isinstance(root.value, dict) else {}
     if "autolabel_type" in keys:
@@ -56,7 +56,7 @@ def is_tao(root: Node) -> bool:
 
 
 def _modern(root: Node) -> tuple[Node, tuple[str, ...]]:
-    """Return a document with the keys of an older layout below their section, and a notice where there were any."""
+    """Move the keys of an older layout into their section; return the document, and a notice if any were moved."""
     kind = root.find(("autolabel_type",))
     section = str(kind.value) if kind is not None and kind.value in TYPES else "mal"
     entries = root.value if isinstance(root.value, dict) else {}
@@ -65,12 +65,12 @@ def _modern(root: Node) -> tuple[Node, tuple[str, ...]]:
         return root, ()
     kept = {key: child for key, child in entries.items() if key not in moved}
     below = Node(dict(moved), next(iter(moved.values())).place, ())
-    said = f"read as a layout of before TAO 5.5: {', '.join(moved)} stand below {section} since"
+    said = f"read as the layout before TAO 5.5: since then, {', '.join(moved)} belong to {section}"
     return root._replace(value={**kept, section: below}), (said,)
 
 
 def _named(node: Node, words: Loc) -> Node:
-    """Return a node that goes by the user's own path, with all in it."""
+    """Return a node in which every value carries the user's own path."""
     value = node.value
     if isinstance(value, dict):
         value = {key: _named(child, (*words, key)) for key, child in value.items()}
@@ -82,8 +82,8 @@ def _named(node: Node, words: Loc) -> Node:
 def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
     """Return the native document, and notices about keys that have no effect here.
 
-    TAO's defaults are written in; native execution keys beat TAO's. Raises SpecError with every unknown key, wrong
-    type, value out of range, and missing value (``???`` is one).
+    TAO's defaults are filled in; native execution keys take precedence over TAO's. Raises SpecError with every unknown
+    key, wrong type, value out of range, and missing value (``???`` counts as missing).
     """
     root, layout = _modern(root)
     asked = root.find(("autolabel_type",))
@@ -102,7 +102,7 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
 
 
 def _given(node: Node) -> Node:
-    """Drop what counts as not given: ``???``, null, and empty text."""
+    """Drop values that count as not given: ``???``, null, and empty text."""
     if not isinstance(node.value, dict):
         return node
     kept = {key: _given(child) for key, child in node.value.items() if child.value not in _NOT_GIVEN}
@@ -118,7 +118,7 @@ def _shape(given: Node) -> list[Problem]:
 
 
 def _missing(root: Node, given: Node, kind: str) -> list[Problem]:
-    """Return problems with required keys, and with the two of which exactly one is wanted."""
+    """Return problems with required keys, and with the pair of which exactly one must be given."""
     required = [row for row in ROWS if row.required and row.section in ("", kind)]
     locs = [_loc(row.path) for row in required if given.find(_loc(row.path)) is None]
     if given.find((kind, "results_dir")) is not None:
@@ -132,10 +132,10 @@ def _missing(root: Node, given: Node, kind: str) -> list[Problem]:
 
 
 def _absent(root: Node, loc: Loc, message: str = "missing", *, hint: str = "") -> Problem:
-    """Return a problem with a key that is not there or not filled, at the nearest section that is there."""
+    """Return a problem with an absent or empty key, at the nearest section that exists."""
     written = root.find(loc)
     if written is not None and written.value == _MISSING:
-        return problem(root, loc, "missing: ??? stands for a value that must be given")
+        return problem(root, loc, "missing: ??? marks a value that must be given")
     place, _ = trace_node(root, loc)
     return Problem(file=place.file, line=place.line, column=place.column, path=dotted(loc), message=message, hint=hint)
 
@@ -191,7 +191,7 @@ class _Rewrite:
         return self.finished()
 
     def move(self, row: TaoKey) -> None:
-        """Take a key across, translated where the native spec says it in other words."""
+        """Move a key to its native place, and translate its value if the native form differs."""
         node = self.given.find(_loc(row.path))
         if node is None:
             if row.default is None:
@@ -203,14 +203,14 @@ class _Rewrite:
             self.put(row.to, translated)
 
     def pair(self, one: str, other: str) -> None:
-        """Where one of a pair is given, the other has TAO's default of 20."""
+        """If one of a pair is given, set the other to TAO's default of 20."""
         values = self.tree["stage"]["labeler"].get("model", {})
         for name, partner in ((one, other), (other, one)):
             if name in values and partner not in values:
                 self.put(f"stage.labeler.model.{partner}", self.made(20, f"grounding_dino.model.{partner}"))
 
     def which(self) -> None:
-        """MAL answers with the student, the teacher or the mean of both; the mean comes first where both are asked."""
+        """Choose which of MAL's networks labels: the student, the teacher, or the mean of both if both are enabled."""
         for key, which in (("use_mixed_model_test", "mixed"), ("use_teacher_test", "teacher")):
             node = self.given.find(("mal", "evaluate", key))
             if node is not None and node.value is True:
@@ -218,7 +218,7 @@ class _Rewrite:
                 return
 
     def devices(self) -> None:
-        """The larger of ``num_gpus`` and the length of ``gpu_ids`` counts; GPUs 0..n-1 where the list is shorter."""
+        """Use the larger of ``num_gpus`` and the length of ``gpu_ids``; GPUs 0..n-1 if the list is shorter."""
         ids, number = self.given.child("gpu_ids"), self.given.child("num_gpus")
         listed: Any = ids.plain() if ids else [0]
         count = number.value if number else 1
@@ -229,7 +229,7 @@ class _Rewrite:
             self.put("devices", Node(ids.value, ids.place, ("gpu_ids",)) if ids else self.made(listed, "gpu_ids"))
 
     def results(self) -> None:
-        """A section's own ``results_dir`` beats the top one, unless that was given on the command line."""
+        """Prefer a section's own ``results_dir`` to the top-level one, unless the command line gave that."""
         top = self.given.child("results_dir")
         if top is not None and top.place.file.startswith(COMMAND_LINE):
             self.put("results_dir", Node(top.value, top.place, ("results_dir",)))
@@ -246,7 +246,7 @@ class _Rewrite:
                 self.put(key, Node(node.value, node.place, (key,)))
 
     def made(self, value: object, path: str = "") -> Node:
-        """Return a value that the user did not write, with the place nearest to where it would stand."""
+        """Return a value that the user did not write, with the position nearest to where it belongs."""
         place, _ = trace_node(self.given, _loc(path) if path else ())
         node = from_plain(value, place)
         return Node(node.value, place, _loc(path) if path else ())
@@ -270,7 +270,7 @@ class _Rewrite:
         return Node({key: self.branch((*loc, key), child) for key, child in entry.items()}, place, words)
 
     def home(self, loc: Loc) -> tuple[Place, Loc]:
-        """Return the place and the name of the section that stands for a mapping, or for one around it."""
+        """Return the place and the name of the TAO section that corresponds to a mapping or to its nearest parent."""
         homes = _HOMES[self.kind]
         while loc and loc not in homes:
             loc = loc[:-1]
@@ -283,7 +283,7 @@ def _same(node: Node) -> Node:
 
 
 def _instead(node: Node, value: object) -> Node:
-    """Return another value that goes by the same place and words, whatever is inside it."""
+    """Return another value with the place and words of ``node``, at every depth."""
     if isinstance(value, dict):
         return Node({key: _instead(node, child) for key, child in value.items()}, node.place, node.words)
     if isinstance(value, list):
@@ -300,12 +300,12 @@ def _classes(node: Node) -> Node | None:
 
 
 def _text_encoder(node: Node) -> Node | None:
-    """TAO's own default is what the labeler brings along."""
+    """Drop TAO's default text encoder: the labeler has it built in."""
     return None if node.value == _OWN_TEXT_ENCODER else node
 
 
 def _rounds(node: Node) -> Node:
-    """TAO suppresses nothing in a round unless it is told to."""
+    """Set TAO's default for each round: no suppression."""
     entries = [
         Node({"nms_threshold": Node(0.0, entry.place), **entry.value}, entry.place)
         for entry in node.value or []  # type: ignore[union-attr]
@@ -315,12 +315,12 @@ def _rounds(node: Node) -> Node:
 
 
 def _decoders(node: Node) -> Node:
-    """PyTorch's 0 is to decode images without helpers: one thread."""
+    """Return one thread for PyTorch's ``num_workers: 0``, which decodes images without helpers."""
     return _instead(node, 1) if node.value == 0 else node
 
 
 def _dump(node: Node) -> Node:
-    """The exporter's files lie below results_dir; of an absolute path, which TAO accepts, the name counts."""
+    """Return a name below results_dir for the exporter; of an absolute path, which TAO accepts, take the last part."""
     path = PurePosixPath(str(node.value))
     name = path.name if path.is_absolute() else str(node.value)
     return _instead(node, [{"type": "coco", "path": name}, {"type": "tao", "label_dump_path": name}])
@@ -334,11 +334,11 @@ _TRANSLATIONS: dict[str, Callable[[Node], Node | None]] = {
     "mal.inference.label_dump_path": _dump,
     "num_workers": _decoders,
 }
-"""What a key becomes, where it is not taken as it is; None drops it."""
+"""How the value of a key is translated, if it is not copied; None drops the key."""
 
 
 def _notices(given: Node, kind: str) -> tuple[str, ...]:
-    """Return one line for each reason why keys have no effect, naming them all."""
+    """Return one line for each reason why keys have no effect, with the names of the keys."""
     others = {name for name in TYPES if name != kind}
     reasons: dict[str, list[str]] = {}
     unused = {row.path: row.unused for row in ROWS if row.unused}

@@ -1,4 +1,4 @@
-"""What TAO's ``image_grounding`` becomes: captions, whose phrases a vision-language model is asked for."""
+"""Translate TAO's ``image_grounding``: captions whose phrases a vision-language model searches for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autolabel.spec.node import Loc, Node
 
 _SECTION = "image_grounding"
 _GEMINI = "https://generativelanguage.googleapis.com/v1beta/openai"
-"""Where Google's models answer by OpenAI's protocol."""
+"""The address at which Google's models speak OpenAI's protocol."""
 _KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY"}
 _NAMES = {
     "gemini": {"model": "model", "max_output_tokens": "max_tokens"},
@@ -28,13 +28,13 @@ _DEFAULTS: dict[str, dict[str, object]] = {
 
 
 def faults(given: Node) -> Iterator[tuple[Loc, str]]:
-    """Yield places with what is wrong there: a key in the document, an address or a model that is missing."""
+    """Yield the path and message of each fault: a secret key in the document, a missing address or model."""
     backend = _backend(given)
     for name in _KEYS:
         if given.find((_SECTION, "vlm", name, "api_key")) is not None:
             yield (
                 (_SECTION, "vlm", name, "api_key"),
-                f"holds a key, which never stands in a spec: leave it empty and set {_KEYS[name]}",
+                f"holds a secret key, which does not belong in a spec: leave it empty and set {_KEYS[name]}",
             )
     if backend == "openai":
         for name in ("base_url", "model_name"):
@@ -43,9 +43,9 @@ def faults(given: Node) -> Iterator[tuple[Loc, str]]:
 
 
 def native(given: Node) -> Iterator[tuple[str, object, str]]:
-    """Yield native paths with their values, and the place in TAO's document that they come from.
+    """Yield native paths with their values, and the path in TAO's document that they come from.
 
-    Boxes are asked for in pixels of the image as it is, as TAO's own prompt does; none is left out by its score.
+    The model is asked for boxes in pixels of the original image, as in TAO's own prompt. No box is dropped by score.
     """
     backend = _backend(given)
     home = f"{_SECTION}.vlm.{backend}"

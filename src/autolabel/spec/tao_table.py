@@ -43,13 +43,13 @@ _TRAINING = "only acts in training"
 _FROM_FILE = "the checkpoint decides it"
 _NO_CAP = "the number of boxes is not capped here"
 _TOP_LEVEL = "the top-level batch_size counts"
-_KEPT = "answers are kept by what was asked"
-_STEPS = "phrases are taken from captions by rules, without a model; both steps are done"
+_KEPT = "answers are always kept, one for each request"
+_STEPS = "phrases are extracted from captions by rules, without a model; both steps always run"
 _NOT_HERE = "has no counterpart here"
 
 
 class _TaoSection(BaseModel):
-    """A mapping of a TAO document: its keys are known."""
+    """A mapping of a TAO document; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -57,13 +57,13 @@ class _TaoSection(BaseModel):
 class TaoRound(_TaoSection):
     """An entry of ``iteration_scheduler``."""
 
-    conf_threshold: _Share = Field(description="boxes that score above it are found in this round")
+    conf_threshold: _Share = Field(description="this round finds boxes that score above it")
     nms_threshold: _Share = Field(0.0, description="boxes that overlap more than this are merged; 0: none are")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaoKey:
-    """A key: what it may hold, where it goes (``to``; empty: handled by a rule, or unused), or why it has no effect."""
+    """A key: its type, its native path (``to``; empty: handled by a rule, or unused), or why it has no effect."""
 
     path: str
     type: Any
@@ -92,7 +92,7 @@ def _unused(why: str, type: Any, names: str) -> list[TaoKey]:
 
 
 NATIVE = ("devices", "run", "export", "output", "report", "visualize", "commercial", "local_only")
-"""Native keys that a TAO document, and its overrides, may hold as well; they beat TAO's own."""
+"""Native keys that a TAO document and its overrides may also contain; they take precedence over TAO's own."""
 
 ROWS: tuple[TaoKey, ...] = (
     _row("autolabel_type", _Type),
@@ -131,7 +131,7 @@ ROWS: tuple[TaoKey, ...] = (
     ),
     *_under(
         "grounding_dino.dataset.augmentation",
-        # No defaults for sizes, mean and std: the checkpoint's own are TAO's 800, 1333 and so on where it is TAO's.
+        # No defaults for sizes, mean and std: a TAO checkpoint carries its own (800, 1333 and so on).
         _row("test_random_resize", _Count, "stage.labeler.short_side"),
         _row("random_resize_max_size", _Count, "stage.labeler.long_side"),
         _row("input_mean", _Three, "stage.labeler.image_mean"),
@@ -239,7 +239,7 @@ ROWS: tuple[TaoKey, ...] = (
         _row("use_mixed_model_test", _Flag),
         _row("use_teacher_test", _Flag),
         _row("use_flip_test", _Flag, "stage.labeler.flip"),
-        *_unused("a mask keeps all its parts here", _Flag, "comp_clustering"),
+        *_unused("masks always keep all their parts", _Flag, "comp_clustering"),
         *_unused(_TOP_LEVEL, _Count, "batch_size"),
         *_unused(_NOT_HERE, _Text, "checkpoint results_dir trt_engine"),
         *_unused(_NOT_HERE, _Count, "num_gpus num_nodes"),
@@ -276,7 +276,7 @@ ROWS: tuple[TaoKey, ...] = (
 
 @lru_cache(maxsize=1)
 def tao_model() -> type[BaseModel]:
-    """Return the table as a pydantic model: what a TAO document may hold, every key optional."""
+    """Return the table as a pydantic model of a TAO document, with every key optional."""
     tree: dict[str, Any] = {}
     for row in ROWS:
         *parents, name = row.path.split(".")

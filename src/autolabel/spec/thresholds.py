@@ -1,4 +1,4 @@
-"""The least scores that boxes of a class must have to be exported: as a spec or a file of their own states them."""
+"""The least score of each class for export, from a spec or from a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autolabel.spec.problems import near, problems
 from autolabel.spec.section import Name
 
 _WHERE: Loc = ("output", "thresholds")
-_UNKNOWN = "is no class of this run"
+_UNKNOWN = "is not a class of this run"
 
 
 class Thresholds(RootModel[dict[Name, Share]]):
@@ -25,8 +25,8 @@ class Thresholds(RootModel[dict[Name, Share]]):
 def read_thresholds(path: str | Path, *, classes: Collection[str] | None = None) -> dict[str, float]:
     """Return the thresholds of a YAML file, such as ``autolabel calibrate`` writes.
 
-    Raises SpecError with places in the file where it is no mapping of names to numbers from 0 to 1, or where it names
-    what is none of ``classes`` (None: any name will do).
+    Raises SpecError, with positions, if the file is not a mapping of names to numbers from 0 to 1, or if a name is not
+    in ``classes`` (None: any name is accepted).
     """
     root = document.read_document(path)
     try:
@@ -39,9 +39,9 @@ def read_thresholds(path: str | Path, *, classes: Collection[str] | None = None)
 
 
 def thresholds_of(spec: Spec, *, classes: Collection[str] | None) -> dict[str, float]:
-    """Return the thresholds that a spec states, or those of the file that it names; nothing where it does neither.
+    """Return the thresholds in a spec, or in the file that it names; empty if it has neither.
 
-    Raises SpecError where the file is missing or wrong, or where a name is none of ``classes`` (None: not known yet).
+    Raises SpecError if the file is missing or invalid, or if a name is not in ``classes`` (None: not known yet).
     """
     stated = spec.output.thresholds
     if isinstance(stated, str):
@@ -58,11 +58,11 @@ def thresholds_of(spec: Spec, *, classes: Collection[str] | None) -> dict[str, f
 
 
 def _unknown_names(names: Iterable[str], classes: Collection[str] | None) -> list[str]:
-    """Return the names that are none of ``classes``."""
+    """Return the names that are not in ``classes``."""
     known = frozenset(classes or ())
     return [] if classes is None else [name for name in names if name not in known]
 
 
 def _nearest(name: str, classes: Collection[str] | None) -> str:
-    """Return a hint with the class that was probably meant, or with all of them where they are few."""
+    """Return a hint with the nearest class; if none is near, with all classes if they are few."""
     return near(name, tuple(classes or ()))

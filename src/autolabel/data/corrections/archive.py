@@ -37,7 +37,7 @@ def open_archive(path: Path) -> Iterator[Path]:
         yield path
         return
     if not path.is_file():
-        raise DataError(f"{path}: is no regular file", hint="save it as a file first")
+        raise DataError(f"{path}: is not a regular file", hint="save it as a file first")
     if not zipfile.is_zipfile(path):
         yield path
         return

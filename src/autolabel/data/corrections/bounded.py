@@ -15,7 +15,7 @@ MOST_DOCUMENT = 1 << 27
 def read_bytes(path: Path, *, most: int = MOST_DOCUMENT, hint: str = "export it in parts") -> bytes:
     """Return what a regular file holds; raises DataError where it cannot be read or is larger than ``most`` bytes."""
     if not path.is_file():
-        raise DataError(f"{path}: is no regular file", hint="save it as a file first")
+        raise DataError(f"{path}: is not a regular file", hint="save it as a file first")
     try:
         with path.open("rb") as stream:
             content = stream.read(most + 1)
