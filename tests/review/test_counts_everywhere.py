@@ -138,7 +138,7 @@ def test_typos_are_errors_with_the_nearest_name(run: Path, registry: Registry) -
         apply(run, registry, box("00.png", "bleu", BLUE), box("O1.png", "red", RED), box("00.png", "red", RED))
     image, phrase = caught.value.problems
     assert "'O1.png' is no image" in image.message and "'01.png'" in image.hint and image.path == "/decisions/1/image"
-    assert "'bleu' is no class" in phrase.message and "'blue'" in phrase.hint
+    assert "'bleu' is not a class" in phrase.message and "'blue'" in phrase.hint
     assert not (run / "review.jsonl").exists(), "nothing is applied"
 
 
@@ -165,7 +165,7 @@ def test_decisions_carried_to_other_classes_are_counted_by_command(run: Path, ca
     file = run.parent / "decisions.json"
     said = (box("00.png", "azure", BLUE, "reject"), box("01.png", "plum", BLUE), box("02.png", "plum", BLUE))
     file.write_bytes(encode_review(Review(version=2, plan="other", decisions=said)))
-    with pytest.raises(DataError, match="'plum' is no class"):
+    with pytest.raises(DataError, match="'plum' is not a class"):
         app(["apply-review", str(run), str(file), "--map", "azure=blue"])
     assert not (run / "review.jsonl").exists()
     call("apply-review", str(run), str(file), "--map", "azure=blue", "--skip-unknown")
