@@ -63,7 +63,7 @@ def _suppress(ordered: Instances, groups: npt.NDArray[np.int32], threshold: floa
 
 
 class _MasksOrBoxes:
-    """The masks of N objects, and their boxes where there is none."""
+    """The masks of N objects, and their boxes if there is none."""
 
     def __init__(self, instances: Instances) -> None:
         masks: _Masks = instances.masks or (None,) * len(instances)

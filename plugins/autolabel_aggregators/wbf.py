@@ -105,6 +105,6 @@ def _fuse(boxes: Boxes, scores: Boxes, threshold: float) -> Index:
 
 
 def _weights_of(scores: Boxes, cluster: Index) -> Float64:
-    """Return the weights of N boxes in their cluster: the scores, or 1 where those are all 0."""
+    """Return the weights of N boxes in their cluster: the scores, or 1 if those are all 0."""
     totals = np.bincount(cluster, weights=scores)
     return np.where(totals[cluster] > 0, scores, 1.0)

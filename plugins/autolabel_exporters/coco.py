@@ -90,7 +90,7 @@ class _ImageNaming:
 
     placing: Placing
     names: FileNames | None
-    """Names of which no two differ in their ending only; None where each image has its own."""
+    """Names of which no two differ in their ending only; None if each image has its own."""
 
     def record(self, image: Image, number: int) -> dict[str, Any]:
         """Place an image and return its record."""
@@ -108,7 +108,7 @@ def _ids(labels: Iterable[Labels]) -> Iterator[str]:
 
 
 def _any_masks(labels: Iterable[Labels]) -> bool:
-    """Tell whether any object has a mask."""
+    """Return whether any object has a mask."""
     return any(row.instances.masks is not None for row in labels)
 
 

@@ -21,7 +21,7 @@ class _Places:
 
 
 def places(layout: Layout, part: str, path: str) -> _Places:
-    """Return where a part (empty where there is no split) has its annotations and images.
+    """Return where a part (empty if there is no split) has its annotations and images.
 
     ``path`` is that of the annotations where the layout leaves them free.
     """

@@ -46,13 +46,13 @@ class _ExportedAnnotation(msgspec.Struct, gc=False):
     area: float
     """Of the mask where there is one, else of the box."""
     segmentation: Any
-    """Compressed RLE, a list of polygons, or unset where there is none."""
+    """Compressed RLE, a list of polygons, or unset if there is none."""
     segmentation_of: Any
     """``box`` where the segmentation is that, for want of a mask; else unset."""
     iscrowd: int
     score: float
     round: int
-    """The round that found it, -1 where it was given."""
+    """The round that found it, -1 if it was given."""
 
 
 def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[_Listed]:
@@ -89,7 +89,7 @@ def placed(batch: Sequence[_Listed]) -> list[Placed]:
 
 
 def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Form) -> list[_ExportedAnnotation]:
-    """Return the objects of rows, numbered from ``first_id``; raises DataError where a number is not finite."""
+    """Return the objects of rows, numbered from ``first_id``; raises DataError if a number is not finite."""
     rows = [row for _, row in found]
     table = scored_boxes(rows)
     table[:, 2:4] -= table[:, :2]
@@ -119,7 +119,7 @@ def _categories_of(row: Labels, numbering: Numbering) -> list[int]:
 
 
 def _masks_of(rows: Sequence[Labels]) -> Sequence[Rle | None] | None:
-    """Return the masks of all objects, None where no row has any."""
+    """Return the masks of all objects, None if no row has any."""
     if all(row.instances.masks is None for row in rows):
         return None
     return [mask for row in rows for mask in row.instances.masks or (None,) * len(row.instances)]

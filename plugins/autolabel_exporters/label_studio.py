@@ -99,7 +99,7 @@ def _served(image: Image, *, top: str) -> str:
 
 
 def _document_root(labels: Iterable[Labels]) -> str:
-    """Return the folder above that of the images, or of all such folders; empty where images have no place.
+    """Return the folder above that of the images, or of all such folders; empty if images have no place.
 
     Label Studio refuses a folder of images that is the document root itself.
     """

@@ -21,7 +21,7 @@ class Crop:
 
 
 def crop(rle: Rle) -> Crop | None:
-    """Cut a mask to the pixels inside; None where there are none."""
+    """Cut a mask to the pixels inside; None if there are none."""
     mask = rle.decode()
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     if not len(columns):

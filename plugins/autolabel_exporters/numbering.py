@@ -48,11 +48,11 @@ class _FileIds:
             self.values = None
 
     def distinct(self) -> bool:
-        """Tell whether there are ids and all of them differ."""
+        """Return whether there are ids and all of them differ."""
         return bool(self.values) and len(np.unique(np.asarray(self.values))) == len(self.values or ())
 
     def largest(self) -> int:
-        """Return the largest id, 0 where there is none."""
+        """Return the largest id, 0 if there is none."""
         return max(self.values or (0,))
 
 
@@ -93,7 +93,7 @@ class _Survey:
         self.names = None
 
     def hopeless(self) -> bool:
-        """Tell whether nothing can be kept any more."""
+        """Return whether nothing can be kept any more."""
         nothing_given = self.found and not self.annotations.values and not self.images.values
         return nothing_given or (self.annotations.values is None and self.images.values is None and self.names is None)
 

@@ -44,7 +44,7 @@ class Parquet(Exporter):
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``labels.parquet``: empty and failed images are rows too; classes and origin are in its metadata.
 
-        Bytes are equal for equal labels and one version of pyarrow. Raises DataError where a number is not finite.
+        Bytes are equal for equal labels and one version of pyarrow. Raises DataError if a number is not finite.
         """
         import pyarrow
         from pyarrow.parquet import ParquetWriter

@@ -31,12 +31,12 @@ class Placing:
     """Puts images into a folder; one that is not there is left out, and told of at the end."""
 
     def __init__(self, way: Way | None, folder: Path, *, root: str | None = None) -> None:
-        """Place nothing where ``way`` is None; ``root`` is where the images lie, if not where they were labelled."""
+        """Place nothing if ``way`` is None; ``root`` is where the images lie, if not where they were labelled."""
         self.way, self.folder, self.root = way, folder, root
         self.missing: list[str] = []
 
     def put(self, image: Image, name: str) -> None:
-        """Place an image under a relative path; raises DataError where it is not below the root that was named."""
+        """Place an image under a relative path; raises DataError if it is not below the root that was named."""
         if self.way is None:
             return
         place, page = split_page(image.path)
@@ -72,7 +72,7 @@ def _copy(source: Path | Remote, target: Path) -> None:
 
 
 def _turned(source: Path | Remote) -> bool:
-    """Tell whether an image is stored in another orientation than it is to be seen in."""
+    """Return whether an image is stored in another orientation than it is to be seen in."""
     try:
         with source.open("rb") as stream, Pillow.open(stream) as picture:
             return picture.getexif().get(_ORIENTATION, 1) not in (0, 1)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 
 def _checked(value: str) -> str:
-    """Return ``value``; raises ValueError where it is empty, absolute, leaves the folder, or no system can write it."""
+    """Return ``value``; raises ValueError if it is empty, absolute, leaves the folder, or no system can write it."""
     parts = PurePosixPath(value).parts
     if not parts or value.endswith("/") or set(parts) & {".", ".."}:
         raise ValueError(f"must be the name of a file inside the export's folder, got {value!r}")

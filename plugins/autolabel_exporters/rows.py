@@ -43,7 +43,7 @@ def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
 
 
 def exported_objects(row: Labels) -> Iterator[ExportedObject]:
-    """Yield the objects of a row, cut at the image's edges; raises DataError where a number is not finite."""
+    """Yield the objects of a row, cut at the image's edges; raises DataError if a number is not finite."""
     row = row.inside()
     instances = row.instances
     table = _rounded(row)
@@ -59,7 +59,7 @@ def exported_objects(row: Labels) -> Iterator[ExportedObject]:
 def _rounded(row: Labels) -> npt.NDArray[np.float64]:
     """Return (N, 5) ``x1 y1 x2 y2 score``, boxes with three decimals, scores with six.
 
-    Raises DataError where a number is not finite.
+    Raises DataError if a number is not finite.
     """
     table = scored_boxes([row])
     table /= SCALES

@@ -42,7 +42,7 @@ class Yolo(Exporter):
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``labels/*.txt``, empty for an empty image, ``images/``, and ``data.yaml``.
 
-        Raises DataError where an image is not in the folder that was named.
+        Raises DataError if an image is not in the folder that was named.
         """
         data = out / "data.yaml"
         write_text(data, _data_yaml({"train": "images", "val": "images"}, classes))
@@ -110,7 +110,7 @@ def _outline(item: ExportedObject, size: Size) -> str:
 
 
 def _holds(part: Path) -> bool:
-    """Tell whether a part has any image."""
+    """Return whether a part has any image."""
     return any((part / "labels").iterdir())
 
 
@@ -127,7 +127,7 @@ def _quoted(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    """Return a character as it stands inside double quotes."""
+    """Return a character as it is inside double quotes."""
     if character in '"\\':
         return "\\" + character
     return character if character.isprintable() else f"\\U{ord(character):08x}"

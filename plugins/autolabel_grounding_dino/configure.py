@@ -30,7 +30,7 @@ def configure(state: _Shapes, params: GroundingDinoParams, text: Mapping[str, An
 
     Only shapes are looked at: the headers of tensors do as well. Whether the decoder's layers share their box head,
     which shapes do not tell, says ``shares_box_head``.
-    ``text`` is the content of the text encoder's own configuration, empty where there is none. Raises WeightsError
+    ``text`` is the content of the text encoder's own configuration, empty if there is none. Raises WeightsError
     where a tensor that tells a size is missing; warns where ``params.model`` differs from the file.
     """
     model = params.model
@@ -63,9 +63,9 @@ def configure(state: _Shapes, params: GroundingDinoParams, text: Mapping[str, An
 
 
 def read_text_configuration(folder: Path | None) -> dict[str, Any]:
-    """Return the content of a text encoder's config.json, empty where there is none.
+    """Return the content of a text encoder's config.json, empty if there is none.
 
-    Raises WeightsError where it is not BERT's.
+    Raises WeightsError if it is not BERT's.
     """
     file = folder / "config.json" if folder else None
     if file is None or not file.is_file():

@@ -60,7 +60,7 @@ class FusedAttention(nn.Module):
     ) -> tuple[Tensor, None]:
         """Return what queries (batch, Q, width) take from places (batch, S, width); weights are not kept.
 
-        ``attention_mask`` (batch, S) is True where a place is valid; for the others see ``Kernel``.
+        ``attention_mask`` (batch, S) is True if a place is valid; for the others see ``Kernel``.
         """
         assert encoder_hidden_states is not None and reference_points is not None
         assert spatial_shapes is not None and level_start_index is not None

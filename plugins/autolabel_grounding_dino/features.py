@@ -100,7 +100,7 @@ class VisionEncoder:
         return levels
 
     def _position(self, number: int, level: Tensor, mask: Tensor, *, whole: bool) -> Tensor:
-        """Return (B, places, width); computed once where nothing is padded."""
+        """Return (B, places, width); computed once if nothing is padded."""
         code = _flat(self._model.backbone.position_embedding(level, mask[:1] if whole else mask).to(level.dtype))
         with_level: Tensor = code + self._model.level_embed[number]
         return with_level.expand(len(level), -1, -1)

@@ -35,14 +35,14 @@ WORDS = "model.text_backbone.embeddings.word_embeddings.weight"
 
 
 def refuse_other_model(path: Path) -> None:
-    """Raise WeightsError where a folder's configuration is that of a model which another labeler reads."""
+    """Raise WeightsError if a folder's configuration is that of a model which another labeler reads."""
     kind = read_configuration(path).get("model_type") if path.is_dir() else None
     if kind != _KIND and (hint := other_labeler(kind)):
         raise WeightsError(f"{path}: config.json says model_type {kind!r}; wanted a two-stage {_KIND!r}", hint=hint)
 
 
 def transformers_fields(path: Path, state: Collection[str]) -> dict[str, Any]:
-    """Return the configuration of tensors with transformers' names; raises WeightsError where it is another model's."""
+    """Return the configuration of tensors with transformers' names; raises WeightsError if it is another model's."""
     if any(key.endswith(_MASK_MODEL) for key in state):
         raise WeightsError(
             f"{path}: a mask model (MAL), which makes masks of boxes", hint="use the labeler mal, behind a detector"
@@ -82,7 +82,7 @@ def check_form(path: Path, params: GroundingDinoParams, text_folder: Path, *, vo
 
 
 def check_vocabulary(path: Path, text_folder: Path, *, words: int, tokenizer: int) -> None:
-    """Raise WeightsError where a tokenizer has words that the network has no numbers for."""
+    """Raise WeightsError if a tokenizer has words that the network has no numbers for."""
     if tokenizer > words:
         raise WeightsError(
             f"{path}: knows {words} words, the tokenizer of {text_folder} has {tokenizer}",

@@ -99,7 +99,7 @@ class GroundedDetector(Detector):
     def passes(self, prompt: Prompt) -> int:
         """Return the number of captions that the prompt's phrases are dealt over.
 
-        Raises ImageError where a phrase is empty or too long for a caption of its own.
+        Raises ImageError if a phrase is empty or too long for a caption of its own.
         """
         return len(self.captions(prompt))
 
@@ -118,7 +118,7 @@ class GroundedDetector(Detector):
         return known
 
     def load(self, device: str) -> None:
-        """Read the checkpoint onto ``device``; raises WeightsError where it is missing, refused or does not fit."""
+        """Read the checkpoint onto ``device``; raises WeightsError if it is missing, refused or does not fit."""
         network = self.read_network(self.path, device)
         check_vocabulary(self.path, self.text_folder, words=network.text.vocabulary, tokenizer=self._tokenizer.size)
         self._network = network
@@ -126,7 +126,7 @@ class GroundedDetector(Detector):
 
     @abstractmethod
     def read_network(self, path: Path, device: str) -> Network:
-        """Return the network of the checkpoint at ``path`` on ``device``; raises WeightsError where it does not fit."""
+        """Return the network of the checkpoint at ``path`` on ``device``; raises WeightsError if it does not fit."""
 
     def preprocess(self, sample: Sample) -> ResizedImage:
         """Resize a sample's pixels; needs no model."""

@@ -37,7 +37,7 @@ def keep_checkpoint(model: Any, labeler: GroundedDetector, folder: Path) -> None
 
 
 def _came_in_half(path: Path) -> bool:
-    """Tell whether the numbers of a checkpoint have 16 bits, by the size of its files."""
+    """Return whether the numbers of a checkpoint have 16 bits, by the size of its files."""
     files = weight_files(path) if path.is_dir() else (path,)
     numbers = sum(math.prod(header.shape) for header in (all_headers(files) or {}).values())
     return numbers > 0 and sum(file.stat().st_size for file in files) < 3 * numbers

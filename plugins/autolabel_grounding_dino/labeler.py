@@ -28,12 +28,12 @@ class GroundingDino(GroundedDetector):
     Training = TrainingSettings
 
     def files(self) -> Sequence[Path]:
-        """Return the checkpoint's files; raises WeightsError where they are those of another kind of model."""
+        """Return the checkpoint's files; raises WeightsError if they are those of another kind of model."""
         refuse_other_model(self.path)
         return super().files()
 
     def check(self) -> None:
-        """Raise WeightsError where the checkpoint's names and shapes do not fit its configuration or its tokenizer."""
+        """Raise WeightsError if the checkpoint's names and shapes do not fit its configuration or its tokenizer."""
         check_form(self.path, self.params, self.text_folder, vocabulary=self._tokenizer.size)
         self.batch_key((1, 1))  # reads what the checkpoint says of sizes
 

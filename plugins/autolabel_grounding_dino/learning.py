@@ -112,7 +112,7 @@ class DetectorTraining(LearningWeights):
         return dict(parts) | {"gradient": norm}
 
     def check_dev(self) -> DevCheck | None:
-        """Judge the averaged weights by the mean AP at IoU 0.5 on the images kept for it; None where there are none."""
+        """Judge the averaged weights by the mean AP at IoU 0.5 on the images kept for it; None if there are none."""
         if not self._dev:
             return None
         values = mean_average_precision(self.judge(self.average))

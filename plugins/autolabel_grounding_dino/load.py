@@ -41,7 +41,7 @@ _FEED_FORWARD = {
 def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path | None, device: str) -> Network:
     """Return the network of a checkpoint file or folder on ``device``, its weights in float32.
 
-    ``text_folder`` holds the text encoder's configuration, for files that carry none. Raises WeightsError where the
+    ``text_folder`` holds the text encoder's configuration, for files that carry none. Raises WeightsError if the
     tensors do not fit, naming the first of them.
     """
     model, proposing, deciding = _read_model(path, params, text_folder=text_folder)

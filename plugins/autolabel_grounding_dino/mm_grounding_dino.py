@@ -33,12 +33,12 @@ class MmGroundingDino(GroundedDetector):
     params: Params
 
     def files(self) -> Sequence[Path]:
-        """Return the folder's files; raises WeightsError where it is not an MM-Grounding-DINO's."""
+        """Return the folder's files; raises WeightsError if it is not an MM-Grounding-DINO's."""
         check_kind(self.path, read_configuration(self.path), (_KIND,))
         return super().files()
 
     def check(self) -> None:
-        """Raise WeightsError where names and shapes do not fit config.json, or the tokenizer the text encoder."""
+        """Raise WeightsError if names and shapes do not fit config.json, or the tokenizer the text encoder."""
         fields = read_configuration(self.path)
         check_kind(self.path, fields, (_KIND,))
         words = check_folder(self.path, fields, sizes=SIZES, counts=COUNTS, title="an MM-Grounding-DINO").get(WORDS)

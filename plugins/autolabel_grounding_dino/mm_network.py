@@ -21,7 +21,7 @@ _MM_GROUNDING_DINO = Architecture(
 
 
 def load_mm_network(path: Path, params: GroundedParams, *, device: str) -> Network:
-    """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
+    """Return the network of a folder on ``device``, in float32; raises WeightsError if it does not fit."""
     fields = read_configuration(path)
     if not fields.get("two_stage", True):
         raise WeightsError(f"{path}: an MM-Grounding-DINO without two stages, which is not supported")

@@ -47,7 +47,7 @@ def pairs_above(scores: _Floats, corners: _Floats, owners: Sequence[Sequence[int
 
 
 def check_finite(*answers: _Floats) -> None:
-    """Raise ImageError where a network's answer holds a NaN or an infinity: it would pass for an empty image."""
+    """Raise ImageError if a network's answer holds a NaN or an infinity: it would pass for an empty image."""
     if not all(np.isfinite(answer).all() for answer in answers):
         raise ImageError(
             "answer_not_finite", "the model's answer is not finite: its weights, or its precision, do not hold"

@@ -25,9 +25,9 @@ _LABELERS = {
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
-    """Return the content of the config.json in a folder, or beside a file; empty where there is none.
+    """Return the content of the config.json in a folder, or beside a file; empty if there is none.
 
-    Raises WeightsError where it is not a JSON object.
+    Raises WeightsError if it is not a JSON object.
     """
     file = (path if path.is_dir() else path.parent) / "config.json"
     return read_mapping(file) if file.is_file() else {}
@@ -44,5 +44,5 @@ def check_kind(path: Path, content: dict[str, Any], kinds: Collection[str]) -> N
 
 
 def other_labeler(kind: object) -> str:
-    """Return a hint which labeler reads a kind of model, empty where none here does."""
+    """Return a hint which labeler reads a kind of model, empty if none here does."""
     return _LABELERS[kind] if isinstance(kind, str) and kind in _LABELERS else ""

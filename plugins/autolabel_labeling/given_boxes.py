@@ -13,7 +13,7 @@ _logger = logging.getLogger(__name__)
 
 
 def clip_box(box: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32] | None:
-    """Return a box ``x1 y1 x2 y2`` cut to the image of ``size`` (height, width), or None where no area is left."""
+    """Return a box ``x1 y1 x2 y2`` cut to the image of ``size`` (height, width), or None if no area is left."""
     height, width = size
     if not np.isfinite(box).all():
         return None

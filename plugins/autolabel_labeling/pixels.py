@@ -95,7 +95,7 @@ def read_shaping(checkpoint: Path, default: Shaping = Shaping(), *, square: bool
 
     transformers' own rule: what ``processor_config.json`` says of images, else ``preprocessor_config.json``. A single
     number is the side of a square where the model's own processor reads it so (``square``), else the shorter side. A
-    file, and a folder without config.json, has no processor: ``default`` counts. Raises WeightsError where a folder
+    file, and a folder without config.json, has no processor: ``default`` counts. Raises WeightsError if a folder
     has lost its processor, or where what it says is no size.
     """
     if not checkpoint.is_dir() or (found := _processor(checkpoint)) is None:
@@ -108,7 +108,7 @@ def read_shaping(checkpoint: Path, default: Shaping = Shaping(), *, square: bool
 
 
 def _processor(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Return the settings of a folder's image processor, with the file they stand in; None where it never had one."""
+    """Return the settings of a folder's image processor, with the file they stand in; None if it never had one."""
     both, images = folder / "processor_config.json", folder / "preprocessor_config.json"
     said = read_mapping(both) if both.is_file() else {}
     if isinstance(said.get("image_processor"), dict):

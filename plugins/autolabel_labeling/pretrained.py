@@ -44,7 +44,7 @@ def build_model(
 ) -> Any:
     """Return a model of a configuration, holding every tensor of ``state`` in float32, for inference.
 
-    Nothing in the configuration reaches the network or other packages. Raises WeightsError where a tensor is missing,
+    Nothing in the configuration reaches the network or other packages. Raises WeightsError if a tensor is missing,
     unknown, of another shape, or not finite; names that contain one of ``idle``, or of IDLE, are passed over.
     """
     import transformers

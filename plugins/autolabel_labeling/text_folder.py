@@ -17,7 +17,7 @@ def find_text_folder(checkpoint: Path, wanted: str | None) -> Path:
 
     A folder's own tokenizer comes first, then a local folder that the spec names, then ``text_encoder`` beside the
     file, then the name in the spec; bert-base-uncased, which ships with this package, for files of the original
-    projects where nothing is said. Raises WeightsError where a name cannot be found, and where a Hugging Face folder
+    projects if nothing is said. Raises WeightsError if a name cannot be found, and where a Hugging Face folder
     has lost its tokenizer: another one would split phrases in another way.
     """
     if checkpoint.is_dir() and has_tokenizer(checkpoint):

@@ -37,7 +37,7 @@ class PhraseTokenizer:
                 )
 
     def ids(self, phrase: str) -> tuple[int, ...]:
-        """Return the ids of a phrase, lower-cased as the vocabulary wants; empty where nothing is left of it.
+        """Return the ids of a phrase, lower-cased as the vocabulary wants; empty if nothing is left of it.
 
         What separates phrases ("." and "?", and the vocabulary's special words) is left out: a phrase stays one.
         """
@@ -69,7 +69,7 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def _tokenizer_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files that a folder's tokenizer is read from; raise WeightsError where there are none."""
+    """Return the files that a folder's tokenizer is read from; raise WeightsError if there are none."""
     name = next((name for name in FILES if (folder / name).is_file()), None)
     if name is None:
         raise WeightsError(f"{folder}: no tokenizer in this folder", hint=f"expected {' or '.join(FILES)}")

@@ -35,7 +35,7 @@ def check_networks(path: Path, params: MalParams) -> None:
 def choose_networks(path: Path, state: Mapping[str, _T], params: MalParams) -> list[tuple[dict[str, _T], Sizes]]:
     """Return the networks that ``params`` asks for, student, teacher or both, with their sizes.
 
-    Raises WeightsError where the file has no such network.
+    Raises WeightsError if the file has no such network.
     """
     found = split_tensors(state)
     roles: Sequence[Role] = ("student", "teacher") if params.which == "mixed" else (params.which,)

@@ -44,11 +44,11 @@ class Mal(Segmenter):
         self._counts = {"crops": 0, "forwards": 0}
 
     def files(self) -> Sequence[Path]:
-        """Return the checkpoint's files; raises WeightsError where there is none."""
+        """Return the checkpoint's files; raises WeightsError if there is none."""
         return files_of(locate_checkpoint(self.params.checkpoint))
 
     def check(self) -> None:
-        """Raise WeightsError where the checkpoint's names and shapes are not those of the networks asked for."""
+        """Raise WeightsError if the checkpoint's names and shapes are not those of the networks asked for."""
         check_networks(locate_checkpoint(self.params.checkpoint), self.params)
 
     def licence(self) -> Licence:
@@ -84,7 +84,7 @@ class Mal(Segmenter):
     def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
         """Return every box of each sample with its mask, in order; boxes stay as they were given.
 
-        A box that reaches outside is cut to its image first. The mask is None where nothing of it is inside, and for
+        A box that reaches outside is cut to its image first. The mask is None if nothing of it is inside, and for
         a crowd (``iscrowd`` among the given fields) that has no region of its own.
         """
         masks: list[list[Rle | None]] = [[None] * len(sample.instances) for sample in batch]

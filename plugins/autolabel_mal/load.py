@@ -26,7 +26,7 @@ _LISTED = 5
 def load_networks(path: Path, params: MalParams) -> list[MalNetwork]:
     """Return the networks whose mean logits are wanted: student, teacher, or both, ready to run on the CPU.
 
-    Sizes come from the file; where ``params`` states others, a warning is logged. Raises WeightsError where the file
+    Sizes come from the file; where ``params`` states others, a warning is logged. Raises WeightsError if the file
     holds no such network, naming the keys that are missing or too many.
     """
     chosen = choose_networks(path, load_state_dict(path), params)

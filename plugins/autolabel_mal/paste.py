@@ -48,7 +48,7 @@ class _SideSampling:
     """The first pixel, counted from the region's."""
     crop: _Steps
     lit: _Float32
-    """1 where a place of the crop lies in the box, 0 outside."""
+    """1 if a place of the crop lies in the box, 0 outside."""
     image: _Steps
 
 

@@ -88,7 +88,7 @@ def from_shapes(shapes: _Shapes, *, has_classifier: bool) -> Sizes:
     """Return the sizes that a network's tensors imply.
 
     ``has_classifier``: whether the file holds ``backbone.head.*``, whose absence is NVlabs' mark, as is a stem of
-    convolutions. Raises KeyError, naming a parameter, where the file is no MAL network.
+    convolutions. Raises KeyError, naming a parameter, if the file is no MAL network.
     """
     convs = _count(shapes, r"mask_head\.convs\.(\d+)\.conv\.weight")
     if not convs:
@@ -110,7 +110,7 @@ def from_shapes(shapes: _Shapes, *, has_classifier: bool) -> Sizes:
 
 
 def name(sizes: Sizes) -> Arch | None:
-    """Return the architecture of these sizes, None where no name stands for them."""
+    """Return the architecture of these sizes, None if no name stands for them."""
     if sizes.lite:
         return _LITE
     key = (sizes.width, sizes.depth, sizes.patch)

@@ -49,7 +49,7 @@ class TrainedModel(Protocol[_Batch]):
         """Do one step and return its figures for the log."""
 
     def check_dev(self) -> DevCheck | None:
-        """Judge the averaged weights; None where there is nothing to judge by."""
+        """Judge the averaged weights; None if there is nothing to judge by."""
 
     def averaged(self) -> dict[str, Tensor]:
         """Return the averaged weights, the ones that are kept."""

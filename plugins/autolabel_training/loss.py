@@ -94,7 +94,7 @@ def detection_loss(predictions: Predictions, targets: Sequence[Target], recipe: 
 
 
 def phrase_tokens(spans: Sequence[Sequence[int]], tokens: int) -> Tensor:
-    """Return (phrases, tokens) with 1 where a token belongs to a phrase."""
+    """Return (phrases, tokens) with 1 if a token belongs to a phrase."""
     result = torch.zeros(len(spans), tokens)
     for phrase, positions in enumerate(spans):
         result[phrase, list(positions)] = 1

@@ -51,10 +51,10 @@ class BoxSegmenter(FolderLabeler, Segmenter):
 
     @abstractmethod
     def read_network(self, device: str) -> SamNetwork:
-        """Return the network of the folder on ``device``; raises WeightsError where it does not fit."""
+        """Return the network of the folder on ``device``; raises WeightsError if it does not fit."""
 
     def load(self, device: str) -> None:
-        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+        """Read the folder onto ``device``; raises WeightsError if it does not fit."""
         self._network = self.read_network(device)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class BoxSegmenter(FolderLabeler, Segmenter):
     def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
         """Return every box of each sample with its mask, in order; boxes and scores stay as they were given.
 
-        A box that reaches outside is cut to its image first. The mask is None where nothing of it is inside, and for
+        A box that reaches outside is cut to its image first. The mask is None if nothing of it is inside, and for
         a crowd (``iscrowd`` among the given fields) that has no region of its own. An image without boxes is not seen.
         """
         if self._network is None:
@@ -90,7 +90,7 @@ def _crowds(sample: Sample) -> list[Rle | None]:
 
 
 def _asked(sample: Sample, number: int) -> _BoxesToSegment | None:
-    """Return the boxes that are no crowds and have some area in the image; None where there are none."""
+    """Return the boxes that are no crowds and have some area in the image; None if there are none."""
     height, width = sample.pixels.shape[:2]
     inside = {
         index: box

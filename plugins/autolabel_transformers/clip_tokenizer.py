@@ -32,7 +32,7 @@ class ClipTokenizer:
         return token
 
     def words(self, text: str) -> tuple[int, ...]:
-        """Return the ids of a text, lower-cased; empty where nothing is left of it.
+        """Return the ids of a text, lower-cased; empty if nothing is left of it.
 
         The marks of a text's start and end are left out wherever they stand: a phrase cannot end another.
         """

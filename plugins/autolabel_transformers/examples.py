@@ -47,7 +47,7 @@ class Example(BaseModel):
 
 
 def files_of_examples(examples: Sequence[Example]) -> list[Path]:
-    """Return the images, each once; raises WeightsError where one is not there."""
+    """Return the images, each once; raises WeightsError if one is not there."""
     paths = [Path(path) for path in dict.fromkeys(one.image for one in examples)]
     for path in paths:
         if not path.is_file():
@@ -58,7 +58,7 @@ def files_of_examples(examples: Sequence[Example]) -> list[Path]:
 def read_examples(
     examples: Sequence[Example],
 ) -> Iterator[tuple[Example, npt.NDArray[np.uint8]]]:
-    """Yield each example with its pixels (H, W, 3); raises WeightsError where an image or a box is of no use."""
+    """Yield each example with its pixels (H, W, 3); raises WeightsError if an image or a box is of no use."""
     for one in examples:
         try:
             pixels = read_pixels(one.image, max_pixels=_MOST_PIXELS)

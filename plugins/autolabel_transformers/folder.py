@@ -38,7 +38,7 @@ class FolderLabeler(Labeler):
 
     @cached_property
     def folder(self) -> Path:
-        """Return the checked folder; raises WeightsError where it is missing or of another kind of model."""
+        """Return the checked folder; raises WeightsError if it is missing or of another kind of model."""
         path = locate_checkpoint(self.params.checkpoint)
         if not path.is_dir():
             raise WeightsError(f"{path}: a single file", hint="give the folder with its config.json")
@@ -55,7 +55,7 @@ class FolderLabeler(Labeler):
         return files_of(self.folder)
 
     def check(self) -> None:
-        """Raise WeightsError where names and shapes of the folder's tensors do not fit its config.json."""
+        """Raise WeightsError if names and shapes of the folder's tensors do not fit its config.json."""
         check_folder(
             self.folder,
             self.configuration,
@@ -68,7 +68,7 @@ class FolderLabeler(Labeler):
         self.batch_key((1, 1))
 
     def takes_timm(self) -> bool:
-        """Return whether a backbone of timm can be built here; raise WeightsError where one is wanted and cannot."""
+        """Return whether a backbone of timm can be built here; raise WeightsError if one is wanted and cannot."""
         return False
 
     def licence(self) -> Licence:

@@ -89,7 +89,7 @@ def _padded(tasks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def load_omdet(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, timm: bool) -> OmdetNetwork:
-    """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit.
+    """Return the network of a folder on ``device``, in float32; raises WeightsError if it does not fit.
 
     ``timm`` says that its backbone is one of that package.
     """

@@ -31,7 +31,7 @@ _Floats = npt.NDArray[np.float32]
 def _omdet_backbone_is_timms(folder: Path, fields: Mapping[str, Any]) -> bool:
     """Return whether a configuration's backbone is timm's, as that of the published models is.
 
-    Raises WeightsError where it is, and timm is not installed.
+    Raises WeightsError if it is, and timm is not installed.
     """
     backbone = fields.get("backbone_config") or {}
     if not isinstance(backbone, Mapping) or backbone.get("model_type", "timm_backbone") != "timm_backbone":
@@ -89,13 +89,13 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         self._questions = lru_cache(REMEMBERED)(self._ask_anew)
 
     def takes_timm(self) -> bool:
-        """Return whether the folder's backbone is timm's; raise WeightsError where it is and timm is not installed."""
+        """Return whether the folder's backbone is timm's; raise WeightsError if it is and timm is not installed."""
         return _omdet_backbone_is_timms(self.folder, self.configuration)
 
     def questions(self, prompt: Prompt) -> tuple[_TaskQuery, ...]:
         """Return what asks for every phrase of a prompt once; none for no phrases.
 
-        Raises ImageError where a phrase is empty, or too long for a task of its own.
+        Raises ImageError if a phrase is empty, or too long for a task of its own.
         """
         return self._questions(prompt.phrases)
 

@@ -95,7 +95,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         return (*super().files(), *files_of_examples(self.params.examples))
 
     def check(self) -> None:
-        """Raise WeightsError where the folder does not fit, or an example cannot be read."""
+        """Raise WeightsError if the folder does not fit, or an example cannot be read."""
         super().check()
         for _ in read_examples(self.params.examples):
             pass
@@ -120,7 +120,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         return self.params.template
 
     def passes(self, prompt: Prompt) -> int:
-        """Return 1, or 0 where nothing is asked; raises ImageError where a phrase is empty or too long."""
+        """Return 1, or 0 if nothing is asked; raises ImageError if a phrase is empty or too long."""
         return min(1, len(self.sentences(prompt)))
 
     def read_network(self, device: str) -> Owlv2Network:

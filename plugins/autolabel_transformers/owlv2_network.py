@@ -151,7 +151,7 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def load_owlv2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> Owlv2Network:
-    """Return the network of a folder on ``device``, in float32; raises WeightsError where it does not fit."""
+    """Return the network of a folder on ``device``, in float32; raises WeightsError if it does not fit."""
     model = build_model(_OWLV2, fields, bare(load_state_dict(folder)), path=folder)
     side = model.config.vision_config.image_size
     if shaping.exact != (side, side):

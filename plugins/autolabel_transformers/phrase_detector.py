@@ -71,7 +71,7 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
         return shaping
 
     def check(self) -> None:
-        """Raise WeightsError where the folder's tensors, processor or tokenizer do not fit its config.json."""
+        """Raise WeightsError if the folder's tensors, processor or tokenizer do not fit its config.json."""
         super().check()
         _ = self.shaping, self.tokenizer, self.limit
 
@@ -92,7 +92,7 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
     def sentences(self, prompt: Prompt) -> Mapping[Ids, tuple[int, ...]]:
         """Return what is asked for a prompt, with the labels that each sentence stands for.
 
-        Raises ImageError where a phrase is empty or too long.
+        Raises ImageError if a phrase is empty or too long.
         """
         return self._sentences(prompt.phrases)
 
@@ -103,12 +103,12 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
         )
 
     def load(self, device: str) -> None:
-        """Read the folder onto ``device``; raises WeightsError where it does not fit."""
+        """Read the folder onto ``device``; raises WeightsError if it does not fit."""
         self._network = self.read_network(device)
 
     @abstractmethod
     def read_network(self, device: str) -> _N:
-        """Return the folder's network on ``device``; raises WeightsError where it does not fit."""
+        """Return the folder's network on ``device``; raises WeightsError if it does not fit."""
 
     @property
     def network(self) -> _N:

@@ -60,7 +60,7 @@ class Sam3(PhraseDetector["Sam3Network"]):
         return content.get("detector_config") or content
 
     def passes(self, prompt: Prompt) -> int:
-        """Return the number of different phrases; raises ImageError where one is empty or too long."""
+        """Return the number of different phrases; raises ImageError if one is empty or too long."""
         return len(self.sentences(prompt))
 
     def read_network(self, device: str) -> Sam3Network:

@@ -110,7 +110,7 @@ class Sam3Network:
 def load_sam3(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> Sam3Network:
     """Return the network of a folder for images or video, without its tracker, on ``device``, in float32.
 
-    Raises WeightsError where it does not fit.
+    Raises WeightsError if it does not fit.
     """
     state = {
         key.removeprefix(_OF_VIDEO): tensor

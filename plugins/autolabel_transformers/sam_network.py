@@ -137,7 +137,7 @@ class _Sam2Network(SamNetwork):
 
 
 def load_sam(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> SamNetwork:
-    """Return the network of a SAM folder on ``device``, in float32; raises WeightsError where it does not fit."""
+    """Return the network of a SAM folder on ``device``, in float32; raises WeightsError if it does not fit."""
     network = _Sam1Network(_model(_SAM, folder, fields).to(device), shaping=shaping, device=device)
     if shaping.long_side != network.side:
         raise WeightsError(

@@ -29,9 +29,9 @@ class Found:
     box: tuple[float, float, float, float]
     """As the model wrote it."""
     label: str
-    """Empty where it wrote none."""
+    """Empty if it wrote none."""
     score: float | None
-    """What the model says of itself, in [0, 1]; None where it says nothing."""
+    """What the model says of itself, in [0, 1]; None if it says nothing."""
     start: int
     end: int
     """Where it stands in the answer."""

@@ -18,11 +18,11 @@ class AsksEndpoint:
     endpoint: Endpoint | None = None
 
     def check(self) -> None:
-        """Raise MachineError where the client is not installed."""
+        """Raise MachineError if the client is not installed."""
         require_client()
 
     def load(self, device: str) -> None:
-        """Make the client; raises EndpointError where the key is not there. Nothing runs on ``device``."""
+        """Make the client; raises EndpointError if the key is not there. Nothing runs on ``device``."""
         require_client()
         params = self.params
         key, manners = params.key(), params.manners()

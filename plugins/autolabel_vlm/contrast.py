@@ -31,7 +31,7 @@ class Contrast(Verifier):
         """There is nothing to load."""
 
     def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32]]:
-        """Return the distance of the two histograms for each box, in [0, 1]; NaN where a box has no surroundings."""
+        """Return the distance of the two histograms for each box, in [0, 1]; NaN if a box has no surroundings."""
         return [
             np.array([_contrast(sample.pixels, box) for box in sample.instances.boxes], np.float32) for sample in batch
         ]

@@ -102,7 +102,7 @@ class _ExpectedAnswer:
 
 
 def examine(labeler: Vlm) -> Sequence[Finding]:
-    """Return what is found of the endpoint of a labeler; raises EndpointError where it is not reached."""
+    """Return what is found of the endpoint of a labeler; raises EndpointError if it is not reached."""
     labeler.load("cpu")
     assert labeler.endpoint is not None
     samples = [_drawn(picture) for picture in _PICTURES]

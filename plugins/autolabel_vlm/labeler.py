@@ -270,7 +270,7 @@ def _rest(asked: _AnsweredQuestion) -> Question:
 
 
 def _unread(asked: _AnsweredQuestion) -> ImageError | None:
-    """Return the error for answers of which nothing could be read; None where something could."""
+    """Return the error for answers of which nothing could be read; None if something could."""
     if asked.objects or any(read.nothing for read in asked.reads):
         return None
     said = json.dumps(" ".join(asked.replies[0].text.split())[:120], ensure_ascii=False)

@@ -63,7 +63,7 @@ class Multiple(StrategyParams):
     """Greatest area."""
 
     def shape(self, size: Size) -> Size:
-        """Return (height, width) of what is sent of an image of ``size``; raises ImageError where it is too narrow."""
+        """Return (height, width) of what is sent of an image of ``size``; raises ImageError if it is too narrow."""
         height, width = size
         if max(size) > _MOST_STRETCHED * min(size):
             told = f"{width}x{height} is too narrow for resize: multiple (at most {_MOST_STRETCHED}:1)"

@@ -19,7 +19,7 @@ _VALUE = re.compile(
 def from_tokens(reply: Reply, objects: Sequence[Found]) -> list[float] | None:
     """Return the geometric mean of the probabilities of each object's numbers and label.
 
-    None where the reply has no token probabilities, or its tokens do not spell its text.
+    None if the reply has no token probabilities, or its tokens do not spell its text.
     """
     if not reply.tokens:
         return None

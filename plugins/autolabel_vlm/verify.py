@@ -95,7 +95,7 @@ class Verify(AsksEndpoint, Verifier):
 
 
 def _verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] | ImageError:
-    """Return the verdict of each reply, NaN where it has none; the error where no reply came at all."""
+    """Return the verdict of each reply, NaN if it has none; the error where no reply came at all."""
     failed = [reply for reply in replies if isinstance(reply, ImageError)]
     if failed and len(failed) == len(replies):
         return failed[0]
@@ -104,7 +104,7 @@ def _verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] 
 
 
 def chance_of_yes(reply: Reply) -> float:
-    """Return p(yes) / (p(yes) + p(no)) of the first token, spellings added up; NaN where it is neither.
+    """Return p(yes) / (p(yes) + p(no)) of the first token, spellings added up; NaN if it is neither.
 
     Without probabilities the answer itself counts: 1 for yes, 0 for no.
     """

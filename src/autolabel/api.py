@@ -54,7 +54,7 @@ def calibrate(
     """Choose score thresholds that reach a precision, from what a person has checked; write them to ``out``.
 
     ``truth`` is a COCO file or another run; None: the certificate's checks, else the run's own checked images.
-    Raises DataError where ``run`` is not a finished run, or shares nothing with the truth.
+    Raises DataError if ``run`` is not a finished run, or shares nothing with the truth.
     """
     from autolabel.run.calibrate import calibrate_run
 
@@ -112,7 +112,7 @@ def apply_review(
 
     ``file`` is a ``review.json``, or what COCO tools, Label Studio, CVAT, LabelMe or YOLO tools exported: ``tool`` says
     which, its content else. ``names`` says what its classes are called in the run. Images in another tool's file are
-    wholly checked unless ``partial``; ``dry_run`` changes nothing. Raises DataError where it speaks of images or
+    wholly checked unless ``partial``; ``dry_run`` changes nothing. Raises DataError if it speaks of images or
     classes that the run does not have, unless ``skip_unknown``.
     """
     from autolabel.run.apply_review import apply_review as take_in

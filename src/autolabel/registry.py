@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def file(self) -> str:
-        """The file that holds the class; empty where it was not imported from one."""
+        """The file that holds the class; empty if it was not imported from one."""
         return getattr(sys.modules.get(self.strategy.__module__), "__file__", None) or ""
 
 
@@ -105,7 +105,7 @@ class Registry:
             raise DataError(f"{kind} {name!r}: {faults.replace('Value error, ', '')}", hint=_TAKES) from None
 
     def add(self, kind: Kind, strategy: type[Strategy], *, package: str, version: str) -> None:
-        """Take in a class; raises PluginError where it is nameless, of the wrong kind, or its name is taken."""
+        """Take in a class; raises PluginError if it is nameless, of the wrong kind, or its name is taken."""
         if not (isinstance(strategy, type) and issubclass(strategy, _BASES[kind])):
             raise PluginError(f"package {package!r}: {strategy!r} is not a subclass of {_BASES[kind].__name__}")
         name = getattr(strategy, "name", None)
@@ -142,7 +142,7 @@ def discover() -> Registry:
 
 
 def _load(point: EntryPoint) -> Any:
-    """Import an entry point's module; raises PluginError where that fails in whatever way, exits included."""
+    """Import an entry point's module; raises PluginError if that fails in whatever way, exits included."""
     try:
         with _watched(_distribution(point)):
             return point.load()

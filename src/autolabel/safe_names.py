@@ -8,7 +8,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def path_fault(name: str) -> str:
-    """Return what makes ``name`` unfit as a ``/``-separated path below some folder; empty where nothing does.
+    """Return what makes ``name`` unfit as a ``/``-separated path below some folder; empty if nothing does.
 
     Absolute paths, drive letters, backslashes, NUL, and ``..`` that leads out of the folder are unfit.
     """

@@ -16,5 +16,5 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
 
 
 def parse(text: bytes | str) -> Element:
-    """Return the root of a document; raises ParseError, or ValueError or LookupError, where it is none that is read."""
+    """Return the root of a document; raises ParseError, or ValueError or LookupError, if it is none that is read."""
     return ElementTree.fromstring(text, ElementTree.XMLParser(target=_WithoutDoctype()))

@@ -54,7 +54,7 @@ class Remote:
     """A file or folder at a URL, with the few methods of pathlib's Path that a run needs.
 
     Credentials and endpoints are those that fsspec and the store's own library find in their environment and files.
-    Every method raises MachineError where the store cannot be reached or refuses, FileNotFoundError where there is no
+    Every method raises MachineError if the store cannot be reached or refuses, FileNotFoundError where there is no
     such file. What may pass is tried five times.
     """
 
@@ -102,7 +102,7 @@ class Remote:
         return io.BufferedReader(_Pieces(self), _LEAST)
 
     def files(self) -> Iterator[FileEntry]:
-        """Yield every file below, a folder at a time, in no particular order; none where there is no such folder."""
+        """Yield every file below, a folder at a time, in no particular order; none if there is no such folder."""
         pending = [""]
         seen: set[str] = set()
         while pending:
@@ -120,7 +120,7 @@ class Remote:
                     pending.append(name)
 
     def entries(self) -> Iterator[FileEntry]:
-        """Yield the files of this folder alone; none where there is no such folder."""
+        """Yield the files of this folder alone; none if there is no such folder."""
         return (entry for kind, entry in self._listed() if kind == "file")
 
     def _listed(self) -> Iterator[tuple[str, FileEntry]]:
@@ -139,7 +139,7 @@ class Remote:
         self._ask("pipe_file", data)
 
     def create(self, data: bytes) -> None:
-        """Put a whole file where there is none; raises FileExistsError where there is one."""
+        """Put a whole file if there is none; raises FileExistsError if there is one."""
         self._ask("pipe_file", data, mode="create")
 
     def upload(self, file: Path) -> None:
@@ -221,7 +221,7 @@ def resolved(place: Location) -> Location:
 def open_regular(place: Location) -> BinaryIO:
     """Open a file that autolabel has written itself, to be read.
 
-    Raises FileNotFoundError where there is none, DataError where it is a link, a pipe, a device or a folder: those are
+    Raises FileNotFoundError if there is none, DataError where it is a link, a pipe, a device or a folder: those are
     somebody else's, and reading them may never end.
     """
     if isinstance(place, Remote):
@@ -258,7 +258,7 @@ def read_part(place: Location, start: int, end: int) -> bytes:
 
 
 def list_files(folder: Location) -> Iterator[FileEntry]:
-    """Yield the files of a folder, none where there is no such folder."""
+    """Yield the files of a folder, none if there is no such folder."""
     if isinstance(folder, Remote):
         yield from folder.entries()
     elif folder.is_dir():

@@ -130,7 +130,7 @@ class Labeler(Strategy[P]):
     def load(self, device: str) -> None:
         """Read the weights onto ``device``: ``"cpu"``, ``"cuda:0"`` or ``"mps"``. Called once, before any other work.
 
-        Raises WeightsError where the files are missing, refused, or do not fit.
+        Raises WeightsError if the files are missing, refused, or do not fit.
         """
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
@@ -142,13 +142,13 @@ class Labeler(Strategy[P]):
         return ()
 
     def check(self) -> None:
-        """Raise WeightsError where the weights cannot be loaded, as far as their headers tell.
+        """Raise WeightsError if the weights cannot be loaded, as far as their headers tell.
 
         Called when a plan is compiled, before anything is written; reads no numbers and imports no torch.
         """
 
     def sends_to(self) -> Sequence[str]:
-        """Return the URLs that images are sent to; none where they stay in this process."""
+        """Return the URLs that images are sent to; none if they stay in this process."""
         return ()
 
     def examine(self) -> Sequence[Finding]:
@@ -158,7 +158,7 @@ class Labeler(Strategy[P]):
     def fine_tune(self, task: FineTuning[Any]) -> None:
         """Learn from images whose boxes are known, and write a new checkpoint; called without ``load``.
 
-        A run that was stopped goes on from what lies in ``task.out``. Raises MachineError where packages or memory are
+        A run that was stopped goes on from what lies in ``task.out``. Raises MachineError if packages or memory are
         missing, WeightsError where the weights cannot be trained.
         """
         raise NotImplementedError
@@ -223,7 +223,7 @@ class Detector(Labeler[P]):
         return 1
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
-        """Return what one question about an image of ``size`` takes of an endpoint; nothing where none is asked."""
+        """Return what one question about an image of ``size`` takes of an endpoint; nothing if none is asked."""
         return Requests()
 
     def counters(self) -> dict[str, int]:
@@ -280,9 +280,9 @@ class Verifier(Labeler[P]):
 
     @abstractmethod
     def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32] | ImageError]:
-        """Return, for each sample, the chance of each of its N boxes, (N,) float32 in [0, 1], NaN where none is known.
+        """Return, for each sample, the chance of each of its N boxes, (N,) float32 in [0, 1], NaN if none is known.
 
-        A sample holds the boxes in doubt alone. An ImageError stands where nothing is known of any: its boxes are kept
+        A sample holds the boxes in doubt alone. An ImageError stands if nothing is known of any: its boxes are kept
         without a verdict, and the row says so.
         """
 

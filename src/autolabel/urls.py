@@ -41,7 +41,7 @@ def scheme_of(url: str) -> str:
 
 
 def url_fault(url: str, *, local: bool = False) -> tuple[str, str]:
-    """Return why a URL is not read, and what can be done; both empty where it is.
+    """Return why a URL is not read, and what can be done; both empty if it is.
 
     Read are the schemes of SCHEMES and those that ``AUTOLABEL_ALLOW_URLS`` lists, one at a time, without secrets in
     them, and no server on this machine unless ``local`` is true or that list has ``local``.
@@ -101,7 +101,7 @@ def _numeric(host: str) -> bool:
 def is_local(address: str) -> bool:
     """Return whether an IP address is of this machine, or of its link alone, as cloud metadata services are.
 
-    Raises ValueError where it is no address.
+    Raises ValueError if it is no address.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip

@@ -1,1 +1,1 @@
-"""Certify the precision and the recall of a run from checks that were drawn by lot."""
+"""Certify the precision and the recall of a run from checks that were drawn at random."""

@@ -36,7 +36,7 @@ class Answer:
     verdict: _Verdict | None = None
     """Of a box; of an image only ``cannot tell``."""
     missed: tuple[Missed, ...] | None = None
-    """Of an image; empty where it lacks nothing."""
+    """Of an image; empty if it lacks nothing."""
     withdrawn: bool = False
     """Whether it takes an earlier answer of the same person back."""
     reviewer: str | None = None

@@ -25,7 +25,7 @@ def default_cap(boxes: npt.ArrayLike) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """A share from 0 to 1; None where nothing can be stated."""
+    """A share from 0 to 1; None if nothing can be stated."""
 
     at_least: float | None = None
     """Holds at every look with the confidence of the audit."""

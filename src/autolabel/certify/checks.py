@@ -43,7 +43,7 @@ class Checks:
     boxes: dict[int, str] = field(default_factory=dict)
     """Verdict by box."""
     images: dict[int, tuple[Missed, ...] | None] = field(default_factory=dict)
-    """Missed objects by image; None where it cannot be told."""
+    """Missed objects by image; None if it cannot be told."""
 
     def take(self, kind: str, place: int, answer: Answer) -> None:
         """Enter the answer about a unit that counts."""

@@ -58,7 +58,7 @@ class Terms:
     most_missed: int | None = None
     thresholds: Mapping[str, float] | None = None
     groups: Mapping[str, str] | None = None
-    """Empty where every image is drawn from."""
+    """Empty if every image is drawn from."""
 
 
 def terms_of(asked: CertificateRequest, store: RunStore, plan: Plan) -> Terms:
@@ -82,7 +82,7 @@ def own_groups(store: RunStore, plan: Plan) -> dict[str, str]:
 
 
 def difference(draw: Mapping[str, Any], terms: Terms) -> str:
-    """Say what is asked for that is otherwise since the draw; empty where nothing is."""
+    """Say what is asked for that is otherwise since the draw; empty if nothing is."""
     if terms.confidence is not None and terms.confidence != draw["confidence"]:
         return f"the confidence is {draw['confidence']:g}, not {terms.confidence:g}"
     if terms.most_missed is not None and terms.most_missed != draw["K"]:
@@ -157,7 +157,7 @@ def _digest(names: list[str]) -> str:
 
 
 def _digest_of_groups(groups: Mapping[str, str]) -> str:
-    """Return what identifies groups; empty where there are none."""
+    """Return what identifies groups; empty if there are none."""
     return _sha256(encode_groups(groups)) if groups else ""
 
 

@@ -85,7 +85,7 @@ def read_entry(line: bytes) -> Entry:
 
 
 def order_fault(entries: Sequence[Entry]) -> tuple[int, str] | None:
-    """Return the number of the first entry, from 1, that is out of place, and why; None where none is.
+    """Return the number of the first entry, from 1, that is out of place, and why; None if none is.
 
     A journal begins with its only draw; its rounds are numbered from 1, and nothing is shown before the first.
     """

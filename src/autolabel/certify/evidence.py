@@ -38,7 +38,7 @@ def replay(
 
     Of each round counts the unbroken beginning of its order, up to the first unit without answer, in the order of the
     draw, whenever the answers came. What was decided before a round is known. ``within``, (N,), restricts all orders to
-    the units of a class. Raises ValueError where a round began before all shown units had an answer: drawing again
+    the units of a class. Raises ValueError if a round began before all shown units had an answer: drawing again
     instead of answering would be a choice.
     """
     for earlier, _ in pairwise(rounds):

@@ -1,4 +1,4 @@
-"""How to find missed objects with the least work: candidates below the threshold first, then images by lot."""
+"""How to find missed objects with the least work: candidates below the threshold first, then images at random."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pilot(scores: Float64, undecided: Int64) -> Int64:
 def chance_of_right(scores: Float64, classes: Int64, right: Sequence[bool | None]) -> Float64 | None:
     """Return the predicted chance that each candidate is an object, (L,), from what was decided of some.
 
-    None where too few were decided. Where none of those was right, no other's chance is above what that allows.
+    None if too few were decided. Where none of those was right, no other's chance is above what that allows.
     """
     decided = np.array([place for place, one in enumerate(right) if one is not None], np.int64)
     if len(decided) < FEW_ANSWERS:
@@ -91,13 +91,13 @@ class Repair:
     found: float
     """How many missed objects are among them."""
     by_looking: float
-    """How many more are needed that have to be looked for in images; 0 where the candidates do."""
+    """How many more are needed that have to be looked for in images; 0 if the candidates do."""
     images: int | None
-    """How many images to draw after that, until the recall is certified; None where it is not in sight."""
+    """How many images to draw after that, until the recall is certified; None if it is not in sight."""
 
 
 def plan_repair(chances: Float64, looked: Looked, *, recall: float, risk: float = 0.05) -> Repair:
-    """Split the work between candidates by choice and images by lot, so that ``recall`` is certified soonest.
+    """Split the work between candidates by choice and images at random, so that ``recall`` is certified soonest.
 
     ``chances`` of being right are those of the candidates that are worth a look, falling, (L,). Where no number of them
     reaches ``recall``, all are taken, and the rest has to be looked for.
@@ -129,7 +129,7 @@ def _draws(looked: Looked, found: float, *, recall: float, risk: float) -> int |
 def looking(repair: Repair, looked: Looked) -> tuple[float, float] | None:
     """Return about how many images, and minutes, it takes to find by looking what the candidates leave.
 
-    None where not even all images would do.
+    None if not even all images would do.
     """
     mean = (looked.total - repair.found) / max(1, looked.images)
     images = repair.by_looking / max(mean, 1e-9)

@@ -11,9 +11,9 @@ from autolabel.certify.ledger import MONEY, STAKES, Float64, SampledTotals, exce
 
 
 def more_draws(ledger: SampledTotals, total: int, risk: float) -> int | None:
-    """Return about how many more draws would show that the values sum to more than ``total``; 0 where they do.
+    """Return about how many more draws would show that the values sum to more than ``total``; 0 if they do.
 
-    The draws so far are taken for what is to come, at the mean that the claim leaves at present. None where no number
+    The draws so far are taken for what is to come, at the mean that the claim leaves at present. None if no number
     below the undecided units would do, or where nothing was drawn. A rough forecast, and no promise.
     """
     if exceeds(ledger, total, risk):
@@ -31,7 +31,7 @@ def more_draws(ledger: SampledTotals, total: int, risk: float) -> int | None:
 def draws_of(values: npt.ArrayLike, size: int, total: float, risk: float) -> int | None:
     """Return about how many draws, if they are like ``values``, show that ``size`` units sum to more than ``total``.
 
-    None where no number of units would do. A rough forecast, and no promise.
+    None if no number of units would do. A rough forecast, and no promise.
     """
     seen = np.asarray(values, np.float64)
     if not len(seen) or not size:
@@ -61,7 +61,7 @@ def _first(now: Float64, gain: Float64, *, most: int, wanted: float) -> int | No
 def faultless_draws(size: int, total: int, risk: float, value: int = 1) -> int | None:
     """Return how many draws, all of ``value``, show that the values of ``size`` units sum to more than ``total``.
 
-    None where not even all of them would.
+    None if not even all of them would.
     """
     if size * value <= total:
         return None

@@ -18,7 +18,7 @@ BOX_PART = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goals:
-    """The shares that are to be certified; None where nothing is wanted."""
+    """The shares that are to be certified; None if nothing is wanted."""
 
     precision: float | None = 0.9
     recall: float | None = 0.8

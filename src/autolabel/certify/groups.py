@@ -1,4 +1,4 @@
-"""Groups of images that are alike: of each, one image is drawn by lot and stands for the group."""
+"""Groups of images that are alike: of each, one image is drawn at random and stands for the group."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def encode_groups(groups: Mapping[str, str]) -> bytes:
 
 
 def read_kept_groups(path: Location, digest: str) -> dict[str, str]:
-    """Read the groups kept beside a sample; raises DataError where they are not those that it was drawn with."""
+    """Read the groups kept beside a sample; raises DataError if they are not those that it was drawn with."""
     text = read_regular(path, most=_MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
         raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")

@@ -43,7 +43,7 @@ class CertificateJournal:
         return entries
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write entries and force them to disk; raises MachineError where that cannot be, and nothing counts."""
+        """Write entries and force them to disk; raises MachineError if that cannot be, and nothing counts."""
         if not isinstance(self.path, Path):
             before = self.path.read_bytes() if self.path.exists() else b""
             lines = before[: before.rfind(b"\n") + 1]

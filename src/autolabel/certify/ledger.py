@@ -57,7 +57,7 @@ class SampledTotals:
 
     @property
     def estimate(self) -> float | None:
-        """The total if the undecided units are like the drawn ones; None where nothing was drawn and not all decided.
+        """The total if the undecided units are like the drawn ones; None if nothing was drawn and not all decided.
 
         No bound: nothing is promised of it.
         """
@@ -94,7 +94,7 @@ def wealth(ledger: SampledTotals, total: float) -> Float64:
 
 
 def exceeds(ledger: SampledTotals, total: int, risk: float) -> bool:
-    """Tell whether the values of all units sum to more than ``total``; wrongly with a chance of at most ``risk``."""
+    """Return whether the values of all units sum to more than ``total``; wrongly with a chance of at most ``risk``."""
     if ledger.known > total:
         return True
     if not ledger.values:

@@ -58,13 +58,13 @@ class Opened:
 
     store: RunStore
     session: CertificateSession | None
-    """None where the labels are others than those that were drawn from: then nothing can be asked or answered."""
+    """None if the labels are others than those that were drawn from: then nothing can be asked or answered."""
     changes: Changes
     last: Certificate | None = None
     """The certificate as it was written last."""
 
     def at_work(self) -> CertificateSession:
-        """Return the session; raises DataError where the labels have changed."""
+        """Return the session; raises DataError if the labels have changed."""
         if self.session is None:
             raise DataError(
                 f"{self.store.root}: {self.changes.reason}, and its certificate no longer holds", hint=_AGAIN
@@ -72,7 +72,7 @@ class Opened:
         return self.session
 
     def certificate(self) -> Certificate:
-        """Return what is stated by now; raises DataError where the labels have changed before anything was stated."""
+        """Return what is stated by now; raises DataError if the labels have changed before anything was stated."""
         if self.session is not None:
             return certificate(self.session, changes=self.changes.reason, holds=self.changes.holds)
         if self.last is None:
@@ -91,12 +91,12 @@ class Opened:
 
 
 def begun(store: RunStore) -> bool:
-    """Tell whether a certificate of the run was begun."""
+    """Return whether a certificate of the run was begun."""
     return (store.root / JOURNAL).exists()
 
 
 def read_certificate(store: RunStore) -> Certificate | None:
-    """Return the certificate as it was written last, None where there is none; BusyError where its folder is a link."""
+    """Return the certificate as it was written last, None if there is none; BusyError where its folder is a link."""
     check_links(store.root, [FOLDER])
     path = store.root / _CERTIFICATE
     if not path.exists():
@@ -116,7 +116,7 @@ _NOTHING_ASKED = CertificateRequest()
 def open_certificate(
     run: Location, asked: CertificateRequest = _NOTHING_ASKED, *, redraw: bool = False
 ) -> Iterator[Opened]:
-    """Open the certificate of a finished run, alone; begin it where there is none.
+    """Open the certificate of a finished run, alone; begin it if there is none.
 
     ``redraw`` draws anew: another round where the run hands out what it did, else a new audit. Raises DataError where
     the run is not finished, where ``asked`` differs from what is fixed since the draw, or where shown units wait for an
@@ -152,7 +152,7 @@ def open_locked(store: RunStore, plan: Plan, asked: CertificateRequest, *, redra
 
 
 def _check_own(folder: Location) -> None:
-    """Raise BusyError where the folder of a certificate that is to begin is somebody else's."""
+    """Raise BusyError if the folder of a certificate that is to begin is somebody else's."""
     if isinstance(folder, Path) and name_taken(folder) and not folder.is_dir():
         raise BusyError(f"{folder}: is no folder", hint=_ELSEWHERE)
     if others := sorted(entry.name for entry in list_files(folder) if not _OWN.fullmatch(entry.name)):
@@ -217,12 +217,12 @@ def _read(store: RunStore, plan: Plan, journal: CertificateJournal) -> Opened:
 
 
 def _with_own_groups(terms: Terms, store: RunStore, plan: Plan) -> Terms:
-    """Return the terms of a first draw: where nothing is said of groups, those that the run has found itself."""
+    """Return the terms of a first draw: if nothing is said of groups, those that the run has found itself."""
     return terms if terms.groups is not None else replace(terms, groups=own_groups(store, plan))
 
 
 def _with_kept_groups(terms: Terms, store: RunStore, fixed: Mapping[str, Any]) -> Terms:
-    """Return the terms of a further draw: where nothing is said of groups, those of the draw before."""
+    """Return the terms of a further draw: if nothing is said of groups, those of the draw before."""
     if terms.groups is not None:
         return terms
     return replace(terms, groups=_kept_groups(store, fixed))

@@ -37,7 +37,7 @@ def population(
 ) -> Units:
     """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review.
 
-    ``only`` are the images that stand for all others; None where each stands for itself.
+    ``only`` are the images that stand for all others; None if each stands for itself.
     """
     found = _rows(store, plan, limits=limits, review=review)
     if only is None:
@@ -60,7 +60,7 @@ def population(
 def stand_ins(
     store: RunStore, plan: Plan, *, review: Review | None, groups: Mapping[str, str]
 ) -> frozenset[str] | None:
-    """Return the images that are drawn from: one of each group, and all in none; None where there are no groups."""
+    """Return the images that are drawn from: one of each group, and all in none; None if there are no groups."""
     if not groups:
         return None
     there = (
@@ -130,7 +130,7 @@ def encode_decided(review: Review | None) -> bytes:
 
 
 def read_decided(path: Location, digest: str) -> Review | None:
-    """Read the decisions kept beside a sample; raises DataError where they are not those that it was drawn with."""
+    """Read the decisions kept beside a sample; raises DataError if they are not those that it was drawn with."""
     text = read_regular(path, most=MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
         raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")

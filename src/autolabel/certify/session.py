@@ -31,7 +31,7 @@ class CertificateSession:
     """
 
     def __init__(self, journal: CertificateJournal, units: Units, recorded: Sequence[Entry]) -> None:
-        """Read what is recorded; raises DataError where the journal is damaged, or its seed was changed."""
+        """Read what is recorded; raises DataError if the journal is damaged, or its seed was changed."""
         self.journal, self.units, self.draw = journal, units, recorded[0]["draw"]
         caps = tuple(self.draw["class_K"].get(name, self.draw["K"]) for name in units.classes)
         self.checks = Checks(units, Settings(confidence=self.draw["confidence"], cap=self.draw["K"], caps=caps))
@@ -83,7 +83,7 @@ class CertificateSession:
     def begin_round(self, known: Iterable[_Place] = ()) -> None:
         """Draw a new order of all units without answer; ``known`` were decided by choice since the latest round.
 
-        Raises DataError where a shown unit has no answer: drawing again instead would be a choice.
+        Raises DataError if a shown unit has no answer: drawing again instead would be a choice.
         """
         if waiting := self.waiting():
             raise DataError(
@@ -127,7 +127,7 @@ class CertificateSession:
         return {"id": self.name(kind, place), **facts}
 
     def place(self, name: str) -> _Place | None:
-        """Return the unit of a name, None where it is none of this population."""
+        """Return the unit of a name, None if it is none of this population."""
         prefix, _, rest = name.partition("-")
         kind, key = rest[:1], rest[1:]
         if prefix != self.prefix or kind not in ("b", "i") or len(key) != 16:
@@ -178,7 +178,7 @@ class CertificateSession:
         )
 
     def is_decided(self, unit: _Place) -> bool:
-        """Tell whether a unit has an answer, or was known before."""
+        """Return whether a unit has an answer, or was known before."""
         return unit[1] in (self.checks.boxes if unit[0] == "b" else self.checks.images)
 
     def _replay(self, number: int, entry: Entry) -> None:
@@ -253,7 +253,7 @@ class CertificateSession:
                 rounds[-1] = _with_shown(rounds[-1], {place for name, place in self.shown if name == kind[0]})
 
     def _objection(self, one: Answer) -> tuple[str, str] | None:
-        """Return what is wrong with an answer, and what to do; None where nothing is."""
+        """Return what is wrong with an answer, and what to do; None if nothing is."""
         ask = "`autolabel certify RUN --next N --json` prints the units to answer"
         place = self.place(one.id)
         if place is None:
@@ -289,7 +289,7 @@ class CertificateSession:
 
 
 def _unfit(one: Answer, kind: str) -> tuple[str, str] | None:
-    """Return why an answer is none to a unit of this kind, and what to do; None where it is."""
+    """Return why an answer is none to a unit of this kind, and what to do; None if it is."""
     if one.withdrawn:
         return None
     if kind == "b" and one.verdict is None:

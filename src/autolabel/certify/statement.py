@@ -10,7 +10,7 @@ VERSION = 1
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stated of one share; null where nothing can be."""
+    """What is stated of one share; null if nothing can be."""
 
     at_least: float | None
     """The lower bound; holds with the confidence, by itself, at every look."""
@@ -26,7 +26,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     impossible: bool = False
     """Whether ``at_most`` is below ``wanted``: no number of checks will do."""
     more_checks: int | None = None
-    """About so many more boxes, or images, until it is certified; null where that is not in sight."""
+    """About so many more boxes, or images, until it is certified; null if that is not in sight."""
 
 
 class _UnitCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class ClassStatement(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     classes: tuple[str, ...]
     K: int | None
-    """None where classes are taken together: nothing is stated of their recall."""
+    """None if classes are taken together: nothing is stated of their recall."""
     boxes: int
     checked: int
     precision: Stated
@@ -117,7 +117,7 @@ class Minutes(msgspec.Struct, frozen=True, kw_only=True):
 
     spent: float
     left: float | None
-    """About so many more until all that is wanted is certified; null where that is not in sight."""
+    """About so many more until all that is wanted is certified; null if that is not in sight."""
     budget: float | None = None
     within_budget: WithinBudget | None = None
 
@@ -171,5 +171,5 @@ def encode_certificate(certificate: Certificate) -> bytes:
 
 
 def decode_certificate(text: bytes) -> Certificate:
-    """Read a certificate; raises msgspec.ValidationError where it is none."""
+    """Read a certificate; raises msgspec.ValidationError if it is not one."""
     return msgspec.json.decode(text, type=Certificate)

@@ -30,7 +30,7 @@ class _AuditRow:
     caption_index: int
     caption: str | None
     size: tuple[int, int]
-    """Height and width in pixels; 0 where they are not known."""
+    """Height and width in pixels; 0 if they are not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +57,9 @@ class Units:
     box_classes: array[int] = field(default_factory=lambda: array("q"))
     scores: array[float] = field(default_factory=lambda: array("d"))
     support: array[float] = field(default_factory=lambda: array("d"))
-    """The share of the looks that saw each box, 1 where an image was seen in none."""
+    """The share of the looks that saw each box, 1 if an image was seen in none."""
     verdicts: array[float] = field(default_factory=lambda: array("d"))
-    """The chance of each box by a verifier; NaN where none was asked."""
+    """The chance of each box by a verifier; NaN if none was asked."""
     corners: array[float] = field(default_factory=lambda: array("d"))
     """Four numbers a box, ``x1 y1 x2 y2`` in pixels, with the decimals of ``labels.jsonl``."""
     kept: list[int] = field(default_factory=list)
@@ -117,12 +117,12 @@ class Units:
 
 
 def _captioned(row: _AuditRow) -> Mapping[str, Any]:
-    """Return the caption of a row, nothing where it has none."""
+    """Return the caption of a row, nothing if it has none."""
     return {} if row.caption is None else {"caption_index": row.caption_index, "caption": row.caption}
 
 
 def readable(labels: Labels) -> bool:
-    """Tell whether a person can look at the image of a row."""
+    """Return whether a person can look at the image of a row."""
     return labels.reason is None or not (labels.reason.code in _UNREADABLE or 0 in labels.image.size)
 
 

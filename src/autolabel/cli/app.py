@@ -209,7 +209,7 @@ def _fail(error: AutolabelError) -> NoReturn:
 
 
 def _expected(error: OSError) -> AutolabelError | None:
-    """Return what a file's name that a person gave, or a file's owner, is told; None where it is a bug of autolabel."""
+    """Return what a file's name that a person gave, or a file's owner, is told; None if it is a bug of autolabel."""
     if not isinstance(error.filename, str):
         return None
     place = Path(error.filename)

@@ -72,7 +72,7 @@ def certify(
     mend: _Mend = False,
     json: AsJson = False,
 ) -> None:
-    """State the precision and recall of a run, from checks that are drawn by lot."""
+    """State the precision and recall of a run, from checks that are drawn at random."""
     from autolabel.certify.drawing import CertificateRequest
 
     asked = CertificateRequest(
@@ -95,7 +95,7 @@ def certify(
 
 
 def _check_ranges(asked: CertificateRequest) -> None:
-    """Raise DataError where a share is none, or a budget is longer than anybody has."""
+    """Raise DataError if a share is none, or a budget is longer than anybody has."""
     for name in ("precision", "recall", "confidence"):
         value = getattr(asked, name)
         if value is not None and not 0 < value < 1:

@@ -46,7 +46,7 @@ def examine() -> dict[str, Any]:
 def examine_endpoints(path: str) -> dict[str, Sequence[Finding]]:
     """Return what was found of each labeler of a spec that asks an endpoint, by its place in the spec.
 
-    Raises SpecError where none does, EndpointError where one is not reached.
+    Raises SpecError if none does, EndpointError where one is not reached.
     """
     spec = load_spec(path, registry=discover())
     found: dict[str, Sequence[Finding]] = {}

@@ -141,7 +141,7 @@ def _source_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
 
 
 def _in_place(source: Candidate, one: BoxOrigin, explanation: Explanation) -> bool:
-    """Tell whether a box lies where one of its sources does, cut at the image's edges."""
+    """Return whether a box lies where one of its sources does, cut at the image's edges."""
     limits = (explanation.width, explanation.height) * 2
     cut = [min(max(value, 0), limit) for value, limit in zip(source.bbox, limits, strict=True)]
     return source.phrase == one.phrase and all(abs(a - b) < _RESCORED for a, b in zip(cut, one.bbox, strict=True))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
-    """Tell the spec from the overrides; raises SpecError where no spec is named."""
+    """Tell the spec from the overrides; raises SpecError if no spec is named."""
     words = list(words or [])
     if option is None and (not words or ("=" in words[0] and not Path(words[0]).exists())):
         raise SpecError("no spec is named", hint="autolabel generate -e spec.yaml; `autolabel init` writes one")
@@ -176,7 +176,7 @@ def _mode_of(*, fresh: bool, extend: bool, planned: bool) -> Mode:
 
 
 def _conclude(summary: Summary, plan: Plan, *, json: bool) -> None:
-    """Print what a run came to; leave with 1 where too many images failed."""
+    """Print what a run came to; leave with 1 if too many images failed."""
     if json:
         console.print_json(summary.as_dict())
     else:

@@ -15,7 +15,7 @@ from autolabel.errors import MachineError, SpecError
 from autolabel.registry import KINDS, Registry
 
 STARTER = Path(__file__).resolve().parents[1] / "starter"
-"""A package that works as it stands, and that linters and tests see as it stands."""
+"""A package that works as it is, and that linters and tests see as it is."""
 EXAMPLE = "autolabel-colors"
 """The package that the documentation's examples use: in the wheel below ``autolabel/examples``."""
 _PREFIX = "autolabel-"
@@ -62,7 +62,7 @@ class _PackageNames:
 def new_plugin(name: str, folder: Path, *, kinds: Sequence[str] = KINDS, registry: Registry) -> tuple[Path, list[Path]]:
     """Write the package ``autolabel-NAME`` below ``folder``; return its own folder and its files.
 
-    It holds one strategy of each kind in ``kinds``, which are called NAME in a spec. Raises SpecError where a kind is
+    It holds one strategy of each kind in ``kinds``, which are called NAME in a spec. Raises SpecError if a kind is
     unknown, the name cannot be one or is taken by what is installed, or the package's folder exists.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
@@ -104,7 +104,7 @@ def _copied(target: Path, names: _PackageNames, *, absent: Iterable[str]) -> Ite
 def write_example(folder: Path) -> tuple[Path, list[Path]]:
     """Write the documentation's example package below ``folder``; return its own folder and its files.
 
-    Raises SpecError where its folder exists, MachineError where this installation does not have it.
+    Raises SpecError if its folder exists, MachineError where this installation does not have it.
     """
     package = Path(__file__).resolve().parents[1]
     places = (package / "examples" / EXAMPLE, package.parents[1] / "docs" / "examples" / EXAMPLE)

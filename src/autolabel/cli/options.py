@@ -37,7 +37,7 @@ Names = Annotated[
 
 
 def class_renames(pairs: list[str] | None) -> dict[str, str]:
-    """Return the classes of the run by those of the truth file; raises SpecError where a pair is none."""
+    """Return the classes of the run by those of the truth file; raises SpecError if a pair is none."""
     names: dict[str, str] = {}
     for pair in pairs or ():
         own, sign, other = pair.partition("=")

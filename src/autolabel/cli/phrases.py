@@ -92,7 +92,7 @@ def phrases(
 
 
 def _suggesting(endpoint: str | None, model: str | None, key_env: str | None) -> Suggest | None:
-    """Return what asks a language model for phrases; None where no endpoint is named."""
+    """Return what asks a language model for phrases; None if no endpoint is named."""
     if endpoint is None:
         return None
     if model is None:
@@ -103,7 +103,7 @@ def _suggesting(endpoint: str | None, model: str | None, key_env: str | None) ->
 
 
 def _by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str]]:
-    """Return the tried phrases of each class; raises SpecError where it is not said which class one is for."""
+    """Return the tried phrases of each class; raises SpecError if it is not said which class one is for."""
     tried: dict[str, list[str]] = {}
     for pair in pairs:
         name, sign, phrase = pair.partition("=")

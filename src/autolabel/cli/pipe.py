@@ -29,7 +29,7 @@ def ending_quietly() -> Iterator[None]:
 
 
 def _of_a_pipe(error: BaseException | None) -> bool:
-    """Tell whether a pipe without reader caused an error, or an exit."""
+    """Return whether a pipe without reader caused an error, or an exit."""
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             return True

@@ -40,7 +40,7 @@ def check_document(path: Path, name: str | None = None) -> str:
 
 
 def _documents(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the JSON or YAML documents of a file with their lines; 0 where there is one."""
+    """Yield the JSON or YAML documents of a file with their lines; 0 if there is one."""
     if path.suffix in (".yaml", ".yml"):
         yield 0, document.read_document(path).plain()
         return

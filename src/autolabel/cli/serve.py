@@ -88,7 +88,7 @@ def serve(
 
 
 def _folder(text: str) -> str:
-    """Return a folder that is there; raises SpecError where it is not."""
+    """Return a folder that is there; raises SpecError if it is not."""
     if not Path(text).is_dir():
         raise SpecError(f"--root: no such folder: {text}")
     return str(Path(text).absolute())

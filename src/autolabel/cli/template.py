@@ -35,7 +35,7 @@ results_dir: runs/first
 
 
 def write(path: Path, *, replace: bool) -> Path:
-    """Write the template; raises SpecError where the file is there and ``replace`` is not set."""
+    """Write the template; raises SpecError if the file is there and ``replace`` is not set."""
     if path.exists() and not replace:
         raise SpecError(f"{path}: is there already", hint="say --force to replace it")
     path.write_text(_TEMPLATE.format(name=path.name), encoding="utf-8")

@@ -76,7 +76,7 @@ def train(
 
 
 def _read_recipe(path: Path | None) -> dict[str, Any]:
-    """Return the settings of a recipe; raises SpecError where it is none."""
+    """Return the settings of a recipe; raises SpecError if it is none."""
     if path is None:
         return {}
     from autolabel.spec.document import read_document

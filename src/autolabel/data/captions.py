@@ -55,7 +55,7 @@ def read_captions(path: str | Location) -> Captions:
 
     ``image_path``, as TAO's ``image_grounding`` has it, counts as ``file_name``. Phrases keep their order; repeated
     ones count once. A caption without ``noun_chunks`` is split into phrases here. A line that is wrong fails its image,
-    by name; one that names none is left out. Raises DataError, with the first 50 faults by line, where no line can be
+    by name; one that names none is left out. Raises DataError, with the first 50 faults by line, if no line can be
     used.
     """
     problems: list[Problem] = []

@@ -57,7 +57,7 @@ class Inputs:
 def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results = NO_RESULTS) -> Inputs:
     """List the rows that ``data`` asks for, each with its upright size or the reason why it cannot be used.
 
-    Rows come in no particular order; what lies in ``results`` is none. Raises DataError where a folder or file cannot
+    Rows come in no particular order; what lies in ``results`` is none. Raises DataError if a folder or file cannot
     be read or nothing is found.
     """
     roots = sources(data.images)

@@ -19,7 +19,7 @@ class GivenBox(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Input(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row to be labelled; ``phrases`` is None where the run's classes are asked."""
+    """One row to be labelled; ``phrases`` is None if the run's classes are asked."""
 
     image: str
     path: str
@@ -34,9 +34,9 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     notes: tuple[str, ...] = ()
     given: dict[str, Any] | None = None
-    """What the file of boxes said of the image besides its name and size; None where none names it."""
+    """What the file of boxes said of the image besides its name and size; None if none names it."""
     stated: tuple[int, int] = (0, 0)
-    """(height, width) that the file of boxes states, until they are compared with the image's; 0 where it does not."""
+    """(height, width) that the file of boxes states, until they are compared with the image's; 0 if it does not."""
     mark: str = ""
     """Tells the content of the file from another's; no part of what the row is."""
 
@@ -61,7 +61,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def labels(self, classes: Sequence[str]) -> Labels:
-        """Return the row as it stands before any stage: given boxes, or already failed."""
+        """Return the row as it is before any stage: given boxes, or already failed."""
         return Labels(
             image=self.as_image(),
             caption_index=self.caption_index,

@@ -111,7 +111,7 @@ def _index(images: Iterable[str], keys: _Keys) -> dict[str, list[tuple[str, _Par
 
 
 def _candidates(name: str, index: Mapping[str, list[tuple[str, _Parts]]], keys: _Keys) -> tuple[str, ...]:
-    """Return the images whose path ends most like a name; none where not even the base name is shared."""
+    """Return the images whose path ends most like a name; none if not even the base name is shared."""
     for parts in keys(name):
         if parts and (alike := index.get(parts[-1])):
             scores = [(_likeness(parts, own), image) for image, own in alike]

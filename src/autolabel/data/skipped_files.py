@@ -41,7 +41,7 @@ class PassedOver:
             self.first[reason].append(name)
 
     def usable(self, found: ListedFile) -> bool:
-        """Tell whether a file that is passed over can be read where it is named."""
+        """Return whether a file that is passed over can be read where it is named."""
         return found.passed_over in (HIDDEN, SYSTEM_FOLDER)
 
     def why(self, found: ListedFile) -> str:

@@ -27,7 +27,7 @@ _PLAN, _INPUTS = "plan.json", "inputs.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ImageRoot:
-    """A root folder with the prefix that its images' ids carry (empty where there is one root)."""
+    """A root folder with the prefix that its images' ids carry (empty if there is one root)."""
 
     root: Location
     prefix: str
@@ -47,7 +47,7 @@ class ListedFile:
     """Its size, where the listing says."""
     code: str = ""
     passed_over: str = ""
-    """Why it is no input: hidden, system folder, results of a run, format, extension; empty where it is one."""
+    """Why it is no input: hidden, system folder, results of a run, format, extension; empty if it is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def sources(roots: Sequence[str]) -> list[_ImageRoot]:
     """Give every root the prefix by which its images' ids resolve: its path from the folder that all roots share.
 
     Where they share none but the top of the file system, or one is at a URL, the prefix is the end of its path that no
-    other root has. A root inside another one is left out, since its images are the other's. Raises DataError where a
+    other root has. A root inside another one is left out, since its images are the other's. Raises DataError if a
     root is not a folder, or is named twice.
     """
     folders = [at(root) for root in roots]
@@ -212,7 +212,7 @@ def _walk_here(source: _ImageRoot, root: Path, *, follow_symlinks: bool, results
 
 
 def _is_results(folder: str) -> bool:
-    """Tell whether a folder is the results directory of a run."""
+    """Return whether a folder is the results directory of a run."""
     return os.path.isfile(f"{folder}/{_PLAN}") and os.path.isfile(f"{folder}/{_INPUTS}")  # noqa: PTH113
 
 

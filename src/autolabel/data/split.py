@@ -13,7 +13,7 @@ def split_of(image_id: str, *, fractions: Mapping[str, float], seed: int = 0) ->
     """Return the name of the part that an image belongs to, a function of its id and the seed alone.
 
     Adding or removing other images moves nothing. ``fractions`` are shares by name, in order, adding up to 1; the
-    parts' sizes come out as stated within the spread of a fair draw. Raises ValueError where they do not add up.
+    parts' sizes come out as stated within the spread of a fair draw. Raises ValueError if they do not add up.
     """
     if any(share < 0 for share in fractions.values()) or not math.isclose(
         sum(fractions.values()), 1, abs_tol=TOLERANCE

@@ -47,7 +47,7 @@ class Agreement:
 
         ``union`` holds the candidates that entered, each with the look that it was found in, one of ``looks``; boxes of
         the l-th label were asked for in the first ``asked[l]`` of these. Of the highest scores of a box's candidates in
-        each of n looks, 0 where a look has none, ``vote`` is the highest times the share of looks that have one,
+        each of n looks, 0 if a look has none, ``vote`` is the highest times the share of looks that have one,
         ``mean`` the mean, and ``noisy_or`` is 1 - (the product of 1 - score) ** (1/n). The aggregator's score is
         multiplied by what this is of the highest; mostly it is the highest, and so becomes this.
         """
@@ -69,7 +69,7 @@ class Agreement:
         return int((unsure & (scores > doubt.score)).sum())
 
     def seen(self, kept: Instances, union: Instances, looks: Sequence[str]) -> _Float64:
-        """Return (N, looks, labelers) the highest score of each box's candidates, 0 where there is none."""
+        """Return (N, looks, labelers) the highest score of each box's candidates, 0 if there is none."""
         place = {name: index for index, name in enumerate(looks)}
         names = sorted({name for names in union.sources or () for name in names})
         look_of = np.array([place[name] for name in union.looks or ()], np.int64)

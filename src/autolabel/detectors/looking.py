@@ -76,7 +76,7 @@ class Looking(Detector):
         return seen
 
     def shown(self, sample: Sample, name: str | None) -> Sample:
-        """Return a sample as a look shows it; raises ValueError where that has another shape than the look says."""
+        """Return a sample as a look shows it; raises ValueError if that has another shape than the look says."""
         if name is None:
             return sample
         look, size = self.looks[name], sample.image.size

@@ -33,7 +33,7 @@ class Looks:
         return weighed.take(weighed.scores > above)
 
     def settled(self, kept: Instances, known: Instances, count: int) -> bool:
-        """Tell whether no more than the first ``count`` looks are worth asking.
+        """Return whether no more than the first ``count`` looks are worth asking.
 
         ``kept`` is what is kept of ``known``, all that those have found.
         """

@@ -41,11 +41,11 @@ class LabelDoubt(msgspec.Struct, frozen=True, kw_only=True):
     bbox: _Corners
     """The labelled box, or, where that is missing, the one that was found."""
     score: float | None = None
-    """The model's score there, null where it found nothing of this class."""
+    """The model's score there, null if it found nothing of this class."""
     annotation: int | None = None
-    """The id of the labelled box in the truth file, null where it has none."""
+    """The id of the labelled box in the truth file, null if it has none."""
     seen: SeenObject | None = None
-    """The box that says otherwise, null where none does."""
+    """The box that says otherwise, null if none does."""
 
 
 class DoubtfulImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class DoubtfulImage(msgspec.Struct, frozen=True, kw_only=True):
     boxes: int
     """Its boxes that are in doubt more than in half of all cases."""
     twin: str | None = None
-    """The near-duplicate whose labels differ most, null where there is none."""
+    """The near-duplicate whose labels differ most, null if there is none."""
     differs: int = 0
     """Boxes that only one of the two has."""
 

@@ -153,19 +153,19 @@ def _found(scene: Scene, sizes: UsualSizes, *, overlap: Float64, same: Bools, lo
 
 
 def _highest(mask: Bools, values: Float64) -> Float64:
-    """Return (N,) the highest value of each row where ``mask`` (N, M) holds, 0 where it nowhere does."""
+    """Return (N,) the highest value of each row where ``mask`` (N, M) holds, 0 if it nowhere does."""
     out: Float64 = np.where(mask, values, 0).max(axis=1, initial=0)
     return out
 
 
 def _furthest(values: Float64) -> Int64:
-    """Return (N,) the place of the highest value of each row, 0 where there are no columns."""
+    """Return (N,) the place of the highest value of each row, 0 if there are no columns."""
     out: Int64 = values.argmax(axis=1) if values.shape[1] else np.zeros(len(values), np.int64)
     return out
 
 
 def _surest(mask: Bools, scores: Float64) -> tuple[Int64, Float64]:
-    """Return (N,) the place and the score of the surest box of each row of ``mask``; UNMATCHED and 0 where none is."""
+    """Return (N,) the place and the score of the surest box of each row of ``mask``; UNMATCHED and 0 if none is."""
     masked = np.where(mask, scores[None, :], -1.0)
     place = _furthest(masked)
     best = masked.max(axis=1, initial=-1.0)
@@ -173,7 +173,7 @@ def _surest(mask: Bools, scores: Float64) -> tuple[Int64, Float64]:
 
 
 def scores_at(places: Int64, scores: Float64) -> Float64:
-    """Return (N,) scores by place, 0 where the place is UNMATCHED."""
+    """Return (N,) scores by place, 0 if the place is UNMATCHED."""
     if not len(scores):
         return np.zeros(len(places))
     out: Float64 = np.where(places >= 0, scores[places], 0.0)
@@ -181,7 +181,7 @@ def scores_at(places: Int64, scores: Float64) -> Float64:
 
 
 def _at_edge(boxes: Float64, scene: Scene) -> Float64:
-    """Return (N,) 1 where a box touches the image's edge, else 0."""
+    """Return (N,) 1 if a box touches the image's edge, else 0."""
     height, width = scene.size
     outer = np.array([width, height]) - _EDGE
     touches = (boxes[:, :2] <= _EDGE).any(axis=1) | (boxes[:, 2:] >= outer).any(axis=1)

@@ -52,7 +52,7 @@ def find_doubts(
 
     ``truth`` is a COCO file or a run, whose checked images count: its labels are doubted, by what ``run`` has found,
     whatever it scores. None stands for the labels that ``run`` hands out. ``names`` says which class of the run a class
-    of the truth is. With ``near_duplicates`` all images are read. Raises DataError where run and truth share nothing.
+    of the truth is. With ``near_duplicates`` all images are read. Raises DataError if run and truth share nothing.
     """
     store, plan = finished(run)
     found = compare(store, plan, truth, names=names, near_duplicates=near_duplicates)

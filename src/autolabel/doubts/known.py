@@ -29,7 +29,7 @@ class Known:
     review: Review | None
     thresholds: Mapping[str, float]
     audit: Audit | None = None
-    """The certificate's; None where there is none. Where labels changed since, it speaks of them as they were."""
+    """The certificate's; None if there is none. Where labels changed since, it speaks of them as they were."""
     missed: tuple[int, ...] = ()
     """Missed objects of the images that were looked at for it, up to K each."""
     holds: bool = False

@@ -106,7 +106,7 @@ def _with_class(columns: Float64, numbers: Int64, classes: int) -> Float64:
 
 
 def _fit(learnt: _Learnt, chosen: Bools) -> _Model | None:
-    """Return what tells errors from the rest, None where too few of either were chosen."""
+    """Return what tells errors from the rest, None if too few of either were chosen."""
     columns, wrong = learnt.columns[chosen], learnt.wrong[chosen]
     if min(int(wrong.sum()), int((~wrong).sum())) < _FEWEST:
         return None

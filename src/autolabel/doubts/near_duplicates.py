@@ -53,7 +53,7 @@ class Difference:
 def differences(
     photos: Mapping[str, LabelledPhoto], groups: Groups, *, max_pixels: int, value_range: ValueRange = None
 ) -> dict[str, Difference]:
-    """Return for photos, by name, the near-duplicate whose labels differ most; none where labels agree.
+    """Return for photos, by name, the near-duplicate whose labels differ most; none if labels agree.
 
     Of a group, which shows one scene, only photos that are the same place for place are compared: tiles of one picture,
     and shots between which the camera moved, have their boxes elsewhere.
@@ -81,7 +81,7 @@ def _alike(
 
 
 def _picture(photo: LabelledPhoto, max_pixels: int, value_range: ValueRange) -> _Float64 | None:
-    """Return a photo as a small grey picture of mean 0 and length 1; None where it is flat, or cannot be read."""
+    """Return a photo as a small grey picture of mean 0 and length 1; None if it is flat, or cannot be read."""
     try:
         pixels = read_pixels(photo.path, max_pixels=max_pixels, value_range=value_range)
     except ImageError:

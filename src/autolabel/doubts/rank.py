@@ -118,5 +118,5 @@ def by_chance(doubts: Sequence[LabelDoubt]) -> list[LabelDoubt]:
 
 
 def chance_of_any(chances: Sequence[float]) -> float:
-    """Return how likely one of several is an error, 0 where there are none."""
+    """Return how likely one of several is an error, 0 if there are none."""
     return float(1 - np.prod(1 - np.clip(np.asarray(chances, np.float64), 0, 1)))

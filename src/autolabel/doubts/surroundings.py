@@ -22,7 +22,7 @@ class Surroundings:
     """Of F boxes."""
 
     clash: Int64
-    """(F,) the place of the surest box of another class in its place, -1 where there is none."""
+    """(F,) the place of the surest box of another class in its place, -1 if there is none."""
     overlap: Float64
     """(F,) by how much the two overlap."""
     odd: Float64

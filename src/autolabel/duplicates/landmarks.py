@@ -77,7 +77,7 @@ def _mean(values: _Float, radius: int) -> _Float:
 
 
 def _corners(grey: _Float) -> _Float:
-    """Return the corner response (Harris, in Noble's form) of every pixel; 0 where a patch would not fit."""
+    """Return the corner response (Harris, in Noble's form) of every pixel; 0 if a patch would not fit."""
     down, right = (np.gradient(grey, axis=axis).astype(np.float32) for axis in (0, 1))
     a, b, c = _mean(down * down, 3), _mean(right * right, 3), _mean(down * right, 3)
     response = (a * b - c * c) / (a + b + 1e-3)

@@ -43,7 +43,7 @@ class _Match:
 
 
 def match(first: Landmarks, second: Landmarks) -> _Match | None:
-    """Return how two images agree, None where they do not show the same scene."""
+    """Return how two images agree, None if they do not show the same scene."""
     alike = np.bitwise_count(first.hashes[:, None] ^ second.hashes[None]) <= _DIFFERENT
     ours, theirs = np.nonzero(alike)
     if len(np.unique(ours)) < _LEAST:

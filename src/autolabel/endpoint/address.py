@@ -12,7 +12,7 @@ _COMPLETIONS = "chat/completions"
 
 
 def fault_of(url: str) -> tuple[str, str]:
-    """Return why a URL is no endpoint, and what can be done; both empty where it is one.
+    """Return why a URL is no endpoint, and what can be done; both empty if it is one.
 
     A server on this machine is taken: whoever names an endpoint asks for it.
     """

@@ -34,7 +34,7 @@ class Budget:
     here: Spent = field(default_factory=Spent)
 
     def take(self, tokens: int) -> None:
-        """Put a question that takes about ``tokens`` on the bill; raises EndpointError where that is too much."""
+        """Put a question that takes about ``tokens`` on the bill; raises EndpointError if that is too much."""
         with self.book() as spent:
             for name, most, more in (("requests", self.requests, 1), ("tokens", self.tokens, tokens)):
                 if most is not None and getattr(spent, name) + more > most:
@@ -83,7 +83,7 @@ class Budget:
 
 
 def _read(data: bytes, file: Path) -> Spent:
-    """Return what a file says is spent, nothing where it is empty; raises DataError where it says something else."""
+    """Return what a file says is spent, nothing if it is empty; raises DataError if it says something else."""
     if not data.strip():
         return Spent()
     try:

@@ -110,7 +110,7 @@ class Question:
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens that a reply took, as the server counts them; 0 where it does not say."""
+    """Tokens that a reply took, as the server counts them; 0 if it does not say."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -136,7 +136,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     finish: str = ""
     """Why it ended: ``stop``, or ``length`` where it was cut."""
     tokens: tuple[Token, ...] = ()
-    """Empty where the server gives no probabilities."""
+    """Empty if the server gives no probabilities."""
     refusal: str = ""
     usage: Usage = Usage()
     model: str = ""
@@ -191,7 +191,7 @@ _completions = msgspec.json.Decoder(_Completion)
 
 
 def read_reply(data: bytes) -> Reply:
-    """Read a chat completion; raises ValueError where it is none."""
+    """Read a chat completion; raises ValueError if it is none."""
     try:
         read = _completions.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -98,7 +98,7 @@ class Endpoint:
     def ask(self, questions: Sequence[Question]) -> list[Reply | ImageError]:
         """Return the reply to each question, or why that question has none, in the same order.
 
-        Raises EndpointError where the server is not reached, refuses everybody, or the budget is used up; what was
+        Raises EndpointError if the server is not reached, refuses everybody, or the budget is used up; what was
         answered until then is kept.
         """
         if not questions:
@@ -291,7 +291,7 @@ class Endpoint:
 
 
 def require_client() -> None:
-    """Raise MachineError where the package that speaks HTTP is not installed."""
+    """Raise MachineError if the package that speaks HTTP is not installed."""
     try:
         import httpx  # noqa: F401
     except ImportError:
@@ -323,7 +323,7 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
 
 
 async def _read(answer: Any) -> bytes | None:
-    """Return the body of an answer; None where it is too long."""
+    """Return the body of an answer; None if it is too long."""
     body = bytearray()
     async for piece in answer.aiter_bytes():
         body += piece

@@ -40,7 +40,7 @@ class Answers:
         return None if self.folder is None else self.folder / key[:2] / f"{key}{_SUFFIX}"
 
     def recall(self, key: str) -> Reply | None:
-        """Return the reply to a question that was answered before; None where none is kept."""
+        """Return the reply to a question that was answered before; None if none is kept."""
         path = self.place(key)
         if path is None:
             return None
@@ -57,7 +57,7 @@ class Answers:
         return None
 
     def keep(self, key: str, reply: Reply) -> None:
-        """Put a reply on disk; raises MachineError where that cannot be."""
+        """Put a reply on disk; raises MachineError if that cannot be."""
         path = self.place(key)
         if path is None:
             return

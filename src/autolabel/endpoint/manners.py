@@ -44,7 +44,7 @@ class Clock:
 
 
 def asked_to_wait(header: str | None, *, now: datetime) -> float | None:
-    """Return the seconds that a ``Retry-After`` names, as a number or as a date; None where it names none."""
+    """Return the seconds that a ``Retry-After`` names, as a number or as a date; None if it names none."""
     text = (header or "").strip()
     try:
         seconds = float(text)

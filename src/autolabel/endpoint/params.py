@@ -86,7 +86,7 @@ class EndpointParams(BaseModel):
         )
 
     def key(self) -> str:
-        """Return the key, empty where none is named; raises EndpointError where the variable is not set."""
+        """Return the key, empty if none is named; raises EndpointError if the variable is not set."""
         if self.api_key_env is None:
             return ""
         key = os.environ.get(self.api_key_env, "").strip()

@@ -33,7 +33,7 @@ class ClassThreshold:
 
     name: str
     threshold: float | None
-    """The lowest score to keep; None where nothing can be promised."""
+    """The lowest score to keep; None if nothing can be promised."""
     boxes: int
     """Boxes of the class in the whole run."""
     kept: int
@@ -43,7 +43,7 @@ class ClassThreshold:
     right: int
     """Those that are right."""
     precision: float | None
-    """The share of those that are right; None where there are none."""
+    """The share of those that are right; None if there are none."""
     more_images: int | None = None
     """About so many more images like the checked ones would do; None with a threshold, or where no number would."""
     more_boxes: int | None = None
@@ -96,7 +96,7 @@ def calibrate(
     ``labels`` are those of the whole run and are walked three times; ``truth`` is a COCO file that lists every object
     of the classes in some of its images, drawn at random. ``classes`` are the names that the run knows. The promise is
     made for each class by itself: precision over the whole run's boxes at or above the threshold, where a box is right
-    if it overlaps a true one of its class by ``iou`` or more. Raises DataError where the file is not sound, shares
+    if it overlaps a true one of its class by ``iou`` or more. Raises DataError if the file is not sound, shares
     nothing with the run, or a number is out of its range.
     """
     checked_numbers(precision=precision, confidence=confidence)
@@ -127,7 +127,7 @@ def calibrate(
 
 
 def checked_numbers(**shares: float) -> None:
-    """Raise DataError where a share is not between 0 and 1."""
+    """Raise DataError if a share is not between 0 and 1."""
     for name, value in shares.items():
         if not 0 < value < 1:
             raise DataError(f"{name} must be above 0 and below 1, got {value:g}")
@@ -265,7 +265,7 @@ def _measured_precision(checked: Judged, least: float = 0) -> dict[str, Any]:
 def _missing(
     counts: LevelCounts, checked: Judged, wanted: CalibrationGoal, *, images: int, most: float
 ) -> dict[str, int]:
-    """Return how many more images and boxes would have to be checked, nothing where no number would do.
+    """Return how many more images and boxes would have to be checked, nothing if no number would do.
 
     Never more images than the run has left.
     """

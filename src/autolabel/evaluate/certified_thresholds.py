@@ -36,7 +36,7 @@ def calibrate_drawn(
     Boxes were drawn one by one, so that they are counted one by one: a threshold reads the same order, restricted to
     its boxes, and is tested by betting (``certify``), which holds at every look. What was decided by choice is known
     and no evidence; where all boxes at a threshold are decided, the answer is exact. The risk is shared out over
-    thresholds as ``first_fallback`` does. Raises DataError where no box was checked or a number is out of its range.
+    thresholds as ``first_fallback`` does. Raises DataError if no box was checked or a number is out of its range.
     """
     checked_numbers(precision=precision, confidence=confidence)
     if not checks.boxes:
@@ -112,7 +112,7 @@ def _told(checks: Checks, within: _Mask) -> dict[str, Any]:
 
 
 def _more(ledgers: Sequence[SampledTotals], precision: float, risk: float, boxes: int) -> dict[str, int]:
-    """Return about how many more boxes of the class to check: no more than are left; nothing where none would do."""
+    """Return about how many more boxes of the class to check: no more than are left; nothing if none would do."""
     left = ledgers[-1].size - ledgers[-1].decided
     counts = [count for one in ledgers for count in _draws(one, precision, risk, boxes)]
     return {"more_boxes": min(left, math.ceil(min(counts)))} if counts and left else {}

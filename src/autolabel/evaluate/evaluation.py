@@ -27,7 +27,7 @@ from autolabel.types import Labels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Everything measured; ratios are 0 to 1, None where there was nothing to measure."""
+    """Everything measured; ratios are 0 to 1, None if there was nothing to measure."""
 
     iou: float
     """The overlap that counted as found in ``_total``, ``classes``, ``rounds``, ``confusions``."""
@@ -156,7 +156,7 @@ def _total(counts: Sequence[ClassCount]) -> ClassCount:
 
 
 def _masked(scenes: Sequence[Scene]) -> bool:
-    """Tell whether masks can be measured: every true object has one, and some found object has."""
+    """Return whether masks can be measured: every true object has one, and some found object has."""
     complete = all(
         mask is not None or broken
         for scene in scenes

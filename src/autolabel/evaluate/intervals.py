@@ -31,7 +31,7 @@ _RECALLS: _Float64 = np.linspace(0, 1, 101)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioIntervals:
-    """The intervals of one class, or of all; None where there is nothing to measure, or only one image."""
+    """The intervals of one class, or of all; None if there is nothing to measure, or only one image."""
 
     precision: Interval | None = None
     recall: Interval | None = None
@@ -143,7 +143,7 @@ def _tables(evaluation: Any, images: int) -> Iterator[_RankedBoxes]:
 def weighted_precision(weights: _Float64, table: _RankedBoxes, points: _Float64 = _RECALLS) -> _Float64:
     """Return COCO's average precision at each overlap, (T,), where each image counts as often as it was drawn.
 
-    NaN where no true object counts.
+    NaN if no true object counts.
     """
     owner, right, wrong, true = table
     total = float(weights @ true)

@@ -59,17 +59,17 @@ class ClassCount:
 
     @property
     def precision(self) -> float | None:
-        """Share of the found boxes that are right; None where none was found."""
+        """Share of the found boxes that are right; None if none was found."""
         return self.right / self.found if self.found else None
 
     @property
     def recall(self) -> float | None:
-        """Share of the true objects that were found; None where there are none."""
+        """Share of the true objects that were found; None if there are none."""
         return self.right / self.true if self.true else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of the two; None where there is neither a true nor a found one."""
+        """Harmonic mean of the two; None if there is neither a true nor a found one."""
         return 2 * self.right / (self.true + self.found) if self.true + self.found else None
 
 

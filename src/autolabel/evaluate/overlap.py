@@ -34,7 +34,7 @@ def mask_overlap(scenes: Sequence[Scene], matches: Sequence[_Int64], *, threshol
     """Measure masks of found objects against those of the true objects that they are.
 
     Objects belong together by id where the boxes were given and overlap by ``threshold`` or more, else by ``matches``.
-    A found object without a mask counts 0. None where no pair has a true mask, or nothing found has a mask.
+    A found object without a mask counts 0. None if no pair has a true mask, or nothing found has a mask.
     """
     if not any(mask is not None for scene in scenes for mask in scene.found.masks):
         return None
@@ -84,12 +84,12 @@ def _pair_up(scene: Scene, matched: _Int64, threshold: float) -> tuple[list[tupl
 
 
 def _usable(scene: Scene, true: int) -> bool:
-    """Tell whether a true object has a mask and is no crowd."""
+    """Return whether a true object has a mask and is no crowd."""
     return scene.true.masks[true] is not None and not scene.crowds[true]
 
 
 def _mask_iou(first: Rle | None, second: Rle | None) -> float:
-    """Return the overlap of two masks; 0 where one is missing, 1 where both are empty."""
+    """Return the overlap of two masks; 0 if one is missing, 1 if both are empty."""
     if first is None or second is None:
         return 0.0
     from pycocotools import mask as coco

@@ -23,7 +23,7 @@ _RIGHT, _WRONG, _LINE = "#12784c", "#c42b2b", "#2459d6"
 
 
 def check_plots() -> None:
-    """Raise MachineError where matplotlib is not installed."""
+    """Raise MachineError if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         hint = "pip install 'autolabel-vision[plots]'"
         raise MachineError("plots need matplotlib, which is not installed", hint=hint)
@@ -32,7 +32,7 @@ def check_plots() -> None:
 def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write a PNG for every plot that has something to show into ``folder`` and return their paths.
 
-    Raises MachineError where matplotlib is not installed. Equal evaluations and versions of it give equal bytes.
+    Raises MachineError if matplotlib is not installed. Equal evaluations and versions of it give equal bytes.
     """
     check_plots()
     folder.mkdir(parents=True, exist_ok=True)

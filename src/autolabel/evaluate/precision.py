@@ -24,7 +24,7 @@ _Kind = Literal["bbox", "segm"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
-    """COCO's twelve numbers, without the two recalls at fewer boxes; None where no true object falls under one."""
+    """COCO's twelve numbers, without the two recalls at fewer boxes; None if no true object falls under one."""
 
     ap: float | None
     ap50: float | None
@@ -50,7 +50,7 @@ class Precision:
 
 
 def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: _Kind) -> Precision:
-    """Return the precision of boxes or masks; everything None where there is no true object.
+    """Return the precision of boxes or masks; everything None if there is no true object.
 
     Masks need one for every true object; a found object without one counts as an empty mask. pycocotools holds all
     objects in memory and looks at the 100 surest of a class in an image.
@@ -116,7 +116,7 @@ def _mean(values: Any) -> float | None:
 
 
 def _curve(values: Any) -> tuple[float, ...] | None:
-    """Return the precisions of one class, None where no true object is of it."""
+    """Return the precisions of one class, None if no true object is of it."""
     return tuple(values.tolist()) if (values > -1).all() else None
 
 
@@ -176,5 +176,5 @@ def _region(box: npt.NDArray[np.float64], scene: Scene) -> Rle:
 
 
 def _segmentation(mask: Rle | None, scene: Scene) -> Mapping[str, object]:
-    """Return a mask for pycocotools; an empty one of the scene's size where there is none."""
+    """Return a mask for pycocotools; an empty one of the scene's size if there is none."""
     return (mask or Rle.encode(np.zeros(scene.size, bool))).as_coco()

@@ -34,7 +34,7 @@ class LevelCounts:
     crowd: _Float64
     """How many such boxes the image of a typical one has."""
     part: _Float64
-    """The share of all images of the run with such a box that was checked; 1 where every one was."""
+    """The share of all images of the run with such a box that was checked; 1 if every one was."""
 
     def times(self, factor: float, most: float = _MOST_TIMES) -> LevelCounts:
         """Return what ``factor`` times as many images of the same kind would say; ``most`` times as many are all."""
@@ -46,7 +46,7 @@ class LevelCounts:
 def tally(right: _Int64, found: _Int64, *, precision: float, part: _Float64 | None = None) -> LevelCounts:
     """Sum up (T, images) counts of right and of all boxes at T thresholds.
 
-    ``part``, (T,), is the share of the run's images with such a box that was checked; None where that is next to 0.
+    ``part``, (T,), is the share of the run's images with such a box that was checked; None if that is next to 0.
     """
     total = found.sum(axis=1).astype(np.float64)
     return LevelCounts(
@@ -67,7 +67,7 @@ def chances(checked: LevelCounts, *, precision: float, risk: float) -> _Float64:
     Survey Methodology 24, 1998). The design effect is taken against the wanted precision, never below 1, and counts
     one more image in which everything is wrong, so that a few faultless images cannot promise much. The variance is
     that of a sample without replacement from the run: the more of its images are checked, the less is left to chance,
-    and nothing where all are. 1 where fewer than two images have a box.
+    and nothing if all are. 1 if fewer than two images have a box.
     """
     from scipy.special import betainc, stdtrit
 
@@ -93,7 +93,7 @@ def starts(count: int) -> list[bool]:
 
 
 def loosest(checked: LevelCounts, *, precision: float, confidence: float) -> int | None:
-    """Return the place of the loosest threshold that keeps ``precision`` with ``confidence``; None where none does.
+    """Return the place of the loosest threshold that keeps ``precision`` with ``confidence``; None if none does.
 
     Thresholds are tested from strict to loose. The risk of a false promise is shared out over a few of them, and a
     threshold that passes hands its share on to the next, one that fails loses it (the fallback procedure of Wiens and
@@ -117,7 +117,7 @@ def first_fallback(found: _Float64, risk: float) -> int | None:
 
 
 def more_times(checked: LevelCounts, *, precision: float, confidence: float, most: float = _MOST_TIMES) -> float | None:
-    """Return how many times as many images would do, if they are like those checked; None where no number would.
+    """Return how many times as many images would do, if they are like those checked; None if no number would.
 
     ``most`` times as many are all images of the run: where that is the answer, it will be exact.
     """

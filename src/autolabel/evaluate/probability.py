@@ -38,7 +38,7 @@ class JudgedBoxes:
     classes: tuple[str, ...]
     right: _Bool
     verdicts: Float64 | None = None
-    """The chance of each by a verifier, NaN where it was not asked about a box; None: it was asked about none."""
+    """The chance of each by a verifier, NaN if it was not asked about a box; None: it was asked about none."""
 
     def take(self, chosen: _Bool) -> JudgedBoxes:
         """Return the chosen boxes, in the same order."""

@@ -52,7 +52,7 @@ class Scene:
     shares: _Float64
     """The share of the looks that were asked which saw a found object; 1 without looks."""
     verdicts: _Float64
-    """The chance by a verifier that a found object is what its label says; NaN where none was asked."""
+    """The chance by a verifier that a found object is what its label says; NaN if none was asked."""
 
 
 def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:
@@ -92,7 +92,7 @@ def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[
 
 
 def _mask_of(annotation: Annotation, size: Size) -> tuple[Rle | None, bool]:
-    """Return the mask of an annotation, None where it has none, and whether it has one that cannot be read."""
+    """Return the mask of an annotation, None if it has none, and whether it has one that cannot be read."""
     if not annotation.segmentation:
         return None, annotation.broken_mask
     try:

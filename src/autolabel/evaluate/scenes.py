@@ -55,7 +55,7 @@ def gather_scenes(
 
     ``names`` says which class of the run a class of the file is, where the two are called differently. An image that
     failed counts as one in which nothing was found; one that the file lists twice has the objects of both entries.
-    Raises DataError where the file is not sound, or where run and file have no image or no class in common.
+    Raises DataError if the file is not sound, or where run and file have no image or no class in common.
     """
     asked, coco = _survey(labels), read_coco(truth)
     if names:
@@ -95,7 +95,7 @@ def _shared_classes(coco: CocoBoxes, asked: _RunInputs) -> tuple[str, ...]:
 def _renamed(coco: CocoBoxes, names: Mapping[str, str], asked: _RunInputs) -> CocoBoxes:
     """Return the file with its classes called as the run calls them.
 
-    Raises DataError where the file has no such class, or the run was asked for none of that name.
+    Raises DataError if the file has no such class, or the run was asked for none of that name.
     """
     known = {normalized_name(name) for name in coco.categories.values()}
     for own, other in names.items():
@@ -174,7 +174,7 @@ def normalized_name(name: str) -> str:
 
 
 def _common_size(image: CocoImage, size: Size) -> Size | None:
-    """Return the size of an image; that of the file where the run could not read it; None where the two differ."""
+    """Return the size of an image; that of the file where the run could not read it; None if the two differ."""
     stated = None if image.height is None or image.width is None else (image.height, image.width)
     if 0 in size:
         return stated or size
@@ -182,7 +182,7 @@ def _common_size(image: CocoImage, size: Size) -> Size | None:
 
 
 def _check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str], asked: _RunInputs) -> None:
-    """Raise DataError where there is nothing to measure."""
+    """Raise DataError if there is nothing to measure."""
     if not pairing.image_of:
         named = ", ".join(image.file_name for image in coco.images[:2])
         hint = f"the file names images such as {named}; the run has images such as {', '.join(list(asked.sizes)[:2])}"

@@ -62,7 +62,7 @@ def _precisions(evaluation: Evaluation) -> Table:
 
 
 def _span(interval: Interval | None) -> str:
-    """Return the two bounds of an interval, a dash where there is none."""
+    """Return the two bounds of an interval, a dash if there is none."""
     return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 

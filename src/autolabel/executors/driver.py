@@ -109,7 +109,7 @@ def _requeue(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any])
 
 
 def _check_startup(worker: Worker, cause: str, startup_failures: int, *, most: int) -> None:
-    """Raise WorkerError where so many workers died in a row before they had started that none ever will."""
+    """Raise WorkerError if so many workers died in a row before they had started that none ever will."""
     _log.warning("%s before it had started", cause)
     if startup_failures >= most:
         raise WorkerError(

@@ -98,7 +98,7 @@ def _send(pipe: Connection, message: Any) -> None:
 
 
 def _receive(worker: _ProcessWorker) -> Message:
-    """Return a worker's next message, Death where there is none to come."""
+    """Return a worker's next message, Death if there is none to come."""
     try:
         message: Message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):

@@ -51,7 +51,7 @@ class Ray:
     threads: int
 
     def map(self, tasks: Sequence[Any], start: Start, *, emit: Emit) -> Iterator[tuple[Any, Any]]:
-        """Yield (task, result or Crash) in order of completion. Raises MachineError where there is no cluster."""
+        """Yield (task, result or Crash) in order of completion. Raises MachineError if there is no cluster."""
         if not tasks:
             return
         with _connected(self.cluster.address) as ray:
@@ -101,7 +101,7 @@ def _joined(address: str) -> Iterator[Any]:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise OSError where nobody listens at ``host:port``: Ray itself would go on asking for minutes."""
+    """Raise OSError if nobody listens at ``host:port``: Ray itself would go on asking for minutes."""
     host, colon, port = address.rpartition(":")
     if colon:
         socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
@@ -174,7 +174,7 @@ class _Actors:
         return [(streams[stream], self.next(streams[stream])) for stream in ready]
 
     def next(self, worker: _ActorWorker) -> Message:
-        """Return an actor's next message, Death where there is none to come."""
+        """Return an actor's next message, Death if there is none to come."""
         try:
             message: Message = self.ray.get(next(worker.stream))
         except self.ray.exceptions.RayError as error:

@@ -46,7 +46,7 @@ def explain_run(run: Location, image: str, *, registry: Registry, device: str | 
     """Explain the rows of one image of a finished run, one a caption; the detector searches it once more on ``device``.
 
     ``image`` is an id, or the end of the only one that ends so; ``device`` is one of the run's own by default, the CPU
-    after a run on a cluster. Raises DataError where run or image are not there, ImageError where the image can no
+    after a run on a cluster. Raises DataError if run or image are not there, ImageError where the image can no
     longer be read, MachineError or WeightsError where the detector cannot be loaded.
     """
     store, plan = finished(run)
@@ -74,7 +74,7 @@ def explain_rows(
 
 
 def load_searcher(plan: Plan, *, device: str, registry: Registry) -> _Searcher | None:
-    """Load the detector of the stage that found the boxes; None where they were given."""
+    """Load the detector of the stage that found the boxes; None if they were given."""
     stage = _detecting(plan)
     if stage is None:
         return None
@@ -90,7 +90,7 @@ def load_searcher(plan: Plan, *, device: str, registry: Registry) -> _Searcher |
 
 
 def _detecting(plan: Plan) -> Stage | None:
-    """Return the stage that found the boxes; None where they were given."""
+    """Return the stage that found the boxes; None if they were given."""
     return next((stage for stage in plan.recipe.stages if stage.rounds), None)
 
 
@@ -121,7 +121,7 @@ class Retrace:
     plan: Plan
     row: Labels
     search: Search | None
-    """None where boxes were given, or the row failed."""
+    """None if boxes were given, or the row failed."""
     verdicts: Sequence[str | None]
 
     def explanation(self) -> Explanation:

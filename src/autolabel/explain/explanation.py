@@ -21,11 +21,11 @@ class Candidate:
     phrase: str
     score: float
     round: int | None
-    """The round in which it entered, None where it never did."""
+    """The round in which it entered, None if it never did."""
     asked: str | None
-    """The phrase that found it where its class was asked by other words, None where by its name."""
+    """The phrase that found it where its class was asked by other words, None if by its name."""
     look: str | None = None
-    """The look that it was found in, None where the image was seen as it is alone."""
+    """The look that it was found in, None if the image was seen as it is alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +48,13 @@ class BoxOrigin:
     score: float
     round: int
     asked: str | None
-    """The phrase that found it where its class was asked by other words, None where by its name."""
+    """The phrase that found it where its class was asked by other words, None if by its name."""
     threshold: float | None
-    """What a score had to be above in that round; None where the box was given."""
+    """What a score had to be above in that round; None if the box was given."""
     given: Mapping[str, Any] | None
     """The fields of the input annotation that it came from."""
     derived: Box | None
-    """The box as it is derived from its sources, cut at the image's edges; None where nothing like it is."""
+    """The box as it is derived from its sources, cut at the image's edges; None if nothing like it is."""
     sources: tuple[Candidate, ...]
     """The candidates that it is made of: one where it was kept as it was found."""
     displaced: tuple[Candidate, ...]
@@ -63,13 +63,13 @@ class BoxOrigin:
     verdict: str | None
     """What a person said of it: keep or reject."""
     verified: float | None = None
-    """The chance that it is what its label says, by a verifier; None where none was asked."""
+    """The chance that it is what its label says, by a verifier; None if none was asked."""
     support: Support | None = None
-    """How many looks saw it, None where the image was seen as it is alone."""
+    """How many looks saw it, None if the image was seen as it is alone."""
 
     @property
     def off(self) -> float:
-        """How far, in pixels, the derived box lies from this one; infinite where there is none, 0 for a given box."""
+        """How far, in pixels, the derived box lies from this one; infinite if there is none, 0 for a given box."""
         if self.derived is None:
             return 0.0 if self.round == GIVEN else float("inf")
         return max(abs(a - b) for a, b in zip(self.bbox, self.derived, strict=True))
@@ -83,7 +83,7 @@ class Unfound:
     threshold: float
     """The lowest threshold of all rounds."""
     best: Candidate | None
-    """The candidate of the highest score, however low; None where there is none."""
+    """The candidate of the highest score, however low; None if there is none."""
     displaced_by: int | None
     """The box that stands in the place of ``best``, where it scored enough."""
 
@@ -101,14 +101,14 @@ class Explanation:
     reason: str | None
     phrases: tuple[str, ...]
     labeler: str | None
-    """The detector that searched the image once more; None where boxes were given, or the image failed."""
+    """The detector that searched the image once more; None if boxes were given, or the image failed."""
     aggregator: str | None
     last_round: int | None
     """The last round in which anything entered: the aggregator, asked in it, gives each box from its sources alone."""
     boxes: tuple[BoxOrigin, ...]
     unfound: tuple[Unfound, ...]
     looks: tuple[str, ...] = ()
-    """The looks that were asked; none where the image was seen as it is alone."""
+    """The looks that were asked; none if the image was seen as it is alone."""
 
     @property
     def off(self) -> float:

@@ -51,7 +51,7 @@ def _beginning(image: str) -> bytes:
 
 
 def _only_ending(store: RunStore, image: str) -> str:
-    """Return the only image whose id ends with a path; raises DataError where there is none, or more than one."""
+    """Return the only image whose id ends with a path; raises DataError if there is none, or more than one."""
     try:
         names = list(dict.fromkeys(record.row_outline(line).image for line in lines_of(store.labels)))
     except record.RowError as error:

@@ -23,7 +23,7 @@ class Lineage:
     sources: tuple[_CandidateSet, ...]
     """(M,) the candidates of each box: aggregated alone they give the same box, and with any one less they do not."""
     displaced: dict[int, int | None]
-    """Candidates that are in no box, and the box beside which each is not kept; None where no single box is it."""
+    """Candidates that are in no box, and the box beside which each is not kept; None if no single box is it."""
 
     def displaced_by(self, box: int) -> _CandidateSet:
         """Return the candidates that a box stands in place of."""
@@ -89,14 +89,14 @@ def _displacer(
 
 
 def _survives(aggregate: _Aggregate, union: Instances, candidate: int, part: _CandidateSet) -> bool:
-    """Tell whether a candidate is still a box of its own, of whatever score, once aggregated with a part."""
+    """Return whether a candidate is still a box of its own, of whatever score, once aggregated with a part."""
     found = aggregate(union.take(sorted((*part, candidate))))
     itself = union.take([candidate])
     return any(found.labels[place] == itself.labels[0] for place in _at_place(found, itself))
 
 
 def gives(aggregate: _Aggregate, union: Instances, part: Sequence[int], box: Instances) -> bool:
-    """Tell whether a part of the union gives a box: its place, label, score and round."""
+    """Return whether a part of the union gives a box: its place, label, score and round."""
     found = aggregate(union.take(sorted(part)))
     return any(
         found.labels[place] == box.labels[0]

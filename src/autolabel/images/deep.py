@@ -48,7 +48,7 @@ def turned(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def low_bytes_of(image: Pillow.Image, source: Source) -> Any:
-    """Return the colours' low bytes of a 16-bit PNG, not yet decoded; None where there are none. Pillow drops them."""
+    """Return the colours' low bytes of a 16-bit PNG, not yet decoded; None if there are none. Pillow drops them."""
     tile = getattr(image, "tile", None)
     if image.format != "PNG" or not tile or tile[0].args not in ("RGB;16B", "RGBA;16B"):
         return None
@@ -67,7 +67,7 @@ def _copied(source: Any) -> Any:
 
 
 def joined_bits(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
-    """Return (H, W, C) uint16 of a decoded 16-bit PNG; None where its high bytes say enough."""
+    """Return (H, W, C) uint16 of a decoded 16-bit PNG; None if its high bytes say enough."""
     with low:
         high = np.asarray(image)
         if int(high[:, :, :3].max(initial=0)) > _BRIGHT:
@@ -88,7 +88,7 @@ def over_white(values: npt.NDArray[np.uint16], value_range: ValueRange) -> Pixel
 
 
 def needs_own_decoding(image: Pillow.Image) -> bool:
-    """Tell whether Pillow would cut a TIFF's values to their high bytes, or take signed bytes for unsigned ones."""
+    """Return whether Pillow would cut a TIFF's values to their high bytes, or take signed bytes for unsigned ones."""
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     bits, kinds = tags.get(_BITS), tags.get(_SAMPLE_FORMAT, ())
     if not isinstance(bits, tuple):

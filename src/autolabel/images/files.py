@@ -46,7 +46,7 @@ def whole_file(path: str | Path) -> Source:
 
 
 def _local(path: Path) -> str:
-    """Return the path of a file; raises ImageError where it is something else: a pipe would be waited for."""
+    """Return the path of a file; raises ImageError if it is something else: a pipe would be waited for."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ImageError("unreadable", f"{path.name}: not a file")
     return str(path)

@@ -48,7 +48,7 @@ _SNIFFED = 16
 
 
 def unread_reason(suffix: str) -> str:
-    """Return why a file of this ending (lower case, with its dot) is not read; empty where it is.
+    """Return why a file of this ending (lower case, with its dot) is not read; empty if it is.
 
     ``format`` says that it is an image all the same, ``extension`` that its ending is none of an image.
     """
@@ -65,7 +65,7 @@ def advice(suffix: str) -> str:
 
 
 def suffix_of(name: str) -> str:
-    """Return the ending of a file name, lower case, with its dot; empty where there is none."""
+    """Return the ending of a file name, lower case, with its dot; empty if there is none."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
@@ -76,7 +76,7 @@ def _is_image(head: bytes) -> bool:
 
 
 def is_image_file(path: str) -> bool:
-    """Tell by its first bytes whether a file is an image that is read; False where it is no file, or not readable."""
+    """Tell by its first bytes whether a file is an image that is read; False if it is no file, or not readable."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             return False

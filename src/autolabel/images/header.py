@@ -58,7 +58,7 @@ def _stored_size(image: Pillow.Image) -> tuple[int, int]:
 
 
 def orientation(image: Pillow.Image) -> int | None:
-    """Return the EXIF orientation (1 to 8), or None where there is none or it cannot be read."""
+    """Return the EXIF orientation (1 to 8), or None if there is none or it cannot be read."""
     try:
         exif = Pillow.Image.getexif(image) if _is_plain_png(image) else image.getexif()
         value: Any = exif.get(_ORIENTATION)
@@ -70,7 +70,7 @@ def orientation(image: Pillow.Image) -> int | None:
 
 
 def _pages_of(image: Pillow.Image) -> int:
-    """Return how many pages a file has; 1 where that cannot be read."""
+    """Return how many pages a file has; 1 if that cannot be read."""
     with suppress(Exception):
         return max(1, int(getattr(image, "n_frames", 1)))
     return 1

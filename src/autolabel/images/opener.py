@@ -20,7 +20,7 @@ def open_image(source: Source, formats: Sequence[str]) -> Pillow.Image:
     """Open a file of one of some formats, as ``PIL.Image.open`` does; decodes nothing.
 
     ``PIL.Image.open`` refuses images by ``PIL.Image.MAX_IMAGE_PIXELS``, a global that belongs to the process: our own
-    limit is checked by who calls this. Raises UnidentifiedImageError where no format is that of the file.
+    limit is checked by who calls this. Raises UnidentifiedImageError if no format is that of the file.
     """
     name = source if isinstance(source, str) else ""
     stream: Any = Path(source).open("rb") if isinstance(source, str) else source  # noqa: SIM115

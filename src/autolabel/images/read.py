@@ -175,7 +175,7 @@ def _to_rgb(image: Pillow.Image) -> npt.NDArray[np.uint8]:
 def _open(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tuple[Pillow.Image | None, Source]:
     """Open what ``find`` returns, of an allowed format and with a header within the pixel limit; decodes nothing.
 
-    The image is None where Pillow does not read it and ``deep`` may: a TIFF of floats.
+    The image is None if Pillow does not read it and ``deep`` may: a TIFF of floats.
     """
     name = Path(path).name
     source: Source | None = None
@@ -247,7 +247,7 @@ def _to_page(image: Pillow.Image, page: int, name: str) -> None:
 
 
 def _check_end(source: Source) -> None:
-    """Raise OSError where a PNG has no end: Pillow is content once it has all pixels."""
+    """Raise OSError if a PNG has no end: Pillow is content once it has all pixels."""
     stream: Any
     with Path(source).open("rb") if isinstance(source, str) else _kept_open(source) as stream:
         stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL))

@@ -75,7 +75,7 @@ def create(spec: str, shapes: str = "auto", score: str = "score", device: str = 
 
     ``shapes`` is ``rectangles``, ``masks``, ``polygons`` or ``auto``: masks where the spec makes them. ``score`` names
     the text attribute of the task's labels that takes the score; empty, none does. ``device`` is ``cpu``, ``cuda:0`` or
-    ``mps``. The labels of the task are matched with the spec's classes by name. Raises SpecError where the spec names
+    ``mps``. The labels of the task are matched with the spec's classes by name. Raises SpecError if the spec names
     no classes, and as ``autolabel.open`` does.
     """
     if shapes not in _SHAPES:

@@ -75,7 +75,7 @@ class Chooser:
 
         Nested cross-validation: images are dealt into parts, and for each part the choice is made anew on the others.
         The penalty is the mean difference, on the part that had no say, between the winner, which has seen it, and
-        that choice. None where fewer than two images hold an object.
+        that choice. None if fewer than two images hold an object.
         """
         lost, same = [], []
         key = tuple(sorted(winner))

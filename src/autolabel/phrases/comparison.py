@@ -26,7 +26,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     f1: float
     """The best of any threshold."""
     threshold: float | None
-    """The lowest score that the best F1 keeps; null where nothing is right."""
+    """The lowest score that the best F1 keeps; null if nothing is right."""
     false_alarms: int
     """Wrong boxes at that threshold."""
     alarms_in_empty: int
@@ -56,7 +56,7 @@ class ClassComparison(msgspec.Struct, frozen=True, kw_only=True):
     winner: int
     """The place of the wording with the highest AP; unions have to be better by more than a little."""
     penalty: float | None
-    """What of the winner's AP is the luck of having been chosen, by nested cross-validation; null where today's phrases
+    """What of the winner's AP is the luck of having been chosen, by nested cross-validation; null if today's phrases
     win, or too few images hold an object."""
     stable: float | None
     """How often the choice was the same on other parts of the images, from 0 to 1; null as for the penalty."""
@@ -87,7 +87,7 @@ class PhraseComparison(msgspec.Struct, frozen=True, kw_only=True):
     phrases: int
     """Phrases that were asked, negatives included."""
     passes: dict[str, int]
-    """What the detector counts of its work; nothing where kept candidates answered everything."""
+    """What the detector counts of its work; nothing if kept candidates answered everything."""
     iou: float
     floor: float
     """Candidates that score no more than this were not looked at."""

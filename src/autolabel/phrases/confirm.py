@@ -18,7 +18,7 @@ def confirmed(
 ) -> tuple[ClassComparison, ...]:
     """Return comparisons whose winners were shown to be better where the spec asks them, beside all its classes, too.
 
-    Asks about each image twice, as the spec asks today and as it would; about none where nothing is better.
+    Asks about each image twice, as the spec asks today and as it would; about none if nothing is better.
     """
     better = {one.name: one.wordings[one.winner].phrases for one in told if one.better}
     if not better:

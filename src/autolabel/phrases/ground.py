@@ -39,7 +39,7 @@ class Ground:
     iou: float
 
     def judge(self, name: str, answers: Answers) -> ClassJudge:
-        """Return what judges wordings of a class on the images that were answered; raises DataError where none was."""
+        """Return what judges wordings of a class on the images that were answered; raises DataError if none was."""
         answered = {place: one for place, one in sorted(answers.items()) if isinstance(one, ImageAnswers)}
         if not answered:
             first = next((f": {one}" for one in answers.values() if isinstance(one, Exception)), "")

@@ -33,12 +33,12 @@ class FoundBoxes:
     """(N,) true objects of each image."""
 
     def average_precision(self, times: Float64) -> float:
-        """Return COCO's average precision where image n counts ``times[n]`` times; 0 where there is no true object."""
+        """Return COCO's average precision where image n counts ``times[n]`` times; 0 if there is no true object."""
         table = (self.images, self.right[None], ~self.right[None], self.true)
         return float(np.nan_to_num(weighted_precision(times, table))[0])
 
     def best_f1(self, times: Float64) -> tuple[float, float | None]:
-        """Return the best F1 of any threshold, and the lowest score that it keeps; (0, None) where nothing is right."""
+        """Return the best F1 of any threshold, and the lowest score that it keeps; (0, None) if nothing is right."""
         weight = times[self.images]
         right, kept = np.cumsum(weight * self.right), np.cumsum(weight)
         total = float(times @ self.true)

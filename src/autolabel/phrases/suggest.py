@@ -41,7 +41,7 @@ class PhraseModel:
     def at(cls, url: str, model: str, *, key_env: str | None = None) -> PhraseModel:
         """Return the model of an OpenAI-compatible endpoint; the key stands in the variable ``key_env``.
 
-        Raises SpecError where these name none, EndpointError where the variable is not set, MachineError without httpx.
+        Raises SpecError if these name none, EndpointError where the variable is not set, MachineError without httpx.
         """
         from autolabel.endpoint.client import require_client
 
@@ -58,7 +58,7 @@ class PhraseModel:
     def suggest(self, known: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Return more phrases for each class, given those that are compared already.
 
-        A class about which the model says nothing of use gets none. Raises EndpointError where it cannot be asked.
+        A class about which the model says nothing of use gets none. Raises EndpointError if it cannot be asked.
         """
         try:
             replies = self.endpoint.ask([_question(name, phrases) for name, phrases in known.items()])
@@ -86,7 +86,7 @@ def _question(name: str, phrases: Sequence[str]) -> Question:
 
 
 def read(text: str) -> list[str]:
-    """Return the phrases of an answer: of the first JSON object or array in it; none where there is none."""
+    """Return the phrases of an answer: of the first JSON object or array in it; none if there is none."""
     decoder = json.JSONDecoder()
     for start in (place for place, character in enumerate(text) if character in "{["):
         try:

@@ -122,7 +122,7 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | 
 
 
 def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Asking | None:
-    """Return what tells the most that a row can ask of endpoints in a stage; None where none is asked."""
+    """Return what tells the most that a row can ask of endpoints in a stage; None if none is asked."""
     if not isinstance(labeler, Detector) or not labeler.sends_to():
         return None
 

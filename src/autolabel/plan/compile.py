@@ -160,7 +160,7 @@ def compile_rowless(spec: Spec, *, registry: Registry, on: _Devices | None = Non
 
 
 def _make_labelers(spec: Spec) -> list[Labeler]:
-    """Make the labeler of every stage, loading none; raises SpecError where stages do not line up."""
+    """Make the labeler of every stage, loading none; raises SpecError if stages do not line up."""
     check_members(spec)
     check_looks(spec)
     labelers = [stage.make() for stage in spec.stages]
@@ -278,7 +278,7 @@ def _looks_of(written: LooksSpec, labelers: int) -> LookPlan:
 
 
 def _literal_rounds(stage: StageSpec) -> tuple[Round, ...]:
-    """Evaluate the schedule; one round at 0.5 where there is none."""
+    """Evaluate the schedule; one round at 0.5 if there is none."""
     if stage.scheduler is None:
         return (_DEFAULT_ROUND,)
     return tuple(stage.scheduler.make().rounds())

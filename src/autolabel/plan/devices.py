@@ -35,7 +35,7 @@ def resolve_devices(asked: _Devices) -> list[str]:
 
 
 def asked_device(name: str) -> _Devices:
-    """Return a device's name as a spec would ask for it; raises SpecError where it is none."""
+    """Return a device's name as a spec would ask for it; raises SpecError if it is none."""
     kind, _, number = name.partition(":")
     if kind == "cuda" and (number.isdecimal() or not number) and number.isascii():
         return [int(number or 0)]

@@ -76,11 +76,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[ResolvedStrategy, ...] = ()
     """The detectors that are asked the same, where there are several; ``labeler`` stands for all of them."""
     vote: Vote | None = None
-    """How many of the members must support a box; None where there is one."""
+    """How many of the members must support a box; None if there is one."""
     tiles: Tiles | None = None
-    """How images are cut for the detector; None where they are seen whole."""
+    """How images are cut for the detector; None if they are seen whole."""
     looks: LookPlan | None = None
-    """In which ways an image is seen; None where only as it is."""
+    """In which ways an image is seen; None if only as it is."""
     sends_to: tuple[str, ...] = ()
     """The endpoints that images are sent to."""
 
@@ -140,14 +140,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     roots: dict[str, str]
     """Where the images lie: the folder by the first part of their ids, or by "" where there is one."""
     most_passes: tuple[int | None, ...]
-    """Upper bound of forward passes by stage; None where boxes found earlier, or tiles, decide it."""
+    """Upper bound of forward passes by stage; None if boxes found earlier, or tiles, decide it."""
     shards: tuple[Shard, ...]
     passed_over: dict[str, int] = {}
     """How many files below the folders of images are no rows, by the reason why."""
     given: dict[str, Any] = {}
     """What the COCO file of given boxes says besides its images and annotations: info, licences, categories."""
     requests: tuple[Asked | None, ...] = ()
-    """What endpoints are asked at most, by stage; None where none is, or boxes found earlier decide it."""
+    """What endpoints are asked at most, by stage; None if none is, or boxes found earlier decide it."""
     contents: str = ""
     """A sum over the bytes of the images, whatever their order; no part of the digest."""
     follow_symlinks: bool = False
@@ -198,7 +198,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
     executor: Literal["inline", "processes", "ray"]
     workers: tuple[str, ...]
-    """The device of every worker; none where the cluster decides."""
+    """The device of every worker; none if the cluster decides."""
     cluster: Cluster | None = None
     threads: int
     num_workers: int

@@ -38,7 +38,7 @@ def sum_of(plan: dict[str, Any]) -> str:
 def decode_plan(text: bytes, *, file: str) -> Plan:
     """Read a plan back with the sum of what its file says, fields that this version does not know among it.
 
-    Raises DataError where it is none, of another version, or not as it was written.
+    Raises DataError if it is none, of another version, or not as it was written.
     """
     try:
         raw = msgspec.json.decode(text)

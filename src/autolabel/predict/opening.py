@@ -46,7 +46,7 @@ def open_predictor(
     nothing is fetched. The folders of images and ``results_dir`` that a spec names need not be there. ``device`` is
     ``cpu``, ``cuda:0`` or ``mps`` in place of the devices of the spec. Use it in a ``with``, or call its ``close``.
 
-    Raises SpecError where the spec is wrong or asks for masks of given boxes, MachineError and WeightsError where this
+    Raises SpecError if the spec is wrong or asks for masks of given boxes, MachineError and WeightsError where this
     machine cannot load it, DataError where a plan cannot be read.
     """
     registry = registry or discover()
@@ -72,7 +72,7 @@ def open_predictor(
 
 
 def _plan_place(source: Source) -> Location | None:
-    """Return where the plan lies that a source names; None where it is a spec."""
+    """Return where the plan lies that a source names; None if it is a spec."""
     if isinstance(source, Mapping):
         return None
     place = at(os.fspath(source))
@@ -95,7 +95,7 @@ def _holds_plan(path: Path) -> bool:
 def _plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
     """Read a plan, and how its run turns scores into chances.
 
-    Raises DataError where there is none, MachineError where another autolabel has made it.
+    Raises DataError if there is none, MachineError where another autolabel has made it.
     """
     try:
         plan = plan_file.read_plan(place)
@@ -113,7 +113,7 @@ def _plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
 
 
 def _check_searches(plan: Plan) -> None:
-    """Raise SpecError where a plan makes masks of given boxes: an image alone has none."""
+    """Raise SpecError if a plan makes masks of given boxes: an image alone has none."""
     if not plan.recipe.stages[0].rounds:
         first = plan.recipe.stages[0].labeler.type
         raise SpecError(f"{first!r} needs boxes, and a single image comes without any", hint="put a detector before it")

@@ -41,7 +41,7 @@ class Photo:
     pixels: _Pixels | None
     reason: Reason | None = None
     content: str = ""
-    """Hash of the file's bytes, under which candidates are kept; empty where it is not wanted, or there is no file."""
+    """Hash of the file's bytes, under which candidates are kept; empty if it is not wanted, or there is no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class PhotoReader:
     def read(self, given: Given, *, name: str | None = None) -> Photo:
         """Read an image; one that cannot be read comes back with the reason.
 
-        Raises TypeError where ``given`` is no image, DataError where it is an array of another shape or type.
+        Raises TypeError if ``given`` is no image, DataError where it is an array of another shape or type.
         """
         path = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
         called = name or (self.identify(path) if path else _UNNAMED)

@@ -34,7 +34,7 @@ class ImagePool:
         return len(self._waiting)
 
     def submit(self, job: WaitingImage) -> None:
-        """Let an image wait; raises ValueError where the pool is closed."""
+        """Let an image wait; raises ValueError if the pool is closed."""
         with self._changed:
             if self._closed:
                 raise ValueError("the predictor is closed")

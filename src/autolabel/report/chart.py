@@ -204,7 +204,7 @@ def _words(x: float, y: float, text: str, *, class_: str) -> Html:
 
 
 def _keeps(index: int, count: int) -> bool:
-    """Tell whether there is room for the caption of this one of ``count`` columns."""
+    """Return whether there is room for the caption of this one of ``count`` columns."""
     return index % -(-count // 8) == 0
 
 

@@ -39,7 +39,7 @@ def path_outline(mask: Rle) -> str:
 
 
 def bounds_of(runs: _Int64, height: int) -> tuple[int, int, int, int] | None:
-    """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; None where there are none."""
+    """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; None if there are none."""
     ends = np.cumsum(runs)
     first, last = ends[:-1:2], ends[1::2]
     first, last = first[last > first], last[last > first] - 1

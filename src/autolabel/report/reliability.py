@@ -8,7 +8,7 @@ from autolabel.results.score_curves import Bin, Chances
 
 
 def reliability_section(chances: Chances | None) -> Html:
-    """Return the section on scores beside what came true; nothing where nothing was learnt of them."""
+    """Return the section on scores beside what came true; nothing if nothing was learnt of them."""
     if chances is None:
         return Html("")
     facts = (

@@ -32,7 +32,7 @@ def read_truth(
 ) -> dict[str, list[TrueBox]]:
     """Return the true boxes of those of ``images`` (ids) that the COCO file lists, crowds and empty boxes left out.
 
-    ``image_of`` says which image each file name means, as far as that is known already. Raises DataError where the file
+    ``image_of`` says which image each file name means, as far as that is known already. Raises DataError if the file
     is not sound.
     """
     coco = read_coco(path, masks=False)
@@ -48,7 +48,7 @@ def read_truth(
 
 
 def _counts(annotation: Annotation) -> bool:
-    """Tell whether an annotation is one object that has an area."""
+    """Return whether an annotation is one object that has an area."""
     return not annotation.iscrowd and min(annotation.bbox[2:]) > 0
 
 
@@ -80,5 +80,5 @@ def match_to_truth(found: Instances, phrases: Sequence[str], true: Sequence[True
 
 
 def true_boxes(truth: Mapping[str, Sequence[TrueBox]] | None, image: str) -> Sequence[TrueBox] | None:
-    """Return the true boxes of an image; None where nothing is known of it."""
+    """Return the true boxes of an image; None if nothing is known of it."""
     return None if truth is None else truth.get(image)

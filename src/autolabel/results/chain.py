@@ -33,7 +33,7 @@ class Chain:
         return named + f',"sum":"{self.last}"}}'.encode()
 
     def check(self, line: bytes) -> bytes:
-        """Return the next line without the two fields; raises ValueError where it is not as it was written."""
+        """Return the next line without the two fields; raises ValueError if it is not as it was written."""
         found = _LINKED.fullmatch(line)
         if found is None:
             if self.last:
@@ -48,12 +48,12 @@ class Chain:
 
 
 def told(line: bytes) -> str:
-    """Return the sum that a line holds; empty where it holds none, or not its own."""
+    """Return the sum that a line holds; empty if it holds none, or not its own."""
     found = _LINKED.fullmatch(line)
     return found[3].decode() if found and sum_of(line[: found.end(2) + 1]) == found[3].decode() else ""
 
 
 def named(line: bytes) -> str | None:
-    """Return the sum of the line before, as a line names it; None where it names none."""
+    """Return the sum of the line before, as a line names it; None if it names none."""
     found = _LINKED.fullmatch(line)
     return found[2].decode() if found else None

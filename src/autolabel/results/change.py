@@ -29,7 +29,7 @@ Seen = tuple[_Box, str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One object: as it was, as it is; None where it was or is not there."""
+    """One object: as it was, as it is; None if it was or is not there."""
 
     kind: str
     before: Seen | None
@@ -61,7 +61,7 @@ class ImageChange:
     image: str
     size: tuple[int, int]
     path: str
-    """Where the image lies; empty where that is not known."""
+    """Where the image lies; empty if that is not known."""
     states: tuple[str, str]
     changes: tuple[Change, ...]
 

@@ -33,7 +33,7 @@ def _checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tup
 
 
 def any_checked(store: RunStore) -> bool:
-    """Tell whether a person has checked any image as a whole."""
+    """Return whether a person has checked any image as a whole."""
     review = read_decisions(store)
     return review is not None and any(one.key is None and one.verdict != "reject" for one in review.decisions)
 
@@ -42,7 +42,7 @@ def any_checked(store: RunStore) -> bool:
 def truth_at(place: str | Location) -> Iterator[Location]:
     """Yield a COCO file of the truth: ``place`` itself, or one of the checked images where that is a run.
 
-    Raises DataError where it is a run of which nothing is checked.
+    Raises DataError if it is a run of which nothing is checked.
     """
     location = at(place)
     if not location.is_dir():

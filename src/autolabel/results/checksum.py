@@ -37,7 +37,7 @@ def checksum_file(path: Location) -> Location:
 
 
 def stated_checksum(path: Location) -> str:
-    """Return the sum that was written with a file; empty where none was, or it cannot be read."""
+    """Return the sum that was written with a file; empty if none was, or it cannot be read."""
     try:
         text = read_regular(checksum_file(path), most=_MOST)
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def stated_checksum(path: Location) -> str:
 
 
 def of(path: Location) -> str:
-    """Return a file's SHA-256, in hex; FileNotFoundError where there is none."""
+    """Return a file's SHA-256, in hex; FileNotFoundError if there is none."""
     with open_regular(path) as stream:
         source: Any = stream
         return hashlib.file_digest(source, "sha256").hexdigest()

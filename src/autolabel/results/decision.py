@@ -52,7 +52,7 @@ class Mask(BaseModel):
         return self
 
     def rle(self, size: Size) -> Rle | None:
-        """Return the mask for an image of ``size`` (height, width), None where it is one of another size."""
+        """Return the mask for an image of ``size`` (height, width), None if it is one of another size."""
         return Rle(self.size, self.counts) if self.size == size else None
 
 

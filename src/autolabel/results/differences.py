@@ -170,7 +170,7 @@ def _plain(name: str) -> str:
 def _objects(
     image: DrawnImage, row: Labels, known: Mapping[str, str], out: _Differences, *, file: str
 ) -> list[DrawnObject] | None:
-    """Return the objects of an image in the run's classes; None where it is another size in the file."""
+    """Return the objects of an image in the run's classes; None if it is another size in the file."""
     if image.size is not None and image.size != row.image.size:
         (height, width), (own_height, own_width) = image.size, row.image.size
         text = f"{image.name!r} is {width}x{height} in the file, {own_width}x{own_height} in the run"
@@ -237,7 +237,7 @@ def _matched(boxes: Sequence[Box], found: Sequence[DrawnObject]) -> dict[int, in
 
 
 def _unmoved(box: Box, one: DrawnObject) -> bool:
-    """Tell whether an object lies where a box does; one that was drawn as a mask alone, where the box's mask does."""
+    """Return whether an object lies where a box does; one that was drawn as a mask alone, where the box's mask does."""
     off = max(abs(a - b) for a, b in zip(box.place, one.box, strict=True))
     if off <= _SAME_PLACE or one.boxed or one.mask is None or box.mask is None:
         return off <= _SAME_PLACE

@@ -37,7 +37,7 @@ def duplicates_file(store: RunStore) -> Location:
 def read_groups(store: RunStore, plan: Plan) -> Groups:
     """Return the groups of near-duplicates among a run's images; no groups where none were looked for.
 
-    Raises DataError where the file is damaged, or was written for other images.
+    Raises DataError if the file is damaged, or was written for other images.
     """
     path = duplicates_file(store)
     if not path.exists():

@@ -90,7 +90,7 @@ def record(
 
 
 def nearest_hint(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known names that are nearest to one; empty where none is near."""
+    """Return a hint with the known names that are nearest to one; empty if none is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
@@ -159,6 +159,6 @@ def _places(review: Review) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def refuse(taken: Taken) -> None:
-    """Raise DataError where anything of a review has no place in the run."""
+    """Raise DataError if anything of a review has no place in the run."""
     if taken.problems:
         raise DataError(list(taken.problems))

@@ -46,7 +46,7 @@ class Journal:
     """
 
     def __init__(self, store: RunStore) -> None:
-        """Read what there is; raises DataError where a file is damaged, with the line."""
+        """Read what there is; raises DataError if a file is damaged, with the line."""
         self.store = store
         self.rows: dict[Row, dict[Key, Decision]] = {}
         self.plan = ""
@@ -94,7 +94,7 @@ class Journal:
     def append(self, action: Review) -> list[Review]:
         """Write an action, force it to disk, and let it count; return what others had appended before.
 
-        An action whose id is there already is not written again. Raises MachineError where it cannot be written: then
+        An action whose id is there already is not written again. Raises MachineError if it cannot be written: then
         nothing of it is.
         """
         with self._alone() as handle:
@@ -142,7 +142,7 @@ class Journal:
         raise DataError(told, hint=_RESTORE)
 
     def _line_before(self, end: int) -> bytes:
-        """Return the whole line that ends at a place, without its end; empty where none does."""
+        """Return the whole line that ends at a place, without its end; empty if none does."""
         length = _TAIL
         while True:
             start = max(0, end - length)
@@ -226,7 +226,7 @@ class Journal:
 
 
 def read_decisions(store: RunStore) -> Review | None:
-    """Return what people have decided about this run, None where nobody has."""
+    """Return what people have decided about this run, None if nobody has."""
     if not store.review.exists() and not store.journal.exists():
         return None
     return Journal(store).decisions()

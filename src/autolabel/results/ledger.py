@@ -35,9 +35,9 @@ class Ledger:
     image_path: Callable[[str], str] | None = None
     """Tells where the image of an id lies; a ledger does not."""
     classes: frozenset[str] | None = None
-    """The classes of the run, which every phrase is one of; None where they are not known."""
+    """The classes of the run, which every phrase is one of; None if they are not known."""
     rows: int | None = None
-    """How many rows the plan has, each once and in order; None where there is no plan to hold them to."""
+    """How many rows the plan has, each once and in order; None if there is no plan to hold them to."""
 
     def __iter__(self) -> Iterator[Labels]:
         number, last = 0, None
@@ -70,7 +70,7 @@ class Ledger:
 
 
 def lines_of(path: Location) -> Iterator[bytes]:
-    """Yield the lines of a ledger with their newlines; raises DataError where it is none."""
+    """Yield the lines of a ledger with their newlines; raises DataError if it is none."""
     try:
         with open_regular(path) as stream:
             while line := stream.readline(_MOST_BYTES):
@@ -84,7 +84,7 @@ def lines_of(path: Location) -> Iterator[bytes]:
 def read_labels(run: str | Location) -> Ledger:
     """Return the labels of a results directory, or of a ``labels.jsonl``.
 
-    Raises DataError where they are not what was written.
+    Raises DataError if they are not what was written.
     """
     place = at(run)
     if not place.is_dir():
@@ -98,7 +98,7 @@ def read_labels(run: str | Location) -> Ledger:
 
 
 def checked_ledger(store: RunStore, plan: Plan, **how: Any) -> Ledger:
-    """Return the labels of a finished run; raises DataError where they are not what was written."""
+    """Return the labels of a finished run; raises DataError if they are not what was written."""
     _check(store.labels, proven=plan.version >= PROVEN)
     return ledger_of(store, plan, **how)
 
@@ -115,7 +115,7 @@ def _check(path: Location, *, proven: bool) -> None:
 
 
 def ledger_fault(path: Location, *, proven: bool) -> str:
-    """Return what is wrong with a ledger as a file; empty where nothing is, or where there is no ledger."""
+    """Return what is wrong with a ledger as a file; empty if nothing is, or where there is no ledger."""
     wanted = checksum.stated_checksum(path)
     if not wanted:
         return f"there is no {checksum.checksum_file(path).name} beside it" if proven else ""

@@ -58,7 +58,7 @@ class Holder:
 
 
 def holder(place: Location) -> Holder | None:
-    """Return who holds a lock, None where nobody does; neither takes it nor writes anything."""
+    """Return who holds a lock, None if nobody does; neither takes it nor writes anything."""
     if not place.exists():
         return None
     if isinstance(place, Path):
@@ -82,7 +82,7 @@ def is_lock(place: Location) -> bool:
 
 
 def _opened(file: Path, how: int) -> TextIO:
-    """Open a lock; raises BusyError where it is a link, a pipe, or a file that has another name too."""
+    """Open a lock; raises BusyError if it is a link, a pipe, or a file that has another name too."""
     try:
         handle = os.open(file, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -99,7 +99,7 @@ def _opened(file: Path, how: int) -> TextIO:
 
 
 def _lease_at(place: Remote) -> dict[str, Any]:
-    """Return what a lease says; nothing where it is damaged or not there."""
+    """Return what a lease says; nothing if it is damaged or not there."""
     try:
         lease = json.loads(place.read_bytes() or b"{}")
     except (ValueError, RecursionError, FileNotFoundError):
@@ -140,7 +140,7 @@ def _leased(lease: dict[str, Any]) -> str:
 
 @contextmanager
 def hold(file: Path) -> Iterator[None]:
-    """Lock a file of this machine; raises BusyError, naming the holder, where another process has it.
+    """Lock a file of this machine; raises BusyError, naming the holder, if another process has it.
 
     The lock ends with the process that holds it, however that ends.
     """
@@ -165,7 +165,7 @@ def hold(file: Path) -> Iterator[None]:
 
 @contextmanager
 def lease(target: Remote) -> Iterator[None]:
-    """Hold an object of a store that names this process, and renew it; raises BusyError where another has renewed it.
+    """Hold an object of a store that names this process, and renew it; raises BusyError if another has renewed it.
 
     A holder that is gone is followed at once on its own machine, elsewhere when LEASE_SECONDS seconds have passed.
     """
@@ -223,7 +223,7 @@ def _written(begun: float, *, renewed: float) -> bytes:
 
 
 def taken(place: Location) -> float:
-    """Return when a lock was last taken, in seconds; 0 where it never was."""
+    """Return when a lock was last taken, in seconds; 0 if it never was."""
     if not place.exists():
         return 0.0
     if isinstance(place, Path):

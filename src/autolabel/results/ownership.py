@@ -131,7 +131,7 @@ def foreign(root: Location, files: Iterable[str], folders: Iterable[str]) -> lis
 
 
 def check_place(root: Location) -> None:
-    """Raise BusyError where a results directory is the machine's, a person's home, or a repository."""
+    """Raise BusyError if a results directory is the machine's, a person's home, or a repository."""
     if isinstance(root, Remote):
         return
     place = Path(os.path.realpath(root))
@@ -148,7 +148,7 @@ def check_place(root: Location) -> None:
 
 
 def check_links(root: Location, folders: Iterable[str]) -> None:
-    """Raise BusyError where one of our folders, or one in it, is a link: we would write and delete elsewhere."""
+    """Raise BusyError if one of our folders, or one in it, is a link: we would write and delete elsewhere."""
     if isinstance(root, Remote):
         return
     for name in folders:

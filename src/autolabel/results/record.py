@@ -179,7 +179,7 @@ def _rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def row_outline(line: bytes) -> _RowOutline:
-    """Read who a line speaks of, and the state; raises RowError where it says neither."""
+    """Read who a line speaks of, and the state; raises RowError if it says neither."""
     return _read(_outlines, line)
 
 

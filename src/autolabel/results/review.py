@@ -109,7 +109,7 @@ def join_row(old: Sequence[Decision], new: Sequence[Decision], *, labels: Labels
 
 
 def verdicts(labels: Labels, review: Review) -> list[Verdict | None]:
-    """Return for each box of a row what a person said of it, None where nobody did."""
+    """Return for each box of a row what a person said of it, None if nobody did."""
     decisions = review.boxes(labels)
     out: list[Verdict | None] = [None] * len(labels.instances)
     for decision, box in zip(decisions, assigned(labels, decisions), strict=True):
@@ -125,12 +125,12 @@ def assigned(labels: Labels, decisions: Sequence[Decision]) -> list[int]:
 
 
 def left_out(labels: Labels, review: Review) -> bool:
-    """Tell whether a person rejected the whole row: exports leave it out."""
+    """Return whether a person rejected the whole row: exports leave it out."""
     return review.whole(labels) == "reject"
 
 
 def is_checked(labels: Labels, review: Review) -> bool:
-    """Tell whether a person has checked the whole row: what is kept is all there is."""
+    """Return whether a person has checked the whole row: what is kept is all there is."""
     return review.whole(labels) in ("keep", "checked")
 
 

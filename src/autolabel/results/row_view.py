@@ -15,7 +15,7 @@ from autolabel.types import GIVEN, Labels, Rle, Size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """One box of a row: as the labels have it, and as it stands."""
+    """One box of a row: as the labels have it, and as it is."""
 
     phrase: str
     bbox: Corners
@@ -29,7 +29,7 @@ class Box:
     verdict: str | None = None
     becomes: Becomes = field(default_factory=Becomes)
     mask: Rle | None = None
-    """The mask as it stands."""
+    """The mask as it is."""
     sources: tuple[str, ...] = ()
     asked: str | None = None
     reviewer: str | None = None
@@ -53,7 +53,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowView:
-    """One row as it stands."""
+    """One row as it is."""
 
     row: Row
     size: Size
@@ -64,7 +64,7 @@ class RowView:
 
 
 def view(labels: Labels, decisions: Iterable[Decision], *, shown: Iterable[bool]) -> RowView:
-    """Return a row as it stands; ``shown`` (N,) says which of its boxes the run hands out."""
+    """Return a row as it is; ``shown`` (N,) says which of its boxes the run hands out."""
     decisions = list(decisions)
     whole = next((one.verdict for one in decisions if one.key is None), None)
     about = [one for one in decisions if one.key is not None]

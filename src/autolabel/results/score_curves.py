@@ -60,7 +60,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Float64:
         """Return (N,) chances from (N,) scores, shares of looks that saw each box (1 without looks), class names.
 
-        ``verdicts`` are (N,) chances by a verifier, NaN where it was not asked; None: it was asked about no box.
+        ``verdicts`` are (N,) chances by a verifier, NaN if it was not asked; None: it was asked about no box.
         """
         offset = dict(zip(self.classes, self.offsets, strict=True))
         mean = float(np.mean(self.offsets)) if self.offsets else 0.0
@@ -88,7 +88,7 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
 
     error: float
     """Detection expected calibration error by score alone (Kueppers et al., 2020): the mean of |score - right| over
-    the bins, weighted by their boxes; 0 where there are no boxes."""
+    the bins, weighted by their boxes; 0 if there are no boxes."""
     bins: tuple[Bin, ...]
     """Those that hold a box."""
 
@@ -116,9 +116,9 @@ def curves_file(store: RunStore) -> Location:
 
 
 def read_chances(store: RunStore, plan: Plan) -> Chances | None:
-    """Return what was learnt of a run's scores, None where nothing was.
+    """Return what was learnt of a run's scores, None if nothing was.
 
-    Raises DataError where the file is none, or speaks of another plan.
+    Raises DataError if the file is none, or speaks of another plan.
     """
     if not curves_file(store).exists():
         return None
@@ -135,7 +135,7 @@ def read_chances(store: RunStore, plan: Plan) -> Chances | None:
 
 
 def asked_for(store: RunStore, plan: Plan) -> Fit | None:
-    """Return how to turn scores into chances where the spec asks for it; raises DataError where that is not known."""
+    """Return how to turn scores into chances where the spec asks for it; raises DataError if that is not known."""
     if plan.outputs.scores != "calibrated":
         return None
     chances = read_chances(store, plan)
@@ -157,14 +157,14 @@ def calibrated(labels: Labels, fit: Fit | None) -> Labels:
 
 
 def shares(found: Instances) -> Float64:
-    """Return (N,) the share of the looks that were asked which saw each box; 1 where an image was seen in none."""
+    """Return (N,) the share of the looks that were asked which saw each box; 1 if an image was seen in none."""
     if found.support is None:
         return np.ones(len(found))
     return np.array([one.looks / one.asked if one.asked else 1.0 for one in found.support], np.float64)
 
 
 def verdicts(found: Instances) -> Float64:
-    """Return (N,) chances by a verifier, NaN where it was not asked about a box."""
+    """Return (N,) chances by a verifier, NaN if it was not asked about a box."""
     given = found.verdicts or (None,) * len(found)
     return np.array([np.nan if one is None else one for one in given], np.float64)
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def key() -> bytes:
-    """Return this user's key, made when it is first wanted; empty where it can be neither read nor kept."""
+    """Return this user's key, made when it is first wanted; empty if it can be neither read nor kept."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autolabel"
     path = folder / "key"
     try:
@@ -51,7 +51,7 @@ def _make_key(path: Path) -> None:
 
 
 def _of(data: bytes) -> str:
-    """Return the seal of some bytes, in hex; empty where this user has no key."""
+    """Return the seal of some bytes, in hex; empty if this user has no key."""
     own = key()
     return hmac.new(own, data, hashlib.sha256).hexdigest() if own else ""
 

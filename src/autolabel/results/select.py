@@ -128,7 +128,7 @@ def sure(labels: Labels, *, thresholds: Mapping[str, float], review: Review | No
 
 
 def _splits(split: Split | None, groups: Groups) -> Iterator[tuple[str, Callable[[Labels], bool] | None]]:
-    """Yield each split's name with what decides who belongs to it; one nameless split where there is none."""
+    """Yield each split's name with what decides who belongs to it; one nameless split if there is none."""
     if split is None:
         yield "", None
         return

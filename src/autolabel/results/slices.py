@@ -32,7 +32,7 @@ class Slice:
 
     @classmethod
     def parse(cls, text: str) -> Slice:
-        """Read ``2/8``; raises SpecError where it is none."""
+        """Read ``2/8``; raises SpecError if it is none."""
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
         if not 1 <= part.index <= part.count:
@@ -56,7 +56,7 @@ class Slice:
 
 @contextmanager
 def alone(store: RunStore) -> Iterator[None]:
-    """Hold the whole directory; raises BusyError where another run, or any slice, has it."""
+    """Hold the whole directory; raises BusyError if another run, or any slice, has it."""
     with store.lock():
         if others := running(store):
             names = ", ".join(map(str, others[:_SHOWN]))
@@ -68,7 +68,7 @@ def alone(store: RunStore) -> Iterator[None]:
 def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterator[Plan]:
     """Hold a slice, and first of all the whole directory while ``settle`` writes its plan; yield the plan.
 
-    ``settle`` is told whether this slice is ``alone``. Raises BusyError where that slice runs already, slices of
+    ``settle`` is told whether this slice is ``alone``. Raises BusyError if that slice runs already, slices of
     another count do, or a whole run keeps the directory.
     """
     with ExitStack() as held:
@@ -109,13 +109,13 @@ def running(store: RunStore) -> list[Slice]:
 
 
 def cut_last(store: RunStore) -> Sequence[Slice]:
-    """Return the slices of the count that was asked for last, whether they ever ran or not; none where none did."""
+    """Return the slices of the count that was asked for last, whether they ever ran or not; none if none did."""
     last = max(seen(store), key=lambda part: taken(store.root / part.lock), default=None)
     return [] if last is None else [Slice(index, last.count) for index in range(1, last.count + 1)]
 
 
 def check_complete(store: RunStore, plan: Plan) -> None:
-    """Raise DataError, naming them, where shards are missing or damaged."""
+    """Raise DataError, naming them, if shards are missing or damaged."""
     stage = plan.recipe.stages[-1]
     missing = store.missing(plan, stage)
     if not missing:
@@ -136,7 +136,7 @@ def check_complete(store: RunStore, plan: Plan) -> None:
 
 
 def _check_whole(store: RunStore, plan: Plan, stage: Stage) -> None:
-    """Raise DataError, naming them, where shards of a stage are not what was written."""
+    """Raise DataError, naming them, if shards of a stage are not what was written."""
     damaged = store.damaged(plan, stage, plan.manifest.shards)
     problems = [
         Problem(file=str(store.shard(stage, index)), message=f"is damaged: {fault}")

@@ -22,7 +22,7 @@ from autolabel.storage import Location
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceStatus:
-    """How far one slice is, and who runs it; None where nobody does."""
+    """How far one slice is, and who runs it; None if nobody does."""
 
     slice: str
     rows: int
@@ -52,13 +52,13 @@ class Status:
     outputs: dict[str, bool]
     """Whether each export, the pictures, the report show the labels as they stand; empty until all is labelled."""
     running: Holder | None
-    """Who holds the whole directory; None where nobody does, or slices run."""
+    """Who holds the whole directory; None if nobody does, or slices run."""
     slices: tuple[SliceStatus, ...]
-    """None where the run is finished, or never was cut into any."""
+    """None if the run is finished, or never was cut into any."""
     rows_per_second: float | None
     """Of the last stage begun, by the shards published last; None before two are there."""
     seconds_left: float | None
-    """At the speed of each stage, that of the one before where a stage has none; None where nothing tells."""
+    """At the speed of each stage, that of the one before where a stage has none; None if nothing tells."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -66,7 +66,7 @@ class Status:
 
 
 def read_status(run: Location) -> Status:
-    """Read how far a run is; raises DataError where ``run`` holds no plan."""
+    """Read how far a run is; raises DataError if ``run`` holds no plan."""
     store = RunStore(run)
     plan = store.read_plan()
     if plan is None:

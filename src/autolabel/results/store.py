@@ -129,7 +129,7 @@ class RunStore:
         return {entry.name: entry for entry in list_files(self.root / STAGES / stage.name)}
 
     def read_plan(self) -> Plan | None:
-        """Return the plan whose results lie here, None where there is none."""
+        """Return the plan whose results lie here, None if there is none."""
         path = self.root / PLAN
         return plan_file.read_plan(path) if path.exists() else None
 
@@ -140,7 +140,7 @@ class RunStore:
             publish(self.root / seal.SEAL, [mark.encode() + b"\n"], name="seal")
 
     def rows(self, shard: Shard) -> list[bytes]:
-        """Return the input lines of a shard; raises DataError where they are not what was planned."""
+        """Return the input lines of a shard; raises DataError if they are not what was planned."""
         try:
             data = read_part(self.inputs, shard.offset, shard.offset + shard.bytes)
         except FileNotFoundError:
@@ -164,7 +164,7 @@ class RunStore:
 
     @contextmanager
     def lock(self, name: str = LOCK) -> Iterator[None]:
-        """Hold the directory, or a part of it by name; raises BusyError, naming the holder, where another run has it.
+        """Hold the directory, or a part of it by name; raises BusyError, naming the holder, if another run has it.
 
         The lock ends with the process that holds it, however that ends; in a store, a lease ends some time after.
         """
@@ -199,7 +199,7 @@ class RunStore:
 def finished(run: Location) -> tuple[RunStore, Plan]:
     """Return the store and the plan of a finished run, as far as it was named here (``seal``).
 
-    Raises DataError where ``run`` is none.
+    Raises DataError if ``run`` is none.
     """
     store = RunStore(run)
     plan = store.read_plan()
@@ -252,7 +252,7 @@ def _put(target: Remote, pieces: Iterable[bytes], *, name: str) -> None:
 def publish_folder(path: Location, *, name: str) -> Iterator[Path]:
     """Yield a temporary folder that takes the place of ``path``, once the block ends well.
 
-    Raises BusyError where ``path`` holds what we did not write.
+    Raises BusyError if ``path`` holds what we did not write.
     """
     check_replaceable(path)
     with _replace_remote(path, name=name) if isinstance(path, Remote) else _replace_here(path, name=name) as folder:

@@ -54,7 +54,7 @@ def _place(store: RunStore) -> Location:
 
 
 def read_written(store: RunStore) -> Written | None:
-    """Return what a run has written; None where it keeps no record, as before 0.2."""
+    """Return what a run has written; None if it keeps no record, as before 0.2."""
     path = _place(store)
     if not path.exists():
         return None

@@ -87,7 +87,7 @@ class CertificateDesk:
             return {"state": self._state(self._found, self._found.write())}
 
     def close(self) -> Certificate | None:
-        """Write the certificate as it stands, if one was begun here; return it."""
+        """Write the certificate as it is, if one was begun here; return it."""
         with self._alone:
             if self._found is None:
                 return None
@@ -96,7 +96,7 @@ class CertificateDesk:
 
     @contextmanager
     def _open(self) -> Iterator[Opened]:
-        """Give the certificate as it stands, alone; it is read again where others have written to it."""
+        """Give the certificate as it is, alone; it is read again where others have written to it."""
         with self._alone, self._review.store.lock(LOCK):
             if self._found is None or self._marks() != self._read:
                 self._found = open_locked(self._review.store, self._review.plan, self._asked, redraw=False)

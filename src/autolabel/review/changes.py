@@ -43,7 +43,7 @@ class Request(BaseModel):
 
 
 def decisions(request: Request, view: RowView, *, classes: Sequence[str]) -> list[Decision]:
-    """Return the decisions that a request comes to; raises DataError where a box or class is not there."""
+    """Return the decisions that a request comes to; raises DataError if a box or class is not there."""
     out: dict[Key, Decision] = {}
     known = {box.key: box for box in view.boxes}
     for change in request.changes:

@@ -20,7 +20,7 @@ from autolabel.review.session import ReviewSession
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewGoal:
-    """What a review by choice is to reach; None where nothing is wanted of it."""
+    """What a review by choice is to reach; None if nothing is wanted of it."""
 
     precision: float | None
     recall: float | None
@@ -43,7 +43,7 @@ def limit_to_likely(session: ReviewSession, wanted: ReviewGoal) -> Iterator[str]
 
     For a precision: the boxes that are likeliest to be wrong. For a recall: the boxes below the run's thresholds that
     are likeliest to be objects. Of each so many that checking them, and drawing from the rest, reaches what is wanted
-    with the least work; and no more than ``wanted.budget`` minutes allow. Raises DataError where nothing is left to
+    with the least work; and no more than ``wanted.budget`` minutes allow. Raises DataError if nothing is left to
     check.
     """
     known = read_known(session.store, session.plan)

@@ -27,7 +27,7 @@ class MaskStage:
 
     @classmethod
     def of(cls, plan: Plan, *, registry: Registry, device: str | None = None) -> MaskStage | None:
-        """Return the last stage that turns boxes into masks, None where the run has none."""
+        """Return the last stage that turns boxes into masks, None if the run has none."""
         for stage in reversed(plan.recipe.stages):
             if stage.gives == "masks":
                 labeler = make_labeler(stage, registry)
@@ -36,9 +36,9 @@ class MaskStage:
         return None
 
     def mask(self, labels: Labels, phrase: str, box: Corners) -> Rle | None:
-        """Return the mask of a box in a row's image, None where the stage finds none.
+        """Return the mask of a box in a row's image, None if the stage finds none.
 
-        Raises ImageError where the image cannot be read or has changed, MachineError where the stage cannot be loaded.
+        Raises ImageError if the image cannot be read or has changed, MachineError where the stage cannot be loaded.
         """
         recipe = self._plan.recipe
         pixels = read_pixels(labels.image.path, max_pixels=recipe.max_pixels, value_range=recipe.value_range)

@@ -55,7 +55,7 @@ def _picks(low: LowScoredBoxes, chances: Float64, order: Int64) -> list[tuple[fl
 
 
 def _looked(known: Known, low: LowScoredBoxes) -> Looked | None:
-    """Return what images that were looked at say of recall; None where none was.
+    """Return what images that were looked at say of recall; None if none was.
 
     Where candidates were kept since, they are right, and no longer missed.
     """

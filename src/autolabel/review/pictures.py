@@ -41,7 +41,7 @@ class Pictures:
     def picture(self, labels: Labels, *, side: int = 0) -> _Picture:
         """Return the picture of a row, no side longer than ``side`` pixels where that is not 0.
 
-        Raises ImageError where the image cannot be read, or has another size than the one that was labelled.
+        Raises ImageError if the image cannot be read, or has another size than the one that was labelled.
         """
         key = (labels.image.id, side)
         with self._alone:

@@ -99,7 +99,7 @@ class RowIndex:
         return self.complete or (rows is not None and len(self) >= rows)
 
     def labels(self, row: int) -> Labels:
-        """Read a row; raises IndexError where there is none of that number."""
+        """Read a row; raises IndexError if there is none of that number."""
         if not 0 <= row < len(self):
             raise IndexError(row)
         start, end = self._offsets[row], self._offsets[row + 1]
@@ -132,7 +132,7 @@ class RowIndex:
         return self._captions[row]
 
     def find(self, image: str, caption_index: int = 0) -> int | None:
-        """Return the number of a row by name, None where there is none (or none yet)."""
+        """Return the number of a row by name, None if there is none (or none yet)."""
         first = bisect.bisect_left(range(len(self)), image, key=self.name)
         row = first + caption_index
         return row if row < len(self) and self.name(row) == image else None

@@ -70,7 +70,7 @@ class ReviewSession:
     # ---- reading ------------------------------------------------------------------------------------------------
 
     def labels(self, row: int) -> Labels:
-        """Return a row with the place of its image; raises DataError where there is none of that number."""
+        """Return a row with the place of its image; raises DataError if there is none of that number."""
         try:
             labels = self.index.labels(row)
         except IndexError:
@@ -78,7 +78,7 @@ class ReviewSession:
         return replace(labels, image=replace(labels.image, path=self.plan.manifest.image_path(labels.image.id)))
 
     def view(self, row: int) -> RowView:
-        """Return a row as it stands."""
+        """Return a row as it is."""
         return self._view(self.labels(row))
 
     def _view(self, labels: Labels) -> RowView:
@@ -160,7 +160,7 @@ class ReviewSession:
     # ---- changing -----------------------------------------------------------------------------------------------
 
     def decide(self, request: changes.Request) -> dict[str, Any]:
-        """Write what a page asks for, and return the row as it stands then."""
+        """Write what a page asks for, and return the row as it is then."""
         with self._alone:
             self._follow()
             if request.id in self.journal.seen:
@@ -176,9 +176,9 @@ class ReviewSession:
             return self._row_json(request.row)
 
     def segment(self, row: int, image: str, key: Key, *, tab: str, follows: str) -> dict[str, Any]:
-        """Ask the mask stage for the mask of a box, write it, and return the row as it stands then.
+        """Ask the mask stage for the mask of a box, write it, and return the row as it is then.
 
-        It is one step with the action ``follows`` when that is taken back. Raises DataError where there is no stage.
+        It is one step with the action ``follows`` when that is taken back. Raises DataError if there is no stage.
         """
         if self.masks is None or key is None:
             raise DataError("this review has no mask stage", hint="start it without --no-model on a run with masks")
@@ -199,9 +199,9 @@ class ReviewSession:
             return self._row_json(row)
 
     def undo(self, tab: str) -> dict[str, Any] | None:
-        """Take back the last action of a tab; return its row as it stands then, None where there is nothing left.
+        """Take back the last action of a tab; return its row as it is then, None if there is nothing left.
 
-        Raises BusyError where somebody has decided otherwise about the same boxes since.
+        Raises BusyError if somebody has decided otherwise about the same boxes since.
         """
         return self._back(tab, redo=False)
 
@@ -287,7 +287,7 @@ class ReviewSession:
             return {"changes": len(self._changed), "rows": [row for row in rows if row is not None]}
 
     def _row_json(self, row: int) -> dict[str, Any]:
-        """Return a row as it stands, with all that a page shows beside it."""
+        """Return a row as it is, with all that a page shows beside it."""
         with self._alone:
             return {
                 "row": row,
@@ -298,7 +298,7 @@ class ReviewSession:
             }
 
     def row_json(self, row: int) -> dict[str, Any]:
-        """Return a row as it stands, others' latest decisions among it."""
+        """Return a row as it is, others' latest decisions among it."""
         with self._alone:
             self._follow()
         return self._row_json(row)

@@ -31,7 +31,7 @@ def open_session(
 ) -> ReviewSession:
     """Open a finished run for review, with its mask stage where ``model`` says so and the run has one.
 
-    Raises DataError where ``run`` is no finished run of this machine.
+    Raises DataError if ``run`` is no finished run of this machine.
     """
     if not isinstance(run, Path):
         raise DataError(f"{run}: a review needs the run in a folder", hint="copy it to this machine, then back")
@@ -45,7 +45,7 @@ def open_session(
 def hand_out(session: ReviewSession, *, registry: Registry) -> int:
     """Write ``review.json`` and, as decided now, all that the run has handed out; return how many decisions stand.
 
-    Raises BusyError where another command works in the results directory: what is decided is on disk nevertheless.
+    Raises BusyError if another command works in the results directory: what is decided is on disk nevertheless.
     """
     store, plan = session.store, session.plan
     with store.lock():
@@ -84,7 +84,7 @@ def limit_to_sample(session: ReviewSession, name: str, size: int) -> None:
 
 
 def read_names(file: Path) -> list[str]:
-    """Return the names in a file: one a line, empty lines left out; raises DataError where it cannot be read."""
+    """Return the names in a file: one a line, empty lines left out; raises DataError if it cannot be read."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -110,7 +110,7 @@ def _earlier_steps(store: RunStore, reviewer: str | None, *, end: int) -> tuple[
 
 
 def _actions(store: RunStore, end: int) -> list[Review]:
-    """Return the actions that the last whole lines before ``end`` hold; none where they cannot be read."""
+    """Return the actions that the last whole lines before ``end`` hold; none if they cannot be read."""
     start = max(0, end - _TAIL)
     lines = read_part(store.journal, start, end).split(b"\n") if end else []
     try:

@@ -56,7 +56,7 @@ class Measured:
     passes: float
     """Forward passes an image and caption, where each question takes one."""
     threshold: float | None
-    """The least score to hand out for the wanted precision and the most recall; None where no score is that precise."""
+    """The least score to hand out for the wanted precision and the most recall; None if no score is that precise."""
     recall: float
     low: float
     high: float
@@ -75,7 +75,7 @@ class Advice:
     true: int
     ways: tuple[Measured, ...]
     chosen: int | None
-    """The place of the cheapest way that is not shown to be worse than the best; None where no way is that precise."""
+    """The place of the cheapest way that is not shown to be worse than the best; None if no way is that precise."""
     classes: tuple[str, ...]
     start: float
     """Threshold of the spec's first round."""
@@ -99,7 +99,7 @@ def advise(
 ) -> Advice:
     """Play every way on the candidates that ``run.candidates`` has kept of the checked images; asks no detector.
 
-    ``truth`` is a COCO file, or a run with checked images. Raises SpecError where the spec keeps no candidates or its
+    ``truth`` is a COCO file, or a run with checked images. Raises SpecError if the spec keeps no candidates or its
     first stage finds no boxes, DataError where nothing was kept, or spec and truth share nothing.
     """
     stage = compiled.plan.recipe.stages[0]
@@ -177,7 +177,7 @@ def _changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
 
 
 def _searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search | None:
-    """Return a search that is done, from memory alone; None where something would have to be asked."""
+    """Return a search that is done, from memory alone; None if something would have to be asked."""
     search = Search(row.prompt, row.image.size, annealing, memory=memory)
     return search if search.next_query() is None else None
 

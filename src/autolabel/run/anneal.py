@@ -49,7 +49,7 @@ class Annealing:
         return self.looks.weigh(kept, union, asked, above=round.conf_threshold)
 
     def settled(self, known: Instances, count: int) -> bool:
-        """Tell whether more than ``count`` looks are not worth asking; ``known`` is all that these have found."""
+        """Return whether more than ``count`` looks are not worth asking; ``known`` is all that these have found."""
         return self.looks.settled(self.aggregator.aggregate(known, self.rounds[-1]), known, count)
 
 
@@ -57,7 +57,7 @@ class _Memory(Protocol):
     """What was asked about one image before."""
 
     def recall(self, prompt: Prompt) -> Instances | None:
-        """Return the candidates for a prompt, None where they are not known."""
+        """Return the candidates for a prompt, None if they are not known."""
         ...
 
     def keep(self, prompt: Prompt, found: Instances) -> None:
@@ -96,9 +96,9 @@ class Search:
     answers: dict[Prompt, Candidates] = field(default_factory=dict)
     memory: _Memory | None = None
     last: Round | None = None
-    """The last round that changed what is kept; None where nothing has entered."""
+    """The last round that changed what is kept; None if nothing has entered."""
     enough: int | None = None
-    """How many looks have left no doubt; None where some is left, or nothing depends on it."""
+    """How many looks have left no doubt; None if some is left, or nothing depends on it."""
     notes: dict[str, None] = field(default_factory=dict)
     """What the detector has said of its answers, each once."""
     looked: _Int64 = field(init=False)
@@ -123,7 +123,7 @@ class Search:
         return None
 
     def questions(self) -> list[Prompt]:
-        """Return what this round asks, one prompt a look; nothing where every phrase has a label."""
+        """Return what this round asks, one prompt a look; nothing if every phrase has a label."""
         phrases, looks = self.asked(), self.annealing.looks.names[: self.depth]
         return [Prompt(phrases, self.prompt.caption, look) for look in looks] if phrases else []
 
@@ -202,7 +202,7 @@ class ImageToSearch:
     size: Size
     item: Any
     search: Search | None = None
-    """How far it was searched from memory; None where there was nothing to recall."""
+    """How far it was searched from memory; None if there was nothing to recall."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

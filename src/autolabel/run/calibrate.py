@@ -36,7 +36,7 @@ def calibrate_run(
     """Choose thresholds for what a run exports, boxes outside its size limits left out, and write them to ``out``.
 
     ``truth`` is a COCO file, or a run, whose checked images count. Without it, the boxes count that were drawn and
-    checked for the run's certificate, else its own checked images. Raises DataError where ``run`` is not a finished
+    checked for the run's certificate, else its own checked images. Raises DataError if ``run`` is not a finished
     run, the two share nothing, or nothing was checked.
     """
     store, plan = finished(run)

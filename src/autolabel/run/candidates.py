@@ -65,7 +65,7 @@ class CandidateStore:
 
     @classmethod
     def open(cls, folder: Location, *, read_only: bool = False) -> CandidateStore:
-        """Read which answers a folder holds; none where it is not there."""
+        """Read which answers a folder holds; none if it is not there."""
         store = cls(folder, read_only=read_only)
         kept = sorted(_kept_in(folder) if read_only else _tidied(folder), key=lambda entry: entry.name)
         store.files = [folder / entry.name for entry in kept]
@@ -76,7 +76,7 @@ class CandidateStore:
 
     @classmethod
     def of(cls, plan: Plan, stage: Stage, *, read_only: bool = False) -> CandidateStore | None:
-        """Open the store that a plan names for the detector of a stage; None where it names none."""
+        """Open the store that a plan names for the detector of a stage; None if it names none."""
         folder = plan.execution.candidates
         if folder is None or not stage.rounds:
             return None
@@ -97,7 +97,7 @@ class CandidateStore:
         return int(self.index["length"].sum()) + len(self.index) * _ENTRY.itemsize
 
     def recall(self, key: bytes, floor: float) -> Instances | None:
-        """Return the candidates above ``floor`` that were kept under a key; None where nobody has asked so low."""
+        """Return the candidates above ``floor`` that were kept under a key; None if nobody has asked so low."""
         high, low = struct.unpack("<QQ", key)
         column, wanted = self.index["high"], np.uint64(high)
         for entry in self.index[np.searchsorted(column, wanted) : np.searchsorted(column, wanted, side="right")]:
@@ -128,7 +128,7 @@ class CandidateStore:
         self.fresh.append((key, floor, pack_candidates(found)))
 
     def flush(self) -> None:
-        """Publish what was taken in as one file; nothing where that is nothing."""
+        """Publish what was taken in as one file; nothing if that is nothing."""
         if not self.fresh:
             return
         index, offset = b"", HEAD.size + len(self.fresh) * _ENTRY.itemsize
@@ -194,7 +194,7 @@ class ImageMemory:
     floor: float
 
     def recall(self, prompt: Prompt) -> Instances | None:
-        """Return the candidates above the floor for a prompt, None where they have to be asked for."""
+        """Return the candidates above the floor for a prompt, None if they have to be asked for."""
         found = self.store.recall(self.key(prompt), self.floor)
         if found is None or self._fits(found, prompt):
             return found
@@ -218,7 +218,7 @@ class ImageMemory:
 
 
 def content_of(row: Labels) -> str:
-    """Return the hash of a row's image, empty where it cannot be read: decoding will say why."""
+    """Return the hash of a row's image, empty if it cannot be read: decoding will say why."""
     try:
         return image_digest(row.image.path)
     except ImageError:
@@ -262,7 +262,7 @@ def _whole_masks(masks: Sequence[tuple[tuple[int, int], str]]) -> bool:
 
 
 def unpack_candidates(packed: bytes) -> Instances:
-    """Read candidates back; raises ValueError where the bytes are no answer."""
+    """Read candidates back; raises ValueError if the bytes are no answer."""
     reader = zlib.decompressobj()
     try:
         plain = reader.decompress(packed, _MOST_BYTES)

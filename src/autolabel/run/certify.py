@@ -41,7 +41,7 @@ def certify_run(
 ) -> Certificate:
     """Take in the answers of a file, where one is named, and return what is stated; writes ``certificate.json``.
 
-    Raises DataError where anything in the file is wrong: then nothing of it is taken in.
+    Raises DataError if anything in the file is wrong: then nothing of it is taken in.
     """
     text = None if answers is None else _read(answers)
     with open_certificate(run, asked, redraw=redraw) as found:
@@ -59,7 +59,7 @@ def mend_run(run: Location, *, registry: Registry) -> int:
     """Take the mistakes that the checks found into the run's review, as decisions; return how many there are.
 
     Boxes that were found wrong are rejected, missed objects that were marked with a box and a class are added. The
-    certificate holds for labels that were mended in this way. Raises DataError where nothing was checked.
+    certificate holds for labels that were mended in this way. Raises DataError if nothing was checked.
     """
     store, _ = finished(run)
     if not begun(store):

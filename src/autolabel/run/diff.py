@@ -20,7 +20,7 @@ _MOST_IMAGES = 200
 def diff_runs(before: Location, after: Location, *, raw: bool = False) -> RunChange:
     """Return what changed from one finished run to another.
 
-    What they hand out is compared, or with ``raw`` what the models said. Raises SpecError where both are one run,
+    What they hand out is compared, or with ``raw`` what the models said. Raises SpecError if both are one run,
     DataError where they have no image in common.
     """
     if resolved(before) == resolved(after):

@@ -50,7 +50,7 @@ def keep_groups(store: RunStore, plan: Plan) -> Groups:
 def group_run(run: Location, *, registry: Registry) -> Groups:
     """Find the near-duplicates of a finished run, keep them in it, and write split exports again that they change.
 
-    Raises DataError where ``run`` is none, or its images were never named on this machine.
+    Raises DataError if ``run`` is none, or its images were never named on this machine.
     """
     store, plan = finished(run)
     if not plan.manifest.roots:
@@ -65,7 +65,7 @@ def group_run(run: Location, *, registry: Registry) -> Groups:
 
 
 def group_folder(folder: Location, *, threads: int = _THREADS) -> Groups:
-    """Find the near-duplicates among the images below a folder; DataError where there is none, or no image."""
+    """Find the near-duplicates among the images below a folder; DataError if there is none, or no image."""
     listed = PassedOver().sift(one for source in sources([str(folder)]) for one in walk_files(source))
     files = [_File(one.id, one.path, content_mark(one.path)) for one in listed if not one.code]
     if not files:

@@ -43,7 +43,7 @@ def generate(
 
     ``mode`` says what becomes of labels that lie there already: ``resume``, ``fresh`` to start over, ``extend`` to
     bring the run in step with images that were added, removed, renamed or changed since, ``planned`` for what
-    ``autolabel.run.prepare.planned`` returned. Raises BusyError where the results directory is in use, or holds another
+    ``autolabel.run.prepare.planned`` returned. Raises BusyError if the results directory is in use, or holds another
     plan's results and the mode does not replace them.
     """
     watch = watch or Watch()
@@ -61,7 +61,7 @@ def generate_slice(
 ) -> Sequence[Shard]:
     """Label one slice's shards, through all stages, beside others that label theirs; return them.
 
-    ``merge`` does the rest when all slices are done. Raises BusyError where the slice runs already, or the directory
+    ``merge`` does the rest when all slices are done. Raises BusyError if the slice runs already, or the directory
     belongs to another run or plan.
     """
     watch = watch or Watch()
@@ -90,7 +90,7 @@ def write_plan(compiled: Compiled, *, mode: Mode | str = "resume") -> Plan:
 
 
 def _store_for(plan: Plan) -> RunStore:
-    """Return where a plan's results go; raises BusyError where that folder is somebody else's."""
+    """Return where a plan's results go; raises BusyError if that folder is somebody else's."""
     store = RunStore.at(plan)
     refuse_foreign(store, plan)
     return store
@@ -99,7 +99,7 @@ def _store_for(plan: Plan) -> RunStore:
 def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> tuple[Summary, Plan]:
     """Write the ledger and all that the spec asks for besides, once all slices are done; return the plan as well.
 
-    Raises DataError, naming them, where shards are missing; BusyError where a slice still runs.
+    Raises DataError, naming them, if shards are missing; BusyError where a slice still runs.
     """
     store = RunStore(run)
     plan = store.read_plan()

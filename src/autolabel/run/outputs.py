@@ -81,7 +81,7 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
 
 
 def _named_truth(plan: Plan, output: Output) -> Location | None:
-    """Return the truth that a report compares with; none where its run was not named here, nor was that file."""
+    """Return the truth that a report compares with; none if its run was not named here, nor was that file."""
     return None if output.truth is None or not plan.manifest.roots else at(output.truth)
 
 
@@ -163,7 +163,7 @@ def review_run(
 ) -> tuple[Taken, Review]:
     """Take a person's decisions in, write the exports and the report again; return what came in, and all that stands.
 
-    ``names`` says what classes of the file are called in the run. Raises DataError, naming the nearest, where the file
+    ``names`` says what classes of the file are called in the run. Raises DataError, naming the nearest, if the file
     speaks of images or classes that the run does not have, unless ``skip_unknown``; then nothing is taken in.
     """
     store, plan = finished(run)

@@ -20,11 +20,11 @@ class Photos(Protocol):
     """The images of some rows, by the position of a row among them."""
 
     def pixels(self, position: int, row: Labels) -> _Pixels:
-        """Return (H, W, 3) uint8 RGB, upright; raises ImageError where they cannot be had."""
+        """Return (H, W, 3) uint8 RGB, upright; raises ImageError if they cannot be had."""
         ...
 
     def content(self, position: int, row: Labels) -> str:
-        """Return the hash of the image file's bytes, under which candidates are kept; empty where it is not known."""
+        """Return the hash of the image file's bytes, under which candidates are kept; empty if it is not known."""
         ...
 
 

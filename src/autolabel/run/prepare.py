@@ -48,7 +48,7 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
     """Write the plan and its inputs, and return the plan to run: that of the directory's shards where there are any.
 
     Files that others are writing stay where this run is not ``alone``; a plan that has labelled nothing yet gives way
-    to one that is. Raises BusyError, with the difference named, where the directory holds the results of another plan.
+    to one that is. Raises BusyError, with the difference named, if the directory holds the results of another plan.
     """
     check_links(store.root, [STAGES, LOGS, ANSWERS])
     mark_older(store.root)
@@ -78,7 +78,7 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
 
 
 def refuse_foreign(store: RunStore, plan: Plan) -> None:
-    """Raise BusyError where a folder holds what this run would replace, and no run has written."""
+    """Raise BusyError if a folder holds what this run would replace, and no run has written."""
     check_place(store.root)
     if others := foreign(store.root, [PLAN, INPUTS, STAGES, LABELS, OUTPUTS], outputs(plan)):
         raise BusyError(
@@ -90,7 +90,7 @@ def refuse_foreign(store: RunStore, plan: Plan) -> None:
 def planned_run(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
     """Return the plan of a spec with the rows that its results directory holds, for ``Mode.PLANNED``.
 
-    Lists no images. Raises DataError where none has been planned there.
+    Lists no images. Raises DataError if none has been planned there.
     """
     store = RunStore(results_dir_for(spec, limit=limit))
     old = store.read_plan()
@@ -115,7 +115,7 @@ class _StoredRows:
 
 
 def _check_places(store: RunStore, plan: Plan) -> None:
-    """Raise DataError where a row of the results directory names an image that the spec's folders do not hold."""
+    """Raise DataError if a row of the results directory names an image that the spec's folders do not hold."""
     roots = tuple(f"{root.rstrip('/')}/" for root in plan.manifest.roots.values())
     for shard in plan.manifest.shards:
         for row in map(decode_input, store.rows(shard)):
@@ -140,7 +140,7 @@ def _check_same(store: RunStore, plan: Plan) -> None:
 def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Iterable[bytes]]:
     """Return the new plan in the shards of the old one; with ``extend``, in step with what has happened to the images.
 
-    Raises BusyError where the plan decides otherwise, or images have changed and ``extend`` is not given.
+    Raises BusyError if the plan decides otherwise, or images have changed and ``extend`` is not given.
     """
     new = compiled.plan
     if _decisive_of(old) != _decisive_of(new):
@@ -171,7 +171,7 @@ def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) 
 
 
 def _same_contents(old: Plan, new: Plan) -> bool:
-    """Tell whether the bytes of the images are those that were planned, as far as that is known."""
+    """Return whether the bytes of the images are those that were planned, as far as that is known."""
     before, now = old.manifest.contents, new.manifest.contents
     return not before or not now or before == now
 

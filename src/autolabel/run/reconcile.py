@@ -31,7 +31,7 @@ class _RowChanges:
     """What has happened to the rows of a run since it was planned."""
 
     kept: list[Input | None]
-    """For each row that was there, the row that it is now; None where it is gone or has to be labelled again."""
+    """For each row that was there, the row that it is now; None if it is gone or has to be labelled again."""
     renamed: dict[str, str] = field(default_factory=dict)
     """New names of images by their old ones."""
     removed: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class _RowChanges:
     """The rows to label: those of added and of changed images."""
 
     def __bool__(self) -> bool:
-        """Tell whether anything has happened."""
+        """Return whether anything has happened."""
         return bool(self.renamed or self.removed or self.changed or self.added)
 
     def said(self) -> str:
@@ -79,7 +79,7 @@ def compare_rows(old: Sequence[Input], now: Iterable[Input]) -> _RowChanges:
 
 
 def _unchanged(before: Input, after: Input) -> bool:
-    """Tell whether a row is what it was: what is asked, its size, and its bytes as far as they are known."""
+    """Return whether a row is what it was: what is asked, its size, and its bytes as far as they are known."""
     return row_identity(before) == row_identity(after) and (
         before.mark == after.mark or not (before.mark and after.mark)
     )
@@ -146,7 +146,7 @@ def lay_out(store: RunStore, old: Plan, step: _RowChanges, more: ShardedRows) ->
 
 
 def _by_shard(old: Plan, step: _RowChanges) -> dict[int, list[Input | None]]:
-    """Return the rows of each shard as they are now, None where one is gone."""
+    """Return the rows of each shard as they are now, None if one is gone."""
     source = iter(step.kept)
     return {shard.index: list(islice(source, shard.rows)) for shard in old.manifest.shards}
 
@@ -170,7 +170,7 @@ def move_labels(store: RunStore, old: Plan, plan: Plan, step: _RowChanges, layou
 
 
 def move_decisions(store: RunStore, plan: Plan, renamed: Mapping[str, str]) -> None:
-    """Let what a person decided about an image that has another name now hold under it; nothing where that is done."""
+    """Let what a person decided about an image that has another name now hold under it; nothing if that is done."""
     journal = Journal(store)
     old = [one for row in journal.rows.values() for one in row.values() if one.image in renamed]
     if not old:

@@ -54,7 +54,7 @@ class ShardLabeler:
 
 
 def _found_before(line: bytes, row: inputs.Input) -> Labels:
-    """Return what the stage before found in a row; raises RowError where the line speaks of another."""
+    """Return what the stage before found in a row; raises RowError if the line speaks of another."""
     labels = record.decode_labels(line, row.path)
     if (labels.image.id, labels.caption_index) != (row.image, row.caption_index):
         raise record.RowError(f"wanted a row of {row.image!r}, found one of {labels.image.id!r}")

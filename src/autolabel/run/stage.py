@@ -77,7 +77,7 @@ def has_work(labeler: Labeler, row: Labels) -> bool:
 def read_row(row: Labels, *, max_pixels: int, value_range: ValueRange = None) -> npt.NDArray[np.uint8]:
     """Decode a row's image.
 
-    Raises ImageError where the image cannot be decoded, or has another size than when the run was planned.
+    Raises ImageError if the image cannot be decoded, or has another size than when the run was planned.
     """
     pixels = read_pixels(row.image.path, max_pixels=max_pixels, value_range=value_range)
     if pixels.shape[:2] != row.image.size:

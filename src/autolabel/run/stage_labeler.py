@@ -48,7 +48,7 @@ class StageLabeler:
     photos: Photos
     """Where the pixels of rows come from."""
     candidates: CandidateStore | None = None
-    """What detectors have answered before; None where nothing is kept."""
+    """What detectors have answered before; None if nothing is kept."""
     loaded: bool = False
     recalled: set[int] = field(default_factory=set)
     """Which of the rows at hand were answered from what was kept."""
@@ -112,7 +112,7 @@ class StageLabeler:
         yield from self.asking(rows, [one for one in positions if one not in self.recalled], searches)
 
     def remembered(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Search]]:
-        """Yield rows with a search that begins from memory; none where nothing is kept, or the image cannot be read."""
+        """Yield rows with a search that begins from memory; none if nothing is kept, or the image cannot be read."""
         if self.candidates is None or self.annealing is None:
             return
         threads = self.num_workers

@@ -75,7 +75,7 @@ def train(
 
     ``source`` is a COCO file, whose photos lie in ``images`` or beside it, or a run, whose checked images count. One
     image in five, near-duplicates together, is kept to choose among the weights. A training that was stopped goes on
-    when it is started again with the same arguments. Raises DataError where nothing can be learnt from, SpecError for
+    when it is started again with the same arguments. Raises DataError if nothing can be learnt from, SpecError for
     wrong settings, MachineError where the labeler does not learn, WeightsError where its weights do not fit.
     """
     learner = registry.make("labeler", labeler, {"checkpoint": start})
@@ -222,7 +222,7 @@ def _fingerprint(start: str, labeler: str, settings: Mapping[str, Any], material
 
 
 def _check_same(out: Path, fingerprint: str) -> None:
-    """Raise DataError where a folder holds another training; note this one where it is new."""
+    """Raise DataError if a folder holds another training; note this one where it is new."""
     out.mkdir(parents=True, exist_ok=True)
     note = out / "training.json"
     if note.exists():

@@ -97,7 +97,7 @@ class StartStage:
 
 
 def plan_of(store: RunStore) -> Plan:
-    """Read the plan; raises MachineError where this machine does not see it, or has another autolabel."""
+    """Read the plan; raises MachineError if this machine does not see it, or has another autolabel."""
     plan = store.read_plan()
     if plan is None:
         hint = "results_dir, images and weights must be on storage that all machines see"

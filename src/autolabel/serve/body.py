@@ -70,7 +70,7 @@ async def whole(request: Request, most: int) -> bytes:
 
 
 def json_of(data: bytes) -> dict[str, Any]:
-    """Return the mapping that a body holds as JSON; raises Refusal where it is none."""
+    """Return the mapping that a body holds as JSON; raises Refusal if it is not one."""
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
@@ -81,7 +81,7 @@ def json_of(data: bytes) -> dict[str, Any]:
 
 
 async def read_form(request: Request, limits: RequestLimits) -> _LabelRequest:
-    """Return the files of a form as images, and its fields ``classes``; raises Refusal where it is none."""
+    """Return the files of a form as images, and its fields ``classes``; raises Refusal if it is not one."""
     parser = _InMemory(
         request.headers,
         _pieces(request, limits.body),
@@ -143,7 +143,7 @@ def checked(
 
 
 def unpacked(text: str) -> bytes:
-    """Return the bytes of a text in base64, or of a data URI in base64; raises Refusal where it is none."""
+    """Return the bytes of a text in base64, or of a data URI in base64; raises Refusal if it is not one."""
     if text.startswith(DATA_URI):
         kind, _, text = text.partition(",")
         if not kind.endswith(";base64"):

@@ -44,7 +44,7 @@ class Labeling:
         return labels
 
     def _weight(self, image: bytes | str) -> int:
-        """Return how many pixels an image has by its header; 0 where that cannot be read: no pixel will be."""
+        """Return how many pixels an image has by its header; 0 if that cannot be read: no pixel will be."""
         most = self.predictor.plan.recipe.max_pixels
         with suppress(ImageError):
             height, width = decode_size(image, max_pixels=most) if isinstance(image, bytes) else read_size(image)

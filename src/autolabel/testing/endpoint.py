@@ -98,7 +98,7 @@ def words_of(request: Mapping[str, Any]) -> str:
 
 
 def picture_of(request: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a request's first picture, none where it has none."""
+    """Return the bytes of a request's first picture, none if it has none."""
     import base64
 
     for message in request["messages"]:

@@ -78,7 +78,7 @@ def difference(first: Instances, second: Instances, tolerance: float) -> str:
 
 
 def _largest(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
-    """Return the largest absolute difference; 0 where there is nothing."""
+    """Return the largest absolute difference; 0 if there is nothing."""
     return float(np.abs(first.astype(np.float64) - second).max(initial=0))
 
 

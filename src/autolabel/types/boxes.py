@@ -15,7 +15,7 @@ Boxes = npt.NDArray[np.floating[Any]]
 
 
 def areas(boxes: Boxes) -> Float64:
-    """Return the areas (...) in square pixels, float64, of (..., 4) boxes; 0 where a side is not positive."""
+    """Return the areas (...) in square pixels, float64, of (..., 4) boxes; 0 if a side is not positive."""
     sides = boxes.astype(np.float64, copy=False)
     width, height = sides[..., 2] - sides[..., 0], sides[..., 3] - sides[..., 1]
     area: Float64 = np.maximum(width, 0) * np.maximum(height, 0)
@@ -23,7 +23,7 @@ def areas(boxes: Boxes) -> Float64:
 
 
 def iou(first: Boxes, second: Boxes) -> Float64:
-    """Return the (N, M) intersections over union of all pairs, float64; 0 where both boxes are without area.
+    """Return the (N, M) intersections over union of all pairs, float64; 0 if both boxes are without area.
 
     Uses memory in proportion to N * M: for many boxes see ``autolabel.types.neighbours``.
     """

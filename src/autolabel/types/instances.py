@@ -42,7 +42,7 @@ class Instances:
     """N objects of one image, column by column.
 
     Boxes are ``x1 y1 x2 y2`` in pixels of the upright image, half-open; the origin is the outer corner of the
-    top-left pixel. Raises ValueError where the columns differ in length.
+    top-left pixel. Raises ValueError if the columns differ in length.
     """
 
     boxes: _Float32
@@ -54,11 +54,11 @@ class Instances:
     rounds: _Int16
     """(N,) int16: the round that found it, -1 for a given box."""
     masks: tuple[Rle | None, ...] | None = None
-    """N masks of the whole image; an entry is None where an object has no mask."""
+    """N masks of the whole image; an entry is None if an object has no mask."""
     given: tuple[Mapping[str, Any], ...] | None = None
     """N mappings: id, category and extra fields of the annotation a box came from, kept to the output."""
     asked: tuple[str | None, ...] | None = None
-    """N phrases by which a class was asked when the box was found; an entry is None where that is the class's name."""
+    """N phrases by which a class was asked when the box was found; an entry is None if that is the class's name."""
     sources: tuple[tuple[str, ...], ...] | None = None
     """N lists of the labelers that support a box, where several were asked."""
     looks: tuple[str, ...] | None = None
@@ -66,7 +66,7 @@ class Instances:
     support: tuple[Support, ...] | None = None
     """How many looks saw each of N boxes, where an image is seen in several."""
     verdicts: tuple[float | None, ...] | None = None
-    """N chances, in [0, 1], that a box is what its label says, by a verifier; None where it was not asked."""
+    """N chances, in [0, 1], that a box is what its label says, by a verifier; None if it was not asked."""
     notes: tuple[str, ...] = ()
     """What a labeler says of its answer as a whole; it ends up among the notes of the image's row."""
 

@@ -30,9 +30,9 @@ class Labels:
     image: Image
     prompt: Prompt
     instances: Instances
-    """Empty where ``reason`` is set."""
+    """Empty if ``reason`` is set."""
     caption_index: int = 0
-    """Which of the image's captions this row answers; 0 where there is one."""
+    """Which of the image's captions this row answers; 0 if there is one."""
     reason: Reason | None = None
     notes: tuple[str, ...] = ()
     """What a person should know of this image, such as a given box without area."""

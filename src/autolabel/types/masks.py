@@ -40,7 +40,7 @@ class Rle:
     def from_crop(cls, mask: npt.NDArray[np.bool_] | npt.NDArray[np.uint8], *, left: int, top: int, size: Size) -> Rle:
         """Encode an (h, w) mask that lies at ``left``, ``top`` of an image of ``size``, all else being outside.
 
-        The bytes are those of the whole frame encoded. Raises ValueError where the crop reaches outside the image.
+        The bytes are those of the whole frame encoded. Raises ValueError if the crop reaches outside the image.
         """
         height, width = mask.shape
         if left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
@@ -86,7 +86,7 @@ class Rle:
         return len(self.counts) <= _ONE_RUN and not self.area()
 
     def bounds(self) -> tuple[int, int, int, int]:
-        """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; all 0 where there are none."""
+        """Return ``x1 y1 x2 y2`` about the pixels inside, half-open; all 0 if there are none."""
         from pycocotools import mask as coco
 
         left, top, width, height = (int(value) for value in coco.toBbox(self.as_coco()))

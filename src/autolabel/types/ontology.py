@@ -46,7 +46,7 @@ def collapse_to_classes(found: Instances, classes: Sequence[str], ontology: Onto
 
     A box is dropped where one with an IoU of at least 0.5 scores more under a negative of its class. Of equal boxes
     that several phrases of a class have found, the one of the highest score is left, of equals the first. ``asked`` is
-    the phrase that found a box, None where it is the class's name. Order is kept; no instances, none.
+    the phrase that found a box, None if it is the class's name. Order is kept; no instances, none.
     """
     asked = expand_prompts(classes, ontology)
     owner = {phrase: label for label, name in enumerate(classes) for phrase in _terms_of(name, ontology).phrases}

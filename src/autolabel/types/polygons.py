@@ -48,7 +48,7 @@ def keyhole(part: _Part) -> Points:
 
 
 def single_ring(mask_parts: Sequence[_Part]) -> Points:
-    """Return all parts as one ring, joined by cuts of no width; a ring of no points where there are none."""
+    """Return all parts as one ring, joined by cuts of no width; a ring of no points if there are none."""
     if not mask_parts:
         return np.zeros((0, 2), np.int64)
     first, *others = (keyhole(part) for part in mask_parts)
@@ -109,7 +109,7 @@ def _parent(outers: Sequence[Points], hole: Points) -> int:
 
 
 def _encloses(ring: Points, x: float, y: float) -> bool:
-    """Tell whether a point, no corner of a pixel, lies inside a ring."""
+    """Return whether a point, no corner of a pixel, lies inside a ring."""
     ends = np.roll(ring, -1, axis=0)
     crossed = (ring[:, 0] == ends[:, 0]) & (ring[:, 0] > x) & ((ring[:, 1] > y) != (ends[:, 1] > y))
     return bool(crossed.sum() % 2)

@@ -19,7 +19,7 @@ class WeightSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What made a run's labels; empty where nobody knows."""
+    """What made a run's labels; empty if nobody knows."""
 
     autolabel: str = ""
     """The version that labelled."""
@@ -28,7 +28,7 @@ class Provenance:
     labelers: tuple[str, ...] = ()
     weights: tuple[WeightSource, ...] = ()
     masks: bool | None = None
-    """Whether the run gives masks; None where nobody knows."""
+    """Whether the run gives masks; None if nobody knows."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
     """What a COCO file of given boxes says besides its images and annotations: info, licences, categories, all else."""

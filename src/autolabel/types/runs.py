@@ -35,7 +35,7 @@ def compress(runs: _Int64) -> str:
 
 
 def expand(counts: str) -> _Int64:
-    """Read runs from COCO's string; the opposite of ``compress``. Raises ValueError where it is not one."""
+    """Read runs from COCO's string; the opposite of ``compress``. Raises ValueError if it is not one."""
     try:
         codes = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(48)
     except UnicodeEncodeError:
@@ -88,7 +88,7 @@ def _summed(values: _Int64, firsts: _Int64, counts: _Int64) -> _Int64:
 
 
 def sum_fault(total: int, size: tuple[int, int]) -> str:
-    """Return what is wrong with runs that add up to ``total`` in an image of ``size``; empty where nothing is."""
+    """Return what is wrong with runs that add up to ``total`` in an image of ``size``; empty if nothing is."""
     pixels = size[0] * size[1]
     if total == pixels:
         return ""
@@ -97,7 +97,7 @@ def sum_fault(total: int, size: tuple[int, int]) -> str:
 
 
 def rle_fault(counts: str, size: tuple[int, int]) -> str:
-    """Return what is wrong with a COCO string in an image of ``size``; empty where nothing is."""
+    """Return what is wrong with a COCO string in an image of ``size``; empty if nothing is."""
     try:
         runs = expand(counts)
     except ValueError as error:

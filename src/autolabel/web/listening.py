@@ -23,7 +23,7 @@ _BACKLOG = 2048
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind a port (0: any that is free); raises MachineError where that cannot be."""
+    """Bind a port (0: any that is free); raises MachineError if that cannot be."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as bound:

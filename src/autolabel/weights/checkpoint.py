@@ -71,7 +71,7 @@ def locate_checkpoint(checkpoint: str, *, weights: bool = True) -> Path:
 
     Hub names come from huggingface_hub's cache, else from the hub unless ``HF_HUB_OFFLINE`` is set; without
     ``weights`` only what describes them is fetched, the tokenizer with it. Raises WeightsError, with the nearest name
-    as its hint, where nothing is found.
+    as its hint, if nothing is found.
     """
     ours = shipped()
     if checkpoint in ours:

@@ -42,7 +42,7 @@ _digests: dict[tuple[str, int, int], str] = {}
 def files_of(path: Path) -> tuple[Path, ...]:
     """Return the files that decide what a checkpoint computes: weights, configuration, tokenizer.
 
-    A file stands for itself. Raises WeightsError where a folder has no weights or lacks a shard.
+    A file stands for itself. Raises WeightsError if a folder has no weights or lacks a shard.
     """
     if not path.is_dir():
         return (path,)
@@ -55,7 +55,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
 def weight_files(folder: Path) -> tuple[Path, ...]:
     """Return a folder's weight files: the single one, else those of its index; safetensors before pickles.
 
-    Raises WeightsError where there are none, or where one that the index names is missing.
+    Raises WeightsError if there are none, or where one that the index names is missing.
     """
     name = _weights_name(folder, _names(folder))
     return _shards(folder / name) if name.endswith(INDEX) else (folder / name,)
@@ -100,7 +100,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def shard_names(index: Path) -> list[str]:
-    """Return the names of the files that an index names, sorted; raises WeightsError where it is no index."""
+    """Return the names of the files that an index names, sorted; raises WeightsError if it is no index."""
     content = read_json(index)
     named: Iterable[object] = ()
     if isinstance(content, dict) and isinstance(content.get("weight_map"), dict):

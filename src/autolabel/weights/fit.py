@@ -17,7 +17,7 @@ _Headers = Mapping[str, TensorHeader]
 
 
 def headers_of(path: Path) -> dict[str, TensorHeader] | None:
-    """Return the headers of a checkpoint's tensors, None where only torch can read them."""
+    """Return the headers of a checkpoint's tensors, None if only torch can read them."""
     return all_headers(weight_files(path) if path.is_dir() else (path,))
 
 
@@ -33,7 +33,7 @@ def check_folder(
 ) -> dict[str, TensorHeader]:
     """Return the headers of a Hugging Face folder's tensors, which must be those that its configuration speaks of.
 
-    Empty where only torch can read them. Raises WeightsError where they do not fit.
+    Empty if only torch can read them. Raises WeightsError if they do not fit.
     ``ignored`` is taken off names that begin with it.
     """
     plain = plain_configuration(fields, path, timm=timm)
@@ -53,7 +53,7 @@ def compare_shapes(
     counts: Mapping[str, str],
     title: str,
 ) -> None:
-    """Raise WeightsError where a configuration and the tensors of a file speak of different networks."""
+    """Raise WeightsError if a configuration and the tensors of a file speak of different networks."""
     missing = sorted({key for key, _ in sizes.values() if key not in headers})
     if missing and not any(key in headers for key, _ in sizes.values()):
         raise WeightsError(f"{path}: does not fit {title}: {len(missing)} missing: {', '.join(missing[:5])}")
@@ -76,7 +76,7 @@ def compare_shapes(
 
 
 def _check_whole(fields: Mapping[str, Any], name: str, path: Path) -> None:
-    """Raise WeightsError where a number that a network is built by is something else."""
+    """Raise WeightsError if a number that a network is built by is something else."""
     value = _value_at(fields, name)
     if value is not None and _number_at(fields, name) is None:
         raise WeightsError(f"{path}: config.json says {name} {str(value)[:80]!r}; wanted a whole number")
@@ -90,7 +90,7 @@ def _value_at(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _number_at(fields: Mapping[str, Any], name: str) -> int | None:
-    """Return the whole number at a dotted name of a configuration, None where it has none."""
+    """Return the whole number at a dotted name of a configuration, None if it has none."""
     value = _value_at(fields, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -106,7 +106,7 @@ def layers_of(headers: _Headers, start: str) -> dict[int, set[str]]:
 
 
 def check_alike(layers: Mapping[int, set[str]], start: str, path: Path, title: str) -> None:
-    """Raise WeightsError where one layer lacks what the others have."""
+    """Raise WeightsError if one layer lacks what the others have."""
     whole = set().union(*layers.values())
     lacking = [f"{start}{number}.{name}" for number, names in sorted(layers.items()) for name in sorted(whole - names)]
     if lacking:

@@ -70,9 +70,9 @@ class _Storage:
 
 
 def tensor_headers(file: Path) -> dict[str, TensorHeader] | None:
-    """Return the tensors of a weight file by name, those of the known nests; None where only torch can tell.
+    """Return the tensors of a weight file by name, those of the known nests; None if only torch can tell.
 
-    Raises WeightsError where the file is cut short, holds objects that could run code, or tensors that stand for more
+    Raises WeightsError if the file is cut short, holds objects that could run code, or tensors that stand for more
     numbers than it holds (a few bytes must not become gigabytes).
     """
     with _reading(file), file.open("rb") as stream:
@@ -119,7 +119,7 @@ def _of_safetensors(file: Path, stream: BinaryIO) -> dict[str, TensorHeader]:
 
 
 def _check_extent(file: Path, name: str, entry: Mapping[str, Any]) -> None:
-    """Raise WeightsError where a tensor's shape and type take other bytes than the header gives it."""
+    """Raise WeightsError if a tensor's shape and type take other bytes than the header gives it."""
     start, end = map(int, entry["data_offsets"])
     shape, kind = _shape(entry["shape"]), str(entry["dtype"])
     if kind not in _DTYPES:
@@ -319,7 +319,7 @@ _KNOWN: dict[str, Any] = {
 
 
 def all_headers(files: Iterable[Path]) -> dict[str, TensorHeader] | None:
-    """Return the tensors of several files together; None where only torch can tell what one holds."""
+    """Return the tensors of several files together; None if only torch can tell what one holds."""
     found: dict[str, TensorHeader] = {}
     for file in files:
         headers = tensor_headers(file)

@@ -15,7 +15,7 @@ _LARGEST = 16_000_000
 def read_json(file: Path) -> Any:
     """Return the content of a JSON file.
 
-    Raises WeightsError where it cannot be read, is too large, is nested too deep, is not UTF-8, or is not JSON.
+    Raises WeightsError if it cannot be read, is too large, is nested too deep, is not UTF-8, or is not JSON.
     """
     try:
         with file.open("rb") as stream:

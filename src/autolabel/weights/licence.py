@@ -42,7 +42,7 @@ class Licence:
     name: str
     """``"unknown"`` where nothing says."""
     commercial: bool | None
-    """Whether commercial use is allowed; None where that is not known."""
+    """Whether commercial use is allowed; None if that is not known."""
 
 
 UNKNOWN = Licence("unknown", None)
@@ -108,7 +108,7 @@ def _of_text(folder: Path) -> str:
 
 
 def _start_of(file: Path) -> str:
-    """Return the first part of a text file; nothing where there is none."""
+    """Return the first part of a text file; nothing if there is none."""
     try:
         with file.open("rb") as stream:
             return stream.read(_MOST_TEXT).decode("utf-8", errors="replace")

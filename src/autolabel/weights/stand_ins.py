@@ -34,7 +34,7 @@ def _no_entries(*_: Any) -> dict[Any, Any]:
 
 
 def stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]] | None:
-    """Return harmless stand-ins for a pickle's foreign objects, by full name; None where one may be more than settings.
+    """Return harmless stand-ins for a pickle's foreign objects, by full name; None if one may be more than settings.
 
     The real classes are never imported: a checkpoint of TAO or Lightning loads without those packages.
     """

@@ -131,7 +131,7 @@ def _remark_doubled(columns: _Columns, faults: Faults) -> None:
 
 
 def _index(values: _Int64, ids: Sequence[int]) -> _Int64:
-    """Return where each value stands in ``ids``, -1 where it does not."""
+    """Return where each value stands in ``ids``, -1 if it does not."""
     if not ids:
         return np.full(len(values), -1, np.int64)
     known = np.asarray(ids, np.int64)

@@ -40,7 +40,7 @@ class _Document(msgspec.Struct, gc=False):
 
 
 def map_coco(path: Location) -> _Document:
-    """Map a file into memory and cut it up; raises DataError where it is not a COCO file at all."""
+    """Map a file into memory and cut it up; raises DataError if it is not a COCO file at all."""
     data = _map(path)
     _check_text(data, str(path))
     try:

@@ -33,7 +33,7 @@ class CocoImage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stated(self) -> tuple[int, int]:
-        """(height, width) as the file states them, 0 where it does not."""
+        """(height, width) as the file states them, 0 if it does not."""
         return self.height or 0, self.width or 0
 
     def fields(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Annotation(msgspec.Struct, kw_only=True):
         return {**self.extra, **kept}
 
     def score(self) -> tuple[float, str]:
-        """Return its score, 1 where it has none, and what is wrong with it, empty where nothing is."""
+        """Return its score, 1 if it has none, and what is wrong with it, empty if nothing is."""
         value = self.extra.get("score")
         if value is None:
             return 1.0, ""
@@ -118,7 +118,7 @@ def decode_annotations(raws: Sequence[msgspec.Raw]) -> list[Annotation]:
 def decode_one(raw: msgspec.Raw) -> tuple[Annotation, list[str]]:
     """Read one annotation with the fields that COCO does not name, repaired where that can be done.
 
-    Returns what was repaired, in words, besides. Raises ValueError, saying what is wrong, where it cannot be used.
+    Returns what was repaired, in words, besides. Raises ValueError, saying what is wrong, if it cannot be used.
     """
     remarks: list[str] = []
     try:

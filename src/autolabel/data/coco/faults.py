@@ -48,7 +48,7 @@ class Faults:
             self.left_out.append(Problem(file=self.file, path=pointer, message=message))
 
     def stop(self) -> None:
-        """Raise DataError where there is any problem."""
+        """Raise DataError if there is any problem."""
         if self.problems:
             raise DataError(self.problems)
 

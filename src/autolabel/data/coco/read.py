@@ -90,7 +90,7 @@ class CocoBoxes:
 
 
 def _usable(category: Any) -> bool:
-    """Tell whether a category has an id."""
+    """Return whether a category has an id."""
     return isinstance(category, dict) and as_id(category.get("id")) is not None
 
 
@@ -141,6 +141,6 @@ def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
 
 
 def _refuse_useless(written: Sequence[Any], usable: int, faults: Faults) -> None:
-    """Raise DataError where a list has entries and none can be used."""
+    """Raise DataError if a list has entries and none can be used."""
     if len(written) and not usable:
         raise DataError(faults.left_out)

@@ -74,7 +74,7 @@ def as_id(value: Any) -> int | None:
 
 
 def as_side(value: Any) -> int | None:
-    """Return a side of an image in pixels; None where none is stated: -1, 0, text, fractions."""
+    """Return a side of an image in pixels; None if none is stated: -1, 0, text, fractions."""
     side = as_id(value)
     return side if side is not None and side >= 1 else None
 
@@ -82,7 +82,7 @@ def as_side(value: Any) -> int | None:
 def repaired(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that COCO names of an annotation, ids as integers, without an area that is none.
 
-    Raises ValueError, with a pointer before its colon, where what is needed is missing or cannot be understood.
+    Raises ValueError, with a pointer before its colon, if what is needed is missing or cannot be understood.
     """
     known: dict[str, Any] = {"id": as_id(fields.get("id")), "segmentation": fields.get("segmentation")}
     for name in ("image_id", "category_id"):

@@ -28,7 +28,7 @@ _HINT = "unpack it yourself and name the file or folder"
 def open_archive(path: Path) -> Iterator[Path]:
     """Yield a file or folder; of an archive, a folder with the annotations in it.
 
-    Raises DataError where it is neither, or the archive cannot be unpacked; errors that are raised while the folder is
+    Raises DataError if it is neither, or the archive cannot be unpacked; errors that are raised while the folder is
     open name the archive and its member.
     """
     if not path.exists():

@@ -13,7 +13,7 @@ MOST_DOCUMENT = 1 << 27
 
 
 def read_bytes(path: Path, *, most: int = MOST_DOCUMENT, hint: str = "export it in parts") -> bytes:
-    """Return what a regular file holds; raises DataError where it cannot be read or is larger than ``most`` bytes."""
+    """Return what a regular file holds; raises DataError if it cannot be read or is larger than ``most`` bytes."""
     if not path.is_file():
         raise DataError(f"{path}: is not a regular file", hint="save it as a file first")
     try:
@@ -27,7 +27,7 @@ def read_bytes(path: Path, *, most: int = MOST_DOCUMENT, hint: str = "export it 
 
 
 def read_bounded_json(path: Path, *, hint: str = "export it in parts") -> Any:
-    """Return what a JSON file says; raises DataError where it is none, or too large."""
+    """Return what a JSON file says; raises DataError if it is none, or too large."""
     content = read_bytes(path, hint=hint)
     try:
         return json.loads(content)

@@ -21,7 +21,7 @@ _ABOUT_THE_IMAGE = ("tag", "attribute")
 
 
 def read_cvat(text: bytes, *, file: str) -> Corrections:
-    """Return the images of an annotation file; raises DataError, with line and column, where it is none."""
+    """Return the images of an annotation file; raises DataError, with line and column, if it is none."""
     try:
         root = safe_xml.parse(text)
     except ElementTree.ParseError as error:
@@ -59,7 +59,7 @@ def _image(element: _Element) -> DrawnImage:
 
 
 def _shape(element: _Element, *, place: str) -> Shape | None:
-    """Return the shape of an element, None where it is of no kind that is read."""
+    """Return the shape of an element, None if it is of no kind that is read."""
     group = element.get("group_id")
     make = partial(Shape, phrase=element.get("label", ""), group=None if group in ("", "0") else group, place=place)
     if element.tag == "box":
@@ -109,7 +109,7 @@ def _number(element: _Element, name: str, *, otherwise: str = "nan") -> float:
 
 
 def _whole(element: _Element, name: str) -> int:
-    """Return a number of pixels, 0 where it is not stated; raises ValueError where it is none."""
+    """Return a number of pixels, 0 if it is not stated; raises ValueError if it is none."""
     number = _number(element, name, otherwise="0")
     if not abs(number) < _MOST_PIXELS:
         raise ValueError(f"{name} is {element.get(name, '')[:40]!r}, wanted a number of pixels")

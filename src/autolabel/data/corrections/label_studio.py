@@ -22,7 +22,7 @@ _MOST_BYTES = 1 << 26
 
 
 def is_label_studio(value: Any) -> bool:
-    """Tell whether a JSON value looks like tasks of Label Studio."""
+    """Return whether a JSON value looks like tasks of Label Studio."""
     if not isinstance(value, list) or not value or not isinstance(value[0], dict):
         return False
     return "annotations" in value[0] or "completions" in value[0] or any(map(_is_regions, value[0].values()))
@@ -50,7 +50,7 @@ def read_label_studio(tasks: Sequence[Any], *, file: str = "") -> Corrections:
 
 
 def _task(task: Mapping[str, Any]) -> tuple[str | None, list[Any] | None]:
-    """Return the image of a task and its regions, None where nobody annotated it."""
+    """Return the image of a task and its regions, None if nobody annotated it."""
     said = task.get("annotations", task.get("completions"))
     if isinstance(said, list):
         done = [one for one in said if isinstance(one, Mapping) and not one.get("was_cancelled")]
@@ -111,7 +111,7 @@ def _drawn(name: str, regions: Sequence[Any], *, place: str) -> DrawnImage:
 
 
 def _shape(value: Mapping[str, Any], *, group: str | None, place: str) -> list[Shape]:
-    """Return the shape of a region, none of one that is about the whole image; raises ValueError where it is not read.
+    """Return the shape of a region, none of one that is about the whole image; raises ValueError if it is not read.
 
     A choice, a rating or a text without a place is about the whole image.
     """
@@ -163,7 +163,7 @@ def _rectangle(value: Mapping[str, Any]) -> list[tuple[float, float]]:
 def unpack_brush(runs: Sequence[Any], size: Size) -> Rle:
     """Return the mask of a brush: bytes packed as thi.ng/rle-pack defines it, RGBA by rows; alpha says what is inside.
 
-    Raises ValueError where the bytes are no such thing, or of an image of another size.
+    Raises ValueError if the bytes are no such thing, or of an image of another size.
     """
     if len(runs) > _MOST_BYTES or not all(type(one) is int and 0 <= one < 256 for one in runs):
         raise ValueError("a brush must be a list of bytes")

@@ -25,7 +25,7 @@ _BROKEN = (binascii.Error, OSError, SyntaxError, EOFError, struct.error, zlib.er
 
 
 def is_labelme(value: Any) -> bool:
-    """Tell whether a JSON value looks like a file of LabelMe."""
+    """Return whether a JSON value looks like a file of LabelMe."""
     return isinstance(value, Mapping) and isinstance(value.get("shapes"), list) and "imagePath" in value
 
 
@@ -49,7 +49,7 @@ def labelme_image(value: Mapping[str, Any], *, folder: str) -> DrawnImage:
 
 
 def _shape(one: Any, *, place: str) -> Shape:
-    """Return a shape; raises ValueError where it is none that is read."""
+    """Return a shape; raises ValueError if it is none that is read."""
     if not isinstance(one, Mapping):
         raise ValueError("is no shape")
     label, group = one.get("label"), one.get("group_id")

@@ -22,7 +22,7 @@ _TOOLS: tuple[Tool, ...] = get_args(Tool)
 
 
 def tool_of(path: Path) -> Tool:
-    """Return which tool wrote a file or folder; raises DataError where that cannot be told."""
+    """Return which tool wrote a file or folder; raises DataError if that cannot be told."""
     if path.is_dir():
         return _tool_of_folder(path)
     start = _start(path)
@@ -60,7 +60,7 @@ def _tool_of_folder(folder: Path) -> Tool:
 
 
 def read_corrections(path: Path, tool: Tool) -> Corrections:
-    """Read what a tool wrote; raises DataError, with the place, where it is not what that tool writes."""
+    """Read what a tool wrote; raises DataError, with the place, if it is not what that tool writes."""
     if tool == "yolo":
         if not path.is_dir():
             raise DataError(f"{path}: YOLO's labels are a folder")

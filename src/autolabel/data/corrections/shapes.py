@@ -26,7 +26,7 @@ class Shape:
     points: Sequence[tuple[float, float]] = ()
     unit: _Unit = "pixel"
     mask: Callable[[Size], Rle] | None = None
-    """Makes the mask for an image of a size; raises ValueError where it does not fit."""
+    """Makes the mask for an image of a size; raises ValueError if it does not fit."""
     group: str | None = None
     """Shapes of one group and class are one object."""
     place: str = ""
@@ -39,7 +39,7 @@ class DrawnImage:
 
     name: str
     size: Size | None
-    """(height, width), None where the file does not say."""
+    """(height, width), None if the file does not say."""
     shapes: Sequence[Shape]
     unread: Sequence[str] = ()
     """A sentence for each thing in the image that cannot be read: the image is not wholly known then."""
@@ -73,12 +73,12 @@ class Corrections:
 
     @property
     def masked(self) -> bool:
-        """Whether it has masks at all: where it has none, an object without one says nothing about its mask."""
+        """Whether it has masks at all: if it has none, an object without one says nothing about its mask."""
         return any(shape.kind != "box" for image in self.images for shape in image.shapes)
 
 
 def ring(middle: tuple[float, float], reach: tuple[float, float], *, degrees: float = 0.0) -> list[tuple[float, float]]:
-    """Return corners on an ellipse of two radii, turned about its middle; none where a number is not finite."""
+    """Return corners on an ellipse of two radii, turned about its middle; none if a number is not finite."""
     (x, y), (wide, high) = middle, reach
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     turn = np.radians(degrees)
@@ -111,7 +111,7 @@ def _grouped(shapes: Sequence[Shape]) -> Iterator[list[Shape]]:
 
 
 def _object(shapes: Sequence[Shape], size: Size) -> DrawnObject | None:
-    """Return the object of some shapes, None where nothing of it lies inside the image."""
+    """Return the object of some shapes, None if nothing of it lies inside the image."""
     boxes = [_bounds(shape, size) for shape in shapes if shape.kind == "box"]
     rings = [_bounds(shape, size) for shape in shapes if shape.kind == "polygon"]
     masks = [_mask(shape, size) for shape in shapes if shape.kind != "box"]

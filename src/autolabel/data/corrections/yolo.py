@@ -20,7 +20,7 @@ _DIGITS = 10
 
 
 def find_names(folder: Path) -> Path | None:
-    """Return the file that names the classes of a folder, None where there is none."""
+    """Return the file that names the classes of a folder, None if there is none."""
     for place in (folder, folder.parent):
         for name in (*_NAMES, *_LISTS):
             if (place / name).is_file():
@@ -31,7 +31,7 @@ def find_names(folder: Path) -> Path | None:
 def read_yolo(folder: Path) -> Corrections:
     """Return the images of all label files below a folder; an empty file is an image without objects.
 
-    Raises DataError, with the line, where a file is no such thing.
+    Raises DataError, with the line, if a file is no such thing.
     """
     named = find_names(folder)
     if named is None:

@@ -1,4 +1,4 @@
-"""FiftyOne: a model, an operator, and runs as data sets and back. This folder is a plugin of FiftyOne as it stands."""
+"""FiftyOne: a model, an operator, and runs as data sets and back. This folder is a plugin of FiftyOne as it is."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

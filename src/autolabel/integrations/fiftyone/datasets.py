@@ -71,7 +71,7 @@ def from_fiftyone(
 
     ``view`` is a data set, a view or any samples. Those with ``tag`` are taken as wholly checked: boxes that they lack
     are removed; None takes all samples. ``run`` is the one that the data set was made from unless it says another.
-    Raises DataError where no run is known, or samples or classes are not of the run; nothing is taken in then.
+    Raises DataError if no run is known, or samples or classes are not of the run; nothing is taken in then.
     """
     place = run if run is not None else _run_of(view)
     images: list[DrawnImage] = []

@@ -53,7 +53,7 @@ class Model(fom.SamplesMixin, fom.Model):  # type: ignore[misc]
         """Take no notice."""
 
     def predict(self, arg: Any, sample: Any = None) -> fo.Detections:
-        """Label one sample, or (H, W, 3) uint8 RGB pixels; raises RuntimeError where that fails."""
+        """Label one sample, or (H, W, 3) uint8 RGB pixels; raises RuntimeError if that fails."""
         return self.predict_all([arg], samples=None if sample is None else [sample])[0]
 
     def predict_all(self, args: Any, samples: Any = None) -> list[fo.Detections]:

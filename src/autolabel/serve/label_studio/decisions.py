@@ -29,7 +29,7 @@ class Decisions:
     """The run that annotations go to; threads may share it."""
 
     def __init__(self, run: Location, *, registry: Registry) -> None:
-        """Raise DataError where ``run`` is no finished run."""
+        """Raise DataError if ``run`` is no finished run."""
         self._run = run
         self._registry = registry
         self._alone = threading.Lock()
@@ -40,7 +40,7 @@ class Decisions:
         """Take in what a webhook says, and tell what came of it once that is on disk.
 
         An annotation says all about its image: a box that it lacks is removed. What has no place in the run is left
-        out, and told. Raises BusyError where another command keeps the results directory.
+        out, and told. Raises BusyError if another command keeps the results directory.
         """
         tasks = _tasks_in(payload)
         if not tasks:

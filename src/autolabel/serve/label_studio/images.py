@@ -52,7 +52,7 @@ class ImagePlaces:
         raise Refusal(422, f"{said[:200]!r} is in no place that images are read from", hint=hint)
 
     def below(self, name: str) -> str | None:
-        """Return the path of a regular file below a folder that is served; None where there is none."""
+        """Return the path of a regular file below a folder that is served; None if there is none."""
         if safe_names.path_fault(name) or "\0" in name:
             return None
         for base in self._bases:

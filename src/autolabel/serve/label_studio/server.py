@@ -37,7 +37,7 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin | None:
-        """Return the origin of a URL of http or https, None where it is none that is plain."""
+        """Return the origin of a URL of http or https, None if it is none that is plain."""
         try:
             parts: SplitResult = urlsplit(url)
             port = parts.port
@@ -49,7 +49,7 @@ class Origin:
         return cls(parts.scheme, host.lower(), port or (443 if parts.scheme == "https" else 80))
 
     def addresses(self) -> list[str]:
-        """Return the host's addresses; none where it has none."""
+        """Return the host's addresses; none if it has none."""
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
@@ -91,7 +91,7 @@ class LabelStudioServer:
         self._origin, self._address = origin, found
 
     def serves(self, url: str) -> str | None:
-        """Return the path, with its query, of an image at this server; None where it is somewhere else.
+        """Return the path, with its query, of an image at this server; None if it is somewhere else.
 
         A path alone is of this server.
         """

@@ -30,7 +30,7 @@ class Control:
     """What a region says, by ``plain`` names of a class: the label's value, its alias, its predicted values."""
 
     def label_of(self, phrase: str) -> str | None:
-        """Return the label of a class, None where the tag has none."""
+        """Return the label of a class, None if the tag has none."""
         return self.labels.get(plain(phrase))
 
 
@@ -44,7 +44,7 @@ class TaggedPicture:
     controls: Sequence[Control]
 
     def asked(self, classes: Sequence[str]) -> Sequence[str] | None:
-        """Return the classes to ask for: None where a label is one of the spec's, which are asked as in a run.
+        """Return the classes to ask for: None if a label is one of the spec's, which are asked as in a run.
 
         Else the labels themselves, since the spec has nothing to say about them.
         """
@@ -55,7 +55,7 @@ class TaggedPicture:
 
 
 def read_config(text: object) -> list[TaggedPicture]:
-    """Return the images that a config shows and that something can be drawn on; raises Refusal where there is none."""
+    """Return the images that a config shows and that something can be drawn on; raises Refusal if there is none."""
     if not isinstance(text, str) or len(text) > _LONGEST:
         raise Refusal(422, "label_config: wanted the project's labeling config")
     try:
