@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,16 @@ def test_a_box_found_by_two_phrases_of_a_class_keeps_the_better_score() -> None:
     assert folded(("person", HERE, 0.6), ("pedestrian", HERE, 0.6)) == [(0, 0.6, None)]
 
 
+def test_equal_boxes_of_two_labelers_or_looks_are_each_kept_since_each_has_a_vote() -> None:
+    found = answer(("person", HERE, 0.4), ("pedestrian", HERE, 0.6), ("person", HERE, 0.5), ("pedestrian", HERE, 0.3))
+    by_two = replace(found, sources=(("a",), ("a",), ("b",), ("b",)))
+    out = collapse_to_classes(by_two, ("person", "car"), PEOPLE)
+    assert list(zip(out.sources or (), out.asked or (), strict=True)) == [(("a",), "pedestrian"), (("b",), None)]
+    in_two = replace(found, looks=("flip", "whole", "flip", "whole"))
+    out = collapse_to_classes(in_two, ("person", "car"), PEOPLE)
+    assert list(zip(out.looks or (), out.asked or (), strict=True)) == [("whole", "pedestrian"), ("flip", None)]
+
+
 def test_boxes_that_are_not_equal_are_left_to_the_aggregator() -> None:
     assert folded(("pedestrian", HERE, 0.6), ("person", NEAR, 0.4)) == [(0, 0.6, "pedestrian"), (0, 0.4, None)]
 
@@ -75,13 +87,13 @@ def test_nothing_found_stays_nothing() -> None:
 
 
 CORNERS = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(4, 8), st.integers(4, 8))
-FOUND = st.lists(st.tuples(CORNERS, st.integers(0, 10), st.integers(0, len(ASKED) - 1)), min_size=1, max_size=40)
+ONE = st.tuples(CORNERS, st.integers(0, 10), st.integers(0, len(ASKED) - 1), st.sampled_from([("a",), ("b",)]))
 
 
-@given(FOUND)
-def test_it_does_what_two_loops_over_all_pairs_do(found: list[tuple[tuple[int, ...], int, int]]) -> None:
-    boxes, scores, labels = (list(column) for column in zip(*found, strict=True))
-    raw = Instances.build(boxes, scores=np.array(scores) / 10, labels=labels)
+@given(st.lists(ONE, min_size=1, max_size=40))
+def test_it_does_what_two_loops_over_all_pairs_do(found: list[tuple[tuple[int, ...], int, int, tuple[str]]]) -> None:
+    boxes, scores, labels, sources = (list(column) for column in zip(*found, strict=True))
+    raw = Instances.build(boxes, scores=np.array(scores) / 10, labels=labels, sources=sources)
     overlap = iou(raw.boxes, raw.boxes)
     expected: list[int] = []
     for i, phrase in enumerate(labels[:]):
@@ -91,12 +103,17 @@ def test_it_does_what_two_loops_over_all_pairs_do(found: list[tuple[tuple[int, .
         against = [ASKED.index(word) for word in PEOPLE[name].negatives]
         if any(labels[j] in against and scores[j] > scores[i] and overlap[i, j] >= 0.5 for j in range(len(labels))):
             continue
-        rivals = [j for j in range(len(labels)) if boxes[j] == boxes[i] and labels[j] // 2 == phrase // 2 < 2]
+        rivals = [
+            j
+            for j in range(len(labels))
+            if boxes[j] == boxes[i] and labels[j] // 2 == phrase // 2 < 2 and sources[j] == sources[i]
+        ]
         if i == min(rivals, key=lambda j: (-scores[j], j)):
             expected.append(i)
     out = collapse_to_classes(raw, ("person", "car"), PEOPLE)
     assert out.boxes.tolist() == raw.boxes[expected].tolist()
     assert out.labels.tolist() == [labels[i] // 2 for i in expected]
+    assert list(out.sources or ()) == [sources[i] for i in expected]
     names = [("person", "car")[label] for label in out.labels]
     words = [word or name for word, name in zip(out.asked or (), names, strict=True)]
     assert words == [ASKED[labels[i]] for i in expected]

@@ -136,3 +136,23 @@ results_dir: out
     assert [one["sources"] for one in row["instances"]] == [["grounding_dino", "vlm"]] * len(row["instances"])
     assert any(one["bbox"] == pytest.approx(best["bbox"], abs=1) for one in row["instances"])
     assert "vlm: scores are what the model says of itself" in row["notes"]
+
+
+def test_equal_boxes_of_two_labelers_are_two_votes_under_an_ontology(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "0.png")
+    path = tmp_path / "spec.yaml"
+    with ScriptedEndpoint(answers) as server:
+        asked = f"{{type: vlm, endpoint: '{server.url}', model: m, coordinates: unit_1000}}"
+        path.write_text(f"""version: 1
+data: {{images: [./images], classes: {{animal: {{phrases: [cat, kitten]}}}}}}
+stages: [{{labelers: [{asked}, {asked}], combine: {{type: vote, votes: 2}}}}]
+devices: cpu
+export: []
+results_dir: out
+""")
+        assert start(path).wait() == 0
+    [row] = rows(path)
+    assert [(box["phrase"], box["asked"], box["sources"]) for box in row["instances"]] == [
+        ("animal", "cat", ["vlm", "vlm-2"])
+    ]

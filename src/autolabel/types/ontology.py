@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,8 +45,9 @@ def collapse_to_classes(found: Instances, classes: Sequence[str], ontology: Onto
     """Turn the answer to ``expand_prompts(classes, ontology)`` into one to ``classes``, whose order labels then follow.
 
     A box is dropped where one with an IoU of at least 0.5 scores more under a negative of its class. Of equal boxes
-    that several phrases of a class have found, the one of the highest score is left, of equals the first. ``asked`` is
-    the phrase that found a box, None if it is the class's name. Order is kept; no instances, none.
+    that one labeler has found in one look by several phrases of a class, that of the highest score is left, of equals
+    the first: each labeler and each look keeps its own, since each has a vote. ``asked`` is the phrase that found a
+    box, None if it is the class's name. Order is kept; no instances, none.
     """
     asked = expand_prompts(classes, ontology)
     owner = {phrase: label for label, name in enumerate(classes) for phrase in _terms_of(name, ontology).phrases}
@@ -84,8 +85,15 @@ def _contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_
 
 
 def _best_of_equals(found: Instances) -> npt.NDArray[np.intp]:
-    """Return the indices of the best of every set of equal boxes of one label, ascending."""
+    """Return the indices of the best of every set of equal boxes of one label, labeler and look, ascending."""
     order = np.argsort(-found.scores, kind="stable")
-    rows = np.column_stack([found.labels, found.boxes])[order]
+    finder = [_numbered(column, len(found)) for column in (found.sources, found.looks)]
+    rows = np.column_stack([found.labels, *finder, found.boxes])[order]
     _, first = np.unique(rows, axis=0, return_index=True)
     return np.sort(order[first])
+
+
+def _numbered(column: Sequence[Hashable] | None, count: int) -> Int32:
+    """Return a number for each of ``count`` entries, equal for equal ones; the same for all without a column."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(entry, len(numbers)) for entry in column or (None,) * count], np.int32)
