@@ -14,7 +14,7 @@ from autolabel.types import Image, Labels, Rle
 from autolabel.types.polygons import keyhole, parts
 from autolabel_exporters.json_stream import finite
 from autolabel_exporters.numbering import Numbering, given_of
-from autolabel_exporters.rows import SCALES, by_image, scored_boxes
+from autolabel_exporters.rows import SCALES, by_image, scored_boxes, verdicts_of
 
 Segmentation = Literal["rle", "polygons"]
 _MOST_AREAS = 255
@@ -53,6 +53,8 @@ class _ExportedAnnotation(msgspec.Struct, gc=False):
     score: float
     round: int
     """The round that found it, -1 if it was given."""
+    verdict: Any
+    """What a verifier said of it, in [0, 1]; unset if none was asked about it."""
 
 
 def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[_Listed]:
@@ -108,8 +110,17 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
         repeat(0),
         table[:, 4].tolist(),
         np.concatenate([row.instances.rounds for row in rows]).tolist(),
+        _verdicts(rows),
     )
     return list(map(_ExportedAnnotation, *columns))
+
+
+def _verdicts(rows: Sequence[Labels]) -> Iterable[Any]:
+    """Return the verdict on each object of rows, unset if there is none."""
+    if all(row.instances.verdicts is None for row in rows):
+        return repeat(msgspec.UNSET)
+    said = chain.from_iterable(verdicts_of(row.instances) for row in rows)
+    return [msgspec.UNSET if verdict is None else verdict for verdict in said]
 
 
 def _categories_of(row: Labels, numbering: Numbering) -> list[int]:

@@ -24,7 +24,7 @@ class CocoResults(Exporter):
     """Detections alone; ids are those that the ``coco`` export of the same labels has."""
 
     name = "coco_results"
-    loses = ("class names", "rounds", "empty images", "captions", "fields of input annotations")
+    loses = ("class names", "rounds", "verdicts", "empty images", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
         """``path`` is relative to the export's folder; ``images`` places the images in ``images/``."""

@@ -16,14 +16,14 @@ from autolabel_exporters.placing import Placing, own_name
 from autolabel_exporters.rows import ExportedObject
 from autolabel_exporters.shapes import Ring, ToolParams, drawn
 
-_SCORE_ATTRIBUTE = (
-    "<attribute><name>score</name><mutable>False</mutable><input_type>text</input_type>"
+_ATTRIBUTE = (
+    "<attribute><name>{}</name><mutable>False</mutable><input_type>text</input_type>"
     "<default_value></default_value><values></values></attribute>"
 )
 
 
 class Cvat(Exporter):
-    """Boxes, or masks where there are any, with the score as an attribute named ``score``."""
+    """Boxes, or masks where there are any, with the attributes ``score`` and, if a verifier was asked, ``verdict``."""
 
     name = "cvat"
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
@@ -38,7 +38,10 @@ class Cvat(Exporter):
         path = out / "annotations.xml"
         with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
-            file.write(f"  <meta><task><labels>\n{''.join(map(_label, classes))}  </labels></task></meta>\n")
+            declared = "".join(map(_ATTRIBUTE.format, _attributes(labels)))
+            file.write("  <meta><task><labels>\n")
+            file.writelines(_label(name, declared) for name in classes)
+            file.write("  </labels></task></meta>\n")
             placing = Placing(self.params.images, out / "images")
             for number, (image, found) in enumerate(labelled_images(labels)):
                 file.writelines(_entries(number, image, found, self.params))
@@ -47,9 +50,14 @@ class Cvat(Exporter):
         return [path, *placing.done()]
 
 
-def _label(name: str) -> str:
+def _attributes(labels: Iterable[Labels]) -> Sequence[str]:
+    """Return the names of what is told of objects besides their places."""
+    return ("score", "verdict") if any(row.instances.verdicts is not None for row in labels) else ("score",)
+
+
+def _label(name: str, attributes: str) -> str:
     """Return the declaration of a class."""
-    return f"    <label>{xml_element('name', name)}<attributes>{_SCORE_ATTRIBUTE}</attributes></label>\n"
+    return f"    <label>{xml_element('name', name)}<attributes>{attributes}</attributes></label>\n"
 
 
 def _entries(number: int, image: Image, found: Sequence[ExportedObject], params: ToolParams) -> Iterator[str]:
@@ -58,13 +66,15 @@ def _entries(number: int, image: Image, found: Sequence[ExportedObject], params:
     name = own_name(image) if params.images else image.id
     yield f"  {opening('image', id=number, name=name, width=width, height=height)}\n"
     for group, item in enumerate(found, 1):
-        score = f'<attribute name="score">{item.score}</attribute>'
+        told = f'<attribute name="score">{item.score}</attribute>'
+        if item.verdict is not None:
+            told += f'<attribute name="verdict">{item.verdict}</attribute>'
         shapes = list(drawn(item, params))
         together = {"group_id": group} if len(shapes) > 1 else {}
         for one in shapes:
             tag, attributes = _shape(item, one)
             head = opening(tag, label=item.phrase, source="auto", occluded=0, **attributes, z_order=0, **together)
-            yield f"    {head}{score}</{tag}>\n"
+            yield f"    {head}{told}</{tag}>\n"
     yield "  </image>\n"
 
 

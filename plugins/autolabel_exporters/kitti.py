@@ -27,6 +27,7 @@ class Kitti(Exporter):
     loses = (
         "masks",
         "scores unless scores=true",
+        "verdicts",
         "spaces in names",
         "rounds",
         "captions",

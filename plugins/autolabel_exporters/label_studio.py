@@ -25,7 +25,10 @@ _LOCAL_FILES = "/data/local-files/?d="
 
 
 class LabelStudio(Exporter):
-    """Boxes in percent, masks as brush strokes, each with its score; a task has the score of its least sure object."""
+    """Boxes in percent, masks as brush strokes, each with its score and what a verifier said of it.
+
+    A task has the score of its least sure object.
+    """
 
     name = "label_studio"
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
@@ -137,6 +140,8 @@ def _result(name: str, item: ExportedObject, one: Literal["mask", "box"] | Ring,
         "image_rotation": 0,
         "score": item.score,
     }
+    if item.verdict is not None:
+        region["meta"] = {"text": [f"verdict {item.verdict:g}"]}
     if one == "box":
         value = {**percent(item.box, size), "rotation": 0, "rectanglelabels": [item.phrase]}
         return region | {"from_name": "box", "type": "rectanglelabels", "value": value}

@@ -73,6 +73,7 @@ def _shapes(group: int, item: ExportedObject, params: ToolParams) -> list[dict[s
         "description": "",
         "flags": {},
         "score": item.score,
+        **({} if item.verdict is None else {"verdict": item.verdict}),
     }
     return [own | _shape(item, one) for one in kinds]
 

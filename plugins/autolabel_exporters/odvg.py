@@ -12,7 +12,7 @@ from autolabel.strategies import Exporter
 from autolabel.types import Labels
 from autolabel_exporters.json_stream import to_json
 from autolabel_exporters.placing import Placing, Way, own_name
-from autolabel_exporters.rows import exported_objects
+from autolabel_exporters.rows import ExportedObject, exported_objects
 
 
 class Odvg(Exporter):
@@ -64,7 +64,8 @@ def _line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
     found = list(exported_objects(row))
     if row.prompt.caption is None:
         instances = [
-            {"bbox": item.box, "category": item.phrase, "label": index[item.phrase], "score": item.score}
+            {"bbox": item.box, "category": item.phrase, "label": index[item.phrase]}
+            | {"score": item.score, **_verdict(item)}
             for item in found
         ]
         return head | {"detection": {"instances": instances}}
@@ -75,10 +76,16 @@ def _line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
             "phrase": item.phrase,
             "tokens_positive": places_of(item.phrase, caption),
             "score": item.score,
+            **_verdict(item),
         }
         for item in found
     ]
     return head | {"grounding": {"caption": caption, "regions": regions}}
+
+
+def _verdict(item: ExportedObject) -> dict[str, float]:
+    """Return what a verifier said of an object; nothing if none was asked about it."""
+    return {} if item.verdict is None else {"verdict": item.verdict}
 
 
 def places_of(phrase: str, caption: str) -> list[list[int]]:

@@ -75,6 +75,7 @@ def _columns() -> pyarrow.Schema:
             ("round", pa.int16()),
             ("segmentation", segmentation),
             ("given", pa.string()),
+            ("verdict", pa.float64()),
         ]
     )
     return pa.schema(
@@ -133,6 +134,7 @@ def _instance(item: ExportedObject, image: str) -> dict[str, Any]:
         "round": item.round,
         "segmentation": item.mask and item.mask.as_coco(),
         "given": None if item.given is None else _text(item.given, image),
+        "verdict": item.verdict,
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.errors import DataError
-from autolabel.types import Image, Labels, Rle
+from autolabel.types import Image, Instances, Labels, Rle
 
 SCALES = np.array([1e3, 1e3, 1e3, 1e3, 1e6])
 """Boxes are written with three decimals, scores with six."""
@@ -29,6 +29,8 @@ class ExportedObject:
     round: int
     mask: Rle | None
     given: Mapping[str, Any] | None
+    verdict: float | None
+    """What a verifier said, in [0, 1], six decimals; None if none was asked about it."""
 
 
 def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
@@ -51,9 +53,24 @@ def exported_objects(row: Labels) -> Iterator[ExportedObject]:
     labels, rounds = instances.labels.tolist(), instances.rounds.tolist()
     masks: Sequence[Rle | None] = instances.masks or (None,) * len(instances)
     given: Sequence[Mapping[str, Any] | None] = instances.given or (None,) * len(instances)
-    for box, label, score, number, mask, source in zip(boxes, labels, scores, rounds, masks, given, strict=True):
-        phrase = row.prompt.phrases[label]
-        yield ExportedObject(box=box, phrase=phrase, score=score, round=number, mask=mask, given=source)
+    columns = zip(boxes, labels, scores, rounds, masks, given, verdicts_of(instances), strict=True)
+    for box, label, score, number, mask, source, verdict in columns:
+        yield ExportedObject(
+            box=box,
+            phrase=row.prompt.phrases[label],
+            score=score,
+            round=number,
+            mask=mask,
+            given=source,
+            verdict=verdict,
+        )
+
+
+def verdicts_of(found: Instances) -> Sequence[float | None]:
+    """Return what a verifier said of each object, six decimals; None for one that it was not asked about."""
+    if found.verdicts is None:
+        return (None,) * len(found)
+    return [None if verdict is None else round(verdict, 6) for verdict in found.verdicts]
 
 
 def _rounded(row: Labels) -> npt.NDArray[np.float64]:

@@ -30,7 +30,7 @@ class Tao(Exporter):
     """What `tao dataset auto_label` writes: ODVG lines with their label map, or MAL's COCO file."""
 
     name = "tao"
-    loses = ("scores", "masks", "rounds", "fields of input annotations")
+    loses = ("scores", "verdicts", "masks", "rounds", "fields of input annotations")
     at_top = True
 
     class Params(Exporter.Params):

@@ -64,6 +64,8 @@ def _entry(item: ExportedObject, size: Size, origin: int) -> str:
     box = "".join(xml_element(tag, value) for tag, value in corners)
     flags = "<pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
     named, scored = xml_element("name", item.phrase), xml_element("score", item.score)
+    if item.verdict is not None:
+        scored += xml_element("verdict", item.verdict)
     return f"  <object>{named}{flags}{scored}<bndbox>{box}</bndbox></object>\n"
 
 

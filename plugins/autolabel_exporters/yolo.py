@@ -26,7 +26,14 @@ class Yolo(Exporter):
     """Class index with a box (or polygon) in shares of the image; no scores."""
 
     name = "yolo"
-    loses = ("masks unless segmentation=true", "scores", "rounds", "captions", "fields of input annotations")
+    loses = (
+        "masks unless segmentation=true",
+        "scores",
+        "verdicts",
+        "rounds",
+        "captions",
+        "fields of input annotations",
+    )
 
     class Params(Exporter.Params):
         """``segmentation`` writes polygons; ``images`` places the images in one folder, as every trainer reads them.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autolabel.strategies import Exporter
 from autolabel_exporters import autolabel_exporters
+from tests.exporters.conftest import Make, make_masks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 WORDS = {
     "masks": "masks",
     "score": "scores",
     "round": "rounds",
+    "verdict of a verifier": "verdicts",
     "empty image": "empty images",
     "box beside the mask": "boxes of objects with a mask",
     "ids and extra fields of input annotations": "fields of input annotations",
@@ -27,6 +31,26 @@ def table() -> dict[str, dict[str, str]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     head = [name.strip("`") for name in cells[0]]
     return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in cells[2:] if len(row) == len(head)}
+
+
+@pytest.mark.parametrize("segmentation", [False, True])
+def test_the_verdict_of_a_verifier_is_in_every_file_that_does_not_lose_it(
+    exporter: type[Exporter], row: Make, tmp_path: Path, segmentation: bool
+) -> None:
+    made = row("a.png", [[1, 2, 30, 40], [5, 6, 50, 55]], masks=[make_masks()["plain"], None] if segmentation else None)
+    told = replace(made, instances=replace(made.instances, verdicts=(0.12345678, None)))
+    exporter(exporter.Params()).export([told], ("cat", "dog"), tmp_path)
+    if exporter.name == "parquet":
+        from pyarrow.parquet import read_table
+
+        [found] = read_table(tmp_path / "labels.parquet").column("instances").to_pylist()
+        assert [one["verdict"] for one in found] == [0.123457, None]
+        return
+    text = "".join(path.read_text("utf-8", errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    if "verdicts" in exporter.loses:
+        assert "0.123457" not in text and "verdict" not in text
+    else:
+        assert text.count("0.123457") == 1, "the object that it was asked about has it, and no other"
 
 
 @pytest.mark.parametrize("name", sorted(WORDS))

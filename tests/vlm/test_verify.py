@@ -313,3 +313,22 @@ def test_plan_says_that_images_are_sent(tmp_path: Path, registry: Registry) -> N
     path.write_text(path.read_text() + "local_only: true\n")
     with pytest.raises(SpecError, match="local_only"):
         compile_plan(load_spec(path, registry=registry), registry=registry)
+
+
+def test_verdict_is_shown_wherever_people_look_at_a_box(tmp_path: Path, registry: Registry) -> None:
+    from autolabel.api import explain, report
+    from autolabel.results.store import finished
+    from autolabel.review.session import ReviewSession
+
+    with ScriptedEndpoint(by_phrase({"red": (0.6, 0.2), "blue": (0.1, 0.4)})) as server:
+        path = spec(photos(tmp_path, registry, 1), vlm(server.url, "between: [0.3, 0.6]"), "report: true")
+        rows(path, registry)
+    run = tmp_path / "out"
+    session = ReviewSession(*finished(run))
+    session.index.build()
+    told = session.row_json(0)["boxes"]
+    assert {box["name"]: box["verified"] for box in told} == {"red": None, "blue": 0.2}
+    session.index.close()
+    assert '"verified":[0.2,null]' in Path(str(report(str(run)))).read_text().replace(" ", "")
+    [explanation] = explain(str(run), "0.png", registry=registry)
+    assert {box.phrase: box.verified for box in explanation.boxes} == {"red": None, "blue": 0.2}

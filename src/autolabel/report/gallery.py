@@ -87,6 +87,7 @@ def _described(
         "boxes": list(_boxes(row, shown, used=used, outline_bytes=_OUTLINE_BYTES // share)),
         "names": [keys[index] for index in shown],
         "matched": [matched[index] for index in shown],
+        **_verified(row, shown),
         "verdicts": [decided[index] for index in shown],
         "verdict": review.whole(row) if review else None,
         "truth": None if true is None else [[*_rounded(box.bbox), box.phrase] for box in true[:_MOST_BOXES_IN_ROW]],
@@ -112,12 +113,21 @@ def _as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | 
         labels=[phrases.index(box.name) for box in seen],
         rounds=[box.round for box in seen],
         masks=masks if any(masks) else None,
+        verdicts=None if row.instances.verdicts is None else [box.verified for box in seen],
     )
     keys: list[list[Any] | None] = [
         [*box.bbox, box.phrase] if (box.place, box.name) != (box.bbox, box.phrase) else None for box in seen
     ]
     changed = replace(row, instances=instances, prompt=Prompt(phrases, row.prompt.caption))
     return changed, [box.verdict for box in seen], keys
+
+
+def _verified(row: Labels, shown: Sequence[int]) -> dict[str, list[float | None]]:
+    """Return what a verifier said of some boxes; nothing if the row has no verdicts."""
+    said = row.instances.verdicts
+    if said is None:
+        return {}
+    return {"verified": [None if (one := said[index]) is None else round(one, 6) for index in shown]}
 
 
 def _spread(row: Labels, most: int) -> list[int]:

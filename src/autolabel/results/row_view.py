@@ -32,6 +32,8 @@ class Box:
     """The mask as it is."""
     sources: tuple[str, ...] = ()
     asked: str | None = None
+    verified: float | None = None
+    """What a verifier said of the box as the labels have it."""
     reviewer: str | None = None
     time: str | None = None
 
@@ -112,6 +114,7 @@ def _found(labels: Labels, index: int, decision: Decision | None, visible: bool)
         mask=_mask(becomes, own, labels.image.size),
         sources=instances.sources[index] if instances.sources else (),
         asked=instances.asked[index] if instances.asked else None,
+        verified=instances.verdicts[index] if instances.verdicts else None,
         reviewer=decision.reviewer if decision else None,
         time=decision.time if decision else None,
     )

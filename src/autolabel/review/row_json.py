@@ -47,6 +47,7 @@ def _box_told(box: Box, *, drawn: bool) -> dict[str, Any]:
         "mask_verdict": None if becomes.mask is None else "reject" if becomes.mask == "none" else "keep",
         "sources": box.sources,
         "asked": box.asked,
+        "verified": None if box.verified is None else round(box.verified, 6),
         "reviewer": box.reviewer,
         "time": box.time,
     }

@@ -17,8 +17,8 @@ from autolabel.types import Labels, Rle, Size
 def to_detections(labels: Labels) -> fo.Detections:
     """Return one image's objects: boxes as shares of the image, masks within them, scores as ``confidence``.
 
-    Each has its ``round``; where there are any, the phrase that was ``asked``, the ``sources`` that support it, and
-    ``support_looks``, ``support_labelers`` and ``support_asked``.
+    Each has its ``round``; where there are any, the phrase that was ``asked``, the ``sources`` that support it, the
+    ``verdict`` of a verifier, and ``support_looks``, ``support_labelers`` and ``support_asked``.
     """
     found = labels.instances
     return fo.Detections(detections=[_detection(labels, index) for index in range(len(found))])
@@ -35,6 +35,8 @@ def _detection(labels: Labels, index: int) -> fo.Detection:
     if found.support:
         seen = found.support[index]
         more |= {"support_looks": seen.looks, "support_labelers": seen.labelers, "support_asked": seen.asked}
+    if found.verdicts and (verdict := found.verdicts[index]) is not None:
+        more["verdict"] = verdict
     mask = found.masks[index] if found.masks else None
     if mask is not None:
         left, top, right, bottom = _pixels((x1, y1, x2, y2), labels.image.size)

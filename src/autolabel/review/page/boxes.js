@@ -43,7 +43,8 @@ export class BoxPanel {
   show(boxes, selected, row) {
     const item = (box, place) => {
       const marks = [box.verdict && { keep: "kept", reject: "rejected" }[box.verdict], box.added && "added", box.moved && "moved", box.renamed && `was ${box.phrase}`,
-        box.mask_verdict === "reject" && "no mask", box.mask_verdict === "keep" && !box.moved && !box.added && "mask accepted", box.hidden && "below threshold"].filter(Boolean);
+        box.mask_verdict === "reject" && "no mask", box.mask_verdict === "keep" && !box.moved && !box.added && "mask accepted", box.hidden && "below threshold",
+        box.verified !== null && `verdict ${box.verified.toFixed(2)}`].filter(Boolean);
       const facts = [box.reviewer && box.verdict ? `by ${box.reviewer}` : "", box.sources.length ? `found by ${box.sources.join(", ")}` : ""].filter(Boolean).join(", ");
       return make("li", {}, make("button", {
         type: "button", class: `box ${this.hue(box.name)} ${row.verdict === "reject" ? "reject" : box.verdict || ""}`, "aria-current": String(box.key === selected), onclick: () => this.choose(box.key), title: facts,
