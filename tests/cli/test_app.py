@@ -92,7 +92,7 @@ def test_planned_labels_what_plan_has_written(cli: Cli, spec: Path) -> None:
     assert "3 images: 3 labelled" in cli("generate", spec, "--planned", "--limit", 3)[1]
     for words in (("generate", spec, "--planned", "--fresh"), ("generate", spec, "--planned", "--extend")):
         code, _, err = cli(*words)
-        assert (code, f"{words[-1]} needs them listed" in err) == (2, True)
+        assert (code, f"--planned and {words[-1]} exclude each other" in err) == (2, True)
     assert cli("plan", spec, "--extend")[0] == 2
 
 
@@ -145,7 +145,7 @@ def test_validate_names_missing_files(cli: Cli, spec: Path) -> None:
         (["generate", "SPEC", "devices=cpu", "nonsense"], 2, "nonsense"),
         (["status", "."], 4, "no plan.json"),
         (["export", ".", "-f", "coco"], 4, "not a finished run"),
-        (["schema", "bogus"], 2, "no schema is called 'bogus'"),
+        (["schema", "bogus"], 2, "unknown schema 'bogus'"),
     ],
 )
 def test_mistakes_have_their_exit_codes(cli: Cli, spec: Path, words: list[str], code: int, text: str) -> None:

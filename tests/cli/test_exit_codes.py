@@ -247,4 +247,4 @@ def test_a_folder_that_is_gone_while_it_is_worked_on_is_told(
 ) -> None:
     missing = tmp_path / "gone" / "outputs.json"
     assert ends_with(monkeypatch, FileNotFoundError(errno.ENOENT, "No such file or directory", str(missing))) == 3
-    assert "gone: is gone, while it was worked on" in capsys.readouterr().err
+    assert "gone: was removed during the run" in capsys.readouterr().err

@@ -130,7 +130,7 @@ def test_one_kind_alone(registry: Registry, tmp_path: Path, kind: str) -> None:
         ("vögel", "cannot name a package"),
         ("", "cannot name a package"),
         ("starter", "cannot name a package"),
-        ("there", "autolabel-there: is there already"),
+        ("there", "autolabel-there: exists already"),
     ],
 )
 def test_names_that_cannot_be(registry: Registry, tmp_path: Path, name: str, message: str) -> None:
@@ -164,7 +164,7 @@ def test_the_documentation_s_package_is_written_as_it_is(tmp_path: Path) -> None
         assert path.read_bytes() == (example / path.relative_to(folder)).read_bytes()
     assert {"pyproject.toml", "src/autolabel_colors/__init__.py"} <= {str(p.relative_to(folder)) for p in written}
     assert not list(folder.rglob("__pycache__"))
-    with pytest.raises(SpecError, match="is there already"):
+    with pytest.raises(SpecError, match="exists already"):
         write_example(tmp_path)
     with (STARTER.parents[2] / "pyproject.toml").open("rb") as stream:
         included = tomllib.load(stream)["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]

@@ -39,5 +39,5 @@ def test_a_file_that_is_no_json_or_of_no_known_kind_is_told(tmp_path: Path) -> N
     (tmp_path / "review.json").write_text("{")
     with pytest.raises(DataError, match="not JSON"):
         check_document(tmp_path / "review.json")
-    with pytest.raises(SpecError, match="which schema"):
+    with pytest.raises(SpecError, match="no schema has this file's name"):
         check_document(tmp_path / "review.txt")

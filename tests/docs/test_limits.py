@@ -38,7 +38,7 @@ def binary(count: int) -> str:
         f"| {deep._MAX_SAMPLES} samples a pixel, {deep._MAX_VALUES:,} values",
         f"| {binary(ledger._MOST_BYTES)} for a line of `labels.jsonl`",
         f"| {masks._LONGEST_OUTLINE:,} pixels along a polygon, {masks._LONGEST_OUTLINES:,} along all",
-        f"| {binary(candidates._MOST_BYTES)} for a kept answer",
+        f"| {binary(candidates._MOST_BYTES)} for a cached answer",
         f"headers of {headers._LARGEST_HEADER:,} bytes and {headers._MOST_TENSORS:,} tensors,"
         f" descriptions of {json_file._LARGEST:,} bytes",
         f"a number above {plain._LARGEST_NUMBER:,}, {plain._MOST_PARTS:,} parts",
@@ -50,7 +50,7 @@ def binary(count: int) -> str:
         f" and {archive._MOST_FILES:,} files",
         f"`plan.json`, `review.json` and a shard {binary(plan_file._MOST_BYTES)}, `review.jsonl`"
         f" {binary(journal.MOST_JOURNAL)}, `certificate.json` {binary(opening._MOST_BYTES)}",
-        f"{binary(http_client._MOST_BYTES)} for a file, {binary(client.MOST_BYTES)} for what an endpoint says",
+        f"{binary(http_client._MOST_BYTES)} for a file, {binary(client.MOST_BYTES)} for an endpoint's answer",
         f"{storage._DEEPEST} levels, {storage._MOST_FOLDERS:,} folders",
         f"requests to `review`: {guard.MOST_BYTES:,} bytes",
         f"{connection.SECONDS} seconds until a connection",

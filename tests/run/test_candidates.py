@@ -310,14 +310,12 @@ def test_plan_foretells_in_words_and_as_json(
     }
     Path("spec.json").write_text(json.dumps({**spec, "devices": "cpu", "results_dir": "run"}))
     assert "candidates" not in told()
-    assert "0 of 7 rows answered before, at most 7 forward passes, up to 0.0 MB to keep" in told("run.candidates=kept")
+    assert "0 of 7 rows cached, at most 7 forward passes, up to 0.0 MB to cache" in told("run.candidates=kept")
     assert CliRunner().invoke(app, ["generate", "-q", "spec.json", "run.candidates=kept"]).exit_code == 0
     assert work.since()["asked"] == 7
     again = CliRunner().invoke(app, ["generate", "spec.json", "run.candidates=kept", "results_dir=again"])
-    assert "boxes, 7 rows from kept candidates" in again.stderr
-    assert "7 of 7 rows answered before, 0 forward passes" in told(
-        "run.candidates=kept", "stages[0].aggregator.type=nms"
-    )
+    assert "boxes, 7 rows from cached candidates" in again.stderr
+    assert "7 of 7 rows cached, 0 forward passes" in told("run.candidates=kept", "stages[0].aggregator.type=nms")
     forecast = json.loads(told("run.candidates=kept", "--json"))["forecast"]
     assert forecast == {"rows": 7, "answered": 7, "passes": 0, "bytes": 0}
     digests = [json.loads(told(*words, "--json"))["digest"] for words in ([], ["run.candidates=kept"])]

@@ -102,7 +102,7 @@ def test_every_box_is_derived_again_from_its_lineage(aggregator: Aggregator, see
         assert box.round in own
         said = "\n".join(lines(told, box.index))
         assert ("as the detector gave it\n" in said + "\n") == (len(box.sources) == 1)
-        assert ("made by" in said) == (len(box.sources) > 1 and not lowers)
+        assert ("merged by" in said) == (len(box.sources) > 1 and not lowers)
     told_of = [one for box in told.boxes for one in (*box.sources, *box.displaced)]
     assert len(set(told_of)) == len(search.union) and (lowers or len(told_of) == len(search.union))
 
@@ -175,7 +175,7 @@ def test_the_command_tells_rounds_thresholds_and_what_is_missing(tmp_path: Path,
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     first = CliRunner().invoke(app, ["explain", str(run), "in/a.png"])
     assert first.exit_code == 0, first.output
-    assert "searched once more with colors: every box comes out again" in first.output
+    assert "searched once more with colors: every box is reproduced" in first.output
     assert "box 0: red 0.900 at 2.0 3.0 20.0 20.0\n  round 0, where a score had to be above 0.6\n" in first.output
     assert "box 1: blue 0.450 at 30.0 30.0 50.0 60.0\n  round 1, where a score had to be above 0.4\n" in first.output
     second = json.loads(CliRunner().invoke(app, ["explain", str(run), "b.png", "--json"]).stdout)
@@ -211,8 +211,8 @@ def test_labels_that_do_not_come_out_again_are_told(tmp_path: Path, registry: Re
     run = made_run(tmp_path, registry)
     Pillow.new("RGB", (64, 64), (128, 128, 128)).save(tmp_path / "photos/in/a.png")
     output = CliRunner().invoke(app, ["explain", str(run), "in/a.png"]).output
-    assert "2 of 2 boxes do not come out again: have weights, versions or the image changed?" in output
-    assert output.count("no such box comes out again") == 2
+    assert "2 of 2 boxes are not reproduced: have weights, versions or the image changed?" in output
+    assert output.count("  not reproduced") == 2
 
 
 def test_given_boxes_are_told_as_given_with_the_weights_of_their_masks() -> None:

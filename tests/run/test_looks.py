@@ -243,7 +243,7 @@ def test_every_box_is_explained(registry: Registry, photos: Path, looks: Any, ag
         told = CliRunner().invoke(app, ["explain", plan.plan.outputs.results_dir, row["image"]])
         assert told.exit_code == 0, told.output
         count = row["instances"][0]["support"]
-        assert "every box comes out again" in told.output
+        assert "every box is reproduced" in told.output
         asked = count["asked"]
         assert f"  seen in {asked} look{'s' * (asked > 1)}: plain" in told.output
         assert f"  seen in {count['looks']} of {asked} look" in told.output

@@ -1,4 +1,4 @@
-"""What ``autolabel plan --advise`` prints."""
+"""Print the answer of ``autolabel plan --advise``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from autolabel.cli import console
 from autolabel.run.advise import Advice, Measured
 
 _MOST = 12
-"""Ways that are listed, the best of each price first."""
+"""The most settings in the table, the best of each price first."""
 
 
 def print_advice(advice: Advice, *, json: bool) -> None:
-    """Print what each way is worth, and the lines of a spec for the one to take."""
+    """Print how good each setting is, and the spec lines of the recommended one."""
     if json:
         console.print_json(advice)
         return
@@ -36,7 +36,7 @@ def print_advice(advice: Advice, *, json: bool) -> None:
     console.show(made)
     console.notices(advice.notes)
     if advice.chosen is None:
-        console.out.say(f"no way reaches a precision of {advice.precision:g} on these images")
+        console.out.say(f"no setting reaches a precision of {advice.precision:g} on these images")
         return
     console.out.say("in a spec:")
     for line in _lines(advice, advice.ways[advice.chosen]):
@@ -44,7 +44,7 @@ def print_advice(advice: Advice, *, json: bool) -> None:
 
 
 def _shown(advice: Advice) -> Iterator[Measured]:
-    """Yield the ways to list: of those that take the same looks and spend them alike, the best; and the chosen one."""
+    """Yield the settings to list: the best of each set of looks and way to spend them, and the chosen one."""
     best: dict[tuple[object, ...], Measured] = {}
     for one in advice.ways:
         key = (one.way.looks, one.way.spend)
@@ -55,7 +55,7 @@ def _shown(advice: Advice) -> Iterator[Measured]:
 
 
 def _cells(one: Measured) -> Iterator[str]:
-    """Yield the cells of one way."""
+    """Yield the cells of one setting."""
     way = one.way
     yield ", ".join(way.looks) or "as it is"
     several = len(way.looks) > 1
@@ -69,7 +69,7 @@ def _cells(one: Measured) -> Iterator[str]:
 
 
 def _lines(advice: Advice, one: Measured) -> Iterator[str]:
-    """Yield the parts of a spec that do as a way does: all candidates have a say, and sure boxes are handed out."""
+    """Yield the spec lines of a setting: all candidates are merged, and boxes above the thresholds are exported."""
     way = one.way
     params = ", ".join(f"{name}: {value:g}" for name, value in way.params.items())
     rounds = len(way.looks) if way.spend == "by_round" else 1

@@ -44,32 +44,32 @@ _MACHINE = TRANSIENT | {
     *(errno.EROFS, errno.EINTR, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED),
     *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMLINK, errno.ETXTBSY),
 }
-"""What a full, failing or lost disk or file server says, or a process with too many files: no fault of autolabel."""
+"""Errors of a full, failing or lost disk or file server, or of too many open files: not autolabel's fault."""
 _UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
-"""What a name says that a person wrote and no file can have."""
+"""Errors for a name that no file can have."""
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 _USAGE: Any = typer.BadParameter.__base__
-"""What typer raises for words that no command takes."""
+"""Exceptions that typer raises for a wrong command line."""
 
 
 class _PlainUsage(typer.core.TyperGroup):
-    """Repeats of a wrong command line what may be shown: no secrets of URLs, nothing that a terminal obeys."""
+    """Reports a wrong command line without secrets of URLs and without control characters."""
 
     def make_context(self, *values: Any, **words: Any) -> Any:
-        """Read the words before the command."""
+        """Parse the options before the command."""
         with _showing_little():
             return super().make_context(*values, **words)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read the words after the command, and run it."""
+        """Parse the arguments of the command, and run it."""
         with _showing_little():
             return super().invoke(ctx)
 
 
 @contextmanager
 def _showing_little() -> Iterator[None]:
-    """Take out of a usage error what must not be shown."""
+    """Remove secrets and control characters from usage errors."""
     try:
         yield
     except _USAGE as error:
@@ -97,14 +97,14 @@ class _Stopped(BaseException):
 
 
 def _show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         typer.echo(f"autolabel {autolabel.__version__}")
         raise typer.Exit
 
 
 def is_ours_or_warns(record: logging.LogRecord) -> bool:
-    """Return whether a log record is shown: what other libraries say below a warning may hold credentials."""
+    """Return whether to show a log record; records of other libraries below WARNING may contain credentials."""
     return record.levelno >= logging.WARNING or record.name.startswith("autolabel")
 
 
@@ -152,20 +152,20 @@ for command in (
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn a signal into an exception, so that workers are stopped and files left whole; a second one quits at once."""
+    """Raise on a signal, so that workers stop and files stay whole; a second signal quits at once."""
     signal.signal(number, signal.SIG_DFL)
     raise _Stopped(number)
 
 
 def obey_tao_visible_devices() -> None:
-    """Let TAO's name for the GPUs that a process sees count where CUDA's own is not set."""
+    """Set CUDA_VISIBLE_DEVICES from TAO_VISIBLE_DEVICES, unless it is set."""
     visible = os.environ.get("TAO_VISIBLE_DEVICES")
     if visible is not None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", visible)
 
 
 def main() -> None:
-    """Run the command line; every expected error ends as a message and an exit code."""
+    """Run the command line; every expected error becomes a message and an exit code."""
     obey_tao_visible_devices()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -174,12 +174,12 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Run the command, and turn what it raises into messages and exit codes."""
+    """Run the command, and turn exceptions into messages and exit codes."""
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # what cannot be written is told here, not when Python ends
+            sys.stdout.flush()  # a failed write is reported here, not when Python exits
     except AutolabelError as error:
         _fail(error)
     except _Stopped as stopped:
@@ -188,20 +188,20 @@ def _run() -> None:
     except BrokenPipeError:
         raise
     except MemoryError:
-        console.err.print("this machine has too little memory for that; the same command resumes")
+        console.err.print("this machine has too little memory; the same command resumes")
         sys.exit(MachineError.exit_code)
     except OSError as error:
         if error.errno not in _MACHINE and not (error.errno in _REFUSED and error.filename is None):
             _fail(_expected(error) or _bug())
         console.err.say(f"{error.filename or 'a file, or the output'}: {error.strerror}; the same command resumes")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try to write the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python would try to write the rest when it exits
         sys.exit(MachineError.exit_code)
     except Exception:
         _bug()
 
 
 def _fail(error: AutolabelError) -> NoReturn:
-    """Show an expected error, and leave."""
+    """Print an expected error, and exit."""
     if "--json" in sys.argv[1:]:
         console.print_json(error.as_dict())
     console.err.say(str(error))
@@ -209,25 +209,25 @@ def _fail(error: AutolabelError) -> NoReturn:
 
 
 def _expected(error: OSError) -> AutolabelError | None:
-    """Return what a file's name that a person gave, or a file's owner, is told; None if it is a bug of autolabel."""
+    """Return the error to report for a bad file name or an unusable file; None if it is a bug in autolabel."""
     if not isinstance(error.filename, str):
         return None
     place = Path(error.filename)
     name = error.filename if len(error.filename) <= 200 else f"{error.filename[:97]}...{error.filename[-100:]}"
     said = f"{name}: {(error.strerror or type(error).__name__).lower()}"
     if error.errno in _REFUSED:
-        return MachineError(said, hint="ask for a file or folder that may be read and written")
+        return MachineError(said, hint="choose a file or folder with read and write permission")
     if error.errno == errno.ENOENT and error.filename and not place.parent.exists():
-        return MachineError(f"{place.parent}: is gone, while it was worked on", hint="the same command begins again")
+        return MachineError(f"{place.parent}: was removed during the run", hint="the same command starts again")
     words = {word for argument in sys.argv[1:] for word in (argument, argument.partition("=")[2]) if word}
     named = {Path(word) for word in words} | {Path.cwd() / word for word in words}
     if error.errno in _UNFIT or any(place == path or place in path.parents for path in named):
-        return SpecError(said, hint="name a file in a folder that is there")
+        return SpecError(said, hint="name a file in an existing folder")
     return None
 
 
 def _bug() -> NoReturn:
-    """Show an error that nobody foresaw, and leave."""
+    """Report an unexpected exception, and exit."""
     console.err.say(traceback.format_exc())
     console.err.print("this is a bug in autolabel; please report it with the lines above and `autolabel doctor`")
     sys.exit(70)

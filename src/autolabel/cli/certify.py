@@ -24,34 +24,42 @@ _Recall = Annotated[
     float | None, typer.Option("--recall", min=0, max=1, help="The share of found objects to certify [0.8].")
 ]
 _Confidence = Annotated[
-    float | None, typer.Option("--confidence", min=0, max=1, help="How sure each bound shall be [0.95].")
+    float | None, typer.Option("--confidence", min=0, max=1, help="The confidence of each bound [0.95].")
 ]
-_ByClass = Annotated[bool, typer.Option("--by-class", help="State each class as well, by itself.")]
+_ByClass = Annotated[bool, typer.Option("--by-class", help="Also state precision and recall of each class.")]
 _Groups = Annotated[
     Path | None,
     typer.Option(
         "--groups",
         metavar="FILE",
-        help="Near-duplicates, a CSV file with the columns image and group: one image of each group is drawn. Left"
-        " out: those that the run has found (`autolabel duplicates`); none: every image is drawn from.",
+        help="A CSV file of near-duplicates with the columns image and group: one image of each group is drawn."
+        " Default: the groups that `autolabel duplicates` found in the run; none: no groups.",
     ),
 ]
 _Budget = Annotated[
-    float | None, typer.Option("--budget", min=0, metavar="MINUTES", help="Tell what so much checking would show.")
+    float | None,
+    typer.Option("--budget", min=0, metavar="MINUTES", help="Forecast what so many minutes of checking would show."),
 ]
 _MostMissed = Annotated[
-    int | None, typer.Option("--most-missed", min=1, metavar="K", help="Of one image so many missed objects count.")
+    int | None, typer.Option("--most-missed", min=1, metavar="K", help="Count at most K missed objects of an image.")
 ]
 _Next = Annotated[
     int | None, typer.Option("--next", min=1, metavar="N", help="Print the next N boxes or images to check.")
 ]
 _Answers = Annotated[
-    Path | None, typer.Option("--answers", metavar="FILE", help="Take in answers, one JSON object a line.")
+    Path | None, typer.Option("--answers", metavar="FILE", help="Read answers, one JSON object a line.")
 ]
-_Reviewer = Annotated[str | None, typer.Option("--reviewer", help="Who answered, where FILE does not say.")]
-_Redraw = Annotated[bool, typer.Option("--redraw", help="Draw anew: for a run that has changed, or after a review.")]
+_Reviewer = Annotated[
+    str | None, typer.Option("--reviewer", help="Who answered, for answers in FILE without a reviewer.")
+]
+_Redraw = Annotated[
+    bool, typer.Option("--redraw", help="Draw a new sample: after the run has changed, or after a review.")
+]
 _Mend = Annotated[
-    bool, typer.Option("--mend", help="Reject the wrong boxes found, add the missed objects that got a box.")
+    bool,
+    typer.Option(
+        "--mend", help="Reject the boxes found to be wrong, and add the missed objects that were given a box."
+    ),
 ]
 
 
@@ -72,7 +80,7 @@ def certify(
     mend: _Mend = False,
     json: AsJson = False,
 ) -> None:
-    """State the precision and recall of a run, from checks that are drawn at random."""
+    """Certify the precision and recall of a run, from checks that are drawn at random."""
     from autolabel.certify.drawing import CertificateRequest
 
     asked = CertificateRequest(
@@ -89,13 +97,13 @@ def certify(
     if count is None:
         _state(run, asked, answers=answers, reviewer=reviewer, redraw=redraw, mend=mend, json=json)
     elif answers is not None:
-        raise DataError("--next prints units and --answers takes answers in: one at a time")
+        raise DataError("--next and --answers exclude each other")
     else:
         _print_next(run, asked, count, redraw=redraw, json=json)
 
 
 def _check_ranges(asked: CertificateRequest) -> None:
-    """Raise DataError if a share is none, or a budget is longer than anybody has."""
+    """Raise DataError if a share is not between 0 and 1, or the budget is too long."""
     for name in ("precision", "recall", "confidence"):
         value = getattr(asked, name)
         if value is not None and not 0 < value < 1:
@@ -120,7 +128,7 @@ def _state(
     mend: bool,
     json: bool,
 ) -> None:
-    """Take answers in, mend where that is asked for, and print what is stated then."""
+    """Read answers, correct the labels if asked to, and print the certificate."""
     from autolabel.certify.table import render_certificate
     from autolabel.registry import discover
     from autolabel.run.certify import certify_run, mend_run
@@ -129,7 +137,7 @@ def _state(
         if answers is not None:
             certify_run(at(run), asked, answers=answers, reviewer=reviewer)
         mended = mend_run(at(run), registry=discover())
-        console.err.say(f"{console.count_noun(mended, 'mistake')} mended; the run's exports are written again")
+        console.err.say(f"{console.count_noun(mended, 'mistake')} corrected; the run's exports were rewritten")
         answers = None
     made = certify_run(at(run), asked, answers=answers, reviewer=reviewer, redraw=redraw)
     if json:

@@ -1,4 +1,4 @@
-"""What the command line prints: results on stdout, progress and notices on stderr."""
+"""Print results on stdout, progress and notices on stderr."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _WIDE = 160
 _UNBOUNDED = 10_000
-"""Of a table that other programs take line by line."""
+"""Width, in characters, of a table that is not printed to a terminal."""
 out = LiteralConsole(width=None if sys.stdout.isatty() else _WIDE)
 err = LiteralConsole(stderr=True)
 _GIVEN = -1
@@ -42,27 +42,29 @@ def print_json(value: Any) -> None:
 
 
 def print_units(units: Sequence[Mapping[str, Any]], *, json: bool) -> None:
-    """Print what is to be checked."""
+    """Print the boxes and images to check."""
     if json:
         print_json(list(units))
         return
     for unit in units:
         place = " ".join(f"{number:g}" for number in unit.get("bbox", ()))
-        question = f"{unit['phrase']!r} at {place}, score {unit['score']:g}: right?" if place else "what is missing?"
+        question = (
+            f"{unit['phrase']!r} at {place}, score {unit['score']:g}: right?" if place else "which objects are missing?"
+        )
         out.say(f"{unit['id']}  {printable(unit['image'])}: {printable(question)}")
     if not units:
-        out.say("everything is checked")
+        out.say("everything has been checked")
 
 
 def notices(lines: Sequence[str]) -> None:
-    """Print what the user should know once."""
+    """Print notices on stderr."""
     for line in lines:
         err.print(f"note: {line}", markup=False, soft_wrap=True)
 
 
 @contextmanager
 def watching(*, quiet: bool) -> Iterator[Watch]:
-    """Show progress while the block runs, a bar on a terminal, else a line now and then; notes alone if ``quiet``."""
+    """Show progress while the block runs: a bar on a terminal, else lines; only notes if ``quiet``."""
     from autolabel.cli.progress import Bars, Lines, Quiet
 
     if quiet:
@@ -126,20 +128,20 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_skipped(plan: Plan) -> str:
-    """Say how many files are no rows, and why."""
+    """Return how many files are not labelled, and why."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.manifest.passed_over.items() if count)
     return f"{count_noun(sum(plan.manifest.passed_over.values()), 'file')}: {reasons}"
 
 
 def _saved(forecast: Forecast) -> str:
-    """Say what kept candidates save."""
+    """Return what cached candidates save."""
     passes = count_noun(forecast.passes, "forward pass", "forward passes")
-    left = f"at most {passes}, up to {forecast.bytes / 1e6:,.1f} MB to keep" if forecast.passes else passes
-    return f"{forecast.answered:,} of {count_noun(forecast.rows, 'row')} answered before, {left}"
+    left = f"at most {passes}, up to {forecast.bytes / 1e6:,.1f} MB to cache" if forecast.passes else passes
+    return f"{forecast.answered:,} of {count_noun(forecast.rows, 'row')} cached, {left}"
 
 
 def _composition(stage: Stage) -> dict[str, str]:
-    """Say which labelers a stage asks, and what they look at, where that is not one that sees images whole."""
+    """Return the labelers, votes, tiles and looks of a stage; empty for one labeler on whole images."""
     facts = {}
     if stage.members and stage.vote:
         facts["labelers"] = ", ".join(member.type for member in stage.members)
@@ -148,13 +150,13 @@ def _composition(stage: Stage) -> dict[str, str]:
         besides = ", and the whole image" if stage.tiles.whole else ""
         facts["tiles"] = f"{stage.tiles.size}x{stage.tiles.size}, overlap {stage.tiles.overlap:g}{besides}"
     if stage.looks:
-        spent = "in every round" if stage.looks.doubt is None else "one a round, while there is doubt"
+        spent = "in every round" if stage.looks.doubt is None else "one more each round, for images in doubt"
         facts["looks"] = f"{', '.join(stage.looks.names)}: {spent}, score by {stage.looks.agreement.score}"
     return facts
 
 
 def print_findings(found: Mapping[str, Sequence[Finding]], *, json: bool) -> None:
-    """Print what an examination has found of each labeler."""
+    """Print the findings about each labeler's endpoint."""
     if json:
         print_json({name: [asdict(one) for one in findings] for name, findings in found.items()})
         return
@@ -168,7 +170,7 @@ def print_findings(found: Mapping[str, Sequence[Finding]], *, json: bool) -> Non
 
 
 def _asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
-    """Say where a stage sends images, how many, and about what that takes."""
+    """Return where a stage sends images, and how many requests and tokens it takes."""
     if not stage.sends_to:
         return {}
     facts = {}
@@ -190,14 +192,14 @@ def _asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
 
 
 def _asked_by(plan: Plan) -> str:
-    """Say how many phrases stand for the classes of a plan, and how many against them."""
+    """Return the number of phrases and of negative phrases of a plan."""
     for_them = {phrase for terms in plan.recipe.ontology.values() for phrase in terms.phrases}
     against = {phrase for terms in plan.recipe.ontology.values() for phrase in terms.negatives}
     return count_noun(len(for_them), "phrase") + (f", {len(against):,} negative" if against else "")
 
 
 def _outputs(plan: Plan) -> Iterator[str]:
-    """Yield what a run writes into its results directory for its user."""
+    """Yield the files that a run writes for its user, relative to the results directory."""
     yield "labels.jsonl"
     yield from (f"{choice.type}/" for choice in plan.outputs.exports)
     if plan.outputs.visualize:
@@ -212,7 +214,7 @@ def _shortened(names: Sequence[str], most: int = 6) -> str:
 
 
 def print_summary(summary: Summary, plan: Plan) -> None:
-    """Print what was found per class and per round, what failed, and where to look."""
+    """Print the boxes of each class and round, the failures, and the files that were written."""
     rounds = [_GIVEN] if any(round == _GIVEN for _, round in summary.found) else []
     rounds += [round.index for stage in plan.recipe.stages for round in stage.rounds]
     headings = ["given" if round == _GIVEN else f"round {round}" for round in rounds]
@@ -236,7 +238,7 @@ def print_summary(summary: Summary, plan: Plan) -> None:
 
 
 def print_too_many_failures(summary: Summary) -> None:
-    """Say why a run that is done ends with exit code 1."""
+    """Print why a finished run ends with exit code 1."""
     failed, rows, limit = summary.states["failed"], summary.rows, summary.max_failures
     allowed = f"a share of {limit:g}, {int(limit * rows):,} of them" if isinstance(limit, float) else f"{limit:,}"
     what = "images" if rows == summary.images else "captions"
@@ -244,7 +246,7 @@ def print_too_many_failures(summary: Summary) -> None:
 
 
 def print_slice(part: Slice, shards: Sequence[Shard], plan: Plan, *, json: bool) -> None:
-    """Print what a slice has labelled, and what is to follow."""
+    """Print what a slice has labelled, and the next command."""
     rows = sum(shard.rows for shard in shards)
     if json:
         print_json({"slice": str(part), "shards": len(shards), "rows": rows, "results_dir": plan.outputs.results_dir})
@@ -254,7 +256,7 @@ def print_slice(part: Slice, shards: Sequence[Shard], plan: Plan, *, json: bool)
 
 
 def _shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterator[tuple[str, Sequence[int]]]:
-    """Yield the classes that were found, then those that were not, up to ``most``."""
+    """Yield the classes with boxes, then those without, up to ``most``."""
     ordered = sorted(counts.items(), key=lambda item: not any(item[1]))
     yield from ((printable(name), numbers) for name, numbers in ordered[:most])
     if len(ordered) > most:
@@ -268,12 +270,12 @@ def count_noun(count: int, one: str, many: str = "") -> str:
 
 
 def printable(text: str) -> str:
-    """Return text whose control characters are written out, so that no name can move the cursor."""
+    """Return text with its control characters escaped, so that no name can move the cursor."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def show(made: Table, *, width: int = _WIDE) -> None:
-    """Print a table; where no terminal needs it, without the padding at line ends, and up to ``width`` wide."""
+    """Print a table; to a file or pipe, up to ``width`` characters wide and without trailing spaces."""
     if out.is_terminal:
         out.print(made)
         return
@@ -290,7 +292,7 @@ def nearby(path: str) -> str:
 
 
 def print_status(status: Status) -> None:
-    """Print how far a run is."""
+    """Print the progress of a run."""
     rate, left = status.rows_per_second, status.seconds_left
     missing = [name for name, current in status.outputs.items() if not current]
     print_facts(
@@ -312,14 +314,14 @@ def print_status(status: Status) -> None:
 
 
 def _damage(files: Sequence[str], most: int = 8) -> str:
-    """Name damaged files, and what mends them."""
+    """Return the names of damaged files, and the command that repairs them."""
     more = f"\nand {len(files) - most:,} more" if len(files) > most else ""
-    advice = "\n`autolabel generate SPEC` mends them"
+    advice = "\n`autolabel generate SPEC` repairs them"
     return "\n".join(map(printable, files[:most])) + more + advice
 
 
 def _print_parts(parts: Sequence[SliceStatus]) -> None:
-    """Print how far the slices are that are not done, and who runs them."""
+    """Print the progress of unfinished slices, and who runs them."""
     names = list(parts[0].stages)
     made = number_table("slice", "rows", *names, "running", numbers=("rows", *names))
     for part in parts:
@@ -343,7 +345,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 
 def print_plugins(registry: Registry, *, json: bool) -> None:
-    """List strategies with where they come from and what can be set."""
+    """List the strategies with their packages and parameters."""
     entries: list[dict[str, Any]] = [
         {
             "kind": entry.kind,

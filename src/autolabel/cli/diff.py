@@ -21,14 +21,14 @@ _SHOWN = 10
 
 def diff(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A results directory.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another one, over the same images.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another results directory, over the same images.")],
     raw: Annotated[
-        bool, typer.Option("--raw", help="Compare what the models said: no review, thresholds, filters.")
+        bool, typer.Option("--raw", help="Compare the models' own boxes: no review, thresholds or filters.")
     ] = False,
-    page: Annotated[bool, typer.Option(help="Write a page into AFTER's diff folder.")] = True,
+    page: Annotated[bool, typer.Option(help="Write an HTML page into AFTER's diff folder.")] = True,
     json: AsJson = False,
 ) -> None:
-    """Tell what changed between two runs over the same images: boxes gained, lost, moved, relabelled."""
+    """Show what changed between two runs over the same images: boxes gained, lost, moved, relabelled."""
     from autolabel.run.diff import diff_runs, write_diff
 
     change = diff_runs(at(before), at(after), raw=raw)
@@ -43,7 +43,7 @@ def diff(
 
 
 def _parts(change: RunChange) -> Iterator[RenderableType]:
-    """Yield what is printed; names are shown literally."""
+    """Yield the lines and tables to print; names are shown literally."""
     from rich.text import Text
 
     from autolabel.evaluate.table import word_table
@@ -52,7 +52,7 @@ def _parts(change: RunChange) -> Iterator[RenderableType]:
     yield Text(f"{console.count_noun(change.images, 'image')} in both runs, {change.changed:,} changed")
     for count, which in ((change.only_before, "first"), (change.only_after, "second")):
         if count:
-            yield Text(f"{console.count_noun(count, 'image')} in the {which} run alone; their boxes are not counted")
+            yield Text(f"{console.count_noun(count, 'image')} only in the {which} run; their boxes are not counted")
     for (old, new), count in change.states.most_common():
         yield Text(f"{console.count_noun(count, 'image')} went from {old} to {new}")
     classes = word_table("Boxes by class", "", *KINDS)
@@ -66,7 +66,7 @@ def _parts(change: RunChange) -> Iterator[RenderableType]:
             pairs.add_row(Text(console.printable(a)), Text(console.printable(b)), f"{count:,}")
         yield pairs
     if change.most:
-        images = word_table("Images in which most changed", "", "boxes")
+        images = word_table("Images with the most changes", "", "boxes")
         for one in change.most[:_SHOWN]:
             images.add_row(Text(console.printable(one.image)), f"{one.amount:,}")
         yield images

@@ -30,7 +30,7 @@ _PACKAGES = (
 
 
 def examine() -> dict[str, Any]:
-    """Return facts worth sending with a question; nothing here identifies a person or a data set."""
+    """Return facts to send with a question; none identifies a person or a data set."""
     return {
         "autolabel": autolabel.__version__,
         "python": platform.python_version(),
@@ -44,9 +44,9 @@ def examine() -> dict[str, Any]:
 
 
 def examine_endpoints(path: str) -> dict[str, Sequence[Finding]]:
-    """Return what was found of each labeler of a spec that asks an endpoint, by its place in the spec.
+    """Return the findings about each labeler that asks an endpoint, by its place in the spec.
 
-    Raises SpecError if none does, EndpointError where one is not reached.
+    Raises SpecError if no labeler asks an endpoint, EndpointError if an endpoint is not reached.
     """
     spec = load_spec(path, registry=discover())
     found: dict[str, Sequence[Finding]] = {}
@@ -62,7 +62,7 @@ def examine_endpoints(path: str) -> dict[str, Sequence[Finding]]:
 
 
 def _installed(package: str) -> str:
-    """Return a package's version, or that it is not there."""
+    """Return a package's version, or that it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

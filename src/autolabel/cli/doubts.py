@@ -26,17 +26,20 @@ def doubts(
         typer.Option(
             "--gt",
             metavar="FILE",
-            help="Doubt the labels of this COCO file, or of the checked images of this run, by what RUN has found.",
+            help="Labels to check against RUN: a COCO file, or a run with checked images. Default: RUN's own labels.",
         ),
     ] = None,
     names: Names = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="How many boxes and images are told with --json.")] = 1000,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many boxes and images --json lists.")] = 1000,
     near_duplicates: Annotated[
-        bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Read all images, and compare those alike.")
+        bool,
+        typer.Option(
+            "--near-duplicates/--no-near-duplicates", help="Read all images, and compare the labels of near-duplicates."
+        ),
     ] = True,
     json: AsJson = False,
 ) -> None:
-    """Rank boxes and images where label and evidence disagree: the likeliest label errors first."""
+    """Rank boxes and images by how likely they are label errors, the likeliest first."""
     import msgspec
 
     from autolabel.doubts.find import find_doubts
@@ -53,7 +56,7 @@ def doubts(
 
 
 def _parts(found: Doubts) -> Iterator[RenderableType]:
-    """Yield what is printed; names are shown literally."""
+    """Yield the tables to print; names are shown literally."""
     from rich.text import Text
 
     from autolabel.doubts.doubt import KINDS
@@ -61,12 +64,14 @@ def _parts(found: Doubts) -> Iterator[RenderableType]:
 
     compared = console.count_noun(found.boxes_compared, "box", "boxes")
     yield Text(f"{compared} in {console.count_noun(found.images_compared, 'image')} compared")
-    boxes = word_table("Likeliest errors", "image", "class", "chance", "what speaks for it")
+    boxes = word_table("Likeliest errors", "image", "class", "chance", "evidence")
     for one in found.boxes[:_SHOWN]:
         name, phrase = console.printable(one.image), console.printable(one.phrase)
         boxes.add_row(Text(name), Text(phrase), f"{one.chance:.2f}", Text(KINDS[one.kind] + _seen(one)))
     yield boxes
-    images = word_table("Images likeliest to have one", "image", "chance", "boxes", "near-duplicate with other labels")
+    images = word_table(
+        "Images likeliest to have an error", "image", "chance", "boxes", "near-duplicate with other labels"
+    )
     for image in found.images[:_SHOWN]:
         twin = "" if image.twin is None else f"{console.printable(image.twin)}: {image.differs} boxes differ"
         images.add_row(Text(console.printable(image.image)), f"{image.chance:.2f}", f"{image.boxes:,}", Text(twin))
@@ -74,7 +79,7 @@ def _parts(found: Doubts) -> Iterator[RenderableType]:
 
 
 def _seen(one: LabelDoubt) -> str:
-    """Return what speaks against a label, as the end of a sentence."""
+    """Return the evidence against a label, in words."""
     if one.seen is None:
         return ""
     score = "" if one.seen.score is None else f" {one.seen.score:.2f}"

@@ -19,7 +19,7 @@ def duplicates(
 ) -> None:
     """Find images that show the same scene: resaved copies, shots in a row, tiles that overlap.
 
-    A run keeps what is found: splits and samples never part such images.
+    A run keeps the groups: splits and samples keep the images of a group together.
     """
     from autolabel import discover
     from autolabel.results.ownership import PLAN

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from autolabel.types.instances import Support
 
 _AGREES = 0.05
-"""Pixels that a derived box may be off without a word: what batches and threads change in a model's answers."""
+"""Pixels by which a derived box may differ unreported: batches and threads change a model's output so much."""
 _RESCORED, _ROUNDING = 1e-3, 1e-3
 _SHOWN = 5
 
 
 def explain(
     run: Run,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image's name, or the end of it that no other has.")],
-    box: Annotated[int | None, typer.Option("--box", min=0, help="Only this one, counted from 0.")] = None,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image's name, or a unique end of it.")],
+    box: Annotated[int | None, typer.Option("--box", min=0, help="Only this box, counted from 0.")] = None,
     caption: Annotated[int | None, typer.Option("--caption", min=0, help="Only this caption, counted from 0.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="Where the detector runs: cpu, cuda:0, mps.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Tell how each box of an image came about, and why a phrase has none; the detector searches it once more."""
+    """Explain how each box of an image came about, and why a phrase has none; runs the detector once more."""
     from autolabel.explain.explain import explain_run
     from autolabel.registry import discover
 
@@ -38,10 +38,10 @@ def explain(
     rows = [one for one in explanations if caption is None or one.caption_index == caption]
     if not rows:
         raise DataError(
-            f"{explanations[0].image} has no caption {caption}", hint=f"there are {len(explanations)}, counted from 0"
+            f"{explanations[0].image} has no caption {caption}", hint=f"it has {len(explanations)}, counted from 0"
         )
     if box is not None and all(box >= len(one.boxes) for one in rows):
-        raise DataError(f"{rows[0].image} has no box {box}", hint=f"there are {len(rows[0].boxes)}, counted from 0")
+        raise DataError(f"{rows[0].image} has no box {box}", hint=f"it has {len(rows[0].boxes)}, counted from 0")
     if json:
         console.print_json([_chosen(one, box) for one in rows])
         return
@@ -59,7 +59,7 @@ def _chosen(explanation: Explanation, box: int | None) -> dict[str, object]:
 
 
 def lines(explanation: Explanation, box: int | None) -> Iterator[str]:
-    """Yield an explanation for people."""
+    """Yield an explanation as lines of text."""
     named = console.printable(explanation.image)
     boxes = console.count_noun(len(explanation.boxes), "box", "boxes")
     yield f"{named}: {explanation.width}x{explanation.height}, {explanation.state}, {boxes}"
@@ -81,20 +81,20 @@ def lines(explanation: Explanation, box: int | None) -> Iterator[str]:
 
 
 def _agreement(explanation: Explanation) -> str:
-    """Tell how well the boxes derived anew agree with the labels."""
+    """Say how well the boxes of the new search agree with the labels."""
     lost = sum(one.off == float("inf") for one in explanation.boxes)
     if lost:
         share = f"{lost} of {len(explanation.boxes)} boxes"
-        return f"{share} do not come out again: have weights, versions or the image changed?"
+        return f"{share} are not reproduced: have weights, versions or the image changed?"
     if not explanation.boxes:
-        return "no box comes out, as in the labels"
-    return "every box comes out again" + (
+        return "no box, as in the labels"
+    return "every box is reproduced" + (
         f", at most {explanation.off:.2g} px off" if explanation.off >= _ROUNDING else ""
     )
 
 
 def _box_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
-    """Yield what is known of one box."""
+    """Yield the lines about one box."""
     yield f"box {one.index}: {_described(one)}"
     if one.given is not None or one.threshold is None:
         number = (one.given or {}).get("id")
@@ -104,7 +104,7 @@ def _box_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
     if one.support is not None:
         yield f"  seen in {one.support.looks} of {console.count_noun(one.support.asked, 'look')}{_by(one.support)}"
     if one.verified is not None:
-        yield f"  a verifier holds it for what it is called with a chance of {one.verified:.3f}"
+        yield f"  a verifier gives its label a probability of {one.verified:.3f}"
     if one.sources:
         yield from _source_lines(one, explanation)
     if one.displaced:
@@ -114,22 +114,22 @@ def _box_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
         files = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in one.mask.weights.items())
         yield f"  mask by {one.mask.labeler}" + (f" with {files}" if files else "")
     if one.verdict is not None:
-        yield f"  a person said: {one.verdict}"
+        yield f"  reviewed: {one.verdict}"
     if one.off > _AGREES:
-        yield "  no such box comes out again" if one.derived is None else f"  comes out {one.off:.2g} px off"
+        yield "  not reproduced" if one.derived is None else f"  reproduced {one.off:.2g} px off"
 
 
 def _by(support: Support) -> str:
-    """Tell by how many labelers a box was seen, where that is more than one."""
+    """Say by how many labelers a box was seen, if by more than one."""
     return f", by {support.labelers} labelers" if support.labelers > 1 else ""
 
 
 def _source_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
-    """Yield what a box is made of."""
+    """Yield the lines about the candidates of a box."""
     own = next((source for source in one.sources if _in_place(source, one, explanation)), None)
     others = [source for source in one.sources if source is not own]
     if own is None:
-        yield f"  made by {explanation.aggregator} of {console.count_noun(len(one.sources), 'candidate')}:"
+        yield f"  merged by {explanation.aggregator} from {console.count_noun(len(one.sources), 'candidate')}:"
         yield from _listed(one.sources)
     elif abs(own.score - one.score) > _RESCORED:
         changed = "the looks" if one.support is not None else explanation.aggregator
@@ -158,14 +158,14 @@ def _listed(found: Sequence[Candidate], why: str = "") -> Iterator[str]:
 
 
 def _described(one: BoxOrigin | Candidate) -> str:
-    """Return a phrase, its score and its place, with the words that found it where those are others."""
+    """Return a phrase, its score and its box, and the phrase that was asked if it is another."""
     place = " ".join(f"{value:.1f}" for value in one.bbox)
     asked = f" (asked as {console.printable(one.asked)})" if one.asked is not None else ""
     return f"{console.printable(one.phrase)}{asked} {one.score:.3f} at {place}"
 
 
 def _unfound_line(one: Unfound) -> str:
-    """Tell why a phrase has no box."""
+    """Say why a phrase has no box."""
     name = console.printable(one.phrase)
     if one.best is None:
         return f"no {name}: the detector has no candidate for it"
@@ -176,4 +176,4 @@ def _unfound_line(one: Unfound) -> str:
         return f"{best}; the lowest threshold is {one.threshold:g}"
     if one.displaced_by is None:
         return f"{best}, enough for round {one.best.round}, but the aggregator dropped it"
-    return f"{best}, enough for round {one.best.round}, but box {one.displaced_by} stands in its place"
+    return f"{best}, enough for round {one.best.round}, but box {one.displaced_by} took its place"

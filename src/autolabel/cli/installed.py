@@ -20,9 +20,7 @@ def plugins(json: AsJson = False) -> None:
 
 
 def new_plugin(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="What the strategies are called in a spec.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The name of the strategies in a spec.")] = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,10 +29,10 @@ def new_plugin(
     ] = None,
     into: Annotated[Path, typer.Option("--into", help="The folder that the package is written into.")] = Path(),
     example: Annotated[
-        bool, typer.Option("--example", help="Write autolabel-colors instead, which the documentation's examples use.")
+        bool, typer.Option("--example", help="Write autolabel-colors instead, the example of the documentation.")
     ] = False,
 ) -> None:
-    """Write a package of strategies to start from, ready to install and test."""
+    """Write a package with strategies to start from, ready to install and test."""
     from autolabel import discover
     from autolabel.cli import new_plugin as writer
     from autolabel.registry import KINDS
@@ -71,7 +69,7 @@ def schema(
     ] = None,
     name: Annotated[str | None, typer.Argument(help="spec, tao, plan, labels, review or certificate.")] = None,
 ) -> None:
-    """Print a JSON Schema, write all of them, or check a document that any program wrote."""
+    """Print a JSON Schema, write all of them, or check a document against its schema."""
     from autolabel.cli.schemas import schema_text, write_all
 
     if check is not None:
@@ -92,11 +90,11 @@ def doctor(
         typer.Option(
             "--endpoint",
             metavar="SPEC",
-            help="Ask the endpoints of a spec about test pictures: whether boxes land, what that costs.",
+            help="Test the endpoints of a spec with drawn pictures: do boxes land where they should, at what cost?",
         ),
     ] = None,
 ) -> None:
-    """Show versions, devices and checkpoints: what to send with a question."""
+    """Show versions, devices and checkpoints, to send with a question."""
     from autolabel.cli.doctor import examine, examine_endpoints
 
     if endpoint is not None:

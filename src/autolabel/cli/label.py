@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
-    """Tell the spec from the overrides; raises SpecError if no spec is named."""
+    """Separate the spec from the overrides; raises SpecError if no spec is named."""
     words = list(words or [])
     if option is None and (not words or ("=" in words[0] and not Path(words[0]).exists())):
         raise SpecError("no spec is named", hint="autolabel generate -e spec.yaml; `autolabel init` writes one")
@@ -28,7 +28,7 @@ def _spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[st
 
 
 def _load(words: list[str] | None, option: str | None) -> Any:
-    """Read the spec that a command line names, with its overrides; return it with the registry."""
+    """Load the spec of a command line with its overrides; return it with the registry."""
     from autolabel import discover, load_spec
 
     path, overrides = _spec_and_overrides(words, option)
@@ -37,7 +37,7 @@ def _load(words: list[str] | None, option: str | None) -> Any:
 
 
 def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False) -> None:
-    """Check a spec: every problem with its place."""
+    """Check a spec and report every problem with its line."""
     from autolabel.plan.files import check_files, check_fit
     from autolabel.plan.names import check_names
 
@@ -67,18 +67,23 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", help="Write the plan to a file as well.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Write it into results_dir, for `generate --planned`.")
+        bool, typer.Option("--write", help="Write the plan into results_dir, for `generate --planned`.")
     ] = False,
     extend: Extend = False,
     advice: Annotated[
-        bool, typer.Option("--advise", help="Tell which looks, aggregator and threshold pay, from kept candidates.")
+        bool,
+        typer.Option(
+            "--advise", help="Compare looks, aggregators and thresholds on cached candidates, and recommend a setting."
+        ),
     ] = False,
     gt: Annotated[
         str | None,
-        typer.Option("--gt", metavar="FILE|RUN", help="For --advise: true boxes, or a run that was checked."),
+        typer.Option(
+            "--gt", metavar="FILE|RUN", help="For --advise: a COCO file of true boxes, or a run with checked images."
+        ),
     ] = None,
     precision: Annotated[
-        float, typer.Option("--precision", min=0, max=1, help="For --advise: the share of right boxes that is wanted.")
+        float, typer.Option("--precision", min=0, max=1, help="For --advise: the wanted precision.")
     ] = 0.9,
 ) -> None:
     """Show what a spec would do: rounds, devices, batches, forward passes, files."""
@@ -89,7 +94,7 @@ def plan(
     from autolabel.run.prepare import Mode
 
     if extend and not write:
-        raise SpecError("--extend is for --write: it takes images into a plan that was written")
+        raise SpecError("--extend needs --write: it updates a plan that was written before")
     if advice != (gt is not None):
         raise SpecError("--advise and --gt go together", hint="autolabel plan SPEC --advise --gt FILE")
     loaded, registry = _load(words, spec)
@@ -120,14 +125,19 @@ def generate(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first N images, into results_dir/first-N.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: forget what earlier runs left here.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over: discard the results of earlier runs in results_dir.")
+    ] = False,
     extend: Extend = False,
     planned: Annotated[
-        bool, typer.Option("--planned", help="Take the plan that `plan --write` left: list no images again.")
+        bool,
+        typer.Option("--planned", help="Use the plan that `plan --write` wrote, without listing the images again."),
     ] = False,
     part_of_run: Annotated[
         str | None,
-        typer.Option("--slice", metavar="I/N", help="Label the I-th of N slices only; `merge` writes the rest."),
+        typer.Option(
+            "--slice", metavar="I/N", help="Label only the I-th of N slices; `autolabel merge` then writes the exports."
+        ),
     ] = None,
     shard: Annotated[str | None, typer.Option("--shard", hidden=True, help="The former name of --slice.")] = None,
     quiet: Quiet = False,
@@ -167,16 +177,18 @@ def generate(
 
 
 def _mode_of(*, fresh: bool, extend: bool, planned: bool) -> Mode:
-    """Return what the options ask for; raises SpecError for options that contradict each other."""
+    """Return the mode that the options ask for; raises SpecError for options that contradict each other."""
     from autolabel.run.prepare import Mode
 
     if planned and (fresh or extend):
-        raise SpecError(f"--planned lists no images, --{'fresh' if fresh else 'extend'} needs them listed")
+        raise SpecError(
+            f"--planned and --{'fresh' if fresh else 'extend'} exclude each other: only --planned lists no images"
+        )
     return Mode.FRESH if fresh else Mode.EXTEND if extend else Mode.PLANNED if planned else Mode.RESUME
 
 
 def _conclude(summary: Summary, plan: Plan, *, json: bool) -> None:
-    """Print what a run came to; leave with 1 if too many images failed."""
+    """Print the summary of a run; exit with 1 if too many images failed."""
     if json:
         console.print_json(summary.as_dict())
     else:

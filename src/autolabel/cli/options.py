@@ -17,31 +17,34 @@ SpecOption = Annotated[str | None, typer.Option("-e", "--spec", metavar="SPEC", 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Thresholds = Annotated[
     Path | None,
-    typer.Option("--thresholds", help="A file of least scores by class, in place of those of the run's spec."),
+    typer.Option(
+        "--thresholds", help="A file with the least score of each class; replaces the thresholds of the run's spec."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A results directory, or its URL.")]
 Extend = Annotated[
     bool,
     typer.Option(
-        "--extend", help="Bring the run in step: images added, removed, renamed, changed; others keep their labels."
+        "--extend",
+        help="Update the run for images that were added, removed, renamed or changed; others keep their labels.",
     ),
 ]
 
 Names = Annotated[
     list[str] | None,
     typer.Option(
-        "--map", metavar="CLASS=CLASS", help="A class of the truth file, and its name in the run; may repeat."
+        "--map", metavar="CLASS=CLASS", help="A class of the truth file, and its name in the run; repeatable."
     ),
 ]
 
 
 def class_renames(pairs: list[str] | None) -> dict[str, str]:
-    """Return the classes of the run by those of the truth file; raises SpecError if a pair is none."""
+    """Return the mapping of classes from truth file to run; raises SpecError if a pair is not CLASS=CLASS."""
     names: dict[str, str] = {}
     for pair in pairs or ():
         own, sign, other = pair.partition("=")
         if not sign or not own.strip() or not other.strip():
-            raise SpecError(f"--map {pair}: expected CLASS=CLASS, that of the file first")
+            raise SpecError(f"--map {pair}: expected CLASS=CLASS, the file's class first")
         names[own.strip()] = other.strip()
     return names

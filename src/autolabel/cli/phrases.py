@@ -1,4 +1,4 @@
-"""``autolabel phrases``: which words work for a class."""
+"""``autolabel phrases``: compare the phrases of a class."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from autolabel.phrases.comparison import ClassComparison, PhraseComparison, Wording
 
 _SHOWN = 15
-"""Wordings of a class that are listed."""
+"""The most phrases of a class in the table."""
 
 
 def phrases(
     words: Words = None,
     spec: SpecOption = None,
     gt: Annotated[
-        str | None, typer.Option("--gt", metavar="FILE|RUN", help="True boxes, or a run that was checked.")
+        str | None,
+        typer.Option("--gt", metavar="FILE|RUN", help="A COCO file of true boxes, or a run with checked images."),
     ] = None,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", metavar="NAME", help="Only this class; may repeat.")
+        list[str] | None, typer.Option("--class", metavar="NAME", help="Only this class; repeatable.")
     ] = None,
     tried: Annotated[
         list[str] | None,
         typer.Option(
-            "--try", metavar="CLASS=PHRASE", help="A phrase to compare; PHRASE alone for --class; may repeat."
+            "--try", metavar="CLASS=PHRASE", help="A phrase to compare; with --class, PHRASE alone; repeatable."
         ),
     ] = None,
     built_in: Annotated[
@@ -45,7 +46,7 @@ def phrases(
             "--endpoint",
             metavar="URL",
             envvar="AUTOLABEL_LLM_ENDPOINT",
-            help="An OpenAI-compatible server whose model is asked for more phrases.",
+            help="An OpenAI-compatible server that suggests more phrases.",
         ),
     ] = None,
     model: Annotated[
@@ -55,25 +56,28 @@ def phrases(
         str | None,
         typer.Option("--key-env", metavar="NAME", help="The environment variable that holds the key, for --endpoint."),
     ] = None,
-    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a right box.")] = 0.5,
     floor: Annotated[
         float | None,
         typer.Option(
-            "--floor", min=0, max=1, help="Look at candidates that score more; 0.05, or less if the spec does."
+            "--floor",
+            min=0,
+            max=1,
+            help="The least score of candidates; default 0.05, or the spec's lowest threshold if that is less.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the classes: block into this file; it is replaced.")
+        Path | None, typer.Option("--out", help="Write the classes: block to this file, replacing it.")
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Compare the phrases that a class can be asked by on checked images; changes neither spec nor run."""
+    """Compare phrases for a class on checked images; changes neither spec nor run."""
     from autolabel import compile_plan
     from autolabel.phrases.compare import PhrasesToCompare, compare_phrases
     from autolabel.results.store import publish
 
     if gt is None:
-        raise SpecError("phrases are compared on checked images", hint="autolabel phrases SPEC --gt FILE|RUN")
+        raise SpecError("phrases need checked images to be compared on", hint="autolabel phrases SPEC --gt FILE|RUN")
     loaded, registry = _load(words, spec)
     asked = _by_class(tried or (), classes or ())
     suggest = _suggesting(endpoint, model, key_env)
@@ -92,7 +96,7 @@ def phrases(
 
 
 def _suggesting(endpoint: str | None, model: str | None, key_env: str | None) -> Suggest | None:
-    """Return what asks a language model for phrases; None if no endpoint is named."""
+    """Return the function that asks a language model for phrases; None if no endpoint is named."""
     if endpoint is None:
         return None
     if model is None:
@@ -103,7 +107,7 @@ def _suggesting(endpoint: str | None, model: str | None, key_env: str | None) ->
 
 
 def _by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[str]]:
-    """Return the tried phrases of each class; raises SpecError if it is not said which class one is for."""
+    """Return the tried phrases of each class; raises SpecError if a phrase names no class."""
     tried: dict[str, list[str]] = {}
     for pair in pairs:
         name, sign, phrase = pair.partition("=")
@@ -111,13 +115,13 @@ def _by_class(pairs: Sequence[str], classes: Sequence[str]) -> dict[str, list[st
             name, phrase = classes[0], pair
         if not name.strip() or not phrase.strip():
             hint = "--try 'CLASS=PHRASE', or --class CLASS --try PHRASE"
-            raise SpecError(f"--try {pair}: it is not said for which class", hint=hint)
+            raise SpecError(f"--try {pair}: names no class", hint=hint)
         tried.setdefault(name.strip(), []).append(" ".join(phrase.split()))
     return tried
 
 
 def _print_comparison(told: PhraseComparison) -> None:
-    """Print what each wording is worth, class by class."""
+    """Print the figures of each phrase, class by class."""
     passes = told.passes.get("forward_passes")
     cost = "" if passes is None else f", {console.count_noun(passes, 'forward pass', 'forward passes')}"
     images = console.count_noun(told.images, "checked image")
@@ -132,7 +136,7 @@ def _print_comparison(told: PhraseComparison) -> None:
 
 
 def _print_class(told: ClassComparison) -> None:
-    """Print the wordings of one class, and what follows from them."""
+    """Print the phrases of one class, and the recommendation."""
     have = f"{told.true} true in {console.count_noun(told.images, 'image')}"
     console.out.say(f"{console.printable(told.name)}: {have}")
     if not told.true:
@@ -148,14 +152,14 @@ def _print_class(told: ClassComparison) -> None:
 
 
 def _listed(told: ClassComparison) -> Iterator[tuple[int, Wording]]:
-    """Yield the wordings to list with their places: the best, today's and the winner."""
+    """Yield the phrases to list with their ranks: the best ones, the current one and the winner."""
     for place, one in enumerate(told.wordings):
         if place < _SHOWN or one.today or place == told.winner:
             yield place, one
 
 
 def _cells(one: Wording, *, winner: bool) -> Iterator[str]:
-    """Yield the cells of one wording."""
+    """Yield the cells of one phrase."""
     yield console.printable(" + ".join(one.phrases)) + (" <- best" if winner else "")
     yield "today" if one.today else one.origin or "several"
     yield f"{one.ap:.3f}"
@@ -170,20 +174,20 @@ def _verdict(told: ClassComparison) -> Iterator[str]:
     """Yield sentences on the winner of a class."""
     best = told.wordings[told.winner]
     if best.today:
-        yield "no phrase is better than what you have"
+        yield "no phrase is better than the current ones"
         return
     named = console.printable(" + ".join(best.phrases))
     if told.penalty is None:
-        yield f"{named} is best here, and too few images hold one to tell luck from more: keep what you have"
+        yield f"{named} is best here, but too few images hold the class to rule out chance: keep the current phrases"
         return
     gain = best.ap - told.today.ap
     yield (
-        f"{named}: AP {best.ap:.3f}, of which {told.penalty:.3f} is the luck of having been chosen (nested"
-        f" cross-validation); chosen again on {told.stable or 0:.0%} of other parts of the images"
+        f"{named}: AP {best.ap:.3f}, of which {told.penalty:.3f} is selection bias (by nested cross-validation);"
+        f" it also wins on {told.stable or 0:.0%} of other samples of the images"
     )
     if (then := told.confirmed) is not None:
-        yield f"asked as the spec would ask, beside its other classes: AP {then.ap:.3f}, today's {then.today:.3f}"
+        yield f"asked together with the spec's other classes: AP {then.ap:.3f}, now {then.today:.3f}"
     if told.better:
-        yield f"better than what you have: by {gain:.3f}, or {gain - told.penalty:.3f} without that luck"
+        yield f"better than the current phrases: by {gain:.3f}, or {gain - told.penalty:.3f} without that bias"
     else:
-        yield f"not shown to be better than what you have ({gain:+.3f}): keep that"
+        yield f"not shown to be better than the current phrases ({gain:+.3f}): keep those"

@@ -1,4 +1,4 @@
-"""Ends quietly where whoever reads the output has seen enough, as in ``autolabel ... | head``."""
+"""End quietly when the reader of a pipe is gone, as in ``autolabel ... | head``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def ending_quietly() -> Iterator[None]:
-    """Let the process end by SIGPIPE, as other tools do, once it writes to a pipe that nobody reads.
+    """End the process by SIGPIPE, as other tools do, once it writes to a pipe without a reader.
 
-    Python ignores that signal, for the sake of sockets; click and rich turn the error that is raised instead into an
-    exit code of 1.
+    Python ignores SIGPIPE because of sockets and raises BrokenPipeError instead, which click and rich turn into exit
+    code 1.
     """
     try:
         try:
@@ -29,7 +29,7 @@ def ending_quietly() -> Iterator[None]:
 
 
 def _of_a_pipe(error: BaseException | None) -> bool:
-    """Return whether a pipe without reader caused an error, or an exit."""
+    """Return whether a pipe without a reader caused an error or an exit."""
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             return True
@@ -40,6 +40,6 @@ def _of_a_pipe(error: BaseException | None) -> bool:
 def _end() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())  # what is left unwritten is of use to nobody
+        os.dup2(nowhere, stream.fileno())  # discard the rest of the output
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)

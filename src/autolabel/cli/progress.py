@@ -24,7 +24,7 @@ _EVERY = 30.0
 
 
 class Quiet(Watch):
-    """Says what the user should know, and nothing of progress."""
+    """Prints notes, and no progress."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -35,7 +35,7 @@ class Quiet(Watch):
 
 
 class _ProgressCounts(Quiet):
-    """Counts rows, boxes and failures of the stage that runs."""
+    """Counts rows, boxes and failures of the current stage."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -51,26 +51,26 @@ class _ProgressCounts(Quiet):
 
     def row(self, done: Done) -> None:
         """Count a row."""
-        if not self.states:  # loading a model takes its time: rates count from the first row
+        if not self.states:  # the rate counts from the first row, as loading the model takes time
             self.began = time.monotonic()
         self.states[done.state] += 1
         self.boxes += len(done.rounds)
         self.recalled += done.recalled
 
     def counts_text(self) -> str:
-        """Say what was counted."""
+        """Return the counts as text."""
         failed = self.states["failed"]
-        kept = f", {self.recalled:,} rows from kept candidates" if self.recalled else ""
+        kept = f", {self.recalled:,} rows from cached candidates" if self.recalled else ""
         return f"{self.boxes:,} boxes" + (f", {failed:,} failed" if failed else "") + kept
 
     @property
     def rate(self) -> float:
-        """Rows a second after the first one, by all workers together; 0 before the second."""
+        """Rows per second of all workers together, measured from the first row; 0 before the second."""
         return (sum(self.states.values()) - 1) / max(time.monotonic() - self.began, 1e-3)
 
 
 class Bars(_ProgressCounts):
-    """A bar a stage."""
+    """One progress bar for each stage."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -95,12 +95,12 @@ class Bars(_ProgressCounts):
         self.progress.stop()
 
     def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
-        """Add the stage's bar, with what earlier runs have done filled in."""
+        """Add the stage's bar, advanced by the rows that earlier runs have labelled."""
         super().stage_started(plan, stage, rows=rows, left=left)
         self.task = self.progress.add_task(stage.name, total=rows, completed=rows - left, told="")
 
     def row(self, done: Done) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         super().row(done)
         assert self.task is not None, "a stage starts before its rows"
         rate = f", {self.rate:.2f} a second" if self.rate else ""
@@ -108,7 +108,7 @@ class Bars(_ProgressCounts):
 
 
 class Lines(_ProgressCounts):
-    """A line when a stage starts and ends, and one every half minute."""
+    """One line when a stage starts, one when it ends, and one every half minute."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -117,14 +117,14 @@ class Lines(_ProgressCounts):
         self.last = time.monotonic()
 
     def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
-        """Say what is to do."""
+        """Print how many rows are left to label."""
         super().stage_started(plan, stage, rows=rows, left=left)
         self.name, self.total, self.done = stage.name, rows, rows - left
         self.last = time.monotonic()
         self.say(f"{left:,} of {rows:,} rows to label on {plan.execution.places}")
 
     def row(self, done: Done) -> None:
-        """Say how far it is, now and then."""
+        """Print the progress every half minute."""
         super().row(done)
         self.done += 1
         if time.monotonic() - self.last > _EVERY:
@@ -135,7 +135,7 @@ class Lines(_ProgressCounts):
             self.say(progress)
 
     def stage_finished(self, stage: Stage) -> None:
-        """Say what was found."""
+        """Print the counts of the stage."""
         self.say(f"done in {time.monotonic() - self.began:.1f} s, {self.counts_text()}")
 
     def say(self, text: str) -> None:

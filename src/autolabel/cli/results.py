@@ -18,14 +18,14 @@ _KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
 
 
 class _Fitting(enum.StrEnum):
-    """How the chance of being right is learnt."""
+    """How the probability of being right is learnt."""
 
     logistic = "logistic"
     isotonic = "isotonic"
 
 
 def status(run: Run, json: AsJson = False) -> None:
-    """Tell how far a run is, while it runs or after."""
+    """Show the progress of a run, while it runs or afterwards."""
     from autolabel.results.status import read_status
 
     found = read_status(at(run))
@@ -43,7 +43,8 @@ def export(
     format: Annotated[str | None, typer.Option("-f", "--format", help="The exporter's name.")] = None,
     thresholds: Thresholds = None,
     checked: Annotated[
-        bool, typer.Option("--checked", help="Only images that a person has checked as a whole: truth to learn from.")
+        bool,
+        typer.Option("--checked", help="Only images that a person has checked completely: ground truth to train on."),
     ] = False,
 ) -> None:
     """Write a finished run's labels in another format."""
@@ -68,19 +69,19 @@ def evaluate(
     gt: Annotated[
         str | None,
         typer.Option(
-            "--gt", metavar="FILE", help="A COCO file of the truth, or a run; left out: this run's checked images."
+            "--gt", metavar="FILE", help="A COCO file of true boxes, or a run. Default: this run's checked images."
         ),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Measure what the models said: no review, thresholds, filters.")
+        bool, typer.Option("--raw", help="Measure the models' own boxes: no review, thresholds or filters.")
     ] = False,
-    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as found.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a found object.")] = 0.5,
     thresholds: Thresholds = None,
     names: Names = None,
-    plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Write plots as PNG files too.")] = None,
+    plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Also write plots as PNG files.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Measure what a run hands out against the truth, with 95 % intervals."""
+    """Measure a run's exported labels against the truth, with 95 % intervals."""
     from autolabel.evaluate.plots import check_plots, write_plots
     from autolabel.evaluate.table import render_evaluation
     from autolabel.run.evaluate import evaluate_run
@@ -104,28 +105,26 @@ def calibrate(
         typer.Option(
             "--gt",
             metavar="FILE",
-            help="A COCO file with every true box of some images, drawn at random, or a run whose checked images are;"
-            " left out: the certificate's checks, else this run's checked images.",
+            help="A COCO file with every true box of images that were drawn at random, or a run whose checked images"
+            " were. Default: the certificate's checks, or without them this run's checked images.",
         ),
     ] = None,
-    precision: Annotated[
-        float, typer.Option("--precision", min=0, max=1, help="The share of right boxes to promise.")
-    ] = 0.9,
+    precision: Annotated[float, typer.Option("--precision", min=0, max=1, help="The precision to guarantee.")] = 0.9,
     confidence: Annotated[
-        float, typer.Option("--confidence", min=0, max=1, help="How sure the promise of each class shall be.")
+        float, typer.Option("--confidence", min=0, max=1, help="The confidence of the guarantee for each class.")
     ] = 0.95,
-    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The overlap that counts as right.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a right box.")] = 0.5,
     names: Names = None,
-    out: Annotated[Path, typer.Option("--out", help="The file to write; it is replaced.")] = Path("thresholds.yaml"),
+    out: Annotated[Path, typer.Option("--out", help="The file to write or replace.")] = Path("thresholds.yaml"),
     scores: Annotated[
-        bool, typer.Option("--scores", help="Learn the chance of being right of each score too, into RUN/scores.json.")
+        bool, typer.Option("--scores", help="Also learn each score's probability of being right, into RUN/scores.json.")
     ] = False,
     method: Annotated[
-        _Fitting, typer.Option("--method", help="How --scores learns it: a curve, or a curve that may bend anywhere.")
+        _Fitting, typer.Option("--method", help="How --scores learns it: a smooth curve, or any rising one.")
     ] = _Fitting.logistic,
     json: AsJson = False,
 ) -> None:
-    """Choose score thresholds that promise a precision, from what a person has checked."""
+    """Choose score thresholds that guarantee a precision, from labels that a person has checked."""
     from autolabel.evaluate.table import render_calibration, render_chances
     from autolabel.run.calibrate import calibrate_run, learn_scores
 
@@ -159,10 +158,10 @@ def calibrate(
 def report(
     run: Run,
     gt: Annotated[
-        str | None, typer.Option("--gt", metavar="FILE", help="A COCO file with the true boxes, to compare with.")
+        str | None, typer.Option("--gt", metavar="FILE", help="A COCO file of true boxes to compare with.")
     ] = None,
 ) -> None:
-    """Write a finished run's report: one HTML file to look at, and to keep or reject boxes in."""
+    """Write a finished run's report: one HTML file to browse, and to keep or reject boxes in."""
     from autolabel.run.outputs import report_run
 
     console.out.say(console.nearby(str(report_run(at(run), truth=None if gt is None else at(gt)))))
@@ -172,31 +171,33 @@ def apply_review(
     run: Run,
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE", help="A review.json, or what COCO tools, Label Studio, CVAT, LabelMe, YOLO tools exported."
-        ),
+        typer.Argument(metavar="FILE", help="A review.json, or a COCO, Label Studio, CVAT, LabelMe or YOLO export."),
     ],
     tool: Annotated[
-        _ToolName | None, typer.Option("--from", metavar="TOOL", help="Who wrote it; told by its content else.")
+        _ToolName | None,
+        typer.Option("--from", metavar="TOOL", help="The tool that wrote FILE. Default: recognized by content."),
     ] = None,
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OLD=NEW", help="The run's name for a class of the file; may repeat."),
+        typer.Option("--map", metavar="OLD=NEW", help="The run's name for a class of the file; repeatable."),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="What another tool's file lacks is not removed, its images not checked.")
+        bool,
+        typer.Option(
+            "--partial", help="Boxes that FILE lacks are not removed, and its images do not count as checked."
+        ),
     ] = False,
     skip_unknown: Annotated[
         bool,
         typer.Option(
             "--skip-unknown",
-            help="Leave out images and classes that the run does not have, and shapes that cannot be read.",
+            help="Skip images and classes that the run does not have, and shapes that cannot be read.",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be taken in; change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be applied; change nothing.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Take corrections in, of people and of other tools; this and later exports never overwrite them."""
+    """Import corrections and annotations from a review or another tool; later exports keep them."""
     from autolabel import discover
     from autolabel.run.apply_review import apply_review as take_in
 
@@ -223,6 +224,6 @@ def apply_review(
         lost = console.count_noun(done.left_out, "decision did", "decisions did")
         console.out.say(f"{lost} not match {run} and will not count there")
     if dry_run:
-        console.out.say(f"{console.count_noun(done.new, 'decision')} would be taken in; nothing is changed")
+        console.out.say(f"{console.count_noun(done.new, 'decision')} would be applied; nothing was changed")
     else:
-        console.out.say(f"{console.count_noun(done.standing, 'decision')} about {run}; its exports are written again")
+        console.out.say(f"{console.count_noun(done.standing, 'decision')} about {run}; its exports were rewritten")

@@ -1,4 +1,4 @@
-"""``autolabel review``: a page to correct a run's labels in."""
+"""``autolabel review``: a page to correct a run's labels."""
 
 from __future__ import annotations
 
@@ -25,30 +25,31 @@ _ShowName = Literal["all", "unchecked", "undecided", "checked", "left_out", "lab
 def review(
     run: Run,
     reviewer: Annotated[
-        str | None, typer.Option("--reviewer", metavar="NAME", help="Who decides; kept with each decision.")
+        str | None, typer.Option("--reviewer", metavar="NAME", help="Your name; stored with each decision.")
     ] = None,
     order: Annotated[_OrderName, typer.Option("--order", help="Which images come first.")] = "least",
     show: Annotated[_ShowName, typer.Option("--show", help="Which images are listed.")] = "all",
     phrase: Annotated[str, typer.Option("--class", metavar="NAME", help="Only images with a box of this class.")] = "",
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="FILE", help="Only these images, in this order: a name a line.")
+        Path | None,
+        typer.Option("--images", metavar="FILE", help="Only the images in FILE, in that order: one name a line."),
     ] = None,
     sample: Annotated[
         str | None,
-        typer.Option("--sample", metavar="NAME", help="Only images drawn at random: for one name the same ones."),
+        typer.Option("--sample", metavar="NAME", help="Only a random sample; the same name gives the same images."),
     ] = None,
-    size: Annotated[int, typer.Option("--size", min=1, help="How many images a sample has.")] = 200,
+    size: Annotated[int, typer.Option("--size", min=1, help="The number of images in a sample.")] = 200,
     what: Annotated[
         _NextName | None,
         typer.Option(
             "--next",
-            help="What to check: what a certificate draws, likely errors, errors first and then a certificate, or all"
-            " images, the most doubtful first.",
+            help="What to check: a certificate's sample, likely errors, errors and then a certificate, or all images,"
+            " the most doubtful first.",
         ),
     ] = None,
     gt: Annotated[
         str | None,
-        typer.Option("--gt", metavar="FILE", help="With --next doubts: the truth whose labels are doubted."),
+        typer.Option("--gt", metavar="FILE", help="With --next doubts: the COCO file whose labels to check."),
     ] = None,
     precision: Annotated[
         float | None, typer.Option("--precision", min=0, max=1, help="With --next: the precision to reach [0.9].")
@@ -58,14 +59,16 @@ def review(
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option("--budget", min=0, metavar="MINUTES", help="With --next: the time that you have."),
+        typer.Option("--budget", min=0, metavar="MINUTES", help="With --next: the time available."),
     ] = None,
-    model: Annotated[bool, typer.Option("--model/--no-model", help="Make masks for boxes moved or drawn.")] = True,
-    device: Annotated[str | None, typer.Option("--device", help="Where masks are made: cpu, cuda:0, mps.")] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes one that is free.")] = 0,
+    model: Annotated[
+        bool, typer.Option("--model/--no-model", help="Make masks for boxes that are moved or drawn.")
+    ] = True,
+    device: Annotated[str | None, typer.Option("--device", help="The device for masks: cpu, cuda:0, mps.")] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free port.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
-    """Correct a run's labels in a page on this machine: keep, reject, move, draw, rename, check whole images."""
+    """Correct a run's labels in the browser: keep, reject, move, draw or rename boxes, check whole images."""
     from autolabel.registry import discover
     from autolabel.review.order import Query
     from autolabel.review.serve import serve
@@ -74,7 +77,7 @@ def review(
     if images is not None and sample is not None:
         raise SpecError("--images and --sample exclude each other")
     if gt is not None and what != "doubts":
-        raise SpecError("--gt says whose labels --next doubts goes by: it has no place without that")
+        raise SpecError("--gt needs --next doubts: it names the labels to check")
     registry = discover()
     session = open_session(at(run), registry=registry, reviewer=reviewer, model=model, device=device, phrase=phrase)
     if images is not None:
@@ -103,7 +106,7 @@ def _modes(
     recall: float | None,
     budget: float | None,
 ) -> tuple[list[PageMode], CertificateDesk]:
-    """Return the page's modes, the first one first, and the certificate's; limit the review where errors come first."""
+    """Return the page's modes in order, and the certificate's mode; limit the review if errors come first."""
     from autolabel.certify.drawing import CertificateRequest
     from autolabel.certify.goals import Goals
     from autolabel.review.app import CORRECT
@@ -125,9 +128,9 @@ def _modes(
 
 
 def _opened(address: str, *, browser: bool) -> None:
-    """Tell the address, and open it."""
+    """Print the address, and open it."""
     console.out.say(f"review at {address}")
-    console.err.say("Ctrl-C ends it; every decision is on disk as soon as the page says so")
+    console.err.say("Ctrl-C ends it; a decision is on disk as soon as the page shows it as saved")
     if browser:
         import webbrowser
 

@@ -1,4 +1,4 @@
-"""Check a document that any program wrote against the published schemas."""
+"""Check a document against the published schemas."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _MOST_PROBLEMS = 20
 
 
 def check_document(path: Path, name: str | None = None) -> str:
-    """Check a file against the schema of that name, or the one that its own name tells; return the schema's name.
+    """Check a file against the named schema, or the one that the file's name implies; return the schema's name.
 
-    A ``.jsonl`` file is checked line by line. Raises DataError with the JSON pointer of each fault, SpecError where the
-    schema cannot be told.
+    A ``.jsonl`` file is checked line by line. Raises DataError with the JSON pointer of each fault, SpecError if no
+    schema follows from the file's name.
     """
     chosen = name or _BY_NAME.get(path.name) or ("spec" if path.suffix in (".yaml", ".yml") else None)
     if chosen not in SCHEMAS:
-        raise SpecError(f"{path}: which schema?", hint=f"name one after the file: {', '.join(SCHEMAS)}")
+        raise SpecError(
+            f"{path}: no schema has this file's name", hint=f"name one after the file: {', '.join(SCHEMAS)}"
+        )
     validator = Draft202012Validator(SCHEMAS[chosen]())
     problems = []
     for line, value in _documents(path):
@@ -40,7 +42,7 @@ def check_document(path: Path, name: str | None = None) -> str:
 
 
 def _documents(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the JSON or YAML documents of a file with their lines; 0 if there is one."""
+    """Yield the JSON or YAML documents of a file with their line numbers; 0 for a file with one document."""
     if path.suffix in (".yaml", ".yml"):
         yield 0, document.read_document(path).plain()
         return
@@ -67,6 +69,6 @@ def _problem(path: Path, line: int, error: ValidationError) -> Problem:
 
 
 def _shortened(text: str, most: int = 200) -> str:
-    """Return a message on one line, cut where it is long."""
+    """Return a message on one line, cut to ``most`` characters."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -29,9 +29,9 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def schema_text(name: str) -> str:
-    """Return a schema as JSON text; raises SpecError for a name that is none."""
+    """Return a schema as JSON text; raises SpecError for an unknown name."""
     if name not in SCHEMAS:
-        raise SpecError(f"no schema is called {name!r}", hint=f"one of {', '.join(SCHEMAS)}")
+        raise SpecError(f"unknown schema {name!r}", hint=f"one of {', '.join(SCHEMAS)}")
     return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""``autolabel serve``: a spec behind HTTP."""
+"""``autolabel serve``: predictions of a spec over HTTP."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ _TOKEN, _KEY = "AUTOLABEL_TOKEN", "LABEL_STUDIO_API_KEY"
 def serve(
     words: Words = None,
     spec: SpecOption = None,
-    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes one that is free.")] = 9090,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free port.")] = 9090,
     token: Annotated[
         str | None,
         typer.Option(
-            "--token", help=f"What requests must show; by default ${_TOKEN}, or one that is drawn and printed."
+            "--token", help=f"The token that requests must carry. Default: ${_TOKEN}, or a random one that is printed."
         ),
     ] = None,
     run: Annotated[
         str | None,
-        typer.Option(
-            "--run", metavar="RUN", help="Take annotations that Label Studio sends as decisions about this run."
-        ),
+        typer.Option("--run", metavar="RUN", help="Apply annotations that Label Studio sends to this run."),
     ] = None,
     root: Annotated[
         list[str] | None,
         typer.Option(
-            "--root", metavar="DIR", help="Label Studio's images may lie here too, besides the spec's folders."
+            "--root", metavar="DIR", help="Another folder of Label Studio's images, besides those of the spec."
         ),
     ] = None,
     label_studio: Annotated[
         str | None,
         typer.Option("--label-studio", metavar="URL", help=f"Fetch images from this Label Studio, with ${_KEY}."),
     ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Where models run: cpu, cuda:0, mps.")] = None,
-    max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Megabytes of a request: more are refused, 413.")] = 64,
+    device: Annotated[str | None, typer.Option("--device", help="The device for the models: cpu, cuda:0, mps.")] = None,
+    max_mb: Annotated[
+        int, typer.Option("--max-mb", min=1, help="The largest request in megabytes; larger ones get status 413.")
+    ] = 64,
     queue: Annotated[
-        int, typer.Option("--queue", min=1, help="Requests that are worked on at a time: more are refused, 429.")
+        int, typer.Option("--queue", min=1, help="The most requests at a time; more get status 429.")
     ] = 64,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds until a request is given up: 503.")
+        float, typer.Option("--timeout", min=0.1, help="Seconds until a request fails with status 503.")
     ] = 90.0,
 ) -> None:
-    """Label images that are sent over HTTP, as a run of the spec would; SPEC may be the folder of a run."""
+    """Label images over HTTP, with the same labels as a run of the spec; SPEC may be a results directory."""
     from autolabel.executors.tuning import tune_process
     from autolabel.predict import open_predictor
     from autolabel.registry import discover
@@ -84,19 +84,19 @@ def serve(
         finally:
             taken = decisions.close() if decisions is not None else 0
     if decisions is not None:
-        console.out.say(f"{console.count_noun(taken, 'decision')} taken in about {run}")
+        console.out.say(f"{console.count_noun(taken, 'decision')} applied to {run}")
 
 
 def _folder(text: str) -> str:
-    """Return a folder that is there; raises SpecError if it is not."""
+    """Return an existing folder; raises SpecError if it does not exist."""
     if not Path(text).is_dir():
         raise SpecError(f"--root: no such folder: {text}")
     return str(Path(text).absolute())
 
 
 def _started(address: str, drawn: str | None) -> None:
-    """Tell the address, and the token that was drawn."""
+    """Print the address, and the token if it was drawn."""
     console.out.say(f"serving at {address}")
     if drawn is not None:
         console.out.say(f"token: {drawn}")
-    console.err.say("Ctrl-C ends it; requests that are worked on are answered first")
+    console.err.say("Ctrl-C ends it, after requests in progress are answered")

@@ -18,25 +18,25 @@ data:
 stages:
   # A hub name, a file or a folder; `tiny` is shipped, but knows blood cells, nuts and coloured shapes only.
   - labeler: {{type: grounding_dino, checkpoint: IDEA-Research/grounding-dino-tiny}}
-    # Confidence falls from round to round: cosine, exponential, step, or fixed (a list).
+    # The threshold falls from round to round: cosine, exponential, step, or fixed (a list).
     scheduler: {{type: cosine, rounds: 3, start: 0.5, end: 0.3}}
     aggregator: {{type: nms, threshold: 0.5}}              # or dbscan
     ask: all                      # `missing`: stop asking for a phrase once it is found (TAO's rule)
-  # - labeler: {{type: mal, checkpoint: tiny-mal}}         # masks in the boxes just found
+  # - labeler: {{type: mal, checkpoint: tiny-mal}}         # masks for the boxes just found
 
-devices: auto                     # the GPUs there are, else the CPU; or [0, 1], cpu, mps
+devices: auto                     # all GPUs, or the CPU without one; or [0, 1], cpu, mps
 run: {{batch_size: 4}}
 export: [{{type: coco}}, {{type: odvg}}]
 visualize: true                   # annotated pictures
-report: true                      # one HTML file to look at, and to keep or reject boxes in
-commercial: false                 # true refuses weights whose licence forbids it, or is not known
+report: true                      # one HTML file to browse, and to keep or reject boxes in
+commercial: false                 # true refuses weights whose licence forbids commercial use or is unknown
 results_dir: runs/first
 """
 
 
 def write(path: Path, *, replace: bool) -> Path:
-    """Write the template; raises SpecError if the file is there and ``replace`` is not set."""
+    """Write the template; raises SpecError if the file exists and ``replace`` is not set."""
     if path.exists() and not replace:
-        raise SpecError(f"{path}: is there already", hint="say --force to replace it")
+        raise SpecError(f"{path}: exists already", hint="--force replaces it")
     path.write_text(_TEMPLATE.format(name=path.name), encoding="utf-8")
     return path

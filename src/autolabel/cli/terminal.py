@@ -1,4 +1,4 @@
-"""Text that a terminal shows instead of obeying it, whatever a file or class is called."""
+"""Consoles that print names literally: control characters in them have no effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autolabel.redact import hidden
 
 
 class LiteralConsole(Console):
-    """A console on which data cannot move the cursor, change colours or become a pictogram."""
+    """A console on which data cannot move the cursor, change colours or become an emoji."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, emoji=False, **options)
@@ -24,5 +24,5 @@ class LiteralConsole(Console):
             yield segment if segment.control else Segment(escape(hidden(segment.text)), segment.style)
 
     def say(self, text: str) -> None:
-        """Print a text literally, with no secrets of URLs, without breaking its lines."""
+        """Print a text literally, without secrets of URLs and without line breaks of its own."""
         self.print(escape(hidden(text)), markup=False, soft_wrap=True)

@@ -26,20 +26,25 @@ def train(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings of the training, such as turn=true.")
     ] = None,
     images: Annotated[
-        str | None, typer.Option("--images", metavar="DIR", help="The file's images; left out: beside the file.")
+        str | None,
+        typer.Option(
+            "--images", metavar="DIR", help="The folder of the file's images. Default: the file's own folder."
+        ),
     ] = None,
     start: Annotated[
-        str, typer.Option("--from", metavar="CHECKPOINT", help="The weights to begin with: a name, file or folder.")
+        str, typer.Option("--from", metavar="CHECKPOINT", help="The weights to start from: a name, file or folder.")
     ] = "tiny",
     labeler: Annotated[
-        str, typer.Option("--labeler", metavar="NAME", help="Whose weights they are.")
+        str, typer.Option("--labeler", metavar="NAME", help="The labeler that the weights belong to.")
     ] = "grounding_dino",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the training goes.")] = Path("trained"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path("trained"),
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, help="About how long it may take; left out: 300 steps.")
+        float | None,
+        typer.Option("--minutes", min=0.1, help="About how long the training may take. Default: 300 steps."),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE", help="A YAML file of settings; KEY=VALUE goes before it.")
+        Path | None,
+        typer.Option("--recipe", metavar="FILE", help="A YAML file of settings; KEY=VALUE takes precedence."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, mps or auto.")] = "auto",
     quiet: Quiet = False,
@@ -47,7 +52,7 @@ def train(
 ) -> None:
     """Fine-tune weights on images whose boxes are known, and write a checkpoint that a spec can name.
 
-    A training that was stopped goes on when the same command is given again.
+    The same command resumes a training that was stopped.
     """
     from autolabel import discover
     from autolabel.run.export import _parameter
@@ -76,7 +81,7 @@ def train(
 
 
 def _read_recipe(path: Path | None) -> dict[str, Any]:
-    """Return the settings of a recipe; raises SpecError if it is none."""
+    """Return the settings of a recipe; raises SpecError if the file is not a mapping."""
     if path is None:
         return {}
     from autolabel.spec.document import read_document
@@ -88,7 +93,7 @@ def _read_recipe(path: Path | None) -> dict[str, Any]:
 
 
 def _nothing(record: Mapping[str, Any]) -> None:
-    """Tell nothing."""
+    """Print nothing."""
 
 
 def _tell(record: Mapping[str, Any]) -> None:
@@ -111,5 +116,5 @@ def _summary(trained: Trained) -> list[str]:
             f"{after['mean']['value']:.3f} after; gain {gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
         )
         if trained.figures["step"] == 0:
-            lines.append("no step made it better: the weights are those that it began with")
+            lines.append("no step improved it: the weights are unchanged")
     return lines
