@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,14 +31,14 @@ CLIENTS = 16
 FLOOR = 0.3
 
 
-def spec(folder: Path, checkpoint: str, **run: Any) -> Path:
-    """Write a spec of one detector, one round, and return its file."""
+def spec(folder: Path, checkpoint: str, *, sizes: Mapping[str, int] | None = None, **run: Any) -> Path:
+    """Write a spec of one detector, one round, and return its file; ``sizes`` are what the network sees."""
     written = {
         "version": 1,
         "data": {"images": [str(PHOTOS[0].parent)], "classes": ["red blood cell", "white blood cell", "platelet"]},
         "stages": [
             {
-                "labeler": {"type": "grounding_dino", "checkpoint": checkpoint},
+                "labeler": {"type": "grounding_dino", "checkpoint": checkpoint, **(sizes or {})},
                 "scheduler": {"type": "fixed", "rounds": [{"conf_threshold": FLOOR}]},
             }
         ],
@@ -72,19 +72,22 @@ class Client:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
 
-    def ask(self, data: bytes) -> None:
-        """Send a photo and read its row."""
+    def ask(self, data: bytes, classes: str = "") -> None:
+        """Send a photo and read its row; one class may be asked in place of the spec's."""
         headers = {"authorization": f"Bearer {TOKEN}", "content-type": "image/jpeg"}
-        self._connection.request("POST", "/predict", data, headers)
+        self._connection.request("POST", f"/predict?classes={classes}" if classes else "/predict", data, headers)
         answer = self._connection.getresponse()
         body = answer.read()
         assert answer.status == 200 and b'"state":"failed"' not in body, (answer.status, body[:300])
 
 
-def detector_alone(path: Path, repeats: int) -> float:
-    """Return the median seconds of the detector for one photo: preprocess, prepare, detect; decoding is not in it."""
-    from autolabel import discover, load_spec
+def alone(path: str) -> None:
+    """Detect in one photo for every line of stdin, and print the seconds: preprocess, prepare, detect; no decoding."""
     from autolabel.executors.tuning import tune_process
+    from autolabel.plan.devices import cores
+
+    tune_process(cores())
+    from autolabel import discover, load_spec
     from autolabel.images import read_pixels
     from autolabel.plan.compile import compile_rowless
     from autolabel.run.stage import make_labeler
@@ -93,7 +96,6 @@ def detector_alone(path: Path, repeats: int) -> float:
 
     registry = discover()
     plan = compile_rowless(load_spec(path, registry=registry), registry=registry)
-    tune_process(plan.execution.threads)
     detector = make_labeler(plan.recipe.stages[0], registry)
     assert isinstance(detector, Detector)
     detector.load("cpu")
@@ -101,42 +103,51 @@ def detector_alone(path: Path, repeats: int) -> float:
     pixels = read_pixels(PHOTOS[0])
     image = Image(id="a", path=str(PHOTOS[0]), size=(pixels.shape[0], pixels.shape[1]))
     sample = Sample(image=image, pixels=pixels, prompt=prompt, instances=Instances.empty())
-    return median(lambda: detector.detect(detector.prepare([detector.preprocess(sample)]), [prompt], FLOOR), repeats)
+    for _ in sys.stdin:
+        took = seconds(lambda: detector.detect(detector.prepare([detector.preprocess(sample)]), [prompt], FLOOR))
+        print(took, flush=True)
 
 
-def alone(path: str, repeats: str) -> None:
-    """Print what ``detector_alone`` finds, in a process of its own."""
-    print(detector_alone(Path(path), int(repeats)))
+@contextmanager
+def detecting(path: Path) -> Iterator[Callable[[], float]]:
+    """Load the detector of a spec in a process of its own; yield what has it detect once and returns the seconds."""
+    script = "import sys; from benchmarks.serve import alone; alone(sys.argv[1])"
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        asking, answers = process.stdin, process.stdout
+        assert asking is not None and answers is not None
+
+        def once() -> float:
+            asking.write("\n")
+            asking.flush()
+            return float(answers.readline())
+
+        yield once
+        asking.close()
 
 
-def median(work: Callable[[], Any], repeats: int) -> float:
-    """Return the median seconds of some work, after two rounds that warm it up."""
-    taken = []
-    for number in range(repeats + 2):
-        began = time.perf_counter()
-        work()
-        if number > 1:
-            taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+def seconds(work: Callable[[], Any]) -> float:
+    """Return how long some work takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def cost(folder: Path, name: str, checkpoint: str, repeats: int) -> None:
-    """Print what one photo costs through /predict, and what the detector alone: in turns, on the same machine."""
+    """Print what one photo costs through /predict and what the detector alone takes, in turns on the same machine."""
     path = spec(folder, checkpoint, batch_size=4)
-    detecting: list[float] = []
-    through: list[float] = []
     data = PHOTOS[0].read_bytes()
-    for _ in range(3):
-        script = "import sys; from benchmarks.serve import alone; alone(*sys.argv[1:])"
-        command = [sys.executable, "-c", script, str(path), str(repeats)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        detecting.append(float(done.stdout.splitlines()[-1]))
-        with served(path) as (port, _):
-            ask = partial(Client(port).ask, data)
-            through.append(median(ask, repeats))
-    ratio = min(through) / min(detecting)
+    with detecting(path) as detect, served(path) as (port, _):
+        ask = partial(Client(port).ask, data)
+        for _ in range(2):
+            detect(), ask()
+        pairs = [(detect(), seconds(ask)) for _ in range(repeats)]
+    detected, asked = (statistics.median(one) for one in zip(*pairs, strict=True))
+    ratio = statistics.median(through / own for own, through in pairs)
+    least = min(through for _, through in pairs) / min(own for own, _ in pairs)
     print(
-        f"{name}: the detector {1000 * min(detecting):.1f} ms, /predict {1000 * min(through):.1f} ms: {ratio:.2f} times"
+        f"{name}: the detector {1000 * detected:.1f} ms, /predict {1000 * asked:.1f} ms: {ratio:.2f} times "
+        f"(medians of {repeats} pairs; {least:.2f} times between the quickest of each)"
     )
 
 
@@ -177,25 +188,33 @@ def rate(port: int, clients: int, requests: int) -> float:
 
 
 def memory(folder: Path, requests: int) -> None:
-    """Print what the server holds after a tenth, a half and all of many requests for small photos."""
-    import psutil
-    from PIL import Image
+    """Print what the server holds after many requests: photos of 48 shapes, half of them asked for new classes.
 
-    small = []
-    for photo in PHOTOS[:4]:
-        stream = io.BytesIO()
-        with Image.open(photo) as image:
-            image.resize((160, 120)).save(stream, "JPEG")
-        small.append(stream.getvalue())
-    path = spec(folder, "tiny", batch_size=4)
+    The network sees them at 96 pixels: what is kept from one request to the next does not depend on that.
+    """
+    import psutil
+
+    photos = [small(PHOTOS[number % len(PHOTOS)], (100 + 7 * number, 260 - 3 * number)) for number in range(48)]
+    path = spec(folder, "tiny", sizes={"short_side": 96, "long_side": 160}, batch_size=4)
+    points = [round(requests * part) for part in (0.1, 0.25, 0.5, 0.75, 1)]
     held: list[str] = []
     with served(path) as (port, pid):
         client = Client(port)
         for number in range(1, requests + 1):
-            client.ask(small[number % len(small)])
-            if number in (requests // 10, requests // 2, requests):
+            client.ask(photos[number % len(photos)], f"object{number}" if number % 2 else "")
+            if number in points:
                 held.append(f"{number:,}: {psutil.Process(pid).memory_info().rss / (1 << 20):.0f} MiB")
     print(f"memory after requests: {', '.join(held)}")
+
+
+def small(photo: Path, size: tuple[int, int]) -> bytes:
+    """Return a photo at another size, as a JPEG."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with Image.open(photo) as image:
+        image.resize(size).save(stream, "JPEG")
+    return stream.getvalue()
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -206,11 +225,11 @@ def main(words: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cost(folder, "tiny", "tiny", 10)
+        cost(folder, "tiny", "tiny", 30)
         if asked.large:
             from benchmarks.boxes import swin_t
 
-            cost(folder, "random Swin-T", str(swin_t(folder / "swin-t", (480, 800))), 3)
+            cost(folder, "random Swin-T", str(swin_t(folder / "swin-t", (480, 800))), 5)
         throughput(folder, 60)
         memory(folder, asked.requests)
 

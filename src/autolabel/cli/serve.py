@@ -56,12 +56,14 @@ def serve(
 ) -> None:
     """Label images over HTTP, with the same labels as a run of the spec; SPEC may be a results directory."""
     from autolabel.executors.tuning import tune_process
+    from autolabel.plan.devices import cores
     from autolabel.predict import open_predictor
     from autolabel.registry import discover
     from autolabel.serve import RequestLimits, Serving
     from autolabel.serve import serve as serve_predictor
     from autolabel.serve.label_studio import Decisions
 
+    tune_process(cores())  # before torch is imported; each device's thread then takes the plan's count
     given = token or os.environ.get(_TOKEN)
     limits = RequestLimits(body=max_mb << 20, queue=queue, seconds=timeout)
     serving = Serving(
@@ -77,7 +79,6 @@ def serve(
     source, overrides = _spec_and_overrides(words, spec)
     with open_predictor(source, overrides=overrides, device=device) as predictor:
         console.notices(predictor.plan.notices)
-        tune_process(predictor.plan.execution.threads)
         tell = lambda address: _started(address, None if given else serving.token)  # noqa: E731
         try:
             serve_predictor(predictor, serving, decisions=decisions, started=tell)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Names of parameters in glibc's malloc.h."""
 _LARGEST = 1 << 30
 _SHAPES = 64
@@ -39,9 +39,12 @@ def reuse_memory() -> None:
     """Have the process use freed memory again, and not remember every shape of image that it has seen.
 
     glibc gives large blocks back when they are freed, and the system clears new ones page by page: 105,000 page faults
-    for an image with a Swin-T at 480x800, a twentieth of the time. oneDNN, which computes torch's convolutions on a
-    CPU, keeps what it prepared for the last 1,024 pairs of layer and shape: 1.4 MB each, in images of many sizes
-    1.4 GB. To prepare it anew takes no time that could be measured. The environment counts where it says otherwise.
+    for an image with a Swin-T at 480x800, a twentieth of the time. Threads beside the main one have heaps of their own,
+    which are too small for such blocks: with one heap for all, the shipped checkpoint takes a tenth less in a thread.
+
+    oneDNN, which computes torch's convolutions on a CPU, keeps what it prepared for the last 1,024 pairs of layer and
+    shape: 1.4 MB each, in images of many sizes 1.4 GB. To prepare it anew takes no time that could be measured. The
+    environment counts where it says otherwise.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_SHAPES))
     if sys.platform.startswith("linux") and not any(name.startswith("MALLOC_") for name in os.environ):
@@ -49,6 +52,7 @@ def reuse_memory() -> None:
         if mallopt is not None:
             mallopt(_MMAP_THRESHOLD, _LARGEST)
             mallopt(_TRIM_THRESHOLD, _LARGEST)
+            mallopt(_ARENA_MAX, 1)
 
 
 @contextmanager
