@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,3 +87,19 @@ def test_nothing_that_is_generated_is_committed() -> None:
     assert not [
         name for name in listed.stdout.splitlines() if re.search(r"__pycache__|\.egg-info|^(site|runs|dist)/", name)
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="runs a step that is written for Linux")
+def test_a_release_names_the_repository_that_it_is_built_in(tmp_path: Path) -> None:
+    (step,) = (run for run in runs("release.yml") if "project.urls" in run)
+    packages = ("pyproject.toml", "checkpoints/pyproject.toml")
+    for name in packages:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(read(name), encoding="utf-8")
+    place = {"GITHUB_SERVER_URL": "https://example.org", "GITHUB_REPOSITORY": "a/b", "GITHUB_REF_NAME": "v1"}
+    subprocess.run(["bash", "-euc", step], cwd=tmp_path, env={**os.environ, **place}, check=True)
+    for name in packages:
+        urls = tomllib.loads((tmp_path / name).read_text(encoding="utf-8"))["project"]["urls"]
+        assert set(urls) == {"Homepage", "Source", "Issues", "Changelog"}
+        assert (urls["Source"], urls["Issues"]) == ("https://example.org/a/b", "https://example.org/a/b/issues")
+        assert urls["Changelog"] == "https://example.org/a/b/blob/v1/CHANGELOG.md"
