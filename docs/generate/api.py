@@ -10,7 +10,7 @@ from docs.generate.markdown import plain
 
 STEPS = ("discover", "load_spec", "compile_plan", "generate", "read_labels")
 AT_ONCE = ("open",)
-AFTERWARDS = ("evaluate", "calibrate", "export", "report", "apply_review", "explain")
+AFTERWARDS = ("evaluate", "calibrate", "export", "report", "apply_review", "improve", "explain")
 """All of them, in the order in which they are called."""
 
 

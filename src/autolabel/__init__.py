@@ -8,8 +8,8 @@ The four steps, as the command line takes them::
     summary = generate(compiled, registry=registry)
     for labels in read_labels(summary.results_dir): ...
 
-With a finished run: ``evaluate``, ``calibrate``, ``export``, ``report``, ``apply_review``, ``explain``. One image at a
-time, with the labelers loaded once::
+With a finished run: ``evaluate``, ``calibrate``, ``export``, ``report``, ``apply_review``, ``improve``,
+``explain``. One image at a time, with the labelers loaded once::
 
     with autolabel.open("spec.yaml") as predictor:
         labels = predictor.predict("photo.jpg")
@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autolabel.api import apply_review, calibrate, evaluate, explain, export, report
+    from autolabel.api import apply_review, calibrate, evaluate, explain, export, improve, report
     from autolabel.plan.compile import compile_plan
     from autolabel.predict.opening import open_predictor as open
     from autolabel.registry import discover
@@ -39,6 +39,7 @@ __all__ = [
     "explain",
     "export",
     "generate",
+    "improve",
     "load_spec",
     "open",
     "read_labels",
@@ -52,7 +53,9 @@ _HOMES = {
     "load_spec": "autolabel.spec.load",
     "open": "autolabel.predict.opening",
     "read_labels": "autolabel.results.ledger",
-    **dict.fromkeys(("apply_review", "calibrate", "evaluate", "explain", "export", "report"), "autolabel.api"),
+    **dict.fromkeys(
+        ("apply_review", "calibrate", "evaluate", "explain", "export", "improve", "report"), "autolabel.api"
+    ),
 }
 _NAMES = {"open": "open_predictor"}
 """What a part is called where it is at home, if that is something else."""

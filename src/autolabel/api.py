@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from autolabel.data.corrections.read import Tool
     from autolabel.evaluate import Calibration, Evaluation
     from autolabel.explain.explanation import Explanation
+    from autolabel.improve.rounds import History
     from autolabel.run.apply_review import Applied
 
 Run = str | Location
@@ -126,6 +127,36 @@ def apply_review(
         partial=partial,
         skip_unknown=skip_unknown,
         dry_run=dry_run,
+    )
+
+
+def improve(
+    run: Run,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    registry: Registry | None = None,
+    hold_out: float = 0.3,
+    out: str | Path | None = None,
+    device: str = "auto",
+) -> History:
+    """Fine-tune a run's detector on its checked images, label the run again, and compare; return all rounds.
+
+    ``hold_out`` is the share of the checked images that are held out, near-duplicates together. Both runs are measured
+    on them, and ``accepted`` of the last round says whether the lower bound of the gain is above zero. ``settings`` are
+    those of the training, ``out`` is the new results directory, by default RUN-2, RUN-3 ... beside ``run``. The same
+    call resumes a round that was stopped. Raises DataError if too little is checked, SpecError or MachineError if the
+    detector cannot be trained.
+    """
+    from autolabel.improve.improve import improve_run
+
+    return improve_run(
+        at(run),
+        settings=settings or {},
+        registry=registry or discover(),
+        share=hold_out,
+        out=None if out is None else Path(out),
+        device=device,
+        told=lambda record: None,
     )
 
 

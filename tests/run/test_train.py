@@ -34,7 +34,7 @@ def row(name: str, boxes: int = 1) -> Labels:
 
 
 def material(rows: list[Labels], *groups: tuple[str, ...]) -> Material:
-    return Material(rows=tuple(rows), classes=("cell",), groups=Groups(groups), notes=())
+    return Material(rows=tuple(rows), classes=("cell",), groups=Groups(groups))
 
 
 def test_one_in_five_is_kept_and_near_duplicates_stay_together() -> None:
@@ -60,10 +60,10 @@ def test_a_coco_file_is_read_with_its_photos_and_what_is_left_out_is_told(tmp_pa
     shutil.copytree(CELLS / "images", tmp_path / "images")
     gone = sorted((tmp_path / "images").iterdir())[0]
     gone.unlink()
-    found = read_material(CELLS / "boxes.json", tmp_path / "images")
+    found = read_material(CELLS / "boxes.json", [tmp_path / "images"])
     assert len(found.rows) == 11
     assert found.classes == ("red blood cell", "white blood cell", "platelet")
-    assert any(gone.name in note for note in found.notes)
+    assert any(gone.name in note for note in found.left_out)
 
 
 def test_a_run_gives_its_checked_images_as_they_were_corrected(tmp_path: Path, registry: Registry) -> None:
@@ -88,7 +88,7 @@ def test_a_run_gives_its_checked_images_as_they_were_corrected(tmp_path: Path, r
     file = tmp_path / "said.json"
     file.write_bytes(encode_review(Review(version=2, plan="other", decisions=tuple(said))))
     review_run(tmp_path / "run", file, registry=registry)
-    found = read_material(tmp_path / "run", None)
+    found = read_material(tmp_path / "run", [])
     names = [sorted(found.classes[label] for label in one.instances.labels) for one in found.rows]
     assert [one.image.id for one in found.rows] == ["0.png", "1.png"] and names == [["red"], ["blue", "red"]]
     assert found.rows[0].instances.boxes.tolist() == [[4, 6, 24, 26]]
@@ -108,7 +108,7 @@ def few(tmp_path: Path) -> Path:
 
 def learn(registry: Registry, source: Path, out: Path, **changes: Any) -> Any:
     asked: dict[str, Any] = {
-        "images": CELLS / "images",
+        "images": [CELLS / "images"],
         "start": "tiny",
         "labeler": "grounding_dino",
         "settings": {"steps": 1, "batch": 1, "checks": 1},

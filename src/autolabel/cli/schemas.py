@@ -10,6 +10,7 @@ from typing import Any
 from autolabel.certify import statement
 from autolabel.doubts import doubt
 from autolabel.errors import SpecError
+from autolabel.improve import rounds
 from autolabel.phrases import comparison
 from autolabel.plan import plan_file
 from autolabel.registry import discover
@@ -25,6 +26,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "review": decision.review_schema,
     "phrases": comparison.schema,
     "doubts": doubt.doubts_schema,
+    "improvement": rounds.history_schema,
 }
 
 

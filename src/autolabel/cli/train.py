@@ -55,29 +55,34 @@ def train(
     The same command resumes a training that was stopped.
     """
     from autolabel import discover
-    from autolabel.run.export import _parameter
     from autolabel.run.train import train as fine_tune
 
-    settings = {**_read_recipe(recipe), **dict(_parameter(word) for word in words or ())}
-    if minutes is not None:
-        settings["minutes"] = minutes
+    settings = settings_of(words, recipe, minutes)
     trained = fine_tune(
         at(data),
-        images=None if images is None else at(images),
+        images=[] if images is None else [at(images)],
         start=start,
         labeler=labeler,
         out=out,
         settings=settings,
         registry=discover(),
         device=device,
-        told=_nothing if quiet or json else _tell,
+        told=tell_nothing if quiet or json else tell_training,
     )
-    console.notices(trained.notes)
+    console.notices([*trained.notes, *trained.left_out])
     if json:
         console.print_json(asdict(trained))
     else:
         for line in _summary(trained):
             console.out.say(line)
+
+
+def settings_of(words: list[str] | None, recipe: Path | None, minutes: float | None) -> dict[str, Any]:
+    """Return what is set for a training: by a recipe, before that by KEY=VALUE, before that by an option."""
+    from autolabel.run.export import _parameter
+
+    settings = {**_read_recipe(recipe), **dict(_parameter(word) for word in words or ())}
+    return settings if minutes is None else {**settings, "minutes": minutes}
 
 
 def _read_recipe(path: Path | None) -> dict[str, Any]:
@@ -92,11 +97,12 @@ def _read_recipe(path: Path | None) -> dict[str, Any]:
     return settings
 
 
-def _nothing(record: Mapping[str, Any]) -> None:
+def tell_nothing(record: Mapping[str, Any]) -> None:
     """Print nothing."""
 
 
-def _tell(record: Mapping[str, Any]) -> None:
+def tell_training(record: Mapping[str, Any]) -> None:
+    """Show how a training goes on."""
     if record["event"] == "course":
         images = f"{record['train']} images to learn from, {record['dev']} to choose by"
         console.err.say(f"{images}, {record['steps']} steps")

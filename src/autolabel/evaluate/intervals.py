@@ -22,7 +22,7 @@ Interval = tuple[float, float]
 _LEVELS = (2.5, 97.5)
 _DRAWS = 1000
 _AP_DRAWS = 200
-_MOST_WORK = 4e8
+MOST_WORK = 4e8
 """Found boxes times overlaps times draws: beyond, AP is given without an interval."""
 _LEAST_IMAGES = 2
 _RECALLS: _Float64 = np.linspace(0, 1, 101)
@@ -100,30 +100,35 @@ def _interval(values: _Float64) -> Interval | None:
 
 def average_precision_intervals(evaluation: Any, images: int) -> tuple[Interval | None, Interval | None]:
     """Return the intervals of AP and AP50 of pycocotools' evaluation of ``images`` images, once it has evaluated."""
-    tables = list(_tables(evaluation, images))
-    overlaps = len(evaluation.params.iouThrs)
-    work = overlaps * sum(len(table[0]) for table in tables)
-    count = min(_AP_DRAWS, int(_MOST_WORK / max(1, work)))
+    tables = list(ranked_boxes(evaluation, images))
+    work = len(evaluation.params.iouThrs) * sum(len(table[0]) for table in tables)
+    count = min(_AP_DRAWS, int(MOST_WORK / max(1, work)))
     if images < _LEAST_IMAGES or not tables or count < _AP_DRAWS // 4:
         return None, None
-    points = np.asarray(evaluation.params.recThrs)
-    weights = draws(images, count)
-    means = np.full((count, len(tables), overlaps), np.nan)
-    for number in range(count):
+    means = weighted_precisions(draws(images, count), tables, np.asarray(evaluation.params.recThrs))
+    return _interval(averaged(means)), _interval(averaged(means[:, :, :1]))
+
+
+def weighted_precisions(weights: _Float64, tables: Sequence[_RankedBoxes], points: _Float64 = _RECALLS) -> _Float64:
+    """Return COCO's average precision for each row of ``weights`` (D, N), class and overlap, (D, K, T)."""
+    overlaps = len(tables[0][1]) if tables else 0
+    means = np.full((len(weights), len(tables), overlaps), np.nan)
+    for number, one in enumerate(weights):
         for place, table in enumerate(tables):
-            means[number, place] = weighted_precision(weights[number], table, points)
-    counted = ~np.isnan(means)
-    sums = np.where(counted, means, 0)
-
-    def averaged(part: npt.NDArray[Any], present: npt.NDArray[Any]) -> _Float64:
-        total, terms = part.reshape(count, -1).sum(axis=1), present.reshape(count, -1).sum(axis=1)
-        ratio: _Float64 = np.divide(total, terms, out=np.full(count, np.nan), where=terms > 0)
-        return ratio
-
-    return _interval(averaged(sums, counted)), _interval(averaged(sums[:, :, :1], counted[:, :, :1]))
+            means[number, place] = weighted_precision(one, table, points)
+    return means
 
 
-def _tables(evaluation: Any, images: int) -> Iterator[_RankedBoxes]:
+def averaged(means: _Float64) -> _Float64:
+    """Return the mean over classes and overlaps of each draw, (D,), where there is anything to measure; NaN else."""
+    flat = means.reshape(len(means), -1)
+    counted = ~np.isnan(flat)
+    total, terms = np.where(counted, flat, 0).sum(axis=1), counted.sum(axis=1)
+    ratio: _Float64 = np.divide(total, terms, out=np.full(len(flat), np.nan), where=terms > 0)
+    return ratio
+
+
+def ranked_boxes(evaluation: Any, images: int) -> Iterator[_RankedBoxes]:
     """Yield for each class with true objects: image, right and wrong (T, D) of its boxes by score, true by image."""
     for start in range(0, len(evaluation.evalImgs), images * len(evaluation.params.areaRng)):
         found = [(row, one) for row, one in enumerate(evaluation.evalImgs[start : start + images]) if one is not None]

@@ -55,13 +55,8 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: _Ki
     Masks need one for every true object; a found object without one counts as an empty mask. pycocotools holds all
     objects in memory and looks at the 100 surest of a class in an image.
     """
-    from pycocotools.cocoeval import COCOeval
-
+    evaluation = coco_evaluation(scenes, classes, kind)
     with silence():
-        truth = _dataset(list(_true_records(scenes, kind)), scenes, classes)
-        found = _dataset(list(_found_records(scenes, kind)), scenes, classes)
-        evaluation = COCOeval(truth, found, kind)
-        evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     ap_interval, ap50_interval = average_precision_intervals(evaluation, len(scenes))
@@ -80,6 +75,18 @@ def average_precision(scenes: Sequence[Scene], classes: Sequence[str], kind: _Ki
         ap50_by_class=tuple(_mean(table[:1, :, number]) for number in range(len(classes))),
         curves=tuple(_curve(table[0, :, number]) for number in range(len(classes))),
     )
+
+
+def coco_evaluation(scenes: Sequence[Scene], classes: Sequence[str], kind: _Kind) -> Any:
+    """Return pycocotools' evaluation of scenes, which has matched what was found with what is true."""
+    from pycocotools.cocoeval import COCOeval
+
+    with silence():
+        truth = _dataset(list(_true_records(scenes, kind)), scenes, classes)
+        found = _dataset(list(_found_records(scenes, kind)), scenes, classes)
+        evaluation = COCOeval(truth, found, kind)
+        evaluation.evaluate()
+    return evaluation
 
 
 def _most_of_a_class(scene: Scene) -> int:

@@ -246,7 +246,7 @@ def _compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Regist
         "index": index,
         "name": f"{index}-{choice.type}",
         "labeler": choice,
-        "weights": _weights_of(labeler),
+        "weights": weights_of(labeler),
         "gives": labeler.gives,
         "ask": written.ask,
         "sends_to": tuple(labeler.sends_to()),
@@ -306,7 +306,7 @@ def _resolved(choice: Choice[Any]) -> ResolvedStrategy:
     )
 
 
-def _weights_of(labeler: Labeler) -> Weights:
+def weights_of(labeler: Labeler) -> Weights:
     """Hash a labeler's files and name their licence."""
     files = labeler.files()
     licence = labeler.licence()

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from autolabel.data.collect import collect
-from autolabel.data.inputs import Input
 from autolabel.duplicates import Groups
 from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.images import MAX_PIXELS
@@ -32,6 +31,7 @@ _DEV = 0.2
 _FEWEST = 2
 _CARD = "README.md"
 _THREADS = 4
+_NO_PARAMS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,10 @@ class Material:
     rows: tuple[Labels, ...]
     classes: tuple[str, ...]
     groups: Groups
-    notes: tuple[str, ...]
-    """What is left out, and why."""
+    notes: tuple[str, ...] = ()
+    """What the file and the folders of images do not share."""
+    left_out: tuple[str, ...] = ()
+    """Images that cannot be learnt from, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,29 +58,34 @@ class Trained:
     """Images that chose among the weights."""
     figures: dict[str, Any] | None
     """AP at IoU 0.5 before and after on the latter, and the gain, with 95 % intervals; None without such images."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What the file and the folders of images do not share."""
+    left_out: tuple[str, ...] = ()
+    """Images that cannot be learnt from, and why."""
 
 
 def train(
     source: Location,
     *,
-    images: Location | None,
+    images: Sequence[Location],
     start: str,
     labeler: str,
     out: Path,
     settings: Mapping[str, Any],
     registry: Registry,
+    params: Mapping[str, Any] = _NO_PARAMS,
     device: str = "auto",
     told: Callable[[Mapping[str, Any]], None],
 ) -> Trained:
     """Fine-tune the checkpoint ``start`` of a labeler, and write the new one to ``out/checkpoint``.
 
-    ``source`` is a COCO file, whose photos lie in ``images`` or beside it, or a run, whose checked images count. One
-    image in five, near-duplicates together, is kept to choose among the weights. A training that was stopped goes on
-    when it is started again with the same arguments. Raises DataError if nothing can be learnt from, SpecError for
-    wrong settings, MachineError where the labeler does not learn, WeightsError where its weights do not fit.
+    ``source`` is a COCO file, whose photos lie in the folders ``images`` or, without any, beside it; or a run, whose
+    checked images count. ``params`` are the labeler's besides its checkpoint. One image in five, near-duplicates
+    together, is kept to choose among the weights. A training that was stopped goes on when it is started again with
+    the same arguments. Raises DataError if nothing can be learnt from, SpecError for wrong settings, MachineError
+    where the labeler does not learn, WeightsError where its weights do not fit.
     """
-    learner = registry.make("labeler", labeler, {"checkpoint": start})
+    learner = registry.make("labeler", labeler, {**params, "checkpoint": start})
     task_settings = _settings_of(learner, settings)
     material = read_material(source, images)
     dev = dev_part(material)
@@ -102,6 +109,7 @@ def train(
         dev=len(dev),
         figures=json.loads(figures.read_text()) if dev and figures.exists() else None,
         notes=material.notes,
+        left_out=material.left_out,
     )
     (out / "checkpoint" / _CARD).write_text(_card(trained, learner, start=start, source=str(source), material=material))
     return trained
@@ -117,7 +125,12 @@ def _settings_of(labeler: Labeler, settings: Mapping[str, Any]) -> Any:
         raise SpecError(_wrong_parameters(error, "training", sorted(labeler.Training.model_fields))) from None
 
 
-def read_material(source: Location, images: Location | None) -> Material:
+def check_settings(labeler: str, params: Mapping[str, Any], settings: Mapping[str, Any], *, registry: Registry) -> None:
+    """Raise SpecError for wrong settings of a labeler's training, MachineError where it does not learn."""
+    _settings_of(registry.make("labeler", labeler, params), settings)
+
+
+def read_material(source: Location, images: Sequence[Location]) -> Material:
     """Return the images of a COCO file, or the checked ones of a run, with their boxes."""
     with truth_at(source) as file:
         roots = _roots(source, images)
@@ -125,13 +138,14 @@ def read_material(source: Location, images: Location | None) -> Material:
         inputs = collect(data, max_pixels=MAX_PIXELS, threads=_THREADS)
         read = list(inputs.rows)
         usable = [row for row in read if not row.code]
-        notes = [*inputs.remarks(), *_left_out([row for row in read if row.code])]
+        notes = tuple(inputs.remarks())
+        left_out = tuple(f"{row.image} is left out: {row.message}" for row in read if row.code)
         rows = tuple(row.labels(inputs.classes) for row in usable)
     if sum(bool(len(row.instances)) for row in rows) < _FEWEST:
-        told = ": ".join([f"{source}: fewer than {_FEWEST} images with boxes to learn from", *notes[:1]])
+        told = ": ".join([f"{source}: fewer than {_FEWEST} images with boxes to learn from", *(*notes, *left_out)[:1]])
         raise DataError(told, hint="check some images first: `autolabel review RUN`")
     groups = group_images([(row.image, row.path, row.mark) for row in usable])
-    return Material(rows=rows, classes=inputs.classes, groups=groups, notes=tuple(notes))
+    return Material(rows=rows, classes=inputs.classes, groups=groups, notes=notes, left_out=left_out)
 
 
 def dev_part(material: Material) -> list[Labels]:
@@ -197,9 +211,9 @@ def _said(figure: Mapping[str, Any] | None) -> str:
     return f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _roots(source: Location, images: Location | None) -> list[str]:
-    if images is not None:
-        return [str(images)]
+def _roots(source: Location, images: Sequence[Location]) -> list[str]:
+    if images:
+        return [str(folder) for folder in images]
     if not source.is_dir():
         parent = str(source).rpartition("/")[0] or "."
         return [parent]
@@ -208,10 +222,6 @@ def _roots(source: Location, images: Location | None) -> list[str]:
         told = f"{source}: the folders of its images were not named on this machine"
         raise DataError(told, hint="name them with --images, or run `autolabel generate SPEC` of that run first")
     return list(plan.manifest.roots.values())
-
-
-def _left_out(rows: Sequence[Input]) -> list[str]:
-    return [f"{row.image} is left out: {row.message}" for row in rows]
 
 
 def _fingerprint(start: str, labeler: str, settings: Mapping[str, Any], material: Material) -> str:

@@ -1,0 +1,57 @@
+"""Which checked images are held out of the training, so that both runs can be measured on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+
+from autolabel.duplicates import Groups
+from autolabel.errors import DataError
+from autolabel.results.checked import HINT
+
+LEAST_TO_TELL = 6
+"""Groups held out below which no gain is accepted: with five, all may get better by chance once in 32 times."""
+_LEAST = 2
+"""Groups with boxes that either part needs at all."""
+
+
+def hold_out(
+    images: Iterable[str],
+    *,
+    with_boxes: Collection[str],
+    groups: Groups,
+    share: float,
+    seed: int,
+    earlier: Collection[str] = (),
+    trained_on: Collection[str] = (),
+    drawn: Collection[str] = (),
+) -> frozenset[str]:
+    """Return about ``share`` of the images, six groups or more where there are twelve; near-duplicates stay together.
+
+    What ``earlier`` rounds held out stays so, and what was ``trained_on`` is never held out. Images that were ``drawn``
+    for the certificate come first, for they speak for the whole run; then the order is that of a hash. Raises DataError
+    if too few images are checked to learn from some and measure on others.
+    """
+    members: dict[str, list[str]] = {}
+    for image in images:
+        members.setdefault(groups.key(image), []).append(image)
+    telling = {key for key, some in members.items() if any(image in with_boxes for image in some)}
+    used = {groups.key(image) for image in trained_on}
+    chosen = {groups.key(image) for image in earlier} & members.keys() - used
+    first = {groups.key(image) for image in drawn}
+    wanted = max(round(share * len(members)), min(LEAST_TO_TELL, len(members) // 2))
+    free = sorted(
+        members.keys() - used - chosen, key=lambda key: (key not in first, key not in telling, _hash(seed, key))
+    )
+    for key in free[: max(0, wanted - len(chosen))]:
+        chosen.add(key)
+    for part, what in ((chosen, "measure on"), (members.keys() - chosen, "learn from")):
+        if len(part & telling) < _LEAST:
+            once = " (near-duplicates count once)" if groups.members else ""
+            told = f"of {len(members)} checked image(s){once}, {len(part & telling)} with boxes to {what}"
+            raise DataError(f"{told}: {_LEAST} or more are needed", hint=HINT)
+    return frozenset(image for key in chosen for image in members[key])
+
+
+def _hash(seed: int, key: str) -> str:
+    return hashlib.sha256(f"{seed}\n{key}".encode("utf-8", "surrogatepass")).hexdigest()

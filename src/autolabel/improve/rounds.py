@@ -1,0 +1,114 @@
+"""The rounds of improving a run, as they are kept: what one was asked, and what it came to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from autolabel.errors import DataError
+from autolabel.evaluate.paired import RunGain
+from autolabel.results.store import publish
+from autolabel.storage import read_regular
+
+_VERSION = 1
+_MOST_BYTES = 1 << 28
+FOLDER = "improve"
+"""Of a results directory: what a round leaves besides labels."""
+_REQUEST, _HISTORY = "request.json", "history.json"
+_T = TypeVar("_T")
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One round: what was learnt from, what it came to on the images held out, and whether it is accepted."""
+
+    before: str
+    """The results directory that was improved."""
+    after: str
+    """The one that the new weights have labelled."""
+    checkpoint: str
+    """The new weights."""
+    checked: int
+    """Images of the run that a person had checked as a whole when the round began."""
+    decisions: int
+    """All decisions about the run by then."""
+    trained_on: tuple[str, ...]
+    """The checked images that were learnt from, those that chose among the weights included."""
+    held_out: tuple[str, ...]
+    """The checked images that were neither: both runs are measured on them."""
+    gain: RunGain
+    accepted: bool
+    """Whether the lower bound of the gain in AP at IoU 0.5 is above zero."""
+    said: str
+    """The same in words."""
+    check_next: tuple[str, ...]
+    """Unchecked images of the new run that are likeliest to have an error."""
+    notes: tuple[str, ...] = ()
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """All rounds that led to a run, and those that were tried from it, first one first."""
+
+    version: int = _VERSION
+    rounds: tuple[Round, ...] = ()
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round works on: fixed when it begins, so that one that was stopped goes on with the same."""
+
+    version: int = _VERSION
+    before: str
+    plan: str
+    """Digest of the plan whose labels are improved."""
+    asked: dict[str, Any]
+    """Settings of the training, and the share of images to hold out."""
+    truth: str
+    """SHA-256 of the checked images with their boxes."""
+    checked: int
+    decisions: int
+    trained_on: tuple[str, ...]
+    held_out: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    """Near-duplicates among the checked images."""
+    earlier: tuple[Round, ...]
+
+
+def read_request(run: Path) -> Request | None:
+    """Return what a round in a results directory was asked; None where there is none."""
+    return _read(run / FOLDER / _REQUEST, Request)
+
+
+def write_request(run: Path, request: Request) -> None:
+    """Keep what a round is asked."""
+    _write(run / FOLDER / _REQUEST, request)
+
+
+def read_history(run: Path) -> History:
+    """Return the rounds that a results directory knows of; raises DataError where the file is damaged."""
+    return _read(run / FOLDER / _HISTORY, History) or History()
+
+
+def write_history(run: Path, history: History) -> None:
+    """Keep the rounds in a results directory."""
+    _write(run / FOLDER / _HISTORY, history)
+
+
+def history_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``improve/history.json``, which ``autolabel improve --json`` prints."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(History)}
+
+
+def _read(path: Path, kind: type[_T]) -> _T | None:
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(read_regular(path, most=_MOST_BYTES), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        hint = "restore it from a copy, or delete it: rounds that were done before are then forgotten"
+        raise DataError(f"{path}: is damaged: {error}", hint=hint) from error
+
+
+def _write(path: Path, content: msgspec.Struct) -> None:
+    text: Any = msgspec.json.format(msgspec.json.encode(content), indent=1)
+    publish(path, [text + b"\n"], name="improve")

@@ -1,0 +1,245 @@
+"""The loop: what is held out, what is learnt from, what is accepted, what stays of a person's work."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from autolabel.cli.app import app
+from autolabel.duplicates import Groups
+from autolabel.errors import DataError, MachineError, SpecError
+from autolabel.improve.holdout import hold_out
+from autolabel.improve.improve import improve_run
+from autolabel.improve.rounds import History, Round, read_history, read_request
+from autolabel.plan.compile import compile_plan
+from autolabel.registry import Registry
+from autolabel.results.decision import Decision, Review, encode_review
+from autolabel.results.journal import read_decisions
+from autolabel.results.select import measured
+from autolabel.results.store import RunStore
+from autolabel.run.duplicates import group_run
+from autolabel.run.generate import generate
+from autolabel.run.outputs import review_run
+from autolabel.spec.load import spec_from_mapping
+from tests.specs import make_spec
+
+Check = Callable[[Path, Sequence[int]], None]
+CHECKED = range(20)
+
+
+def improved(run: Path, registry: Registry, **changes: Any) -> History:
+    asked: dict[str, Any] = {"settings": {"skill": 1.0}, **changes}
+    return improve_run(run, registry=registry, told=lambda record: None, **asked)
+
+
+def names(numbers: Sequence[int]) -> set[str]:
+    return {f"{number:02d}.png" for number in numbers}
+
+
+def test_a_better_detector_is_accepted_on_images_that_it_did_not_see(
+    run: Path, learning: Registry, check: Check
+) -> None:
+    check(run, CHECKED)
+    [one] = improved(run, learning).rounds
+    assert one.accepted and one.said.startswith("accepted: AP at IoU 0.5 went from 0.")
+    assert one.gain.ap50.after.value == one.gain.recall.after.value == 1.0
+    assert one.gain.recall.before.value is not None and one.gain.recall.before.value < 0.75
+    assert set(one.held_out) | set(one.trained_on) == names(CHECKED) and not set(one.held_out) & set(one.trained_on)
+    assert len(one.held_out) == one.gain.images == 6
+    after = Path(one.after)
+    assert after == run.with_name("shapes-2")
+    seen = json.loads((after / "improve" / "training" / "seen.json").read_text())
+    assert {*seen["train"], *seen["dev"]} == set(one.trained_on)
+    assert (after / "diff" / "index.html").exists() and (after / "improve" / "index.html").exists()
+    assert set(one.check_next) == names(range(20, 30))
+    assert read_history(run).rounds == read_history(after).rounds == (one,)
+
+
+@pytest.mark.parametrize(
+    ("skill", "said"), [(0.5, "the lower bound is not above zero"), (0.1, "the new labels are worse")]
+)
+def test_what_is_not_better_is_not_accepted(
+    run: Path, learning: Registry, check: Check, skill: float, said: str
+) -> None:
+    check(run, CHECKED)
+    [one] = improved(run, learning, settings={"skill": skill}).rounds
+    assert not one.accepted and said in one.said
+
+
+def test_a_handful_of_images_can_tell_nothing_however_good_they_look(
+    run: Path, learning: Registry, check: Check
+) -> None:
+    check(run, range(8))
+    [one] = improved(run, learning).rounds
+    assert one.gain.groups == 4 and one.gain.ap50.gain.interval is not None and one.gain.ap50.gain.interval[0] > 0
+    assert not one.accepted and "4 images held out are too few to tell: 6 or more are needed" in one.said
+
+
+def test_decisions_stay_and_what_was_checked_is_handed_out_as_it_was_decided(
+    run: Path, learning: Registry, check: Check, tmp_path: Path
+) -> None:
+    """Photo 25 is not checked, but one of its boxes was rejected, which the new weights find again."""
+    check(run, CHECKED)
+    row = next(one for one in measured(run)[0] if one.image.id == "25.png")
+    box, name = row.instances.boxes[0].tolist(), row.prompt.phrases[row.instances.labels[0]]
+    said = Decision(image="25.png", phrase=name, bbox=tuple(box), verdict="reject")
+    file = tmp_path / "more.json"
+    file.write_bytes(encode_review(Review(version=2, plan="other", decisions=(said,))))
+    review_run(run, file, registry=learning)
+    [one] = improved(run, learning, settings={"skill": 0.0}).rounds
+    after = {one.image.id: one.instances.boxes.tolist() for one in measured(Path(one.after))[0]}
+    before = {one.image.id: one.instances.boxes.tolist() for one in measured(run)[0]}
+    checked = names(CHECKED)
+    assert {name: sorted(after[name]) for name in checked} == {name: sorted(before[name]) for name in checked}
+    assert all(len(after[name]) == 4 for name in checked) and not after["21.png"]
+    standing = [read_decisions(RunStore(place)) for place in (run, Path(one.after))]
+    assert standing[0] is not None and standing[1] is not None
+    kept = [[(one.key, one.verdict) for one in some.decisions] for some in standing if some is not None]
+    assert kept[0] == kept[1]
+    coco = json.loads((Path(one.after) / "coco" / "annotations.json").read_text())
+    assert len(coco["annotations"]) == 4 * len(checked)
+
+
+def test_rounds_follow_one_another_and_what_was_held_out_stays_so(run: Path, learning: Registry, check: Check) -> None:
+    check(run, CHECKED)
+    [first] = improved(run, learning, settings={"skill": 0.8}).rounds
+    after = Path(first.after)
+    check(after, range(20, 30))
+    rounds = improved(after, learning, settings={"skill": 1.0}).rounds
+    assert rounds[0] == first and rounds[1].after == str(run.with_name("shapes-3").resolve())
+    assert set(first.held_out) < set(rounds[1].held_out) and not set(first.trained_on) & set(rounds[1].held_out)
+    assert [one.checked for one in rounds] == [20, 30]
+    recall = rounds[1].gain.recall.before.value
+    assert recall is not None and recall >= 0.7
+    page = (run.with_name("shapes-3") / "improve" / "index.html").read_text()
+    assert page.index("shapes-2") < page.index("shapes-3") and "30 checked" in page and "<svg" in page
+
+
+def test_the_same_round_is_told_again_and_another_goes_beside_it(run: Path, learning: Registry, check: Check) -> None:
+    check(run, CHECKED)
+    first = improved(run, learning)
+    assert improved(run, learning) == first
+    other = improved(run, learning, settings={"skill": 0.2}).rounds
+    assert [Path(one.after).name for one in read_history(run).rounds] == ["shapes-2", "shapes-3"]
+    assert Path(other[-1].after).name == "shapes-3"
+    assert improved(run, learning).rounds == first.rounds
+    check(run, range(20, 22))
+    assert Path(improved(run, learning).rounds[-1].after).name == "shapes-4"
+
+
+def test_near_duplicates_are_never_parted() -> None:
+    images = [f"{number:02d}" for number in range(20)]
+    pairs = tuple((f"{number:02d}", f"{number + 1:02d}") for number in range(0, 20, 2))
+    apart = hold_out(images, with_boxes=images, groups=Groups(pairs), share=0.3, seed=0)
+    assert len(apart) == 10 and all((one in apart) == (other in apart) for one, other in pairs)
+
+
+def test_the_certificates_sample_is_held_out_first_and_seeds_differ() -> None:
+    images = [f"{number:02d}" for number in range(40)]
+    alone: dict[str, Any] = {"groups": Groups(), "with_boxes": images, "share": 0.3}
+    drawn = images[5:11]
+    assert set(drawn) < hold_out(images, seed=0, drawn=drawn, **alone)
+    chosen = [hold_out(images, seed=seed, **alone) for seed in range(5)]
+    assert all(len(one) == 12 for one in chosen) and len(set(chosen)) == 5
+    assert chosen[0] == hold_out(list(reversed(images)), seed=0, **alone)
+
+
+def test_images_that_were_learnt_from_are_never_held_out() -> None:
+    images = [f"{number:02d}" for number in range(20)]
+    learnt, earlier = images[:14], images[12:16]
+    apart = hold_out(images, with_boxes=images, groups=Groups(), share=0.5, seed=0, earlier=earlier, trained_on=learnt)
+    assert apart == set(images[14:])
+
+
+def test_a_runs_own_groups_count(run: Path, learning: Registry, check: Check, photos: Path) -> None:
+    (photos / "29.png").write_bytes((photos / "00.png").read_bytes())
+    with pytest.raises(DataError):
+        improved(run, learning)  # nothing is checked
+    check(run, [*CHECKED])
+    group_run(run, registry=learning)
+    request = read_request(Path(improved(run, learning).rounds[-1].after))
+    assert request is not None
+    assert all(len(set(some) & set(request.held_out)) in (0, len(some)) for some in request.groups)
+
+
+def test_too_little_to_go_by_is_told_with_what_to_do(run: Path, learning: Registry, check: Check) -> None:
+    with pytest.raises(DataError, match="no image of this run is checked"):
+        improved(run, learning)
+    check(run, [1, 2])
+    with pytest.raises(DataError, match="1 with boxes to measure on: 2 or more are needed"):
+        improved(run, learning)
+    assert not run.with_name("shapes-2").exists()
+    check(run, CHECKED)
+    with pytest.raises(SpecError, match="skil: unknown"):
+        improved(run, learning, settings={"skil": 1})
+    with pytest.raises(DataError, match="holds something else"):
+        improved(run, learning, out=run)
+    with pytest.raises(DataError, match="not a finished run"):
+        improved(run.with_name("none"), learning)
+    assert sorted(path.name for path in run.parent.iterdir()) == ["shapes"]
+
+
+def test_a_detector_that_does_not_learn_is_told(tmp_path: Path, photos: Path, learning: Registry) -> None:
+    made = spec_from_mapping(make_spec(photos, tmp_path / "plain"), root=tmp_path, registry=learning)
+    generate(compile_plan(made, registry=learning), registry=learning)
+    with pytest.raises(MachineError, match="colors cannot be trained"):
+        improved(tmp_path / "plain", learning)
+
+
+def test_a_strangers_run_names_no_files(run: Path, learning: Registry, check: Check, caplog: Any) -> None:
+    check(run, CHECKED)
+    (run / ".seal").unlink()
+    with pytest.raises(DataError, match="were not named on this machine"):
+        improved(run, learning)
+
+
+def test_the_command_prints_the_round_and_exits_1_where_it_is_not_accepted(
+    run: Path, learning: Registry, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent)
+    check(run, CHECKED)
+    outcome = CliRunner().invoke(app, ["improve", "shapes", "skill=1.0"], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    for line in ("6 checked images of 20 held out, with 24 objects:", "accepted: AP at IoU 0.5", "new run: shapes-2"):
+        assert line in outcome.stdout
+    assert "check next: autolabel review shapes-2 --next doubts" in outcome.stdout
+    outcome = CliRunner().invoke(app, ["improve", "shapes", "skill=0.1", "--json"], catch_exceptions=False)
+    assert outcome.exit_code == 1
+    [_, last] = json.loads(outcome.stdout)["rounds"]
+    assert last["accepted"] is False and last["after"].endswith("shapes-3")
+
+
+def settled(place: Path) -> tuple[bytes, Round]:
+    return (place / "labels.jsonl").read_bytes(), read_history(place).rounds[-1]
+
+
+@pytest.mark.parametrize(
+    "failpoint",
+    ["improve.renamed:kill:1", "learnt:kill", "shard.written:kill", "diff.synced:kill", "improve.written:kill:4"],
+)
+def test_killed_anywhere_the_same_command_ends_as_if_nothing_had_been(
+    run: Path, learning: Registry, check: Check, learner_path: str, failpoint: str
+) -> None:
+    check(run, CHECKED)
+    words = [sys.executable, "-m", "autolabel", "improve", str(run), "skill=0.9", "--quiet"]
+    environment = os.environ | {"PYTHONPATH": learner_path, "AUTOLABEL_FAILPOINT": failpoint}
+    assert subprocess.run(words, env=environment, check=False).returncode == -signal.SIGKILL
+    del environment["AUTOLABEL_FAILPOINT"]
+    done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    labels, last = settled(run.with_name("shapes-2"))
+    again = improved(run, learning, settings={"skill": 0.9}, out=run.with_name("again")).rounds[-1]
+    assert again.gain == last.gain and again.held_out == last.held_out
+    assert (run.with_name("again") / "labels.jsonl").read_bytes() == labels
+    reviews = [read_decisions(RunStore(run.with_name(name))) for name in ("shapes-2", "again")]
+    assert reviews[0] is not None and reviews[1] is not None
+    assert [one.key for one in reviews[0].decisions] == [one.key for one in reviews[1].decisions]
