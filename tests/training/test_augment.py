@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from autolabel_training.augment import plain_view, random_view, whole_view
+from autolabel_training.augment import View, plain_view, random_view, shrunk_view, whole_view
 from autolabel_training.photo import TrainingPhoto
 from training.detector.data import Data
 
@@ -31,13 +32,56 @@ def test_the_plain_view_is_the_whole_photo(photo: TrainingPhoto) -> None:
     assert view.pixels.shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_random_views_keep_the_box_on_the_bright_card(photo: TrainingPhoto, seed: int) -> None:
-    view = random_view(photo, 128, rng=random.Random(seed), turn=True, kept_part=0.4)
+def _bright_part(view: View) -> NDArray[np.float64]:
     bright = view.pixels.mean(2) > view.pixels.mean(2).max() / 2
     rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
-    found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / 128
-    np.testing.assert_allclose(found, view.boxes[0], atol=0.02)
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / 128
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_random_views_keep_the_box_on_the_bright_card(photo: TrainingPhoto, seed: int, mirror: bool) -> None:
+    view = random_view(photo, 128, rng=random.Random(seed), turn=True, kept_part=0.4, mirror=mirror)
+    np.testing.assert_allclose(_bright_part(view), view.boxes[0], atol=0.02)
+
+
+def test_views_that_are_not_mirrored_are_rotated_by_quarters(tmp_path: Path) -> None:
+    """A corner is marked on a card: reading round the card clockwise, the long side after it stays the same."""
+    pixels = np.full((90, 90, 3), 20, np.uint8)
+    pixels[30:50, 20:70] = 200
+    pixels[30:35, 20:25] = 255
+    Image.fromarray(pixels).save(tmp_path / "card.png")
+    card = TrainingPhoto(tmp_path / "card.png", np.array([[20, 30, 70, 50]], np.float32), ("card",))
+    turned: set[tuple[bool, tuple[bool, bool]]] = set()
+    for seed in range(40):
+        view = random_view(card, None, rng=random.Random(seed), turn=True, kept_part=0.99, mirror=False)
+        height, width = view.pixels.shape[:2]
+        x0, y0, x1, y1 = (view.boxes[0] * [width, height, width, height]).round().astype(int)
+        shown = view.pixels[y0:y1, x0:x1].mean(2)
+        row, column = np.unravel_index(shown.argmax(), shown.shape)
+        turned.add((x1 - x0 > y1 - y0, (bool(row < shown.shape[0] / 2), bool(column < shown.shape[1] / 2))))
+    upright = {(True, (True, True)), (True, (False, False)), (False, (True, False)), (False, (False, True))}
+    assert turned == upright, "a mirrored card would have its mark in another corner"
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+@pytest.mark.parametrize("seed", range(8))
+def test_shrunk_views_show_all_of_it_smaller(photo: TrainingPhoto, seed: int, mirror: bool) -> None:
+    view = shrunk_view(photo, 128, rng=random.Random(seed), mirror=mirror)
+    x0, y0, x1, y1 = view.boxes[0]
+    assert 0.49 < (x1 - x0) / (40 / 120) < 0.92
+    assert 0.49 < (y1 - y0) / (30 / 80) < 0.92
+    np.testing.assert_allclose(_bright_part(view), view.boxes[0], atol=0.02)
+
+
+@pytest.mark.parametrize("turn", [True, False])
+def test_whole_views_that_are_not_mirrored(photo: TrainingPhoto, turn: bool) -> None:
+    views = [whole_view(photo, 128, rng=random.Random(seed), turn=turn, mirror=False) for seed in range(8)]
+    corners = {tuple(view.boxes[0, :2].astype(float).round(3).tolist()) for view in views}
+    as_it_is, upside_down = (0.25, 0.25), (round(50 / 120, 3), 0.375)
+    assert corners == {as_it_is, upside_down} if turn else corners == {as_it_is}
+    for view in views:
+        np.testing.assert_allclose(_bright_part(view), view.boxes[0], atol=0.02)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from training.detector.data import Data
 from training.detector.features import SCENES, Sample
 from training.detector.text import write_tokenizer
 
+CELLS_NAMED = ("red blood cell", "white blood cell", "platelet")
 BOXES = np.array([[0.1, 0.2, 0.3, 0.6], [0.5, 0.5, 0.9, 0.7], [0.0, 0.0, 0.2, 0.2]], np.float32)
 CELLS = Sample("bccd", "train", BOXES, ("platelet", "red blood cell", "platelet"))
 SCENE = Sample(SCENES, "train", BOXES, ("red star", "blue star", "red star"))
@@ -40,6 +42,29 @@ def test_a_closed_set_is_sometimes_asked_for_a_part(writer: CaptionWriter) -> No
     parts = sum(set(caption) < complete for caption in captions)
     assert 10 < parts < 50
     assert len({tuple(caption) for caption in captions if len(caption) == 3}) == 6
+
+
+def test_a_set_of_twelve_names_is_asked_for_all_of_them(recipe: Recipe, data: Data) -> None:
+    writer = CaptionWriter(recipe, _named(data, [*CELLS_NAMED, *(f"kind {number}" for number in range(9))]))
+    captions = [writer.for_training(CELLS, random.Random(seed)) for seed in range(50)]
+    assert sum(len(caption) == 12 for caption in captions) > 25
+
+
+def test_a_set_of_many_names_is_asked_for_what_is_there_and_some_others(recipe: Recipe, data: Data) -> None:
+    writer = CaptionWriter(recipe, _named(data, [*CELLS_NAMED, *(f"kind {number}" for number in range(30))]))
+    for seed in range(50):
+        caption = writer.for_training(CELLS, random.Random(seed))
+        assert set(CELLS.names) < set(caption) and len(caption) <= 2 + 8
+
+
+def _named(data: Data, names: list[str]) -> Data:
+    file = data.root / "bccd" / "train.json"
+    coco = json.loads(file.read_text())
+    coco["categories"] = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    other = data.root.parent / f"data{len(names)}"
+    (other / "bccd").mkdir(parents=True)
+    (other / "bccd" / "train.json").write_text(json.dumps(coco))
+    return Data(other)
 
 
 def test_dev_captions_stay_the_same(writer: CaptionWriter) -> None:

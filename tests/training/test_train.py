@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from autolabel_training.loop import STATE_FILE, train
 from autolabel_training.loss import detection_loss
 from autolabel_training.run_log import RunLog
 from autolabel_training.schedule import rate_factor
-from training.detector.config import Recipe
+from training.detector.config import Recipe, SetRecipe
 from training.detector.features import frozen_part
 from training.detector.model import CachedDetector
 from training.detector.text import CaptionEncoder
@@ -123,6 +124,36 @@ def test_the_loss_is_the_same_through_bfloat16(
     assert half.total.item() == pytest.approx(full.total.item(), rel=0.05)
     half.total.backward()
     assert all(torch.isfinite(each.grad).all() for each in run.parameters.values() if each.grad is not None)
+
+
+def test_a_recipe_may_train_in_bfloat16_on_a_cpu(
+    recipe: Recipe, ingredients: Callable[[], Ingredients], tmp_path: Path
+) -> None:
+    """The numbers differ a little and the weights stay float32."""
+    ends = {}
+    for half in (False, True):
+        run = _trained(replace(recipe, bfloat16=half), ingredients(), tmp_path / str(half))
+        ends[half] = {name: each.detach().clone() for name, each in run.parameters.items()}
+    assert any(not torch.equal(ends[True][name], ends[False][name]) for name in ends[True])
+    for name, value in ends[True].items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, ends[False][name], atol=5e-3, rtol=0)
+
+
+def test_a_balanced_set_shows_every_name_as_often(recipe: Recipe, ingredients: Callable[[], Ingredients]) -> None:
+    """Ten views of red cells, one of a platelet: drawn at random the platelet is one in eleven, balanced one in two."""
+    drawn = {}
+    for balanced in (False, True):
+        parts = ingredients()
+        cells = parts.cache.samples[0]
+        alone = [replace(cells, boxes=cells.boxes[:1], names=("red blood cell",))] * 10
+        parts.cache.samples[:] = [*alone, replace(cells, boxes=cells.boxes[:1], names=("platelet",))]
+        asked = replace(recipe, scenes=None, sets={"bccd": SetRecipe(views=1, turn=False, balanced=balanced)})
+        run = DetectorRun(asked, parts)
+        rng = random.Random(0)
+        drawn[balanced] = sum(run._draw("bccd", rng) == 10 for _ in range(400))
+    assert drawn[False] < 80
+    assert 160 < drawn[True] < 240
 
 
 def test_the_rate_warms_up_stays_and_cools_down() -> None:

@@ -18,14 +18,15 @@ from training.detector.pictures import SCENES_OF_KIND, dev_pictures
 SECOND = Path(__file__).parents[2] / "training" / "detector-second.yaml"
 
 
-def test_after_the_crops_come_whole_photos(recipe: Recipe, data: Data) -> None:
-    crops_then_whole = replace(recipe, sets={"bccd": SetRecipe(views=3, whole=2, turn=True)})
+def test_after_the_crops_come_whole_photos_then_shrunk_ones(recipe: Recipe, data: Data) -> None:
+    chosen = replace(recipe, sets={"bccd": SetRecipe(views=3, whole=2, shrunk=2, turn=True)})
     (photo, _) = data.photos("bccd", "train")
-    found = []
-    for variant in range(5):
-        view = make_view(crops_then_whole, Job("bccd", "train", photo, variant), seed=variant)
-        found.append(np.allclose(view.boxes[0, 2:] - view.boxes[0, :2], [30 / 80, 20 / 60]))
-    assert found == [True, False, False, True, True]
+    sides = []
+    for variant in range(7):
+        view = make_view(chosen, Job("bccd", "train", photo, variant), seed=variant)
+        sides.append((view.boxes[0, 2:] - view.boxes[0, :2]) / [30 / 80, 20 / 60])
+    assert [np.allclose(side, 1, atol=1e-5) for side in sides] == [True, False, False, True, True, False, False]
+    assert all((side < 0.95).all() for side in sides[5:])
 
 
 def test_the_kinds_of_scenes_are_mixed_as_the_recipe_says(recipe: Recipe, data: Data) -> None:

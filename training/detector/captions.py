@@ -12,7 +12,8 @@ from .phrases import near_misses
 FOREIGN_SHARE = 0.4
 FOREIGN_NAMES = 3
 SUBSET_SHARE = 0.2
-MANY_NAMES = 8  # a set with more names than this is asked for those in the picture and some others
+MANY_NAMES = 12  # a set with more names than this is asked for those in the picture and some others
+OTHER_NAMES = 8
 DEV_NEAR_MISSES = 4
 
 
@@ -29,7 +30,7 @@ class CaptionWriter:
         if sample.dataset == SCENES:
             phrases = present + near_misses(present, rng=rng, count=rng.randint(2, 5))
         elif len(self._names[sample.dataset]) > MANY_NAMES:
-            phrases = present + self._foreign(present, MANY_NAMES, rng)
+            phrases = present + self._foreign(present, OTHER_NAMES, rng)
         else:
             phrases = self._closed_set(sample.dataset, rng)
         rng.shuffle(phrases)

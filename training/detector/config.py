@@ -41,8 +41,14 @@ class SetRecipe:
     """Whether views are flipped up-down and crops transposed too."""
     whole: int = 0
     """More views of each photo that show all of it, recoloured and flipped: they cut only what it cuts."""
+    shrunk: int = 0
+    """More views of each photo that show all of it smaller, on a plain ground, for small things."""
     kept_part: float = 0.4
     """A box that a crop cuts is kept where this part of its area is left."""
+    mirror: bool = True
+    """Whether views are flipped at all: not where they show writing. `turn` then rotates them."""
+    balanced: bool = False
+    """Whether a class is drawn first and then a view that shows it, so that rare classes are seen as often."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -112,6 +118,8 @@ class Recipe:
     start: str | None = None
     """The checkpoint directory to go on from; then `model` is left out."""
     scenes: SceneRecipe | None = None
+    bfloat16: bool = False
+    """Whether the network without its image tower computes in bfloat16 on a CPU; on a GPU it always does."""
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.start is None):

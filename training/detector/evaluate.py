@@ -32,7 +32,8 @@ from .pictures import ABSENT, SCENES_OF_KIND, Picture, dev_pictures
 from .validate import NMS, NO_NMS, PHRASE, join
 
 BOOTSTRAP_DRAWS = 1000
-SETS = ("bccd", "nuts", "openimages5", "fruits", *SCENES_OF_KIND, ABSENT)
+TRAINED_ON = ("bccd", "nuts", "cards", "aquarium", "vegetables", "nuclei", "pears", "cherries", "boards", "openimages5")
+SETS = (*TRAINED_ON, "fruits", *SCENES_OF_KIND, ABSENT)
 
 Interval = tuple[float, float]
 PictureAnswers = dict[str, Detections]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from autolabel.images import read_pixels
 from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
-from autolabel_training.augment import View, plain_view, random_view, whole_view
+from autolabel_training.augment import View, plain_view, random_view, shrunk_view, whole_view
 from autolabel_training.photo import TrainingPhoto
 from autolabel_training.recipe import plain
 
@@ -89,6 +89,14 @@ class FeatureCache:
             for row, sample in enumerate(self.samples)
             if sample.dataset == dataset and sample.split == split and sample.names
         ]
+
+    def rows_by_name(self, dataset: str) -> list[list[int]]:
+        """Return the training rows that show each name of a set, by name; a row may show several."""
+        rows: dict[str, list[int]] = {}
+        for row in self.rows(dataset, "train"):
+            for name in sorted(set(self.samples[row].names)):
+                rows.setdefault(name, []).append(row)
+        return [rows[name] for name in sorted(rows)]
 
 
 def image_network(start: str | None) -> EfficientNetLite0:
@@ -162,9 +170,12 @@ def make_view(recipe: Recipe, job: Job, seed: int) -> View:
     if job.variant == 0:
         return plain_view(job.photo, recipe.image_size)
     chosen = recipe.sets[job.dataset]
+    if job.variant >= chosen.views + chosen.whole:
+        return shrunk_view(job.photo, recipe.image_size, rng=rng, mirror=chosen.mirror)
     if job.variant >= chosen.views:
-        return whole_view(job.photo, recipe.image_size, rng=rng, turn=chosen.turn)
-    return random_view(job.photo, recipe.image_size, rng=rng, turn=chosen.turn, kept_part=chosen.kept_part)
+        return whole_view(job.photo, recipe.image_size, rng=rng, turn=chosen.turn, mirror=chosen.mirror)
+    kept, mirror = chosen.kept_part, chosen.mirror
+    return random_view(job.photo, recipe.image_size, rng=rng, turn=chosen.turn, kept_part=kept, mirror=mirror)
 
 
 def draw_kind(scenes: SceneRecipe, rng: random.Random) -> str:
@@ -175,7 +186,8 @@ def draw_kind(scenes: SceneRecipe, rng: random.Random) -> str:
 
 def _jobs(recipe: Recipe, data: Data) -> Iterator[Job]:
     for dataset, chosen in recipe.sets.items():
-        for photo, variant in product(data.photos(dataset, "train"), range(chosen.views + chosen.whole)):
+        variants = range(chosen.views + chosen.whole + chosen.shrunk)
+        for photo, variant in product(data.photos(dataset, "train"), variants):
             yield Job(dataset, "train", photo, variant)
         for photo in data.photos(dataset, "dev"):
             yield Job(dataset, "dev", photo, 0)

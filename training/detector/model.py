@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -145,7 +146,8 @@ class _ImageTap(nn.Module):
         self._positions: dict[tuple[int, ...], Tensor] = {}
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-        levels = trained_part(self.network, self.features.contiguous(memory_format=torch.channels_last))
+        with _float32_on_cpu(self.features.device):
+            levels = trained_part(self.network, self.features.contiguous(memory_format=torch.channels_last))
         self.shapes = [(level.shape[2], level.shape[3]) for level in levels]
         masked = [(level, torch.ones_like(level[:, 0], dtype=torch.bool)) for level in levels]
         return masked, [self._position(level, mask) for level, mask in masked]
@@ -155,6 +157,11 @@ class _ImageTap(nn.Module):
         if key not in self._positions:
             self._positions[key] = self.position_embedding(level, mask)
         return self._positions[key]
+
+
+def _float32_on_cpu(device: torch.device) -> AbstractContextManager[Any]:
+    """Keep convolutions out of bfloat16 on a CPU, where the gradient of those by channel is slow in it."""
+    return torch.autocast("cpu", enabled=False) if device.type == "cpu" else nullcontext()
 
 
 class _TextTap(nn.Module):

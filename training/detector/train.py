@@ -71,7 +71,9 @@ class DetectorRun(LearningWeights):
         super().__init__(trained_parameters(parts.model), recipe.optimiser, fused=True)
         judged = [dataset for dataset in recipe.evaluate_on if self.cache.rows(dataset, "dev")]
         self.validator = Validator(self.cache, self.writer, self.encoder, judged, device=self.device)
-        self._rows = {name: self.cache.rows(name, "train") for name in (*recipe.sets, SCENES)}
+        self._rows = {name: [self.cache.rows(name, "train")] for name in (*recipe.sets, SCENES)}
+        for name in [name for name, each in recipe.sets.items() if each.balanced]:
+            self._rows[name] = self.cache.rows_by_name(name)
 
     def batches(self, steps: range) -> Iterator[Batch]:
         """Yield the batch of every step, drawn from the step's own generator."""
@@ -79,17 +81,21 @@ class DetectorRun(LearningWeights):
             rng = random.Random(f"{self.recipe.seed}-{step}")
             shares = self.recipe.shares(step)
             datasets = rng.choices(list(shares), list(shares.values()), k=self.recipe.optimiser.batch)
-            rows = [rng.choice(self._rows[dataset]) for dataset in datasets]
+            rows = [self._draw(dataset, rng) for dataset in datasets]
             samples = [self.cache.samples[row] for row in rows]
             phrases = [self.writer.for_training(sample, rng) for sample in samples]
             targets = [answer(sample, asked) for sample, asked in zip(samples, phrases, strict=True)]
             captions = [self.encoder.encode(asked) for asked in phrases]
             yield Batch(self.cache.features(rows), captions, targets)
 
+    def _draw(self, dataset: str, rng: random.Random) -> int:
+        groups = self._rows[dataset]
+        return rng.choice(groups[0] if len(groups) == 1 else rng.choice(groups))
+
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
         """Learn from a batch and let the average follow."""
         settings = self.recipe.optimiser
-        with network_precision(self.device):
+        with network_precision(self.device, on_cpu=self.recipe.bfloat16):
             predictions = self.detector(batch.features.to(self.device), batch.captions)
         terms = detection_loss(predictions, batch.targets, self.recipe.loss)
         norm = optimizer_step(self.optimiser, terms.total, settings, step=step)
