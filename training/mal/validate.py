@@ -14,7 +14,7 @@ from .mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
 from .pictures import load_split, make_scenes
 
 SCENES = "scenes"
-MASKED_SETS = ("coco_free", "nuts")
+MASKED_SETS = ("coco_free", "nuts", "nuclei")
 LEAST_SIDE = 24
 DEV_SEED = 1_000_003
 
