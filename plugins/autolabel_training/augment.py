@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,10 @@ from autolabel_training.photo import TrainingPhoto
 _CROP_SCALE = (0.65, 1.0)
 _CROP_TRIES = 10
 _SHRUNK_SCALE = (0.5, 0.9)
+_MOSAIC_SCALE = (0.5, 1.0)
+_MEETING = (0.35, 0.65)
+_TINT = (0.8, 1.2)
+_QUARTERS = ((0, 0), (1, 0), (0, 1), (1, 1))
 
 
 @dataclass(frozen=True)
@@ -90,15 +95,51 @@ def shrunk_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, m
     return _finish(canvas, boxes + _row([left, top, left, top]), photo.names, size)
 
 
+def mosaic_view(photos: Sequence[TrainingPhoto], size: int, *, rng: random.Random, kept_part: float) -> View:
+    """Return crops of four photos, each in a quarter of a square of side `size`, flipped left-right, in random colours.
+
+    Things are seen smaller, beside others and before other grounds than in the photos, and in another light. The place
+    where the quarters meet is random; each crop shows at least a third of its photo's sides.
+    """
+    if len(photos) != len(_QUARTERS):
+        raise ValueError(f"a mosaic is made of {len(_QUARTERS)} photos, not {len(photos)}")
+    cut_x, cut_y = (int(size * rng.uniform(*_MEETING)) for _ in range(2))
+    canvas = np.empty((size, size, 3), np.uint8)
+    found: list[NDArray[np.float32]] = []
+    names: list[str] = []
+    for photo, (right, low) in zip(photos, _QUARTERS, strict=True):
+        left, top = cut_x * right, cut_y * low
+        width, height = (size - cut_x if right else cut_x), (size - cut_y if low else cut_y)
+        pixels, boxes, shown = _crop(read_pixels(photo.path), photo, rng, kept_part, scale=_MOSAIC_SCALE)
+        pixels, boxes = _flip(pixels, boxes, rng, turn=False)
+        unit = _row([pixels.shape[1], pixels.shape[0]] * 2)
+        resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BILINEAR)
+        canvas[top : top + height, left : left + width] = recolour(_tinted(np.asarray(resized), rng), rng)
+        found.append(boxes / unit * _row([width, height] * 2) + _row([left, top] * 2))
+        names += shown
+    return _finish(canvas, np.concatenate(found), tuple(names), size)
+
+
+def _tinted(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+    """Change the colour of the light at random."""
+    light = np.array([rng.uniform(*_TINT) for _ in range(3)], np.float32)
+    tinted: NDArray[np.uint8] = (pixels * light).clip(0, 255).astype(np.uint8)
+    return tinted
+
+
 def _crop(
-    pixels: NDArray[np.uint8], photo: TrainingPhoto, rng: random.Random, kept_part: float
+    pixels: NDArray[np.uint8],
+    photo: TrainingPhoto,
+    rng: random.Random,
+    kept_part: float,
+    scale: tuple[float, float] = _CROP_SCALE,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], tuple[str, ...]]:
     height, width = pixels.shape[:2]
     areas = np.maximum(_areas(photo.boxes), 1)
     for _ in range(_CROP_TRIES):
-        scale = rng.uniform(*_CROP_SCALE)
-        crop_width = int(width * scale)
-        crop_height = int(height * rng.uniform(max(0.45, scale - 0.15), min(1, scale + 0.15)))
+        part = rng.uniform(*scale)
+        crop_width = int(width * part)
+        crop_height = int(height * rng.uniform(max(scale[0] - 0.2, part - 0.15), min(1, part + 0.15)))
         left, top = rng.randint(0, width - crop_width), rng.randint(0, height - crop_height)
         boxes = photo.boxes - np.array([left, top, left, top], np.float32)
         boxes = boxes.clip(0, [crop_width, crop_height, crop_width, crop_height]).astype(np.float32)
@@ -109,7 +150,7 @@ def _crop(
     return pixels, photo.boxes, photo.names
 
 
-def _row(numbers: list[int]) -> NDArray[np.float32]:
+def _row(numbers: Sequence[float]) -> NDArray[np.float32]:
     return np.array(numbers, np.float32)
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from autolabel_training.augment import View, plain_view, random_view, shrunk_view, whole_view
+from autolabel_training.augment import View, mosaic_view, plain_view, random_view, shrunk_view, whole_view
 from autolabel_training.photo import TrainingPhoto
 from training.detector.data import Data
 
@@ -107,3 +107,34 @@ def test_boxes_that_a_crop_cuts_too_far_are_left_out(photo: TrainingPhoto) -> No
 def test_test_files_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="split must be one of train, dev, not test"):
         Data(tmp_path).photos("bccd", "test")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_mosaic_shows_four_photos_each_with_its_box(photo: TrainingPhoto, tmp_path: Path, seed: int) -> None:
+    """The photos have boxes of one colour each, on black: what has the colour lies in the box of the photo's name."""
+    colours = {"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250), "white": (250, 250, 250)}
+    photos = []
+    for name, colour in colours.items():
+        pixels = np.zeros((80, 120, 3), np.uint8)
+        pixels[BOX[1] : BOX[3], BOX[0] : BOX[2]] = colour
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        photos.append(TrainingPhoto(tmp_path / f"{name}.png", photo.boxes, (name,)))
+    view = mosaic_view(photos, 256, rng=random.Random(seed), kept_part=0.9)
+    assert view.pixels.shape == (256, 256, 3)
+    assert view.names == tuple(colours)
+    centres = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2
+    assert [(bool(x > 0.5), bool(y > 0.5)) for x, y in centres] == [
+        (False, False),
+        (True, False),
+        (False, True),
+        (True, True),
+    ]
+    for (x0, y0, x1, y1), colour in zip((view.boxes * 256).round().astype(int), colours.values(), strict=True):
+        inside = view.pixels[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1].astype(int)
+        lit = np.array(colour) > 0
+        assert (inside[..., lit].min() > 60) and (inside[..., ~lit] < 60).all()
+
+
+def test_a_mosaic_needs_four_photos(photo: TrainingPhoto) -> None:
+    with pytest.raises(ValueError, match="made of 4 photos, not 3"):
+        mosaic_view([photo] * 3, 64, rng=random.Random(0), kept_part=0.4)

@@ -132,9 +132,10 @@ def _shorten(recipe: Path, short: Path) -> None:
     YAML(typ="safe").dump(raw, short)
 
 
-def test_the_second_phase_goes_on_from_what_the_first_exports() -> None:
+def test_every_phase_goes_on_from_what_the_one_before_exports() -> None:
     commands = [line for line in (ROOT / "Makefile").read_text().splitlines() if "training.detector.train" in line]
-    first, second = (dict(zip(line.split()[1:], line.split()[2:], strict=False)) for line in commands)
-    recipe = read(Recipe, ROOT / second["--recipe"])
-    assert recipe.start == first["--out"] + "/checkpoint"
-    assert recipe.image_size == read(Recipe, ROOT / first["--recipe"]).image_size
+    phases = [dict(zip(line.split()[1:], line.split()[2:], strict=False)) for line in commands]
+    recipes = [read(Recipe, ROOT / phase["--recipe"]) for phase in phases]
+    assert [recipe.start for recipe in recipes] == [None, *(f"{phase['--out']}/checkpoint" for phase in phases[:-1])]
+    assert len(recipes) == 3
+    assert {recipe.image_size for recipe in recipes} == {320}

@@ -11,7 +11,7 @@ import pytest
 from autolabel_training.recipe import build, plain, read
 from training.detector.config import Recipe, SetRecipe
 from training.detector.data import Data
-from training.detector.features import SCENES, Job, make_view
+from training.detector.features import SCENES, Job, _jobs, make_view
 from training.detector.phrases import KINDS, parse
 from training.detector.pictures import SCENES_OF_KIND, dev_pictures
 
@@ -27,6 +27,17 @@ def test_after_the_crops_come_whole_photos_then_shrunk_ones(recipe: Recipe, data
         sides.append((view.boxes[0, 2:] - view.boxes[0, :2]) / [30 / 80, 20 / 60])
     assert [np.allclose(side, 1, atol=1e-5) for side in sides] == [True, False, False, True, True, False, False]
     assert all((side < 0.95).all() for side in sides[5:])
+
+
+def test_mosaics_are_made_of_the_photos_of_a_set(recipe: Recipe, data: Data) -> None:
+    chosen = replace(recipe, scenes=None, sets={"bccd": SetRecipe(views=1, mosaics=2, turn=False)})
+    jobs = [job for job in _jobs(chosen, data) if job.split == "train"]
+    known = {photo.path for photo in data.photos("bccd", "train")}
+    assert [len(job.beside) for job in jobs] == [0, 3, 3] * 2
+    assert {photo.path for job in jobs for photo in job.beside} <= known
+    view = make_view(chosen, jobs[1], seed=0)
+    assert len(view.boxes) == len(view.names) == 4
+    assert (view.boxes >= 0).all() and (view.boxes <= 1).all()
 
 
 def test_the_kinds_of_scenes_are_mixed_as_the_recipe_says(recipe: Recipe, data: Data) -> None:

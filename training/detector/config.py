@@ -43,6 +43,8 @@ class SetRecipe:
     """More views of each photo that show all of it, recoloured and flipped: they cut only what it cuts."""
     shrunk: int = 0
     """More views of each photo that show all of it smaller, on a plain ground, for small things."""
+    mosaics: int = 0
+    """More views of each photo that show crops of it and of three other photos of the set, for sets of few scenes."""
     kept_part: float = 0.4
     """A box that a crop cuts is kept where this part of its area is left."""
     mirror: bool = True

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from autolabel.images import read_pixels
 from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
-from autolabel_training.augment import View, plain_view, random_view, shrunk_view, whole_view
+from autolabel_training.augment import View, mosaic_view, plain_view, random_view, shrunk_view, whole_view
 from autolabel_training.photo import TrainingPhoto
 from autolabel_training.recipe import plain
 
@@ -50,6 +50,8 @@ class Job:
     split: str
     photo: TrainingPhoto
     variant: int
+    beside: tuple[TrainingPhoto, ...] = ()
+    """The other photos of a mosaic."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ def make_view(recipe: Recipe, job: Job, seed: int) -> View:
     if job.variant == 0:
         return plain_view(job.photo, recipe.image_size)
     chosen = recipe.sets[job.dataset]
+    if job.beside:
+        return mosaic_view([job.photo, *job.beside], recipe.image_size, rng=rng, kept_part=chosen.kept_part)
     if job.variant >= chosen.views + chosen.whole:
         return shrunk_view(job.photo, recipe.image_size, rng=rng, mirror=chosen.mirror)
     if job.variant >= chosen.views:
@@ -186,9 +190,11 @@ def draw_kind(scenes: SceneRecipe, rng: random.Random) -> str:
 
 def _jobs(recipe: Recipe, data: Data) -> Iterator[Job]:
     for dataset, chosen in recipe.sets.items():
-        variants = range(chosen.views + chosen.whole + chosen.shrunk)
-        for photo, variant in product(data.photos(dataset, "train"), variants):
-            yield Job(dataset, "train", photo, variant)
+        photos = data.photos(dataset, "train")
+        rng = random.Random(f"{recipe.seed}-{dataset}")
+        for photo, variant in product(photos, range(chosen.views + chosen.whole + chosen.shrunk + chosen.mosaics)):
+            mosaic = variant >= chosen.views + chosen.whole + chosen.shrunk
+            yield Job(dataset, "train", photo, variant, tuple(rng.choices(photos, k=3)) if mosaic else ())
         for photo in data.photos(dataset, "dev"):
             yield Job(dataset, "dev", photo, 0)
     if recipe.scenes is None:

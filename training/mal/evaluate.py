@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/tiny-mal"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--recipe", type=Path, default=Path("training/mal.yaml"), help="how scenes are drawn")
+    parser.add_argument("--recipe", type=Path, default=Path("training/mal-second.yaml"), help="its sets and scenes")
     parser.add_argument("--threshold", type=float, default=Mal.Params.model_fields["mask_thres"].default[0])
     parser.add_argument("--cells", type=int, default=300, help="blood cells that are looked at")
     parser.add_argument("--threads", type=int, default=1)
