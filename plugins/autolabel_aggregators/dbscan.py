@@ -32,7 +32,7 @@ class Dbscan(Aggregator):
     name = "dbscan"
 
     class Params(Aggregator.Params):
-        """What makes a cluster."""
+        """The parameters of the clustering."""
 
         eps: float = Field(
             default=0.5, ge=0, le=_WIDEST, description="Two boxes are neighbours if 1 - IoU is at most this."

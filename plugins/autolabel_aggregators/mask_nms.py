@@ -23,7 +23,7 @@ class MaskNms(Aggregator):
     name = "mask_nms"
 
     class Params(Aggregator.Params):
-        """How much overlap is too much."""
+        """The overlap above which a box is dropped."""
 
         threshold: float = Field(
             default=0.5,

@@ -22,7 +22,7 @@ class Nms(Aggregator):
     name = "nms"
 
     class Params(Aggregator.Params):
-        """How much overlap is too much."""
+        """The overlap above which a box is dropped."""
 
         threshold: float = Field(
             default=0.7,

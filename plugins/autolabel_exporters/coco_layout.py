@@ -1,4 +1,4 @@
-"""Where the files of a COCO data set lie, as its readers look for them."""
+"""The file layouts of COCO data sets that readers expect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 Layout = Literal["annotations", "roboflow", "datumaro"]
 _ROBOFLOW = {"": "train", "val": "valid"}
-"""What Roboflow, and trainers after it, call the parts of a split."""
+"""Roboflow's names for the parts of a split, which trainers adopted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ Placed = tuple[int, Labels]
 
 
 class Form(NamedTuple):
-    """How masks are written."""
+    """The form of masks."""
 
     segmentation: Segmentation
     boxed: bool = False
@@ -44,7 +44,7 @@ class _ExportedAnnotation(msgspec.Struct, gc=False):
     bbox: list[float]
     """``x y width height`` in pixels."""
     area: float
-    """Of the mask where there is one, else of the box."""
+    """The area of the mask, or of the box without one."""
     segmentation: Any
     """Compressed RLE, a list of polygons, or unset if there is none."""
     segmentation_of: Any
@@ -54,7 +54,7 @@ class _ExportedAnnotation(msgspec.Struct, gc=False):
     round: int
     """The round that found it, -1 if it was given."""
     verdict: Any
-    """What a verifier said of it, in [0, 1]; unset if none was asked about it."""
+    """The verdict of a verifier, in [0, 1]; unset without one."""
 
 
 def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[_Listed]:

@@ -29,7 +29,7 @@ class Cvat(Exporter):
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
 
     class Params(ToolParams):
-        """What is drawn of an object; shapes of one object share a ``group_id``."""
+        """Which shapes are written for an object; shapes of one object share a ``group_id``."""
 
     params: Params
 

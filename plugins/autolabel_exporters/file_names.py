@@ -16,7 +16,7 @@ _LONGEST: Final = 255
 """Bytes that file systems allow a name."""
 _SEPARATOR: Final = "__"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
-"""What breaks lists of one name a line, or means a folder on another system."""
+"""Characters that break lists of names, or separate folders on another system."""
 
 
 @dataclass(frozen=True, slots=True)

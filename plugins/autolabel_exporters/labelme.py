@@ -31,7 +31,7 @@ class Labelme(Exporter):
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
 
     class Params(ToolParams):
-        """What is drawn of an object; shapes of one object share a ``group_id``. Images lie beside their labels."""
+        """Shapes that are written for an object; those of one object share a ``group_id``. Images lie beside labels."""
 
     params: Params
 

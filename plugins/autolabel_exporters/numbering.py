@@ -58,7 +58,7 @@ class _FileIds:
 
 @dataclass(slots=True)
 class _Survey:
-    """What is known of the ids of the images and annotations that rows came from; 8 bytes each."""
+    """The ids of the images and annotations that rows came from; 8 bytes each."""
 
     annotations: _FileIds = field(default_factory=_FileIds)
     images: _FileIds = field(default_factory=_FileIds)

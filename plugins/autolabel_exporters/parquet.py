@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 ROWS, OBJECTS = 4096, 65_536
-"""What a row group holds at most, whichever is reached first: all of it is in memory until it is written."""
+"""The most rows and objects of a row group, whichever is reached first; a row group is written from memory."""
 
 
 class Parquet(Exporter):

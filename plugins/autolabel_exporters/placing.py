@@ -20,7 +20,7 @@ Way = Literal["link", "copy", "upright"]
 """``link``: a symbolic link; ``_copy``: the file's bytes; ``upright``: a copy whose EXIF orientation is applied."""
 _ORIENTATION = 0x0112
 _FORMATS = {".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
-"""What an upright image is written as, by its ending; JPEG for all others."""
+"""The format of an upright image, by its extension; JPEG for all others."""
 _QUALITY = 95
 _SHOWN = 3
 

@@ -30,7 +30,7 @@ class ExportedObject:
     mask: Rle | None
     given: Mapping[str, Any] | None
     verdict: float | None
-    """What a verifier said, in [0, 1], six decimals; None if none was asked about it."""
+    """The verdict of a verifier, in [0, 1], six decimals; None without one."""
 
 
 def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:

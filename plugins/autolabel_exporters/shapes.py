@@ -1,4 +1,4 @@
-"""What the files of annotation tools draw of an object: its mask, its outline, its box."""
+"""The shapes of an object in files of annotation tools: its mask, its outline, its box."""
 
 from __future__ import annotations
 

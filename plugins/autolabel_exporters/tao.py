@@ -17,7 +17,7 @@ from autolabel_exporters.rows import exported_objects
 
 _ANNOTATIONS, _LABELMAP = "final_annotation.jsonl", "labelmap.json"
 _OWN = frozenset({"plan.json", "inputs.jsonl", "labels.jsonl", "outputs.json", "review.json", "stages", "logs"})
-"""What lies in a results directory under names of its own."""
+"""Reserved names in a results directory."""
 
 
 def _free(name: str) -> str:

@@ -19,7 +19,7 @@ from autolabel_exporters.rows import ExportedObject
 
 _MILLION = 10**6
 _FOLDERS = {"val": "valid"}
-"""What trainers call the parts of a split."""
+"""Trainers' names for the parts of a split."""
 
 
 class Yolo(Exporter):

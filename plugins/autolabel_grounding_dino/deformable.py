@@ -18,7 +18,7 @@ from autolabel_grounding_dino import torch_kernel
 _log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-3
-"""How far a kernel may be off on a GPU, whose products may be rounded, before another is used."""
+"""The largest error of a kernel on a GPU, where products may be rounded, before another kernel is used."""
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]

@@ -1,4 +1,4 @@
-"""What the vision tower makes of images, before any text: computed once an image, asked many times."""
+"""The vision features of images, computed once for each image and used for every caption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the detectors of the Grounding DINO family share: captions over phrases, vision features used again."""
+"""Code that the detectors of the Grounding DINO family share: captions over phrases, vision features used again."""
 
 from __future__ import annotations
 

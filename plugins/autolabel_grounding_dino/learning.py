@@ -55,7 +55,7 @@ class Batch:
 
 
 class DetectorTraining(LearningWeights):
-    """What the loop trains: the model, the average of its weights, views of the images."""
+    """The state of a training: the model, the average of its weights, views of the images."""
 
     def __init__(self, labeler: GroundingDino, task: FineTuning[TrainingSettings]) -> None:
         self.labeler, self.task, self.settings = labeler, task, task.settings

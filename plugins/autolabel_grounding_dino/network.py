@@ -21,7 +21,7 @@ _CODE_TEMPERATURE = 10000
 
 @dataclass(frozen=True, slots=True)
 class _NetworkOutput:
-    """What the network finds in B images: Q boxes each, against the T tokens of their captions."""
+    """The network's output for B images: Q boxes each, scored against the T tokens of their captions."""
 
     logits: Tensor
     """(B, Q, T), -inf at padded tokens."""

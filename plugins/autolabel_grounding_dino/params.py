@@ -1,4 +1,4 @@
-"""What can be set for Grounding DINO in a spec."""
+"""The spec parameters of Grounding DINO."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ModelParams(BaseModel):
 
 
 class GroundingDinoParams(GroundedParams):
-    """What TAO's files need besides."""
+    """Further parameters for TAO's files."""
 
     backbone: str | None = None
     """TAO's name of the backbone, such as ``swin_tiny_224_1k``; compared with the file only."""

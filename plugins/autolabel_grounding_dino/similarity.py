@@ -1,4 +1,4 @@
-"""How alike a query and a token are: the logit, with TAO's optional scale and bias."""
+"""The similarity of a query and a token: the logit, with TAO's optional scale and bias."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from autolabel.transfer import to_device
 from autolabel_labeling.tokenizer import SEPARATORS
 
 _CAPTIONS, _PHRASES = 512, 4096
-"""How many of each are kept with their features; the longest unused leaves first."""
+"""The number of captions and phrases whose features are cached; the least recently used is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)

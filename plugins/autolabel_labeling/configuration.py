@@ -21,7 +21,7 @@ _LABELERS = {
     "sam3_video": "use the labeler sam3",
     "mal": "it is a mask model, which makes masks of boxes: use the labeler mal, behind a detector",
 }
-"""What reads a model that another labeler was given, by the ``model_type`` of its configuration."""
+"""The labeler that reads each ``model_type``, for the hint when a model is given to another labeler."""
 
 
 def read_configuration(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What can be set in a spec for every detector that is asked captions of phrases."""
+"""The spec parameters of every detector that is asked captions of phrases."""
 
 from __future__ import annotations
 

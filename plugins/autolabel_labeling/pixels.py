@@ -20,7 +20,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _SHORT_SIDE, _LONG_SIDE = 800, 1333
 _OLD_LONG_SIDE = 1333
-"""What transformers' processors take for ``max_size`` beside a ``size`` of one number."""
+"""The ``max_size`` of transformers' processors for a ``size`` of one number."""
 _LONGEST_SIDE = 16_384
 _BILINEAR = int(Image.Resampling.BILINEAR)
 _RATIOS = (1.0, 1.2, 4 / 3, 1.5)
@@ -34,7 +34,7 @@ _Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shaping:
-    """How pixels reach the network: resized, padded on the right and at the bottom, normalised."""
+    """The preprocessing of pixels: resized, padded on the right and at the bottom, normalised."""
 
     short_side: int = _SHORT_SIDE
     long_side: int = _LONG_SIDE

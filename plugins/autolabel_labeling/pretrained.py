@@ -28,7 +28,7 @@ class Architecture:
     """One of transformers' architectures, by the names of its classes."""
 
     title: str
-    """What messages call it: ``a Grounding DINO``."""
+    """The name in messages: ``a Grounding DINO``."""
     configuration: str
     model: str
 

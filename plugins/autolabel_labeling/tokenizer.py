@@ -17,7 +17,7 @@ SEPARATORS = {"[CLS]": CLS, "[SEP]": SEP, ".": STOP, "?": _QUESTION}
 _SILENT = frozenset({0, CLS, SEP, 103, STOP, _QUESTION})
 """Ids that never come from inside a phrase: the separators, [PAD] and [MASK]."""
 _UNKNOWN = "[UNK]"
-"""What stands for everything that is not in the vocabulary."""
+"""The token for words outside the vocabulary."""
 FILES = ("tokenizer.json", "vocab.txt")
 BERT_BASE = Path(__file__).parent / "bert_base_uncased"
 """The vocabulary of bert-base-uncased, so that files without a tokenizer work offline."""

@@ -15,7 +15,7 @@ class Darker(Look):
     name = "darker"
 
     class Params(Look.Params):
-        """How much."""
+        """The factor of the brightness."""
 
         factor: float = Field(default=0.8, gt=0, lt=1, description="What every pixel is multiplied by.")
 
@@ -32,7 +32,7 @@ class Brighter(Look):
     name = "brighter"
 
     class Params(Look.Params):
-        """How much."""
+        """The factor of the brightness."""
 
         factor: float = Field(default=1.2, gt=1, le=4, description="What every pixel is multiplied by.")
 

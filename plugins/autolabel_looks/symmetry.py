@@ -68,7 +68,7 @@ class Rotate(Look):
     name = "rotate"
 
     class Params(Look.Params):
-        """How far."""
+        """The angle of the rotation."""
 
         degrees: Literal[90, 180, 270] = Field(description="how far the image is turned, clockwise")
 

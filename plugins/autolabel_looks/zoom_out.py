@@ -19,7 +19,7 @@ class ZoomOut(Look):
     name = "zoom_out"
 
     class Params(Look.Params):
-        """How far off."""
+        """The factor of the zoom."""
 
         factor: float = Field(
             default=1.25, gt=1, le=4, description="How many times as high and as wide the image is with its margin."

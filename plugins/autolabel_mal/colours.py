@@ -9,11 +9,11 @@ from torch.nn import functional
 from autolabel.transfer import to_device
 
 BINS = 8
-"""Of each channel."""
+"""The bins of each channel."""
 _REACH = 2.0
 """Standardised colours beyond this fall into the outermost bins."""
 _BLUR = (0.25, 0.5, 0.25)
-"""How a pixel is shared with the bins next to its own, along each channel."""
+"""The weights by which a pixel counts in neighbouring bins, along each channel."""
 PRIOR_PIXELS = 0.5
 """Pixels of either kind that every bin is given in advance: an unseen colour speaks for nothing."""
 

@@ -1,4 +1,4 @@
-"""From the network's map to a mask's text in one loop over its pixels, compiled by numba: what a CPU uses."""
+"""Turn the network's map into a mask's RLE text in one loop over pixels, compiled by numba, for the CPU."""
 
 from __future__ import annotations
 

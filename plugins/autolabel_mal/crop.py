@@ -17,7 +17,7 @@ _SMALL, _LARGE = 32.0**2, 96.0**2
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CropRegion:
-    """Where a crop lies in its image: whole pixels, the box with its margins; may reach outside."""
+    """The region of a crop in its image: the box with its margins, in whole pixels; may reach outside."""
 
     left: int
     top: int

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself beside its tensors."""
+"""The description of a checkpoint, beside its tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NVIDIA = Licence("nvidia-source-code-license-nc", False)
 
 @dataclass(frozen=True, slots=True)
 class _Description:
-    """What can be read without torch."""
+    """The facts that can be read without torch."""
 
     crop_size: int | None = None
 

@@ -83,7 +83,7 @@ class Started:
     logits: Tensor
     """(B, grid, grid) on the CPU."""
     side: int
-    """Of the crops."""
+    """The side of the crops."""
     event: torch.cuda.Event | None
 
     def finish(self) -> Iterator[tuple[Job, Rle]]:

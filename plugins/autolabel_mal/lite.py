@@ -8,7 +8,7 @@ from torch.nn import functional
 from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0
 
 _STAGES = 6
-"""Of seven: the last widens to 320 channels for a classifier, at a fifth of all parameters."""
+"""The number of stages used, of seven: the last one only serves a classifier, with a fifth of all parameters."""
 _LEVELS = (2, 3, 5, 6)
 """Outputs at strides 4, 8, 16, 32, counted with the stem as 0."""
 _FUSED = 1

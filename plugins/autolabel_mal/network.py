@@ -14,7 +14,7 @@ _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_STD = (58.395, 57.12, 57.375)
 _LITE_MEAN, _LITE_STD = (127.0,) * 3, (128.0,) * 3
 _FACTORS = (0.5, 1.0, 2.0)
-"""Of the features of small, medium, large objects (the paper's scale-dependent decoding)."""
+"""The scale factors for features of small, medium and large objects (the paper's scale-dependent decoding)."""
 
 
 class MalNetwork(nn.Module):

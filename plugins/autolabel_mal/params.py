@@ -1,4 +1,4 @@
-"""What can be set for MAL in a spec."""
+"""The spec parameters of MAL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MalParams(Strategy.Params):
     checkpoint: CheckpointPath
     """TAO's ``.pth``, NVlabs' ``.ckpt``, or a safetensors file or folder of this project."""
     arch: Annotated[Arch, BeforeValidator(_refuse_fan)] | None = None
-    """What the file is expected to be; a difference is a warning."""
+    """The expected architecture; a difference is a warning."""
     which: Literal["student", "teacher", "mixed"] = "student"
     """The network to use; ``mixed`` takes the mean of both networks' logits."""
     flip: bool = False

@@ -1,4 +1,4 @@
-"""From the network's map of logits to the mask of the whole image, computing only what the mask shows, with numpy."""
+"""Turn the network's map of logits into the mask of the whole image, with numpy, only where the mask is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Steps:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _SideSampling:
-    """How one side of a mask is read: places of the crop off the map, then pixels off those places."""
+    """The sampling along one side of a mask: the map at places of the crop, then these at pixels."""
 
     start: int
     """The first pixel, counted from the region's."""

@@ -23,7 +23,7 @@ _LEAST = 1e-4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """How a crop's colours are asked; the defaults were chosen on dev sets with the shipped checkpoint."""
+    """The parameters of the colour refinement; the defaults were chosen on dev sets with the shipped checkpoint."""
 
     colour_weight: float = 1.0
     """Weight of the colours' log-odds where the mean field begins; 0 is the CRF of MAL's paper."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _Positions = Literal["size", "scale"]
-"""How a position table is stretched: to a size with antialiasing (TAO), or by a scale factor without (NVlabs)."""
+"""How a position table is resized: to a size with antialiasing (TAO), or by a factor without (NVlabs)."""
 
 _EPSILON = 1e-6
 _MLP_RATIO = 4

@@ -1,4 +1,4 @@
-"""What the schedules that follow a formula share: their parameters, their end points, their rounding."""
+"""Code that the schedules that follow a formula share: their parameters, their end points, their rounding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CurveScheduler(Scheduler):
     """A schedule given by a formula between two thresholds."""
 
     class Params(Scheduler.Params):
-        """How many rounds, between which confidence thresholds."""
+        """The number of rounds and their first and last confidence thresholds."""
 
         rounds: int = Field(ge=1, le=1000, description="How many rounds.")
         start: float = Field(ge=0, le=1, description="Confidence threshold of the first round.")

@@ -13,7 +13,7 @@ class Exponential(CurveScheduler):
     name = "exponential"
 
     class Params(CurveScheduler.Params):
-        """How many rounds, between which confidence thresholds, none of them 0."""
+        """The number of rounds and their first and last confidence thresholds, above 0."""
 
         end: float = Field(gt=0, le=1, description="Confidence threshold of the last round; above 0, at most `start`.")
 

@@ -1,4 +1,4 @@
-"""How good weights were before and after a training, on images that were kept to choose among them."""
+"""The quality of weights before and after a training, on the dev images that chose them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the heads of transformers' Grounding DINO say at every layer: the model itself returns the last alone."""
+"""The outputs of Grounding DINO's heads at every layer; transformers' model returns only the last."""
 
 from __future__ import annotations
 

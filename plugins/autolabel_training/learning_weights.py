@@ -13,7 +13,7 @@ _IMAGE_TOWER = "model.backbone."
 
 
 class _DetectorRates(Protocol):
-    """What the optimiser reads of a recipe or of settings."""
+    """The fields of a recipe or settings that the optimiser reads."""
 
     @property
     def learning_rate(self) -> float:
@@ -25,7 +25,7 @@ class _DetectorRates(Protocol):
 
     @property
     def weight_decay(self) -> float:
-        """Of matrices outside the image tower."""
+        """The weight decay of matrices outside the image tower."""
 
 
 class LearningWeights:

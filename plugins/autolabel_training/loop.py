@@ -23,7 +23,7 @@ _Batch = TypeVar("_Batch")
 
 @dataclass
 class Progress:
-    """What a run has done so far: finished steps, processor seconds of all its parts, best dev score and its step."""
+    """The progress of a training: finished steps, processor seconds, the best dev score and its step."""
 
     step: int = 0
     cpu_seconds: float = 0.0
@@ -40,7 +40,7 @@ class DevCheck:
 
 
 class TrainedModel(Protocol[_Batch]):
-    """What a loop trains. `state` and `load_state` carry all that later steps depend on."""
+    """The subject of a training loop. `state` and `load_state` hold everything that later steps depend on."""
 
     def batches(self, steps: range) -> Iterator[_Batch]:
         """Yield the batch of every step; a step's batch depends on the seed and the step alone."""
@@ -65,7 +65,7 @@ class TrainedModel(Protocol[_Batch]):
 
 
 class _LoopSettings(Protocol):
-    """What the loop reads of a recipe."""
+    """The fields of a recipe that the loop reads."""
 
     @property
     def optimiser(self) -> OptimizerSettings:

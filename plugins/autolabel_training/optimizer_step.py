@@ -12,7 +12,7 @@ from autolabel_training.schedule import rate_factor
 
 
 class OptimizerSettings(Protocol):
-    """What both recipes say of the optimiser."""
+    """The optimiser's settings in a recipe."""
 
     @property
     def batch(self) -> int:

@@ -1,4 +1,4 @@
-"""What can be set for a training."""
+"""The settings of a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Positive = Annotated[float, Field(gt=0)]
 
 
 class TrainingSettings(StrategyParams):
-    """What the training of a detector follows."""
+    """The settings of a detector's training."""
 
     steps: _Count = 300
     """Steps of the optimiser; with ``minutes``, as many as fit."""
@@ -40,5 +40,5 @@ class TrainingSettings(StrategyParams):
     turn: bool = False
     """Whether images are flipped up-down and transposed too: for things that have no upright side."""
     checks: _Count = 6
-    """How often the weights are judged on the images that are kept for it."""
+    """The number of evaluations on the dev images."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -27,7 +27,7 @@ _SAVE_EVERY = 60.0
 
 
 class TimedModel(TrainedModel[Any], Protocol):
-    """What is trained, with the settings that tell it how many steps there are."""
+    """The subject of a training, with settings that state the number of steps."""
 
     settings: TrainingSettings
 
@@ -37,7 +37,7 @@ class TimedModel(TrainedModel[Any], Protocol):
 
 @dataclass(frozen=True)
 class _Course:
-    """What the loop reads."""
+    """The settings that the loop reads."""
 
     optimiser: TrainingSettings
     evaluate_every: int

@@ -1,4 +1,4 @@
-"""What the segmenters of the SAM family share: an image seen once, its boxes asked in chunks."""
+"""Code that the segmenters of the SAM family share: an image seen once, its boxes asked in chunks."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _START, _END = "<|startoftext|>", "<|endoftext|>"
 _FIRST_FOREIGN = 0x250
 """The first letter after the Latin ones."""
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
-"""What stands alone before pieces are merged (openai/CLIP, simple_tokenizer.py)."""
+"""Words that are split off before pieces are merged (openai/CLIP, simple_tokenizer.py)."""
 
 
 class ClipTokenizer:

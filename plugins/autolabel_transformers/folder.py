@@ -1,4 +1,4 @@
-"""What the labelers here have in common: a Hugging Face folder."""
+"""Code that the labelers of this package share: a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autolabel_labeling.configuration import check_kind, read_configuration
 
 
 class FolderParams(Labeler.Params):
-    """Where the weights are."""
+    """The location of the weights."""
 
     checkpoint: CheckpointPath
     """A Hugging Face folder, or a name on the hub: ``org/name``, better ``org/name@revision``."""
@@ -26,13 +26,13 @@ class FolderLabeler(Labeler):
     kinds: ClassVar[tuple[str, ...]]
     """The ``model_type`` that config.json may say."""
     title: ClassVar[str]
-    """What messages call the model: ``an OWLv2``."""
+    """The name of the model in messages: ``an OWLv2``."""
     sizes: ClassVar[Mapping[str, tuple[str, int]]] = {}
     """Numbers of config.json, with the tensor and the axis that must agree."""
     counts: ClassVar[Mapping[str, str]] = {}
     """Numbers of layers in config.json, with what stands before their numbers in the tensors' names."""
     prefix: ClassVar[str] = ""
-    """What a folder for video puts before the names of the tensors that are used."""
+    """The prefix of the used tensors in a folder for video."""
 
     params: FolderParams
 

@@ -80,7 +80,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         """The checkpoint and how it is asked."""
 
         task: Annotated[str, StringConstraints(min_length=1)] | None = None
-        """What the network is told to do, in place of "Detect" and the list of phrases; then all share one pass."""
+        """The task given to the network in place of "Detect" and the phrases; with it, all phrases share one pass."""
 
     params: Params
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from autolabel_transformers.owlv2_network import Owlv2Network, Patches, Query
 
 _SHAPING = Shaping(exact=(960, 960), mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
-"""What transformers' processor does unless the folder says otherwise (CLIP's means)."""
+"""The default of transformers' processor, if the folder says nothing else (CLIP's means)."""
 
 
 def _has_place(template: str) -> str:

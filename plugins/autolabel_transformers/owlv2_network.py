@@ -26,12 +26,12 @@ _REMEMBERED = 4096
 """Sentences whose features are kept."""
 _SMALLEST = 1e-6
 _NEAR = 0.8
-"""Of the best overlap with an example: the network's boxes that overlap it so much may stand for it."""
+"""The share of the best overlap with an example from which a box of the network may represent it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patches:
-    """What one image's P patches are compared with sentences by."""
+    """The features of one image's P patches, to compare with sentences."""
 
     features: Tensor
     """(P, width), of length 1."""
@@ -43,7 +43,7 @@ class Patches:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """What stands for a phrase that has examples: features of length 1, of its words perhaps, and of the examples."""
+    """The unit-length features of a phrase with examples: of its words, if used, and of the examples."""
 
     features: tuple[Tensor, ...]
 

@@ -1,4 +1,4 @@
-"""What the detectors that read phrases with CLIP share."""
+"""Code that the detectors that read phrases with CLIP share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _CountingNetwork(Protocol):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What was computed since it was loaded."""
+        """Counts of the computations since the model was loaded."""
         ...
 
 
@@ -49,7 +49,7 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
     longest: ClassVar[int]
     """Tokens that the text encoder reads, where config.json does not say."""
     shaping_default: ClassVar[Shaping]
-    """What transformers' processor does unless the folder says otherwise."""
+    """The default of transformers' processor, if the folder says nothing else."""
 
     @property
     def template(self) -> str:

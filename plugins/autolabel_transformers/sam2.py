@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from autolabel_transformers.sam_network import SamNetwork
 
 _SHAPING = Shaping(exact=(1024, 1024))
-"""What transformers' processor does unless the folder says otherwise."""
+"""The default of transformers' processor, if the folder says nothing else."""
 
 
 class Sam2(BoxSegmenter):

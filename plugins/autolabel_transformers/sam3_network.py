@@ -34,7 +34,7 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhraseDetections:
-    """What the network finds in one image for one phrase."""
+    """The network's output for one image and one phrase."""
 
     scores: _Floats
     """(Q,)."""

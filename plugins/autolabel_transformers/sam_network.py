@@ -25,7 +25,7 @@ from autolabel_labeling.tensors import to_tensor
 _SAM = Architecture(title="a SAM", configuration="SamConfig", model="SamModel")
 _SAM2 = Architecture(title="a SAM 2", configuration="Sam2Config", model="Sam2Model")
 _PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config", "initializer_range")
-"""What of a configuration concerns images; the rest of a video model's is about its memory."""
+"""The parts of a configuration that concern images; the rest of a video model's is about its memory."""
 _Pixels = npt.NDArray[np.uint8]
 _Bools = npt.NDArray[np.bool_]
 
@@ -35,7 +35,7 @@ class _SamImage:
     """An image's features on the device."""
 
     features: Any
-    """What transformers' model takes as ``image_embeddings`` for a batch of one."""
+    """The ``image_embeddings`` of transformers' model for a batch of one."""
     size: Size
     """(height, width) of the upright image."""
     inner: Size

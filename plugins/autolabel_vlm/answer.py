@@ -27,19 +27,19 @@ class Found:
     """One object of an answer."""
 
     box: tuple[float, float, float, float]
-    """As the model wrote it."""
+    """The box as the model wrote it."""
     label: str
-    """Empty if it wrote none."""
+    """The label; empty if the model wrote none."""
     score: float | None
-    """What the model says of itself, in [0, 1]; None if it says nothing."""
+    """The score that the model wrote, in [0, 1]; None if it wrote none."""
     start: int
     end: int
-    """Where it stands in the answer."""
+    """The end of the object in the answer."""
 
 
 @dataclass(slots=True)
 class Read:
-    """What was read of an answer."""
+    """The objects read from an answer."""
 
     objects: list[Found] = field(default_factory=list)
     cut: bool = False

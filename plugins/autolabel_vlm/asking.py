@@ -1,4 +1,4 @@
-"""What labelers that ask a server share: the client, and what is told of it."""
+"""Code that labelers of a server share: the client and its notes."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from autolabel.strategies import Verifier
 from autolabel.types import Sample
 
 _BINS = 8
-"""Of a histogram, for each channel."""
+"""The number of histogram bins of each channel."""
 _RING = 0.25
-"""How far around a box is looked, as a share of its sides."""
+"""The width of the ring around a box, as a share of its sides."""
 
 
 class Contrast(Verifier):

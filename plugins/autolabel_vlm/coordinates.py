@@ -1,4 +1,4 @@
-"""What the numbers of a box mean, and the exact way back to pixels of the image."""
+"""The coordinate conventions of boxes, and their exact conversion to pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autolabel.types import Size
 Coordinates = Literal["pixels", "unit_1000", "unit_999", "unit_1"]
 Axes = Literal["xyxy", "yxyx"]
 _SLACK = 0.02
-"""How far beyond the edge, as a share of the range, a number may lie."""
+"""The share of the range by which a number may exceed it."""
 
 
 def ends(coordinates: Coordinates, sent: Size) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What can be set in a spec for the labeler ``vlm``."""
+"""The spec parameters of the labeler ``vlm``."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class PictureParams(EndpointParams, Strategy.Params):
     """The size in which images are sent: ``none``, ``{type: longest, side}``, ``{type: multiple, of, min_pixels,
     max_pixels}``."""
     image_format: Literal["jpeg", "png"] = "jpeg"
-    """How they are encoded."""
+    """The encoding of the images."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
-    """Of JPEG."""
+    """The JPEG quality."""
     pixels_per_token: Annotated[int, Field(ge=1)] = 784
     """For the forecast of a plan: 28 x 28 for most models."""
 
@@ -46,7 +46,7 @@ class VlmParams(PictureParams):
     """The question; ``{phrases}``, ``{coordinates}``, ``{corners}``, ``{caption}``, ``{width}`` and ``{height}`` are
     filled in."""
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How the form of the answer is asked for, besides in words."""
+    """The ``response_format`` of the request, besides the prompt."""
     probabilities: bool = True
     """Ask for token probabilities, which become the scores; else, and where none come, what the model says of itself
     does."""

@@ -1,4 +1,4 @@
-"""How an image is resized before it is sent, so that its boxes can be carried back exactly."""
+"""Resize an image before it is sent, such that boxes can be mapped back exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a model is of an object, by the probabilities of the tokens that say so."""
+"""The score of an object from the probabilities of its tokens."""
 
 from __future__ import annotations
 

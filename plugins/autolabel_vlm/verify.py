@@ -38,7 +38,7 @@ class VerifyParams(PictureParams, Verifier.Params):
     prompt: Annotated[str, AfterValidator(_asks)] = _DEFAULT
     """The question; ``{phrase}`` and ``{colour}`` are filled in."""
     colour: Literal["red", "lime", "blue", "yellow"] = "red"
-    """Of the line that is drawn around a box."""
+    """The colour of the line that is drawn around a box."""
     alternatives: Annotated[int, Field(ge=1, le=20)] = 20
     """Likeliest tokens (``top_logprobs``) among which yes and no are looked for."""
 

@@ -58,7 +58,7 @@ _HOMES = {
     ),
 }
 _NAMES = {"open": "open_predictor"}
-"""What a part is called where it is at home, if that is something else."""
+"""Names that differ in their own module."""
 
 
 def __getattr__(name: str) -> Any:

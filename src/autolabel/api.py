@@ -1,4 +1,4 @@
-"""What the Python API does with a finished run; the command line calls the same functions."""
+"""The Python API for finished runs; the command line calls the same functions."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Problem:
 
 
 class AutolabelError(Exception):
-    """What every error raised on purpose derives from."""
+    """The base class of every error that autolabel raises on purpose."""
 
     exit_code: ClassVar[int] = 70
 
@@ -136,7 +136,7 @@ class BusyError(AutolabelError):
     def __init__(self, message: str, *, hint: str = "", differences: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
         self.differences = tuple(map(hidden, differences))
-        """In what the two plans differ, most telling first."""
+        """The differences of the two plans, the most important first."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a program may want to know, all differences among it."""

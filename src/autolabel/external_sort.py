@@ -17,7 +17,7 @@ BLOCK = 1 << 18
 CHUNK = 32 << 20
 """Bytes of lines that are sorted at once."""
 OVERHEAD = 64
-"""What Python adds to a line held in memory."""
+"""The memory overhead, in bytes, of a line as a Python object."""
 
 
 class SpooledLines:

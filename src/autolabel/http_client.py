@@ -9,7 +9,7 @@ from typing import Any
 from autolabel import urls
 
 _MOST_BYTES = 2 << 30
-"""Of an answer that says its length."""
+"""The most bytes of an answer with a stated length."""
 
 
 def client_options() -> dict[str, Any]:

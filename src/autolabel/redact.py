@@ -1,4 +1,4 @@
-"""What a text for people never shows: the user, the password and the query of a URL in it."""
+"""Remove the user, password and query of URLs from texts for people."""
 
 from __future__ import annotations
 

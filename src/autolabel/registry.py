@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _SHOWN = 5
 _TAKES = "`autolabel plugins` lists what it takes; a plan says what it took when it was made"
 _NAME = re.compile(r"\w[\w .+-]*")
-"""What a strategy may be called: it becomes the name of a folder."""
+"""Valid names of strategies; they become folder names."""
 PATIENCE = 10.0
 """Seconds after which a package that is still being imported is named."""
 Kind = Literal["scheduler", "aggregator", "labeler", "look", "exporter"]

@@ -24,9 +24,9 @@ TRANSIENT = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETDOWN, errno.EHOSTDOWN, errno.EBUSY}
     | {getattr(errno, "EREMOTEIO", errno.EIO)}
 )
-"""What a disk, a file server or an object store may say once and not again."""
+"""Errors of a disk, a file server or an object store that may be transient."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
-"""What this machine says where too many files are open: no fault of the file."""
+"""Errors for too many open files, which are not the file's fault."""
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds before each further try."""
 _HINT = "check the address, the credentials and the network; the same command goes on from here"

@@ -22,7 +22,7 @@ from autolabel.weights import UNKNOWN, Licence, licence_of
 
 
 class StrategyParams(BaseModel):
-    """What can be set in a spec for a strategy: each class has a subclass of its own, as ``Params``."""
+    """The spec parameters of a strategy; each strategy class has its own subclass as ``Params``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -37,7 +37,7 @@ class Strategy(ABC, Generic[P]):
     """The word after ``type:`` in a spec."""
 
     class Params(StrategyParams):
-        """What can be set in a spec; a subclass replaces this by its own fields."""
+        """The spec parameters; a subclass defines its own fields."""
 
     incidental: ClassVar[frozenset[str]] = frozenset()
     """Parameters that decide where and how the work is done, and change no result: no part of a plan's digest."""
@@ -69,7 +69,7 @@ class Aggregator(Strategy[P]):
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What an endpoint is asked, for the forecast of a plan."""
+    """The requests to an endpoint, for the forecast of a plan."""
 
     requests: int = 0
     images: int = 0
@@ -84,7 +84,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What an examination of a labeler has found."""
+    """A finding of an examination of a labeler."""
 
     subject: str
     said: str
@@ -98,7 +98,7 @@ S = TypeVar("S", bound=StrategyParams, default=StrategyParams)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuning(Generic[S]):
-    """What a labeler is to learn, and where its new weights go."""
+    """The task of a fine-tuning: the training data, and the folder for the new weights."""
 
     train: Sequence[Labels]
     """Images whose boxes are all known; one without boxes shows none of the classes."""
@@ -106,7 +106,7 @@ class FineTuning(Generic[S]):
     """Images that decide which weights are kept; nothing is learnt from them."""
     classes: tuple[str, ...]
     settings: S
-    """What ``Labeler.Training`` makes of the user's settings."""
+    """The user's settings, validated by ``Labeler.Training``."""
     out: Path
     """The new checkpoint lands in its folder ``checkpoint``; the rest of it is the labeler's own, to go on from."""
     device: str
@@ -124,7 +124,7 @@ class Labeler(Strategy[P]):
     gives: Literal["boxes", "masks"]
     """Said by the class; one that wraps another says what that gives."""
     Training: ClassVar[type[StrategyParams] | None] = None
-    """What can be set for ``fine_tune``; None: this labeler does not learn."""
+    """The settings of ``fine_tune``; None: this labeler cannot be trained."""
 
     @abstractmethod
     def load(self, device: str) -> None:
@@ -171,10 +171,10 @@ class Labeler(Strategy[P]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a detector makes of a phrase before it looks at any image."""
+    """How a detector reads a phrase."""
 
     pieces: tuple[int | str, ...]
-    """What the phrase is to the model: phrases of equal pieces are one to it."""
+    """The tokens of the phrase; phrases with equal tokens are the same to the model."""
     unknown: tuple[str, ...] = ()
     """The parts of the phrase that the model has no word for."""
     readable: bool = True
@@ -319,11 +319,11 @@ class Exporter(Strategy[P]):
 
     needs: ClassVar[Literal["boxes", "masks"]] = "boxes"
     loses: ClassVar[Sequence[str]] = ()
-    """What of the labels its files cannot carry, in words: ``autolabel export`` says so."""
+    """The parts of the labels that the files cannot hold, in words, for the notice of ``autolabel export``."""
     at_top: ClassVar[bool] = False
     """Whether its files are found in the results directory itself as well, under their own names."""
     provenance: Provenance = Provenance()
-    """What made the labels; set before ``export`` is called."""
+    """The origin of the labels; set before ``export`` is called."""
 
     @abstractmethod
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:

@@ -1,4 +1,4 @@
-"""What people answered: read from lines of JSON, and joined where several answered the same."""
+"""Read people's answers from lines of JSON, and combine several answers to one unit."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Missed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one person said of one unit."""
+    """One person's answer about one unit."""
 
     id: str
     verdict: _Verdict | None = None
-    """Of a box; of an image only ``cannot tell``."""
+    """The verdict on a box; on an image only ``cannot tell``."""
     missed: tuple[Missed, ...] | None = None
-    """Of an image; empty if it lacks nothing."""
+    """The missed objects of an image; empty if it lacks none."""
     withdrawn: bool = False
     """Whether it takes an earlier answer of the same person back."""
     reviewer: str | None = None

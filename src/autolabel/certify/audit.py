@@ -1,4 +1,4 @@
-"""What was checked of a run, of one class or threshold of it, and the bounds that follow."""
+"""The checks of a run, a class or a threshold, and the resulting bounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bounds:
     at_least: float | None = None
     """Holds at every look with the confidence of the audit."""
     at_most: float | None = None
-    """The same, by itself."""
+    """The upper bound, with the same confidence by itself."""
     estimate: float | None = None
     """The likeliest value; no promise."""
     exact: bool = False

@@ -27,7 +27,7 @@ class LowScoredBoxes:
     classes: array[int] = field(default_factory=lambda: array("q"))
     """The place of each one's class among the classes that were given."""
     right: list[bool | None] = field(default_factory=list)
-    """What a person has decided of each: those teach what the others are, and are not offered again."""
+    """A person's decision about each box: decided boxes train the prediction and are not offered again."""
 
 
 def candidates(

@@ -1,4 +1,4 @@
-"""In what the run differs now from what was drawn from."""
+"""The changes of a run since a certificate's draw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autolabel.certify.units import Units
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What is different, in words."""
+    """The differences, in words."""
 
     reason: str | None
     holds: bool

@@ -18,7 +18,7 @@ _Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is fixed when a certificate is drawn."""
+    """Settings that are fixed when a certificate is drawn."""
 
     confidence: float
     cap: int
@@ -34,7 +34,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Checks:
-    """What is decided of the boxes and of the images of a run, by place."""
+    """The decisions about a run's boxes and images, by index."""
 
     units: Units
     settings: Settings

@@ -27,15 +27,15 @@ _Carried = Callable[[Units], dict[str, Any]]
 FOLDER = "certificate"
 JOURNAL = f"{FOLDER}/journal.jsonl"
 REVIEW = f"{FOLDER}/review.json"
-"""What was decided when the sample was drawn."""
+"""The decisions at the time of the draw."""
 GROUPS = f"{FOLDER}/groups.json"
 _EVERY_IMAGE = "none"
-"""Stands for a file of groups where there shall be none."""
+"""The value that stands for no groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRequest:
-    """What a call asks for; None leaves it as it was, or at its default where nothing was drawn yet."""
+    """The settings of a call; None keeps the current setting, or the default before the first draw."""
 
     precision: float | None = None
     recall: float | None = None
@@ -52,13 +52,13 @@ class CertificateRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a draw fixes, of what was asked for; None is the default."""
+    """The settings that a draw fixes; None is the default."""
 
     confidence: float | None = None
     most_missed: int | None = None
     thresholds: Mapping[str, float] | None = None
     groups: Mapping[str, str] | None = None
-    """Empty if every image is drawn from."""
+    """The group of each image; empty if every image is drawn from."""
 
 
 def terms_of(asked: CertificateRequest, store: RunStore, plan: Plan) -> Terms:

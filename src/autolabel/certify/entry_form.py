@@ -24,14 +24,14 @@ _Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class _Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the run handed out when it was drawn from."""
+    """The thresholds and filters at the time of the draw."""
 
     filter: dict[Literal["min_size", "max_size", "min_area", "max_area"], _Finite]
     thresholds: dict[str, _Finite]
 
 
 class _Draw(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit is about."""
+    """The subject of an audit."""
 
     version: _Count
     audit: _Positive
@@ -57,7 +57,7 @@ class _Begun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _CertificateGoal(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be certified."""
+    """The goals of the certificate."""
 
     precision: _Share | None
     recall: _Share | None

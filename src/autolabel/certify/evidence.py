@@ -23,7 +23,7 @@ class DrawRound:
     order: _Int64
     """All other units, in the order of the draw."""
     shown: int = 0
-    """How many of the first were shown to anybody: each of them needs an answer before another round begins."""
+    """The number of units shown so far; each needs an answer before another round begins."""
 
 
 def _open_units(one: DrawRound, answers: Mapping[int, object]) -> list[int]:

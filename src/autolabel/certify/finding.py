@@ -1,4 +1,4 @@
-"""How to find missed objects with the least work: candidates below the threshold first, then images at random."""
+"""Find missed objects with the least work: candidates below the threshold first, then random images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def chance_of_right(scores: Float64, classes: Int64, right: Sequence[bool | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """What is known of a run's recall before it is repaired; estimates, none of them a promise."""
+    """Estimates of a run's recall before it is improved; none is guaranteed."""
 
     images: int
     right: float
@@ -87,13 +87,13 @@ class Repair:
     """A plan to reach a recall; all numbers are "about"."""
 
     candidates: int
-    """How many candidates to check, those with the best chances."""
+    """The number of candidates to check, the likeliest objects first."""
     found: float
-    """How many missed objects are among them."""
+    """The number of missed objects expected among them."""
     by_looking: float
-    """How many more are needed that have to be looked for in images; 0 if the candidates do."""
+    """The number of further objects to find in images; 0 if the candidates suffice."""
     images: int | None
-    """How many images to draw after that, until the recall is certified; None if it is not in sight."""
+    """The number of images to draw after that until the recall is certified; None if it is out of reach."""
 
 
 def plan_repair(chances: Float64, looked: Looked, *, recall: float, risk: float = 0.05) -> Repair:

@@ -1,4 +1,4 @@
-"""What is wanted of a certificate, how far it is, and what to check next."""
+"""The goals of a certificate, their progress, and the next checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autolabel.certify.forecast import faultless_draws, more_draws
 from autolabel.certify.statement import Stated
 
 BOX_SECONDS, IMAGE_SECONDS, MISSED_SECONDS = 1.5, 4.0, 8.0
-"""What a verdict, a look and a click take a person: a model, for forecasts and for the split of the work."""
+"""Assumed seconds for a verdict, for an image and for a missed object; for forecasts and the split of the work."""
 _BOX_BATCH, _IMAGE_BATCH = 20, 10
 BOX_PART = 0.25
 """The part of the time that goes to boxes."""
@@ -88,7 +88,7 @@ def complete_stated(audit: Audit) -> Stated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateProgress:
-    """How far the work is: seconds of it, and what is settled."""
+    """The progress of the work: seconds spent, and goals that are settled."""
 
     box_seconds: float
     image_seconds: float

@@ -19,9 +19,9 @@ from autolabel.storage import Location, read_regular
 _COLUMNS = ("image", "group")
 _MOST_PROBLEMS = 20
 _MOST_COMPARED = 100_000
-"""With more images than this, none is looked for that has nearly the name of one that is not there."""
+"""With more images than this, no nearest name is suggested for an unknown image."""
 _MOST_BYTES = 1 << 30
-"""Of a file of groups: a hundred bytes an image, for ten million."""
+"""The most bytes of a file of groups: a hundred bytes for each of ten million images."""
 _FORM = 'a file of groups has the columns image and group, such as "0001.jpg,street 7"'
 
 

@@ -19,7 +19,7 @@ from autolabel.results.store import publish, sync_folder
 from autolabel.storage import Location, open_regular, read_regular
 
 MOST_BYTES = 1 << 30
-"""Of a journal: millions of answers have a tenth of that."""
+"""The most bytes of a journal; millions of answers take a tenth of that."""
 
 
 class CertificateJournal:

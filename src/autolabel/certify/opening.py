@@ -48,7 +48,7 @@ _OWN = re.compile(r"(certificate|review|mistakes|groups)\.json|journal(-\d+)?\.j
 """The files of the folder, and what an interrupted write leaves."""
 _ELSEWHERE = "delete it, or move it elsewhere"
 _MOST_BYTES = 1 << 28
-"""Of a certificate."""
+"""The most bytes of a certificate."""
 _AGAIN = "`--redraw` begins a new audit of the run as it is: what was answered about unchanged units stays known"
 
 
@@ -58,7 +58,7 @@ class Opened:
 
     store: RunStore
     session: CertificateSession | None
-    """None if the labels are others than those that were drawn from: then nothing can be asked or answered."""
+    """The session; None if the labels have changed since the draw, so that nothing can be asked or answered."""
     changes: Changes
     last: Certificate | None = None
     """The certificate as it was written last."""

@@ -1,4 +1,4 @@
-"""What a run hands out, with what was decided of it by choice: the population that a certificate is about."""
+"""The population of a certificate: the exported labels of a run, with decisions made by choice."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Int64 = npt.NDArray[np.int64]
 FIRST = 60
 """Boxes that are drawn before anything is predicted."""
 FEW_ANSWERS = 20
-"""With fewer answers, or answers of one kind only, the score alone orders the boxes."""
+"""With fewer answers, or answers of one kind only, boxes are ordered by score."""
 
 
 def chance_of_wrong(

@@ -44,7 +44,7 @@ class CertificateSession:
 
     @property
     def prefix(self) -> str:
-        """What the names of all units of this population begin with."""
+        """The common prefix of the names of all units."""
         return self.units.digest[:8]
 
     def next(self, count: int, *, top_up: bool = True) -> list[Unit]:

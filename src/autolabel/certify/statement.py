@@ -10,7 +10,7 @@ VERSION = 1
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stated of one share; null if nothing can be."""
+    """The statement about one share; null if nothing can be stated."""
 
     at_least: float | None
     """The lower bound; holds with the confidence, by itself, at every look."""
@@ -34,11 +34,11 @@ class _UnitCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     units: int
     checked: int
-    """With an answer, or decided before the draw."""
+    """Units with an answer, or decided before the draw."""
     drawn: int
-    """Those whose answers are evidence."""
+    """Units whose answers are evidence."""
     known: int
-    """Those that were decided before a draw, by choice."""
+    """Units decided by choice before a draw."""
     waiting: int
     """Shown, and not answered yet."""
 
@@ -72,7 +72,7 @@ class ImageCounts(_UnitCounts, frozen=True, kw_only=True):
 
 
 class AfterReview(msgspec.Struct, frozen=True, kw_only=True):
-    """What stays true once every mistake that was found is mended."""
+    """The bounds that hold once every mistake found is corrected."""
 
     removed: int
     """Wrong boxes that were found."""
@@ -83,12 +83,12 @@ class AfterReview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stated of a class, or of several small ones together, by itself."""
+    """The statement about a class, or about several small classes together."""
 
     name: str
     classes: tuple[str, ...]
     K: int | None
-    """None if classes are taken together: nothing is stated of their recall."""
+    """K of the class; None for several classes together, whose recall is not stated."""
     boxes: int
     checked: int
     precision: Stated
@@ -104,7 +104,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithinBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rest of a budget allows, and would show if what comes is like what came; rough, and no promise."""
+    """A rough forecast of the checks that the rest of a budget allows, and of their result."""
 
     boxes: int
     images: int
@@ -129,7 +129,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     holds: bool
     """Whether the run still hands out what was drawn from, but for mistakes that the checks found."""
     changes: str | None
-    """What is different now, where anything is."""
+    """The changes since the draw, if there are any."""
     certified: bool
     """Whether it holds, and all that is wanted is certified."""
     sentence: str
@@ -153,10 +153,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     population: str
     """SHA-256 of the boxes and images that were drawn from."""
     seed: str
-    """Of the latest round: it follows from the population and what was known before, so that nobody can choose it."""
+    """The seed of the latest round; it follows from the population and earlier decisions, so nobody can choose it."""
     rounds: int
     audits: int
-    """How often a certificate of this run was begun, this one included."""
+    """The number of certificates begun for this run, including this one."""
     thresholds: dict[str, float]
 
 

@@ -18,7 +18,7 @@ _KINDS = ("kept", "moved", "added", "removed", "reclassified", "masks changed")
 
 
 class _Fitting(enum.StrEnum):
-    """How the probability of being right is learnt."""
+    """The method to learn the probability of being right."""
 
     logistic = "logistic"
     isotonic = "isotonic"

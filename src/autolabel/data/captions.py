@@ -19,18 +19,18 @@ _SURROGATE = "\\ud"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionLine:
-    """What one line says: the image's name as written, and what to ask of it."""
+    """The content of one line: the image's name as written, its caption and its phrases."""
 
     line: int
     file_name: str
     prompt: Prompt
     fault: str = ""
-    """What is wrong with the line: its image fails, by name."""
+    """The fault of the line, with which its image fails; empty for a valid line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What a file says, and the lines that say nothing that can be used."""
+    """The captions of a file, and its unusable lines."""
 
     file: str
     usable: list[CaptionLine]

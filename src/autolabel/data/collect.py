@@ -47,11 +47,11 @@ class Inputs:
     passed_over: PassedOver
     """The files that are no rows, complete once the rows have been walked."""
     given: dict[str, Any]
-    """What the file of boxes says besides its images and annotations; empty without one."""
+    """All parts of the file of boxes except images and annotations; empty without one."""
     follow_symlinks: bool
     """Whether links that leave their folder were followed."""
     remarks: Callable[[], list[str]]
-    """What was repaired or left out of the files read, once the rows have been walked."""
+    """Notes on entries that were repaired or left out; complete once the rows have been walked."""
 
 
 def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results = NO_RESULTS) -> Inputs:

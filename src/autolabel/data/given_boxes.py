@@ -15,7 +15,7 @@ from autolabel.types.boxes import areas, clip
 
 _Float64 = npt.NDArray[np.float64]
 _DECIMALS = 3
-"""Of a pixel, with which labels are written: what has no area then has none."""
+"""The decimals with which labels are written; a box that has no area once rounded counts as without area."""
 _FARTHEST = 1e9
 """Corners are cut to this before they become float32."""
 _HINT = "correct them in the file or leave them out of it; data.rescale_boxes: true scales the boxes instead"

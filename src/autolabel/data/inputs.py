@@ -34,7 +34,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     notes: tuple[str, ...] = ()
     given: dict[str, Any] | None = None
-    """What the file of boxes said of the image besides its name and size; None if none names it."""
+    """Other fields of the image in the file of boxes; None if the file does not list it."""
     stated: tuple[int, int] = (0, 0)
     """(height, width) that the file of boxes states, until they are compared with the image's; 0 if it does not."""
     mark: str = ""

@@ -17,7 +17,7 @@ _Parts = tuple[str, ...]
 _HASHED = re.compile(
     r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{8})[-_](?=[^.])"
 )
-"""What Label Studio (8 digits) and others put in front of a file that is uploaded."""
+"""Prefixes that Label Studio (8 digits) and others add to uploaded files."""
 _ROBOFLOW = re.compile(r"(?P<stem>.+?)(?:_(?P<ending>jpe?g|png|bmp|webp|tiff?|gif|avif|heic|mpo))?\.rf\.\w+\.\w+")
 _ENDING = re.compile(
     r"(?:\.(?:jpe?g|jpe|jfif|png|bmp|webp|tiff?|gif|avif|hei[cf]|jp2|j2k|mpo|ppm|pgm|pbm|txt|xml|json))+"
@@ -34,7 +34,7 @@ class Pairing:
 
     image_of: Mapping[str, str]
     inexact: Mapping[str, str] = field(default_factory=dict)
-    """How a name differs from its image's id, in words, where it does."""
+    """The difference between a name and its image's id, in words, for each name that differs."""
     ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The images that a name could mean, where that is not one, or where another name means it as well."""
 
@@ -194,4 +194,4 @@ _RULES: tuple[tuple[str, _Keys], ...] = (
     ("folders joined to the name", _joined),
     ("another extension", _without_ending),
 )
-"""What may differ between a name and its image, strictest first."""
+"""The differences allowed between a name and its image, the strictest first."""

@@ -22,7 +22,7 @@ class PassedOver:
         self.several: list[str] = []
         """Images of files with several pages or frames, of which the first is a row."""
         self.files: dict[str, ListedFile] = {}
-        """Those that are images all the same, by id: a file of captions or boxes may name them."""
+        """Skipped files that are images, by id; a file of captions or boxes may name them."""
 
     def sift(self, listing: Iterable[ListedFile]) -> Iterator[ListedFile]:
         """Pass on the files that are inputs, count the others."""

@@ -22,7 +22,7 @@ _SYSTEM = frozenset(
 HIDDEN, SYSTEM_FOLDER, RESULTS = "hidden", "system folder", "results of a run"
 _LINK = "link to a folder outside"
 _PLAN, _INPUTS = "plan.json", "inputs.jsonl"
-"""What lies in every results directory."""
+"""Files that every results directory has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +52,11 @@ class ListedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """Where the run writes: nothing below is ever its input."""
+    """The run's results directory; files in it are never inputs."""
 
     folder: Location | None = None
     names: frozenset[str] = frozenset()
-    """What it writes there: all that is passed over where the folder is a root itself."""
+    """The names that the run writes there; only these are skipped if the folder is itself a root."""
 
 
 NO_RESULTS = Results()

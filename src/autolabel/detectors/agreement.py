@@ -1,4 +1,4 @@
-"""How much the looks at an image agree on a box, and what that makes of its score."""
+"""The agreement of looks and labelers on a box, and the score that follows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Agreement:
     score: Rule
     iou: float
     labelers: int
-    """How many labelers look."""
+    """The number of labelers."""
 
     def weigh(self, kept: Instances, union: Instances, *, looks: Sequence[str], asked: Counts) -> Instances:
         """Return the kept boxes, best first, with their support and the scores that the looks give them.

@@ -25,7 +25,7 @@ class Vote:
     iou: float
     """A labeler supports a box if one of its candidates of the same label overlaps it by at least this."""
     votes: int
-    """How many labelers must support a box for it to be kept; 1: it is enough that one has found it."""
+    """The number of labelers that must support a box to keep it."""
 
 
 class Consensus(Detector):

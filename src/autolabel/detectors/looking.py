@@ -27,7 +27,7 @@ class _SeenInLooks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _LookQuery:
-    """What is asked about one image in one look, and where its answer belongs."""
+    """A question about one image in one look, and the place of its answer."""
 
     place: int
     seen: _SeenInLooks

@@ -1,4 +1,4 @@
-"""In which looks an image is seen, and when no further one is worth asking."""
+"""The looks at an image, and when to stop taking more."""
 
 from __future__ import annotations
 

@@ -17,23 +17,23 @@ from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
 from autolabel.weights import Licence
 
 _TOUCH = 0.01
-"""How near to a tile's edge, as a share of its side, a box counts as cut by it."""
+"""The distance from a tile's edge, as a share of its side, within which a box counts as cut."""
 _LEAST = 2.0
-"""How near in pixels at least."""
+"""The least such distance in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
-    """How an image is cut."""
+    """How an image is cut into tiles."""
 
     size: int
     """Side of a tile in pixels."""
     overlap: float
-    """What neighbours share at least, as a share of the side."""
+    """The least overlap of neighbours, as a share of the side."""
     whole: bool
     """Whether the detector looks at the whole image besides."""
     batch: int
-    """How many tiles are looked at together."""
+    """The number of tiles in one forward pass."""
 
 
 class _Tile(NamedTuple):

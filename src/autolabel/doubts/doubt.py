@@ -53,7 +53,7 @@ class DoubtfulImage(msgspec.Struct, frozen=True, kw_only=True):
 
     image: str
     chance: float
-    """That anything in it is wrong, as chances go here; images are ranked by it."""
+    """The probability that the image has an error; images are ranked by it."""
     boxes: int
     """Its boxes that are in doubt more than in half of all cases."""
     twin: str | None = None

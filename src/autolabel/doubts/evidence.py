@@ -1,4 +1,4 @@
-"""What speaks for and against each box: labelled ones beside those that a run has found, as columns of numbers."""
+"""The evidence for and against each box, from labelled boxes and a run's boxes, as columns of numbers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 SAME = 0.5
-"""From this overlap on, a found box supports a labelled one."""
+"""The least IoU at which a found box supports a labelled one."""
 _NEAR = 0.1
-"""From this overlap on, up to SAME, a labelled box may have been meant to lie where a box of its class was found."""
+"""The least IoU at which a labelled box may be a misplaced box of its class; from SAME on it is the same box."""
 ODD = 3.0
 """A box is odd from so many robust standard deviations of log side length on."""
 _SPREAD = 0.1
@@ -33,7 +33,7 @@ _EDGE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class UsualSizes:
-    """What sizes are usual, by class: median and spread of the logarithms of width and height, (2,) each."""
+    """The usual sizes of each class: median and spread of the logarithms of width and height, (2,) each."""
 
     of: Mapping[int, tuple[Float64, Float64]]
 
@@ -69,7 +69,7 @@ def usual(sides: Float64) -> tuple[Float64, Float64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """Of one scene with T labelled and F found boxes."""
+    """The evidence of one scene with T labelled and F found boxes."""
 
     labelled: Float64
     """(T, 13) columns: what was found there, and how usual size and surroundings are."""

@@ -25,12 +25,12 @@ from autolabel.storage import Location
 
 _LIKELY = 0.5
 _TWINS = 0.5
-"""How much it says of an image that a near-duplicate has other labels: it may as well be the other that is wrong."""
+"""The weight of other labels on a near-duplicate: either image may be the wrong one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compared:
-    """What was looked at, and what is in doubt of it."""
+    """The images that were compared, and their doubts."""
 
     doubts: tuple[LabelDoubt, ...]
     """Likeliest errors first."""

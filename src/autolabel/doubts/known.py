@@ -1,4 +1,4 @@
-"""What is known of a run by now: from its certificate's answers where it has one, else from its review."""
+"""The checked boxes and images of a run: from its certificate, or without one from its review."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Known:
 
     @cached_property
     def surroundings(self) -> Surroundings:
-        """What lies around the boxes."""
+        """The surroundings of the boxes."""
         return Surroundings.of(self.units)
 
     def _against(self) -> Float64:
@@ -48,7 +48,7 @@ class Known:
 
     @property
     def answered(self) -> int:
-        """How many boxes are decided."""
+        """The number of decided boxes."""
         return len(self.right)
 
     def chance_of_wrong(self) -> Float64:

@@ -13,11 +13,11 @@ from autolabel.evaluate.scene import Scene
 
 _FOLDS = 5
 _ROUNDS = 8
-"""How often errors are planted in every image, at most."""
+"""The most times that errors are planted in every image."""
 _MOST_BOXES = 200_000
 """Labelled boxes to learn from, all rounds together."""
 _FEWEST = 10
-"""With fewer planted errors than this to learn from, scores alone order the boxes."""
+"""With fewer planted errors, only scores order the boxes."""
 _SEED = 0
 
 _Model = Callable[[Float64], Float64]
@@ -25,7 +25,7 @@ _Model = Callable[[Float64], Float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ErrorChances:
-    """How likely the boxes of a scene are errors."""
+    """The error probabilities of the boxes of a scene."""
 
     labelled: Float64
     """(T,) of the labelled boxes."""

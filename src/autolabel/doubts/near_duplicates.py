@@ -23,7 +23,7 @@ _SIDE = 16
 _ALIKE = 0.98
 """The least correlation of two grey pictures in which the same things lie at the same places."""
 _MOST_ALIKE = 30
-"""Of a larger group, each photo is compared with so many that follow it by name."""
+"""In a larger group, each photo is compared with this many photos that follow it by name."""
 _SAME = 0.5
 
 
@@ -41,13 +41,13 @@ class LabelledPhoto:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What the labels of two near-duplicates do not share."""
+    """The differences between the labels of two near-duplicates."""
 
     twin: str
     boxes: int
     """Boxes that only one of the two has."""
     share: float
-    """Of all their objects."""
+    """The share of all their objects that differ."""
 
 
 def differences(

@@ -13,7 +13,7 @@ from autolabel.types.boxes import iou
 
 _RIGHT, _REMOVED, _MOVED, _RENAMED = range(4)
 _SHARE = 0.03
-"""Of the boxes, that get each kind of error."""
+"""The share of boxes that get each kind of error."""
 _FARTHEST = 1.0
 """A moved box's centre goes up to so many sides away."""
 _SCALES = (0.7, 1.4)

@@ -1,4 +1,4 @@
-"""What lies around the boxes of a run, and how usual their sizes are: what speaks against a box beside its score."""
+"""The surroundings of a run's boxes and how usual their sizes are: evidence against a box besides its score."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from autolabel.doubts.evidence import Float64, Int64, log_sides, usual
 from autolabel.types.boxes import iou
 
 _CLASH = 0.5
-"""From this overlap on, two boxes of different classes are about one object."""
+"""The least IoU at which boxes of different classes are about one object."""
 _OFTEN_ODD = 2.0
 """Up to so many spreads, a size says nothing against a box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surroundings:
-    """Of F boxes."""
+    """The surroundings of F boxes."""
 
     clash: Int64
     """(F,) the place of the surest box of another class in its place, -1 if there is none."""

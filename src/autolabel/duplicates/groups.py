@@ -27,7 +27,7 @@ class Groups:
 
     @property
     def images(self) -> int:
-        """How many images are in a group with others."""
+        """The number of images in groups."""
         return len(self._first)
 
 

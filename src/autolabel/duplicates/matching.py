@@ -32,12 +32,12 @@ _AHEAD = 8
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """How two images agree."""
+    """The agreement of two images."""
 
     landmarks: int
-    """How many landmarks agree."""
+    """The number of landmarks that agree."""
     share: float
-    """What part that is of the landmarks in what both show, of the image that has fewer there."""
+    """The share of the landmarks in the common area, for the image with fewer landmarks there."""
     shift: tuple[int, int]
     """Rows and columns by which the second image lies further up and left than the first, at the common scale."""
 

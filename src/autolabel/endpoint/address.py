@@ -1,4 +1,4 @@
-"""Where a model is asked: which addresses are taken, and whether they are of this machine."""
+"""Check the address of an endpoint, and whether it is on this machine."""
 
 from __future__ import annotations
 

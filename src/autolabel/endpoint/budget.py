@@ -1,4 +1,4 @@
-"""What a run may spend on endpoints, counted in a file that its processes share."""
+"""A run's budget for endpoints, counted in a file that its processes share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from autolabel.errors import DataError, EndpointError, MachineError
 
 
 class Spent(msgspec.Struct, kw_only=True):
-    """What was asked so far, and what that took."""
+    """The requests so far, and their tokens."""
 
     requests: int = 0
     """Questions that were answered, or are under way."""
     tokens: int = 0
-    """As the servers count them; those under way at what is expected of them."""
+    """The tokens, as the servers count them; requests in progress count with their estimate."""
 
 
 @dataclass(slots=True)

@@ -23,17 +23,17 @@ class Picture:
     data: bytes = field(repr=False)
     kind: str = "image/jpeg"
     content: str = ""
-    """What stands for its pixels in the key of an answer; empty: the hash of ``data``."""
+    """The identity of its pixels in the key of an answer; empty: the hash of ``data``."""
 
     @property
     def identity(self) -> str:
-        """What tells this picture from others."""
+        """The identity of the picture."""
         return self.content or hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one side says: texts and pictures in order."""
+    """A message: texts and pictures in order."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[str | Picture, ...]
@@ -130,17 +130,17 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model answered."""
+    """A model's answer."""
 
     text: str
     finish: str = ""
     """Why it ended: ``stop``, or ``length`` where it was cut."""
     tokens: tuple[Token, ...] = ()
-    """Empty if the server gives no probabilities."""
+    """The tokens with their probabilities; empty if the server gives none."""
     refusal: str = ""
     usage: Usage = Usage()
     model: str = ""
-    """What the server says it is."""
+    """The model's name, as the server states it."""
     kept: bool = False
     """Whether the answer was there before, and nothing was asked."""
 

@@ -22,7 +22,7 @@ from autolabel.errors import AutolabelError, EndpointError, ImageError, MachineE
 _log = logging.getLogger(__name__)
 
 MOST_BYTES = 32 << 20
-"""Of one answer."""
+"""The most bytes of one answer."""
 _MOST_TOLD = 300
 """Characters of what a server says that a message repeats."""
 _KEPT = "all answers so far are kept, and the same command goes on from here"

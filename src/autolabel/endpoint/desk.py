@@ -1,4 +1,4 @@
-"""What a run puts at the disposal of labelers that ask an endpoint."""
+"""The resources of a run for labelers that ask an endpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autolabel.endpoint.kept import Answers
 
 @dataclass(frozen=True, slots=True)
 class EndpointAccount:
-    """Where answers are kept, and what may be spent; by itself, nothing is kept and nothing limited."""
+    """The store of answers and the budget; by default there is neither."""
 
     answers: Answers = field(default_factory=Answers)
     budget: Budget = field(default_factory=Budget)

@@ -1,4 +1,4 @@
-"""How a server is treated: how many questions at once, how long one waits, when it is left alone."""
+"""Limits for the requests to a server: concurrency, timeouts, retries."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _LONGEST = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manners:
-    """What a client keeps to; seconds throughout."""
+    """A client's limits; all times are in seconds."""
 
     concurrency: int = 8
     """Questions under way at once."""
     timeout: float = 120.0
-    """How long an answer may take."""
+    """The most seconds until an answer."""
     retries: int = 5
     """Further tries of a question that got no answer."""
     wait: float = 1.0
     """Before the first of them; doubled each time, up to a minute."""
     patience: float = 900.0
-    """How long one question may be put off by a server that is busy."""
+    """The most seconds that a busy server may delay one question."""
 
     def before(self, attempt: int) -> float:
         """Return how long to wait before a try, the first retry being 1."""

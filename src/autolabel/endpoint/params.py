@@ -1,4 +1,4 @@
-"""What can be set in a spec for everything that asks an endpoint."""
+"""The spec parameters of labelers that ask an endpoint."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class EndpointParams(BaseModel):
     INCIDENTAL: ClassVar[frozenset[str]] = frozenset(
         {"endpoint", "api_key_env", "concurrency", "timeout", "retries", "retry_wait", "patience"}
     )
-    """What decides where and how a model is asked, not what it answers."""
+    """Parameters that decide where and how a model is asked, but not its answers."""
 
     endpoint: EndpointUrl
     """Base URL of an OpenAI-compatible server, such as ``http://localhost:8000/v1``."""

@@ -29,7 +29,7 @@ _LEVELS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassThreshold:
-    """What the checked images allow to promise of one class."""
+    """The threshold of one class that the checked images justify."""
 
     name: str
     threshold: float | None
@@ -37,11 +37,11 @@ class ClassThreshold:
     boxes: int
     """Boxes of the class in the whole run."""
     kept: int
-    """Those at or above the threshold."""
+    """Boxes at or above the threshold."""
     checked: int
     """Checked boxes at or above the threshold; all checked boxes of the class where there is no threshold."""
     right: int
-    """Those that are right."""
+    """Boxes that are right."""
     precision: float | None
     """The share of those that are right; None if there are none."""
     more_images: int | None = None
@@ -64,7 +64,7 @@ class Calibration:
     overall: ClassThreshold
     """One threshold for all classes, promised of their boxes together."""
     checks: str = "images"
-    """What was checked: ``images`` wholly, or ``boxes`` that were drawn for a certificate."""
+    """What was checked: whole ``images``, or ``boxes`` drawn for a certificate."""
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -135,7 +135,7 @@ def checked_numbers(**shares: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationGoal:
-    """What is to be promised."""
+    """The precision and confidence to guarantee."""
 
     precision: float
     confidence: float

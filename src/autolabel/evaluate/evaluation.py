@@ -43,7 +43,7 @@ class Evaluation:
     class_intervals: tuple[RatioIntervals, ...]
     boxes: Precision
     masks: Precision | None
-    """None unless every true object has a mask, and something found has one."""
+    """The precision of masks; None unless every true object and at least one found object has a mask."""
     overlap: MaskOverlap | None
     notes: tuple[str, ...]
     image_of: Mapping[str, str]
@@ -51,7 +51,7 @@ class Evaluation:
 
     @property
     def covered(self) -> str:
-        """How much of the run was measured, in words."""
+        """Which part of the run was measured, in words."""
         if self.images == self.run_images:
             return f"{self.images:,} images"
         return f"{self.images:,} of the run's {self.run_images:,} images"

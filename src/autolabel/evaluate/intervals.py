@@ -1,4 +1,4 @@
-"""How far figures could be off, had other images been checked: the bootstrap over images (Efron, 1979)."""
+"""Confidence intervals by the bootstrap over images (Efron, 1979)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_WORK = 4e8
 """Found boxes times overlaps times draws: beyond, AP is given without an interval."""
 _LEAST_IMAGES = 2
 _RECALLS: _Float64 = np.linspace(0, 1, 101)
-"""At which COCO reads a curve of precision over recall."""
+"""The recalls at which COCO samples the precision-recall curve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

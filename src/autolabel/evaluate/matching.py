@@ -75,7 +75,7 @@ class ClassCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundCount:
-    """What one round found; -1 is what was given."""
+    """The boxes of one round; round -1 stands for given boxes."""
 
     round: int
     found: int
@@ -87,7 +87,7 @@ class RoundCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confusion:
-    """How often objects of one class were labelled as another."""
+    """The number of objects of one class that were labelled as another."""
 
     true: str
     found: str

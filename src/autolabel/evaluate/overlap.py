@@ -1,4 +1,4 @@
-"""How well masks cover the true ones."""
+"""The overlap of masks with true masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MaskOverlap:
 
     pairs: int
     by_id: int
-    """How many pairs are an object that was given with the true object's id."""
+    """The number of pairs matched by the id of a given object."""
     mean: float | None
     small: float | None
     medium: float | None

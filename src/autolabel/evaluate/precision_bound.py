@@ -21,18 +21,18 @@ _MOST_TIMES = 1000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LevelCounts:
-    """What the checked images say at T thresholds, the strictest first; all (T,) float64."""
+    """Counts over the checked images at T thresholds, the strictest first; all (T,) float64."""
 
     found: _Float64
     """Boxes at or above the threshold."""
     right: _Float64
-    """Those that are right."""
+    """Boxes that are right."""
     images: _Float64
     """Images with such a box."""
     spread: _Float64
     """Sum over images of (right - wanted precision * found) squared: large where mistakes come together."""
     crowd: _Float64
-    """How many such boxes the image of a typical one has."""
+    """The number of such boxes in the image of a typical box."""
     part: _Float64
     """The share of all images of the run with such a box that was checked; 1 if every one was."""
 

@@ -29,7 +29,7 @@ class _Scenes:
     classes: tuple[str, ...]
     """Names as the truth file has them: those that the run was asked for."""
     notes: tuple[str, ...]
-    """What was left out, or needs care."""
+    """Notes on entries that were left out or are doubtful."""
     image_of: Mapping[str, str]
     """Images of the run by the names that the truth file gives them."""
     images: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class _Scenes:
 
 @dataclass(frozen=True, slots=True)
 class _RunInputs:
-    """What the run was given."""
+    """The inputs of the run."""
 
     sizes: Mapping[str, Size]
     phrases: frozenset[str]

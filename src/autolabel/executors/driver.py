@@ -15,7 +15,7 @@ from autolabel.executors.messages import Death, Event, Message, Ready, Result, T
 _log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""How many workers a task may kill before it is given up."""
+"""The number of workers that a task may kill before it is given up."""
 
 
 @dataclass(slots=True, eq=False)

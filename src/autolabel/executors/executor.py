@@ -1,4 +1,4 @@
-"""What every executor does: run tasks on workers, each started once on its device."""
+"""The interface of executors: run tasks on workers, each started once on its device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Start = Callable[[str, Emit], Work]
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """In place of a result: the task killed every worker that took it."""
+    """A task without a result: it killed every worker that ran it."""
 
     message: str
 

@@ -1,4 +1,4 @@
-"""What a worker tells the driver."""
+"""Messages from a worker to the driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is to be passed on while a task is worked on."""
+    """A message passed on while a task is running."""
 
     contents: tuple[Any, ...]
 

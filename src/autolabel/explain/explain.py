@@ -30,7 +30,7 @@ from autolabel.types import Instances, Labels, Round
 
 _DECIMALS = 7
 _SAME_BOX = 1.0
-"""How far, in pixels, a recorded box may lie from a derived one to be taken for it."""
+"""The largest distance, in pixels, at which a recorded and a derived box count as the same."""
 
 
 class _EveryCandidate(Annealing):
@@ -121,7 +121,7 @@ class Retrace:
     plan: Plan
     row: Labels
     search: Search | None
-    """None if boxes were given, or the row failed."""
+    """The finished search; None if boxes were given, or the row failed."""
     verdicts: Sequence[str | None]
 
     def explanation(self) -> Explanation:
@@ -165,7 +165,7 @@ class Retrace:
 
     @cached_property
     def lineage(self) -> Lineage:
-        """Where those come from."""
+        """The lineage of the kept boxes."""
         search = self.search
         if search is None or self.last is None:
             return Lineage(sources=(), displaced={})

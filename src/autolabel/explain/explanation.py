@@ -1,4 +1,4 @@
-"""What can be said of how the boxes of one image came about."""
+"""An explanation of the boxes of one image."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class BoxOrigin:
     asked: str | None
     """The phrase that found it where its class was asked by other words, None if by its name."""
     threshold: float | None
-    """What a score had to be above in that round; None if the box was given."""
+    """The confidence threshold of that round; None if the box was given."""
     given: Mapping[str, Any] | None
     """The fields of the input annotation that it came from."""
     derived: Box | None
@@ -61,15 +61,15 @@ class BoxOrigin:
     """Candidates that were dropped in favour of this box."""
     mask: MaskOrigin | None
     verdict: str | None
-    """What a person said of it: keep or reject."""
+    """A person's decision: keep or reject."""
     verified: float | None = None
     """The chance that it is what its label says, by a verifier; None if none was asked."""
     support: Support | None = None
-    """How many looks saw it, None if the image was seen as it is alone."""
+    """The number of looks that saw it; None without looks."""
 
     @property
     def off(self) -> float:
-        """How far, in pixels, the derived box lies from this one; infinite if there is none, 0 for a given box."""
+        """The distance, in pixels, of the derived box from this one; infinite without one, 0 for a given box."""
         if self.derived is None:
             return 0.0 if self.round == GIVEN else float("inf")
         return max(abs(a - b) for a, b in zip(self.bbox, self.derived, strict=True))

@@ -18,7 +18,7 @@ _CandidateSet = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """Where M kept boxes come from, and what became of the N candidates that are in none of them."""
+    """The candidates of M kept boxes, and what displaced the other N candidates."""
 
     sources: tuple[_CandidateSet, ...]
     """(M,) the candidates of each box: aggregated alone they give the same box, and with any one less they do not."""

@@ -1,4 +1,4 @@
-"""How long one image may take to decode."""
+"""A limit on the time to decode one image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from autolabel.errors import ImageError
 from autolabel.images.files import Source
 
 _SECONDS = 60.0
-"""That Pillow may take to read the bytes of one image."""
+"""The most seconds that Pillow may take to decode one image."""
 MAX_SCANS = 200
-"""Of a progressive JPEG: each goes over all pixels; cameras and programs write about ten."""
+"""The most scans of a progressive JPEG: each scan covers all pixels; usual files have about ten."""
 _SCAN = b"\xff\xda"
 _BLOCK = 1 << 20
 

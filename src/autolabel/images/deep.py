@@ -17,7 +17,7 @@ from autolabel.images.opener import open_image
 from autolabel.images.values import Pixels, ValueRange, to_bytes
 
 MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
-"""Of Pillow: one channel of more than 8 bits."""
+"""Pillow's modes with one channel of more than 8 bits."""
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO, _UNSIGNED, _SIGNED = 0, 1, 2
 _BRIGHT = 63

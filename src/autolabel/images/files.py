@@ -20,11 +20,11 @@ MAX_PIXELS = 100_000_000
 _PAGE = re.compile(r"#page=([1-9]\d{0,8})")
 _SAMPLES = 8
 _SAMPLE_BYTES = 1 << 12
-"""Of a file whose content is marked: samples at equal distances, the first and the last bytes among them."""
+"""The bytes sampled to identify a file's content: at equal distances, including the first and the last."""
 
 _T = TypeVar("_T")
 Source = str | BinaryIO
-"""What Pillow opens: the path of a local file, or the bytes of a remote one."""
+"""An argument of Pillow's ``open``: the path of a local file, or the bytes of a remote one."""
 
 
 def split_page(path: str | Path) -> tuple[str, int]:

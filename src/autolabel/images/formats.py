@@ -27,7 +27,7 @@ _HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 HEIF = find_spec("pillow_heif") is not None
 """Whether the package that reads HEIC is installed; Pillow's own list of formats is left as it is."""
 FORMATS = tuple(name for name in _BY_FORMAT if name != "MPO")
-"""What Pillow is allowed to open; MPO comes through JPEG."""
+"""The formats that Pillow may open; MPO is opened as JPEG."""
 SUFFIXES = frozenset(suffix for some in _BY_FORMAT.values() for suffix in some) | frozenset(
     _HEIF_SUFFIXES if HEIF else ()
 )

@@ -1,4 +1,4 @@
-"""What the header of an image says: its size once upright, how it is turned, how many pages it has."""
+"""Read the header of an image: its upright size, its orientation, its number of pages."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What is known of an image before a pixel is decoded."""
+    """The facts about an image that need no decoding."""
 
     size: Size
     """(height, width) of the upright image."""
     orientation: int = 1
-    """As EXIF has it, 1 to 8: what has to be undone for the image to be upright."""
+    """The EXIF orientation, 1 to 8."""
     pages: int = 1
     """Pages of a TIFF, frames of an animation, pictures of an MPO."""
 

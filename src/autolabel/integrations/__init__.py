@@ -1,1 +1,1 @@
-"""Where other tools call autolabel: CVAT, FiftyOne, supervision. Each module needs its tool installed."""
+"""Integrations with CVAT, FiftyOne and supervision. Each module needs its tool installed."""

@@ -23,7 +23,7 @@ _SHAPES = ("auto", "rectangles", "masks", "polygons")
 
 
 class Function:
-    """What CVAT calls for each image of a task."""
+    """The function that CVAT calls for each image of a task."""
 
     def __init__(self, predictor: Predictor, *, shapes: str, score: str) -> None:
         self._predictor = predictor

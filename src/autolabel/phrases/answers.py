@@ -1,4 +1,4 @@
-"""What a detector says of an image to all phrases that are compared, asked at once."""
+"""The detector's candidates for all compared phrases, asked together."""
 
 from __future__ import annotations
 

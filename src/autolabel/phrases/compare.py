@@ -32,7 +32,7 @@ Suggest = Callable[[Mapping[str, Sequence[str]]], Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhrasesToCompare:
-    """What is to be compared."""
+    """The phrases to compare."""
 
     classes: tuple[str, ...] = ()
     """Which classes; none of them means all."""

@@ -1,4 +1,4 @@
-"""What a comparison of phrases tells, as ``autolabel phrases --json`` prints it."""
+"""The result of a comparison of phrases, as ``autolabel phrases --json`` prints it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ClassComparison(msgspec.Struct, frozen=True, kw_only=True):
     """What of the winner's AP is the luck of having been chosen, by nested cross-validation; null if today's phrases
     win, or too few images hold an object."""
     stable: float | None
-    """How often the choice was the same on other parts of the images, from 0 to 1; null as for the penalty."""
+    """The share of resampled image sets with the same choice, from 0 to 1; null when the penalty is."""
     better: bool
     """Whether the winner is shown to be better than today's: with the penalty taken off, the interval of the difference
     lies above 0, where all phrases are asked together and where the spec asks."""
@@ -78,7 +78,7 @@ class ClassComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhraseComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``autolabel phrases`` found."""
+    """The result of ``autolabel phrases``."""
 
     images: int
     """Checked images that were asked about."""
@@ -87,7 +87,7 @@ class PhraseComparison(msgspec.Struct, frozen=True, kw_only=True):
     phrases: int
     """Phrases that were asked, negatives included."""
     passes: dict[str, int]
-    """What the detector counts of its work; nothing if kept candidates answered everything."""
+    """The detector's own counts of its work; empty if cached candidates answered everything."""
     iou: float
     floor: float
     """Candidates that score no more than this were not looked at."""

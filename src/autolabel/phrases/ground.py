@@ -30,11 +30,11 @@ class Ground:
 
     rows: Sequence[Labels]
     scenes: Mapping[str, Scene]
-    """What is true, by image."""
+    """The true objects of each image."""
     numbers: Mapping[str, int]
-    """Of the truth's classes, by their names as they are compared."""
+    """The number of each class of the truth, by its normalised name."""
     ontology: Ontology
-    """How the spec asks today."""
+    """The current phrases of the spec."""
     annealing: Annealing
     iou: float
 

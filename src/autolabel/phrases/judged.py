@@ -1,4 +1,4 @@
-"""What sets of phrases find of a class in checked images, each played as a run would play it."""
+"""The boxes that sets of phrases find of a class in checked images, each merged as in a run."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class ClassJudge:
 
     name: str
     number: int
-    """Of the class among those of the truth."""
+    """The number of the class in the truth."""
     negatives: Phrases
     annealing: Annealing
-    """How a set is played: one round at the floor, with the spec's aggregator and looks."""
+    """The annealing of each set: one round at the floor, with the spec's aggregator and looks."""
     rows: Sequence[Labels]
     scenes: Sequence[Scene]
-    """What is true in each row's image."""
+    """The true objects in each row's image."""
     answers: Sequence[ImageAnswers]
     iou: float
     known: dict[Phrases, FoundBoxes] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What is counted while rows stream by: how many, what they are, how many forward passes they may take."""
+"""Count rows as they stream by: their number, their kinds, their forward passes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Census:
         self.fingerprint = Fingerprint()
         self.contents = Contents()
         self.images = 0
-        """How many different images the rows speak of."""
+        """The number of distinct images."""
         self.rows = 0
         self.unusable = 0
         """Rows that have failed already."""

@@ -57,7 +57,7 @@ from autolabel.strategies import Detector, Labeler
 from autolabel.types import Round, Size
 
 _TOGETHER = ResolvedStrategy(type=Consensus.name, package="autolabel-vision", version=autolabel.__version__, params={})
-"""What stands for several labelers of a stage."""
+"""The strategy that combines several labelers of a stage."""
 _OURS = frozenset({"stages", "logs", "answers", "report", "images_annotated"})
 """Folders that a run writes besides its exports."""
 _DEFAULT_ROUND = Round(index=0, conf_threshold=0.5)

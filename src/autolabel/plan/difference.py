@@ -1,4 +1,4 @@
-"""What differs between two plans, most telling first."""
+"""The differences between two plans, the most important first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TELLING = (
     r"\.aggregator|\.ask|\.labeler|\.members|\.vote|\.tiles|ontology",
     r"\.weights",
 )
-"""From what a person means to change to what follows from it, or decides little."""
+"""Fields in order of importance: first those that people change, then those that follow from others."""
 
 
 def plan_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where a spec's plan runs: on which devices, in how many workers, with how many threads."""
+"""Decide where a plan runs: devices, number of workers, threads."""
 
 from __future__ import annotations
 

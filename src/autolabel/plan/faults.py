@@ -1,4 +1,4 @@
-"""What no plan that was compiled says: its names become names of files, and its numbers are computed with."""
+"""Checks of a plan from a file: its names become file names, and its numbers are computed with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan is: the digests of plans, rows and answers, and what enters them."""
+"""The identity of a plan: the digests of plans, rows and answers, and what enters them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from autolabel.data.inputs import Input, encode_input
 from autolabel.plan.model import LookPlan, Manifest, Recipe, ResolvedStrategy, Stage
 
 _VERSION = 1
-"""Of what the digest covers."""
+"""The version of the digest's contents."""
 _OURS = "autolabel-vision"
 _CODE = {".py", ".so", ".pyd", ".json", ".yaml", ".toml", ".txt"}
 """Suffixes of the files of a package that decide what it does; its weights are named by the strategy itself."""
 _AFTERWARDS = frozenset({"aggregator", "rounds", "ask", "vote", "looks"})
-"""What decides over a labeler's answers; all else in a stage decides what they are. (An answer is kept by its look.)"""
+"""Fields of a stage that apply to the labeler's answers; the others decide the answers, cached by look."""
 
 
 def canonical_digest(value: Any) -> str:

@@ -17,7 +17,7 @@ from autolabel.types.ontology import ClassPrompts
 from autolabel.urls import is_url
 
 VERSION = 2
-"""Of the form of ``plan.json``."""
+"""The format version of ``plan.json``."""
 PROVEN = 2
 """The first version whose files all carry what proves them whole."""
 
@@ -44,7 +44,7 @@ class WeightFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
-    """What a labeler's answers rest on, and under which licence."""
+    """The weights of a labeler, and their licence."""
 
     files: tuple[WeightFile, ...]
     licence: str
@@ -52,11 +52,11 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """In which ways an image is seen."""
+    """The looks of a stage."""
 
     which: tuple[ResolvedStrategy, ...]
     names: tuple[str, ...]
-    """What each is called: its type, with a number where another one has that."""
+    """The name of each look: its type, with a number if the type is used twice."""
     agreement: Agreement
     doubt: Doubt | None
     """When an image is worth another look; None: every round sees all of them."""
@@ -76,21 +76,21 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[ResolvedStrategy, ...] = ()
     """The detectors that are asked the same, where there are several; ``labeler`` stands for all of them."""
     vote: Vote | None = None
-    """How many of the members must support a box; None if there is one."""
+    """The number of members that must support a box; None with one member."""
     tiles: Tiles | None = None
-    """How images are cut for the detector; None if they are seen whole."""
+    """The tiles that images are cut into; None if they are searched whole."""
     looks: LookPlan | None = None
-    """In which ways an image is seen; None if only as it is."""
+    """The looks; None without looks."""
     sends_to: tuple[str, ...] = ()
     """The endpoints that images are sent to."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides the labels of an image: the same recipe gives the same labels, wherever it runs."""
+    """Everything that decides the labels of an image: equal recipes give equal labels, wherever they run."""
 
     stages: tuple[Stage, ...]
     ontology: dict[str, ClassPrompts] = {}
-    """What detectors are asked on behalf of a class; a class that is not in it is asked by its name."""
+    """The phrases of each class; a class without an entry is asked by its name."""
     batch_size: int
     shard_size: int
     max_pixels: int
@@ -113,11 +113,11 @@ class Shard(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     bytes: int
     sha256: str = ""
-    """Of those bytes; empty in a plan that was written before there was one."""
+    """The SHA-256 of those bytes; empty in an older plan."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What endpoints are asked."""
+    """The requests to endpoints."""
 
     requests: int
     images: int
@@ -143,11 +143,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Upper bound of forward passes by stage; None if boxes found earlier, or tiles, decide it."""
     shards: tuple[Shard, ...]
     passed_over: dict[str, int] = {}
-    """How many files below the folders of images are no rows, by the reason why."""
+    """The number of files in the image folders that are skipped, by reason."""
     given: dict[str, Any] = {}
     """What the COCO file of given boxes says besides its images and annotations: info, licences, categories."""
     requests: tuple[Asked | None, ...] = ()
-    """What endpoints are asked at most, by stage; None if none is, or boxes found earlier decide it."""
+    """The most requests to endpoints, by stage; None if there are none, or if earlier boxes decide it."""
     contents: str = ""
     """A sum over the bytes of the images, whatever their order; no part of the digest."""
     follow_symlinks: bool = False
@@ -174,14 +174,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """What workers on a Ray cluster are asked for."""
+    """The resources of workers on a Ray cluster."""
 
     address: str
     workers: int | None
-    """How many; None: as many as there is room for, at any time."""
+    """The number of workers; None: as many as fit at any time."""
     num_cpus: float
     num_gpus: float
-    """Of each worker, as ``num_cpus``."""
+    """The GPUs of each worker; ``num_cpus`` are its CPUs."""
     fall_back: bool
     """Do without a GPU where the cluster has none."""
 
@@ -194,7 +194,7 @@ class SpendingLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how a plan runs; changes nothing about its results, so it is no part of the digest."""
+    """Where and how a plan runs; it does not affect results, and is not part of the digest."""
 
     executor: Literal["inline", "processes", "ray"]
     workers: tuple[str, ...]
@@ -212,7 +212,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def places(self) -> str:
-        """Where the workers are, for people."""
+        """The places of the workers, as text."""
         if self.cluster is None:
             counts = Counter(self.workers)
             return ", ".join(f"{count} x {device}" if count > 1 else device for device, count in counts.items())
@@ -237,7 +237,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run leaves for its user, and where; changes no label, so it is no part of the digest."""
+    """The files that a run writes for its user; they do not affect labels, and are not part of the digest."""
 
     results_dir: str
     exports: tuple[ResolvedStrategy, ...]
@@ -254,12 +254,12 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What kept candidates save a run."""
+    """What cached candidates save a run."""
 
     rows: int
     """Rows that a detector is to search."""
     answered: int
-    """Those for which everything that is asked has been answered before."""
+    """Rows whose questions are all answered in the cache."""
     passes: int
     """Forward passes that are left, at most."""
     bytes: int
@@ -283,4 +283,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     extends: tuple[str, ...] = ()
     """Digests of the plans whose shards this one has taken over, latest first."""
     sha256: str = ""
-    """Of the canonical JSON of all else that the file says (keys sorted, no spaces); empty in a plan of no file."""
+    """The SHA-256 of the canonical JSON (sorted keys, no spaces) of the rest of the file; empty without a file."""

@@ -1,4 +1,4 @@
-"""What the detectors of a spec make of its names: those that they cannot read, or cannot tell apart."""
+"""Find class names that the detectors of a spec cannot read or cannot tell apart."""
 
 from __future__ import annotations
 

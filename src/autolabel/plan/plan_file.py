@@ -16,7 +16,7 @@ from autolabel.storage import Location, read_regular
 
 _DAMAGED = "start over with --fresh, or restore it from a copy"
 _MOST_BYTES = 1 << 30
-"""Of a plan: one of 100 million images has a tenth of that."""
+"""The most bytes of a plan; a plan of 100 million images has a tenth of that."""
 _log = logging.getLogger(__name__)
 
 

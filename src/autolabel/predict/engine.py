@@ -21,7 +21,7 @@ class WaitingImage:
     row: Labels
     photo: Photo
     hand_out: Callable[[Labels], Labels]
-    """What is made of the row before it is the answer."""
+    """Applied to the row before it is returned: thresholds, filters, calibration."""
     answer: Future[Labels] = field(default_factory=Future)
 
 

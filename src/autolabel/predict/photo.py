@@ -30,7 +30,7 @@ _Pixels = npt.NDArray[np.uint8]
 Given: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Pillow.Image | npt.NDArray[np.uint8]
 """A path or URL, the bytes of an image file, a PIL image, or (H, W, 3) uint8 RGB pixels of the upright image."""
 _UNNAMED = "image"
-"""What an image without a path is called."""
+"""The name of an image without a path."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ class ImagePool:
 
     @property
     def waiting(self) -> int:
-        """How many images wait for a thread."""
+        """The number of images that wait for a thread."""
         return len(self._waiting)
 
     def submit(self, job: WaitingImage) -> None:

@@ -32,7 +32,7 @@ class Predictor:
     def __init__(self, plan: Plan, engines: Sequence[Engine], *, registry: Registry, fit: Fit | None = None) -> None:
         recipe, execution = plan.recipe, plan.execution
         self.plan = plan
-        """What decides the labels; its digest is in every row."""
+        """The plan; its digest is in every row."""
         self._fit = fit
         self._questions = Questions(plan, registry=registry)
         self._reader = PhotoReader(
@@ -51,7 +51,7 @@ class Predictor:
 
     @property
     def waiting(self) -> int:
-        """How many images wait to be labelled."""
+        """The number of images that wait to be labelled."""
         return self._pool.waiting
 
     def predict(

@@ -1,4 +1,4 @@
-"""What is asked of an image: the classes of the spec, or those that a caller names."""
+"""The prompt of an image: the classes of the spec, or those that a caller names."""
 
 from __future__ import annotations
 

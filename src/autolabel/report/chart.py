@@ -10,7 +10,7 @@ from autolabel.report.markup import Html, element
 _WIDTH, _HEIGHT = 420, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 18, 40
 HUES = 10
-"""How many colours the style sheet has, ``hue-0`` to ``hue-9``; ``hue-other`` is for the rest."""
+"""The number of colours in the style sheet, ``hue-0`` to ``hue-9``; ``hue-other`` is for the rest."""
 
 
 @dataclass(frozen=True, slots=True)

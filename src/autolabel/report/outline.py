@@ -16,9 +16,9 @@ _Points = npt.NDArray[np.float64]
 _CELLS = 64
 """Cells along the longer side of the mask; up to so many pixels, a cell is a pixel."""
 _LOOPS = 32
-"""How many borders, parts and holes together, are drawn: the longest."""
+"""The most borders, of parts and holes together, that are drawn: the longest ones."""
 _TOLERANCE = 0.6
-"""How far, in cells, the outline may stray from the middles of the cells' sides."""
+"""The farthest, in cells, that the outline may be from the middles of the cells' sides."""
 
 
 def path_outline(mask: Rle) -> str:

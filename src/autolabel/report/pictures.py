@@ -26,7 +26,7 @@ _Rectangle = tuple[int, int, int, int]
 _STARVED_AFTER, _DENSE = 12, 40
 """Objects beyond which text is smaller, and no longer laid over objects smaller than itself."""
 _FILL = 0.4
-"""How much of a mask's colour covers the pixels under it."""
+"""The opacity of a mask's colour."""
 _TALLEST = "Ágj|"
 _LONGEST_PHRASE = 40
 _LONGEST_NAME = 255

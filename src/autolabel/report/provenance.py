@@ -1,4 +1,4 @@
-"""Where a run's labels come from: plan, stages, weights, licences, versions."""
+"""The report's section on origins: plan, stages, weights, licences, versions."""
 
 from __future__ import annotations
 

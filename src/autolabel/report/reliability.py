@@ -1,4 +1,4 @@
-"""What the scores of a run mean, as a section of the report."""
+"""The report's section on calibrated scores."""
 
 from __future__ import annotations
 

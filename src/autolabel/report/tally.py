@@ -16,7 +16,7 @@ Phrase = str | None
 
 @dataclass(slots=True)
 class Tally:
-    """What a run came to: counts by state, reason, class, round and score."""
+    """Counts over a run by state, reason, class, round and score."""
 
     rows: int = 0
     images: int = 0

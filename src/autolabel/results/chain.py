@@ -6,7 +6,7 @@ import hashlib
 import re
 
 _DIGITS = 32
-"""Of a sum, in hex: half a SHA-256."""
+"""The hex digits of a sum: half a SHA-256."""
 _LINKED = re.compile(rb'(.*),"after":"([0-9a-f]*)","sum":"([0-9a-f]*)"\}', re.DOTALL)
 
 

@@ -16,12 +16,12 @@ from autolabel.types import Labels
 from autolabel.types.boxes import iou
 
 _SAME_OBJECT = 0.5
-"""From this overlap on, two boxes are one object."""
+"""The least IoU at which two boxes are one object."""
 _UNMOVED = 1.0
 """Pixels that each side of a box may be off and not have moved."""
 KINDS = ("kept", "moved", "relabelled", "gained", "lost")
 BINS = 10
-"""Of scores, from 0 to 1."""
+"""The number of score bins, from 0 to 1."""
 
 _Box = tuple[float, float, float, float]
 Seen = tuple[_Box, str, float]
@@ -56,29 +56,29 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageChange:
-    """What changed in one image, all of its captions together."""
+    """The changes in one image, over all its captions."""
 
     image: str
     size: tuple[int, int]
     path: str
-    """Where the image lies; empty if that is not known."""
+    """The path of the image; empty if unknown."""
     states: tuple[str, str]
     changes: tuple[Change, ...]
 
     @property
     def amount(self) -> int:
-        """How many objects changed."""
+        """The number of objects that changed."""
         return sum(change.kind != "kept" for change in self.changes)
 
 
 @dataclass(slots=True, kw_only=True)
 class RunChange:
-    """What changed between two runs."""
+    """The changes between two runs."""
 
     images: int = 0
     """Images that both have."""
     changed: int = 0
-    """Those in which anything changed."""
+    """Images with changes."""
     only_before: int = 0
     only_after: int = 0
     """Images that one of them has; their objects count nowhere else."""
@@ -87,9 +87,9 @@ class RunChange:
     """Counts of each kind by class; a relabelled object counts in the class that it left."""
     relabelled: Counter[tuple[str, str]] = field(default_factory=Counter)
     states: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often an image went from one state to another."""
+    """The number of images that went from one state to another."""
     scores: dict[str, list[int]] = field(default_factory=lambda: {kind: [0] * BINS for kind in ("gained", "lost")})
-    """How many objects of a tenth of scores each were gained, and lost."""
+    """The numbers of gained and lost objects, by tenths of the score."""
     most: list[ImageChange] = field(default_factory=list)
     """The images in which most changed, most first."""
 

@@ -20,7 +20,7 @@ VERSION = 2
 """Written into every review. Version 1, which says no version, is read as well."""
 MOST_PROBLEMS = 20
 MOST_BYTES = 1 << 30
-"""Of a review."""
+"""The most bytes of a review."""
 
 Verdict = Literal["keep", "reject", "checked", "forget"]
 _Coordinate = Annotated[float, Field(ge=0, le=1e9)]
@@ -31,7 +31,7 @@ Name = Annotated[str, Field(min_length=1)]
 Row = tuple[str, int]
 """An image and its caption index."""
 Key = tuple[str, Corners] | None
-"""What a decision is about within its row: a box by class and place as the labels have it, None for the whole row."""
+"""The subject of a decision in its row: a box by class and place in the labels, or None for the whole row."""
 
 _SUMMED = re.compile(rb'(.*),\n "sum": "([0-9a-f]*)"\n\}\n', re.DOTALL)
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -57,7 +57,7 @@ class Mask(BaseModel):
 
 
 class Becomes(BaseModel):
-    """What a kept box is changed to; a field that is absent stays as it is."""
+    """The changes of a kept box; absent fields do not change."""
 
     model_config = _STRICT
 
@@ -75,7 +75,7 @@ class Becomes(BaseModel):
 
 
 class Decision(BaseModel):
-    """What a person said of one box, or (``bbox`` and ``phrase`` null) of a whole row."""
+    """A person's decision about one box, or (``bbox`` and ``phrase`` null) about a whole row."""
 
     model_config = _STRICT
 
@@ -113,12 +113,12 @@ class Decision(BaseModel):
 
     @property
     def key(self) -> Key:
-        """What it is about within its row."""
+        """The subject of the decision in its row."""
         return None if self.bbox is None or self.phrase is None else (self.phrase, self.bbox)
 
     @property
     def place(self) -> Corners:
-        """Where the box ends up; all 0 for a whole row."""
+        """The final place of the box; all 0 for a whole row."""
         moved = self.becomes.bbox if self.becomes else None
         return moved or self.bbox or (0.0, 0.0, 0.0, 0.0)
 
@@ -143,20 +143,20 @@ class Review(BaseModel):
     """ISO 8601, UTC."""
     reviewer: str | None = None
     source: str | None = None
-    """Where an action came from: a tab of the review page, or the file that was applied."""
+    """The source of an action: a tab of the review page, or the file that was applied."""
     undoes: str | None = None
     """The action that this one takes back."""
     follows: str | None = None
     """The action that this one completes: both are undone together."""
     journal: Annotated[int, Field(ge=0)] | None = None
-    """Of a run's own ``review.json``: the bytes of the journal that it holds already."""
+    """In a run's own ``review.json``: the bytes of the journal that it includes."""
     after: str | None = None
     """The sum of the line before, in the journal; in ``review.json``, of the last line that it holds."""
     decisions: tuple[Decision, ...] = ()
     replaces: tuple[Decision, ...] | None = None
-    """Of an action of the review page: what stood before of the boxes that it speaks of, so that it can be undone."""
+    """For an action of the review page: the earlier decisions about its boxes, for undo."""
     sum: str | None = None
-    """Of a run's own files: 32 hex digits of the SHA-256 of the text up to here, which tell that it is whole."""
+    """In a run's own files: 32 hex digits of the SHA-256 of the text up to here."""
 
     @cached_property
     def by_row(self) -> dict[Row, list[Decision]]:

@@ -23,10 +23,10 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int = 1
     images: str
-    """What says which images, with which bytes, were compared."""
+    """The digest of the compared images and their bytes."""
     groups: tuple[tuple[str, ...], ...]
     sha256: str
-    """Of all else in it."""
+    """The SHA-256 of the rest of the file."""
 
 
 def duplicates_file(store: RunStore) -> Location:

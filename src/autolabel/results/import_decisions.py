@@ -16,23 +16,23 @@ from autolabel.results.ledger import Ledger
 from autolabel.results.review import join_row, row_of
 
 _MOST_COMPARED = 20_000
-"""Of how many images the names are compared with one that is not known."""
+"""The most images whose names are compared with an unknown name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What became of a review that was taken in."""
+    """The result of importing a review."""
 
     decisions: tuple[Decision, ...]
-    """What is to be written: those that are new, and a ``forget`` for those whose place they take."""
+    """The decisions to write: the new ones, and a ``forget`` for each that they replace."""
     images: tuple[str, ...] = ()
     """Images that are not in the run; decisions about them are left out."""
     classes: tuple[str, ...] = ()
     """Classes that the run was not asked for; decisions about them are left out."""
     left_out: int = 0
-    """How many decisions that are."""
+    """The number of those decisions."""
     problems: tuple[Problem, ...] = field(default=())
-    """The same as places in the file, with the nearest names."""
+    """The unknown images and classes as problems in the file, with the nearest names."""
 
 
 def take_in(

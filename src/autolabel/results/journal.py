@@ -51,7 +51,7 @@ class Journal:
         self.rows: dict[Row, dict[Key, Decision]] = {}
         self.plan = ""
         self.position = 0
-        """How many bytes of the journal are read."""
+        """The number of bytes of the journal that were read."""
         self.seen: dict[str, Review] = {}
         """Actions by id, of those read from the journal since this object was made."""
         self._chain = Chain()

@@ -16,7 +16,7 @@ from autolabel.storage import Location, at, open_regular, resolved
 from autolabel.types import Labels
 
 _MOST_BYTES = 1 << 28
-"""Of one line: half a million objects, with masks."""
+"""The most bytes of a line: half a million objects with masks."""
 _WRITE_AGAIN = "`autolabel merge RUN` writes it again from the shards"
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Ledger:
     classes: frozenset[str] | None = None
     """The classes of the run, which every phrase is one of; None if they are not known."""
     rows: int | None = None
-    """How many rows the plan has, each once and in order; None if there is no plan to hold them to."""
+    """The number of rows in the plan; None without a plan to check against."""
 
     def __iter__(self) -> Iterator[Labels]:
         number, last = 0, None

@@ -42,7 +42,7 @@ _UNWRITABLE = _FULL | {
 _LONGEST = 400
 """Characters that a lock may have."""
 _OURS = re.compile(r"(process [^\n]*\n?)?\0*")
-"""What stands in a lock, also after a power cut."""
+"""The content of a lock file, also after a power cut."""
 _REMOVE = "delete it if nothing of yours is in it, or choose another results_dir"
 _HINT = "wait for it, or choose another results_dir"
 

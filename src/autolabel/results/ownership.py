@@ -1,4 +1,4 @@
-"""What in a results directory is ours to replace: nothing that a person, or another program, has put there."""
+"""Decide which files of a results directory autolabel may replace: only those that it wrote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEXT = b"Written by autolabel. Its next run replaces this folder, and what was 
 PLAN = "plan.json"
 LOCK = ".lock"
 _OURS = b'"autolabel"'
-"""What stands in every plan of ours, of whatever version."""
+"""Bytes that every plan of autolabel contains, in any version."""
 _BEGINNING = 1 << 20
 """Bytes of a plan within which that stands."""
 _ELSEWHERE = "choose another results_dir, or move it elsewhere"

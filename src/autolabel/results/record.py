@@ -91,7 +91,7 @@ class Row(msgspec.Struct, frozen=True):
     plan: str
     notes: tuple[str, ...] = ()
     given: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    """What a COCO file of given boxes said of the image besides its name and size."""
+    """Other fields of the image in the COCO file of given boxes, besides its name and size."""
 
 
 class _RowOutline(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ class Box:
 
     phrase: str
     bbox: Corners
-    """As the labels have it, or where a person drew it: with ``phrase``, its name."""
+    """The box in the labels, or as a person drew it; ``bbox`` and ``phrase`` identify it."""
     score: float
     round: int
     added: bool = False
@@ -33,18 +33,18 @@ class Box:
     sources: tuple[str, ...] = ()
     asked: str | None = None
     verified: float | None = None
-    """What a verifier said of the box as the labels have it."""
+    """The verdict of a verifier on the box in the labels."""
     reviewer: str | None = None
     time: str | None = None
 
     @property
     def key(self) -> Key:
-        """What decisions call it."""
+        """The key of the box in decisions."""
         return self.phrase, self.bbox
 
     @property
     def place(self) -> Corners:
-        """Where it stands."""
+        """The current place of the box."""
         return self.becomes.bbox or self.bbox
 
     @property
@@ -61,7 +61,7 @@ class RowView:
     size: Size
     labels: Labels
     verdict: str | None
-    """Of the whole row: ``checked``, ``reject`` or None."""
+    """The verdict on the whole row: ``checked``, ``reject`` or None."""
     boxes: tuple[Box, ...]
 
 

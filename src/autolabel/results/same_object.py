@@ -13,11 +13,11 @@ from autolabel.types.boxes import iou
 from autolabel.types.neighbours import Neighbours
 
 _SAME = 0.7
-"""From this overlap on, boxes of one phrase are the same object: what ``nms`` takes for one by default."""
+"""The least IoU at which boxes of one phrase are the same object: the default of ``nms``."""
 _ALL_PAIRS = 1 << 20
 """Up to so many pairs, all are looked at; beyond, a grid finds those that overlap."""
 _MOST_PAIRS = 1 << 21
-"""How many overlapping pairs are considered; only a file made to be slow has more."""
+"""The most overlapping pairs that are considered; only a hostile file has more."""
 
 _Boxes = npt.NDArray[np.float64]
 _Index = npt.NDArray[np.int64]

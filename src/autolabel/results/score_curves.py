@@ -22,7 +22,7 @@ _LEAST, _MOST = 1e-4, 1 - 1e-4
 """Scores are taken for no less, and no more, than these."""
 _FILE = "scores.json"
 _MOST_BYTES = 1 << 26
-"""Of that file."""
+"""The most bytes of ``scores.json``."""
 
 
 class MonotoneCurve(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,15 +44,15 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """Classes with an offset of their own; others take the mean of all."""
     intercept: float
     score: float
-    """What ``logit(score)`` is multiplied by."""
+    """The coefficient of ``logit(score)``."""
     support: float
-    """What the share of looks is multiplied by."""
+    """The coefficient of the share of looks."""
     offsets: tuple[float, ...]
-    """What is added for each class."""
+    """The offset of each class."""
     verdict: float = 0.0
-    """What ``logit(verdict)`` is multiplied by, for boxes that a verifier was asked about."""
+    """The coefficient of ``logit(verdict)``, for boxes with a verdict."""
     verified: float = 0.0
-    """What is added for those."""
+    """The offset of boxes with a verdict."""
     curve: MonotoneCurve | None = None
 
     def chance(
@@ -90,11 +90,11 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     """Detection expected calibration error by score alone (Kueppers et al., 2020): the mean of |score - right| over
     the bins, weighted by their boxes; 0 if there are no boxes."""
     bins: tuple[Bin, ...]
-    """Those that hold a box."""
+    """The bins with at least one box."""
 
 
 class Chances(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``RUN/scores.json`` holds: how scores become chances, and what that rests on."""
+    """The content of ``RUN/scores.json``: how scores become probabilities, and the data behind it."""
 
     plan: str
     """Digest of the plan whose scores these are."""
@@ -106,7 +106,7 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
     fit: Fit
     before: Reliability
     after: Reliability
-    """Of chances that were given by fits which had not seen the image."""
+    """The reliability of probabilities from fits that had not seen the image."""
     notes: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""What was named on this machine: a seal that only its user can set, so that a stranger's run names no files."""
+"""A seal on plans that this user wrote, so that a stranger's run cannot name files of this machine."""
 
 from __future__ import annotations
 

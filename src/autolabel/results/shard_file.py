@@ -11,7 +11,7 @@ from autolabel.plan.model import PROVEN, Plan, Shard, Stage
 from autolabel.results import record
 
 _START = b'{"rows":'
-"""How the last line begins; no row does."""
+"""The start of the last line; no row starts like that."""
 
 
 class _Footer(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""How far a run is, read from its results directory without disturbing it."""
+"""The progress of a run, read from its results directory without taking its lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autolabel.storage import Location
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceStatus:
-    """How far one slice is, and who runs it; None if nobody does."""
+    """The progress of one slice, and who runs it; None if nobody does."""
 
     slice: str
     rows: int
@@ -38,7 +38,7 @@ class SliceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What is on disk: rows by stage, states of the last stage begun, speed of late."""
+    """The state on disk: rows by stage, states of the last stage begun, recent speed."""
 
     digest: str
     rows: int
@@ -54,11 +54,11 @@ class Status:
     running: Holder | None
     """Who holds the whole directory; None if nobody does, or slices run."""
     slices: tuple[SliceStatus, ...]
-    """None if the run is finished, or never was cut into any."""
+    """The slices; empty if the run is finished or has no slices."""
     rows_per_second: float | None
-    """Of the last stage begun, by the shards published last; None before two are there."""
+    """The speed of the last stage begun, from the latest shards; None before two are published."""
     seconds_left: float | None
-    """At the speed of each stage, that of the one before where a stage has none; None if nothing tells."""
+    """The forecast at the speed of each stage, or of the stage before; None without any speed."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON."""

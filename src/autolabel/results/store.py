@@ -33,11 +33,11 @@ LOGS = "logs"
 TEMPORARY = ".autolabel-tmp"
 _SHARDS = "shard-*.jsonl"
 _MOST_BYTES = 1 << 30
-"""Of a shard's file."""
+"""The most bytes of a shard's file."""
 _READERS = 8
 """Shards that are read at a time: at a URL each is a request."""
 _ROW = b'{"image":'
-"""How every row begins."""
+"""The start of every row."""
 _PLAN_AGAIN = "`autolabel generate SPEC`, without --planned, lists the images and writes it again"
 
 
@@ -59,7 +59,7 @@ class RunStore:
 
     @property
     def review(self) -> Location:
-        """What a person decided in the report; starting over leaves it alone."""
+        """The decisions of people; starting over keeps them."""
         return self.root / _REVIEW
 
     @property

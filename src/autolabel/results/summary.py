@@ -1,4 +1,4 @@
-"""What a run came to, in numbers."""
+"""The summary of a run, in numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from autolabel.types import GIVEN, Labels
 
 _SHOWN = 10
-"""How many failed images a summary names; the ledger has them all."""
+"""The number of failed images that a summary names; the ledger has all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

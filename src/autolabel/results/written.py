@@ -1,4 +1,4 @@
-"""What a run has written for its user: exports with their parameters, pictures, the report."""
+"""The record of a run's outputs: exports with their parameters, pictures, the report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURES = "images_annotated"
 REPORT = "report"
 DIFF = "diff"
 _MOST_BYTES = 1 << 26
-"""Of the record."""
+"""The most bytes of the record."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

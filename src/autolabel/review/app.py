@@ -25,7 +25,7 @@ from autolabel.review.pictures import LEAST_SIDE, MOST_SIDE
 from autolabel.review.session import ReviewSession
 
 _MOST_ROWS = 200
-"""Of a list, in one answer."""
+"""The most rows of a list in one answer."""
 _LONGEST_TEXT = 500
 _MEDIA = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 

@@ -33,7 +33,7 @@ class _SubmittedAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(min_length=8, max_length=64)]
-    """Of the request, so that one that is sent twice counts once."""
+    """The id of the request; a request that is sent twice counts once."""
     answer: dict[str, Any]
 
 

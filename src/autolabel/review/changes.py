@@ -1,4 +1,4 @@
-"""What a page asks to be changed in a row, turned into decisions."""
+"""Turn the changes that a page requests into decisions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _RequestedChange(BaseModel):
 
 
 class Request(BaseModel):
-    """What a page sends: changes of boxes of one row, and what it says of the row as a whole."""
+    """A page's request: changes of boxes of one row, and a verdict on the whole row."""
 
     model_config = _STRICT
 

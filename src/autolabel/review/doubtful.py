@@ -20,7 +20,7 @@ from autolabel.review.session import ReviewSession
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewGoal:
-    """What a review by choice is to reach; None if nothing is wanted of it."""
+    """The goal of a review by choice; None without a goal."""
 
     precision: float | None
     recall: float | None

@@ -12,7 +12,7 @@ from autolabel.web import Fault, bounded, foreign_host, foreign_page, same_secre
 from autolabel.web.checks import SAFE
 
 MOST_BYTES = 4_000_000
-"""Of a request's body."""
+"""The most bytes of a request's body."""
 MOST_PATH = 1000
 """Characters of a path: no page has a longer one, and no row a number of thousands of digits."""
 _POLICY = (

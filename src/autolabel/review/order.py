@@ -1,4 +1,4 @@
-"""In which order the rows of a run are shown, and which of them."""
+"""Select and order the rows of a run for the page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ORDERS: tuple[_Order, ...] = ("least", "most", "boxes", "disagreement", "name", 
 SHOWS: tuple[_Show, ...] = ("all", "unchecked", "checked", "undecided", "left_out", "empty", "labelled")
 
 UNTOUCHED, TOUCHED, CHECKED, LEFT_OUT = range(4)
-"""What has been decided about a row: nothing, something about its boxes, all of it, to leave it out."""
+"""The state of a row: nothing decided, some boxes decided, checked, left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What a page asks for."""
+    """A page's query."""
 
     order: _Order = "least"
     show: _Show = "all"

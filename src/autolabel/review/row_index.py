@@ -1,4 +1,4 @@
-"""Where each row of the ledger lies, and the few numbers that orders and searches need; about 60 bytes a row."""
+"""The offset of each row in the ledger, with the few numbers for orders and searches; about 60 bytes a row."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from autolabel.results.row_view import Box, RowView
 from autolabel.types import GIVEN
 
 _MOST_OUTLINES = 1_000
-"""How many masks of a row are drawn."""
+"""The most masks of a row that are drawn."""
 
 
 def row_json(view: RowView) -> dict[str, Any]:

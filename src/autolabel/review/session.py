@@ -31,7 +31,7 @@ from autolabel.review.steps import History, ReviewStep
 from autolabel.types import Labels
 
 _LISTS = 8
-"""How many ordered lists are remembered, for tabs that page through them."""
+"""The number of ordered lists that are cached for tabs."""
 _PATIENCE = 0.4
 """Seconds that a list waits for the index before it shows what is indexed so far."""
 

@@ -12,7 +12,7 @@ from autolabel.results.store import RunStore
 from autolabel.storage import read_part
 
 _MOST_STEPS = 200
-"""How many actions of a tab can be taken back."""
+"""The number of actions of a tab that can be undone."""
 _MOST_TABS = 100
 _TAIL = 1 << 22
 """Bytes of the journal's end in which earlier actions are looked for."""

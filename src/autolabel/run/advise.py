@@ -41,7 +41,7 @@ class Way:
     """One way of finding boxes: what a stage of a spec would say."""
 
     looks: tuple[str, ...]
-    """None of them: the image as it is."""
+    """The looks; empty: the image as it is."""
     spend: str
     score: str
     aggregator: str
@@ -50,7 +50,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a way finds on the checked images, and what that takes."""
+    """The results of a setting on the checked images, and its cost."""
 
     way: Way
     passes: float
@@ -60,9 +60,9 @@ class Measured:
     recall: float
     low: float
     high: float
-    """Of 95 of 100 sets of images drawn from these, recall at the wanted precision lies between the two."""
+    """``low`` and ``high`` are the 95 % bootstrap interval of recall at the wanted precision."""
     worse: tuple[float, float]
-    """The same of the difference to the best way: by how much its recall is higher."""
+    """The 95 % interval of the best setting's recall minus this one's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

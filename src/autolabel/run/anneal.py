@@ -30,7 +30,7 @@ Outcome: TypeAlias = _R | Exception
 
 @dataclass(frozen=True, slots=True)
 class Annealing:
-    """What all images of a stage share."""
+    """The annealing settings of a stage."""
 
     rounds: Sequence[Round]
     aggregator: Aggregator
@@ -54,7 +54,7 @@ class Annealing:
 
 
 class _Memory(Protocol):
-    """What was asked about one image before."""
+    """The cached answers about one image."""
 
     def recall(self, prompt: Prompt) -> Instances | None:
         """Return the candidates for a prompt, None if they are not known."""
@@ -98,9 +98,9 @@ class Search:
     last: Round | None = None
     """The last round that changed what is kept; None if nothing has entered."""
     enough: int | None = None
-    """How many looks have left no doubt; None if some is left, or nothing depends on it."""
+    """The number of looks after which no doubt was left; None if doubt remains or does not matter."""
     notes: dict[str, None] = field(default_factory=dict)
-    """What the detector has said of its answers, each once."""
+    """The detector's notes on its answers, without duplicates."""
     looked: _Int64 = field(init=False)
     """(P,) how many looks have been asked for each class."""
 
@@ -129,7 +129,7 @@ class Search:
 
     @property
     def depth(self) -> int:
-        """How many looks this round asks."""
+        """The number of looks in this round."""
         return self.annealing.looks.in_round(self.round) if self.enough is None else self.enough
 
     def record_answer(self, question: Prompt, found: Instances) -> None:
@@ -202,7 +202,7 @@ class ImageToSearch:
     size: Size
     item: Any
     search: Search | None = None
-    """How far it was searched from memory; None if there was nothing to recall."""
+    """The search so far, from cached answers; None without any."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

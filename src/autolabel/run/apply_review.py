@@ -23,7 +23,7 @@ from autolabel.storage import Location
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What came of a file."""
+    """The result of applying a file."""
 
     tool: str
     new: int
@@ -31,7 +31,7 @@ class Applied:
     standing: int
     """Decisions about the run then."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Of another tool's file: boxes kept, moved, added, removed, reclassified, masks changed."""
+    """For another tool's file: the numbers of boxes kept, moved, added, removed, reclassified, and of masks changed."""
     images: int = 0
     """Images of another tool's file that are in the run."""
     left_out: int = 0

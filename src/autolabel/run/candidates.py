@@ -1,4 +1,4 @@
-"""What a detector has answered, kept in a folder that runs share: another threshold then costs no forward pass."""
+"""The cache of candidates, in a folder that runs share: another threshold then costs no forward pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _SUFFIX = ".candidates"
 HEAD = struct.Struct("<8sII")
 _MAGIC = b"autolab1"
-"""Begins every file, with the version of its form; then the number of entries and the checksum of their index."""
+"""The start of every file, with its format version; the number of entries and the checksum of their index follow."""
 _ENTRY = np.dtype(
     [("high", "<u8"), ("low", "<u8"), ("floor", "<f8"), ("offset", "<u8"), ("length", "<u4"), ("check", "<u4")]
 )
@@ -40,8 +40,8 @@ _KEY = 16
 """Bytes of an entry's key."""
 _LEVEL = 6
 _MOST_BYTES = 64 << 20
-"""Of one answer, unpacked: what a hundred thousand boxes with masks take."""
-"""Of zlib: how hard an answer is compressed."""
+"""The most bytes of one unpacked answer: a hundred thousand boxes with masks."""
+"""The zlib compression level of answers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +59,7 @@ class CandidateStore:
     fresh: list[tuple[bytes, float, bytes]] = field(default_factory=list)
     """Key, floor and packed answer of what was asked since the last ``flush``."""
     looks: dict[str, str] = field(default_factory=dict)
-    """What tells the looks of a stage from those of others, by name; one that changes nothing is not in it."""
+    """The identity of each look of the stage, by name; the look ``plain`` is not in it."""
     read_only: bool = False
     """Whether nothing is taken in, and the folder is left as it is."""
 
@@ -88,7 +88,7 @@ class CandidateStore:
 
     @property
     def count(self) -> int:
-        """How many answers were on disk when the store was opened."""
+        """The number of answers on disk when the store was opened."""
         return len(self.index)
 
     @property
@@ -184,7 +184,7 @@ def _tidied(folder: Location) -> Iterator[FileEntry]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageMemory:
-    """What the store knows of one image, as the search of that image sees it."""
+    """The cached answers about one image, for its search."""
 
     store: CandidateStore
     image: str

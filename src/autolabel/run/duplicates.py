@@ -32,7 +32,7 @@ class _File:
     image: str
     path: str
     mark: str
-    """What tells its bytes from another's."""
+    """The identity of its bytes."""
 
 
 def keep_groups(store: RunStore, plan: Plan) -> Groups:

@@ -1,4 +1,4 @@
-"""What kept candidates will save a run, told before it starts."""
+"""Forecast what cached candidates save a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the pixels of rows come from."""
+"""The source of the pixels of rows."""
 
 from __future__ import annotations
 

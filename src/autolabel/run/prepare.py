@@ -28,11 +28,11 @@ from autolabel.safe_names import path_fault
 from autolabel.spec.model import Spec
 
 _SHOWN = 3
-"""How many differences between two plans are named; --json has them all."""
+"""The number of differences that a message names; --json has them all."""
 
 
 class Mode(StrEnum):
-    """What a run makes of a results directory that holds labels already."""
+    """How a run treats a results directory with labels."""
 
     RESUME = "resume"
     """Label what has no labels yet; the rows must be those of the earlier run."""

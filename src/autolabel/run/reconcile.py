@@ -28,7 +28,7 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class _RowChanges:
-    """What has happened to the rows of a run since it was planned."""
+    """The changes of a run's rows since it was planned."""
 
     kept: list[Input | None]
     """For each row that was there, the row that it is now; None if it is gone or has to be labelled again."""
@@ -106,7 +106,7 @@ def _content(row: Input) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the rows of a run go once it is in step: shards whose rows are as they were stay, all others are new."""
+    """The new shards of an updated run: shards with unchanged rows stay, all others are new."""
 
     lines: SpooledLines
     """All rows, and those that no shard has any more."""

@@ -24,7 +24,7 @@ from autolabel.types.ontology import Ontology
 ANSWERS = "answers"
 """Folder, in the results directory, of what endpoints have answered."""
 SPENT = "spent.json"
-"""What the run has asked of endpoints so far, where it has a budget."""
+"""The file that counts a run's requests to endpoints against its budget."""
 
 
 def make_labeler(stage: Stage, registry: Registry, desk: EndpointAccount | None = None) -> Labeler:

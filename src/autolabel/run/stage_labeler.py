@@ -30,7 +30,7 @@ Progress = Callable[[int, Labels, bool], None]
 """Told of every row that is done: its position, its labels, whether kept candidates answered all that it asks."""
 
 PIXELS_IN_FLIGHT = 150_000_000
-"""Of the images that a worker decodes ahead, together, or one alone: about 10 bytes each at the worst of formats."""
+"""The most pixels of images that a worker decodes ahead, or one image alone; a pixel takes up to about 10 bytes."""
 _Loaded = tuple[int, Any]
 
 
@@ -46,9 +46,9 @@ class StageLabeler:
     num_workers: int
     """Threads that decode images."""
     photos: Photos
-    """Where the pixels of rows come from."""
+    """The source of the pixels of rows."""
     candidates: CandidateStore | None = None
-    """What detectors have answered before; None if nothing is kept."""
+    """The cached candidates; None without a cache."""
     loaded: bool = False
     recalled: set[int] = field(default_factory=set)
     """Which of the rows at hand were answered from what was kept."""

@@ -36,7 +36,7 @@ _NO_PARAMS: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What there is to learn from."""
+    """The training data."""
 
     rows: tuple[Labels, ...]
     classes: tuple[str, ...]
@@ -49,7 +49,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What a training came to."""
+    """The result of a training."""
 
     checkpoint: str
     train: int

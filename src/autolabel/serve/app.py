@@ -24,11 +24,11 @@ from autolabel.serve.metrics import MEDIA, Metrics
 from autolabel.serve.refusal import Refusal, answering, as_json
 
 _TASKS = "tasks"
-"""What a request of Label Studio holds, and none of ours."""
+"""A field that only Label Studio's requests have."""
 
 
 class Service:
-    """What the addresses answer with; all of it runs in one event loop."""
+    """The request handlers; all run in one event loop."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from autolabel.web.checks import SAFE
 _MOST_PATH = 1000
 """Characters of a path."""
 _MOST_QUERY = 50_000
-"""Of a query, in which classes are named."""
+"""The most bytes of a query string."""
 _HEADERS = {**SAFE, "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
 
 

@@ -1,4 +1,4 @@
-"""How much the server takes on: of one request, and of all at a time."""
+"""Limits on one request, and on all requests together."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from autolabel.serve.refusal import Refusal
 
 PIXELS = 150_000_000
-"""Of the images that are decoded at a time, together, or one alone."""
+"""The most pixels of images decoded at a time; a larger image is decoded alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """What requests are held to."""
+    """Limits on requests."""
 
     body: int = 64 << 20
     """Bytes of a request, and of an image that is fetched: 413."""
@@ -28,7 +28,7 @@ class RequestLimits:
     bodies: int = 1 << 30
     """Bytes of all their bodies together: 429."""
     seconds: float = 90.0
-    """Until a request is answered: 503. Label Studio waits 100."""
+    """The most seconds until a request is answered; then status 503. Label Studio waits 100 s."""
 
 
 class Admission:
@@ -37,7 +37,7 @@ class Admission:
     def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
         self.requests = 0
-        """How many are inside."""
+        """The number of requests in progress."""
         self.bytes = 0
         self.closing = False
         """Whether the server is about to end."""

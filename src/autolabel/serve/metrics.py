@@ -1,4 +1,4 @@
-"""What the server has done, in the text form of Prometheus."""
+"""The server's counters in Prometheus's text format."""
 
 from __future__ import annotations
 

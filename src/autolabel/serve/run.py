@@ -13,7 +13,7 @@ from autolabel.serve.limits import RequestLimits
 from autolabel.web import LOOPBACK, host_names, is_loopback, listening, serve_app
 
 _PORT = 9090
-"""Where Label Studio's own ML backends listen."""
+"""The port of Label Studio's own ML backends."""
 _WAITS = 30
 """Seconds that requests have to end when the server is stopped."""
 _LONGEST_TOKEN = 500
@@ -21,7 +21,7 @@ _LONGEST_TOKEN = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How a predictor is served."""
+    """Settings of a server."""
 
     token: str
     host: str = LOOPBACK
@@ -32,7 +32,7 @@ class Serving:
     label_studio: str | None = None
     """The address of Label Studio, from which images are fetched; None: where ``/setup`` comes from."""
     label_studio_token: str | None = None
-    """What it is shown; None: what ``/setup`` brings."""
+    """The token for Label Studio; None: the one that ``/setup`` sends."""
 
     def __post_init__(self) -> None:
         """Raise SpecError for a token that a header cannot carry."""

@@ -16,7 +16,7 @@ from autolabel.types import Instances, Prompt, Rle, Round, Size
 SIZE: Size = (300, 400)
 PHRASES = ("one", "two", "three")
 _SIZES = (1, 2, 7, 40, 400)
-"""How many boxes the example images hold."""
+"""The numbers of boxes in the example images."""
 _EXACT = 0.0
 
 

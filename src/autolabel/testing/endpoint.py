@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scripted:
-    """What the server does with one request."""
+    """The server's scripted reaction to one request."""
 
     text: str = ""
     """The model's words; ignored where ``body`` is given."""

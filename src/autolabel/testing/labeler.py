@@ -1,4 +1,4 @@
-"""What detectors share with segmenters in their contract."""
+"""Checks that detectors and segmenters share."""
 
 from __future__ import annotations
 

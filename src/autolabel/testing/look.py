@@ -14,7 +14,7 @@ from autolabel.types import Size
 
 _SIZES: tuple[Size, ...] = ((48, 64), (33, 97), (64, 48), (1, 1))
 _MARKS = 12
-"""How many rectangles are followed through a look, in an image of each size."""
+"""The number of rectangles traced through a look, in an image of each size."""
 _MARK = 255
 
 

@@ -1,4 +1,4 @@
-"""What every kind of strategy owes: a name, strict parameters, pickling, a light import."""
+"""Checks of every kind of strategy: a name, strict parameters, pickling, a light import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from autolabel.strategies import Strategy
 
 _HEAVY = ("torch", "transformers", "tensorflow", "jax", "sklearn", "scipy", "numba", "pycocotools")
-"""What may not be imported when strategies are discovered."""
+"""Modules that must not be imported when strategies are discovered."""
 _IMPORTER = """
 import importlib, json, sys
 module, sys.path[:], heavy = json.loads(sys.stdin.read())

@@ -12,13 +12,13 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """Where an image is, what it is called, and how large it is once upright."""
+    """An image file: its id, its path, and its upright size."""
 
     id: str
     """Path relative to its root, or to the folder that several roots share; ``/``-separated, unique."""
     path: str
-    """What is opened."""
+    """The path or URL that is opened."""
     size: Size
     """(height, width) of the upright image (EXIF orientation applied)."""
     given: Mapping[str, Any] | None = field(default=None, compare=False)
-    """What a COCO file of given boxes said of it besides name and size (its id, licence ...); None without one."""
+    """Other fields of the image in the COCO file of given boxes (id, licence ...); None without such a file."""

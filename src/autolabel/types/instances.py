@@ -64,11 +64,11 @@ class Instances:
     looks: tuple[str, ...] | None = None
     """N names of the looks that the boxes were seen in, where an image is seen in several."""
     support: tuple[Support, ...] | None = None
-    """How many looks saw each of N boxes, where an image is seen in several."""
+    """The number of looks that saw each of N boxes, if there are several looks."""
     verdicts: tuple[float | None, ...] | None = None
     """N chances, in [0, 1], that a box is what its label says, by a verifier; None if it was not asked."""
     notes: tuple[str, ...] = ()
-    """What a labeler says of its answer as a whole; it ends up among the notes of the image's row."""
+    """Notes of the labeler about its answer as a whole; they are added to the notes of the image's row."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -192,4 +192,4 @@ class Sample:
     """(H, W, 3) uint8 RGB, upright."""
     prompt: Prompt
     instances: Instances
-    """Those of the stage before; empty in the first stage unless boxes were given."""
+    """The objects of the previous stage; empty in the first stage unless boxes were given."""

@@ -1,4 +1,4 @@
-"""How Label Studio writes places: in percent of the image; masks as packed RGBA bytes, as thi.ng/rle-pack has them."""
+"""Label Studio's coordinates (percent of the image) and masks (RGBA bytes packed as in thi.ng/rle-pack)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _Int64 = npt.NDArray[np.int64]
 _ONE_RUN = 8
 """The longest text of a single run: five bits a character, of at most 2^40 pixels."""
 _FARTHEST = 16
-"""How many image sides a polygon may reach outside: beyond, rasterising takes memory without bound."""
+"""How far a polygon may reach outside, in image sides; without a limit, rasterising needs unbounded memory."""
 
 _LONGEST_OUTLINE, _LONGEST_OUTLINES = 1_000_000, 4_000_000
 """Pixels along a polygon, and along all of an object: rasterising takes about 100 bytes for each."""

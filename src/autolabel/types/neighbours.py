@@ -15,7 +15,7 @@ Index = npt.NDArray[np.int64]
 FEW = 192
 """Up to so many boxes it is quicker to look at all of them than to build a grid."""
 CANDIDATES = 1 << 17
-"""How many candidate pairs are held at once (about 20 MB)."""
+"""The number of candidate pairs held at once (about 20 MB)."""
 _QUERIES = 2048
 """For how many boxes neighbours are looked up at once."""
 _LEVELS = 64
@@ -87,7 +87,7 @@ class _Axis:
     origin: float
     extent: float
     cells: int
-    """At most so many; a power of two."""
+    """The most cells; a power of two."""
     ratio: float
     """By which factor lengths differ from level to level."""
     top_level: int

@@ -17,7 +17,7 @@ _SAME = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassPrompts:
-    """What a detector is asked on behalf of one class."""
+    """The phrases and negative phrases of one class."""
 
     phrases: tuple[str, ...]
     """Any of them stands for the class."""

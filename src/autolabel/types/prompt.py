@@ -1,4 +1,4 @@
-"""What is asked of an image."""
+"""The prompt for an image."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class WeightSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What made a run's labels; empty if nobody knows."""
+    """The origin of a run's labels; empty if unknown."""
 
     autolabel: str = ""
     """The version that labelled."""
@@ -31,7 +31,7 @@ class Provenance:
     """Whether the run gives masks; None if nobody knows."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
-    """What a COCO file of given boxes says besides its images and annotations: info, licences, categories, all else."""
+    """All parts of a COCO file of given boxes except images and annotations: info, licences, categories and others."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON of what is known: ``autolabel``, ``plan``, ``weights``."""

@@ -9,7 +9,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SECONDS = 20
-"""Until a connection has sent the whole head of a request."""
+"""The most seconds until a connection has sent the head of a request."""
 
 
 class Connection(H11Protocol):

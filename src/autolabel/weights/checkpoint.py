@@ -1,4 +1,4 @@
-"""What a spec may call a checkpoint: a shipped name, a path, or a name on the Hugging Face hub."""
+"""Resolve a checkpoint: a shipped name, a path, or a name on the Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""Where a folder's weights are looked for, the first that is there counts: the order of transformers."""
+"""File names of weights in order of preference, as in transformers."""
 INDEX = ".index.json"
 _SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})(?P<suffix>\.safetensors|\.bin)")
 DESCRIPTIONS = (
@@ -31,9 +31,9 @@ DESCRIPTIONS = (
     "vocab.json",
     "vocab.txt",
 )
-"""What says how weights are to be used."""
+"""Files that say how weights are used."""
 CARDS = re.compile(r"readme\.md|(licen[cs]e|copying|notice)([-_.].*)?", re.IGNORECASE)
-"""What says what may be done with them: no part of what decides results."""
+"""Files with the licence of weights; they do not affect results."""
 _BLOCK = 1 << 20
 
 _digests: dict[tuple[str, int, int], str] = {}

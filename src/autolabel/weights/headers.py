@@ -1,4 +1,4 @@
-"""What a weight file holds, read off its header: names, types and shapes, without torch and without the numbers."""
+"""Read the header of a weights file: names, types and shapes, without torch and without the tensors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _HARMLESS = (
     "builtins.bytearray",
     "builtins.complex",
 )
-"""What torch's own weights-only reader takes as well."""
+"""Globals that torch's weights-only loader accepts too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Storage:
     key: str
     count: int
     bytes: int
-    """Of all its numbers."""
+    """The bytes of all its numbers."""
 
 
 def tensor_headers(file: Path) -> dict[str, TensorHeader] | None:
@@ -246,7 +246,7 @@ class _Tensor:
 
 
 class _Object(Nothing):
-    """What takes the place of every object: it keeps nothing, whatever is put into it."""
+    """A stand-in for every object: it stores nothing."""
 
     def __call__(self, *_: Any, **__: Any) -> _Object:
         """Stand for what it would have returned."""

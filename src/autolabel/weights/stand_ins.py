@@ -16,7 +16,7 @@ _PLAIN = frozenset(
 
 
 class Nothing:
-    """What takes a settings object's place: made from anything, it keeps nothing and does nothing."""
+    """A stand-in for settings objects: it accepts any arguments, stores nothing and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> Nothing:
         return object.__new__(cls)

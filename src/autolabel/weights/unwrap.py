@@ -26,9 +26,9 @@ _NESTS = (
 )
 """Keys under which a training tool puts the tensors; where several are there, the first counts."""
 _WITHIN = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module.", "_module.")
-"""What torch.compile, FSDP, checkpointing and Lightning put before a part's names, at any depth."""
+"""Prefixes that torch.compile, FSDP, checkpointing and Lightning add to names, at any depth."""
 _BEFORE = ("module.", "model.", "net.", "network.", "detector.", "model_ema.", "ema_model.", "ema.")
-"""What wraps a whole network: taken off where every tensor has it."""
+"""Prefixes of a whole network; removed if every tensor has them."""
 _OWN = ("model.level_embed", "model.text_backbone.")
 """Names of transformers' Grounding DINO, which begins with ``model.`` itself."""
 _DEEPEST = 4

@@ -17,7 +17,7 @@ from autolabel.storage import Location, Remote
 _BLOCK = 1 << 20
 _BOM = codecs.BOM_UTF8
 _FOREIGN = ("invalid character", "truncated", "hex escape", "surrogate", "escape")
-"""What msgspec says of a text that Python's json writes and JSON has not."""
+"""msgspec's errors for text that Python's json writes but JSON does not allow."""
 _SECTIONS = ("images", "annotations", "categories")
 _EXPECTED = "expected a COCO file: an object with images, annotations, categories"
 

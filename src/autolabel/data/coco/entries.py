@@ -1,4 +1,4 @@
-"""What a COCO file lists: images, categories, annotations."""
+"""The entries of a COCO file: images, categories, annotations."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Annotation(msgspec.Struct, kw_only=True):
     area: float | None = None
     iscrowd: Crowd = 0
     segmentation: Any = None
-    """As written: polygons, an RLE, or None."""
+    """The segmentation as in the file: polygons, an RLE, or None."""
     extra: Mapping[str, Any] = msgspec.field(default_factory=dict, name=_EXTRA)
     """All fields that COCO does not name."""
     broken_mask: bool = msgspec.field(default=False, name="autolabel:broken")

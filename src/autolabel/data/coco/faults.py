@@ -27,7 +27,7 @@ class Faults:
         self.limit = limit
         self.problems: list[Problem] = []
         self.left_out: list[Problem] = []
-        """What is wrong with entries that are left out, or repaired, up to the limit."""
+        """Faults of entries that were left out or repaired, up to the limit."""
         self.skipped = 0
         """Entries that are left out."""
 
@@ -95,9 +95,9 @@ def _shown(raw: Any, steps: list[str | int]) -> str:
 
 
 MARK = "\0"
-"""Stands before what ``quote_not_finite`` quotes, so that nothing else is taken for it."""
+"""The marker of values that ``quote_not_finite`` quotes."""
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-"""What Python writes for numbers that JSON does not have."""
+"""Python's texts for numbers that JSON does not have."""
 _NOT_FINITE = re.compile(rb"(?<=[\[:,\s])(NaN|-?Infinity)(?=[\],}\s])")
 
 

@@ -37,13 +37,13 @@ class CocoBoxes:
     order: _Int64
     """The annotations' indices, grouped by image, then as in the file."""
     starts: _Int64
-    """Where each image's group starts in ``order``, and the end of the last."""
+    """The start of each image's group in ``order``, and the end of the last."""
     has_extra: bool
     """Whether any annotation has a field that COCO does not name, or was repaired."""
     broken: frozenset[int]
     """The annotations whose segmentation cannot be read."""
     faults: Faults
-    """What is left out or was repaired."""
+    """Faults of entries that were left out or repaired."""
     text: Any
     """The whole file, as it is written."""
 

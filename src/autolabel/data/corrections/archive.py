@@ -20,7 +20,7 @@ MOST_UNPACKED = 1 << 29
 _MOST_FILES = 200_000
 _ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names"}
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, struct.error, RuntimeError)
-"""What reading an archive raises; RuntimeError where a password is needed or the method is unknown."""
+"""Exceptions for an unreadable archive; RuntimeError for a password or an unknown method."""
 _HINT = "unpack it yourself and name the file or folder"
 
 

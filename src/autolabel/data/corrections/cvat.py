@@ -15,7 +15,7 @@ from autolabel.types import Rle, Size
 _Element = ElementTree.Element
 _READ = ("box", "polygon", "ellipse", "mask")
 _MOST_PIXELS = 1 << 31
-"""Of a side."""
+"""The most pixels of a side."""
 _ABOUT_THE_IMAGE = ("tag", "attribute")
 """Elements of an image that are no shapes."""
 

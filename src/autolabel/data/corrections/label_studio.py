@@ -18,7 +18,7 @@ _PLACES = ("x", "points", "rle", "radiusX", "vertices")
 """Keys of a region that is drawn on an image."""
 _CHANNELS = 4
 _MOST_BYTES = 1 << 26
-"""Of a brush's packed runs."""
+"""The most bytes of a brush's packed runs."""
 
 
 def is_label_studio(value: Any) -> bool:

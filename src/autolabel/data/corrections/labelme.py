@@ -21,7 +21,7 @@ _READ = ("rectangle", "polygon", "circle", "mask")
 _TWO = ("rectangle", "circle")
 """Shapes of two points."""
 _BROKEN = (binascii.Error, OSError, SyntaxError, EOFError, struct.error, zlib.error, Pillow.DecompressionBombError)
-"""What reading a damaged PNG raises, ValueError besides."""
+"""Exceptions for a damaged PNG, besides ValueError."""
 
 
 def is_labelme(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What other tools draw on an image, and the objects that it stands for."""
+"""Shapes that other tools draw on an image, and the objects that they form."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Shape:
     group: str | None = None
     """Shapes of one group and class are one object."""
     place: str = ""
-    """Where it stands in its file."""
+    """The position of the shape in its file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,9 @@ class Corrections:
     endings: bool = True
     """Whether names of images have their extensions."""
     notes: list[str] = field(default_factory=list)
-    """What was left out while it was read, in sentences."""
+    """Notes on parts that were left out."""
     problems: list[Problem] = field(default_factory=list)
-    """What cannot be read and may lie in any image: none is wholly known then."""
+    """Faults that may concern any image: with one, no image counts as completely read."""
 
     @property
     def masked(self) -> bool:

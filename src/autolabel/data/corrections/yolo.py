@@ -16,7 +16,7 @@ _NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _LISTS = ("classes.txt", "obj.names", "labels.txt")
 _MOST_BYTES = 1 << 26
 _DIGITS = 10
-"""Of a class's number, fewer than these."""
+"""A class's number has fewer digits than this."""
 
 
 def find_names(folder: Path) -> Path | None:

@@ -30,7 +30,7 @@ class Model(fom.SamplesMixin, fom.Model):  # type: ignore[misc]
 
     @property
     def media_type(self) -> str:
-        """What is labelled."""
+        """The media type that the model labels."""
         return "image"
 
     @property
@@ -40,7 +40,7 @@ class Model(fom.SamplesMixin, fom.Model):  # type: ignore[misc]
 
     @property
     def transforms(self) -> None:
-        """What is done with images before: nothing."""
+        """The preprocessing of images: none."""
         return
 
     @property

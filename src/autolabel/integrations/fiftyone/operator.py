@@ -16,7 +16,7 @@ class LabelWithAutolabel(foo.Operator):  # type: ignore[misc]
 
     @property
     def config(self) -> Any:
-        """What FiftyOne shows of the operator."""
+        """The operator's name and label in FiftyOne."""
         return foo.OperatorConfig(
             name="label_with_autolabel",
             label="Label with autolabel",

@@ -1,4 +1,4 @@
-"""What Label Studio asks of an ML backend."""
+"""Label Studio's ML backend protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the image of a task lies: in the task, below a folder that is served, on the Label Studio server."""
+"""Find the image of a task: in the task, below a served folder, or on the Label Studio server."""
 
 from __future__ import annotations
 

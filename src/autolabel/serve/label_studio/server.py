@@ -20,9 +20,9 @@ from autolabel.serve.refusal import Refusal
 
 _log = logging.getLogger(__name__)
 _SECONDS = 20.0
-"""That the server may take to answer, and between two pieces of an answer."""
+"""The most seconds until the server answers, and between two pieces of an answer."""
 _PLACES = ("/data/", "/storage-data/", "/tasks/")
-"""Where it serves images."""
+"""The paths at which the server serves images."""
 _JWT_DOTS = 2
 """A token of the newer kind has three parts, and is exchanged for one that holds for some minutes."""
 
@@ -71,7 +71,7 @@ class LabelStudioServer:
         self._own_token = token
         self._origin = self._named
         self._address: str | None = None
-        """Where an origin that ``/setup`` named was found; None: wherever its name leads."""
+        """The address of an origin that ``/setup`` named; None: resolve its name."""
         self._token = token or ""
 
     def learn(self, hostname: object, token: object, *, peer: str) -> None:

@@ -23,11 +23,11 @@ class Control:
 
     shape: _Shape
     name: str
-    """Of the tag with the labels."""
+    """The name of the tag with the labels."""
     drawn_by: str
-    """Of the tag that draws: the same, or another one beside ``Labels``."""
+    """The name of the tag that draws: the same one, or another beside ``Labels``."""
     labels: Mapping[str, str]
-    """What a region says, by ``plain`` names of a class: the label's value, its alias, its predicted values."""
+    """The label of a region for each ``plain`` class name: the label's value, alias and predicted values."""
 
     def label_of(self, phrase: str) -> str | None:
         """Return the label of a class, None if the tag has none."""
@@ -40,7 +40,7 @@ class TaggedPicture:
 
     name: str
     key: str
-    """Of the task's data."""
+    """The key of the image in the task's data."""
     controls: Sequence[Control]
 
     def asked(self, classes: Sequence[str]) -> Sequence[str] | None:

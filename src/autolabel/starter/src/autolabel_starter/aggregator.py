@@ -15,7 +15,7 @@ class StarterAggregator(Aggregator):
     name = "starter"
 
     class Params(Aggregator.Params):
-        """What a spec can set beside ``type``."""
+        """The parameters in a spec, beside ``type``."""
 
         most: int = Field(default=10, ge=1, description="How many boxes of a phrase are kept.")
 

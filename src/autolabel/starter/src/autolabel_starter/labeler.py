@@ -21,7 +21,7 @@ class StarterLabeler(Detector):
     name = "starter"
 
     class Params(Detector.Params):
-        """What a spec can set beside ``type``; a wrong value is reported at the user's own line."""
+        """The parameters in a spec, beside ``type``; a wrong value is reported at its line."""
 
         contrast: int = Field(default=64, ge=1, le=255, description="How far a channel must stand above the others.")
 

@@ -20,7 +20,7 @@ class StarterLook(Look):
     name = "starter"
 
     class Params(Look.Params):
-        """What a spec can set beside ``type``; in the short form, ``{starter: 3}``, the first field."""
+        """The parameters in a spec, beside ``type``; the short form ``{starter: 3}`` sets the first field."""
 
         times: int = Field(default=2, ge=2, le=8, description="How many times as high and as wide the image is seen.")
 

@@ -16,7 +16,7 @@ class StarterScheduler(Scheduler):
     name = "starter"
 
     class Params(Scheduler.Params):
-        """What a spec can set beside ``type``."""
+        """The parameters in a spec, beside ``type``."""
 
         start: float = Field(default=0.5, gt=0, le=1, description="Confidence threshold of the first round.")
         share: float = Field(default=0.5, gt=0, le=1, description="The second threshold as a share of the first.")
