@@ -8,9 +8,10 @@ from autolabel.strategies import Labeler
 
 @hookimpl
 def autolabel_labelers() -> list[type[Labeler]]:
-    """Offer the detector and the verifiers."""
+    """Offer the detector, the verifiers and the captioner."""
+    from autolabel_vlm.caption import Caption
     from autolabel_vlm.contrast import Contrast
     from autolabel_vlm.labeler import Vlm
     from autolabel_vlm.verify import Verify
 
-    return [Vlm, Verify, Contrast]
+    return [Vlm, Verify, Contrast, Caption]

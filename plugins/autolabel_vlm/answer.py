@@ -68,6 +68,12 @@ def read(text: str, *, cut: bool = False) -> Read:
     return out
 
 
+def after_thought(text: str) -> str:
+    """Return an answer without the thoughts that a model tells before it."""
+    thought = _THOUGHT.match(text)
+    return text[thought.end() :] if thought else text
+
+
 def _walk(text: str, begin: int, end: int, out: Read) -> bool:
     """Read the objects between two places; return whether any brace there spoke of one."""
     spoke = False

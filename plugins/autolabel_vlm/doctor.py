@@ -22,6 +22,7 @@ from autolabel_vlm.resize import Multiple
 from autolabel_vlm.verify import chance_of_yes
 
 if TYPE_CHECKING:
+    from autolabel_vlm.caption import Caption
     from autolabel_vlm.labeler import Vlm, _ShownPicture
     from autolabel_vlm.verify import Verify
 
@@ -233,6 +234,26 @@ def _places(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Iterator[Finding]
     if not better and hits < len(asked):
         hint = "no other system of coordinates fits better: the model may not be made for boxes"
     yield Finding(subject="boxes", said=said, right=hits == len(asked) and not better, hint=hint)
+
+
+def examine_captioner(captioner: Caption) -> Sequence[Finding]:
+    """Return what a captioner says of a picture of a red square; raises EndpointError if it is not reached."""
+    from autolabel_vlm.caption import said_in
+
+    captioner.load("cpu")
+    assert captioner.endpoint is not None
+    try:
+        [reply] = captioner.endpoint.ask([captioner.question(_drawn(_PICTURES[0]))])
+    except EndpointError as error:
+        return [Finding(subject="caption", said=error.message, right=False, hint=error.hint)]
+    caption = said_in(reply)
+    if isinstance(caption, ImageError):
+        return [Finding(subject="caption", said=caption.message, right=False, hint="look at model and prompt")]
+    sees = "red" in caption.lower() and "square" in caption.lower()
+    told = Finding(subject="caption", said=f"of a picture of a red square: {caption[:200]}", right=sees or None)
+    used = reply.usage if isinstance(reply, Reply) else Reply(text="").usage
+    said = f"one caption takes {used.prompt_tokens:,} tokens of question and {used.completion_tokens:,} of answer"
+    return [told, *([Finding(subject="cost", said=said)] if used.total else [])]
 
 
 def _probabilities(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Finding:

@@ -1,4 +1,4 @@
-"""The kinds of strategy that packages offer: schedulers, aggregators, labelers of three kinds, looks, exporters."""
+"""The kinds of strategy that packages offer: schedulers, aggregators, labelers of four kinds, looks, exporters."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ class FineTuning(Generic[S]):
 
 
 class Labeler(Strategy[P]):
-    """Finds or refines objects; lives in a worker, on one device. Subclass Detector, Segmenter or Verifier."""
+    """Finds or refines objects; lives in a worker, on one device. Subclass one of the four kinds: see there."""
 
     desk: EndpointAccount = EndpointAccount()
     """For a labeler that asks an endpoint: where answers are kept and what may be spent; set before ``load``."""
 
-    needs: ClassVar[Literal["prompts", "boxes"]]
-    gives: Literal["boxes", "masks"]
+    needs: ClassVar[Literal["prompts", "boxes", "images"]]
+    gives: Literal["boxes", "masks", "captions"]
     """Said by the class; one that wraps another says what that gives."""
     Training: ClassVar[type[StrategyParams] | None] = None
     """The settings of ``fine_tune``; None: this labeler cannot be trained."""
@@ -146,6 +146,10 @@ class Labeler(Strategy[P]):
 
         Called when a plan is compiled, before anything is written; reads no numbers and imports no torch.
         """
+
+    def captioner(self) -> Captioner | None:
+        """Return what describes images by the same model, for ``captions: {labeler: ...}``; None if it cannot."""
+        return None
 
     def sends_to(self) -> Sequence[str]:
         """Return the URLs that images are sent to; none if they stay in this process."""
@@ -285,6 +289,29 @@ class Verifier(Labeler[P]):
         A sample holds the boxes in doubt alone. An ImageError stands if nothing is known of any: its boxes are kept
         without a verdict, and the row says so.
         """
+
+    def counters(self) -> dict[str, int]:
+        """Return counts of the work done since ``load``, for progress and tests."""
+        return {}
+
+
+class Captioner(Labeler[P]):
+    """A labeler that says in words what an image shows; it stands in ``data.captions``, not in a stage."""
+
+    needs = "images"
+    gives = "captions"
+
+    @abstractmethod
+    def describe(self, batch: Sequence[Sample]) -> Sequence[str | ImageError]:
+        """Return a caption for each sample, in the same order; an ImageError stands where an image gets none."""
+
+    def captioner(self) -> Captioner:
+        """Return itself."""
+        return self
+
+    def requests(self, size: Size) -> Requests:
+        """Return what the caption of an image of ``size`` takes of an endpoint; nothing if none is asked."""
+        return Requests()
 
     def counters(self) -> dict[str, int]:
         """Return counts of the work done since ``load``, for progress and tests."""

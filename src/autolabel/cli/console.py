@@ -93,12 +93,13 @@ def print_plan(plan: Plan) -> None:
             "images": f"{manifest.images:,}" + (f" ({manifest.unusable:,} unusable)" if manifest.unusable else ""),
             **({"passed over": print_skipped(plan)} if manifest.passed_over else {}),
             "rows": f"{manifest.rows:,} in {shards}, batches of {plan.recipe.batch_size}",
-            "classes": f"{len(manifest.classes):,}: {_shortened([printable(name) for name in manifest.classes])}",
+            "classes": _classes(plan),
             **({"asked by": _asked_by(plan)} if plan.recipe.ontology else {}),
             "devices": plan.execution.places,
             "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
             "results": nearby(plan.outputs.results_dir),
             "writes": ", ".join(_outputs(plan)),
+            **_captions(plan),
             **({"candidates": _saved(plan.forecast)} if plan.forecast else {}),
             "digest": plan.digest[:16],
         }
@@ -169,6 +170,35 @@ def print_findings(found: Mapping[str, Sequence[Finding]], *, json: bool) -> Non
                 out.say(f"         {one.hint}")
 
 
+def _classes(plan: Plan) -> str:
+    """Say how many classes there are, and the first of them."""
+    names = plan.manifest.classes
+    if not names and plan.captions is not None:
+        return "known once the images have captions"
+    return f"{len(names):,}: {_shortened([printable(name) for name in names])}"
+
+
+def _captions(plan: Plan) -> dict[str, str]:
+    """Say what describes images without a caption, how many are left, and what that takes."""
+    made = plan.captions
+    if made is None:
+        return {}
+    facts = {"captions": f"by {made.labeler.type} {printable(str(made.labeler.params.get('model', '')))}".rstrip()}
+    if made.wanting:
+        facts["captions"] += f", {count_noun(made.wanting, 'image')} to describe"
+        if made.asked.requests:
+            asked = made.asked
+            facts["captions"] += f": at most {count_noun(asked.requests, 'request')}, about {asked.tokens:,} tokens"
+    if made.sends_to:
+        facts["captions go to"] = ", ".join(map(_place, made.sends_to))
+    return facts
+
+
+def _place(url: str) -> str:
+    """Return the address of an endpoint, and whether images leave this machine for it."""
+    return f"{without_secrets(url)} ({'this machine' if is_here(url) else 'another machine'})"
+
+
 def _asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
     """Return where a stage sends images, and how many requests and tokens it takes."""
     if not stage.sends_to:
@@ -181,10 +211,7 @@ def _asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
     if asked is not None:
         images = count_noun(asked.images, "image")
         facts["requests"] = f"at most {asked.requests:,}, with {images} and about {asked.tokens:,} tokens"
-    places = [
-        f"{without_secrets(url)} ({'this machine' if is_here(url) else 'another machine'})" for url in stage.sends_to
-    ]
-    facts["images go to"] = ", ".join(places)
+    facts["images go to"] = ", ".join(map(_place, stage.sends_to))
     if limit := plan.execution.budget:
         most = [f"{value:,} {name}" for name in ("requests", "tokens") if (value := getattr(limit, name)) is not None]
         facts["budget"] = ", ".join(most) or "none"

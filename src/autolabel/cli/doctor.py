@@ -56,6 +56,9 @@ def examine_endpoints(path: str) -> dict[str, Sequence[Finding]]:
             if labeler.sends_to():
                 place = f"labelers[{member}]" if stage.labelers else "labeler"
                 found[f"stages[{index}].{place}: {choice.name}"] = labeler.examine()
+    captioner = spec.captioner()
+    if captioner is not None and captioner.sends_to():
+        found[f"data.captions.labeler: {captioner.name}"] = captioner.examine()
     if not found:
         raise SpecError(f"{path}: none of its labelers asks an endpoint", hint="`vlm` and `verify` do")
     return found

@@ -148,6 +148,7 @@ def generate(
     from autolabel import generate as run
     from autolabel.executors.tuning import tune_process
     from autolabel.results.slices import Slice
+    from autolabel.results.store import RunStore
     from autolabel.run import prepare
     from autolabel.run.generate import generate_slice
 
@@ -171,7 +172,8 @@ def generate(
         else:
             shards = generate_slice(compiled, part, watch=watch, mode=mode)
     if part is None:
-        _conclude(summary, compiled.plan, json=json)
+        final = RunStore.at(compiled.plan).read_plan() if compiled.describing else None
+        _conclude(summary, final or compiled.plan, json=json)
     else:
         console.print_slice(part, shards, compiled.plan, json=json)
 

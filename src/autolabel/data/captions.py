@@ -26,6 +26,8 @@ class CaptionLine:
     prompt: Prompt
     fault: str = ""
     """The fault of the line, with which its image fails; empty for a valid line."""
+    wanting: bool = False
+    """Whether the line names an image and says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,11 @@ class Captions:
         return [f"{self.file}: {lines} left out: {problems}" + ("; ..." if self.skipped > shown else "")]
 
 
-def read_captions(path: str | Location) -> Captions:
+def read_captions(path: str | Location, *, described: bool = False) -> Captions:
     """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines, TAO's ``noun_chunk_path``; blank ones are skipped.
+
+    With ``described``, something describes images without a caption: a line may say nothing of its image, a file hold
+    no lines.
 
     ``image_path``, as TAO's ``image_grounding`` has it, counts as ``file_name``. Phrases keep their order; repeated
     ones count once. A caption without ``noun_chunks`` is split into phrases here. A line that is wrong fails its image,
@@ -62,7 +67,7 @@ def read_captions(path: str | Location) -> Captions:
     captions: list[CaptionLine] = []
     skipped = 0
     for number, line in _lines(at(path)):
-        outcome = _parse(line, number=number, file=str(path))
+        outcome = _parse(line, number=number, file=str(path), described=described)
         if isinstance(outcome, CaptionLine):
             captions.append(outcome)
             continue
@@ -76,7 +81,7 @@ def read_captions(path: str | Location) -> Captions:
             problems.append(problem)
     if problems and all(caption.fault for caption in captions):
         raise DataError(problems)
-    if not captions:
+    if not captions and not described:
         raise DataError(
             Problem(file=str(path), message="holds no captions", hint='one {"file_name", "caption"} a line')
         )
@@ -97,7 +102,7 @@ def _lines(path: Location) -> Iterator[tuple[int, str]]:
         raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror}")) from error
 
 
-def _parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem, str]:
+def _parse(line: str, *, number: int, file: str, described: bool) -> CaptionLine | tuple[Problem, str]:
     """Check one line and return what it says, or what is wrong with it and the image that it names."""
     name: Any = ""
 
@@ -119,6 +124,8 @@ def _parse(line: str, *, number: int, file: str) -> CaptionLine | tuple[Problem,
     name = written
     if caption is not None and not isinstance(caption, str):
         return problem(f"must be text, got {caption!r}", "/caption")
+    if described and not chunks and not (caption or "").strip():
+        return CaptionLine(line=number, file_name=name, prompt=Prompt(()), wanting=True)
     if chunks is None and caption is not None:
         return CaptionLine(line=number, file_name=name, prompt=Prompt(split_caption(caption), caption))
     if not isinstance(chunks, list):

@@ -16,6 +16,7 @@ from autolabel.data.batches import batches
 from autolabel.data.captions import CaptionLine, Captions, read_captions
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
+from autolabel.data.described import Descriptions
 from autolabel.data.given_boxes import fitted
 from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.pairing import nearest_names, pair
@@ -54,10 +55,18 @@ class Inputs:
     """Notes on entries that were repaired or left out; complete once the rows have been walked."""
 
 
-def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results = NO_RESULTS) -> Inputs:
+def collect(
+    data: DataSpec,
+    *,
+    max_pixels: int,
+    threads: int,
+    results: Results = NO_RESULTS,
+    descriptions: Descriptions | None = None,
+) -> Inputs:
     """List the rows that ``data`` asks for, each with its upright size or the reason why it cannot be used.
 
-    Rows come in no particular order; what lies in ``results`` is none. Raises DataError if a folder or file cannot
+    Rows come in no particular order; what lies in ``results`` is none. Images without a caption have that of
+    ``descriptions``, or are ``wanting`` one. Raises DataError if a folder or file cannot
     be read or nothing is found.
     """
     roots = sources(data.images)
@@ -75,8 +84,9 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
         classes: tuple[str, ...] = tuple(data.classes)
         rows: Iterator[Input] = map(_row_of, listing)
     elif data.captions is not None:
-        captions = read_captions(data.captions)
-        classes, rows = _by_caption(captions, listing, passed)
+        file, described = data.captions_file, descriptions is not None
+        captions = read_captions(file, described=described) if file is not None else Captions("", [], [], 0)
+        classes, rows = _by_caption(captions, listing, passed, descriptions)
     else:
         assert coco is not None, "the spec's model asks for one of classes, captions, boxes"
         classes, rows = _by_box(coco, listing, passed)
@@ -89,7 +99,7 @@ def collect(data: DataSpec, *, max_pixels: int, threads: int, results: Results =
     faults = Faults("") if coco is None else coco.faults
     given = {} if coco is None else coco.rest()
     return Inputs(
-        measured,
+        measured if descriptions is None else map(descriptions.fill, measured),
         classes,
         places,
         passed,
@@ -108,7 +118,10 @@ def _row_of(found: ListedFile) -> Input:
 class _ListedImages:
     """The listed files, looked up by the names that a file of captions or boxes gives them."""
 
-    def __init__(self, found: Iterable[ListedFile], names: Iterable[str], passed: PassedOver) -> None:
+    def __init__(
+        self, found: Iterable[ListedFile], names: Iterable[str], passed: PassedOver, *, alone: bool = True
+    ) -> None:
+        """Pair files with names; images that no name means are passed over if named ones ``alone`` are labelled."""
         self.found = {item.id: item for item in found}
         self.passed = passed
         names = list(names)
@@ -117,9 +130,9 @@ class _ListedImages:
         self.offers = _OFFERS
         self.taken: set[str] = set()
         named = set(self.pairing.image_of.values())
-        for image in self.found:
-            if image not in named:
-                passed.add(NOT_NAMED, image)
+        self.unnamed = [image for image in self.found if image not in named]
+        for image in self.unnamed if alone else ():
+            passed.add(NOT_NAMED, image)
 
     def row(self, name: str) -> Input:
         """Return the row for ``name``; a failed one where no listed file, or more than one, has that name."""
@@ -151,21 +164,35 @@ class _ListedImages:
 
 
 def _by_caption(
-    captions: Captions, found: Iterable[ListedFile], passed: PassedOver
+    captions: Captions, found: Iterable[ListedFile], passed: PassedOver, descriptions: Descriptions | None
 ) -> tuple[tuple[str, ...], Iterator[Input]]:
-    """Return all phrases in order of appearance, and a row for every caption; one that is wrong is a failed row."""
-    listing = _ListedImages(found, (caption.file_name for caption in captions), passed)
-    classes = tuple(dict.fromkeys(phrase for caption in captions for phrase in caption.prompt.phrases))
+    """Return all phrases in order of appearance, and a row for every caption; one that is wrong is a failed row.
+
+    With ``descriptions`` every image has a row: one without a caption is wanting one.
+    """
+    names = (caption.file_name for caption in captions)
+    listing = _ListedImages(found, names, passed, alone=descriptions is None)
+    told = {listing.pairing.image_of.get(caption.file_name) for caption in captions if not caption.wanting}
+    lines = [line for line in captions if not (line.wanting and listing.pairing.image_of.get(line.file_name) in told)]
+    left = [] if descriptions is None else listing.unnamed
+    wanted = sorted([*(listing.pairing.image_of.get(line.file_name, "") for line in lines if line.wanting), *left])
+    written = (descriptions.known[image] for image in wanted if descriptions and image in descriptions.known)
+    phrases = chain((line.prompt.phrases for line in lines), (one.noun_chunks for one in written))
+    classes = tuple(dict.fromkeys(chain.from_iterable(phrases)))
 
     def asked(caption: CaptionLine) -> Input:
         row = listing.row(caption.file_name)
+        if caption.wanting:
+            return replace(row, phrases=(), wanting=not row.code)
         if caption.fault:
             row = replace(row, path="", code=row.code or "bad_caption", message=row.message or caption.fault)
         elif not caption.prompt.phrases:
             row = replace(row, notes=(*row.notes, "nothing is asked of it: its caption has no phrase"))
         return replace(row, phrases=caption.prompt.phrases, caption=caption.prompt.caption)
 
-    return classes, number(map(asked, captions))
+    unnamed = (_row_of(listing.found[image]) for image in sorted(left))
+    rest = (replace(row, phrases=(), wanting=not row.code) for row in unnamed)
+    return classes, number(chain(map(asked, lines), rest))
 
 
 def _by_box(

@@ -37,6 +37,8 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     """Other fields of the image in the file of boxes; None if the file does not list it."""
     stated: tuple[int, int] = (0, 0)
     """(height, width) that the file of boxes states, until they are compared with the image's; 0 if it does not."""
+    wanting: bool = False
+    """Whether something is to describe the image before it is known what is asked of it."""
     mark: str = ""
     """Tells the content of the file from another's; no part of what the row is."""
 

@@ -10,12 +10,15 @@ from autolabel.data.inputs import Input
 from autolabel.errors import ImageError
 from autolabel.plan.identity import Contents, Fingerprint
 from autolabel.plan.model import Asked, Manifest, Shard, Stage
-from autolabel.strategies import Detector, Labeler, Requests
+from autolabel.strategies import Captioner, Detector, Labeler, Requests
 from autolabel.types import Prompt, Size
 from autolabel.types.ontology import Ontology, expand_prompts
 
 _REMEMBERED = 10_000
 """Prompts whose forward passes are counted once."""
+
+_TYPICAL = Prompt(tuple(f"phrase {number}" for number in range(8)))
+"""What an image is taken to be asked for until it has a caption."""
 
 _Forwards = Callable[[Prompt], int]
 _Asking = Callable[[Prompt, Size], Requests]
@@ -25,7 +28,12 @@ class Census:
     """Counts of rows, in memory that does not grow with them."""
 
     def __init__(
-        self, classes: Sequence[str], forwards: Sequence[_Forwards | None], requests: Sequence[_Asking | None] = ()
+        self,
+        classes: Sequence[str],
+        forwards: Sequence[_Forwards | None],
+        requests: Sequence[_Asking | None] = (),
+        *,
+        captioner: Captioner | None = None,
     ) -> None:
         self.classes = classes
         self.forwards = forwards
@@ -37,6 +45,11 @@ class Census:
         self.images = 0
         """The number of distinct images."""
         self.rows = 0
+        self.captioner = captioner
+        self.wanting = 0
+        """Rows whose images are still to be described."""
+        self.captions = Requests()
+        """What that takes of an endpoint."""
         self.unusable = 0
         """Rows that have failed already."""
 
@@ -49,6 +62,10 @@ class Census:
             self.contents.add(row)
             if row.code:
                 self.unusable += 1
+            elif row.wanting and self.captioner is not None:
+                self.wanting += 1
+                self.captions += _describing(self.captioner, (row.height, row.width))
+                self.ask(_TYPICAL, (row.height, row.width))
             else:
                 self.ask(row.prompt(self.classes), (row.height, row.width))
             yield row
@@ -86,6 +103,14 @@ class Census:
                 for asking, sum_ in zip(self.requests, self.asked, strict=True)
             ),
         )
+
+
+def _describing(captioner: Captioner, size: Size) -> Requests:
+    """Return what a caption takes of an endpoint; nothing for an image that cannot be shown."""
+    try:
+        return captioner.requests(size)
+    except ImageError:
+        return Requests()
 
 
 def most_asked(stage: Stage, *, phrases: int, round: int = 0) -> int:

@@ -17,6 +17,9 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
     problems = []
     for index, labeler in enumerate(labelers):
         where, name = ("stages", index, "labeler"), labeler.name
+        if labeler.needs == "images":
+            said = f"{name!r} describes images: it belongs in data.captions, not in a stage"
+            problems.append(spec.problem(where, said))
         if labeler.needs == "boxes" and index == 0 and spec.data.boxes is None:
             hint = "put a detector such as grounding_dino before it, or name a COCO file in data.boxes"
             problems.append(spec.problem(where, f"{name!r} needs boxes, and nothing gives it any", hint=hint))
@@ -72,6 +75,16 @@ def check_local(spec: Spec, labelers: list[Labeler]) -> None:
         )
         for index, labeler in enumerate(labelers)
         for url in labeler.sends_to()
+        if not is_here(url)
+    ]
+    captioner = spec.captioner()
+    problems += [
+        spec.problem(
+            ("data", "captions", "labeler"),
+            f"local_only: true, but images would be sent to {without_secrets(url)} for captions",
+            hint="choose an endpoint on this machine",
+        )
+        for url in (captioner.sends_to() if captioner else ())
         if not is_here(url)
     ]
     if spec.run.executor == "ray" and spec.run.ray.address != "local":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 import autolabel
 from autolabel import weights
 from autolabel.data.collect import collect
+from autolabel.data.described import DESCRIBED, read_descriptions
 from autolabel.data.inputs import Input
 from autolabel.data.sources import Results, sources
 from autolabel.detectors import Consensus, told_apart
@@ -27,6 +29,7 @@ from autolabel.plan.checks import (
     check_members,
     check_weights,
 )
+from autolabel.plan.describing import Describing, caption_plan, describing_of
 from autolabel.plan.devices import _Devices
 from autolabel.plan.execution import compile_execution
 from autolabel.plan.files import check_files
@@ -72,6 +75,8 @@ class Compiled:
     """Lines of ``inputs.jsonl`` in the order of the shards; may be walked more than once."""
     batch_key: Callable[[Size], Key]
     """The first stage's batch key, by which rows that are added later are sorted."""
+    describing: Describing | None = None
+    """None if nothing describes images."""
 
 
 def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
@@ -85,7 +90,9 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     said = check_names(spec)
     execution = compile_execution(spec)
     recipe = _compile_recipe(spec, labelers, registry=registry)
-    manifest, rows, remarks = _list_inputs(spec, recipe, labelers, limit=limit)
+    again = partial(compile_plan, spec, registry=registry, limit=limit)
+    describing = describing_of(spec, results_dir_for(spec, limit=limit) / DESCRIBED, again=again, registry=registry)
+    census, manifest, rows, remarks = _list_inputs(spec, recipe, labelers, describing=describing, limit=limit)
     outputs = _compile_outputs(spec, manifest.classes, limit=limit)
     plan = Plan(
         digest=plan_digest(recipe, manifest),
@@ -95,8 +102,9 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         execution=execution,
         outputs=outputs,
         notices=(*_notices(spec, execution.workers), *said, *remarks),
+        captions=caption_plan(describing, census) if describing else None,
     )
-    return Compiled(plan, rows, labelers[0].batch_key)
+    return Compiled(plan, rows, labelers[0].batch_key, describing)
 
 
 def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Registry, limit: int | None) -> Compiled:
@@ -121,6 +129,7 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
         execution=execution,
         outputs=_compile_outputs(spec, classes, limit=limit),
         notices=(*_notices(spec, execution.workers), *said),
+        captions=old.captions,
     )
     return Compiled(plan, rows, labelers[0].batch_key)
 
@@ -189,21 +198,33 @@ def _compile_recipe(spec: Spec, labelers: Sequence[Labeler], *, registry: Regist
 
 
 def _list_inputs(
-    spec: Spec, recipe: Recipe, labelers: Sequence[Labeler], *, limit: int | None = None
-) -> tuple[Manifest, Iterable[bytes], list[str]]:
+    spec: Spec,
+    recipe: Recipe,
+    labelers: Sequence[Labeler],
+    *,
+    describing: Describing | None,
+    limit: int | None = None,
+) -> tuple[Census, Manifest, Iterable[bytes], list[str]]:
     """List the rows that a spec asks for and put them into shards.
 
-    Return what is counted of them, their lines, and what was repaired or left out of the files read.
+    Return their census, what is counted of them, their lines, and what was repaired or left out of the files read.
     """
     results = Results(folder=at(spec.results_dir), names=frozenset({*_OURS, *(choice.name for choice in spec.export)}))
-    inputs = collect(spec.data, max_pixels=recipe.max_pixels, threads=spec.run.num_workers, results=results)
+    inputs = collect(
+        spec.data,
+        max_pixels=recipe.max_pixels,
+        threads=spec.run.num_workers,
+        results=results,
+        descriptions=read_descriptions(describing.place, describing.by) if describing else None,
+    )
     stages = list(zip(labelers, recipe.stages, strict=True))
     counting = [forwards(*pair, recipe.ontology) for pair in stages]
     requests = [asking(*pair, recipe.ontology) for pair in stages]
-    census = Census(inputs.classes, counting, requests if any(requests) else ())
+    captioner = describing.captioner if describing else None
+    census = Census(inputs.classes, counting, requests if any(requests) else (), captioner=captioner)
     rows = census.count(inputs.rows if limit is None else _first(inputs.rows, limit))
     sharded = shard_rows(rows, key=labelers[0].batch_key, shard_size=recipe.shard_size)
-    return census.manifest(inputs, sharded.shards), sharded.lines, inputs.remarks()
+    return census, census.manifest(inputs, sharded.shards), sharded.lines, inputs.remarks()
 
 
 def _compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) -> Outputs:

@@ -65,10 +65,10 @@ def _missing_data(spec: Spec) -> Iterator[Problem]:
     for index, folder in enumerate(spec.data.images):
         if not at(folder).is_dir():
             yield spec.problem(("data", "images", index), f"no such folder: {folder}")
-    for key in ("captions", "boxes"):
-        path = getattr(spec.data, key)
+    captions = ("captions", "file") if spec.data.described is not None else ("captions",)
+    for key, path in ((captions, spec.data.captions_file), (("boxes",), spec.data.boxes)):
         if path is not None and not at(path).is_file():
-            yield spec.problem(("data", key), f"no such file: {path}")
+            yield spec.problem(("data", *key), f"no such file: {path}")
 
 
 def _missing_weights(spec: Spec) -> Iterator[Problem]:

@@ -266,6 +266,18 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """About what the run would write into the folder of candidates."""
 
 
+class CaptionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What describes images without a caption, before the plan's rows are final."""
+
+    labeler: ResolvedStrategy
+    sends_to: tuple[str, ...]
+    """The endpoints that images are sent to."""
+    wanting: int
+    """Rows that are still to be described; their phrases are not known yet."""
+    asked: Asked
+    """What that takes of endpoints at most."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run does, decided before the first pixel is read."""
 
@@ -278,6 +290,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution
     outputs: Outputs
     notices: tuple[str, ...] = ()
+    captions: CaptionPlan | None = None
+    """None if all captions are given, or none is asked for."""
     forecast: Forecast | None = None
     """Only in what ``autolabel plan`` prints, where candidates are kept: it needs the images' bytes."""
     extends: tuple[str, ...] = ()

@@ -26,9 +26,10 @@ from autolabel.results.slices import Slice, alone, check_complete, entered
 from autolabel.results.store import LOGS, STAGES, RunStore
 from autolabel.results.summary import Summary, summarise
 from autolabel.results.written import mark_stale
+from autolabel.run.describe import described, refuse_wanting
 from autolabel.run.duplicates import keep_groups
 from autolabel.run.outputs import write_outputs
-from autolabel.run.prepare import Mode, prepare, refuse_foreign
+from autolabel.run.prepare import Mode, forget_spending, prepare, refuse_foreign
 from autolabel.run.worker import Once, StartStage, Watch, done
 from autolabel.storage import Location
 from autolabel.types import Instances, Reason
@@ -49,6 +50,7 @@ def generate(
     watch = watch or Watch()
     store = _store_for(compiled.plan)
     with alone(store):
+        compiled = _described(store, compiled, Mode(mode), watch)
         plan = prepare(store, compiled, Mode(mode))
         _tell_news(plan, compiled, watch)
         for stage in plan.recipe.stages:
@@ -65,6 +67,7 @@ def generate_slice(
     belongs to another run or plan.
     """
     watch = watch or Watch()
+    refuse_wanting(compiled.plan)
     store = _store_for(compiled.plan)
     with entered(store, part, partial(prepare, store, compiled, Mode(mode))) as plan:
         _tell_news(plan, compiled, watch)
@@ -82,11 +85,19 @@ def _tell_news(plan: Plan, compiled: Compiled, watch: Watch) -> None:
 def write_plan(compiled: Compiled, *, mode: Mode | str = "resume") -> Plan:
     """Write the plan and its rows into the results directory, label nothing; return the plan that lies there then.
 
-    Raises BusyError as ``generate`` does.
+    Images without a caption are described first, if the spec says so: their phrases belong to the rows. Raises
+    BusyError as ``generate`` does.
     """
     store = _store_for(compiled.plan)
     with alone(store):
-        return prepare(store, compiled, Mode(mode))
+        return prepare(store, _described(store, compiled, Mode(mode), Watch()), Mode(mode))
+
+
+def _described(store: RunStore, compiled: Compiled, mode: Mode, watch: Watch) -> Compiled:
+    """Return a plan whose images all have captions; what a run that starts over has spent is forgotten before."""
+    if mode is Mode.FRESH:
+        forget_spending(store)
+    return described(compiled, watch=watch, fresh=mode is Mode.FRESH)
 
 
 def _store_for(plan: Plan) -> RunStore:

@@ -67,14 +67,18 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
     old = None if mode is Mode.FRESH or (untouched and not isinstance(rows, _StoredRows)) else store.read_plan()
     if old is None:
         store.clear()
-        if isinstance(store.root, Path):
-            (store.root / SPENT).unlink(missing_ok=True)
     else:
         plan, rows = _reconcile(store, old, compiled, extend=mode is Mode.EXTEND)
     publish(store.root / INPUTS, (line + b"\n" for line in rows), name="inputs")
     store.publish_plan(plan)
     empty_shards(store, plan)
     return plan
+
+
+def forget_spending(store: RunStore) -> None:
+    """Let the budget of a run count from nothing."""
+    if isinstance(store.root, Path):
+        (store.root / SPENT).unlink(missing_ok=True)
 
 
 def refuse_foreign(store: RunStore, plan: Plan) -> None:

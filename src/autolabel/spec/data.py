@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from autolabel.spec.captions import CaptionsSpec, WrittenCaptions
 from autolabel.spec.node import short
 from autolabel.spec.section import Location, Name, Names, Section, Texts, complaint, distinct
 from autolabel.types.ontology import ClassPrompts
@@ -158,9 +159,10 @@ class DataSpec(Section):
     negatives: Names | None = Field(
         None, description="negative phrases of all classes: a box that fits one of them better is dropped"
     )
-    captions: Location | None = Field(
+    captions: WrittenCaptions | None = Field(
         None,
-        description="JSONL file, one image a line: file_name, caption, and noun_chunks (its phrases)",
+        description="JSONL file, one image a line: file_name, caption, and noun_chunks (its phrases); or a mapping "
+        "with a labeler that describes images without a caption",
     )
     boxes: Location | None = Field(None, description="COCO file of boxes; its file names are relative to images")
     follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
@@ -192,6 +194,16 @@ class DataSpec(Section):
         if details := list(_ambiguous(self)):
             raise ValidationError.from_exception_data("data", details)
         return self
+
+    @property
+    def described(self) -> CaptionsSpec | None:
+        """What describes images without a caption; None if nothing does."""
+        return self.captions if isinstance(self.captions, CaptionsSpec) else None
+
+    @property
+    def captions_file(self) -> str | None:
+        """The file of captions that are there already; None if there is none."""
+        return self.captions.file if isinstance(self.captions, CaptionsSpec) else self.captions
 
     def ontology(self) -> dict[str, ClassPrompts]:
         """Return the phrases and negative phrases of each class; empty if every class is searched for by its name."""

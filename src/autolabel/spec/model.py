@@ -13,6 +13,7 @@ from pydantic import (
     PrivateAttr,
     StrictBool,
     Tag,
+    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -21,8 +22,9 @@ from autolabel.errors import Problem
 from autolabel.spec.choice import ExporterChoice
 from autolabel.spec.data import DataSpec
 from autolabel.spec.node import Loc, Node, Place, problem
-from autolabel.spec.section import UNIQUE, Count, Location, Name, Section, distinct, one_complaint
+from autolabel.spec.section import UNIQUE, Count, Location, Name, Section, complaint, distinct, one_complaint
 from autolabel.spec.stage import StageSpec
+from autolabel.strategies import Captioner
 
 
 def _distinct_gpus(value: str | tuple[int, ...]) -> str | tuple[int, ...]:
@@ -178,6 +180,19 @@ class Spec(Section):
 
     _source: Node = PrivateAttr(default_factory=lambda: Node({}, Place("<spec>")))
     _notices: tuple[str, ...] = PrivateAttr(())
+
+    @model_validator(mode="after")
+    def _describes(self) -> Self:
+        described = self.data.described
+        if described is not None and (fault := described.fault(self.stages)):
+            details = complaint(("data", "captions", "labeler"), fault, described.labeler)
+            raise ValidationError.from_exception_data("spec", [details])
+        return self
+
+    def captioner(self) -> Captioner | None:
+        """Return what describes images without a caption, loading nothing; None if nothing does."""
+        choice = self.data.described and self.data.described.choose(self.stages)
+        return choice.make().captioner() if choice else None
 
     @property
     def notices(self) -> tuple[str, ...]:

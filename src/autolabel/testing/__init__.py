@@ -5,6 +5,7 @@ test framework. Parameters are given as they would stand in a spec, without ``ty
 """
 
 from autolabel.testing.aggregator import check_aggregator
+from autolabel.testing.captioner import check_captioner
 from autolabel.testing.detector import check_detector
 from autolabel.testing.exporter import check_exporter
 from autolabel.testing.look import check_look
@@ -15,6 +16,7 @@ from autolabel.testing.verifier import check_verifier
 
 __all__ = [
     "check_aggregator",
+    "check_captioner",
     "check_detector",
     "check_exporter",
     "check_look",

@@ -24,8 +24,9 @@ def check_labeler(subject: Subject[_L], kind: type[Any], samples: Sequence[Sampl
     """Check what a labeler says of itself before it is loaded."""
     subject.check(kind)
     labeler = subject.make()
-    subject.require(labeler.needs in ("prompts", "boxes"), f"`needs` must be prompts or boxes, found {labeler.needs!r}")
-    subject.require(labeler.gives in ("boxes", "masks"), f"`gives` must be boxes or masks, found {labeler.gives!r}")
+    for name, allowed in {"needs": ("prompts", "boxes", "images"), "gives": ("boxes", "masks", "captions")}.items():
+        found = getattr(labeler, name)
+        subject.require(found in allowed, f"`{name}` must be one of {', '.join(allowed)}, found {found!r}")
     for sample in samples:
         key = labeler.batch_key(sample.image.size)
         whole = isinstance(key, tuple) and all(isinstance(part, int) for part in key)
