@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
 
+from autolabel.fields import meanings
 from autolabel.registry import KINDS, Entry, discover
 from autolabel.spec.model import Spec
 from autolabel.strategies import Strategy
@@ -97,23 +95,3 @@ def models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in getattr(annotation, "__args__", ()):
         yield from models(part)
-
-
-def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what each field means: its description, or the text below it in the source."""
-    below: dict[str, str] = {}
-    for base in reversed(model.__mro__):
-        if issubclass(base, BaseModel) and base is not BaseModel:
-            below |= texts_below(base)
-    return {name: field.description or below.get(name, "") for name, field in model.model_fields.items()}
-
-
-def texts_below(model: type[BaseModel]) -> dict[str, str]:
-    """Return the texts that stand below the fields of a class in its source."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            found[field.target.id] = str(ast.literal_eval(text.value))
-    return found

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from autolabel.errors import ImageError, WeightsError
+from autolabel.fields import ExplainedModel
 from autolabel.images import read_pixels
 from autolabel.paths import SpecPath
 from autolabel.urls import is_url
@@ -32,10 +33,10 @@ def _ordered(box: _Box) -> _Box:
     return box
 
 
-class Example(BaseModel):
+class Example(ExplainedModel):
     """One image in which objects of a phrase are boxed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     phrase: Annotated[str, Field(min_length=1)]
     """The phrase that the boxes stand for: one that a class is asked by."""

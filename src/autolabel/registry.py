@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from itertools import chain
 from typing import Any, Literal, get_args, overload
 
@@ -185,9 +186,16 @@ def register(registry: Registry, plugin: Any, *, package: str, version: str) -> 
 
 def _distribution(point: EntryPoint) -> str:
     """Return the name of the distribution that declares an entry point."""
-    return point.dist.name if point.dist else point.value
+    return _name_and_version(point.dist)[0] if point.dist else point.value
 
 
 def _version(point: EntryPoint) -> str:
     """Return the version of the distribution that declares an entry point."""
-    return point.dist.version if point.dist else "0"
+    return _name_and_version(point.dist)[1] if point.dist else "0"
+
+
+@lru_cache(64)
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Return what a distribution is called; the file that says so is parsed once."""
+    told = distribution.metadata
+    return told["Name"], told["Version"]

@@ -11,20 +11,21 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeVar
 
 from autolabel.endpoint import EndpointAccount
 from autolabel.errors import ImageError
+from autolabel.fields import ExplainedModel
 from autolabel.types import Instances, Labels, Prompt, Provenance, Round, Sample, Size
 from autolabel.weights import UNKNOWN, Licence, licence_of
 
 
-class StrategyParams(BaseModel):
+class StrategyParams(ExplainedModel):
     """The spec parameters of a strategy; each strategy class has its own subclass as ``Params``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 P = TypeVar("P", bound=StrategyParams, default=StrategyParams, covariant=True)

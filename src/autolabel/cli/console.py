@@ -9,12 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from autolabel.cli.terminal import LiteralConsole
-from autolabel.endpoint.address import is_here
 from autolabel.literal import escape_json
 from autolabel.urls import without_secrets
 
@@ -38,6 +36,8 @@ _WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
+    import msgspec
+
     out.say(escape_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
@@ -196,6 +196,8 @@ def _captions(plan: Plan) -> dict[str, str]:
 
 def _place(url: str) -> str:
     """Return the address of an endpoint, and whether images leave this machine for it."""
+    from autolabel.endpoint.address import is_here
+
     return f"{without_secrets(url)} ({'this machine' if is_here(url) else 'another machine'})"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from secrets import token_urlsafe
 from typing import Annotated
 
 import typer
@@ -55,6 +54,8 @@ def serve(
     ] = 90.0,
 ) -> None:
     """Label images over HTTP, with the same labels as a run of the spec; SPEC may be a results directory."""
+    from secrets import token_urlsafe
+
     from autolabel.executors.tuning import tune_process
     from autolabel.plan.devices import cores
     from autolabel.predict import open_predictor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import threading
@@ -10,7 +9,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autolabel import urls
 from autolabel.endpoint.address import completions, is_here
@@ -18,6 +17,9 @@ from autolabel.endpoint.chat import Question, Reply, read_reply
 from autolabel.endpoint.desk import EndpointAccount
 from autolabel.endpoint.manners import Clock, Manners, asked_to_wait
 from autolabel.errors import AutolabelError, EndpointError, ImageError, MachineError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +126,8 @@ class Endpoint:
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run on the endpoint's own loop, in a thread that ends with the process: the caller may have one running."""
+        import asyncio
+
         if self._loop is None:
             self._loop = loop = asyncio.new_event_loop()
             thread = threading.Thread(target=_serve, args=(loop, self._clients), name="endpoint", daemon=True)
@@ -137,6 +141,8 @@ class Endpoint:
             raise
 
     async def _all(self, questions: Sequence[Question]) -> list[Reply | AutolabelError]:
+        import asyncio
+
         self._stopped = None
         if self._room is None:
             self._room = asyncio.Semaphore(self.manners.concurrency)
@@ -225,6 +231,8 @@ class Endpoint:
 
     async def _send(self, question: Question) -> _Outcome:
         """Send a request and read what comes back; raises EndpointError for what any question would meet."""
+        import asyncio
+
         import httpx
 
         self.sent += 1
@@ -305,6 +313,8 @@ def _nothing() -> None:
 
 def _serve(loop: asyncio.AbstractEventLoop, clients: Sequence[Any]) -> None:
     """Run a loop until it is stopped, then drop the connections."""
+    import asyncio
+
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()

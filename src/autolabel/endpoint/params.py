@@ -6,13 +6,14 @@ import os
 import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from autolabel import urls
 from autolabel.endpoint.address import fault_of
 from autolabel.endpoint.manners import Manners
 from autolabel.errors import EndpointError
+from autolabel.fields import ExplainedModel
 
 _VARIABLE = r"[A-Z_][A-Z0-9_]*"
 
@@ -40,10 +41,10 @@ _Whole = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(gt=0)]
 
 
-class EndpointParams(BaseModel):
+class EndpointParams(ExplainedModel):
     """The server, the model, and how it is treated."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     INCIDENTAL: ClassVar[frozenset[str]] = frozenset(
         {"endpoint", "api_key_env", "concurrency", "timeout", "retries", "retry_wait", "patience"}

@@ -11,6 +11,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Vali
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from autolabel.errors import UnknownStrategyError
+from autolabel.fields import meanings
 from autolabel.registry import Entry, Kind, Registry
 from autolabel.spec.node import Loc
 from autolabel.strategies import Aggregator, Exporter, Labeler, Look, Scheduler, Strategy
@@ -90,10 +91,10 @@ def _choose(kind: Kind, value: object, info: ValidationInfo) -> Choice[Any]:
 def _written_out(value: object, info: ValidationInfo) -> object:
     """Expand the short forms of a look: ``mirror``, and ``{zoom_out: 1.25}``, which sets its first parameter."""
     if isinstance(value, str):
-        fields = _entry("look", value, info).strategy.Params.model_fields
-        needed = next((name for name, field in fields.items() if field.is_required()), None)
+        params = _entry("look", value, info).strategy.Params
+        needed = next((name for name, field in params.model_fields.items() if field.is_required()), None)
         if needed is not None:
-            hint = f"write {{{value}: ...}}: {(fields[needed].description or '').rstrip('.')}"
+            hint = f"write {{{value}: ...}}: {meanings(params)[needed].rstrip('.')}"
             raise PydanticCustomError("said", "{said}", {"said": f"{value!r} needs {needed}", "hint": hint})
         return {"type": value}
     if not isinstance(value, Mapping) or "type" in value or len(value) != 1:

@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel, ValidationError
 
 from autolabel.errors import Problem
+from autolabel.fields import meanings
 from autolabel.registry import Registry
 from autolabel.spec.choice import OneOf
 from autolabel.spec.node import Loc, Node, dotted, short, trace_node
@@ -181,9 +182,8 @@ def _description(model: type[BaseModel], detail: Any, root: Node, registry: Regi
     if said := detail.get("ctx", {}).get("hint"):
         return str(said)
     for owner in _models(model, detail["loc"][:-1], root, registry):
-        field = owner.model_fields.get(str(detail["loc"][-1]))
-        if field and field.description:
-            return f"give {detail['loc'][-1]}: {_clause(field.description)}"
+        if text := meanings(owner).get(str(detail["loc"][-1])):
+            return f"give {detail['loc'][-1]}: {_clause(text)}"
     return ""
 
 

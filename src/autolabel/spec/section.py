@@ -27,7 +27,7 @@ _MOST = 200
 class Section(BaseModel):
     """A mapping of a spec: unknown keys are refused, and values are immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
