@@ -32,6 +32,7 @@ NOT_SHAPE = {
     "split_sum": "a sum",
     "looks_twice": "equal only once they are written out",
     "votes_many": "a rule between two values",
+    "captions_labeler_unknown": "a rule between two sections",
     "terms_shared": "a rule between two classes",
     "terms_spaces": "equal only without the spaces around them",
     "terms_against": "a rule between two values",
