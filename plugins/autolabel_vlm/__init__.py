@@ -9,9 +9,9 @@ from autolabel.strategies import Labeler
 @hookimpl
 def autolabel_labelers() -> list[type[Labeler]]:
     """Offer the detector, the verifiers and the captioner."""
-    from autolabel_vlm.caption import Caption
+    from autolabel_vlm.caption import VlmCaptioner
     from autolabel_vlm.contrast import Contrast
     from autolabel_vlm.labeler import Vlm
     from autolabel_vlm.verify import Verify
 
-    return [Vlm, Verify, Contrast, Caption]
+    return [Vlm, Verify, Contrast, VlmCaptioner]

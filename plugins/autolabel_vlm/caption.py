@@ -36,7 +36,7 @@ class CaptionParams(PictureParams):
     """Most tokens of a caption; one that is cut ends with its last whole sentence."""
 
 
-class Caption(AsksEndpoint, Captioner):
+class VlmCaptioner(AsksEndpoint, Captioner):
     """Asks a vision-language model for a caption of each image."""
 
     name = "caption"

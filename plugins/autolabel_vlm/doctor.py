@@ -22,7 +22,7 @@ from autolabel_vlm.resize import Multiple
 from autolabel_vlm.verify import chance_of_yes
 
 if TYPE_CHECKING:
-    from autolabel_vlm.caption import Caption
+    from autolabel_vlm.caption import VlmCaptioner
     from autolabel_vlm.labeler import Vlm, _ShownPicture
     from autolabel_vlm.verify import Verify
 
@@ -236,7 +236,7 @@ def _places(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Iterator[Finding]
     yield Finding(subject="boxes", said=said, right=hits == len(asked) and not better, hint=hint)
 
 
-def examine_captioner(captioner: Caption) -> Sequence[Finding]:
+def examine_captioner(captioner: VlmCaptioner) -> Sequence[Finding]:
     """Return what a captioner says of a picture of a red square; raises EndpointError if it is not reached."""
     from autolabel_vlm.caption import said_in
 

@@ -16,7 +16,7 @@ from autolabel.strategies import Detector, Finding, Requests
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_vlm import answer, coordinates, prompt, resize, score
 from autolabel_vlm.asking import AsksEndpoint
-from autolabel_vlm.caption import Caption
+from autolabel_vlm.caption import VlmCaptioner
 from autolabel_vlm.params import VlmParams
 
 _ANSWER = 200
@@ -91,9 +91,9 @@ class Vlm(AsksEndpoint, Detector):
         words = (len(self.params.prompt) + 40) * parts + sum(len(phrase) + 4 for phrase in asked.phrases)
         return Requests(requests=parts, images=parts, tokens=parts * (picture + _ANSWER) + words // 4)
 
-    def captioner(self) -> Caption:
+    def captioner(self) -> VlmCaptioner:
         """Return what asks the same model for captions."""
-        return Caption.of(self.params)
+        return VlmCaptioner.of(self.params)
 
     def examine(self) -> Sequence[Finding]:
         """Ask about squares whose places are known."""

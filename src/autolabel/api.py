@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from autolabel.data.corrections.read import Tool
     from autolabel.evaluate import Calibration, Evaluation
     from autolabel.explain.explanation import Explanation
-    from autolabel.improve.rounds import History
+    from autolabel.improve.rounds import ImproveHistory
     from autolabel.run.apply_review import Applied
 
 Run = str | Location
@@ -138,7 +138,7 @@ def improve(
     hold_out: float = 0.3,
     out: str | Path | None = None,
     device: str = "auto",
-) -> History:
+) -> ImproveHistory:
     """Fine-tune a run's detector on its checked images, label the run again, and compare; return all rounds.
 
     ``hold_out`` is the share of the checked images that are held out, near-duplicates together. Both runs are measured

@@ -19,7 +19,7 @@ from autolabel.duplicates import Groups
 from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.improve.holdout import hold_out
 from autolabel.improve.improve import improve_run
-from autolabel.improve.rounds import History, Round, read_history, read_request
+from autolabel.improve.rounds import ImproveHistory, ImproveRound, read_history, read_request
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.results.decision import Decision, Review, encode_review
@@ -36,7 +36,7 @@ Check = Callable[[Path, Sequence[int]], None]
 CHECKED = range(20)
 
 
-def improved(run: Path, registry: Registry, **changes: Any) -> History:
+def improved(run: Path, registry: Registry, **changes: Any) -> ImproveHistory:
     asked: dict[str, Any] = {"settings": {"skill": 1.0}, **changes}
     return improve_run(run, registry=registry, told=lambda record: None, **asked)
 
@@ -218,7 +218,7 @@ def test_the_command_prints_the_round_and_exits_1_where_it_is_not_accepted(
     assert last["accepted"] is False and last["after"].endswith("shapes-3")
 
 
-def settled(place: Path) -> tuple[bytes, Round]:
+def settled(place: Path) -> tuple[bytes, ImproveRound]:
     return (place / "labels.jsonl").read_bytes(), read_history(place).rounds[-1]
 
 

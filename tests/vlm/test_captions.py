@@ -22,7 +22,7 @@ from autolabel.run.generate import generate_slice, write_plan
 from autolabel.run.prepare import planned_run
 from autolabel.testing import check_captioner, example_sample
 from autolabel.testing.endpoint import Scripted, ScriptedEndpoint, words_of
-from autolabel_vlm.caption import Caption
+from autolabel_vlm.caption import VlmCaptioner
 
 pytest.importorskip("httpx")
 BOX = json.dumps([{"bbox_2d": [250, 500, 500, 1000], "label": "black cat", "score": 0.75}])
@@ -209,14 +209,14 @@ SAID = [
 @pytest.mark.parametrize(("answer", "caption"), SAID)
 def test_captions_are_read_however_they_come(answer: Scripted, caption: str) -> None:
     with ScriptedEndpoint(lambda request, before: answer) as server:
-        captioner = Caption(Caption.Params(endpoint=server.url, model="m"))
+        captioner = VlmCaptioner(VlmCaptioner.Params(endpoint=server.url, model="m"))
         captioner.load("cpu")
         assert captioner.describe([example_sample(0)]) == [caption]
 
 
 def test_contract_of_captioners() -> None:
     with ScriptedEndpoint(lambda request, before: Scripted(text="A cat.")) as server:
-        check_captioner(Caption, {"endpoint": server.url, "model": "m"})
+        check_captioner(VlmCaptioner, {"endpoint": server.url, "model": "m"})
 
 
 def test_other_settings_ask_again_and_start_over(tmp_path: Path, registry: Registry) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autolabel.evaluate.paired import Estimate
-    from autolabel.improve.rounds import History, Round
+    from autolabel.improve.rounds import ImproveHistory, ImproveRound
 
 _SHOWN = {"ap50": "AP at IoU 0.5", "ap": "AP", "precision": "precision", "recall": "recall", "f1": "F1"}
 
@@ -84,7 +84,7 @@ def improve(
         raise typer.Exit(1)
 
 
-def _print(history: History) -> None:
+def _print(history: ImproveHistory) -> None:
     last = history.rounds[-1]
     after = console.nearby(last.after)
     apart = console.count_noun(len(last.held_out), "checked image")
@@ -95,7 +95,7 @@ def _print(history: History) -> None:
         console.out.say(line)
 
 
-def _table(last: Round) -> Table:
+def _table(last: ImproveRound) -> Table:
     from autolabel.evaluate.table import word_table
 
     table = word_table("", "", "before", "after", "gain")
@@ -114,7 +114,7 @@ def _told(estimate: Estimate, sign: str = "") -> str:
     return f"{estimate.value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
-def _places(last: Round, after: str) -> Iterator[str]:
+def _places(last: ImproveRound, after: str) -> Iterator[str]:
     yield f"new run: {after}"
     yield f"new weights: {console.nearby(last.checkpoint)}"
     yield f"what changed: {after}/diff/index.html"

@@ -19,7 +19,7 @@ DESCRIBED = "captions.jsonl"
 """File, in the results directory, of the captions that a run has had written; TAO reads it as ``noun_chunk_path``."""
 
 
-class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ImageDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line: the caption of an image with its phrases, or why it has none."""
 
     file_name: str
@@ -35,7 +35,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Tells the content of the image's file from another's."""
 
     @classmethod
-    def of(cls, row: Input, caption: str, by: Describer) -> Description:
+    def of(cls, row: Input, caption: str, by: Describer) -> ImageDescription:
         """Return the description of an image whose caption was written."""
         return cls(
             file_name=row.image,
@@ -48,7 +48,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         )
 
     @classmethod
-    def failed(cls, row: Input, code: str, message: str, by: Describer) -> Description:
+    def failed(cls, row: Input, code: str, message: str, by: Describer) -> ImageDescription:
         """Return the description of an image that got no caption."""
         return cls(
             file_name=row.image,
@@ -89,7 +89,7 @@ class Descriptions:
     """What is known of images without a caption, by their ids."""
 
     by: Describer
-    known: Mapping[str, Description] = field(default_factory=dict)
+    known: Mapping[str, ImageDescription] = field(default_factory=dict)
 
     def fill(self, row: Input) -> Input:
         """Return a row with its caption if one was written of these bytes."""
@@ -97,14 +97,14 @@ class Descriptions:
         return row if known is None or known.mark != row.mark else known.fill(row)
 
 
-_lines = msgspec.json.Decoder(Description)
+_lines = msgspec.json.Decoder(ImageDescription)
 
 
 def read_descriptions(place: Location, by: Describer) -> Descriptions:
     """Read what was written with the same settings; lines that are damaged, or of others, count as not there."""
     if not place.is_file():
         return Descriptions(by)
-    known: dict[str, Description] = {}
+    known: dict[str, ImageDescription] = {}
     with place.open("rb") as stream:
         for line in stream:
             try:
@@ -133,6 +133,6 @@ def check_ours(place: Location) -> None:
             ) from None
 
 
-def encoded(descriptions: Iterable[Description]) -> list[bytes]:
+def encoded(descriptions: Iterable[ImageDescription]) -> list[bytes]:
     """Return descriptions as lines, in the order of their images."""
     return [msgspec.json.encode(one) + b"\n" for one in sorted(descriptions, key=lambda one: one.file_name)]

@@ -30,7 +30,7 @@ _Float64 = npt.NDArray[np.float64]
 _IOU = 0.5
 _DRAWS, _LEAST_DRAWS = 1000, 200
 _LEAST_GROUPS = 2
-MEASURES = ("ap50", "ap", "precision", "recall", "f1")
+_MEASURES = ("ap50", "ap", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def measure_gain(
             after=_estimate(values[1][name], drawn[1][name], levels),
             gain=_estimate(values[1][name] - values[0][name], drawn[1][name] - drawn[0][name], levels),
         )
-        for name in MEASURES
+        for name in _MEASURES
     }
     objects = sum(int((~scene.crowds).sum()) for scene in old.scenes)
     return RunGain(images=len(owner), groups=len(numbers), objects=objects, **paired)

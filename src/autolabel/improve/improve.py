@@ -21,9 +21,9 @@ from autolabel.improve.page import write_page
 from autolabel.improve.relabel import carry_decisions, learning_stage, with_weights
 from autolabel.improve.rounds import (
     FOLDER,
-    History,
-    Request,
-    Round,
+    ImproveHistory,
+    ImproveRound,
+    RoundRequest,
     read_history,
     read_request,
     write_history,
@@ -61,7 +61,7 @@ def improve_run(
     device: str = "auto",
     told: Callable[[Mapping[str, Any]], None],
     watch: Watch | None = None,
-) -> History:
+) -> ImproveHistory:
     """Improve a run by what was checked of it; return all rounds, this one last.
 
     About ``share`` of the checked images are held out, near-duplicates together. The run's detector is fine-tuned on
@@ -113,15 +113,15 @@ def improve_run(
             (run, (*others, made)),
             (place, (*request.earlier, made)),
         ):  # that of ``place`` says: done
-            write_page(where / FOLDER, History(rounds=rounds))
-            write_history(where, History(rounds=rounds))
+            write_page(where / FOLDER, ImproveHistory(rounds=rounds))
+            write_history(where, ImproveHistory(rounds=rounds))
     return read_history(place)
 
 
-def _until(history: History, place: Path) -> History:
+def _until(history: ImproveHistory, place: Path) -> ImproveHistory:
     """Return the rounds up to the one that led to a run."""
     ends = [number for number, one in enumerate(history.rounds, 1) if one.after == str(place.resolve())]
-    return History(rounds=history.rounds[: ends[-1]] if ends else ())
+    return ImproveHistory(rounds=history.rounds[: ends[-1]] if ends else ())
 
 
 def _checked(run: Path) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _is_same(place: Path, run: Path, asked: Mapping[str, Any], truth: str) -> bo
     return request.truth == truth or not _until(read_history(place), place).rounds
 
 
-def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[str, Any]) -> Request:
+def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[str, Any]) -> RoundRequest:
     """Decide what is held out; DataError where too little is checked."""
     run = Path(str(store.root)).resolve()
     earlier = read_history(run).rounds
@@ -192,7 +192,7 @@ def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[
         drawn=_drawn(run),
     )
     review = read_decisions(store)
-    return Request(
+    return RoundRequest(
         before=str(run),
         plan=plan.digest,
         asked=dict(asked),
@@ -206,7 +206,7 @@ def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[
     )
 
 
-def _begin(place: Path, request: Request, truth: dict[str, Any]) -> Request:
+def _begin(place: Path, request: RoundRequest, truth: dict[str, Any]) -> RoundRequest:
     """Write down what a round works on."""
     for left in (place / FOLDER).glob(f"*{TEMPORARY}"):
         left.unlink()
@@ -245,13 +245,13 @@ def _drawn(run: Path) -> set[str]:
         return {checks.units.rows[unit].image for unit in checks.images if unit not in known}
 
 
-def _judge(run: Path, place: Path, request: Request, checkpoint: str, notes: tuple[str, ...]) -> Round:
+def _judge(run: Path, place: Path, request: RoundRequest, checkpoint: str, notes: tuple[str, ...]) -> ImproveRound:
     """Measure both runs on what was held out, and write what changed."""
     before, after = (measured(one, reviewed=False)[0] for one in (run, place))
     gain = measure_gain(before, after, place / FOLDER / _TRUTH, group_of=Groups(request.groups).key)
     write_diff(run, place, diff_runs(run, place))
-    accepted, said = verdict(gain)
-    return Round(
+    accepted, said = _verdict(gain)
+    return ImproveRound(
         before=request.before,
         after=str(place.resolve()),
         checkpoint=str(Path(checkpoint).resolve()),
@@ -267,7 +267,7 @@ def _judge(run: Path, place: Path, request: Request, checkpoint: str, notes: tup
     )
 
 
-def verdict(gain: RunGain) -> tuple[bool, str]:
+def _verdict(gain: RunGain) -> tuple[bool, str]:
     """Tell whether a gain is accepted, and why: only where its lower bound is above zero."""
     change = gain.ap50.gain
     if change.value is None or change.interval is None:

@@ -9,16 +9,16 @@ from pathlib import Path
 from string import Template
 
 from autolabel.evaluate.paired import Estimate
-from autolabel.improve.rounds import History, Round
+from autolabel.improve.rounds import ImproveHistory, ImproveRound
 from autolabel.report.chart import rising_line
 from autolabel.report.markup import Html, csp_hash, element, join_html
 from autolabel.results.store import publish
 
-PAGE = "index.html"
+_PAGE = "index.html"
 _HEAD = ("run", "images checked", "trained on", "held out", "AP at IoU 0.5", "gain", "AP", "precision", "recall", "")
 
 
-def write_page(folder: Path, history: History) -> Path:
+def write_page(folder: Path, history: ImproveHistory) -> Path:
     """Write ``folder/index.html`` and return its path."""
     page = files("autolabel.report").joinpath("page")
     style = "".join(page.joinpath(name).read_text("utf-8") for name in ("style.css", "changes.css"))
@@ -29,18 +29,18 @@ def write_page(folder: Path, history: History) -> Path:
         charts=join_html(_chart(history.rounds, *one) for one in _CHARTS),
         rounds=join_html(_told(number, one, folder) for number, one in enumerate(history.rounds, 1)),
     )
-    publish(folder / PAGE, [text.encode("utf-8", "replace")], name="improve")
-    return folder / PAGE
+    publish(folder / _PAGE, [text.encode("utf-8", "replace")], name="improve")
+    return folder / _PAGE
 
 
-_CHARTS: tuple[tuple[str, Callable[[Round], tuple[Estimate, Estimate]]], ...] = (
+_CHARTS: tuple[tuple[str, Callable[[ImproveRound], tuple[Estimate, Estimate]]], ...] = (
     ("AP at IoU 0.5", lambda one: (one.gain.ap50.before, one.gain.ap50.after)),
     ("Precision", lambda one: (one.gain.precision.before, one.gain.precision.after)),
     ("Recall", lambda one: (one.gain.recall.before, one.gain.recall.after)),
 )
 
 
-def _table(rounds: Sequence[Round]) -> Html:
+def _table(rounds: Sequence[ImproveRound]) -> Html:
     rows = []
     for one in rounds:
         gain = one.gain
@@ -59,7 +59,9 @@ def _table(rounds: Sequence[Round]) -> Html:
     return element("div", element("table", element("thead", head), element("tbody", *rows)), class_="wide")
 
 
-def _chart(rounds: Sequence[Round], name: str, read: Callable[[Round], tuple[Estimate, Estimate]]) -> Html:
+def _chart(
+    rounds: Sequence[ImproveRound], name: str, read: Callable[[ImproveRound], tuple[Estimate, Estimate]]
+) -> Html:
     """Draw a figure over the rounds: as it was before the first, then after each."""
     if not rounds:
         return Html("")
@@ -72,7 +74,7 @@ def _chart(rounds: Sequence[Round], name: str, read: Callable[[Round], tuple[Est
     return element("figure", drawn, element("figcaption", element("strong", name)), class_="change")
 
 
-def _told(number: int, one: Round, folder: Path) -> Html:
+def _told(number: int, one: ImproveRound, folder: Path) -> Html:
     diff = os.path.relpath(Path(one.after) / "diff" / "index.html", folder.resolve())
     lines = [
         element("h3", f"Round {number}: {Path(one.before).name} to {Path(one.after).name}"),

@@ -20,7 +20,7 @@ _REQUEST, _HISTORY = "request.json", "history.json"
 _T = TypeVar("_T")
 
 
-class Round(msgspec.Struct, frozen=True, kw_only=True):
+class ImproveRound(msgspec.Struct, frozen=True, kw_only=True):
     """One round: what was learnt from, what it came to on the images held out, and whether it is accepted."""
 
     before: str
@@ -47,14 +47,14 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True):
+class ImproveHistory(msgspec.Struct, frozen=True, kw_only=True):
     """All rounds that led to a run, and those that were tried from it, first one first."""
 
     version: int = _VERSION
-    rounds: tuple[Round, ...] = ()
+    rounds: tuple[ImproveRound, ...] = ()
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class RoundRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a round works on: fixed when it begins, so that one that was stopped goes on with the same."""
 
     version: int = _VERSION
@@ -71,32 +71,32 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     held_out: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...]
     """Near-duplicates among the checked images."""
-    earlier: tuple[Round, ...]
+    earlier: tuple[ImproveRound, ...]
 
 
-def read_request(run: Path) -> Request | None:
+def read_request(run: Path) -> RoundRequest | None:
     """Return what a round in a results directory was asked; None where there is none."""
-    return _read(run / FOLDER / _REQUEST, Request)
+    return _read(run / FOLDER / _REQUEST, RoundRequest)
 
 
-def write_request(run: Path, request: Request) -> None:
+def write_request(run: Path, request: RoundRequest) -> None:
     """Keep what a round is asked."""
     _write(run / FOLDER / _REQUEST, request)
 
 
-def read_history(run: Path) -> History:
+def read_history(run: Path) -> ImproveHistory:
     """Return the rounds that a results directory knows of; raises DataError where the file is damaged."""
-    return _read(run / FOLDER / _HISTORY, History) or History()
+    return _read(run / FOLDER / _HISTORY, ImproveHistory) or ImproveHistory()
 
 
-def write_history(run: Path, history: History) -> None:
+def write_history(run: Path, history: ImproveHistory) -> None:
     """Keep the rounds in a results directory."""
     _write(run / FOLDER / _HISTORY, history)
 
 
 def history_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``improve/history.json``, which ``autolabel improve --json`` prints."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(History)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(ImproveHistory)}
 
 
 def _read(path: Path, kind: type[_T]) -> _T | None:

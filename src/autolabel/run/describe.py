@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from autolabel.data.batches import batches
-from autolabel.data.described import Description, check_ours, encoded, read_descriptions
+from autolabel.data.described import ImageDescription, check_ours, encoded, read_descriptions
 from autolabel.data.inputs import Input, decode_input
 from autolabel.data.prefetch import prefetch
 from autolabel.errors import AutolabelError, DataError, ImageError, MachineError
@@ -62,7 +62,7 @@ def refuse_wanting(plan: Plan) -> None:
         )
 
 
-def _written(plan: Plan, describing: Describing, rows: Sequence[Input]) -> Iterator[Description]:
+def _written(plan: Plan, describing: Describing, rows: Sequence[Input]) -> Iterator[ImageDescription]:
     """Yield the description of each row; a batch holds images that may share one."""
     captioner = describing.captioner
     captioner.desk = desk_of(plan)
@@ -78,7 +78,7 @@ def _written(plan: Plan, describing: Describing, rows: Sequence[Input]) -> Itera
                 captions = bisect_on_error(captioner.describe, [sample for _, sample in batch])
                 for (row, _), caption in zip(batch, captions, strict=True):
                     if isinstance(caption, str):
-                        yield Description.of(row, caption, describing.by)
+                        yield ImageDescription.of(row, caption, describing.by)
                     else:
                         yield _failed(row, caption, describing)
 
@@ -95,9 +95,9 @@ def _sample(plan: Plan, row: Input) -> Sample | Exception:
     return Sample(image=labels.image, pixels=pixels, prompt=labels.prompt, instances=labels.instances)
 
 
-def _failed(row: Input, error: Exception, describing: Describing) -> Description:
+def _failed(row: Input, error: Exception, describing: Describing) -> ImageDescription:
     """Return the description of an image that an error kept from being described."""
     code = error.code if isinstance(error, ImageError) else "labeler_error"
     text = " ".join(str(error).split()) or "no message"
     message = text if isinstance(error, AutolabelError) else f"{type(error).__name__}: {text}"
-    return Description.failed(row, code, message, describing.by)
+    return ImageDescription.failed(row, code, message, describing.by)
