@@ -57,11 +57,11 @@ def with_weights(store: RunStore, plan: Plan, checkpoint: str, *, out: Path, reg
         execution=plan.execution,
         outputs=replace(plan.outputs, results_dir=str(out)),
     )
-    return Compiled(made, _Rows(store, plan), labeler.batch_key)
+    return Compiled(made, _RunRows(store, plan), labeler.batch_key)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _RunRows:
     """The rows of another run, as lines of JSON."""
 
     store: RunStore

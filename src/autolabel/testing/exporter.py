@@ -13,7 +13,7 @@ from autolabel.testing.subject import Subject
 from autolabel.types import Labels
 
 
-class RowsInMemory:
+class Rows:
     """Labels that can be walked more than once, but not counted or indexed: they would not fit in memory."""
 
     def __init__(self, labels: Sequence[Labels]) -> None:
@@ -55,10 +55,10 @@ def _written(
         exporter = subject.make()
         if split:
             half = len(labels) // 2
-            parts = {"train": RowsInMemory(labels[:half]), "val": Rows(labels[half:]), "test": Rows(())}
+            parts = {"train": Rows(labels[:half]), "val": Rows(labels[half:]), "test": Rows(())}
             paths = exporter.export_parts(parts, classes, out)
         else:
-            paths = exporter.export(RowsInMemory(labels), classes, out)
+            paths = exporter.export(Rows(labels), classes, out)
         files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
         subject.require(all(isinstance(path, Path) for path in paths), f"`export` must return paths, found {paths!r}")
         stray = [str(path) for path in paths if not path.resolve().is_relative_to(out.resolve())]
