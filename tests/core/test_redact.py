@@ -80,8 +80,8 @@ def test_a_wrong_command_line_is_told_without_its_secrets(url: str, words: list[
 
 
 def test_the_log_of_a_worker_holds_no_secret_and_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
+    root, ours = logging.getLogger(), logging.getLogger("autolabel")
+    before, levels = list(root.handlers), {log: log.level for log in (root, ours)}
     try:
         file = _keep_log(tmp_path)
         logging.getLogger("autolabel.any").warning("reading %s of \x1b[31mred", SECRETS[0])
@@ -90,6 +90,7 @@ def test_the_log_of_a_worker_holds_no_secret_and_nothing_that_a_terminal_obeys(t
             root.removeHandler(handler)
             if isinstance(handler, logging.StreamHandler) and handler.stream is not sys.stderr:
                 handler.stream.close()
-        root.setLevel(level)
+        for log, level in levels.items():
+            log.setLevel(level)
     text = file.read_text()
     assert "reading s3://b/x of" in text and "secretpw" not in text and "\x1b" not in text
