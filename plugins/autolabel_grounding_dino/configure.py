@@ -101,7 +101,7 @@ def _check_axes(state: _Shapes) -> None:
         found = set(_numbers(state, rf"transformer\.{stack}\.layers\.(\d{{1,4}})\."))
         if found and found != set(range(len(found))):
             missing = min(set(range(max(found))) - found)
-            raise WeightsError(f"the checkpoint has no layer {missing} of its {stack}, but later ones")
+            raise WeightsError(f"the checkpoint lacks layer {missing} of its {stack}, but has later ones")
 
 
 def _numbers(state: _Shapes, pattern: str) -> Iterator[int]:

@@ -32,6 +32,6 @@ def _checked(phrase: str, tokenizer: ClipTokenizer, *, limit: int, template: str
     if len(ids) > limit:
         raise ImageError(
             "phrase_too_long",
-            f"the phrase {phrase[:60]!r} has {len(ids)} tokens with what stands around it, at most {limit} can be read",
+            f"the phrase {phrase[:60]!r} has {len(ids)} tokens with its template, at most {limit} can be read",
         )
     return ids

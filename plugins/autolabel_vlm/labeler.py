@@ -25,7 +25,7 @@ _REPEATED = 2_000
 """Characters of an answer that cannot be read, shown to the model again."""
 _PROBABILITIES = "scores are token probabilities"
 _REPORTED = "scores are what the model says of itself"
-_NONE = "the model gives no scores: 1 stands for them"
+_NONE = "the model gives no scores: 1 is used"
 
 
 class _ShownPicture(NamedTuple):
@@ -196,7 +196,7 @@ class Vlm(AsksEndpoint, Detector):
         others = sorted({one.label for one, label in zip(objects, labels, strict=True) if label is None})
         if others:
             said = ", ".join(repr(name[:40]) for name in others[:3])
-            asked.tell(f"left out what was not asked for: {said}{', ...' if len(others) > 3 else ''}")
+            asked.tell(f"left out labels that were not asked for: {said}{', ...' if len(others) > 3 else ''}")
         boxes, inside = coordinates.restored(
             np.array([one.box for one in objects]),
             self.params.coordinates,

@@ -16,7 +16,7 @@ from autolabel_vlm.resize import Longest, Resize
 
 def _asks(prompt: str) -> str:
     if "{phrases}" not in prompt:
-        raise PydanticCustomError("said", "{said}", {"said": "has no place for what is looked for: {phrases}"})
+        raise PydanticCustomError("said", "{said}", {"said": "lacks the placeholder {phrases}"})
     return prompt
 
 
@@ -57,6 +57,6 @@ class VlmParams(PictureParams):
     def _stated(self) -> Self:
         if self.coordinates == "pixels" and "resize" not in self.model_fields_set:
             told = "coordinates: pixels are those of the image as the model sees it: state resize"
-            hint = "Qwen2.5-VL: {type: multiple, of: 28}; `none` where the server does not resize"
+            hint = "Qwen2.5-VL: {type: multiple, of: 28}; `none` if the server does not resize"
             raise PydanticCustomError("said", "{said}", {"said": told, "hint": hint})
         return self

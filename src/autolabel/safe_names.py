@@ -19,7 +19,7 @@ def path_fault(name: str) -> str:
     if name.startswith(("/", "~")) or _DRIVE.match(name):
         return "is an absolute path"
     if _escapes(name):
-        return "leads out of its folder"
+        return "points outside its folder"
     return "" if any(part.strip() not in ("", ".", "..") for part in name.split("/")) else "is empty"
 
 

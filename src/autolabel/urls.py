@@ -51,13 +51,13 @@ def url_fault(url: str, *, local: bool = False) -> tuple[str, str]:
         return "is several URLs in one", "wanted one URL without '::'"
     if scheme in _WRAPPERS or scheme not in _SCHEMES | more:
         hint = f"read are {', '.join(sorted(_SCHEMES))}"
-        hint += "" if scheme in _WRAPPERS else f"; others where the environment says so: {ALLOW}={scheme}"
+        hint += "" if scheme in _WRAPPERS else f"; others if the environment allows them: {ALLOW}={scheme}"
         return f"is a URL of the scheme {scheme!r}, which is not read", hint
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError as error:
-        return f"is no URL: {error}", ""
+        return f"is not a URL: {error}", ""
     user, _, _ = parts.netloc.rpartition("@")
     if ":" in user or (user and scheme in ("http", "https")) or ((found := USER.match(url)) and ":" in found["user"]):
         return "holds a password", "leave it to the environment: a URL is written into plans and reports"

@@ -218,8 +218,8 @@ def test_failed_images(make_run: Make) -> None:
         ('{"id": "IMAGE", "missed": [{"point": [1, 2], "phrase": "cat"}]}', "'cat' is not a class of this run"),
         ('{"id": "IMAGE", "verdict": "yes"}', "is an image: its answer is missed"),
         ('{"id": "deadbeef-b0123456789abcdef", "verdict": "yes"}', "a sample of another run"),
-        ('{"id": "box 7", "verdict": "yes"}', "is no unit of this run"),
-        ('{"id": "PREFIX-b0123456789abcdef", "verdict": "yes"}', "is no unit of this run"),
+        ('{"id": "box 7", "verdict": "yes"}', "is not a unit of this run"),
+        ('{"id": "PREFIX-b0123456789abcdef", "verdict": "yes"}', "is not a unit of this run"),
         ('{"id": "UNSEEN", "verdict": "yes"}', "has not been drawn yet"),
     ],
 )
@@ -256,7 +256,7 @@ def test_a_changed_seed_is_noticed(make_run: Make) -> None:
     text = journal.read_text()
     seed = json.loads(text.splitlines()[1])["round"]["seed"]
     journal.write_text(text.replace(seed, "0" * 64))
-    with pytest.raises(DataError, match=r"journal\.jsonl:2:1: damaged: its sum"):
+    with pytest.raises(DataError, match=r"journal\.jsonl:2:1: damaged: its checksum"):
         run.certify("--json")
     rewrite(run, [json.loads(line) for line in journal.read_text().splitlines()])
     with pytest.raises(DataError, match="the seed 0000000000000000 is not the one that these labels give"):
@@ -281,7 +281,7 @@ def test_what_is_fixed_cannot_be_chosen_after_looking(make_run: Make, tmp_path: 
         (("--confidence", "0.5"), r"the confidence is 0\.95, not 0\.5"),
         (("--thresholds", str(tmp_path / "t.yaml")), "the thresholds are not those of the sample"),
     ):
-        with pytest.raises(DataError, match=f"{said}(.|\n)*fixed when the sample was drawn"):
+        with pytest.raises(DataError, match=f"{said}(.|\n)*fixed by the draw"):
             run.certify(*words)
     assert run.certify("--json") == before
 
@@ -382,11 +382,11 @@ def test_a_review_afterwards_is_noticed(make_run: Make) -> None:
     mended = [{"image": u["image"], "bbox": u["bbox"], "phrase": u["phrase"], "verdict": "reject"} for u in wrong]
     decide(run, *mended)
     state = run.certify("--json")
-    assert state["holds"] and f"{len(wrong)} boxes that were found wrong are gone" in state["changes"]
+    assert state["holds"] and f"{len(wrong)} wrong boxes were removed" in state["changes"]
     right = next(unit for unit in units if unit["unit"] == "box" and unit not in wrong)
     decide(run, *mended, {name: right[name] for name in ("image", "bbox", "phrase")} | {"verdict": "reject"})
     state = run.certify("--json")
-    assert not state["holds"] and "1 box changed that no check asked for" in state["changes"]
+    assert not state["holds"] and "1 box changed without a check" in state["changes"]
     assert not state["certified"] and "no longer holds" in state["sentence"]
     run.check(10)
     again = run.certify("--redraw", "--json")
@@ -401,7 +401,7 @@ def test_other_labels_end_a_certificate(make_run: Make) -> None:
     (run.root / "labels.jsonl").write_bytes((other.root / "labels.jsonl").read_bytes())
     state = run.certify("--json")
     assert not state["holds"] and state["precision"] == before["precision"]
-    assert "the labels are others" in state["changes"] and "no longer holds" in state["sentence"]
+    assert "the labels have changed" in state["changes"] and "no longer holds" in state["sentence"]
     with pytest.raises(DataError, match="no longer holds"):
         run.certify("--next", "1")
     assert run.certify("--redraw", "--json")["holds"]
@@ -410,7 +410,7 @@ def test_other_labels_end_a_certificate(make_run: Make) -> None:
 def test_a_new_round_wants_all_answers(make_run: Make) -> None:
     run = make_run(40)
     run.certify("--next", "3", "--json")
-    with pytest.raises(DataError, match="3 units that were shown have no answer"):
+    with pytest.raises(DataError, match="3 shown units have no answer"):
         run.certify("--redraw")
     run.check(3)
     state = run.certify("--redraw", "--json")

@@ -114,7 +114,7 @@ def test_kept_groups_are_not_changed_unnoticed(make_run: Make) -> None:
     run.certify("--groups", str(groups_of(run, 3)), "--json")
     kept = run.root / "certificate" / "groups.json"
     kept.write_text(kept.read_text().replace("scene 0", "scene 1"))
-    with pytest.raises(DataError, match=r"groups\.json: is not what the sample was drawn with"):
+    with pytest.raises(DataError, match=r"groups\.json: is not the file that the sample was drawn with"):
         run.certify("--json")
 
 
@@ -123,11 +123,11 @@ def test_kept_groups_are_not_changed_unnoticed(make_run: Make) -> None:
     [
         ("photo,group\n001.png,a\n", "has no column 'image'", 1),
         ("", "has no column 'image'", 1),
-        ("image,group\n001.png,a\n01.png,a\n", "'01.png' is no image of this run", 3),
+        ("image,group\n001.png,a\n01.png,a\n", "'01.png' is not an image of this run", 3),
         ("image,group\n001.png,a\n001.png,b\n", "'001.png' is in the group 'a' already", 3),
         ("image,group\n001.png,\n", "'001.png' has no group", 2),
         ("image,group\n001.png\n", "'001.png' has no group", 2),
-        ('image,group\n"001.png\n', "'001.png\\n' is no image of this run", 2),
+        ('image,group\n"001.png\n', "'001.png\\n' is not an image of this run", 2),
         ("image,group\n", "names no image", 0),
     ],
 )

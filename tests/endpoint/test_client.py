@@ -189,7 +189,7 @@ def test_server_that_fails_everybody_ends_the_run(asking: Any) -> None:
     asked = asking(says("out of memory", status=500))
     with pytest.raises(EndpointError, match="500: out of memory") as raised:
         asked.endpoint.ask([HELLO])
-    assert "the same command goes on from here" in raised.value.hint
+    assert "the same command resumes" in raised.value.hint
     assert len(asked.server.requests) == 4  # three tries, and a plain question
 
 

@@ -94,7 +94,7 @@ def test_what_has_no_counterpart_is_noted(row: Any, truth: Any) -> None:
     assert result.notes == (
         "1 image(s) of the truth file are not in the run",
         "1 image(s) of the run are not in the truth file",
-        "1 image(s) failed in the run: what is missed counts",
+        "1 image(s) failed in the run; their objects count as missed",
         "3 image(s) were found although their names differ: another folder in front",
         "1 class(es) of the truth file were not asked for: cow; --map cow=CLASS measures one as another",
     )

@@ -70,7 +70,7 @@ def test_a_file_of_somebody_else_is_kept(registry: Registry, draw_photos: Draw, 
     draw_photos(tmp_path / "photos", 2)
     results = run(tmp_path, registry, [{"type": "coco"}])
     (results / "labelmap.json").write_text("mine")
-    with pytest.raises(BusyError, match=r"holds labelmap\.json, which no export of this run has placed"):
+    with pytest.raises(BusyError, match=r"holds labelmap\.json, which no export of this run has written"):
         export_run(results, "tao", [], registry=registry)
     assert (results / "labelmap.json").read_text() == "mine"
     assert not (results / "final_annotation.jsonl").exists()

@@ -198,7 +198,7 @@ def test_a_detector_that_does_not_learn_is_told(tmp_path: Path, photos: Path, le
 def test_a_strangers_run_names_no_files(run: Path, learning: Registry, check: Check, caplog: Any) -> None:
     check(run, CHECKED)
     (run / ".seal").unlink()
-    with pytest.raises(DataError, match="were not named on this machine"):
+    with pytest.raises(DataError, match="are unknown on this machine"):
         improved(run, learning)
 
 

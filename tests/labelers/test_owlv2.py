@@ -116,7 +116,7 @@ def test_what_cannot_be_asked_is_refused_before_any_work(owlv2: Path) -> None:
     assert detector.passes(Prompt(PHRASES)) == 1
     with pytest.raises(ImageError, match="holds nothing that the model can read"):
         detector.passes(Prompt(("cat", "<|endoftext|>")))
-    with pytest.raises(ImageError, match="'zzzzzzzzzzzz' has 18 tokens with what stands around it, at most 16"):
+    with pytest.raises(ImageError, match="'zzzzzzzzzzzz' has 18 tokens with its template, at most 16"):
         detector.passes(Prompt(("cat", "z" * 12)))
     with pytest.raises(MachineError, match="not loaded"):
         detector.prepare([detector.preprocess(photo(40, 60))])

@@ -93,7 +93,7 @@ def test_only_phrases_are_taken() -> None:
     ("words", "message"),
     [
         (["--endpoint", "http://127.0.0.1:9/v1"], "--endpoint needs --model"),
-        (["--endpoint", "ftp://host/v1", "--model", "m"], "--endpoint: ftp://host/v1 is no endpoint"),
+        (["--endpoint", "ftp://host/v1", "--model", "m"], "--endpoint: ftp://host/v1 is not an endpoint"),
         (["--endpoint", "http://host/v1", "--model", ""], "--model: "),
         (
             ["--endpoint", "http://host/v1", "--model", "m", "--key-env", "sk-123"],

@@ -122,7 +122,7 @@ def test_a_damaged_line_is_named(store: RunStore) -> None:
     Journal(store).append(action(said("keep"), id="1"))
     with Path(str(store.journal)).open("ab") as stream:
         stream.write(b'{"version": 2}\n')
-    with pytest.raises(DataError, match=r"review\.jsonl:2:1: .*no sum"):
+    with pytest.raises(DataError, match=r"review\.jsonl:2:1: .*no checksum"):
         Journal(store)
 
 
@@ -187,7 +187,7 @@ def test_a_checkpoint_that_was_damaged_is_named(store: RunStore) -> None:
     three(store)
     Journal(store).checkpoint()
     store.review.write_bytes(store.review.read_bytes().replace(b"30.0", b"31.0", 1))
-    with pytest.raises(DataError, match=r"review\.json: is damaged: its sum"):
+    with pytest.raises(DataError, match=r"review\.json: is damaged: its checksum"):
         Journal(store)
 
 

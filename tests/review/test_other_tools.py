@@ -274,7 +274,7 @@ def test_what_has_no_place_is_named_and_nothing_is_applied(run: Path, exported: 
     with pytest.raises(DataError) as caught:
         take(run, file)
     told = [f"{one.message} {one.hint}" for one in caught.value.problems]
-    assert any("'d1.png' is no image of this run" in one and "'d.png'" in one for one in told)
+    assert any("'d1.png' is not an image of this run" in one and "'d.png'" in one for one in told)
     assert any("'rde' is not a class of this run" in one and "'red'" in one for one in told)
     assert any("is 640x64 in the file, 64x64 in the run" in one for one in told)
     assert not (run / "review.jsonl").exists()

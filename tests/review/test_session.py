@@ -183,7 +183,7 @@ def test_the_same_request_twice_is_one_decision(session: ReviewSession) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (step("keep", ("red", (0, 0, 1, 1))), "no such box"),
+        (step("keep", ("red", (0, 0, 1, 1))), "no longer exists"),
         (step("keep", to_phrase="yellow"), "'yellow' is not a class of this run"),
         (step("keep", to_bbox=(0, 0, 65, 10)), "must lie inside the image of 64x64"),
         (step("keep", to_bbox=(9, 9, 9, 10)), "must lie inside"),
@@ -268,7 +268,7 @@ def test_a_list_of_images(session: ReviewSession) -> None:
     with pytest.raises(DataError) as caught:
         limit_to_images(session, ["04.png", "0l.png"], file="list.txt")
     [problem] = caught.value.problems
-    assert (problem.file, problem.line) == ("list.txt", 2) and "'0l.png' is no image" in problem.message
+    assert (problem.file, problem.line) == ("list.txt", 2) and "'0l.png' is not an image" in problem.message
 
 
 def test_a_sample_is_the_same_for_its_name(open_session: Callable[..., ReviewSession]) -> None:

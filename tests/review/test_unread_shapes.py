@@ -58,7 +58,7 @@ UNREAD = {
     "labelme linestrip": (labelme(label="red", shape_type="linestrip", points=LINE), "'linestrip' cannot be read"),
     "labelme point": (labelme(label="red", shape_type="point", points=[[1, 1]]), "'point' cannot be read"),
     "labelme number": (labelme(label=7, shape_type="polygon", points=LINE), "wanted a text in quotes"),
-    "labelme no shape": (json.dumps({**ABOUT, "shapes": ["red"]}), "is no shape"),
+    "labelme no shape": (json.dumps({**ABOUT, "shapes": ["red"]}), "is not a shape"),
     "labelme rectangle of one": (labelme(label="red", shape_type="rectangle", points=[[1, 1]]), "needs two points"),
     "labelme circle of three": (labelme(label="red", shape_type="circle", points=LINE), "needs two points"),
     "labelme infinite": (labelme(label="red", shape_type="polygon", points=[[float("inf"), 0]]), "finite"),
@@ -83,7 +83,7 @@ UNREAD = {
         studio({"id": "a", "value": {"x": 1, "y": 2, "width": 1, "height": 1, "rectanglelabels": []}}),
         "no label",
     ),
-    "studio no region": (studio("red"), "is no region"),
+    "studio no region": (studio("red"), "not a region"),
     "studio points": (studio({"id": "a", "value": {"points": [1, 2], "polygonlabels": ["red"]}}), "region a"),
     "studio turned ellipse": (
         studio({"id": "a", "value": {"x": 1, "y": 2, "radiusX": 1, "radiusY": 1, "rotation": 9, "labels": ["red"]}}),
@@ -169,6 +169,6 @@ def test_tasks_that_are_none_or_name_no_image_are_problems() -> None:
     found = read_label_studio(tasks, file="f.json")
     assert [(one.path, one.message) for one in found.problems] == [
         ("/0", "is annotated, but names no image"),
-        ("/1", "is no task"),
+        ("/1", "is not a task"),
     ]
     assert found.notes == ["1 task(s) have no annotation"]

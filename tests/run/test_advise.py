@@ -108,12 +108,12 @@ def test_what_was_never_asked_is_not_compared(tmp_path: Path, registry: Registry
     plan, _ = compiled(tmp_path, registry)
     told = advise(plan, str(truth), precision=0.9, registry=registry)
     assert {one.way.looks for one in told.ways if one.way.spend == "every"} == {("plain",)}
-    assert any("not kept" in note and "mirror" in note for note in told.notes)
+    assert any("not cached" in note and "mirror" in note for note in told.notes)
 
 
 def test_a_spec_that_keeps_nothing_is_refused(tmp_path: Path, registry: Registry) -> None:
     plan, truth = compiled(tmp_path, registry, run={})
-    with pytest.raises(SpecError, match="--advise goes by kept candidates"):
+    with pytest.raises(SpecError, match="--advise needs cached candidates"):
         advise(plan, str(truth), precision=0.9, registry=registry)
 
 

@@ -194,7 +194,7 @@ def test_one_box_or_a_clear_error(tmp_path: Path, registry: Registry) -> None:
     for words, message in (
         (["a.png", "--box", "2"], "in/a.png has no box 2"),
         (["a.png", "--caption", "1"], "in/a.png has no caption 1"),
-        (["x.png"], "'x.png' is no image of this run"),
+        (["x.png"], "'x.png' is not an image of this run"),
     ):
         failed = CliRunner().invoke(app, ["explain", str(run), *words])
         assert isinstance(failed.exception, DataError) and message in str(failed.exception)

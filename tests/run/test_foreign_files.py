@@ -192,7 +192,7 @@ def test_homes_repositories_and_the_systems_folders_are_no_results_directories(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda plan: split(plan, {"../../victim": 1.0}), "'../../victim' is no part of a split"),
+        (lambda plan: split(plan, {"../../victim": 1.0}), "'../../victim' is not a part of a split"),
         (lambda plan: split(plan, {"train": "all"}), "Expected `float`, got `str`"),
         (lambda plan: plan["outputs"].update(thresholds={"red": "high"}), "Expected `float`, got `str`"),
         (lambda plan: plan["outputs"].update(filter={"min_size": []}), "Expected `float | null`, got `array`"),
@@ -209,7 +209,7 @@ def test_homes_repositories_and_the_systems_folders_are_no_results_directories(
         (lambda plan: split(plan, {"train": 0}), "do not add up to 1"),
         (lambda plan: split(plan, {}), "do not add up to 1"),
         (lambda plan: plan["execution"].update(workers=[]), "names no worker"),
-        (lambda plan: plan["execution"].update(workers=["toaster"]), "'toaster' is no device"),
+        (lambda plan: plan["execution"].update(workers=["toaster"]), "'toaster' is not a device"),
         (lambda plan: plan["execution"].update(executor="ray"), "does not go with its cluster"),
         (lambda plan: plan["execution"].update(threads=0), "threads is 0"),
         (lambda plan: plan["execution"].update(num_workers=0), "num_workers is 0"),
@@ -217,7 +217,7 @@ def test_homes_repositories_and_the_systems_folders_are_no_results_directories(
         (lambda plan: plan["manifest"]["given"].update(categories=[5]), "category 0 of its given boxes"),
         (lambda plan: plan["manifest"]["given"].update(categories=[{"name": "red"}]), "category 0"),
         (lambda plan: plan["manifest"]["given"].update(categories=[{"id": [], "name": "red"}]), "category 0"),
-        (lambda plan: plan["manifest"]["given"].update(categories={}), "no list"),
+        (lambda plan: plan["manifest"]["given"].update(categories={}), "not a list"),
     ],
 )
 def test_a_plan_says_nothing_that_no_spec_can(
@@ -275,7 +275,7 @@ def test_a_results_directory_that_is_deleted_meanwhile_does_not_come_back_in_par
         def stage_started(self, plan: Any, stage: Any, *, rows: int, left: int) -> None:
             shutil.rmtree(tmp_path / "run")
 
-    with pytest.raises(MachineError, match=r"is gone|sees no plan"):
+    with pytest.raises(MachineError, match=r"was removed|sees no plan"):
         generate(compiled, registry=registry, watch=Deleting())
     generate(compiled, registry=registry)
     assert (tmp_path / "run" / "labels.jsonl").exists()

@@ -241,7 +241,7 @@ def test_extend_brings_a_run_in_step_with_its_folder(registry: Registry, photos:
     news = News()
     summary = run(registry, mapping(photos), mode="extend", watch=news)
     after = labels_by_image(root)
-    assert news.notes == [f"in step with the images: {told}"]
+    assert news.notes == [f"updated for changed images: {told}"]
     assert len(news.rows) == 2, "only what is new or changed is labelled"
     assert summary.rows == 6 and summary.found["green", 0] == 2
     assert after["more/two.png"] == before["2.png"] and "0.png" not in after

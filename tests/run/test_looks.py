@@ -159,7 +159,7 @@ def test_more_looks_than_rounds_cannot_be_spent_by_round(registry: Registry, pho
 
 
 def test_a_segmenter_has_no_looks(registry: Registry, photos: Path) -> None:
-    with pytest.raises(SpecError, match="'mal' takes boxes: it stands alone, without tiles or looks"):
+    with pytest.raises(SpecError, match="'mal' takes boxes, so the stage can have neither tiles nor looks"):
         compiled(registry, photos, "run", ["plain"], labeler={"type": "mal", "checkpoint": "tiny-mal"}, scheduler=None)
 
 
@@ -251,7 +251,7 @@ def test_every_box_is_explained(registry: Registry, photos: Path, looks: Any, ag
 
 @pytest.mark.parametrize(
     ("device", "error", "message"),
-    [("cuda:99", MachineError, "asked for GPU 99"), ("gpu", SpecError, "'gpu' is no device")],
+    [("cuda:99", MachineError, "asked for GPU 99"), ("gpu", SpecError, "'gpu' is not a device")],
 )
 def test_a_device_that_is_not_there_is_no_bug(
     registry: Registry, photos: Path, device: str, error: type[Exception], message: str

@@ -130,7 +130,7 @@ def test_a_plan_that_was_replaced_meanwhile_is_noticed(registry: Registry, photo
     now = planned_run(spec_of(registry, photos, tmp_path / "run"), registry=registry)
     save(photos / "more.png", [])
     write_plan(compiled(registry, photos, tmp_path / "run"), mode="extend")
-    with pytest.raises(BusyError, match="was planned again meanwhile"):
+    with pytest.raises(BusyError, match="was planned again in the meantime"):
         generate(now, registry=registry, mode="planned")
     again = planned_run(spec_of(registry, photos, tmp_path / "run"), registry=registry)
     assert generate(again, registry=registry, mode="planned").rows == IMAGES + 1

@@ -324,7 +324,7 @@ def test_a_server_that_was_named_stays_the_one(predictor: Predictor, limits: Req
         ("/data/upload/1/a.png", "Bearer short-lived"),
     ]
     for url in ("localhost:8080", "ftp://x", "http://u:p@x", "http://\u24d4xample.org"):
-        with pytest.raises(SpecError, match="no address of a server"):
+        with pytest.raises(SpecError, match="not the address of a server"):
             LabelStudioServer(url)
 
 
@@ -367,7 +367,7 @@ def test_submitted_annotations_become_decisions_of_the_run(
         assert client.post("/webhook", json=submitted("0.png", result)).json()["taken"] > 0
         assert client.post("/webhook", json=submitted("0.png", result)).json()["taken"] == 0, "twice is once"
         told = client.post("/webhook", json=submitted("nowhere.png", result)).json()
-        assert told["taken"] == 0 and "is no image of this run" in told["problems"][0]
+        assert told["taken"] == 0 and "is not an image of this run" in told["problems"][0]
     assert handed_out(run, "0.png") == [("blue", [30, 30, 50, 60]), ("red", [32, 3, 50, 20])]
     assert (run / "coco" / "annotations.json").read_bytes() == coco
     assert decisions.close() > 0

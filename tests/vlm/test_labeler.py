@@ -22,7 +22,7 @@ pytest.importorskip("httpx")
 PIXELS = {"width": 60, "height": 40}
 PROBABILITIES = "vlm: scores are token probabilities"
 REPORTED = "vlm: scores are what the model says of itself"
-NONE = "vlm: the model gives no scores: 1 stands for them"
+NONE = "vlm: the model gives no scores: 1 is used"
 CAT = {"bbox_2d": [250, 500, 500, 1000], "label": "cat", "score": 0.75}
 DOG = {"bbox_2d": [0, 0, 1000, 250], "label": "dog", "score": 0.5}
 CAT_ROW = ("cat", [15.0, 20.0, 30.0, 40.0], 0.75)
@@ -343,7 +343,7 @@ def test_missing_key_ends_the_run_before_anything_is_asked(photo: Path, registry
 def test_key_in_place_of_its_variable_is_refused_and_not_repeated(photo: Path, registry: Registry, key: str) -> None:
     with pytest.raises(SpecError) as raised:
         load_spec(spec(photo, "http://localhost:1/v1", api_key_env=key), registry=registry)
-    assert "no name of an environment variable" in str(raised.value)
+    assert "not the name of an environment variable" in str(raised.value)
     assert key not in str(raised.value)
 
 

@@ -134,7 +134,7 @@ class Audit:
         return least(self.right, self.risk) / (self.boxes - removed)
 
     def recall_after(self, added: int) -> float | None:
-        """Return the least recall once ``added`` missed objects that were found have a box."""
+        """Return the least recall once ``added`` missed objects got a box."""
         low, most = self.least_right, self.most_missed
         if not self.missed.decided or not low + most:
             return None

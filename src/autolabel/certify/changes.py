@@ -43,9 +43,9 @@ def between(session: CertificateSession, now: Units) -> Changes:
     boxed = sum(min(count, len(checks.images.get(image) or ())) for image, count in new.items())
     others = len(gone) - mended + sum(new.values()) - boxed + strange
     parts = [
-        _counted(mended, "box that was found wrong is gone", "boxes that were found wrong are gone"),
-        _counted(boxed, "missed object that was found has a box", "missed objects that were found have a box"),
-        _counted(others, "box changed that no check asked for", "boxes changed that no check asked for"),
+        _counted(mended, "wrong box was removed", "wrong boxes were removed"),
+        _counted(boxed, "missed object got a box", "missed objects got a box"),
+        _counted(others, "box changed without a check", "boxes changed without a check"),
         _counted(lost, "image is left out", "images are left out"),
     ]
     reason = "; ".join(part for part in parts if part) or "scores or images changed"

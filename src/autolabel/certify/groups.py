@@ -60,15 +60,15 @@ def _rows(text: str, file: str) -> Iterator[tuple[int, str, str]]:
         for row in reader:
             yield reader.line_num, row["image"] or "", row["group"] or ""
     except csv.Error as error:
-        problem = Problem(file=file, line=reader.line_num, column=1, message=f"is no CSV: {error}", hint=_FORM)
+        problem = Problem(file=file, line=reader.line_num, column=1, message=f"is not CSV: {error}", hint=_FORM)
         raise DataError(problem) from error
 
 
 def _fault(image: str, group: str, found: Mapping[str, str], images: Collection[str]) -> str:
     if image not in images:
-        return f"{image!r} is no image of this run"
+        return f"{image!r} is not an image of this run"
     if not group:
-        return f"{image!r} has no group; leave the line out where the image is like no other"
+        return f"{image!r} has no group; leave the line out if the image has no near-duplicate"
     if found.get(image, group) != group:
         return f"{image!r} is in the group {found[image]!r} already"
     return ""
@@ -100,8 +100,8 @@ def read_kept_groups(path: Location, digest: str) -> dict[str, str]:
     """Read the groups kept beside a sample; raises DataError if they are not those that it was drawn with."""
     text = read_regular(path, most=_MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
-        raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")
+        raise DataError(f"{path}: is not the file that the sample was drawn with", hint="restore it from a copy")
     try:
         return msgspec.json.decode(text, type=dict[str, str])
     except msgspec.DecodeError as error:
-        raise DataError(f"{path}: are no groups: {error}", hint="restore it from a copy") from error
+        raise DataError(f"{path}: not a file of groups: {error}", hint="restore it from a copy") from error

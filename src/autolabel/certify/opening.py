@@ -49,7 +49,7 @@ _OWN = re.compile(r"(certificate|review|mistakes|groups)\.json|journal(-\d+)?\.j
 _ELSEWHERE = "delete it, or move it elsewhere"
 _MOST_BYTES = 1 << 28
 """The most bytes of a certificate."""
-_AGAIN = "`--redraw` begins a new audit of the run as it is: what was answered about unchanged units stays known"
+_AGAIN = "`--redraw` begins a new audit of the run as it is now; answers about unchanged units are kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Opened:
         """Return the session; raises DataError if the labels have changed."""
         if self.session is None:
             raise DataError(
-                f"{self.store.root}: {self.changes.reason}, and its certificate no longer holds", hint=_AGAIN
+                f"{self.store.root}: {self.changes.reason}, so its certificate no longer holds", hint=_AGAIN
             )
         return self.session
 
@@ -144,7 +144,7 @@ def open_locked(store: RunStore, plan: Plan, asked: CertificateRequest, *, redra
         return found
     if not redraw and (said := difference(session.draw, terms)):
         if session.shown or session.book.standing():
-            raise DataError(said, hint="it was fixed when the sample was drawn; " + _AGAIN)
+            raise DataError(said, hint="it was fixed by the draw; " + _AGAIN)
         draw(store, plan, journal, _with_kept_groups(terms, store, session.draw), audit=session.draw["audit"])
         found = _read(store, plan, journal)
     found.at_work().want(_goals(found.at_work().goals, asked))
@@ -154,9 +154,9 @@ def open_locked(store: RunStore, plan: Plan, asked: CertificateRequest, *, redra
 def _check_own(folder: Location) -> None:
     """Raise BusyError if the folder of a certificate that is to begin is somebody else's."""
     if isinstance(folder, Path) and name_taken(folder) and not folder.is_dir():
-        raise BusyError(f"{folder}: is no folder", hint=_ELSEWHERE)
+        raise BusyError(f"{folder}: is not a folder", hint=_ELSEWHERE)
     if others := sorted(entry.name for entry in list_files(folder) if not _OWN.fullmatch(entry.name)):
-        raise BusyError(f"{folder}: holds {others[0]!r}, which no certificate of autolabel has", hint=_ELSEWHERE)
+        raise BusyError(f"{folder}: holds {others[0]!r}, which autolabel has not written", hint=_ELSEWHERE)
 
 
 def _redraw(store: RunStore, plan: Plan, journal: CertificateJournal, recorded: list[Entry], terms: Terms) -> None:
@@ -205,7 +205,7 @@ def _read(store: RunStore, plan: Plan, journal: CertificateJournal) -> Opened:
     only = stand_ins(store, plan, review=review, groups=_kept_groups(store, fixed))
     units = population(store, plan, limits=fixed["limits"], review=review, only=only)
     if units.digest != fixed["population"]:
-        reason = "the labels are others than those that were drawn from"
+        reason = "the labels have changed since the draw"
         return Opened(store, None, Changes(reason=reason, holds=False), read_certificate(store))
     session = CertificateSession(journal, units, recorded)
     limits = limits_of(plan, fixed["limits"]["thresholds"] if fixed["own_thresholds"] else None)

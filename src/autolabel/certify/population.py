@@ -133,5 +133,5 @@ def read_decided(path: Location, digest: str) -> Review | None:
     """Read the decisions kept beside a sample; raises DataError if they are not those that it was drawn with."""
     text = read_regular(path, most=MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
-        raise DataError(f"{path}: is not what the sample was drawn with", hint="restore it from a copy")
+        raise DataError(f"{path}: is not the file that the sample was drawn with", hint="restore it from a copy")
     return None if text == b"null\n" else parse_review(text, file=str(path))

@@ -87,8 +87,8 @@ class CertificateSession:
         """
         if waiting := self.waiting():
             raise DataError(
-                f"{len(waiting)} units that were shown have no answer, and no new round may begin before they have",
-                hint='answer them (`autolabel certify RUN --next N`), with "cannot tell" where nothing else is true',
+                f"{len(waiting)} shown units have no answer, and a new round may begin only when they have",
+                hint='answer them (`autolabel certify RUN --next N`), with "cannot tell" if you are unsure',
             )
         number = len(self.checks.box_rounds) + 1
         chosen = sorted(self.name(*place) for place in known)
@@ -199,7 +199,7 @@ class CertificateSession:
 
     def _known_place(self, number: int, name: str) -> _Place:
         if (place := self.place(name)) is None:
-            raise DataError(self._damage(number, f"{name} is no unit of these labels"))
+            raise DataError(self._damage(number, f"{name} is not a unit of these labels"))
         return place
 
     def _begin(self, number: int, one: Mapping[str, Any]) -> None:
@@ -208,7 +208,7 @@ class CertificateSession:
         expected = seed_of(self.units.digest, self._known_digest(one["chosen"]), one["number"])
         if one["seed"] != expected:
             said = f"the seed {one['seed'][:16]} is not the one that these labels give"
-            hint = "a seed follows from the labels and from what was known, and cannot be chosen; begin with --redraw"
+            hint = "the seed must follow from the labels and earlier decisions; begin again with --redraw"
             raise DataError(self._damage(number, said, hint))
         self.seed = expected
         for name in one["chosen"]:
@@ -259,12 +259,12 @@ class CertificateSession:
         if place is None:
             other = one.id[8:9] == "-" and one.id[:8] != self.prefix
             return (
-                f"{one.id!r} belongs to a sample of another run, or of these labels as they were"
+                f"{one.id!r} belongs to a sample of another run, or of earlier labels"
                 if other
-                else f"{one.id!r} is no unit of this run"
+                else f"{one.id!r} is not a unit of this run"
             ), ask
         if place not in self.shown and not self.is_decided(place):
-            return f"{one.id!r} has not been drawn yet: only what was drawn is evidence", ask
+            return f"{one.id!r} has not been drawn yet, and only drawn units are evidence", ask
         kind, number = place
         if one.withdrawn:
             latest = (self.checks.box_rounds if kind == "b" else self.checks.image_rounds)[-1]

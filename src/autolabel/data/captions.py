@@ -114,7 +114,7 @@ def _parse(line: str, *, number: int, file: str, described: bool) -> CaptionLine
     except (ValueError, RecursionError) as error:
         return problem(f"is not JSON: {error}")
     if _SURROGATE in line.lower() and not _is_text(row):
-        return problem("has half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+        return problem("has half of a surrogate pair (\\ud800 to \\udfff), which is not a character")
     if not isinstance(row, dict):
         return problem(f"must be an object, got {type(row).__name__}")
     written = row.get("file_name", row.get("image_path"))

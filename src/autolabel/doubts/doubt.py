@@ -13,7 +13,7 @@ Kind = Literal["missing", "class", "place", "unsupported", "overlap", "size"]
 KINDS: dict[Kind, str] = {
     "missing": "found, but not labelled",
     "class": "labelled as another class than it was found as",
-    "place": "found beside where it is labelled",
+    "place": "found near the labelled place",
     "unsupported": "labelled, but not found, or hardly",
     "overlap": "labelled twice, as two classes",
     "size": "of an odd size for its class",

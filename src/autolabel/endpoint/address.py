@@ -12,12 +12,15 @@ _COMPLETIONS = "chat/completions"
 
 
 def fault_of(url: str) -> tuple[str, str]:
-    """Return why a URL is no endpoint, and what can be done; both empty if it is one.
+    """Return why a URL is not an endpoint, and what can be done; both empty if it is one.
 
     A server on this machine is taken: whoever names an endpoint asks for it.
     """
     if urls.scheme_of(url) not in ("http", "https") or not urls.is_url(url):
-        return "is no endpoint", "wanted the base URL of an OpenAI-compatible server, such as http://localhost:8000/v1"
+        return (
+            "is not an endpoint",
+            "wanted the base URL of an OpenAI-compatible server, such as http://localhost:8000/v1",
+        )
     fault, hint = urls.url_fault(url, local=True)
     if fault:
         return fault, hint

@@ -41,7 +41,7 @@ class Budget:
                     raise EndpointError(
                         f"run.budget.{name}: {getattr(spent, name):,} of {most:,} are spent, and the next request "
                         f"takes about {more:,}",
-                        hint="all answers are kept: raise the budget, and the same command goes on from here",
+                        hint="all answers are kept: raise the budget, and the same command resumes",
                     )
             spent.requests += 1
             spent.tokens += tokens
@@ -90,5 +90,5 @@ def _read(data: bytes, file: Path) -> Spent:
         return msgspec.json.decode(data, type=Spent)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{file}: does not say what is spent: {error}", hint="remove it, and the budget counts from nothing"
+            f"{file}: does not say what is spent: {error}", hint="remove it to count the budget from zero"
         ) from None

@@ -27,7 +27,7 @@ MOST_BYTES = 32 << 20
 """The most bytes of one answer."""
 _MOST_TOLD = 300
 """Characters of what a server says that a message repeats."""
-_KEPT = "all answers so far are kept, and the same command goes on from here"
+_KEPT = "all answers so far are kept, and the same command resumes"
 _CONNECTING = 20.0
 """Seconds to reach a server."""
 _BUSY = frozenset({429, 503})

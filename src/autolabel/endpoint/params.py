@@ -29,12 +29,12 @@ def _endpoint(url: str) -> str:
 def _variable(name: str) -> str:
     """Refuse what is no name of a variable, without repeating it: it may be a key."""
     if not re.fullmatch(_VARIABLE, name):
-        told = {"said": "found something that is no name of an environment variable", "hint": _HINT}
+        told = {"said": "found something that is not the name of an environment variable", "hint": _HINT}
         raise PydanticCustomError("said", "{said}", told)
     return name
 
 
-_HINT = "name the variable that holds the key, in capitals, such as OPENAI_API_KEY; a key never stands in a spec"
+_HINT = "name the variable that holds the key, in capitals, such as OPENAI_API_KEY; a spec must not contain a key"
 EndpointUrl = Annotated[str, AfterValidator(_endpoint)]
 _Variable = Annotated[str, Field(json_schema_extra={"pattern": f"^{_VARIABLE}$"}), AfterValidator(_variable)]
 _Whole = Annotated[int, Field(ge=1)]

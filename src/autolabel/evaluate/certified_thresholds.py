@@ -63,7 +63,7 @@ def calibrate_drawn(
 def _notes(checks: Checks) -> tuple[str, ...]:
     """Say of what a promise is made where that is not all that the run hands out."""
     others = checks.units.stood_for
-    said = f"what is promised is promised of one image of each group of near-duplicates; {others:,} others are left out"
+    said = f"the guarantee is for one image of each group of near-duplicates; {others:,} others are left out"
     return (said,) if others else ()
 
 

@@ -193,7 +193,7 @@ def _check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str], asked: _
         hint = (
             f"say which is which, as in --map '{next(iter(coco.categories.values()), '')}=CLASS'; the run has {phrases}"
         )
-        raise DataError(f"{coco.file}: the run was asked for none of its classes: {known}", hint=hint)
+        raise DataError(f"{coco.file}: the run has none of its classes: {known}", hint=hint)
 
 
 def _notes(asked: _RunInputs, coco: CocoBoxes, pairing: Pairing) -> list[str]:
@@ -207,7 +207,7 @@ def _notes(asked: _RunInputs, coco: CocoBoxes, pairing: Pairing) -> list[str]:
             (ambiguous, "name(s) in the truth file could mean several images"),
             (
                 len(asked.failed.intersection(pairing.image_of.values())),
-                "image(s) failed in the run: what is missed counts",
+                "image(s) failed in the run; their objects count as missed",
             ),
         ),
         *pairing.notes(),

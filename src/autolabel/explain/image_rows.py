@@ -62,5 +62,5 @@ def _only_ending(store: RunStore, image: str) -> str:
     similar = found or difflib.get_close_matches(image, names, n=_SHOWN) or names
     hint = f"for example {', '.join(similar[:_SHOWN])}"
     raise DataError(
-        f"{store.root}: {image!r} {'means several images' if found else 'is no image of this run'}", hint=hint
+        f"{store.root}: {image!r} {'means several images' if found else 'is not an image of this run'}", hint=hint
     )

@@ -37,4 +37,6 @@ def leaves_root(path: str | Path) -> bool:
 def check_inside(path: str | Path) -> None:
     """Raise ImageError ``outside_root`` where a path leads out of the folder that it was to stay in."""
     if leaves_root(path):
-        raise ImageError("outside_root", f"{Path(path).name}: is a link out of its folder by now, and is not followed")
+        raise ImageError(
+            "outside_root", f"{Path(path).name}: has become a link out of its folder, which is not followed"
+        )

@@ -28,7 +28,7 @@ def learning_stage(plan: Plan, registry: Registry) -> Stage:
     """Return the stage whose detector can learn; raises MachineError where there is none, SpecError for several."""
     stage = plan.recipe.stages[0]
     if not stage.rounds:
-        raise SpecError("the boxes of this run were given: there is no detector to train")
+        raise SpecError("the boxes of this run were given, so it has no detector to train")
     if stage.members:
         names = ", ".join(member.type for member in stage.members)
         raise SpecError(f"several detectors have labelled this run ({names}): one has to be trained by itself")

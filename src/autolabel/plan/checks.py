@@ -39,7 +39,7 @@ def check_members(spec: Spec) -> None:
             if not issubclass(choice.strategy, Detector):
                 beside = [name for name in ("tiles", "looks") if getattr(stage, name)]
                 if stage.labelers or beside:
-                    said = f"{choice.name!r} takes boxes: it stands alone, without tiles or looks"
+                    said = f"{choice.name!r} takes boxes, so the stage can have neither tiles nor looks"
                     problems.append(spec.problem(where if stage.labelers else (*where, beside[0]), said))
             elif choice.strategy.gives != stage.choices[0].strategy.gives:
                 said = f"{choice.name!r} gives {choice.strategy.gives}, {stage.choices[0].name!r} does not"

@@ -51,11 +51,11 @@ def _of_manifest(manifest: Manifest) -> Iterator[str]:
         yield f"its shards do not hold its {manifest.rows:,} rows"
     categories = manifest.given.get("categories", [])
     if not isinstance(categories, list):
-        yield "the categories of its given boxes are no list"
+        yield "the categories of its given boxes are not a list"
         return
     for number, one in enumerate(categories):
         if not _is_category(one):
-            yield f"category {number} of its given boxes has no whole number as id"
+            yield f"category {number} of its given boxes has an id that is not a whole number"
 
 
 def _is_category(one: Any) -> bool:
@@ -69,7 +69,7 @@ def _of_execution(execution: Execution) -> Iterator[str]:
         yield "names no worker"
     for device in execution.workers:
         if not _DEVICE.fullmatch(device):
-            yield f"{device!r} is no device"
+            yield f"{device!r} is not a device"
     for name, count in (("threads", execution.threads), ("num_workers", execution.num_workers)):
         if count < 1:
             yield f"{name} is {count}"
@@ -80,7 +80,7 @@ def _of_execution(execution: Execution) -> Iterator[str]:
 def _of_split(split: Split) -> Iterator[str]:
     for name, share in split.fractions.items():
         if name not in _PARTS:
-            yield f"{name!r} is no part of a split"
+            yield f"{name!r} is not a part of a split"
         if not 0 <= share <= 1:
             yield f"the share of {name!r} in its split is {share:g}"
     if not math.isclose(sum(split.fractions.values()), 1, abs_tol=TOLERANCE):

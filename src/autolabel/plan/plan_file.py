@@ -48,9 +48,11 @@ def decode_plan(text: bytes, *, file: str) -> Plan:
     said = sum_of(raw)
     if plan.sha256 or plan.version >= PROVEN:
         if said != plan.sha256:
-            raise DataError(f"{file}: is damaged: its SHA-256 is not the one that it was written with", hint=_DAMAGED)
+            raise DataError(f"{file}: is damaged: its SHA-256 does not match", hint=_DAMAGED)
     else:
-        _log.warning("%s: written by an older autolabel, without checksums: damage in this run cannot be told", file)
+        _log.warning(
+            "%s: written by an older autolabel, without checksums: damage in this run cannot be detected", file
+        )
     for fault in faults_of(plan):
         raise DataError(f"{file}: {fault}", hint=_DAMAGED)
     return replace(plan, sha256=said)

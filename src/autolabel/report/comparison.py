@@ -75,7 +75,7 @@ def _figures(evaluation: Evaluation, colours: Palette) -> list[Html]:
     plots.append(_figure("What each round found", "Right and wrong boxes.", _rounds(evaluation)))
     plots.append(_figure("Recall", "True objects found after each round.", _recalls(evaluation)))
     if evaluation.frequent(1):
-        legend = "Rows: what is true. Columns: what was found of it. Shades are shares of a row."
+        legend = "Rows: true classes. Columns: found classes. Shades are shares of a row."
         plots.append(_figure("Confusion", legend, _confusion(evaluation)))
     return plots
 

@@ -30,7 +30,7 @@ def thumbnail(path: str, *, max_pixels: int, max_bytes: int, value_range: ValueR
     gives an empty thumbnail with the reason.
     """
     if not path:
-        return Thumbnail("", "the run does not say where this image is")
+        return Thumbnail("", "the path of this image is unknown")
     try:
         picture = Pillow.fromarray(read_pixels(path, max_pixels=max_pixels, value_range=value_range))
     except ImageError as error:

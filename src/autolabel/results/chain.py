@@ -37,12 +37,12 @@ class Chain:
         found = _LINKED.fullmatch(line)
         if found is None:
             if self.last:
-                raise ValueError("it has no sum of its own, as the line before has")
+                raise ValueError("it has no checksum, but the line before has one")
             return line
         if told(line) != found[3].decode():
-            raise ValueError("its sum is not the one that it was written with")
+            raise ValueError("its checksum does not match")
         if self.last not in ("", found[2].decode()):
-            raise ValueError("it does not follow the line before: lines are missing or have changed places")
+            raise ValueError("it does not follow the line before: lines are missing or out of order")
         self.last = found[3].decode()
         return found[1] + b"}"
 

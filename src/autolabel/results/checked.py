@@ -21,7 +21,7 @@ from autolabel.storage import Location, at, resolved
 from autolabel.types import Labels
 from autolabel.types.boxes import to_xywh
 
-HINT = "check images in `autolabel review`: C says that everything in one is boxed"
+HINT = "check images in `autolabel review`: key C marks an image as checked"
 
 
 def _checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tuple[str, list[Labels]]]:

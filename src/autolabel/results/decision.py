@@ -251,8 +251,8 @@ def parse_whole(text: bytes, *, file: str) -> Review:
     """
     found = _SUMMED.fullmatch(text)
     if found and sum_of(found[1]) != found[2].decode():
-        hint = "restore it from a copy; where you have edited it, take the fields sum, after and journal out of it"
-        raise DataError(f"{file}: is damaged: its sum is not the one that it was written with", hint=hint)
+        hint = "restore it from a copy; if you have edited it, remove the fields sum, after and journal"
+        raise DataError(f"{file}: is damaged: its checksum does not match", hint=hint)
     return parse_review(text, file=file)
 
 

@@ -104,7 +104,7 @@ def _crowds_told(images: Sequence[str]) -> str:
     """Say what becomes of images with crowds."""
     more = "" if len(images) == 1 else f" and {len(images) - 1:,} more image(s)"
     return (
-        f"{images[0]!r}{more}: has crowd regions (iscrowd), where objects are not boxed one by one; boxes that the file"
+        f"{images[0]!r}{more}: has crowd regions (iscrowd), which do not list single objects; boxes that the file"
         " lacks stay, and such an image does not count as checked"
     )
 
@@ -127,7 +127,7 @@ def _placed(corrections: Corrections, ledger: Ledger, out: _Differences, *, file
             near = list(meant or (nearest_names(image.name, images) if len(out.unknown_images) <= _MOST_NEAR else ()))[
                 :3
             ]
-            text = "could mean several images of this run" if meant else "is no image of this run"
+            text = "could mean several images of this run" if meant else "is not an image of this run"
             hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
             out.problems.append(Problem(file=file, message=f"{image.name!r} {text}", hint=hint))
     if (more := len(out.unknown_images) - MOST_PROBLEMS) > 0:

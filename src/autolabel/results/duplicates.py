@@ -47,7 +47,7 @@ def read_groups(store: RunStore, plan: Plan) -> Groups:
     except msgspec.DecodeError as error:
         raise DataError(f"{path}: is damaged: {error}", hint=_AGAIN) from error
     if stored.sha256 != _sum(stored.images, stored.groups):
-        raise DataError(f"{path}: is damaged: its SHA-256 is another", hint=_AGAIN)
+        raise DataError(f"{path}: is damaged: its SHA-256 does not match", hint=_AGAIN)
     if stored.images != _images_of(plan):
         raise DataError(f"{path}: was written for other images than the run has now", hint=_AGAIN)
     return Groups(stored.groups)

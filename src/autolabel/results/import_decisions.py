@@ -121,7 +121,7 @@ def _problems(
             text = f"{image!r} has no caption {captions[0]}"
             yield Problem(file=file, path=first_image[image], message=text, hint="captions are counted from 0")
         else:
-            text = f"{image!r} is no image of this run"
+            text = f"{image!r} is not an image of this run"
             yield Problem(file=file, path=first_image[image], message=text, hint=nearest_hint(image, known))
     for name in strange[:MOST_PROBLEMS]:
         hint = (

@@ -33,7 +33,7 @@ from autolabel.storage import read_part, read_regular
 MOST_JOURNAL = 1 << 31
 """Bytes of a journal: 10 million decisions."""
 _TAIL = 1 << 16
-_RESTORE = "restore the file from a copy, or move it away: review.json holds what was written last"
+_RESTORE = "restore the file from a copy, or move it away: review.json holds the last snapshot"
 
 
 class Journal:

@@ -94,7 +94,7 @@ def _opened(file: Path, how: int) -> TextIO:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(handle)
-        raise BusyError(f"{file}: is no file of its own, which no run of autolabel has made", hint=_REMOVE)
+        raise BusyError(f"{file}: is a hard link, which no run of autolabel has made", hint=_REMOVE)
     return os.fdopen(handle, "r" if how == os.O_RDONLY else "r+", encoding="utf-8", errors="replace")
 
 
@@ -195,7 +195,7 @@ def _claim(target: Remote, now: float) -> None:
         left = _seconds_left(lease)
         if left > 0:
             folder = str(target).rpartition("/")[0]
-            hint = f"{_HINT}; if it is gone, the same command goes on in {left:.0f} s"
+            hint = f"{_HINT}; if it has ended, the same command can start in {left:.0f} s"
             raise BusyError(f"{folder} is in use by {_leased(lease)}", hint=hint) from None
         target.write_bytes(_written(now, renewed=now))
 

@@ -85,7 +85,7 @@ def as_named(root: Location, plan: Plan) -> Plan:
     if is_named_here(root, plan):
         return plan
     warning = (
-        "%s: its images are not read, for its plan was not written by you on this machine; `autolabel generate SPEC`"
+        "%s: its images are not read, because you have not written its plan on this machine; `autolabel generate SPEC`"
     )
-    _log.warning(warning + " with the spec that names them takes it over, and labels nothing again", root)
+    _log.warning(warning + " with the spec that names them adopts the run, and labels nothing again", root)
     return replace(plan, manifest=replace(plan.manifest, roots={}))

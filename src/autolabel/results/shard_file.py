@@ -54,7 +54,7 @@ def read_shard(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[b
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamageError(f"its last line cannot be read: {error}") from None
     if not last.endswith(b"\n") or hashlib.sha256(data[:start]).hexdigest() != footer.sha256:
-        raise DamageError("its SHA-256 is not the one that it was written with")
+        raise DamageError("its SHA-256 does not match")
     if (footer.stage, footer.shard, footer.rows) != (stage.name, shard.index, shard.rows):
         raise DamageError(f"it holds shard {footer.shard} of {footer.stage}, {footer.rows} rows")
     if footer.plan != plan.digest and footer.plan not in plan.extends:
@@ -65,7 +65,7 @@ def read_shard(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[b
 def _unproven(data: bytes, *, plan: Plan, shard: Shard) -> list[bytes]:
     """Return the rows of a file that says nothing about itself, as runs of autolabel 0.1.0 left them."""
     if plan.version >= PROVEN:
-        raise DamageError("it has no last line that proves it whole" if data else "it is empty")
+        raise DamageError("it has no last line with a checksum" if data else "it is empty")
     rows = data.splitlines()
     if len(rows) != shard.rows:
         raise DamageError(f"it has {len(rows)} rows, wanted {shard.rows}")

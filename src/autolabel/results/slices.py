@@ -122,13 +122,13 @@ def check_complete(store: RunStore, plan: Plan) -> None:
         _check_whole(store, plan, stage)
         return
     counts = {part.count for part in seen(store)}
-    hint = "`autolabel generate SPEC` labels what is missing"
+    hint = "`autolabel generate SPEC` labels the missing shards"
     names = [f"shard {shard.index}" for shard in missing]
     if len(counts) == 1:
         [count] = counts
         parts = Counter(Slice(shard.index % count + 1, count) for shard in missing)
         names = [f"{number} of slice {part}" for part, number in sorted(parts.items())]
-        hint = f"`autolabel generate SPEC --slice {min(parts)}` labels what is missing of the first"
+        hint = f"`autolabel generate SPEC --slice {min(parts)}` labels the missing shards of the first"
     names_shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     raise DataError(
         f"{store.root}: {len(missing)} of {len(plan.manifest.shards)} shards are missing: {names_shown}", hint=hint

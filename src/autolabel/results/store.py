@@ -81,7 +81,7 @@ class RunStore:
         try:
             data = read_regular(self.shard(stage, shard.index), most=_MOST_BYTES)
         except FileNotFoundError:
-            raise DamageError("it is gone") from None
+            raise DamageError("it was removed") from None
         except DataError as error:
             raise DamageError(error.message) from None
         return shard_file.read_shard(data, plan=plan, stage=stage, shard=shard)
@@ -97,7 +97,7 @@ class RunStore:
     def publish_shard(self, plan: Plan, stage: Stage, shard: Shard, rows: Iterable[bytes]) -> None:
         """Publish a shard's rows, which come without newlines, with what proves them whole."""
         if isinstance(self.root, Path) and not (self.root / PLAN).exists():
-            raise MachineError(f"{self.root}: is gone, or its plan is", hint="the same command starts over")
+            raise MachineError(f"{self.root}: was removed, or its plan was", hint="the same command starts over")
         lines = shard_file.shard_lines(rows, plan=plan.digest, stage=stage, shard=shard.index)
         publish(self.shard(stage, shard.index), lines, name="shard")
 
@@ -144,7 +144,7 @@ class RunStore:
         try:
             data = read_part(self.inputs, shard.offset, shard.offset + shard.bytes)
         except FileNotFoundError:
-            raise DataError(f"{self.inputs}: is gone", hint=_PLAN_AGAIN) from None
+            raise DataError(f"{self.inputs}: was removed", hint=_PLAN_AGAIN) from None
         rows = data.splitlines()
         whole = len(rows) == shard.rows and len(data) == shard.bytes
         if not whole or (shard.sha256 and hashlib.sha256(data).hexdigest() != shard.sha256):
@@ -160,7 +160,7 @@ class RunStore:
             end = shard.offset + shard.bytes
         beyond = read_part(self.inputs, end, end + len(_ROW)) if plan.manifest.shards else b""
         if beyond and beyond != _ROW:  # rows may stand there: those of an extension that was cut short
-            raise DataError(f"{self.inputs}: is damaged: no row stands behind the last of the plan", hint=_PLAN_AGAIN)
+            raise DataError(f"{self.inputs}: is damaged: data after the last row of the plan", hint=_PLAN_AGAIN)
 
     @contextmanager
     def lock(self, name: str = LOCK) -> Iterator[None]:

@@ -128,7 +128,7 @@ def _post(model: type[BaseModel], work: Callable[[Any], Any]) -> Callable[[Reque
         try:
             asked = model.model_validate_json(body)
         except (ValidationError, ValueError) as error:
-            return _answer({"error": f"not what is expected here: {_first(error)}"}, 400)
+            return _answer({"error": f"unexpected request: {_first(error)}"}, 400)
         return await run_in_threadpool(_told, lambda: work(asked))
 
     return endpoint

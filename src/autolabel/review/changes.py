@@ -52,7 +52,7 @@ def decisions(request: Request, view: RowView, *, classes: Sequence[str]) -> lis
             _check(change.phrase, change.bbox, view, classes)
             made = Decision(**_named(view.row), bbox=change.bbox, phrase=change.phrase, verdict="keep")
         elif key not in known:
-            raise DataError(f"{request.image}: there is no such box any more: {change.phrase} at {list(change.bbox)}")
+            raise DataError(f"{request.image}: this box no longer exists: {change.phrase} at {list(change.bbox)}")
         else:
             _check(change.to_phrase or change.phrase, change.to_bbox, view, [*classes, change.phrase])
             made = _changed(known[key], change, view)

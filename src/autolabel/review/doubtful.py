@@ -58,7 +58,7 @@ def limit_to_likely(session: ReviewSession, wanted: ReviewGoal) -> Iterator[str]
         picks += [_Pick(chance, row) for chance, row in missed]
         said += told
     if not picks:
-        raise DataError(". ".join(said), hint="`autolabel certify RUN` states what the checks come to")
+        raise DataError(". ".join(said), hint="`autolabel certify RUN` states the result of the checks")
     picks.sort(key=lambda pick: -pick.chance)
     picks = picks if wanted.budget is None else _within(picks, 60 * wanted.budget)
     session.index.build()
@@ -68,7 +68,7 @@ def limit_to_likely(session: ReviewSession, wanted: ReviewGoal) -> Iterator[str]
     yield from said
     if known.answered < FEW_ANSWERS:
         yield (
-            "they are ordered by score, looks, sizes and overlaps; answer some boxes of the certificate first"
+            "boxes are ordered by score, looks, sizes and overlaps, until some boxes of the certificate are answered"
             " (`review --next certificate`), and predictions, and what is told of the work, get better"
         )
 

@@ -109,6 +109,6 @@ def _looking_told(repair: Repair, looked: Looked) -> str:
     needed = f"about {max(1, round(repair.by_looking)):,} more objects have to be looked for"
     found = looking(repair, looked)
     if found is None:
-        return f"{needed}, more than all images lack by what was seen: this recall is not in sight"
+        return f"{needed}, more than all images seem to lack: this recall is out of reach"
     images, minutes = found
     return f"{needed}: about {round(images):,} images, {about_minutes(minutes)}"

@@ -67,7 +67,7 @@ def limit_to_images(session: ReviewSession, names: Sequence[str], *, file: str) 
         if row is None:
             near = nearest_hint(name, [index.name(one) for one in index.search(Path(name).stem)[:_MOST_NEAR].tolist()])
             problems.append(
-                Problem(file=file, line=line, column=1, message=f"{name!r} is no image of this run", hint=near)
+                Problem(file=file, line=line, column=1, message=f"{name!r} is not an image of this run", hint=near)
             )
         while row is not None and row < len(index) and index.name(row) == name:
             rows.append(row)

@@ -107,7 +107,7 @@ def advise(
     annealing = make_annealing(stage, compiled.plan.recipe.ontology, registry)
     if candidates is None or annealing is None:
         hint = "set run.candidates, and generate once with the looks that are to be compared"
-        raise SpecError("--advise goes by kept candidates, and this spec keeps none", hint=hint)
+        raise SpecError("--advise needs cached candidates, and this spec caches none", hint=hint)
     manifest = compiled.plan.manifest
     rows = [manifest.placed(inputs.decode_input(line)).labels(manifest.classes) for line in compiled.rows]
     with truth_at(truth) as file:
@@ -130,10 +130,12 @@ def advise(
             passes = float(np.mean([len(search.answers) for search in done]))
             played.append((way, found_in(labels, file, iou), passes))
     if not played:
-        raise DataError("no candidates of the checked images are kept", hint="generate with this spec first")
+        raise DataError("no candidates of the checked images are cached", hint="generate with this spec first")
     notes = list(empty.notes)
     if missing:
-        notes.append(f"not kept, and so not compared: ways that need {', '.join(sorted(missing))}")
+        notes.append(
+            f"not compared, because their candidates are not cached: settings that need {', '.join(sorted(missing))}"
+        )
     measured = compare(played, precision)
     return Advice(
         precision=precision,

@@ -124,7 +124,7 @@ def take_corrections(
     )
 
 
-_UNTOUCHED = "nothing was applied; --skip-unknown leaves out what is named here"
+_UNTOUCHED = "nothing was applied; --skip-unknown leaves out the entries named here"
 
 
 def _review(

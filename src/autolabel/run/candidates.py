@@ -198,7 +198,7 @@ class ImageMemory:
         found = self.store.recall(self.key(prompt), self.floor)
         if found is None or self._fits(found, prompt):
             return found
-        _log.warning("kept candidates speak of other phrases, or of an image of another size; the detector is asked")
+        _log.warning("cached candidates are for other phrases, or for an image of another size; the detector is asked")
         return None
 
     def _fits(self, found: Instances, prompt: Prompt) -> bool:

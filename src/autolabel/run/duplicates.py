@@ -54,7 +54,7 @@ def group_run(run: Location, *, registry: Registry) -> Groups:
     """
     store, plan = finished(run)
     if not plan.manifest.roots:
-        told = f"{run}: the folders of its images were not named on this machine"
+        told = f"{run}: the folders of its images are unknown on this machine"
         raise DataError(told, hint="run `autolabel generate SPEC` of that run first")
     with store.lock():
         groups = _search(store, plan)

@@ -29,7 +29,7 @@ def evaluate_run(
     measured.
     """
     if raw and thresholds is not None:
-        raise SpecError("--raw measures what the models said, whatever it scores: --thresholds has no place beside it")
+        raise SpecError("--raw measures the models' own boxes, whatever their score: it excludes --thresholds")
     own = truth is None or (at(truth).is_dir() and resolved(at(truth)) == resolved(run))
     if run.is_file():
         labels, what = read_labels(run), "the labels of the file"

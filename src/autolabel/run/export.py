@@ -72,7 +72,7 @@ def _place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
     foreign = [file for file in output.placed if file not in ours and name_taken(store.root / file)]
     if foreign:
         raise BusyError(
-            f"{store.root} holds {', '.join(foreign)}, which no export of this run has placed",
+            f"{store.root} holds {', '.join(foreign)}, which no export of this run has written",
             hint=f"move it elsewhere, then `autolabel export {store.root} {name}`",
         )
     note(store, name, replace(output, current=False))

@@ -39,7 +39,7 @@ class Mode(StrEnum):
     FRESH = "fresh"
     """Start over: forget what earlier runs left."""
     EXTEND = "extend"
-    """Resume, in step with the images: added, removed, renamed, changed; all others keep their labels."""
+    """Resume, updated for changed images: added, removed, renamed, changed; all others keep their labels."""
     PLANNED = "planned"
     """Label the rows of the plan that lies there; see ``planned_run``."""
 
@@ -133,7 +133,7 @@ def _check_same(store: RunStore, plan: Plan) -> None:
     """Raise BusyError unless the directory holds the rows that a plan was made around, to be labelled as it says."""
     old = store.read_plan()
     if old is None or (old.digest, old.manifest.shards) != (plan.digest, plan.manifest.shards):
-        raise BusyError(f"{store.root} was planned again meanwhile", hint="start this command again")
+        raise BusyError(f"{store.root} was planned again in the meantime", hint="start this command again")
     if _decisive_of(old) != _decisive_of(plan):
         _refuse(store, old, plan)
     if old.manifest.roots != plan.manifest.roots:
@@ -155,8 +155,8 @@ def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) 
     step = compare_rows(before, map(decode_input, compiled.rows))
     if step and not extend:
         raise BusyError(
-            f"{store.root}: the images are others than when it was planned: {step.said()}",
-            hint="--extend brings the run in step and keeps the labels of all others; --fresh starts over",
+            f"{store.root}: the images have changed since it was planned: {step.said()}",
+            hint="--extend updates the run and keeps the labels of all others; --fresh starts over",
         )
     more = shard_rows(step.new, key=compiled.batch_key, shard_size=new.recipe.shard_size)
     layout = lay_out(store, old, step, more)
@@ -167,7 +167,7 @@ def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) 
             plan,
             digest=extended_digest(old.digest, manifest),
             extends=(old.digest, *old.extends),
-            notices=(*new.notices, f"in step with the images: {step.said()}"),
+            notices=(*new.notices, f"updated for changed images: {step.said()}"),
         )
         move_labels(store, old, plan, step, layout)
         move_decisions(store, plan, step.renamed)

@@ -16,7 +16,7 @@ def refuse_fetching(stage: Stage) -> None:
             if isinstance(name, str) and not weights.is_cached(name, weights=key == "checkpoint"):
                 raise WeightsError(
                     f"the run was made with {name!r}, which is not on this machine",
-                    hint="`autolabel plan SPEC` fetches it; a results directory makes nothing be fetched",
+                    hint="`autolabel plan SPEC` fetches it; a results directory never fetches anything",
                 )
 
 
@@ -25,6 +25,6 @@ def check_same_weights(labeler: Labeler, stage: Stage) -> None:
     there = sorted(weights.file_digest(file) for file in labeler.files())
     if there != sorted(file.sha256 for file in stage.weights.files):
         raise WeightsError(
-            f"{stage.name}: its weights are not those that the run was made with",
-            hint="give back the checkpoint that the plan names, or label again",
+            f"{stage.name}: its weights differ from those of the run",
+            hint="restore the checkpoint that the plan names, or label again",
         )

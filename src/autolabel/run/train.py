@@ -219,7 +219,7 @@ def _roots(source: Location, images: Sequence[Location]) -> list[str]:
         return [parent]
     _, plan = finished(source)
     if not plan.manifest.roots:
-        told = f"{source}: the folders of its images were not named on this machine"
+        told = f"{source}: the folders of its images are unknown on this machine"
         raise DataError(told, hint="name them with --images, or run `autolabel generate SPEC` of that run first")
     return list(plan.manifest.roots.values())
 

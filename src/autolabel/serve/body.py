@@ -43,7 +43,7 @@ def stated_length(request: Request, most: int) -> int:
     if not said:
         return most if "transfer-encoding" in request.headers else 0
     if not (said.isascii() and said.isdigit()):
-        raise Refusal(400, "the length is no number")
+        raise Refusal(400, "the length is not a number")
     if len(said) > 18 or int(said) > most:
         raise _too_large(most)
     return int(said)
@@ -105,7 +105,7 @@ async def read_form(request: Request, limits: RequestLimits) -> _LabelRequest:
         elif key == "token":
             continue
         else:
-            raise Refusal(400, f"the field {key[:80]!r} is no file and not 'classes'")
+            raise Refusal(400, f"the field {key[:80]!r} is neither a file nor 'classes'")
     return checked(images, classes or None, several=True, limits=limits)
 
 

@@ -24,7 +24,7 @@ def foreign_host(headers: Headers, hosts: Collection[str]) -> Fault | None:
     """Refuse a request under another name than ours: one of somebody else's may lead here (DNS rebinding)."""
     said = headers.getlist("host")
     if len(said) != 1 or said[0].lower() not in hosts:
-        return 421, "this server answers at its own address only"
+        return 421, "this server answers only at its own address"
     return None
 
 

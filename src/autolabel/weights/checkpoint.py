@@ -98,7 +98,7 @@ def check_reachable(checkpoint: str) -> None:
 
 
 def is_cached(checkpoint: str, *, weights: bool = True) -> bool:
-    """Return whether a checkpoint can be had without the network: it is no name of the hub, or the cache has it.
+    """Return whether a checkpoint can be had without the network: it is not a name on the hub, or the cache has it.
 
     Without ``weights``, whether what describes them can.
     """

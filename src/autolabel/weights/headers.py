@@ -196,8 +196,7 @@ def _tensors(file: Path, content: Any, held: Mapping[str, int] | None) -> dict[s
         most = held.get(tensor.storage.key, 0) if held is not None else size
         if math.prod(tensor.shape) > tensor.storage.count or tensor.storage.bytes > most:
             raise WeightsError(
-                f"{file}: the tensor {str(name)[:80]!r} of shape {tensor.shape} stands for more numbers than the file"
-                " holds",
+                f"{file}: the tensor {str(name)[:80]!r} of shape {tensor.shape} has more numbers than the file holds",
                 hint="save its tensors with .contiguous(), or use a safetensors file",
             )
         found[str(name)] = TensorHeader(tensor.shape, tensor.storage.count)
@@ -222,7 +221,7 @@ def no_tensors(file: Path, content: Mapping[Any, Any], is_tensor: Callable[[Any]
     """Return what is said of a file without tensors where they are looked for."""
     if nests := unknown_nests(content, is_tensor):
         return WeightsError(
-            f"{file}: its tensors lie under {', '.join(map(repr, nests[:5]))}, which no tool is known to write",
+            f"{file}: its tensors lie under {', '.join(map(repr, nests[:5]))}, which no known tool writes",
             hint="save the one that is wanted as {'state_dict': ...}",
         )
     keys = ", ".join(str(key)[:60] for key in list(content)[:5]) or "none"

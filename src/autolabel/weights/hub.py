@@ -207,7 +207,7 @@ def _refused(name: str, revision: str | None, kinds: set[str], status: int | Non
     if "DisabledRepoError" in kinds:
         return _cannot(name, revision, "the hub has disabled it", hint=f"see {page}")
     if "HFValidationError" in kinds:
-        return _cannot(name, revision, "it is no name of the hub", hint="a name is org/name, or org/name@revision")
+        return _cannot(name, revision, "it is not a name on the hub", hint="a name is org/name, or org/name@revision")
     if status in (401, 403):
         return _cannot(name, revision, f"the hub answers {status}", hint="check HF_TOKEN, and what it may read")
     if status == 404:

@@ -139,5 +139,5 @@ def _tensors(file: Path, content: Any) -> dict[str, Tensor]:
         if tensor.layout != torch.strided:
             raise WeightsError(f"{file}: the tensor {key!r} is {tensor.layout}, wanted a plain one")
         if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
-            raise WeightsError(f"{file}: the tensor {key!r} stands for more numbers than the file holds")
+            raise WeightsError(f"{file}: the tensor {key!r} has more numbers than the file holds")
     return _copied(tensors)

@@ -108,7 +108,7 @@ _HALF = re.compile(
 
 
 def whole_characters(text: bytes) -> bytes:
-    """Return JSON text with U+FFFD in place of each half of a surrogate pair, which is no character."""
+    """Return JSON text with U+FFFD in place of each half of a surrogate pair, which is not a character."""
     return _HALF.sub(lambda found: b"\\ufffd" if found[3] else found[0], text)
 
 

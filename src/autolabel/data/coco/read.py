@@ -121,7 +121,7 @@ def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
     document = map_coco(at(path))
     faults = Faults(str(path))
     if document.halves:
-        faults.remark("", "half of a surrogate pair (\\ud800 to \\udfff) is no character: U+FFFD is kept")
+        faults.remark("", "half of a surrogate pair (\\ud800 to \\udfff) is not a character and becomes U+FFFD")
     written = section_entries(document.images)
     images = read_images(written, faults)
     listed = section_entries(document.categories)

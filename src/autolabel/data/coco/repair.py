@@ -34,7 +34,7 @@ def carried(value: Any, place: str, remarks: list[str], level: int = 0) -> Any:
     """Return a value as JSON can carry it further; ``remarks`` takes in what became null, with its place."""
     if isinstance(value, str):
         if value[:1] == MARK and value[1:] in NOT_FINITE:
-            remarks.append(f"{place}: {value[1:]} is no JSON, null is kept")
+            remarks.append(f"{place}: {value[1:]} is not JSON and becomes null")
             return None
         return value if value.isascii() or _is_text(value) else value.encode(errors="replace").decode()
     if isinstance(value, float):
@@ -59,7 +59,7 @@ def _is_text(value: str) -> bool:
 
 
 def _dropped(value: Any, place: str, remarks: list[str]) -> None:
-    remarks.append(f"{place}: {str(value)[:_LONGEST_VALUE]} cannot be kept, null is")
+    remarks.append(f"{place}: {str(value)[:_LONGEST_VALUE]} cannot be kept and becomes null")
 
 
 def as_id(value: Any) -> int | None:

@@ -35,7 +35,7 @@ def read_label_studio(tasks: Sequence[Any], *, file: str = "") -> Corrections:
     untouched = 0
     for number, task in enumerate(tasks):
         if not isinstance(task, Mapping):
-            problems.append(Problem(file=file, path=f"/{number}", message="is no task"))
+            problems.append(Problem(file=file, path=f"/{number}", message="is not a task"))
             continue
         name, regions = _task(task)
         if regions is None:
@@ -96,7 +96,7 @@ def _drawn(name: str, regions: Sequence[Any], *, place: str) -> DrawnImage:
     for number, region in enumerate(regions):
         value = region.get("value", region) if isinstance(region, Mapping) else None
         if not isinstance(value, Mapping):
-            unread.append(f"{place} region #{number} is no region")
+            unread.append(f"{place} region #{number}: not a region")
         elif region.get("type") != "relation":
             by_id.setdefault(str(region.get("id", f"#{number}")), {}).update(value)
     for region_id, value in by_id.items():

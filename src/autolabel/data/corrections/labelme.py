@@ -51,7 +51,7 @@ def labelme_image(value: Mapping[str, Any], *, folder: str) -> DrawnImage:
 def _shape(one: Any, *, place: str) -> Shape:
     """Return a shape; raises ValueError if it is none that is read."""
     if not isinstance(one, Mapping):
-        raise ValueError("is no shape")
+        raise ValueError("is not a shape")
     label, group = one.get("label"), one.get("group_id")
     if not isinstance(label, str):
         raise ValueError(f"its label is {str(label)[:40]}, wanted a text in quotes")

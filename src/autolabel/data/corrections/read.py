@@ -78,7 +78,7 @@ def read_corrections(path: Path, tool: Tool) -> Corrections:
             raise DataError(f"{file}: not a list of Label Studio's tasks", hint="export as JSON")
         made: Corrections = _guarded(partial(read_label_studio, tasks, file=str(file)), file)
         return made
-    raise SpecError(f"{tool!r} is no tool", hint=f"one of {', '.join(_TOOLS)}")
+    raise SpecError(f"{tool!r} is not a tool", hint=f"one of {', '.join(_TOOLS)}")
 
 
 def _only(folder: Path, ending: str) -> Path:

@@ -68,7 +68,7 @@ def _classes(path: Path) -> dict[int, str]:
 
 def _number(key: str, named: Node) -> int:
     if not (key.isascii() and key.isdecimal() and len(key) < _DIGITS):
-        raise _wrong(named, f"{short(key)} is no number of a class, wanted 0, 1, 2 and so on")
+        raise _wrong(named, f"{short(key)} is not a class number, wanted 0, 1, 2 and so on")
     return int(key)
 
 

@@ -84,7 +84,7 @@ def from_fiftyone(
         images.append(DrawnImage(name=_name_of(sample), size=size, shapes=shapes))
     corrections = Corrections(tool="FiftyOne", images=images)
     if not images:
-        said = f"no sample has the tag {tag!r}" if tag is not None else "there is no sample"
+        said = f"no sample has the tag {tag!r}" if tag is not None else "the data set has no sample"
         corrections = replace(corrections, notes=[said])
     return take_corrections(at(place), corrections, file="FiftyOne", registry=discover())
 

@@ -41,7 +41,7 @@ class ImagePlaces:
         try:
             parts, elsewhere = urlsplit(said), self._server.serves(said)
         except ValueError as error:
-            raise Refusal(422, f"{said[:200]!r} is no address of an image: {error}") from None
+            raise Refusal(422, f"{said[:200]!r} is not the address of an image: {error}") from None
         if parts.path == _LOCAL_FILES and (elsewhere is not None or not parts.netloc):
             names = parse_qs(parts.query).get("d", [])
             if len(names) == 1 and (path := self.below(names[0])) is not None:

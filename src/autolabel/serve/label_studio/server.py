@@ -67,7 +67,9 @@ class LabelStudioServer:
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         self._named = Origin.of(url) if url is not None else None
         if url is not None and self._named is None:
-            raise SpecError(f"{urls.without_secrets(url)!r} is no address of a server", hint="say http://host:port")
+            raise SpecError(
+                f"{urls.without_secrets(url)!r} is not the address of a server", hint="say http://host:port"
+            )
         self._own_token = token
         self._origin = self._named
         self._address: str | None = None
