@@ -29,7 +29,7 @@ Drawn = list[tuple[str, Any, Any]]
 
 def drawn(tool: Any, files: Any) -> Drawn:
     if tool is Cvat:
-        shapes = list(ElementTree.parse(files["annotations.xml"]).getroot().find("image") or ())
+        shapes = ElementTree.parse(files["annotations.xml"]).getroot().findall("image/*")
         points = [
             [[*map(float, pair.split(","))] for pair in (s.get("points") or "").split(";") if pair] for s in shapes
         ]

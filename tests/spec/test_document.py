@@ -130,7 +130,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
         (tmp_path / "none.yaml", "cannot be read: no such file or directory"),
         (tmp_path / "none" / "x.yaml", "cannot be read: no such file or directory"),
         (fifo, "is not a regular file"),
-        (Path("nul\0.yaml"), "cannot be read: embedded null byte"),
+        (Path("nul\0.yaml"), "cannot be read: the path has a null character"),
         (Path("x" * 300), "cannot be read: file name too long"),
     ):
         with pytest.raises(SpecError) as caught:

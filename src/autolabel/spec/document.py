@@ -101,8 +101,10 @@ def _text(path: Path, file: str) -> str:
             raise SpecError(Problem(file=file, message="is not a regular file"))
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except ValueError:
+        raise SpecError(Problem(file=file, message="cannot be read: the path has a null character")) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise SpecError(Problem(file=file, message=f"cannot be read: {reason[:1].lower()}{reason[1:]}")) from None
     if len(data) > MAX_BYTES:
         raise SpecError(Problem(file=file, message=f"is larger than {MAX_BYTES:,} bytes, too large for a spec"))
