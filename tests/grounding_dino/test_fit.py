@@ -88,7 +88,7 @@ def test_an_original_file_is_checked_too(write_original: Callable[..., Path], te
     kept = {"transformer.level_embed", "feat_map.weight"}
     with pytest.raises(WeightsError, match="it is not a two-stage Grounding DINO"):
         check(write_original(lambda state: {key: state[key] for key in kept}), **how)
-    with pytest.raises(WeightsError, match="no layer 0 of its encoder"):
+    with pytest.raises(WeightsError, match="lacks layer 0 of its encoder"):
         check(write_original(lambda state: {k: v for k, v in state.items() if "encoder.layers.0." not in k}), **how)
 
 

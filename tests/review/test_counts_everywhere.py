@@ -137,7 +137,9 @@ def test_typos_are_errors_with_the_nearest_name(run: Path, registry: Registry) -
     with pytest.raises(DataError) as caught:
         apply(run, registry, box("00.png", "bleu", BLUE), box("O1.png", "red", RED), box("00.png", "red", RED))
     image, phrase = caught.value.problems
-    assert "'O1.png' is no image" in image.message and "'01.png'" in image.hint and image.path == "/decisions/1/image"
+    assert (
+        "'O1.png' is not an image" in image.message and "'01.png'" in image.hint and image.path == "/decisions/1/image"
+    )
     assert "'bleu' is not a class" in phrase.message and "'blue'" in phrase.hint
     assert not (run / "review.jsonl").exists(), "nothing is applied"
 

@@ -27,12 +27,12 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("names: {a: red}", "data.yaml:1:9: 'a' is no number"),
+        ("names: {a: red}", "data.yaml:1:9: 'a' is not a class number"),
         ("names: {.inf: red}", "data.yaml:1:9: .*inf"),
-        ("names: {null: red}", "'null' is no number"),
-        ("names: {2001-01-01: red}", "'2001-01-01' is no number"),
-        ("names: {-1: red}", "'-1' is no number"),
-        ("names: {1234567890: red}", "is no number"),
+        ("names: {null: red}", "'null' is not a class number"),
+        ("names: {2001-01-01: red}", "'2001-01-01' is not a class number"),
+        ("names: {-1: red}", "'-1' is not a class number"),
+        ("names: {1234567890: red}", "is not a class number"),
         ("names: {0: [red]}", "wanted a text"),
         ("names: [{a: red}]", "wanted a text"),
         (f"names: {{{'9' * 900}: red}}", "too many digits"),

@@ -202,7 +202,7 @@ def test_a_lease_keeps_a_second_driver_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert lock.holder(RUN / ".lock") is None
     now = time.time()
     (RUN / ".lock").write_bytes(lease(1, "another.example", now - 10))
-    with pytest.raises(BusyError, match=r"process 1 on another.example\n.*goes on in 1[01]\d s"):
+    with pytest.raises(BusyError, match=r"process 1 on another.example\n.*can start in 1[01]\d s"):
         store.lock().__enter__()
     for gone in (lease(1, "another.example", now - lock.LEASE_SECONDS), lease(4194999, socket.gethostname(), now)):
         (RUN / ".lock").write_bytes(gone)
