@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from autolabel.certify.drawing import CertificateRequest
 from autolabel.cli.app import app
 from autolabel.duplicates import Groups
 from autolabel.errors import DataError, MachineError, SpecError
 from autolabel.improve.holdout import hold_out
-from autolabel.improve.improve import improve_run
+from autolabel.improve.improve import _drawn, improve_run
 from autolabel.improve.rounds import ImproveHistory, ImproveRound, read_history, read_request
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
@@ -26,6 +27,7 @@ from autolabel.results.decision import Decision, Review, encode_review
 from autolabel.results.journal import read_decisions
 from autolabel.results.select import measured
 from autolabel.results.store import RunStore
+from autolabel.run.certify import certify_run, next_units
 from autolabel.run.duplicates import group_run
 from autolabel.run.generate import generate
 from autolabel.run.outputs import review_run
@@ -134,6 +136,61 @@ def test_the_same_round_is_told_again_and_another_goes_beside_it(run: Path, lear
     assert improved(run, learning).rounds == first.rounds
     check(run, range(20, 22))
     assert Path(improved(run, learning).rounds[-1].after).name == "shapes-4"
+
+
+@pytest.mark.parametrize("name", ["2024-11-29", "first-3", "shapes-9"])
+def test_a_number_that_is_part_of_a_runs_own_name_is_left_alone(
+    run: Path, learning: Registry, check: Check, name: str
+) -> None:
+    check(run, CHECKED)
+    run = run.rename(run.with_name(name))
+    after = Path(improved(run, learning).rounds[-1].after)
+    assert after.name == f"{name}-2"
+    check(after, range(20, 22))
+    assert Path(improved(after, learning).rounds[-1].after).name == f"{name}-3"
+
+
+def test_images_in_several_folders_are_found(tmp_path: Path, photos: Path, learning: Registry) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "skill.json").write_text('{"skill": 1.0}')
+    for folder, numbers in (("a", range(12)), ("b", range(12, 24))):
+        (tmp_path / folder).mkdir()
+        for place, number in enumerate(numbers):
+            (photos / f"{number:02d}.png").rename(tmp_path / folder / f"{place:02d}.png")
+    stage = {"labeler": {"type": "learner", "checkpoint": str(tmp_path / "weights")}}
+    spec = make_spec(tmp_path / "a", tmp_path / "run", classes=("red", "blue"), stages=[stage])
+    spec["data"]["images"].append(str(tmp_path / "b"))
+    made = spec_from_mapping(spec, root=tmp_path, registry=learning)
+    generate(compile_plan(made, registry=learning), registry=learning)
+    rows = list(measured(tmp_path / "run")[0])
+    said = [
+        Decision(image=row.image.id, phrase=row.prompt.phrases[label], bbox=tuple(box), verdict="keep")
+        for row in rows
+        for box, label in zip(row.instances.boxes.tolist(), row.instances.labels, strict=True)
+    ]
+    said += [Decision(image=row.image.id, verdict="checked") for row in rows]
+    file = tmp_path / "said.json"
+    file.write_bytes(encode_review(Review(version=2, plan="other", decisions=tuple(said))))
+    review_run(tmp_path / "run", file, registry=learning)
+    [one] = improved(tmp_path / "run", learning).rounds
+    assert one.checked == 24 and {name.partition("/")[0] for name in one.held_out} == {"a", "b"}
+    assert one.gain.ap50.before.value == one.gain.ap50.after.value == 1.0 and not one.accepted and not one.notes
+
+
+def test_the_sample_of_a_certificate_is_known(run: Path, learning: Registry, check: Check, tmp_path: Path) -> None:
+    """Ten photos are looked at for the certificate, then all that are checked come home: the ten are held out first."""
+    check(run, range(20))
+    units = [unit for unit in next_units(run, CertificateRequest(), 60) if "bbox" not in unit]
+    assert units
+    answers = tmp_path / "answers.jsonl"
+    waiting = next_units(run, CertificateRequest(), 60)
+    lines = [{"id": one["id"], **({"verdict": "yes"} if "bbox" in one else {"missed": 0})} for one in waiting]
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    certify_run(run, CertificateRequest(), answers=answers)
+    drawn = {unit["image"] for unit in units}
+    assert _drawn(run) == drawn
+    held = set(improved(run, learning).rounds[-1].held_out)
+    assert drawn & names(CHECKED) <= held or held <= drawn
 
 
 def test_near_duplicates_are_never_parted() -> None:

@@ -149,12 +149,15 @@ def _place(run: Path, out: Path | None, asked: Mapping[str, Any], truth: str) ->
 
 
 def _beside(run: Path) -> Iterator[Path]:
-    name = run.resolve().name
+    """Yield NAME-2, NAME-3 ...; after a run that a round has made, which ends in its number, from that on."""
+    name, number = run.resolve().name, 1
     numbered = _NUMBERED.fullmatch(name)
-    stem, number = (numbered[1], int(numbered[2])) if numbered else (name, 1)
+    if numbered and read_request(run) is not None:
+        name, number = numbered[1], int(numbered[2])
+    place = run if run.name == run.resolve().name else run.resolve()
     while True:
         number += 1
-        yield run.with_name(f"{stem}-{number}") if run.name == name else run.resolve().with_name(f"{stem}-{number}")
+        yield place.with_name(f"{name}-{number}")
 
 
 def _is_free(place: Path) -> bool:
