@@ -1,4 +1,4 @@
-"""Built-in aggregators: one box an object, out of what all rounds have found."""
+"""Built-in aggregators: reduce the boxes of all rounds to one box per object."""
 
 from __future__ import annotations
 

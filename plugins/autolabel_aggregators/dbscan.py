@@ -49,11 +49,11 @@ class Dbscan(Aggregator):
     params: Params
 
     def aggregate(self, instances: Instances, round: Round) -> Instances:
-        """Return one box a cluster, best first: the mean of its boxes weighted by score.
+        """Return one box per cluster, best first: the score-weighted mean of the cluster's boxes.
 
-        It has the highest score and the earliest round of its boxes, and the label, mask and given fields of its best
-        box: the one of highest score; of equals, the earliest round, then the first. ``round.nms_threshold`` t
-        stands for ``eps = 1 - t``, at most 0.99; at 0 the input is returned unchanged.
+        A merged box has the highest score and the earliest round of its cluster. Label, mask and given fields are those
+        of the best box: the highest score, then the earliest round, then the first position. A ``round.nms_threshold``
+        t sets ``eps = 1 - t``, at most 0.99; 0 returns the input unchanged.
         """
         threshold = round.nms_threshold
         if threshold == 0 or not len(instances):
@@ -70,9 +70,9 @@ class Dbscan(Aggregator):
 
 
 def _seen_clusters(ordered: Instances, eps: float, *, looks: int, groups: _Groups) -> Index:
-    """Return the cluster of each of N boxes as ``clusters`` does; a core point has neighbours in so many looks.
+    """Return the cluster of each of N boxes, like ``clusters``; a core point has neighbours in ``looks`` looks.
 
-    A box beside core points of several clusters belongs to that of the best.
+    A box next to core points of several clusters joins the cluster of the best core point.
     """
     _, look_of = np.unique(ordered.looks or (), return_inverse=True)
     i, j, iou = overlaps(ordered.boxes, _lowest_iou(eps), groups=groups)
@@ -91,7 +91,7 @@ def _seen_clusters(ordered: Instances, eps: float, *, looks: int, groups: _Group
 
 
 def clusters(boxes: Float32, eps: float, *, min_samples: int, groups: _Groups = None) -> Index:
-    """Return the cluster (N,) of each of (N, 4) boxes, -1 for noise; with ``groups`` none reaches across them.
+    """Return the cluster (N,) of each of (N, 4) boxes, -1 for noise; with ``groups``, no cluster spans two groups.
 
     The partition is that of scikit-learn's DBSCAN on the matrix 1 - IoU. Up to ``min_samples=2`` every box that has a
     neighbour is a core point, so that clusters are connected components and scikit-learn is not needed.
@@ -104,7 +104,7 @@ def clusters(boxes: Float32, eps: float, *, min_samples: int, groups: _Groups = 
 
 
 def _components(boxes: Float32, eps: float, groups: _Groups) -> Index:
-    """Return for each of (N, 4) boxes the lowest index of those it is linked to by steps of at most ``eps``."""
+    """Return, for each of (N, 4) boxes, the lowest index in its connected component (edges: distance <= ``eps``)."""
     near = Neighbours(boxes, _lowest_iou(eps), groups=groups)
     roots = np.arange(len(boxes))
     waiting = near.order
@@ -129,7 +129,7 @@ def _join(roots: Index, i: Index, j: Index) -> Index:
 
 
 def scikit_clusters(boxes: Float32, eps: float, *, min_samples: int, groups: _Groups = None) -> Index:
-    """Return scikit-learn's DBSCAN labels (N,) of (N, 4) boxes, -1 for noise, from the pairs that overlap alone."""
+    """Return scikit-learn's DBSCAN labels (N,) of (N, 4) boxes, -1 for noise, from overlapping pairs only."""
     from scipy.sparse import csr_matrix
     from sklearn.cluster import DBSCAN
 
@@ -137,7 +137,7 @@ def scikit_clusters(boxes: Float32, eps: float, *, min_samples: int, groups: _Gr
     itself = np.arange(len(boxes))
     rows, columns = np.concatenate([i, j, itself]), np.concatenate([j, i, itself])
     distances: Float64 = np.concatenate([1 - iou, 1 - iou, np.zeros(len(boxes))])
-    order = np.lexsort((columns, distances, rows))  # the order that scikit-learn wants; zeros stay explicit
+    order = np.lexsort((columns, distances, rows))  # rows sorted by distance, zeros explicit
     starts = np.searchsorted(rows[order], np.arange(len(boxes) + 1))
     matrix = csr_matrix((distances[order], columns[order], starts), shape=(len(boxes), len(boxes)))
     found = DBSCAN(eps=max(eps, np.finfo(np.float64).tiny), min_samples=min_samples, metric="precomputed").fit(matrix)
@@ -146,16 +146,16 @@ def scikit_clusters(boxes: Float32, eps: float, *, min_samples: int, groups: _Gr
 
 
 def _lowest_iou(eps: float) -> float:
-    """Return an IoU that no pair at a distance of ``eps`` falls below, whatever the rounding."""
+    """Return a lower bound, safe against rounding, of the IoU of any pair within distance ``eps``."""
     return max(1 - eps - _ROUNDING, SMALLEST)
 
 
 def _merge(ordered: Instances, cluster: Index) -> Instances:
-    """Merge each cluster of N instances in order of precedence into one; -1 in ``cluster`` (N,) drops an instance."""
+    """Merge each cluster of N instances, sorted by precedence, into one; -1 in ``cluster`` (N,) drops an instance."""
     members = ordered.take(cluster >= 0)
     _, best, which = np.unique(cluster[cluster >= 0], return_index=True, return_inverse=True)
     totals = np.bincount(which, weights=members.scores)
-    weights = np.where(totals[which] > 0, members.scores, 1.0)  # scores that are all 0 weigh the same
+    weights = np.where(totals[which] > 0, members.scores, 1.0)  # if all scores are 0, all boxes get equal weight
     sums = np.stack([np.bincount(which, weights=weights * side) for side in members.boxes.T], axis=1)
     boxes = sums / np.bincount(which, weights=weights)[:, None]
     rounds = np.full(len(best), np.iinfo(np.int16).max, np.int16)

@@ -17,7 +17,7 @@ _Masks = tuple[Rle | None, ...]
 class MaskNms(Aggregator):
     """Keep the best object, drop those whose masks overlap its mask, and so on; for detectors that give masks.
 
-    Two objects of which one has no mask are compared by their boxes.
+    If one of two objects has no mask, their boxes are compared instead.
     """
 
     name = "mask_nms"
@@ -52,7 +52,7 @@ class MaskNms(Aggregator):
 
 
 def _suppress(ordered: Instances, groups: npt.NDArray[np.int32], threshold: float) -> npt.NDArray[np.bool_]:
-    """Return which of N objects, best first, are kept; they drop only those of their own group."""
+    """Return which of N objects, best first, are kept; an object suppresses only its own group."""
     shapes = _MasksOrBoxes(ordered)
     kept = np.ones(len(ordered), np.bool_)
     for best in range(len(ordered)):
@@ -63,7 +63,7 @@ def _suppress(ordered: Instances, groups: npt.NDArray[np.int32], threshold: floa
 
 
 class _MasksOrBoxes:
-    """The masks of N objects, and their boxes if there is none."""
+    """The masks of N objects, with boxes for objects without a mask."""
 
     def __init__(self, instances: Instances) -> None:
         masks: _Masks = instances.masks or (None,) * len(instances)

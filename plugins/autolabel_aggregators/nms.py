@@ -17,7 +17,7 @@ from autolabel_aggregators.precedence import Index, precedence
 
 
 class Nms(Aggregator):
-    """Keep the best box, drop those that overlap it, and so on down the scores; the kept ones stay as they are."""
+    """Keep the best box, drop the boxes that overlap it, and repeat with the next best; kept boxes are not changed."""
 
     name = "nms"
 
@@ -53,8 +53,8 @@ class Nms(Aggregator):
 def _suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDArray[np.int32] | None = None) -> Index:
     """Return the indices of the (N, 4) boxes that are kept, in the given order of precedence.
 
-    With ``groups`` (N,) boxes drop only those of their own group. Memory grows with N, time with N log N plus the
-    overlaps of the boxes that are kept.
+    With ``groups`` (N,), a box suppresses only boxes of its own group. Memory is O(N); time is O(N log N) plus the
+    overlaps of the kept boxes.
     """
     near = Neighbours(boxes, max(threshold, SMALLEST), groups=groups)
     rank = np.empty(len(order), np.int64)
@@ -73,7 +73,7 @@ def _suppress(boxes: Float32, order: Index, *, threshold: float, groups: npt.NDA
 
 
 def _runs(i: Index, j: Index) -> Iterator[tuple[int, Index]]:
-    """Walk over pairs by their first member: it, and all its partners; equal ``i`` stand side by side."""
+    """Yield each first member with all its partners; pairs with equal ``i`` must be adjacent."""
     starts = np.flatnonzero(np.diff(i, prepend=-1))
     for start, end in pairwise([*starts, len(i)]):
         yield int(i[start]), j[start:end]

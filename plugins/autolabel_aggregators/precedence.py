@@ -1,4 +1,4 @@
-"""The order in which boxes win over one another."""
+"""The order of precedence among boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soft non-maximum suppression: overlap costs a box score, not its place."""
+"""Soft non-maximum suppression: an overlapping box loses score instead of being dropped."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from autolabel_aggregators.precedence import precedence
 class SoftNms(Aggregator):
     """Keep the best box, lower the scores of those that overlap it, and so on (Bodla et al. 2017).
 
-    A box whose score falls to the round's confidence threshold, or below, is dropped. Time grows with the square of the
-    number of boxes of a label.
+    A box whose score falls to the round's confidence threshold or below is dropped. Time is quadratic in the number of
+    boxes of a label.
     """
 
     name = "soft_nms"
@@ -42,8 +42,8 @@ class SoftNms(Aggregator):
     def aggregate(self, instances: Instances, round: Round) -> Instances:
         """Return the boxes whose lowered score is above ``round.conf_threshold``, with that score, best first.
 
-        Of equal scores the earlier round is better, then the earlier position. ``round.nms_threshold`` replaces the
-        threshold of ``linear``; at 0 the input is returned unchanged.
+        Ties go to the earlier round, then to the earlier position. ``round.nms_threshold`` replaces the threshold of
+        ``linear``; 0 returns the input unchanged.
         """
         threshold = self.params.threshold if round.nms_threshold is None else round.nms_threshold
         if threshold == 0 or not len(instances):
@@ -59,7 +59,7 @@ class SoftNms(Aggregator):
         return softened.take(best_first[scores[best_first] > round.conf_threshold])
 
     def lowered(self, boxes: Boxes, scores: Float64, threshold: float, floor: float) -> Float64:
-        """Return the final scores (N,) of (N, 4) boxes in order of precedence; those not above ``floor`` lower none."""
+        """Return the final scores (N,) of (N, 4) boxes by precedence; boxes at or below ``floor`` are ignored."""
         left = np.arange(len(boxes))
         scores = scores.copy()
         while len(left := left[scores[left] > floor]):
@@ -69,7 +69,7 @@ class SoftNms(Aggregator):
         return scores
 
     def factors(self, overlap: Float64, threshold: float) -> Float64:
-        """Return what scores are multiplied by at these IoUs (N,)."""
+        """Return the factors (N,) that scores are multiplied by at these IoUs (N,)."""
         if self.params.decay == "linear":
             return np.where(overlap > threshold, 1 - overlap, 1.0)
         return np.exp(-(overlap**2) / self.params.sigma)

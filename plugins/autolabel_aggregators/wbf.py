@@ -15,10 +15,10 @@ from autolabel_aggregators.precedence import Index, precedence
 
 
 class Wbf(Aggregator):
-    """Add each box, best first, to the fused box that it overlaps most, or let it begin one (Solovyev et al. 2019).
+    """Add each box, best first, to the fused box that it overlaps most, or start a new one (Solovyev et al. 2019).
 
-    A fused box is the mean of its boxes weighted by score, and moves with each that is added. Time grows with the
-    number of boxes times that of fused boxes.
+    A fused box is the score-weighted mean of its boxes and is updated with each addition. Time is O(boxes x fused
+    boxes).
     """
 
     name = "wbf"
@@ -64,7 +64,7 @@ class Wbf(Aggregator):
         return merged.take(precedence(merged))
 
     def merged(self, ordered: Instances, which: Index) -> Instances:
-        """Return one instance a cluster; ``which`` (N,) is the index of each box's best."""
+        """Return one instance per cluster; ``which`` (N,) is the index of the best box of each box's cluster."""
         best, cluster, counts = np.unique(which, return_inverse=True, return_counts=True)
         weights = _weights_of(ordered.scores, cluster)
         totals = np.bincount(cluster, weights=weights)
@@ -83,7 +83,7 @@ class Wbf(Aggregator):
 
 
 def _fuse(boxes: Boxes, scores: Boxes, threshold: float) -> Index:
-    """Return for each of (N, 4) boxes, best first, the index of the box that began its cluster."""
+    """Return, for each of (N, 4) boxes, best first, the index of the box that started its cluster."""
     sums: Float64 = np.zeros((len(boxes), 4))
     totals: Float64 = np.zeros(len(boxes))
     fused: Float64 = np.zeros((len(boxes), 4))
@@ -105,6 +105,6 @@ def _fuse(boxes: Boxes, scores: Boxes, threshold: float) -> Index:
 
 
 def _weights_of(scores: Boxes, cluster: Index) -> Float64:
-    """Return the weights of N boxes in their cluster: the scores, or 1 if those are all 0."""
+    """Return the weights of N boxes in their clusters: the scores, or 1 if all scores of a cluster are 0."""
     totals = np.bincount(cluster, weights=scores)
     return np.where(totals[cluster] > 0, scores, 1.0)

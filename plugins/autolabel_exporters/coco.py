@@ -26,7 +26,7 @@ _COPY_BYTES = 1 << 20
 
 
 class Coco(Exporter):
-    """Boxes and masks with scores, each image once; ``iscrowd`` is 0 unless an input annotation said otherwise."""
+    """Boxes and masks with scores, each image once; ``iscrowd`` is 0 unless the input annotation sets it."""
 
     name = "coco"
     loses = ("captions",)
@@ -34,9 +34,9 @@ class Coco(Exporter):
     class Params(Exporter.Params):
         """``path`` is relative to the export's folder; masks are written as compressed RLE or as polygons.
 
-        ``layout`` names and places the files as readers look for them: ``roboflow`` (RF-DETR and others that take
-        ``train/_annotations.coco.json``), ``datumaro`` (``annotations/instances_default.json``), or ``annotations``
-        (at ``path``). ``images`` places the images too.
+        ``layout`` sets file names and folders for a family of readers: ``roboflow`` (RF-DETR and others that read
+        ``train/_annotations.coco.json``), ``datumaro`` (``annotations/instances_default.json``), or ``annotations`` (at
+        ``path``). ``images`` also places the images.
         """
 
         path: RelativeName = "annotations.json"
@@ -47,15 +47,15 @@ class Coco(Exporter):
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write one file; an image without objects is listed, one that failed is not."""
+        """Write one file; images without objects are listed, failed images are not."""
         return self.write_part(labels, classes, out, part="")
 
     def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write a file for each part, named and placed as the layout wants it."""
+        """Write a file for each part, named and placed as the layout requires."""
         return [path for part, labels in parts.items() for path in self.write_part(labels, classes, out, part=part)]
 
     def write_part(self, labels: Iterable[Labels], classes: Sequence[str], out: Path, *, part: str) -> Sequence[Path]:
-        """Write the file of a part, and its images."""
+        """Write the file of one part, and its images."""
         files = places(self.params.layout, part, self.params.path)
         path = out / files.annotations
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,14 +79,14 @@ class Coco(Exporter):
         return [path, *placing.done()]
 
     def info(self) -> Any:
-        """Return what the input file said of itself, and what made the labels besides."""
+        """Return the input file's ``info`` with the provenance of the labels added."""
         info = self.provenance.given.get("info", INFO)
         return self.provenance.as_dict() | info if isinstance(info, dict) else info
 
 
 @dataclass(frozen=True, slots=True)
 class _ImageNaming:
-    """Names images in the file, and places them."""
+    """Names images in the file, and places them in the export's folder."""
 
     placing: Placing
     names: FileNames | None
@@ -141,7 +141,7 @@ def _image_record(image: Image, number: int, name: str) -> dict[str, Any]:
 
 
 def annotation_records(found: Sequence[Placed], first_id: int, *, numbering: Numbering, form: Form) -> Sequence[Any]:
-    """Return the records of the objects of rows, with what the input annotations carried."""
+    """Return the records of the objects of rows, with the fields of their input annotations."""
     made = annotate(found, first_id, numbering=numbering, form=form)
     if all(row.instances.given is None for _, row in found):
         return made

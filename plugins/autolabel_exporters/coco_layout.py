@@ -21,9 +21,9 @@ class _Places:
 
 
 def places(layout: Layout, part: str, path: str) -> _Places:
-    """Return where a part (empty if there is no split) has its annotations and images.
+    """Return the paths of annotations and images of a part (empty if there is no split).
 
-    ``path`` is that of the annotations where the layout leaves them free.
+    ``path`` is the path of the annotations in layouts that do not fix it.
     """
     if layout == "roboflow":
         folder = _ROBOFLOW.get(part, part)

@@ -20,7 +20,7 @@ Segmentation = Literal["rle", "polygons"]
 _MOST_AREAS = 255
 """Masks at a time: with numpy 2, pycocotools 2.0.11 fails on more."""
 _AT_ONCE = 256
-"""Objects that are worked on together."""
+"""Objects processed in one batch."""
 _Listed = tuple[int, Image, list[Labels]]
 """An image with its id and rows."""
 Placed = tuple[int, Labels]
@@ -72,7 +72,7 @@ def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[_Listed]:
 
 
 def together(found: Iterable[_Listed]) -> Iterator[list[_Listed]]:
-    """Gather images until there is enough to be worked on at once: what numpy and a write cost is paid once for all."""
+    """Yield batches of images with about ``_AT_ONCE`` objects each, to share the cost of numpy calls and writes."""
     gathered: list[_Listed] = []
     size = 0
     for image_id, image, rows in found:
@@ -99,7 +99,7 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
     masks = _masks_of(rows)
     segmentations, areas = _outlines(masks, table[:, 2:4], form.segmentation)
     boxed = _fill_in(segmentations, table[:, :4]) if form.boxed else repeat(msgspec.UNSET)
-    columns = (  # equally long, as ``Instances`` makes sure; ids and 0 are given as long as there are others
+    columns = (  # columns have equal length (``Instances`` checks it); ids and zeros are infinite iterators
         count(first_id),
         chain.from_iterable(repeat(image_id, len(row.instances)) for image_id, row in found),
         chain.from_iterable(_categories_of(row, numbering) for row in rows),
@@ -116,7 +116,7 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
 
 
 def _verdicts(rows: Sequence[Labels]) -> Iterable[Any]:
-    """Return the verdict on each object of rows, unset if there is none."""
+    """Return the verdict on each object of rows, unset for objects without one."""
     if all(row.instances.verdicts is None for row in rows):
         return repeat(msgspec.UNSET)
     said = chain.from_iterable(verdicts_of(row.instances) for row in rows)
@@ -139,9 +139,9 @@ def _masks_of(rows: Sequence[Labels]) -> Sequence[Rle | None] | None:
 def _outlines(
     masks: Sequence[Rle | None] | None, sides: npt.NDArray[np.float64], form: Segmentation
 ) -> tuple[list[Any], list[float]]:
-    """Return the segmentation of each object, unset where it has no mask, and its area in pixels.
+    """Return the segmentation of each object (unset without a mask) and its area in pixels.
 
-    The area is the mask's, else that of the box with these ``sides`` (N, 2).
+    The area is the mask's; for an object without a mask, the area of its box with ``sides`` (N, 2).
     """
     if masks is None:
         return [msgspec.UNSET] * len(sides), _box_areas(sides).tolist()
@@ -156,9 +156,9 @@ def _outlines(
 
 
 def _fill_in(segmentations: list[Any], boxes: npt.NDArray[np.float64]) -> list[Any]:
-    """Give what is unset its box (N, 4) ``x y width height`` as a polygon, and return for which objects that was done.
+    """Fill unset segmentations with the box (N, 4) ``x y width height`` as a polygon; return which objects were filled.
 
-    The corners are in pycocotools' order, which does the same with results.
+    The corners are in the order that pycocotools uses for detection results.
     """
     unset = [index for index, one in enumerate(segmentations) if one is msgspec.UNSET]
     sources: list[Any] = [msgspec.UNSET] * len(segmentations)
@@ -169,7 +169,7 @@ def _fill_in(segmentations: list[Any], boxes: npt.NDArray[np.float64]) -> list[A
 
 
 def _box_areas(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the areas of boxes, three decimals."""
+    """Return the areas of boxes, rounded to three decimals."""
     return np.round(sides[:, 0] * sides[:, 1], 3)
 
 
@@ -185,17 +185,17 @@ def _mask_areas(encoded: list[Any]) -> npt.NDArray[np.int64]:
 
 
 def _polygons(mask: Rle) -> Any:
-    """Return a polygon for each part of a mask, holes joined to it by cuts; unset for a mask without pixels."""
+    """Return a polygon for each part of a mask, with holes joined to it by cuts; unset for an empty mask."""
     return [keyhole(part).reshape(-1).tolist() for part in parts(mask.decode())] or msgspec.UNSET
 
 
 def with_given(
     annotation: _ExportedAnnotation, given: Mapping[str, Any], *, numbering: Numbering, place: str
 ) -> dict[str, Any]:
-    """Return an annotation with the id, category and extra fields of the input annotation that its box came from.
+    """Return an annotation with the id, category and extra fields of its box's input annotation.
 
-    What this run made (box, mask, area, score, round) wins over fields of the same name. An id that cannot be kept is
-    written as ``given_id``. Raises DataError naming ``place`` where an extra field holds a number that is not finite.
+    The run's own fields (box, mask, area, score, round) replace input fields of the same name. An id that cannot be
+    kept is written as ``given_id``. Raises DataError naming ``place`` if an extra field holds a non-finite number.
     """
     made = {name: value for name, value in msgspec.structs.asdict(annotation).items() if value is not msgspec.UNSET}
     if numbering.keeps_annotations and given.get("id") is not None:

@@ -21,7 +21,7 @@ _FIELDS = ("image_id", "category_id", "bbox", "segmentation", "score")
 
 
 class CocoResults(Exporter):
-    """Detections alone; ids are those that the ``coco`` export of the same labels has."""
+    """Detections only; ids match those of the ``coco`` export of the same labels."""
 
     name = "coco_results"
     loses = ("class names", "rounds", "verdicts", "empty images", "captions", "fields of input annotations")
@@ -35,7 +35,7 @@ class CocoResults(Exporter):
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write one file; images without objects leave no trace in this format."""
+        """Write one file; this format does not list images without objects."""
         path = out / self.params.path
         path.parent.mkdir(parents=True, exist_ok=True)
         numbering = choose_ids(labels, classes, self.provenance.given)
@@ -52,6 +52,6 @@ class CocoResults(Exporter):
 
 
 def _detection(record: Any) -> dict[str, Any]:
-    """Return the fields of an annotation that a detection has."""
+    """Return the subset of an annotation's fields that a detection has."""
     values = record if isinstance(record, dict) else msgspec.structs.asdict(record)
     return {name: values[name] for name in _FIELDS if values.get(name, msgspec.UNSET) is not msgspec.UNSET}

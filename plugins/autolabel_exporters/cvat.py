@@ -23,7 +23,7 @@ _ATTRIBUTE = (
 
 
 class Cvat(Exporter):
-    """Boxes, or masks where there are any, with the attributes ``score`` and, if a verifier was asked, ``verdict``."""
+    """Boxes, or masks where available, with the attributes ``score`` and, if a verifier ran, ``verdict``."""
 
     name = "cvat"
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
@@ -51,7 +51,7 @@ class Cvat(Exporter):
 
 
 def _attributes(labels: Iterable[Labels]) -> Sequence[str]:
-    """Return the names of what is told of objects besides their places."""
+    """Return the names of the objects' attributes."""
     return ("score", "verdict") if any(row.instances.verdicts is not None for row in labels) else ("score",)
 
 
@@ -79,7 +79,7 @@ def _entries(number: int, image: Image, found: Sequence[ExportedObject], params:
 
 
 def _shape(item: ExportedObject, one: Literal["mask", "box"] | Ring) -> tuple[str, dict[str, object]]:
-    """Return the tag and the place of what is drawn: a mask as row-major runs of the part it covers."""
+    """Return the tag and the coordinates of a shape; a mask is given as row-major runs of its bounding box."""
     if one == "box":
         return "box", dict(zip(("xtl", "ytl", "xbr", "ybr"), item.box, strict=True))
     if not isinstance(one, str):

@@ -1,4 +1,4 @@
-"""Names of the files that formats with one file an image write."""
+"""File names for formats that write one file per image."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
 class FileNames:
     """Turns image ids into file names that mirror the folders of the images.
 
-    A name is that of the image with another ending, as trainers pair the two. Where images differ in their ending
-    only (``a.jpg``, ``a.png``) or in case, or where a name cannot be written as it is, a hash of the id is added, so
-    that no two images share a file.
+    A file has the image's name with another ending, because trainers pair the two by name. A hash of the id is added if
+    images differ only in ending (``a.jpg``, ``a.png``) or letter case, or if a name is not a valid file name, so that
+    no two images share a file.
     """
 
     doubled: frozenset[int]
@@ -35,7 +35,7 @@ class FileNames:
 
     @classmethod
     def survey(cls, image_ids: Iterable[str], *, flat: bool = False) -> FileNames:
-        """Find the stems that several images share; takes 8 bytes an image."""
+        """Find the stems that several images share, using 8 bytes of memory per image."""
         digests = array("Q", (_stem_digest(_flattened(one) if flat else one) for one in image_ids))
         values, counts = np.unique(np.asarray(digests, np.uint64), return_counts=True)
         return cls(frozenset(values[counts > 1].tolist()), flat)
@@ -57,18 +57,18 @@ class FileNames:
 
 
 def _flattened(image_id: str) -> str:
-    """Return a name whose folders are a part of the file's name."""
+    """Return a name with its folders joined into the file name."""
     return image_id.replace("/", _SEPARATOR)
 
 
 def _stem_digest(image_id: str) -> int:
-    """Return 64 bits that are equal where two ids would lead to one file on a system that ignores case."""
+    """Return a 64-bit hash that is equal if two ids map to the same file on a case-insensitive file system."""
     stem = unicodedata.normalize("NFC", split_ending(image_id)[0]).casefold()
     return int.from_bytes(blake2b(stem.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def split_ending(name: str) -> tuple[str, str]:
-    """Split ``a/b.jpg`` into ``a/b`` and ``.jpg``; a name that only begins with a dot has no ending."""
+    """Split ``a/b.jpg`` into ``a/b`` and ``.jpg``; a leading dot does not start an ending."""
     stem, dot, ending = name.rpartition(".")
     if not dot or "/" in ending or not stem or stem.endswith("/"):
         return name, ""
@@ -76,5 +76,5 @@ def split_ending(name: str) -> tuple[str, str]:
 
 
 def safe_parts(image_id: str) -> list[str]:
-    """Return the parts of an id that may be written as folders and a file."""
+    """Return the parts of an id that are safe as folder and file names."""
     return [_UNSAFE.sub("_", part) for part in image_id.split("/") if part not in ("", ".", "..")]

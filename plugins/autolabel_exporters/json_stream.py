@@ -1,4 +1,4 @@
-"""JSON arrays that are written chunk by chunk and never held in memory."""
+"""Write JSON arrays chunk by chunk, never holding them in memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def to_json(value: Any) -> bytes:
-    """Return compact UTF-8 JSON; a number that is not finite must have been refused before (``finite``)."""
+    """Return compact UTF-8 JSON; the caller must have rejected non-finite numbers (``finite``)."""
     return _ENCODER.encode(value)
 
 
 class ArrayWriter:
-    """One JSON array in a file that is open for writing; a line a chunk, ``[]`` where there is nothing."""
+    """Writes one JSON array to an open file, one line per chunk; ``[]`` if there are no items."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -38,7 +38,7 @@ class ArrayWriter:
 
 
 def finite(value: Any, place: str) -> Any:
-    """Return ``value`` unchanged; raises DataError naming ``place`` where a number in it is NaN or infinite."""
+    """Return ``value`` unchanged; raises DataError naming ``place`` if it contains NaN or an infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         raise DataError(f"{place}: {value} is not a finite number, JSON cannot carry it")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""KITTI: one text file an image, as TAO and KITTI readers take them."""
+"""KITTI: one text file per image, readable by TAO and KITTI readers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNKNOWN_AFTER = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"
 
 
 class Kitti(Exporter):
-    """Boxes under names without spaces; no masks."""
+    """Boxes with class names without spaces; no masks."""
 
     name = "kitti"
     loses = (
@@ -35,7 +35,7 @@ class Kitti(Exporter):
     )
 
     class Params(Exporter.Params):
-        """``scores`` adds them as a 16th field, as KITTI's result files have it; label files for training have 15.
+        """``scores`` adds a 16th field, as in KITTI's result files; training label files have 15.
 
         ``images`` places the images in ``image_2/``.
         """
@@ -46,7 +46,7 @@ class Kitti(Exporter):
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``label_2/*.txt``, empty for an empty image, and ``labelmap.json`` from written names to true ones."""
+        """Write ``label_2/*.txt`` (empty for an empty image) and ``labelmap.json``: written names to class names."""
         names, folder, labelmap = survey(labels), out / "label_2", out / "labelmap.json"
         folder.mkdir()
         words = single_words(classes)
@@ -66,7 +66,7 @@ class Kitti(Exporter):
 
 
 def single_words(names: Sequence[str]) -> dict[str, str]:
-    """Return a distinct word for each name: spaces become ``_``, a number is added where that makes two equal."""
+    """Return a distinct word for each name: spaces become ``_``, and duplicates get a number."""
     words: dict[str, str] = {}
     taken = {name for name in names if name == _word_of(name)}
     for name in names:

@@ -25,20 +25,20 @@ _LOCAL_FILES = "/data/local-files/?d="
 
 
 class LabelStudio(Exporter):
-    """Boxes in percent, masks as brush strokes, each with its score and what a verifier said of it.
+    """Boxes in percent and masks as brush strokes, each with its score and the verifier's verdict.
 
-    A task has the score of its least sure object.
+    A task's score is the lowest score of its objects.
     """
 
     name = "label_studio"
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
 
     class Params(ToolParams):
-        """What is drawn of an object, and how tasks name their images.
+        """The shapes drawn for an object, and how tasks refer to images.
 
-        ``image_prefix`` stands before an image's quoted id: a URL, for example. Without it tasks name files that Label
-        Studio serves, below the folder that holds the folder of the images, or the results directory where ``images``
-        places them. ``model_version`` tells plan and weights unless set.
+        ``image_prefix``, for example a URL, is put before an image's quoted id. Without it, tasks refer to files served
+        by Label Studio, whose document root is then the parent of the image folder, or the results directory if
+        ``images`` places them. ``model_version`` defaults to plan digest and weights.
         """
 
         image_prefix: str | None = None
@@ -51,7 +51,7 @@ class LabelStudio(Exporter):
         return self.write_part(labels, classes, out, part="")
 
     def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write the same for each part, in a folder of its name."""
+        """Write the same files for each part, in a folder named after the part."""
         written: list[Path] = []
         for name, labels in parts.items():
             (out / name).mkdir()
@@ -59,7 +59,7 @@ class LabelStudio(Exporter):
         return written
 
     def write_part(self, labels: Iterable[Labels], classes: Sequence[str], out: Path, *, part: str) -> Sequence[Path]:
-        """Write tasks, interface and images; ``part`` is the folder that they lie in below that of the export."""
+        """Write tasks, interface and images of ``part`` into a folder of that name below the export's folder."""
         tasks, config = out / "tasks.json", out / "label_config.xml"
         write_text(config, _labeling_interface(classes, self.params))
         placing = Placing(self.params.images, out / "images")
@@ -79,7 +79,7 @@ class LabelStudio(Exporter):
         return [tasks, config, *placing.done()]
 
     def task(self, image: Image, found: Sequence[ExportedObject], address: str) -> dict[str, Any]:
-        """Return an image with one prediction, which has no results where nothing was found."""
+        """Return an image with one prediction; the prediction has no results if nothing was found."""
         prediction: dict[str, Any] = {
             "model_version": self.params.model_version or str(self.provenance) or "autolabel",
             "result": [
@@ -102,9 +102,9 @@ def _served(image: Image, *, top: str) -> str:
 
 
 def _document_root(labels: Iterable[Labels]) -> str:
-    """Return the folder above that of the images, or of all such folders; empty if images have no place.
+    """Return the parent of the image folder, or of all image folders; empty if images have no folder.
 
-    Label Studio refuses a folder of images that is the document root itself.
+    Label Studio refuses to serve images from the document root itself.
     """
     roots = {_root_of(image) for image, _ in by_image(labels)}
     if not roots or "" in roots or any(is_url(root) for root in roots):
@@ -114,7 +114,7 @@ def _document_root(labels: Iterable[Labels]) -> str:
 
 
 def _root_of(image: Image) -> str:
-    """Return the folder that an image's id is relative to; the first part of an id may name that folder."""
+    """Return the folder that an image's id is relative to; with several folders, the id's first part names it."""
     for name in (image.id, image.id.partition("/")[2]):
         if name and image.path.endswith(f"/{name}"):
             return image.path[: -len(name) - 1] or "/"
@@ -122,7 +122,7 @@ def _root_of(image: Image) -> str:
 
 
 def _results(number: int, item: ExportedObject, image: Image, params: ToolParams) -> list[dict[str, Any]]:
-    """Return the regions of an object; those after the first have the object's number in front of their own."""
+    """Return the regions of an object; ids of further regions are prefixed with the object's number."""
     kinds = drawn(item, params)
     return [
         _result(f"{number}-{index}" if index else f"{number}", item, one, image.size) for index, one in enumerate(kinds)
@@ -154,7 +154,7 @@ def _result(name: str, item: ExportedObject, one: Literal["mask", "box"] | Ring,
 
 
 def _labeling_interface(classes: Sequence[str], params: ToolParams) -> str:
-    """Return the configuration whose control names the results use."""
+    """Return the labeling configuration; results refer to its control names."""
     entries = "".join(f"    {opening('Label', value=name)[:-1]}/>\n" for name in classes)
     tags = {"box": "RectangleLabels"} | {
         "masks": {"brush": "BrushLabels"},

@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file an image."""
+"""LabelMe: one JSON file per image."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _VERSION = "5.5.0"
 
 
 class Labelme(Exporter):
-    """Boxes as rectangles, masks as mask shapes, with scores; the folders mirror those of the images."""
+    """Boxes as rectangles, masks as mask shapes, with scores; the folders mirror the image folders."""
 
     name = "labelme"
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
 
     class Params(ToolParams):
-        """Shapes that are written for an object; those of one object share a ``group_id``. Images lie beside labels."""
+        """The shapes written for an object (they share a ``group_id``), and how images are placed beside the labels."""
 
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``labels/*.json``: copied over the images, each lies beside its own."""
+        """Write ``labels/*.json``; copied onto the image folder, each file lies beside its image."""
         names, folder = survey(labels), out / "labels"
         folder.mkdir()
         placing = Placing(self.params.images, folder)
@@ -51,7 +51,7 @@ class Labelme(Exporter):
 
 
 def _document(image: Image, name: str, found: Sequence[ExportedObject], params: ToolParams) -> dict[str, Any]:
-    """Return the record of one image; ``imagePath`` is its name, beside the file."""
+    """Return the record of one image; ``imagePath`` is its file name without folders."""
     height, width = image.size
     return {
         "version": _VERSION,
@@ -65,7 +65,7 @@ def _document(image: Image, name: str, found: Sequence[ExportedObject], params: 
 
 
 def _shapes(group: int, item: ExportedObject, params: ToolParams) -> list[dict[str, Any]]:
-    """Return what is drawn of an object; the shapes of one that has several are a group."""
+    """Return the shapes of an object; several shapes form a group."""
     kinds = list(drawn(item, params))
     own: dict[str, Any] = {
         "label": item.phrase,
@@ -79,7 +79,7 @@ def _shapes(group: int, item: ExportedObject, params: ToolParams) -> list[dict[s
 
 
 def _shape(item: ExportedObject, one: Literal["mask", "box"] | Ring) -> dict[str, Any]:
-    """Return the kind and the place of what is drawn."""
+    """Return the type and the coordinates of a shape."""
     if one == "box":
         left, top, right, bottom = item.box
         return {"shape_type": "rectangle", "points": [[left, top], [right, bottom]], "mask": None}
@@ -94,7 +94,7 @@ def _shape(item: ExportedObject, one: Literal["mask", "box"] | Ring) -> dict[str
 
 
 def _png(cut: Crop) -> str:
-    """Return the covered part of a mask as a base64 PNG, 255 inside."""
+    """Return the mask cropped to its bounding box as a base64 PNG, 255 inside."""
     buffer = io.BytesIO()
     Pillow.fromarray(cut.mask.astype(np.uint8) * 255).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Text that stays text inside XML."""
+"""Escape text for XML."""
 
 from __future__ import annotations
 

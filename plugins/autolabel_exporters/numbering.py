@@ -1,4 +1,4 @@
-"""The ids that a COCO file gives its records: those of the input file where it had usable ones, else from 1."""
+"""Choose the ids of a COCO file's records: the input file's ids if usable, otherwise numbers from 1."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Numbering:
 
 @dataclass(slots=True)
 class _FileIds:
-    """Ids read off a file; None from the first one on that is no integer of at least 0."""
+    """The ids in a file; None once an id is not a non-negative integer."""
 
     values: array[int] | None = field(default_factory=lambda: array("q"))
 
     def add(self, value: object) -> None:
-        """Take in one id."""
+        """Add one id."""
         if self.values is None:
             return
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
@@ -48,7 +48,7 @@ class _FileIds:
             self.values = None
 
     def distinct(self) -> bool:
-        """Return whether there are ids and all of them differ."""
+        """Return whether there are ids and all are distinct."""
         return bool(self.values) and len(np.unique(np.asarray(self.values))) == len(self.values or ())
 
     def largest(self) -> int:
@@ -58,7 +58,7 @@ class _FileIds:
 
 @dataclass(slots=True)
 class _Survey:
-    """The ids of the images and annotations that rows came from; 8 bytes each."""
+    """The input ids of the rows' images and annotations, 8 bytes each."""
 
     annotations: _FileIds = field(default_factory=_FileIds)
     images: _FileIds = field(default_factory=_FileIds)
@@ -67,7 +67,7 @@ class _Survey:
     """Whether an object came from no annotation."""
 
     def add(self, rows: Sequence[Labels]) -> None:
-        """Take in the rows of one image."""
+        """Add the rows of one image."""
         own = next((row.image.given.get("id") for row in rows if row.image.given), None)
         image_ids: set[object] = set() if own is None else {own}
         for row in rows:
@@ -84,7 +84,7 @@ class _Survey:
             self.images.add(image_ids.pop() if len(image_ids) == 1 else None)
 
     def add_category(self, number: object, name: str) -> None:
-        """Take in one category id; two names for one id make all of them useless."""
+        """Add one category id; two names for one id make all category ids unusable."""
         if self.names is None:
             return
         usable = isinstance(number, int) and not isinstance(number, bool)
@@ -93,7 +93,7 @@ class _Survey:
         self.names = None
 
     def hopeless(self) -> bool:
-        """Return whether nothing can be kept any more."""
+        """Return whether no input id can be kept."""
         nothing_given = self.found and not self.annotations.values and not self.images.values
         return nothing_given or (self.annotations.values is None and self.images.values is None and self.names is None)
 
@@ -101,10 +101,10 @@ class _Survey:
 def choose_ids(labels: Iterable[Labels], classes: Sequence[str], given: Mapping[str, Any] | None = None) -> Numbering:
     """Choose the ids of a COCO file.
 
-    Categories are those of the input file, whole and in its order, where ``given`` has them. Ids of annotations and of
-    images are kept where those that came from the input are distinct integers of at least 0; what has none gets the
-    next free number. Category ids are kept where no id stands for two names. What is not kept is counted from 1.
-    Stops reading at the first object that was found rather than given, in a run that was given none.
+    If ``given`` has categories, all of them are kept in the input file's order. Ids of annotations and of images are
+    kept if those from the input are distinct non-negative integers; records without an id get the next free number.
+    Category ids are kept if no id stands for two names. All other ids count from 1. In a run without input annotations,
+    reading stops at the first detected object.
     """
     survey = _Survey()
     for _, rows in by_image(labels):
@@ -128,7 +128,7 @@ def choose_ids(labels: Iterable[Labels], classes: Sequence[str], given: Mapping[
 
 
 def _unseen(kept: Mapping[int, str], classes: Sequence[str]) -> list[tuple[int, str]]:
-    """Number the classes that no kept category names: their place in the class order, or else the next free number."""
+    """Number the classes without an input category: by position in the class order, or by the next free number."""
     names, taken = set(kept.values()), set(kept)
     numbered = []
     for place, name in enumerate(classes, 1):
@@ -141,5 +141,5 @@ def _unseen(kept: Mapping[int, str], classes: Sequence[str]) -> list[tuple[int, 
 
 
 def given_of(row: Labels) -> Sequence[Mapping[str, Any]]:
-    """Return what each object came from; an empty mapping where it was found."""
+    """Return each object's input annotation; an empty mapping for a detected object."""
     return row.instances.given or ({},) * len(row.instances)

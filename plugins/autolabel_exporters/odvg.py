@@ -1,4 +1,4 @@
-"""ODVG JSON lines, as TAO and open Grounding DINO trainers read them."""
+"""ODVG JSON lines, the format of TAO and open Grounding DINO trainers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autolabel_exporters.rows import ExportedObject, exported_objects
 
 
 class Odvg(Exporter):
-    """A line for every row: detection form without a caption, grounding form with one."""
+    """One line per row: detection form without a caption, grounding form with one."""
 
     name = "odvg"
     loses = ("masks", "rounds", "fields of input annotations")
@@ -29,10 +29,10 @@ class Odvg(Exporter):
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``annotations.jsonl``, ``labelmap.json``, and ``empty.jsonl`` where captions found nothing.
+        """Write ``annotations.jsonl``, ``labelmap.json``, and ``empty.jsonl`` for captions without any box.
 
-        Trainers fail on a grounding line without regions, so those stand in a file of their own. A detection line may
-        have no instances. Rows that failed are left out.
+        Trainers fail on a grounding line without regions, so such lines go into ``empty.jsonl``. A detection line may
+        have no instances. Failed rows are left out.
         """
         index = {name: number for number, name in enumerate(classes)}
         annotations, labelmap, empty = out / "annotations.jsonl", out / "labelmap.json", out / "empty.jsonl"
@@ -56,8 +56,8 @@ class Odvg(Exporter):
 def _line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
     """Return the record of a row; boxes are ``x1 y1 x2 y2`` pixels.
 
-    ``name``, the whole relative path, stands under both names that trainers know: TAO reads ``file_name``, mmdet and
-    Open-GroundingDino read ``filename``.
+    ``name``, the whole relative path, is written twice: TAO reads ``file_name``; mmdet and Open-GroundingDino read
+    ``filename``.
     """
     height, width = row.image.size
     head = {"file_name": name, "filename": name, "height": height, "width": width}
@@ -84,14 +84,14 @@ def _line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
 
 
 def _verdict(item: ExportedObject) -> dict[str, float]:
-    """Return what a verifier said of an object; nothing if none was asked about it."""
+    """Return the verdict on an object as a field; empty if no verifier saw it."""
     return {} if item.verdict is None else {"verdict": item.verdict}
 
 
 def places_of(phrase: str, caption: str) -> list[list[int]]:
-    """Return where a phrase stands in its caption, as ``[start, end]`` characters; case does not matter.
+    """Return the ``[start, end]`` character spans of a phrase in its caption, ignoring case.
 
-    No places where the caption does not hold it as whole words.
+    Empty if the caption does not contain the phrase as whole words.
     """
     pattern = rf"(?<!\w){re.escape(phrase)}(?!\w)"
     return [[*found.span()] for found in re.finditer(pattern, caption, re.IGNORECASE) if phrase]

@@ -22,7 +22,7 @@ ROWS, OBJECTS = 4096, 65_536
 
 
 class Parquet(Exporter):
-    """A row for every row of the ledger, its objects as a list, with the field names of ``labels.jsonl``."""
+    """One table row per row of the ledger, objects as a list, field names as in ``labels.jsonl``."""
 
     name = "parquet"
 
@@ -42,9 +42,9 @@ class Parquet(Exporter):
             )
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``labels.parquet``: empty and failed images are rows too; classes and origin are in its metadata.
+        """Write ``labels.parquet`` with empty and failed images included; classes and provenance are in its metadata.
 
-        Bytes are equal for equal labels and one version of pyarrow. Raises DataError if a number is not finite.
+        Equal labels and the same pyarrow version give equal bytes. Raises DataError if a number is not finite.
         """
         import pyarrow
         from pyarrow.parquet import ParquetWriter
@@ -63,7 +63,7 @@ class Parquet(Exporter):
 
 
 def _columns() -> pyarrow.Schema:
-    """Return the columns, as docs/formats.md lists them."""
+    """Return the columns listed in docs/formats.md."""
     import pyarrow as pa
 
     segmentation = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
@@ -95,7 +95,7 @@ def _columns() -> pyarrow.Schema:
 
 
 def _groups(labels: Iterable[Labels]) -> Iterator[list[dict[str, Any]]]:
-    """Yield records of at most ROWS rows, and of OBJECTS objects or a single row."""
+    """Yield groups of at most ROWS rows and OBJECTS objects; a group holds at least one row."""
     group: list[dict[str, Any]] = []
     held = 0
     for row in labels:
@@ -109,7 +109,7 @@ def _groups(labels: Iterable[Labels]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _record(row: Labels) -> dict[str, Any]:
-    """Return a row as its columns hold it."""
+    """Return a row as a record of the table's columns."""
     height, width = row.image.size
     return {
         "image": row.image.id,
@@ -126,7 +126,7 @@ def _record(row: Labels) -> dict[str, Any]:
 
 
 def _instance(item: ExportedObject, image: str) -> dict[str, Any]:
-    """Return one object; ``given`` is JSON text, as the fields of input annotations differ from file to file."""
+    """Return one object; ``given`` is JSON text, because the fields of input annotations differ from file to file."""
     return {
         "bbox": item.box,
         "phrase": item.phrase,

@@ -1,4 +1,4 @@
-"""One file an image, in folders that mirror those of the images."""
+"""Write one file per image, in folders that mirror the image folders."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def labelled_images(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Expo
 
 
 def survey(labels: Iterable[Labels], *, flat: bool = False) -> FileNames:
-    """Return the file names of all images that did not fail."""
+    """Return the file names for all images that did not fail."""
     return FileNames.survey((image.id for image, _ in by_image(labels)), flat=flat)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 with ``\\n`` line ends, making the folders above; a lone surrogate becomes a question mark."""
+    """Write UTF-8 with ``\\n`` line ends, creating parent folders; a lone surrogate becomes a question mark."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""The images of an export, placed beside its labels."""
+"""Copy or link the images of an export beside its labels."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _log = logging.getLogger(__name__)
 
 
 class Placing:
-    """Puts images into a folder; one that is not there is left out, and told of at the end."""
+    """Places images in a folder; missing images are left out and reported at the end."""
 
     def __init__(self, way: Way | None, folder: Path, *, root: str | None = None) -> None:
-        """Place nothing if ``way`` is None; ``root`` is where the images lie, if not where they were labelled."""
+        """Place nothing if ``way`` is None; ``root`` is the image folder if the images have moved since labelling."""
         self.way, self.folder, self.root = way, folder, root
         self.missing: list[str] = []
 
     def put(self, image: Image, name: str) -> None:
-        """Place an image under a relative path; raises DataError if it is not below the root that was named."""
+        """Place an image under a relative path; raises DataError if it is not below ``root``."""
         if self.way is None:
             return
         place, page = split_page(image.path)
@@ -58,7 +58,7 @@ class Placing:
             _copy(source, target)
 
     def done(self) -> Sequence[Path]:
-        """Return the folder where there is one, and warn of images that are not there."""
+        """Return the folder if images were placed, and warn about missing images."""
         if self.missing:
             some = ", ".join(self.missing[:_SHOWN]) + (", ..." if len(self.missing) > _SHOWN else "")
             _log.warning("%d image(s) are not there any more and were not placed: %s", len(self.missing), some)
@@ -72,16 +72,16 @@ def _copy(source: Path | Remote, target: Path) -> None:
 
 
 def _turned(source: Path | Remote) -> bool:
-    """Return whether an image is stored in another orientation than it is to be seen in."""
+    """Return whether an image's stored orientation differs from its upright one."""
     try:
         with source.open("rb") as stream, Pillow.open(stream) as picture:
             return picture.getexif().get(_ORIENTATION, 1) not in (0, 1)
-    except Exception:  # whatever a damaged header raises: such an image is placed as it is
+    except Exception:  # a damaged header can raise anything; such an image is placed unchanged
         return False
 
 
 def _write_upright(image: Image, source: str, target: Path) -> None:
-    """Write an image's upright pixels, in the format that its name says."""
+    """Write an image's upright pixels, in the format of its file extension."""
     height, width = image.size
     pixels = read_pixels(source, max_pixels=max(1, height * width))
     kind = _FORMATS.get(split_ending(target.name)[1].lower(), "JPEG")
@@ -89,18 +89,18 @@ def _write_upright(image: Image, source: str, target: Path) -> None:
 
 
 def _plain_parts(image_id: str) -> list[str]:
-    """Return the parts of an id that lead downwards."""
+    """Return the parts of an id without empty parts, ``.`` and ``..``."""
     return [part for part in image_id.split("/") if part not in ("", ".", "..")]
 
 
 def own_name(image: Image) -> str:
-    """Return an image's id as a path that stays inside a folder; a page of a file is placed as a PNG."""
+    """Return an image's id as a path that stays inside a folder; a page of a multi-page file becomes a PNG."""
     name = "/".join(safe_parts(image.id)) or "_"
     return f"{name}.png" if split_page(image.path)[1] > 1 else name
 
 
 def beside(label_file: str, image: Image) -> str:
-    """Return the name of an image that pairs with its label file: the same but for the ending."""
+    """Return the image name that pairs with a label file: the same stem, the image's ending."""
     own = split_ending("/".join(safe_parts(image.id)))[1] or ".jpg"
     ending = ".png" if split_page(image.path)[1] > 1 else own
     return split_ending(label_file)[0] + ending

@@ -1,4 +1,4 @@
-"""Rows of the ledger, gathered image by image."""
+"""Group the ledger's rows by image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCALES = np.array([1e3, 1e3, 1e3, 1e3, 1e6])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedObject:
-    """One object of an image, in plain Python values that any format can be written from."""
+    """One object of an image as plain Python values."""
 
     box: list[float]
     """``x1 y1 x2 y2`` in pixels, three decimals."""
@@ -34,9 +34,9 @@ class ExportedObject:
 
 
 def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
-    """Yield each image once, with its rows (one a caption) that did not fail; skip images that have none.
+    """Yield each image once, with its rows (one per caption) that did not fail; skip images without such rows.
 
-    Boxes are cut at the image's edges; one that lies outside is left out.
+    Boxes are clipped to the image; boxes outside it are left out.
     """
     for _, rows in groupby(labels, key=lambda row: row.image.id):
         kept = [row.inside() for row in rows if row.reason is None]
@@ -45,7 +45,7 @@ def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
 
 
 def exported_objects(row: Labels) -> Iterator[ExportedObject]:
-    """Yield the objects of a row, cut at the image's edges; raises DataError if a number is not finite."""
+    """Yield the objects of a row, clipped to the image; raises DataError if a number is not finite."""
     row = row.inside()
     instances = row.instances
     table = _rounded(row)
@@ -67,7 +67,7 @@ def exported_objects(row: Labels) -> Iterator[ExportedObject]:
 
 
 def verdicts_of(found: Instances) -> Sequence[float | None]:
-    """Return what a verifier said of each object, six decimals; None for one that it was not asked about."""
+    """Return each object's verdict with six decimals; None if the verifier was not asked about it."""
     if found.verdicts is None:
         return (None,) * len(found)
     return [None if verdict is None else round(verdict, 6) for verdict in found.verdicts]

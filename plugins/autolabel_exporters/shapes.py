@@ -26,10 +26,10 @@ class ToolParams(Exporter.Params):
 
 
 def drawn(item: ExportedObject, params: ToolParams) -> Iterator[Literal["mask", "box"] | Ring]:
-    """Yield what is drawn of an object: its box where it has no mask or where boxes are wanted, mask or rings.
+    """Yield the shapes of an object: its mask or the mask's rings; its box if it has no mask or if boxes are requested.
 
-    A polygon is a ring for each part of the mask, exact along the edges of pixels; holes are joined to it by cuts of no
-    width.
+    A mask becomes one ring per connected part, exact along pixel edges; holes are joined to the ring by zero-width
+    cuts.
     """
     mask = item.mask if params.segmentation != "none" and item.mask is not None and item.mask.area() else None
     if mask is None or params.boxes:

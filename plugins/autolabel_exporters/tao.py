@@ -1,4 +1,4 @@
-"""The files that TAO's Auto-Label leaves, under its names, in the results directory itself."""
+"""The output files of TAO's Auto-Label, under TAO's names, in the results directory itself."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Tao(Exporter):
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``final_annotation.jsonl`` and ``labelmap.json``, or the COCO file at ``label_dump_path``.
 
-        A line has exactly TAO's fields. Images without boxes have a line without instances, which TAO leaves out;
-        with captions they have none, since TAO's trainer fails on it. Rows that failed are left out.
+        A line has exactly TAO's fields. An image without boxes gets a line without instances (TAO omits it), unless the
+        run has captions: TAO's trainer fails on such lines. Failed rows are left out.
         """
         if self.params.label_dump_path is not None:
             coco = Coco(Coco.Params(path=self.params.label_dump_path))

@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file an image."""
+"""Pascal VOC: one XML file per image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Voc(Exporter):
     loses = ("masks", "fractions of a pixel", "rounds", "captions", "fields of input annotations")
 
     class Params(Exporter.Params):
-        """``origin`` 0 writes edges from 0, as most readers take them; 1 counts pixels from 1, as VOC's own kit does.
+        """``origin`` 0 writes edges from 0, as most readers expect; 1 counts pixels from 1, like VOC's own kit.
 
         ``images`` places the images in ``JPEGImages/``.
         """
@@ -70,9 +70,9 @@ def _entry(item: ExportedObject, size: Size, origin: int) -> str:
 
 
 def _pixels(box: Sequence[float], size: Size, origin: int) -> tuple[int, int, int, int]:
-    """Return a half-open box rounded to whole pixels, at least one of them and inside the image.
+    """Return a half-open box rounded to whole pixels, at least one pixel large and inside the image.
 
-    Origin 1 names the first and the last pixel, counted from 1; origin 0 the left, top, right and bottom edge.
+    With origin 1, the first and the last pixel, counted from 1; with origin 0, the left, top, right and bottom edge.
     """
     height, width = size
     left, right = _span(box[0], box[2], width)
@@ -87,5 +87,5 @@ def _span(start: float, end: float, limit: int) -> tuple[int, int]:
 
 
 def _single_line(text: str) -> str:
-    """Return a name for a list of one name a line."""
+    """Return a name without line breaks, for a list with one name per line."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""YOLO: one text file an image, as ultralytics and darknet trainers read them."""
+"""YOLO: one text file per image, for ultralytics and darknet trainers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FOLDERS = {"val": "valid"}
 
 
 class Yolo(Exporter):
-    """Class index with a box (or polygon) in shares of the image; no scores."""
+    """Class index with a box (or polygon) normalised to the image; no scores."""
 
     name = "yolo"
     loses = (
@@ -36,9 +36,9 @@ class Yolo(Exporter):
     )
 
     class Params(Exporter.Params):
-        """``segmentation`` writes polygons; ``images`` places the images in one folder, as every trainer reads them.
+        """``segmentation`` writes polygons; ``images`` places the images in one folder, as every trainer expects.
 
-        ``images`` may also name the folder to link them from; without it the label files mirror the images' folders.
+        ``images`` may also name the folder to link them from. Without it, the label files mirror the image folders.
         """
 
         segmentation: bool = False
@@ -49,7 +49,7 @@ class Yolo(Exporter):
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write ``labels/*.txt``, empty for an empty image, ``images/``, and ``data.yaml``.
 
-        Raises DataError if an image is not in the folder that was named.
+        Raises DataError if an image is not in the named folder.
         """
         data = out / "data.yaml"
         write_text(data, _data_yaml({"train": "images", "val": "images"}, classes))
@@ -63,7 +63,7 @@ class Yolo(Exporter):
             (out / folders[name]).mkdir()
             written += self.write_part(labels, classes, out / folders[name])
         places = {name: f"{folder}/images" for name, folder in folders.items() if _holds(out / folder)}
-        if "val" not in places:  # trainers want one
+        if "val" not in places:  # trainers require a val part
             places["val"] = places.get("test") or places.get("train", "train/images")
         data = out / "data.yaml"
         write_text(data, _data_yaml(places, classes))
@@ -91,7 +91,7 @@ class Yolo(Exporter):
 
 
 def _centred(box: Sequence[float], size: Size) -> str:
-    """Return centre, width, height of a box as shares of the image: millionths, whose edges are inside the image."""
+    """Return centre, width, height of a box normalised to the image, in millionths, with its edges inside the image."""
     left, top, right, bottom = box
     height, width = size
     x, w = _span(left / width, right / width)
@@ -100,14 +100,14 @@ def _centred(box: Sequence[float], size: Size) -> str:
 
 
 def _span(start: float, end: float) -> tuple[int, int]:
-    """Return centre and length in millionths; rounding the two must not lead beyond 0 or 1."""
+    """Return centre and length in millionths, rounded so that the edges stay within 0..1."""
     centre = min(max(round((start + end) / 2 * _MILLION), 1), _MILLION - 1)
     length = round((end - start) * _MILLION)
     return centre, max(1, min(length, 2 * centre, 2 * (_MILLION - centre)))
 
 
 def _outline(item: ExportedObject, size: Size) -> str:
-    """Return an object's mask as one ring, parts and holes joined by cuts of no width; its box where it has no mask."""
+    """Return an object's mask as one ring, parts and holes joined by zero-width cuts; its box if it has no mask."""
     height, width = size
     left, top, right, bottom = item.box
     ring: npt.NDArray[Any] = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])

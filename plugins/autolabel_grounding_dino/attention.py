@@ -1,4 +1,4 @@
-"""Attention of queries among themselves or to tokens, without the table of weights."""
+"""Self- and cross-attention without materialised attention weights."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from torch.nn import functional
 class TablelessAttention(nn.Module):
     """Stand-in for transformers' ``GroundingDinoMultiheadAttention`` with the same weights and the same result.
 
-    torch's fused attention never writes out the (queries x keys) weights of each head. Dropout is left out: for
-    inference.
+    Uses torch's fused attention, which never stores the (queries x keys) weights of a head. Inference only: no dropout.
     """
 
     query: nn.Linear

@@ -21,12 +21,12 @@ def attend(
 ) -> None:
     """Add weighted bilinear samples of ``value`` (batch, tokens, heads, channels) to ``result`` for some queries.
 
-    ``drawn`` (batch, queries, heads * levels * points * 3) is what the query's projections give: first all offsets,
-    x and y of each point, then the logits of their weights, which are made to sum to one for each head. Offsets
-    count from ``references`` (batch, queries, levels, 2 or 4): in cells of a level from points x, y in 0..1, or in
-    halves of the sides from the centres of boxes x, y, width, height. ``result`` is zeros of (batch, queries, heads,
-    channels), of which the queries from ``first`` to before ``last`` are filled; what lies outside a map counts as
-    zero. Places are computed in transformers' order, so that they are rounded alike.
+    ``drawn`` (batch, queries, heads * levels * points * 3) is the output of the query's projections: first the offsets,
+    x and y of each point, then the logits of the weights, to which a softmax per head is applied. Offsets count from
+    ``references`` (batch, queries, levels, 2 or 4): in cells of a level from points x, y in 0..1, or in halves of the
+    sides from the centres of boxes x, y, width, height. ``result`` is zeros of (batch, queries, heads, channels), of
+    which the queries from ``first`` to before ``last`` are filled; what lies outside a map counts as zero. Places are
+    computed in transformers' order, so that they are rounded alike.
     """
     heads, channels = value.shape[2:]
     levels = shapes.shape[0]

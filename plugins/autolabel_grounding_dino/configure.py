@@ -28,10 +28,10 @@ _SWIN_NAMES = {96: "tiny", 128: "base", 192: "large"}
 def configure(state: _Shapes, params: GroundingDinoParams, text: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a ``GroundingDinoConfig`` for unwrapped tensors with IDEA-Research's names.
 
-    Only shapes are looked at: the headers of tensors do as well. Whether the decoder's layers share their box head,
-    which shapes do not tell, says ``shares_box_head``.
-    ``text`` is the content of the text encoder's own configuration, empty if there is none. Raises WeightsError
-    where a tensor that tells a size is missing; warns where ``params.model`` differs from the file.
+    Only shapes are read, so tensor headers suffice. ``shares_box_head`` states whether the decoder's layers share their
+    box head, because shapes do not show it. ``text`` is the content of the text encoder's own configuration, empty if
+    there is none. Raises WeightsError if a tensor that determines a size is missing; warns if ``params.model`` differs
+    from the file.
     """
     model = params.model
     _check_axes(state)
@@ -93,7 +93,7 @@ _AXES = {
 
 
 def _check_axes(state: _Shapes) -> None:
-    """Refuse tensors of a shape that tells no size, and layers that no file has numbers for."""
+    """Refuse tensors of unusable shape, and gaps in the numbering of layers."""
     for key, tensor in state.items():
         if 0 in tensor.shape or len(tensor.shape) != _AXES.get(key, len(tensor.shape)):
             raise WeightsError(f"the checkpoint's tensor {key!r} is of the shape {tuple(tensor.shape)}")
@@ -114,7 +114,7 @@ def _count(state: _Shapes, pattern: str) -> int:
 
 
 def _heads(product: int, heads: int | None, points: int | None) -> tuple[int, int]:
-    """Split heads x points, the one number that shapes tell."""
+    """Split heads x points; shapes only give the product."""
     if heads is None:
         heads = product // points if points else _HEADS
     if product % heads or (points and heads * points != product):
@@ -211,7 +211,7 @@ def _warn_of_differences(fields: Mapping[str, Any], params: GroundingDinoParams)
 
 
 def _matching_name(name: str | None, backbone: Mapping[str, Any]) -> str | None:
-    """Return the name of the spec where it fits the file's backbone, else one that does."""
+    """Return the spec's backbone name if it fits the file, otherwise one that fits."""
     if backbone["model_type"] == "resnet":
         return "resnet_50"
     size = _SWIN_NAMES.get(backbone["embed_dim"], f"of width {backbone['embed_dim']}")

@@ -112,7 +112,7 @@ def is_original(state: Collection[str]) -> bool:
 def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return unwrapped tensors under the names of published transformers checkpoints, packed projections split.
 
-    Names that are not known stay as they are, so that loading can report them.
+    Unknown names are kept, so that loading can report them.
     """
     return {rename(key): tensor for key, tensor in _split(state.items()) if not UNUSED.search(key)}
 

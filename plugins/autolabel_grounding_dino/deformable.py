@@ -34,7 +34,7 @@ projections give (batch, queries, heads * levels * points * 3), offsets before l
 class FusedAttention(nn.Module):
     """Stand-in for transformers' ``GroundingDinoMultiscaleDeformableAttention``: same weights, same result.
 
-    Offsets and weights come out of one product, in float32 under autocast too; the kernel does the rest.
+    Offsets and weights come from one matrix product, in float32 also under autocast; the kernel does the rest.
     """
 
     def __init__(self, stock: Any, kernel: Kernel) -> None:
@@ -58,9 +58,9 @@ class FusedAttention(nn.Module):
         level_start_index: Tensor | None = None,
         output_attentions: bool = False,
     ) -> tuple[Tensor, None]:
-        """Return what queries (batch, Q, width) take from places (batch, S, width); weights are not kept.
+        """Attend from queries (batch, Q, width) to places (batch, S, width); attention weights are not returned.
 
-        ``attention_mask`` (batch, S) is True if a place is valid; for the others see ``Kernel``.
+        ``attention_mask`` (batch, S) is True for valid places; for the other arguments see ``Kernel``.
         """
         assert encoder_hidden_states is not None and reference_points is not None
         assert spatial_shapes is not None and level_start_index is not None
@@ -76,7 +76,7 @@ class FusedAttention(nn.Module):
 
 
 class NumbaKernel:
-    """The kernel on a CPU, with torch's number of threads; equal bits for any number of them."""
+    """The CPU kernel, with torch's number of threads; results are bit-identical for any number."""
 
     def __init__(self) -> None:
         from autolabel_grounding_dino.compiled import attend
@@ -100,12 +100,12 @@ class NumbaKernel:
 
 
 def quickened(stock: Any, device: str) -> Any:
-    """Return the quickest exact form of a deformable attention module on a device; transformers' own on mps."""
+    """Return the fastest exact form of a deformable attention module on a device; transformers' own on mps."""
     return stock if device.startswith("mps") else FusedAttention(stock, fastest_kernel(device))
 
 
 def fastest_kernel(device: str) -> Kernel:
-    """Return numba's kernel on a CPU, Triton's on a GPU that passes a trial, torch's where these are missing."""
+    """Return numba's kernel on a CPU, Triton's on a GPU where it passes a trial, otherwise torch's."""
     if device == "cpu" and find_spec("numba") is not None:
         return numba_kernel()
     if device.startswith("cuda") and find_spec("triton") is not None:
@@ -115,18 +115,18 @@ def fastest_kernel(device: str) -> Kernel:
 
 @cache
 def numba_kernel() -> NumbaKernel:
-    """Return the process's kernel, with its threads."""
+    """Return the numba kernel of this process, with its threads."""
     return NumbaKernel()
 
 
 @cache
 def triton_kernel(device: str) -> Kernel:
-    """Return Triton's kernel where it compiles on ``device`` and agrees with torch's, else that and a warning."""
+    """Return Triton's kernel if it compiles on ``device`` and agrees with torch's; else warn and return torch's."""
     try:
         from autolabel_grounding_dino.triton_kernel import attend
 
         apart = disagreement(attend, device)
-    except Exception as error:  # compilers fail in many ways, and there is another form
+    except Exception as error:  # compilers fail in many ways; torch's kernel is the fallback
         _log.warning("Triton's kernel does not run on %s, torch's is used: %s", device, str(error).splitlines()[:1])
         return torch_kernel.attend
     if apart > _TOLERANCE:
@@ -136,7 +136,7 @@ def triton_kernel(device: str) -> Kernel:
 
 
 def disagreement(kernel: Kernel, device: str) -> float:
-    """Return the largest difference of a kernel from torch's on a small made-up case."""
+    """Return the largest difference between a kernel and torch's on a small synthetic case."""
     generator = torch.Generator().manual_seed(0)
     shapes, starts = torch.tensor([[5, 7], [3, 2]], device=device), torch.tensor([0, 35], device=device)
     value = torch.randn(2, 41, 4, 8, generator=generator).to(device)

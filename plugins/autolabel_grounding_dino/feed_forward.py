@@ -1,4 +1,4 @@
-"""The two layers after an attention, some rows at a time."""
+"""The feed-forward layers after an attention, computed in blocks of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = 1024
 class FeedForward(nn.Module):
     """Stand-in for ``fc1``, ReLU and ``fc2`` of transformers' layers: the same weights, the same result.
 
-    On a CPU the wide rows between the two are made for ``ROWS`` rows at a time; elsewhere for all at once.
+    On a CPU, the wide hidden activations are computed for ``ROWS`` rows at a time; on other devices, for all rows.
     """
 
     def __init__(self, widen: nn.Linear, narrow: nn.Linear) -> None:

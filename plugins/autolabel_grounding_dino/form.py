@@ -1,4 +1,4 @@
-"""Which of the known forms a Grounding DINO checkpoint has, and whether it fits: told by its headers, without torch."""
+"""Detect the form of a Grounding DINO checkpoint and check that it fits, from its headers, without torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORDS = "model.text_backbone.embeddings.word_embeddings.weight"
 
 
 def refuse_other_model(path: Path) -> None:
-    """Raise WeightsError if a folder's configuration is that of a model which another labeler reads."""
+    """Raise WeightsError if a folder's configuration belongs to a model of another labeler."""
     kind = read_configuration(path).get("model_type") if path.is_dir() else None
     if kind != _KIND and (hint := other_labeler(kind)):
         raise WeightsError(f"{path}: config.json says model_type {kind!r}; wanted a two-stage {_KIND!r}", hint=hint)
@@ -61,9 +61,9 @@ def transformers_fields(path: Path, state: Collection[str]) -> dict[str, Any]:
 
 
 def check_form(path: Path, params: GroundingDinoParams, text_folder: Path, *, vocabulary: int) -> None:
-    """Raise WeightsError unless a checkpoint's tensors are those that its configuration speaks of.
+    """Raise WeightsError unless a checkpoint's tensors match its configuration.
 
-    ``vocabulary`` is the number of words of the tokenizer. Compared are names and shapes, as far as they tell: loading
+    ``vocabulary`` is the size of the tokenizer's vocabulary. Only names and shapes in the headers are compared; loading
     compares every tensor.
     """
     headers = headers_of(path)
@@ -82,7 +82,7 @@ def check_form(path: Path, params: GroundingDinoParams, text_folder: Path, *, vo
 
 
 def check_vocabulary(path: Path, text_folder: Path, *, words: int, tokenizer: int) -> None:
-    """Raise WeightsError if a tokenizer has words that the network has no numbers for."""
+    """Raise WeightsError if the tokenizer's vocabulary is larger than the network's embedding table."""
     if tokenizer > words:
         raise WeightsError(
             f"{path}: knows {words} words, the tokenizer of {text_folder} has {tokenizer}",

@@ -12,7 +12,7 @@ class ReassociatedFusion(nn.Module):
     """Stand-in for transformers' ``GroundingDinoBiMultiHeadAttention`` with the same weights and the same result.
 
     ``(V Wq) K^T`` becomes ``V (Wq K^T)``, and ``(P (T Wv)) Wo`` becomes ``P ((T Wv) Wo)``: with N tokens and H heads an
-    image position meets H N columns instead of the wide inner dimension. Dropout is left out: for inference.
+    image position meets H N columns instead of the wide inner dimension. Inference only: no dropout.
     """
 
     vision_proj: nn.Linear
@@ -42,9 +42,9 @@ class ReassociatedFusion(nn.Module):
         vision_attention_mask: Tensor | None = None,
         text_attention_mask: Tensor | None = None,
     ) -> tuple[tuple[Tensor, None], tuple[Tensor, None]]:
-        """Return what vision (batch, S, width) takes from text (batch, N, width), and text from vision.
+        """Return vision (batch, S, width) attended to text (batch, N, width), and text attended to vision.
 
-        The masks, (batch, S) and (batch, N), are True at padding. Attention weights are not kept.
+        The masks, (batch, S) and (batch, N), are True at padding. Attention weights are not returned.
         """
         logits = self._logits(vision_features, text_features)
         to_text = (

@@ -1,4 +1,4 @@
-"""Code that the detectors of the Grounding DINO family share: captions over phrases, vision features used again."""
+"""Code shared by detectors of the Grounding DINO family: phrases packed into captions, cached vision features."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _GroundedImage:
-    """An image's vision features on the device, which every round and caption shares."""
+    """An image's vision features on the device, shared by all rounds and captions."""
 
     features: ImageFeatures
     size: Size
 
 
 class GroundedDetector(Detector):
-    """Finds the objects that phrases name, a caption of phrases at a time; a subclass says how its network is read.
+    """Finds the objects that phrases name, one caption of phrases at a time; a subclass reads its network.
 
-    Vision features are computed once an image in ``prepare``; ``detect`` runs only what depends on the phrases.
+    ``prepare`` computes vision features once per image; ``detect`` runs only what depends on the phrases.
     """
 
     params: GroundedParams
@@ -68,7 +68,7 @@ class GroundedDetector(Detector):
 
     @cached_property
     def shaping(self) -> Shaping:
-        """Return how pixels are resized, padded and normalised: the checkpoint's way, then what the spec sets."""
+        """Return how pixels are resized, padded and normalised: the checkpoint's settings, overridden by the spec's."""
         params = self.params
         own = read_shaping(self.path)
         sides = {"short_side": params.short_side, "long_side": params.long_side}
@@ -89,26 +89,26 @@ class GroundedDetector(Detector):
         return (*own, *(file for file in others if file not in own and file.is_file()))
 
     def licence(self) -> Licence:
-        """Return the checkpoint's licence, as far as the files beside it state it."""
+        """Return the checkpoint's licence as stated by the files beside it."""
         return licence_of(self.path)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the padded (height, width) of an image of ``size`` as the network sees it."""
+        """Return the padded (height, width) of the network input for an image of ``size``."""
         return self.shaping.canvas(size)
 
     def passes(self, prompt: Prompt) -> int:
-        """Return the number of captions that the prompt's phrases are dealt over.
+        """Return the number of captions needed for the prompt's phrases.
 
         Raises ImageError if a phrase is empty or too long for a caption of its own.
         """
         return len(self.captions(prompt))
 
     def read(self, phrase: str) -> Reading:
-        """Return what the text encoder makes of a phrase."""
+        """Return how the text encoder reads a phrase."""
         return self._tokenizer.read(phrase)
 
     def captions(self, prompt: Prompt) -> tuple[Caption, ...]:
-        """Return the captions that ask for every phrase of a prompt once."""
+        """Return captions that together contain every phrase of a prompt once."""
         known = self._captions.get(prompt.phrases)
         if known is None:
             known = build_captions(prompt.phrases, self._tokenizer, limit=self.params.max_text_len)
@@ -153,9 +153,9 @@ class GroundedDetector(Detector):
     def detect(
         self, prepared: Sequence[_GroundedImage], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances]:
-        """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes.
+        """Return, for each image in order, every (box, phrase) that scores above ``floor``; none without phrases.
 
-        Several captions of one prompt are asked one after the other; images with different captions share a batch.
+        The captions of one prompt are run one after another; images with different captions share a batch.
         """
         captions = [self.captions(prompt) for prompt in prompts]
         found: list[list[Instances]] = [[] for _ in prepared]
@@ -192,7 +192,7 @@ class GroundedDetector(Detector):
         return self._network
 
     def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, phrases that the text tower read, pairs asked of both."""
+        """Return counts of images encoded, phrases encoded, and (image, caption) pairs run."""
         if self._network is None:
             return {}
         network = self._network

@@ -1,4 +1,4 @@
-"""Keep a trained model as a Hugging Face folder, which autolabel and transformers load."""
+"""Save a trained model as a Hugging Face folder, which autolabel and transformers can load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BILINEAR = 2
 
 
 def keep_checkpoint(model: Any, labeler: GroundedDetector, folder: Path) -> None:
-    """Write a model, how its pixels are shaped and its tokenizer; weights in half precision where they came so."""
+    """Write a model, its image processor settings and its tokenizer; weights stay in half precision if they were."""
     folder.mkdir(parents=True, exist_ok=True)
     for head in (model.model.encoder_output_class_embed, *model.class_embed):
         head.max_text_len = _LONGEST_CAPTION
@@ -37,7 +37,7 @@ def keep_checkpoint(model: Any, labeler: GroundedDetector, folder: Path) -> None
 
 
 def _came_in_half(path: Path) -> bool:
-    """Return whether the numbers of a checkpoint have 16 bits, by the size of its files."""
+    """Return whether a checkpoint stores 16-bit numbers, judged by the size of its files."""
     files = weight_files(path) if path.is_dir() else (path,)
     numbers = sum(math.prod(header.shape) for header in (all_headers(files) or {}).values())
     return numbers > 0 and sum(file.stat().st_size for file in files) < 3 * numbers

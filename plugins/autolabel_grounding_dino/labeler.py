@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GroundingDino(GroundedDetector):
-    """Finds the objects that phrases name, with a Grounding DINO checkpoint of any origin."""
+    """Finds the objects that phrases name with a Grounding DINO checkpoint in any known format."""
 
     name = "grounding_dino"
 
@@ -28,24 +28,24 @@ class GroundingDino(GroundedDetector):
     Training = TrainingSettings
 
     def files(self) -> Sequence[Path]:
-        """Return the checkpoint's files; raises WeightsError if they are those of another kind of model."""
+        """Return the checkpoint's files; raises WeightsError if they belong to another kind of model."""
         refuse_other_model(self.path)
         return super().files()
 
     def check(self) -> None:
         """Raise WeightsError if the checkpoint's names and shapes do not fit its configuration or its tokenizer."""
         check_form(self.path, self.params, self.text_folder, vocabulary=self._tokenizer.size)
-        self.batch_key((1, 1))  # reads what the checkpoint says of sizes
+        self.batch_key((1, 1))  # validates the processor settings
 
     def fine_tune(self, task: FineTuning[TrainingSettings]) -> None:
-        """Train the decoder, the encoder and the later half of the image tower on images whose boxes are known."""
+        """Train the decoder, the encoder and the later half of the image tower on images with known boxes."""
         from autolabel_grounding_dino.learning import DetectorTraining
         from autolabel_training.timed import train_in_time
 
         train_in_time(DetectorTraining(self, task), task)
 
     def read_network(self, path: Path, device: str) -> Network:
-        """Return the network of a file or folder in any of the four forms that users have."""
+        """Return the network of a file or folder in any of the four known formats."""
         from autolabel_grounding_dino.load import load_network
 
         return load_network(path, self.params, text_folder=self.text_folder, device=device)

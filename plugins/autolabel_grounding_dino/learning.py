@@ -1,4 +1,4 @@
-"""Fine-tune a Grounding DINO of any origin on images whose boxes are known."""
+"""Fine-tune a Grounding DINO checkpoint on images with known boxes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _KEPT_PART = 0.6
 
 @dataclass(frozen=True)
 class Batch:
-    """Views of one step, each with its caption and the answer to it."""
+    """The views of one step, each with its caption and the boxes that answer it."""
 
     views: list[View]
     captions: list[Caption]
@@ -55,7 +55,7 @@ class Batch:
 
 
 class DetectorTraining(LearningWeights):
-    """The state of a training: the model, the average of its weights, views of the images."""
+    """The state of a training: the model, the moving average of its weights, the views of the images."""
 
     def __init__(self, labeler: GroundingDino, task: FineTuning[TrainingSettings]) -> None:
         self.labeler, self.task, self.settings = labeler, task, task.settings
@@ -73,7 +73,7 @@ class DetectorTraining(LearningWeights):
         self._dev = [_photo_of(row) for row in task.dev]
 
     def batches(self, steps: range) -> Iterator[Batch]:
-        """Yield the batch of every step, drawn from the seed and the step alone."""
+        """Yield the batch of every step; a batch depends only on the seed and the step."""
         for step in steps:
             rng = random.Random(f"{self.settings.seed}-{step}")
             views, captions, targets = [], [], []
@@ -86,9 +86,9 @@ class DetectorTraining(LearningWeights):
             yield Batch(views, captions, targets)
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
-        """Learn from a batch and let the average follow."""
+        """Train on one batch and update the average."""
         with torch.random.fork_rng():
-            torch.manual_seed(1_000_003 * self.settings.seed + step)  # of dropout: a step depends on its number alone
+            torch.manual_seed(1_000_003 * self.settings.seed + step)  # seeds dropout by the step
             return self._learn(batch, step)
 
     def _learn(self, batch: Batch, step: int) -> dict[str, float]:
@@ -112,7 +112,7 @@ class DetectorTraining(LearningWeights):
         return dict(parts) | {"gradient": norm}
 
     def check_dev(self) -> DevCheck | None:
-        """Judge the averaged weights by the mean AP at IoU 0.5 on the images kept for it; None if there are none."""
+        """Return the mean AP at IoU 0.5 of the averaged weights on the dev images; None if there are none."""
         if not self._dev:
             return None
         values = mean_average_precision(self.judge(self.average))
@@ -120,7 +120,7 @@ class DetectorTraining(LearningWeights):
 
     @torch.no_grad()
     def judge(self, weights: dict[str, Tensor]) -> list[dict[str, ScoredHits]]:
-        """Return what these weights find on the images kept for it, by class, beside the truth."""
+        """Return detections of these weights on the dev images, by class, with the truth."""
         self.model.eval()
         with self.using(weights):
             return [self._judge(photo) for photo in self._dev]
@@ -152,14 +152,14 @@ class DetectorTraining(LearningWeights):
         return predictions_of(self.model, output, mask, spans, self._shapes)
 
     def _alike(self, views: Sequence[View]) -> list[list[int]]:
-        """Return groups of views that the network sees in one size: no padding, so that nothing depends on it."""
+        """Return groups of views with equal network input size, so that no padding is needed."""
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, view in enumerate(views):
             groups[self.labeler.shaping.resized(view.pixels.shape[:2])].append(index)
         return list(groups.values())
 
     def _asked(self, view: View, rng: random.Random) -> list[str]:
-        """Return what is asked of a view: the classes, most of the time, with names of things that it does not show."""
+        """Return the phrases for a view: the classes, usually with names of things that it does not show."""
         names = list(self.task.classes)
         if len(names) > 1 and rng.random() < 0.2:
             names = rng.sample(names, rng.randint(1, len(names)))
@@ -170,7 +170,7 @@ class DetectorTraining(LearningWeights):
         return names
 
     def _caption(self, names: Sequence[str]) -> tuple[Caption, list[str]]:
-        """Return one caption, and the name that each of its spans asks for; what does not fit is not asked."""
+        """Return one caption and the class name of each of its spans; names that do not fit are left out."""
         caption = self.labeler.captions(Prompt(tuple(dict.fromkeys(names))))[0]
         distinct = list(dict.fromkeys(names))
         return caption, [distinct[owners[0]] for owners in caption.labels]
@@ -201,7 +201,7 @@ def _view(photo: TrainingPhoto, rng: random.Random, *, turn: bool) -> View:
 
 
 def _let_learn(model: Any) -> dict[str, nn.Parameter]:
-    """Let all learn but the text tower and the first half of the image tower; return what learns by name."""
+    """Freeze the text tower and the first half of the image tower; return the trainable parameters by name."""
     model.requires_grad_(True)
     model.model.text_backbone.requires_grad_(False)
     tower = list(model.model.backbone.parameters())
@@ -211,7 +211,7 @@ def _let_learn(model: Any) -> dict[str, nn.Parameter]:
 
 
 def _quicken(model: nn.Module, device: torch.device) -> None:
-    """Compile the deformable attention where numba is there and the model runs on the CPU."""
+    """Compile the deformable attention if numba is installed and the model runs on the CPU."""
     if device.type == "cpu":
         try:
             from autolabel_training.deformable import compile_attention

@@ -1,4 +1,4 @@
-"""Read any of the four forms of a Grounding DINO checkpoint into a network."""
+"""Read a Grounding DINO checkpoint in any of its four formats into a network."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
 
 
 def load_model(path: Path, params: GroundingDinoParams, *, text_folder: Path | None) -> Any:
-    """Return transformers' model of a checkpoint, to go on training it.
+    """Return a checkpoint as transformers' model, for further training.
 
-    Raises WeightsError as ``load_network`` does, and for a checkpoint that compares boxes with words by a learned or
-    fixed scale, which transformers' model has no place for.
+    Raises WeightsError as ``load_network`` does, and for a checkpoint whose similarity has a scale or bias, which
+    transformers' model cannot represent.
     """
     model, proposing, deciding = _read_model(path, params, text_folder=text_folder)
     if proposing != Similarity() or deciding != Similarity():
@@ -66,7 +66,7 @@ def load_model(path: Path, params: GroundingDinoParams, *, text_folder: Path | N
 def _read_model(
     path: Path, params: GroundingDinoParams, *, text_folder: Path | None
 ) -> tuple[Any, Similarity, Similarity]:
-    """Return transformers' model of a checkpoint in any form, and how proposals and final boxes are compared."""
+    """Return transformers' model of a checkpoint, and the similarities of proposals and of final boxes."""
     state = load_state_dict(path)
     original = unwrapped(state)
     if is_original(original):
@@ -82,9 +82,9 @@ def _read_model(
 def assemble(
     model: Any, params: GroundedParams, *, device: str, proposing: Similarity, deciding: Similarity
 ) -> Network:
-    """Return the network around transformers' model, moved to ``device``, with faster parts in exact places.
+    """Wrap transformers' model as a network on ``device``, replacing modules by faster exact ones.
 
-    Warns where more boxes are wanted than the model has.
+    Warns if more boxes are requested than the model has queries.
     """
     wanted, found = params.num_queries, model.config.num_queries
     if wanted is not None and wanted > found:
@@ -98,7 +98,7 @@ def assemble(
 def _similarities(
     state: Mapping[str, Tensor], fields: Mapping[str, Any], params: GroundingDinoParams
 ) -> tuple[Similarity, Similarity]:
-    """Return how proposals and how final boxes are compared with tokens."""
+    """Return the similarities of proposals and of final boxes to tokens."""
     heads = ("transformer.enc_out_class_embed", f"class_embed.{fields['decoder_layers'] - 1}")
     proposing, deciding = (
         read_similarity(state, head, log_scale=params.model.log_scale, width=fields["d_model"]) for head in heads
@@ -107,7 +107,7 @@ def _similarities(
 
 
 def _quicken(model: Any, device: str) -> None:
-    """Put exact but faster forms in the place of attentions, feed-forward layers, and of fusing image and text."""
+    """Replace attentions, feed-forward layers and image-text fusion by faster exact modules."""
     for module in list(model.modules()):
         kind = _kind(module)
         if kind == "GroundingDinoFusionLayer":
@@ -124,5 +124,5 @@ def _quicken(model: Any, device: str) -> None:
 
 
 def _kind(module: nn.Module) -> str:
-    """Return the name of a module's class; MM-Grounding-DINO's layers are Grounding DINO's."""
+    """Return a module's class name, with MM-Grounding-DINO's layers named as Grounding DINO's."""
     return type(module).__name__.removeprefix("MM")

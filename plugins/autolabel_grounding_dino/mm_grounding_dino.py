@@ -21,8 +21,8 @@ _KIND = "mm-grounding-dino"
 class MmGroundingDino(GroundedDetector):
     """Finds the objects that phrases name, with MM-Grounding-DINO (arXiv 2401.02361).
 
-    It is Grounding DINO but for the heads that compare boxes with words, so everything else, the faster kernels
-    included, is shared with that detector.
+    Only the heads that compare boxes with words differ from Grounding DINO; everything else, including the faster
+    kernels, is shared.
     """
 
     name = "mm_grounding_dino"
@@ -33,12 +33,12 @@ class MmGroundingDino(GroundedDetector):
     params: Params
 
     def files(self) -> Sequence[Path]:
-        """Return the folder's files; raises WeightsError if it is not an MM-Grounding-DINO's."""
+        """Return the folder's files; raises WeightsError if it is not an MM-Grounding-DINO checkpoint."""
         check_kind(self.path, read_configuration(self.path), (_KIND,))
         return super().files()
 
     def check(self) -> None:
-        """Raise WeightsError if names and shapes do not fit config.json, or the tokenizer the text encoder."""
+        """Raise WeightsError if tensors do not match config.json, or the tokenizer does not match the text encoder."""
         fields = read_configuration(self.path)
         check_kind(self.path, fields, (_KIND,))
         words = check_folder(self.path, fields, sizes=SIZES, counts=COUNTS, title="an MM-Grounding-DINO").get(WORDS)

@@ -36,5 +36,5 @@ def load_mm_network(path: Path, params: GroundedParams, *, device: str) -> Netwo
 
 
 def _similarity(head: Any, width: int) -> Similarity:
-    """Return how a head compares: scaled by the square root of the width, with a learned bias."""
+    """Return a head's similarity: scaled by the square root of the width, with a learned bias."""
     return Similarity(scale=1 / math.sqrt(width), bias=float(head.bias))

@@ -1,4 +1,4 @@
-"""Grounding DINO in three steps that can be repeated apart: see an image, read a caption, ask one about the other."""
+"""Grounding DINO in three separate steps: encode images, encode captions, decode boxes from both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _NetworkOutput:
 
 
 class Network:
-    """transformers' Grounding DINO, its parts called one by one so that vision and text features are used again."""
+    """transformers' Grounding DINO with its parts called separately, so that vision and text features can be cached."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class Network:
             return self.vision.encode(batch)
 
     def _precision(self) -> torch.autocast:
-        """Return the context of the wide products: bfloat16 where asked for; ranks and boxes stay in float32."""
+        """Return the autocast context of large products: bfloat16 if requested; ranking and boxes stay in float32."""
         return torch.autocast(self._device, torch.bfloat16, enabled=self._half)
 
     def ask(self, images: ImageFeatures, captions: Sequence[tuple[int, ...]]) -> _NetworkOutput:
-        """Return what one caption an image, as token ids, finds: each answer as if it were alone."""
+        """Run one caption (token ids) per image; results do not depend on the batch."""
         text = self.text.batch(captions)
         self.passes += len(captions)
         with self._precision():
@@ -73,7 +73,7 @@ class Network:
         return _NetworkOutput(logits.float(), boxes.float())
 
     def _encode(self, images: ImageFeatures, text: TextBatch) -> tuple[Tensor, Tensor]:
-        """Return image places (B, S, width) and tokens (B, T, width), each having attended to the other."""
+        """Return image places (B, S, width) and tokens (B, T, width) after cross-attention."""
         output = self._model.encoder(
             vision_features=images.tokens,
             vision_attention_mask=~images.valid,
@@ -91,7 +91,7 @@ class Network:
         return output.last_hidden_state_vision.float(), output.last_hidden_state_text.float()
 
     def _propose(self, images: ImageFeatures, seen: Tensor, read: Tensor, text: TextBatch) -> Tensor:
-        """Return the boxes (B, Q, 4) of the places that match some token best."""
+        """Return the boxes (B, Q, 4) of the places with the best match to any token."""
         places, anchors = self._model.generate_encoder_output_proposals(seen, ~images.valid, list(images.shapes))
         logits = self._proposing(places, read).masked_fill(~text.valid[:, None], -torch.inf)
         best = logits.amax(-1).topk(min(self._queries, places.shape[1]), dim=1).indices[..., None]
@@ -102,7 +102,7 @@ class Network:
     def _decode(
         self, images: ImageFeatures, text: TextBatch, *, seen: Tensor, read: Tensor, references: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the queries (B, Q, width) after the last layer, normalised, with the boxes that entered it."""
+        """Return the normalised queries (B, Q, width) after the last layer, and the boxes that entered that layer."""
         decoder = self._model.decoder
         hidden = self._model.query_position_embeddings.weight[: references.shape[1]].expand(len(seen), -1, -1)
         ratios = torch.cat([images.ratios, images.ratios], -1)[:, None]
@@ -133,7 +133,7 @@ def _logit(parts: Tensor) -> Tensor:
 
 
 def _sine_code(boxes: Tensor, width: int) -> Tensor:
-    """Return (B, Q, 4 * width): y, x, width, height of boxes (B, Q, 4), each as sines and cosines in turn."""
+    """Return (B, Q, 4 * width): y, x, width, height of boxes (B, Q, 4), each as interleaved sines and cosines."""
     exponents = torch.arange(0, width, 2, dtype=torch.float32, device=boxes.device) / width
     angles = boxes[..., [1, 0, 2, 3], None] * (2 * math.pi) / _CODE_TEMPERATURE**exponents
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-3)

@@ -10,9 +10,9 @@ from autolabel_labeling.params import Count, GroundedParams
 
 
 class ModelParams(BaseModel):
-    """Sizes of the network, in TAO's words; they fill in only what the checkpoint's shapes cannot tell.
+    """Sizes of the network under TAO's names; used only if the checkpoint's shapes do not determine them.
 
-    Where one differs from the checkpoint, the checkpoint counts and a warning says so.
+    If one differs from the checkpoint, the checkpoint's value is used and a warning is logged.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

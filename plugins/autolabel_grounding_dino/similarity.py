@@ -29,8 +29,8 @@ class Similarity:
 def read_similarity(state: Mapping[str, Tensor], head: str, *, log_scale: float | str | None, width: int) -> Similarity:
     """Return the similarity of one head (``class_embed.5``, ``transformer.enc_out_class_embed``) of an original file.
 
-    A learned scale in the file (its logarithm is stored) beats ``log_scale``, of which only ``auto`` (1 / sqrt(width))
-    acts on a file without one.
+    A learned scale in the file (stored as its logarithm) takes precedence over ``log_scale``. For a file without one,
+    only ``log_scale: auto`` (1 / sqrt(width)) has an effect.
     """
     scale, bias = state.get(f"{head}.log_scale"), state.get(f"{head}.bias")
     fixed = 1 / math.sqrt(width) if log_scale == "auto" else 1.0

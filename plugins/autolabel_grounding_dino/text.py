@@ -1,4 +1,4 @@
-"""Features of captions: what the text encoder makes of each phrase, alone, and batches of them."""
+"""Encode captions: each phrase is encoded alone, and captions are batched."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class TextBatch:
 
 
 def phrase_blocks(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which tokens see each other, (T, T) bool, and their positions, (T,), for the ids (T,) of one caption.
+    """Return the attention mask (T, T) bool and the positions (T,) for the ids (T,) of one caption.
 
-    A phrase sees itself with the separator that closes it, and positions restart in each; the first and the last token
-    see themselves alone, as does what follows the last separator before the end (the originals' rule).
+    A phrase attends to itself and its closing separator, and positions restart in each phrase. The first and last
+    token, and tokens after the last separator, attend only to themselves (the original implementations' rule).
     """
     count = len(ids)
     places = torch.arange(count, device=ids.device)
@@ -63,10 +63,10 @@ def phrase_blocks(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TextEncoder:
-    """The text tower: reads each phrase once, whatever caption it stands in, and never a batch.
+    """The text tower; encodes each phrase once, independently of caption and batch.
 
-    In the originals too the phrases of a caption do not see one another, and positions restart in each. So features
-    do not depend on what was asked before or beside them.
+    As in the original implementations, phrases of a caption do not attend to each other and positions restart in each.
+    So a phrase's features do not depend on other phrases.
     """
 
     def __init__(self, tower: Any, projection: Any, *, device: str) -> None:
@@ -77,7 +77,7 @@ class TextEncoder:
 
     @property
     def vocabulary(self) -> int:
-        """Return the number of words that have an embedding."""
+        """Return the size of the embedding table."""
         return int(self._tower.get_input_embeddings().num_embeddings)
 
     def _encode(self, ids: tuple[int, ...]) -> _CaptionFeatures:
@@ -89,7 +89,7 @@ class TextEncoder:
         return _CaptionFeatures(features, to_device(attends, self._device), to_device(positions, self._device))
 
     def _read_anew(self, ids: tuple[int, ...]) -> Tensor:
-        """Return the features (T, width) of tokens that all see one another."""
+        """Return the features (T, width) of tokens with full attention."""
         row = to_device(torch.tensor([ids]), self._device)
         output = self._tower(
             input_ids=row,
@@ -102,7 +102,7 @@ class TextEncoder:
         return features
 
     def batch(self, captions: Sequence[tuple[int, ...]]) -> TextBatch:
-        """Return the features of one caption an image, padded at the end."""
+        """Return the features of one caption per image, padded at the end."""
         encoded = [self.encode(ids) for ids in captions]
         count, longest = len(encoded), max(len(ids) for ids in captions)
         first = encoded[0].features

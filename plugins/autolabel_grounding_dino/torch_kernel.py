@@ -11,8 +11,8 @@ def attend(value: Tensor, shapes: Tensor, starts: Tensor, references: Tensor, dr
     """Return (batch, queries, heads, channels) of ``value``'s type; see ``deformable.Kernel``.
 
     Each query and head sums levels x points x 4 rows of the value table: the four neighbours of every sampled point,
-    weighted by their closeness and the point's attention; what lies outside a map counts as zero. Nothing in here has
-    the host wait for a device.
+    weighted by their closeness and the point's attention; samples outside a map count as zero. The host never waits for
+    the device.
     """
     heads, levels = value.shape[2], references.shape[2]
     samples = drawn.shape[-1] // (3 * heads)

@@ -1,1 +1,1 @@
-"""Code that labelers share: pixels and phrases as networks want them, how their folders are read, given boxes."""
+"""Code shared by labelers: preparing pixels and phrases, reading checkpoint folders, given boxes."""

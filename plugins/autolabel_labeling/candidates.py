@@ -1,4 +1,4 @@
-"""Turn a network's answer for one image into boxes with a phrase and a score."""
+"""Convert a network's output for one image into boxes with phrase and score."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def candidates(
     """Return every (query, phrase) pair that scores above ``floor``, best first, in pixels of an image of ``size``.
 
     ``logits`` are (queries, tokens), ``boxes`` (queries, 4) as centre x, y, width, height in 0..1. A phrase's score is
-    the mean (TAO) or the maximum (IDEA-Research) over its tokens' sigmoids. Boxes may reach beyond the image's edges;
-    those that have no area are dropped. Raises ImageError ``answer_not_finite`` where a number is none.
+    the mean (TAO) or the maximum (IDEA-Research) over its tokens' sigmoids. Boxes may reach beyond the image; boxes
+    without area are dropped. Raises ImageError ``answer_not_finite`` for NaN or infinity.
     """
     return pairs_above(phrase_scores(logits, caption, score=score), to_pixels(boxes, size), caption.labels, floor=floor)
 
@@ -30,8 +30,8 @@ def candidates(
 def pairs_above(scores: _Floats, corners: _Floats, owners: Sequence[Sequence[int]], *, floor: float) -> Instances:
     """Return every pair of a box and a phrase that scores above ``floor``, best first.
 
-    ``scores`` are (boxes, phrases), ``corners`` (boxes, 4) as x1, y1, x2, y2; ``owners`` has for each of these phrases
-    the labels that it stands for. Boxes without area are dropped. Raises ImageError ``answer_not_finite``.
+    ``scores`` are (boxes, phrases), ``corners`` (boxes, 4) as x1, y1, x2, y2; ``owners`` lists, for each phrase, the
+    labels that it stands for. Boxes without area are dropped. Raises ImageError ``answer_not_finite``.
     """
     check_finite(scores, corners)
     whole = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
@@ -47,7 +47,7 @@ def pairs_above(scores: _Floats, corners: _Floats, owners: Sequence[Sequence[int
 
 
 def check_finite(*answers: _Floats) -> None:
-    """Raise ImageError if a network's answer holds a NaN or an infinity: it would pass for an empty image."""
+    """Raise ImageError if a network's output contains NaN or infinity, which would look like an empty image."""
     if not all(np.isfinite(answer).all() for answer in answers):
         raise ImageError(
             "answer_not_finite", "the model's answer is not finite: its weights, or its precision, do not hold"

@@ -1,4 +1,4 @@
-"""Build the captions that a prompt is asked with, each phrase owning an exact span of tokens."""
+"""Pack the phrases of a prompt into captions; each phrase owns an exact span of tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autolabel_labeling.tokenizer import CLS, SEP, STOP, PhraseTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Token ids ``[CLS] phrase . phrase . [SEP]``, with what each phrase owns of them."""
+    """Token ids ``[CLS] phrase . phrase . [SEP]``, with the token span of each phrase."""
 
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
@@ -21,10 +21,10 @@ class Caption:
 
 
 def build_captions(phrases: Sequence[str], tokenizer: PhraseTokenizer, *, limit: int) -> tuple[Caption, ...]:
-    """Return captions of at most ``limit`` tokens that together ask for every phrase once; none for no phrases.
+    """Return captions of at most ``limit`` tokens that together contain every phrase once; none for no phrases.
 
-    Phrases are sorted by their tokens: an equal set gives equal captions in whatever order it is written, and phrases
-    that read the same ("Car", "car") share a span. Raises ImageError ``phrase_empty`` or ``phrase_too_long``.
+    Phrases are sorted by tokens, so that the order in which they are written does not matter; phrases with equal tokens
+    ("Car", "car") share a span. Raises ImageError ``phrase_empty`` or ``phrase_too_long``.
     """
     owners: dict[tuple[int, ...], list[int]] = {}
     for index, phrase in enumerate(phrases):
@@ -45,7 +45,7 @@ def _checked(phrase: str, tokenizer: PhraseTokenizer, *, limit: int) -> tuple[in
 
 
 def _deal(words: Iterable[tuple[int, ...]], *, limit: int) -> Iterable[list[tuple[int, ...]]]:
-    """Yield runs of phrases, each with its "." and between [CLS] and [SEP], within the limit."""
+    """Yield groups of phrases that fit within the limit, counting separators, [CLS] and [SEP]."""
     hand: list[tuple[int, ...]] = []
     used = 2
     for word in words:

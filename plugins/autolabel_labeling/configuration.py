@@ -1,4 +1,4 @@
-"""Read the configuration that transformers leaves beside a checkpoint, without torch."""
+"""Read the config.json that transformers writes beside a checkpoint, without torch."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def check_kind(path: Path, content: dict[str, Any], kinds: Collection[str]) -> N
 
 
 def other_labeler(kind: object) -> str:
-    """Return a hint which labeler reads a kind of model, empty if none here does."""
+    """Return a hint that names the labeler for a kind of model; empty if there is none."""
     return _LABELERS[kind] if isinstance(kind, str) and kind in _LABELERS else ""

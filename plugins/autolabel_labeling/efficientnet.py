@@ -31,7 +31,7 @@ STAGE_CHANNELS = (_STEM_CHANNELS, *(stage[3] for stage in _STAGES))
 
 
 class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[no-untyped-call]
-    """Configure which stages of EfficientNet-lite0 are handed out, by name or by index."""
+    """Configure which stages of EfficientNet-lite0 are returned, by name or by index."""
 
     model_type = _MODEL_TYPE
 
@@ -47,7 +47,7 @@ class EfficientNetLite0Config(BackboneConfigMixin, PreTrainedConfig):  # type: i
 
 
 class _FoldedConvolution(nn.Module):
-    """A convolution that carries its batch norm, TensorFlow "same" padding on stride 2, then ReLU6 if asked for."""
+    """A convolution with folded batch norm, TensorFlow "same" padding at stride 2, and optional ReLU6."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class EfficientNetLite0Backbone(BackboneMixin, PreTrainedModel):  # type: ignore
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Leave torch's own initialisation in place: weights always come from a file."""
+        """Keep torch's initialisation; weights always come from a file."""
 
     def forward(
         self,

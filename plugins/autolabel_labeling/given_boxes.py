@@ -1,4 +1,4 @@
-"""Boxes that a segmenter is given: inside the image, and crowds, which keep the region that they came with."""
+"""Boxes given to a segmenter: clipped to the image; crowds keep their input region."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_crowd(sample: Sample, index: int) -> bool:
 
 
 def given_region(sample: Sample, index: int) -> Rle | None:
-    """Return the region that the box at ``index`` was given with; None, with a warning, where it cannot be read."""
+    """Return the input region of the box at ``index``; None, with a warning, if it cannot be read."""
     given = sample.instances.given
     region = given[index].get("segmentation") if given is not None else None
     if region is None:

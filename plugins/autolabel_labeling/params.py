@@ -1,4 +1,4 @@
-"""The spec parameters of every detector that is asked captions of phrases."""
+"""The spec parameters shared by detectors that read captions of phrases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Positive = Annotated[float, Field(gt=0)]
 
 
 class GroundedParams(Strategy.Params):
-    """The checkpoint and how it is asked."""
+    """The checkpoint and how it is queried."""
 
     checkpoint: CheckpointPath
     """A shipped name, a file (IDEA-Research, TAO), a Hugging Face folder, or a name on the hub."""

@@ -1,4 +1,4 @@
-"""Resize images as the originals do, to the shapes that a plan batches by."""
+"""Resize images as the original implementations do, to the shapes that define batches."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Shaping:
     padding: _Padding = "none"
 
     def resized(self, size: Size) -> Size:
-        """Return (height, width) after resizing (the rule of DETR and of both originals; never below 1 pixel)."""
+        """Return (height, width) after resizing by DETR's rule; at least 1 pixel."""
         return self.exact or resized(size, short=self.short_side, long=self.long_side)
 
     def canvas(self, size: Size) -> Size:
-        """Return the padded (height, width) of an image of ``size``: what may share a batch."""
+        """Return the padded (height, width) of an image of ``size``; images with equal values may share a batch."""
         inner = self.resized(size)
         if self.exact or self.padding == "none":
             return inner
@@ -57,7 +57,7 @@ class Shaping:
         if inner[0] > inner[1]:
             shapes = [(width, height) for height, width in shapes]
         fitting = [shape for shape in shapes if shape[0] >= inner[0] and shape[1] >= inner[1]]
-        if not fitting:  # rounding can exceed the long side by a pixel: nothing is cut off
+        if not fitting:  # rounding can exceed the long side by a pixel; the canvas grows with it
             return max(inner[0], shapes[-1][0]), max(inner[1], shapes[-1][1])
         return min(fitting, key=lambda shape: shape[0] * shape[1])
 
@@ -70,7 +70,7 @@ class Shaping:
 def resized(size: Size, *, short: int, long: int) -> Size:
     """Return (height, width) with the shorter side ``short`` long, unless the longer one would exceed ``long``.
 
-    As in IDEA-Research's and TAO's transforms, rounding included: the longer side may come out a pixel or two off.
+    Rounds like IDEA-Research's and TAO's transforms, so the longer side may be off by a pixel or two.
     """
     height, width = size
     small, large = min(size), max(size)
@@ -84,19 +84,19 @@ def resized(size: Size, *, short: int, long: int) -> Size:
 
 
 def resize_pixels(pixels: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
-    """Return (height, width, 3) uint8 of ``size``, bilinear with antialiasing, as Pillow does it."""
+    """Resize to (height, width, 3) uint8 of ``size``, bilinear with antialiasing, like Pillow."""
     if pixels.shape[:2] == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def read_shaping(checkpoint: Path, default: Shaping = Shaping(), *, square: bool = False) -> Shaping:
-    """Return how a Hugging Face folder's processor shapes pixels; ``default`` counts for what it leaves open.
+    """Return the pixel settings of a Hugging Face folder's processor; ``default`` fills settings that it lacks.
 
-    transformers' own rule: what ``processor_config.json`` says of images, else ``preprocessor_config.json``. A single
-    number is the side of a square where the model's own processor reads it so (``square``), else the shorter side. A
-    file, and a folder without config.json, has no processor: ``default`` counts. Raises WeightsError if a folder
-    has lost its processor, or where what it says is no size.
+    Follows transformers: the image settings of ``processor_config.json``, otherwise ``preprocessor_config.json``. A
+    single number is the side of a square if the model's processor reads it so (``square``), otherwise the shorter side.
+    A file, or a folder without config.json, has no processor: ``default`` applies. Raises WeightsError if a folder
+    lacks its processor, or if its size is not valid.
     """
     if not checkpoint.is_dir() or (found := _processor(checkpoint)) is None:
         return default
@@ -108,7 +108,7 @@ def read_shaping(checkpoint: Path, default: Shaping = Shaping(), *, square: bool
 
 
 def _processor(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Return the settings of a folder's image processor, with the file they stand in; None if it never had one."""
+    """Return the settings of a folder's image processor and their file; None if the folder has no processor."""
     both, images = folder / "processor_config.json", folder / "preprocessor_config.json"
     said = read_mapping(both) if both.is_file() else {}
     if isinstance(said.get("image_processor"), dict):
@@ -140,7 +140,7 @@ def _shaping(content: dict[str, Any], default: Shaping, *, square: bool) -> Shap
     mean, std = _triple(content.get("image_mean") or default.mean), _triple(content.get("image_std") or default.std)
     if not content.get("do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    # Means may refer to 0..255: what counts is (pixel * factor - mean) / std.
+    # Means may refer to 0..255; the formula is (pixel * factor - mean) / std.
     factor = 255 * float(content.get("rescale_factor") or 1 / 255) if content.get("do_rescale", True) else 255
     mean, std = _triple([value / factor for value in mean]), _triple([value / factor for value in std])
     if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
@@ -156,7 +156,7 @@ def _shaping(content: dict[str, Any], default: Shaping, *, square: bool) -> Shap
 
 
 def _size(size: Any, longest: Any, *, square: bool) -> dict[str, Any]:
-    """Return a size by its sides, as transformers reads the older forms: one number, or (height, width)."""
+    """Return a size as named sides, reading transformers' older forms: one number, or (height, width)."""
     if size is None or isinstance(size, dict):
         size = {key: side for key, side in (size or {}).items() if side is not None}
         if unknown := set(size) - {"height", "width", "shortest_edge", "longest_edge"}:
@@ -183,7 +183,7 @@ def _triple(values: Sequence[float]) -> _Triple:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResizedImage:
-    """Pixels as the network's size wants them, with the size that boxes refer to."""
+    """Pixels resized for the network, with the original size that boxes refer to."""
 
     pixels: npt.NDArray[np.uint8]
     """(height, width, 3) uint8, resized, not padded."""

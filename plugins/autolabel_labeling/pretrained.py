@@ -1,4 +1,4 @@
-"""Build one of transformers' models from a configuration and tensors, every tensor accounted for."""
+"""Build one of transformers' models from a configuration and tensors, checking every tensor."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def build_model(
 ) -> Any:
     """Return a model of a configuration, holding every tensor of ``state`` in float32, for inference.
 
-    Nothing in the configuration reaches the network or other packages. Raises WeightsError if a tensor is missing,
-    unknown, of another shape, or not finite; names that contain one of ``idle``, or of IDLE, are passed over.
+    The configuration can neither access the network nor import other packages. Raises WeightsError if a tensor is
+    missing, unknown, of another shape, or not finite; names containing one of ``idle`` or IDLE are ignored.
     """
     import transformers
 
@@ -64,7 +64,7 @@ def build_model(
             )
     except WeightsError:
         raise
-    except Exception as error:  # whatever a stranger's configuration makes transformers, or timm, raise
+    except Exception as error:  # an untrusted configuration can make transformers or timm raise anything
         reason = str(error).strip()[:500] or type(error).__name__
         raise WeightsError(f"{path}: does not fit {architecture.title}: {reason}") from error
     model, report = loaded
@@ -74,7 +74,7 @@ def build_model(
 
 
 def _check_extent(architecture: Architecture, config: Any, state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse a configuration of a network far larger than its file: its memory would be taken before it is compared."""
+    """Refuse a configuration of a network far larger than its file, before memory for it is allocated."""
     import transformers
 
     with torch.device("meta"):
@@ -110,7 +110,7 @@ def _listed(keys: Sequence[str]) -> str:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep transformers' progress bar and load report off the terminal: what is wrong is raised instead."""
+    """Suppress transformers' progress bar and load report; problems are raised instead."""
     from transformers.utils import logging as untyped
 
     logging: Any = untyped

@@ -30,7 +30,7 @@ class PixelBatch:
 def to_tensor(images: Sequence[npt.NDArray[np.uint8]], canvas: Size, shaping: Shaping, device: str) -> PixelBatch:
     """Return images (height, width, 3) uint8 on a ``canvas`` (H, W).
 
-    They lie at the top left; padding is 0 after normalising, as in the originals.
+    Images are placed at the top left; padding is 0 after normalising, as in the original implementations.
     """
     pixels = torch.zeros(len(images), 3, *canvas, device=device)
     valid = torch.zeros(len(images), *canvas, dtype=torch.bool, device=device)

@@ -1,4 +1,4 @@
-"""Find the folder with the tokenizer and the text encoder's configuration that belong to a checkpoint."""
+"""Find the folder with a checkpoint's tokenizer and text encoder configuration."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _NEIGHBOUR = "text_encoder"
 
 
 def find_text_folder(checkpoint: Path, wanted: str | None) -> Path:
-    """Return the folder that a checkpoint's phrases are split with.
+    """Return the folder of the tokenizer for a checkpoint's phrases.
 
-    A folder's own tokenizer comes first, then a local folder that the spec names, then ``text_encoder`` beside the
-    file, then the name in the spec; bert-base-uncased, which ships with this package, for files of the original
-    projects if nothing is said. Raises WeightsError if a name cannot be found, and where a Hugging Face folder
-    has lost its tokenizer: another one would split phrases in another way.
+    The first of these that exists is used: the folder's own tokenizer, a local folder named in the spec,
+    ``text_encoder`` beside the file, a hub name in the spec, and, for files of the original projects,
+    bert-base-uncased, which ships with this package. Raises WeightsError if a name cannot be found, or if a Hugging
+    Face folder lacks its tokenizer, because another one would split phrases differently.
     """
     if checkpoint.is_dir() and has_tokenizer(checkpoint):
         return checkpoint

@@ -24,7 +24,7 @@ BERT_BASE = Path(__file__).parent / "bert_base_uncased"
 
 
 class PhraseTokenizer:
-    """A BERT tokenizer that gives the ids of a phrase alone."""
+    """A BERT tokenizer for single phrases, without special tokens."""
 
     def __init__(self, folder: Path) -> None:
         self.files = _tokenizer_files(folder)
@@ -37,16 +37,16 @@ class PhraseTokenizer:
                 )
 
     def ids(self, phrase: str) -> tuple[int, ...]:
-        """Return the ids of a phrase, lower-cased as the vocabulary wants; empty if nothing is left of it.
+        """Return the ids of a phrase, lower-cased if the vocabulary is; empty if no token remains.
 
-        What separates phrases ("." and "?", and the vocabulary's special words) is left out: a phrase stays one.
+        Separators ("." and "?", and special tokens) are removed, so that a phrase cannot split in two.
         """
         with panics_as_errors():
             encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
         return tuple(token for token in encoded.ids if token not in _SILENT)
 
     def read(self, phrase: str) -> Reading:
-        """Return what the model makes of a phrase: its ids, and what of it stands for no word of the vocabulary."""
+        """Return how the model reads a phrase: its ids, and the parts that are not in the vocabulary."""
         with panics_as_errors():
             encoded = self._tokenizer.encode(phrase, add_special_tokens=False)
         ids = tuple(token for token in encoded.ids if token not in _SILENT)
@@ -83,7 +83,7 @@ def _read(folder: Path) -> Tokenizer:
             tokenizer = _made(source, configurations)
     except WeightsError:
         raise
-    except Exception as error:  # the tokenizers library raises bare Exception
+    except Exception as error:  # the tokenizers library raises plain Exception
         raise WeightsError(f"{source}: not a tokenizer: {first_line(error)}", hint="download it again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -1,4 +1,4 @@
-"""Built-in looks: ways of looking at an image whose answers can be carried back exactly."""
+"""Built-in looks: image transforms whose results can be mapped back exactly."""
 
 from __future__ import annotations
 

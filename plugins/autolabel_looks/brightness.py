@@ -1,4 +1,4 @@
-"""Looks in another light."""
+"""Looks that change brightness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autolabel.strategies import Look
 
 
 class Darker(Look):
-    """The image with less light."""
+    """The image, darker."""
 
     name = "darker"
 
@@ -27,7 +27,7 @@ class Darker(Look):
 
 
 class Brighter(Look):
-    """The image with more light; what would be brighter than white is white."""
+    """The image, brighter; values are clipped at white."""
 
     name = "brighter"
 

@@ -1,4 +1,4 @@
-"""Looks that move every pixel to another place of the image: none is lost, none is made up."""
+"""Looks that permute the pixels of the image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Plain(Look):
 
 
 class Mirror(Look):
-    """Left and right change places."""
+    """The image mirrored left to right."""
 
     name = "mirror"
 
@@ -36,7 +36,7 @@ class Mirror(Look):
         return pixels[:, ::-1]
 
     def restore_boxes(self, boxes: _Boxes, size: Size) -> _Boxes:
-        """Return (N, 4) boxes with their left and right edges changed over."""
+        """Return (N, 4) boxes mirrored back."""
         return _changed_over(boxes, axis=0, length=size[1])
 
     def restore_mask(self, mask: _Mask, size: Size) -> _Mask:
@@ -45,7 +45,7 @@ class Mirror(Look):
 
 
 class Flip(Look):
-    """Top and bottom change places: for things without an upright side."""
+    """The image flipped top to bottom, for objects without a fixed upright side."""
 
     name = "flip"
 
@@ -54,7 +54,7 @@ class Flip(Look):
         return pixels[::-1]
 
     def restore_boxes(self, boxes: _Boxes, size: Size) -> _Boxes:
-        """Return (N, 4) boxes with their top and bottom edges changed over."""
+        """Return (N, 4) boxes flipped back."""
         return _changed_over(boxes, axis=1, length=size[0])
 
     def restore_mask(self, mask: _Mask, size: Size) -> _Mask:
@@ -63,7 +63,7 @@ class Flip(Look):
 
 
 class Rotate(Look):
-    """The image turned clockwise by a quarter, a half or three quarters: for things without an upright side."""
+    """The image rotated clockwise by 90, 180 or 270 degrees, for objects without a fixed upright side."""
 
     name = "rotate"
 
@@ -79,15 +79,15 @@ class Rotate(Look):
         self.quarters = params.degrees // 90
 
     def apply(self, pixels: _Pixels) -> _Pixels:
-        """Return (H, W, 3) pixels turned; a quarter gives (W, H, 3)."""
+        """Return rotated (H, W, 3) pixels; 90 and 270 degrees give (W, H, 3)."""
         return np.rot90(pixels, -self.quarters)
 
     def shape(self, size: Size) -> Size:
-        """Return (height, width), changed over for a quarter and three quarters."""
+        """Return (height, width), swapped for 90 and 270 degrees."""
         return (size[1], size[0]) if self.quarters % 2 else size
 
     def restore_boxes(self, boxes: _Boxes, size: Size) -> _Boxes:
-        """Return (N, 4) boxes turned back."""
+        """Return (N, 4) boxes rotated back."""
         if self.quarters % 2:
             boxes = boxes[:, [1, 0, 3, 2]]
         if self.quarters < 3:
@@ -97,7 +97,7 @@ class Rotate(Look):
         return boxes
 
     def restore_mask(self, mask: _Mask, size: Size) -> _Mask:
-        """Return the mask turned back."""
+        """Return the mask rotated back."""
         return np.rot90(mask, self.quarters)
 
 

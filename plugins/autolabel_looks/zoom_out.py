@@ -1,4 +1,4 @@
-"""A look from farther off."""
+"""A look that zooms out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARGIN = (124, 116, 104)
 
 
 class ZoomOut(Look):
-    """The image in a plain margin, so that things are seen smaller: for things that fill the image, or its edge."""
+    """The image with a plain margin, so that objects appear smaller; for objects that fill the image or are cut off."""
 
     name = "zoom_out"
 

@@ -1,4 +1,4 @@
-"""Which of a checkpoint's networks are used, and of what sizes they are: told by shapes, without torch."""
+"""Choose a checkpoint's networks and read their sizes from tensor shapes, without torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOCKS = "backbone.blocks."
 
 
 def check_networks(path: Path, params: MalParams) -> None:
-    """Raise WeightsError unless a file's headers are those of the networks that are wanted."""
+    """Raise WeightsError unless a file's headers match the requested networks."""
     if (headers := headers_of(path)) is None:
         return
     for state, _ in choose_networks(path, headers, params):
@@ -46,7 +46,7 @@ def choose_networks(path: Path, state: Mapping[str, _T], params: MalParams) -> l
 
 
 def _choose_sizes(path: Path, state: Mapping[str, _T], params: MalParams) -> Sizes:
-    """Return the sizes of a file's network, with those that no file tells taken from ``params``."""
+    """Return the sizes of a file's network; sizes that shapes do not determine come from ``params``."""
     if any(mark in key for key in state for mark in _FAN_MARKS):
         raise WeightsError(f"{path}: has a FAN backbone, which is not supported", hint=f"supported: {', '.join(ARCHS)}")
     if any(key.endswith(_DETECTOR_MARKS) for key in state):

@@ -1,4 +1,4 @@
-"""Which colours speak for the object: two histograms of one crop against each other."""
+"""Colour evidence for the object: the foreground and background histograms of one crop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRIOR_PIXELS = 0.5
 
 
 def colour_evidence(probabilities: Tensor, colours: Tensor) -> Tensor:
-    """Return the log-odds (B, h, w) that each pixel's colour alone gives it of being the object's.
+    """Return the log-odds (B, h, w) that each pixel belongs to the object, from its colour alone.
 
     Histograms over ``colours`` (B, 3, h, w; mean 0, deviation 1) are weighted by ``probabilities`` (B, h, w) and their
     complement, each scaled to the same total: colours that object and background share give 0. This is the colour model

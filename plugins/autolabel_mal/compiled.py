@@ -24,7 +24,7 @@ def encode_mask_compiled(
 ) -> Rle:
     """Return the mask that a map (grid, grid) gives the crop ``at`` of an image of ``size`` (height, width).
 
-    It is that of ``paste`` but for pixels within rounding of the threshold.
+    Equal to ``paste``'s mask except for pixels within rounding of the threshold.
     """
     inner, outer = _logit(max(threshold, 1e-6)) + _CLOSE, _logit(min(threshold, 1 - 1e-6)) - _CLOSE
     text = _encode(
@@ -42,10 +42,10 @@ def _logit(probability: float) -> float:
 
 @compiled("UniTuple(int64, 2)(int64, int64, int64, int64)")
 def lit(first: int, last: int, length: int, side: int) -> tuple[int, int]:
-    """Return the first place of a side and the one after its last that are 1 in the box's resized profile.
+    """Return the half-open range of places along a side that are 1 in the box's resized profile.
 
-    ``crop.box_profiles`` has Pillow resize a line of ``length`` that is 1 from ``first`` to before ``last``; here its
-    bicubic weights are added up where they matter, in its order and with its rounding.
+    ``crop.box_profiles`` uses Pillow to resize a line of ``length`` that is 1 in ``first:last``. Here the same bicubic
+    weights are summed, in Pillow's order and with its rounding, only where they matter.
     """
     scale = length / side
     wide = max(scale, 1.0)
@@ -84,8 +84,8 @@ _STEPS = "Tuple((uint32[::1], float32[::1]))"
 def _steps(start: int, stop: int, length: int, source: int) -> Any:
     """Return where the places ``start`` to ``stop`` of a line of ``length`` lie among ``source`` values.
 
-    As torch stretches a line: the value before each place, and the weight of the one behind. Past the last value it
-    stands once more.
+    Like torch's bilinear interpolation: the index of the value before each place, and the weight of the next one. The
+    last value is repeated.
     """
     lower, shares = np.empty(max(0, stop - start), np.uint32), np.empty(max(0, stop - start), np.float32)
     scale = np.float32(source) / np.float32(length)
@@ -109,7 +109,7 @@ def _touching(lower: Any, begin: int, end: int, side: int) -> tuple[int, int]:
 
 @compiled("float32[:,::1](float32[:,::1], uint32[::1], float32[::1])")
 def _stretched(logits: Any, lower: Any, shares: Any) -> Any:
-    """Return the map (grid, places + 1), columns first, with the crop's needed rows; the last stands once more."""
+    """Return the map (grid, places + 1), column-major, resized to the needed rows; the last row is repeated."""
     grid = len(logits)
     result = np.empty((grid, len(lower) + 1), np.float32)
     for s in range(len(lower)):
@@ -160,9 +160,9 @@ def _text(edges: Any, count: int, total: int) -> Any:
 def _encode(logits: Any, sides: Any, side: int, limits: Any) -> Any:
     """Return COCO's text of a mask.
 
-    ``logits`` are (grid, grid). ``sides`` has, of rows and of columns, the crop's first pixel, its
-    length, the box's first pixel in it and the one after its last, and the image's length. ``limits`` are the
-    threshold, and the logits above and below which all neighbours of a pixel decide alike.
+    ``logits`` are (grid, grid). ``sides`` has, of rows and of columns, the crop's first pixel, its length, the box's
+    first pixel in it and the one after its last, and the image's length. ``limits`` are the threshold, and the logits
+    above and below which a pixel's neighbours all agree.
     """
     top, height, tall, left, width, broad = sides[0, 0], sides[0, 1], sides[0, 4], sides[1, 0], sides[1, 1], sides[1, 4]
     row_begin, row_end = lit(sides[0, 2], sides[0, 3], height, side)
@@ -210,7 +210,7 @@ def _encode(logits: Any, sides: Any, side: int, limits: Any) -> Any:
             if now != inside:
                 edges[count] = base + row
                 count, inside = count + 1, now
-        if inside and len(rows) < tall:  # a run that reaches the image's last row goes on in the next column
+        if inside and len(rows) < tall:  # a run that reaches the image's last row continues in the next column
             edges[count] = base + len(rows)
             count, inside = count + 1, False
     if inside:

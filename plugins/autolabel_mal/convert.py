@@ -1,4 +1,4 @@
-"""The networks in a checkpoint, whoever wrote it: TAO, NVlabs, or this project."""
+"""Find the networks in a checkpoint of TAO, NVlabs or this project."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def split_tensors(state: Mapping[str, _T]) -> dict[Role, dict[str, _T]]:
 
 
 def _unwrap(key: str) -> str:
-    """Return a parameter's name without what wrapping a model has put before it."""
+    """Return a parameter's name without wrapper prefixes."""
     while key.startswith(_WRAPPERS):
         key = key.split(".", 1)[1]
     return key
 
 
 def without_classifier(state: Mapping[str, _T]) -> dict[str, _T]:
-    """Return the tensors that a mask is made with: the backbone's classifier is not one of them."""
+    """Return the tensors without the backbone's classifier, which masks do not need."""
     return {key: value for key, value in state.items() if not key.startswith(_CLASSIFIER)}
 
 

@@ -1,4 +1,4 @@
-"""The square crop about a box that the network sees."""
+"""The square crop around a box that is the network's input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CropRegion:
 
 
 def size_group(box: npt.NDArray[np.float32]) -> int:
-    """Return 0 (area up to 32^2 px), 1 (up to 96^2), or 2 of a box ``x1 y1 x2 y2``; float32 as MAL computes it."""
+    """Return 0 (area up to 32^2 px), 1 (up to 96^2), or 2 of a box ``x1 y1 x2 y2``, in float32 like MAL."""
     area = (box[2] - box[0]) * (box[3] - box[1])
     return int(area > _SMALL) + int(area > _LARGE)
 
@@ -70,7 +70,7 @@ def inside(at: CropRegion, size: Size) -> tuple[slice, slice]:
 
 
 def crop_image(pixels: UInt8, at: CropRegion, side: int) -> UInt8:
-    """Return the crop (side, side, 3) uint8, resized bicubically; outside the image the picture starts over."""
+    """Return the crop (side, side, 3) uint8, resized bicubically; outside the image, pixels wrap around."""
     height, width = pixels.shape[:2]
     piece = _wrapped(_wrapped(pixels, at.top, at.height, height, axis=0), at.left, at.width, width, axis=1)
     image = Pillow.fromarray(np.ascontiguousarray(piece))
@@ -85,7 +85,7 @@ def _wrapped(pixels: UInt8, start: int, count: int, length: int, *, axis: int) -
 
 
 def box_profiles(at: CropRegion, side: int) -> tuple[UInt8, UInt8]:
-    """Return the rows and the columns (side,) of the resized crop that lie in the box, as 0 and 1.
+    """Return the rows and the columns (side,) of the resized crop that lie in the box, as 0 or 1.
 
     Their outer product is MAL's box mask: bicubic resizing works along one axis at a time and rounds after each.
     """

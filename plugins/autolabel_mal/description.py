@@ -21,7 +21,7 @@ class _Description:
 
 
 def describe(path: Path) -> _Description:
-    """Return what a safetensors file's metadata, or a folder's ``config.json``, says; nothing is known of others."""
+    """Read a safetensors file's metadata or a folder's ``config.json``; other formats have no description."""
     says: dict[str, Any] = {}
     for file in weight_files(path) if path.is_dir() else (path,):
         says.update(_metadata(file))
@@ -48,9 +48,9 @@ def _metadata(file: Path) -> Mapping[str, str]:
 
 
 def licence(path: Path) -> Licence:
-    """Return a checkpoint's licence: what the files say, else NVIDIA's non-commercial one for pickled files.
+    """Return a checkpoint's licence: as its files state, otherwise NVIDIA's non-commercial licence for pickled files.
 
-    A safetensors file that says nothing is of unknown licence.
+    A safetensors file without a statement has an unknown licence.
     """
     stated = licence_of(path)
     pickled = path.suffix != ".safetensors" and not path.is_dir()

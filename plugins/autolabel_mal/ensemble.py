@@ -22,7 +22,7 @@ from autolabel_mal.refine import refine
 
 
 class Ensemble:
-    """One network, or student and teacher, each asked once or also with the crop mirrored."""
+    """One network, or student and teacher, each run on the crop and optionally on its mirror image."""
 
     def __init__(self, networks: Sequence[MalNetwork], *, device: str, flip: bool, refined: bool, half: bool) -> None:
         self.networks = [network.to(device) for network in networks]
@@ -47,7 +47,7 @@ class Ensemble:
 
     @torch.inference_mode()
     def start(self, jobs: Sequence[Job], crops: Sequence[UInt8]) -> Started:
-        """Ask the networks for the masks of crops; on a GPU this returns before they are done."""
+        """Start computing the masks of crops; on a GPU this returns before they are ready."""
         groups = torch.tensor([job.region.group for job in jobs])
         pixels = self.batch(crops)
         logits = self.logits(pixels, groups)
@@ -77,7 +77,7 @@ class Ensemble:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Started:
-    """Logits of a batch that may still be on their way from the device."""
+    """Logits of a batch that may still be in transfer from the device."""
 
     jobs: Sequence[Job]
     logits: Tensor
@@ -100,7 +100,7 @@ class Started:
 
 @cache
 def fastest_encode() -> Callable[..., Rle]:
-    """Return what makes masks of logits: numba's loop where it is installed, else numpy's arrays."""
+    """Return the function that turns logits into masks: with numba if installed, otherwise with numpy."""
     if find_spec("numba") is not None:
         from autolabel_mal import compiled
 

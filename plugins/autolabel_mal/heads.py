@@ -42,7 +42,7 @@ class PixelHead(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """A 3x3 convolution with ReLU; the inner name is that of the published files."""
+    """A 3x3 convolution with ReLU; the submodule is named as in the published files."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()

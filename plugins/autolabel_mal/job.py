@@ -1,4 +1,4 @@
-"""One box that is to get a mask."""
+"""One box to segment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autolabel_mal.crop import CropRegion, UInt8
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """A crop to be cut, and where its mask belongs."""
+    """A crop to cut, and the box that its mask belongs to."""
 
     sample: int
     """Index of the image in the batch."""

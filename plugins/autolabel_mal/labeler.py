@@ -30,12 +30,12 @@ _GPU_BATCH = 8
 
 
 class Mal(Segmenter):
-    """Mask Auto-Labeler (arXiv 2301.03992): a crop about each box, a mask in it."""
+    """Mask Auto-Labeler (arXiv 2301.03992): segments the object in a crop around each box."""
 
     name = "mal"
 
     class Params(MalParams):
-        """Names and defaults are TAO's where TAO has the field; sizes of the network come from the file."""
+        """Fields that TAO also has keep TAO's names and defaults; network sizes come from the file."""
 
     params: MalParams
 
@@ -48,15 +48,15 @@ class Mal(Segmenter):
         return files_of(locate_checkpoint(self.params.checkpoint))
 
     def check(self) -> None:
-        """Raise WeightsError if the checkpoint's names and shapes are not those of the networks asked for."""
+        """Raise WeightsError if the checkpoint's tensors do not match the requested networks."""
         check_networks(locate_checkpoint(self.params.checkpoint), self.params)
 
     def licence(self) -> Licence:
-        """Return the checkpoint's licence; NVIDIA's for TAO's and NVlabs' formats unless a file beside it says."""
+        """Return the checkpoint's licence; NVIDIA's for TAO's and NVlabs' files unless a file beside them states it."""
         return licence(locate_checkpoint(self.params.checkpoint))
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return one key for all images: crops are of one size."""
+        """Return one key for all images, because all crops have one size."""
         return ()
 
     def load(self, device: str) -> None:
@@ -82,10 +82,10 @@ class Mal(Segmenter):
         return dict(self._counts)
 
     def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
-        """Return every box of each sample with its mask, in order; boxes stay as they were given.
+        """Return every box of each sample with its mask, in order; boxes are not changed.
 
-        A box that reaches outside is cut to its image first. The mask is None if nothing of it is inside, and for
-        a crowd (``iscrowd`` among the given fields) that has no region of its own.
+        A box that reaches outside its image is clipped first. The mask is None for a box without area inside, and for a
+        crowd (``iscrowd`` among the given fields) without an input region.
         """
         masks: list[list[Rle | None]] = [[None] * len(sample.instances) for sample in batch]
         jobs = []

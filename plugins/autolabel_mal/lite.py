@@ -1,4 +1,4 @@
-"""EfficientNet-lite0 under a small feature pyramid, for machines that a transformer is too slow on."""
+"""EfficientNet-lite0 with a small feature pyramid, for machines where a transformer is too slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FUSED = 1
 
 
 class LiteBackbone(nn.Module):
-    """Maps pixels to features at stride 8 that have seen strides 4 to 32."""
+    """Maps pixels to features at stride 8 that combine strides 4 to 32."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

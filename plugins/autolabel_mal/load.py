@@ -24,10 +24,10 @@ _LISTED = 5
 
 
 def load_networks(path: Path, params: MalParams) -> list[MalNetwork]:
-    """Return the networks whose mean logits are wanted: student, teacher, or both, ready to run on the CPU.
+    """Return the requested networks (student, teacher, or both) on the CPU, in evaluation mode.
 
-    Sizes come from the file; where ``params`` states others, a warning is logged. Raises WeightsError if the file
-    holds no such network, naming the keys that are missing or too many.
+    Sizes come from the file; a warning is logged if ``params`` differs. Raises WeightsError, naming missing and
+    unexpected keys, if the file does not hold such a network.
     """
     chosen = choose_networks(path, load_state_dict(path), params)
     _warn_of_differences(path, chosen[0][1], params)
@@ -35,7 +35,7 @@ def load_networks(path: Path, params: MalParams) -> list[MalNetwork]:
 
 
 def _build(path: Path, state: Mapping[str, Tensor], sizes: Sizes) -> MalNetwork:
-    """Return a network of these sizes with a file's tensors, its positions stretched to the crop once and for all."""
+    """Return a network of these sizes with a file's tensors, its position table resized to the crop."""
     network = MalNetwork(sizes)
     wanted, given = network.state_dict(), without_classifier(state)
     faults = {
@@ -61,12 +61,12 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _shape_of(sizes: Sizes) -> str:
-    """Return a transformer's sizes in words."""
+    """Describe a transformer's sizes in words."""
     return f"a transformer of {sizes.depth} blocks, {sizes.width} channels, {sizes.patch} px patches"
 
 
 def _warn_of_differences(path: Path, sizes: Sizes, params: MalParams) -> None:
-    """Log what ``params`` says of the network that is not so: the file counts."""
+    """Warn about values in ``params`` that differ from the file; the file's are used."""
     heads = {
         "mask_head_num_convs": sizes.convs,
         "mask_head_hidden_channel": sizes.hidden,

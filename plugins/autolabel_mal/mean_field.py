@@ -1,4 +1,4 @@
-"""Mean-field inference on a grid of pixels whose neighbours agree where their colours do."""
+"""Mean-field inference in a pixel grid CRF with colour affinities."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn import functional
 def mean_field(
     probabilities: Tensor, colours: Tensor, inside: Tensor, *, zeta: float, kernel: int, iterations: int, ceiling: float
 ) -> Tensor:
-    """Return the probabilities (B, h, w) that a CRF over colours (B, 3, h, w) settles on.
+    """Return the probabilities (B, h, w) after mean-field updates of a CRF over colours (B, 3, h, w).
 
-    The CRF of MAL (arXiv 2301.03992, section 3.3): pixel i takes part in the label of pixel j of its kernel x kernel
-    neighbourhood with weight exp(-|c_i - c_j|^2 / (2 zeta^2)); itself with weight 1. With two labels one update of the
-    mean field is a sum of log-odds: s_i <- sum_j K_ij s_j. Certainties stay in 1 - ceiling .. ceiling, and pixels
-    outside the box (``inside`` (B, h, w), 0 or 1) at the floor. Nothing inside gives the floor everywhere.
+    The CRF of MAL (arXiv 2301.03992, section 3.3): pixel i influences pixel j of its kernel x kernel neighbourhood with
+    weight exp(-|c_i - c_j|^2 / (2 zeta^2)); itself with weight 1. With two labels one update of the mean field is a sum
+    of log-odds: s_i <- sum_j K_ij s_j. Probabilities stay in 1 - ceiling .. ceiling; pixels outside the box (``inside``
+    (B, h, w), 0 or 1) stay at the minimum. An empty box gives the minimum everywhere.
     """
     weights = affinities(colours, zeta=zeta, kernel=kernel)
     limit = log_odds(ceiling)

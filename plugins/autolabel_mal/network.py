@@ -53,7 +53,7 @@ class MalNetwork(nn.Module):
         return resize_maps(logits, (self.sizes.logits, self.sizes.logits))
 
     def settle(self) -> None:
-        """Stretch learned positions to the crop once, instead of in every pass; undone by no later change of size."""
+        """Resize the learned positions to the crop once, instead of in every pass; this cannot be undone."""
         if isinstance(self.backbone, VisionTransformer):
             self.backbone.settle(self.sizes.crop)
 

@@ -1,4 +1,4 @@
-"""Turn the network's map of logits into the mask of the whole image, with numpy, only where the mask is."""
+"""Turn the network's map of logits into a mask of the whole image with numpy, computing only the needed pixels."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _Float32 = npt.NDArray[np.float32]
 def encode_mask(logits: _Float32, at: CropRegion, size: Size, *, side: int, threshold: float) -> Rle:
     """Return the mask that a map (grid, grid) gives the crop ``at`` of an image of ``size`` (height, width).
 
-    MAL stretches the map to the crop (side, side), sets the probabilities outside the box to zero, stretches these to
-    the region, and takes what is above the threshold. What the box cannot reach is left out here.
+    MAL resizes the map to the crop (side, side), sets the probabilities outside the box to zero, resizes them to the
+    region, and applies the threshold. Pixels that the box cannot reach are skipped here.
     """
     (seen_rows, seen_columns), (lit_rows, lit_columns) = inside(at, size), box_profiles(at, side)
     rows = _reading(at.height, seen_rows, lit_rows, len(logits))
     columns = _reading(at.width, seen_columns, lit_columns, len(logits))
     crop = _between(_between(logits, rows.crop, axis=0), columns.crop, axis=1)
-    with np.errstate(over="ignore"):  # the exponential of a very low logit is infinite, its probability 0
+    with np.errstate(over="ignore"):  # exp overflows to infinity for a very low logit; the probability is then 0
         soft = np.float32(1) / (np.float32(1) + np.exp(-crop)) * rows.lit[:, None] * columns.lit
     mask = _between(_between(soft, rows.image, axis=0), columns.image, axis=1) > threshold
     return Rle.from_crop(mask, left=at.left + columns.start, top=at.top + rows.start, size=size)
@@ -32,7 +32,7 @@ def encode_mask(logits: _Float32, at: CropRegion, size: Size, *, side: int, thre
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Steps:
-    """One side of a bilinear stretch: each of n values lies between two places."""
+    """Bilinear interpolation along one axis: each of n values lies between two source places."""
 
     lower: _Int64
     upper: _Int64
@@ -53,14 +53,14 @@ class _SideSampling:
 
 
 def _reading(length: int, seen: slice, profile: UInt8, grid: int) -> _SideSampling:
-    """Return how the pixels ``seen`` of a side of ``length`` are read, as far as they touch the box's profile."""
+    """Return the sampling of pixels ``seen`` along a side of ``length``, limited to those in the box's profile."""
     side, lit = len(profile), np.flatnonzero(profile)
     image = _steps(np.arange(seen.start, seen.stop), length, side)
     start, stop = 0, 0
     if len(lit):
         start, stop = int(image.upper.searchsorted(lit[0])), int(image.lower.searchsorted(lit[-1], "right"))
     lower, upper, count = image.lower[start:stop], image.upper[start:stop], max(0, stop - start)
-    if not count or 2 * count < upper[-1] - lower[0]:  # the places lie apart: only those are computed
+    if not count or 2 * count < upper[-1] - lower[0]:  # places are sparse: compute only those
         places = np.concatenate([lower, upper])
         lower, upper = np.arange(count), np.arange(count, 2 * count)
     else:
@@ -75,7 +75,7 @@ def _reading(length: int, seen: slice, profile: UInt8, grid: int) -> _SideSampli
 
 
 def _steps(places: _Int64, length: int, source: int) -> _Steps:
-    """Return how the values at ``places`` of a line are made, stretched from ``source`` to ``length`` as by torch."""
+    """Return torch's bilinear interpolation for ``places`` of a line resized from ``source`` to ``length``."""
     scale = np.float32(source) / np.float32(length)
     at = np.maximum((places.astype(np.float32) + np.float32(0.5)) * scale - np.float32(0.5), np.float32(0))
     lower = np.minimum(at.astype(np.int64), source - 1)
@@ -83,7 +83,7 @@ def _steps(places: _Int64, length: int, source: int) -> _Steps:
 
 
 def _between(values: _Float32, steps: _Steps, *, axis: int) -> _Float32:
-    """Return (n, w) or (h, n) values between those at the steps' places of (h, w) ones."""
+    """Interpolate (h, w) values at the steps' places; returns (n, w) or (h, n)."""
     lower, share = values.take(steps.lower, axis), steps.share[:, None] if axis == 0 else steps.share
     mixed: _Float32 = lower + share * (values.take(steps.upper, axis) - lower)
     return mixed

@@ -1,4 +1,4 @@
-"""Masks refined by the colours of their own crops."""
+"""Refine masks by the colours of their crops."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Field:
 
 
 def settled(probabilities: Tensor, colours: Tensor, inside: Tensor, field: Field) -> Tensor:
-    """Return the probabilities (B, h, w) on which neighbours agree, begun at the given ones and the colours' evidence.
+    """Return the mean-field probabilities (B, h, w), initialised with the given ones and the colour evidence.
 
     ``colours`` (B, 3, h, w) come from ``standardised``; ``inside`` (B, h, w) is 1 in the box, 0 outside.
     """
@@ -62,9 +62,9 @@ def refine(
     *,
     field: Field | None = None,
 ) -> Tensor:
-    """Return logits (B, h, h) refined by the crops (B, side, side, 3) of 0..255 that they were made from.
+    """Return logits (B, h, h) refined by their crops (B, side, side, 3) of 0..255.
 
-    A pixel at its crop's threshold (a probability) is taken as undecided, before and after.
+    A pixel at its crop's threshold (a probability) counts as undecided in input and output.
     """
     side = logits.shape[-1]
     lines = [box_profiles(at, side) for at in regions]

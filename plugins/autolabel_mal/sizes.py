@@ -40,7 +40,7 @@ _Shapes = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """All that is needed to build a network that a file's tensors fit."""
+    """The sizes needed to build a network for a file's tensors."""
 
     lite: bool = False
     """True for EfficientNet-lite0; the transformer's fields are then without meaning."""
@@ -87,8 +87,8 @@ def from_arch(arch: Arch) -> Sizes:
 def from_shapes(shapes: _Shapes, *, has_classifier: bool) -> Sizes:
     """Return the sizes that a network's tensors imply.
 
-    ``has_classifier``: whether the file holds ``backbone.head.*``, whose absence is NVlabs' mark, as is a stem of
-    convolutions. Raises KeyError, naming a parameter, if the file is no MAL network.
+    ``has_classifier``: whether the file holds ``backbone.head.*``, which NVlabs' files lack; those also have a
+    convolutional stem. Raises KeyError, naming a parameter, if the file is not a MAL network.
     """
     convs = _count(shapes, r"mask_head\.convs\.(\d+)\.conv\.weight")
     if not convs:
@@ -110,7 +110,7 @@ def from_shapes(shapes: _Shapes, *, has_classifier: bool) -> Sizes:
 
 
 def name(sizes: Sizes) -> Arch | None:
-    """Return the architecture of these sizes, None if no name stands for them."""
+    """Return the name of the architecture with these sizes; None if it has no name."""
     if sizes.lite:
         return _LITE
     key = (sizes.width, sizes.depth, sizes.patch)

@@ -1,4 +1,4 @@
-"""The vision transformer under MAL, with timm's parameter names."""
+"""MAL's vision transformer, with timm's parameter names."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _PatchEmbedding(nn.Module):
 
 
 def _stem(width: int) -> nn.Sequential:
-    """Return four halving 3x3 convolutions to ``width`` channels, the last followed by a 1x1 one: stride 16."""
+    """Return four 3x3 convolutions of stride 2 to ``width`` channels and a final 1x1 convolution; total stride 16."""
     sequence = nn.Sequential()
     channels = 3
     for divisor in (8, 4, 2, 1):
@@ -94,7 +94,7 @@ def _stem(width: int) -> nn.Sequential:
 
 
 class _Block(nn.Module):
-    """Attention, then a two-layer perceptron, each on normalised tokens and added back."""
+    """Pre-norm attention and a two-layer perceptron, each with a residual connection."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

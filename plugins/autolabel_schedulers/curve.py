@@ -1,4 +1,4 @@
-"""Code that the schedules that follow a formula share: their parameters, their end points, their rounding."""
+"""Code shared by schedules that follow a formula: parameters, end points, rounding."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CurveScheduler(Scheduler):
         """Return the threshold after a ``share`` of the way: 0 in the first round, 1 in the last."""
 
     def rounds(self) -> Sequence[Round]:
-        """Return the rounds: the end points exactly as given, those between rounded to 6 decimals.
+        """Return the rounds; end points are exact, thresholds between them are rounded to 6 decimals.
 
         Round i of n is ``threshold(i / (n - 1))``; a single round is at ``start``.
         """

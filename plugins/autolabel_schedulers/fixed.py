@@ -1,4 +1,4 @@
-"""The fixed schedule: a written-out list of thresholds, as TAO's ``iteration_scheduler``."""
+"""The fixed schedule: an explicit list of thresholds, like TAO's ``iteration_scheduler``."""
 
 from __future__ import annotations
 
