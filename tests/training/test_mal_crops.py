@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from training.mal.config import CropRecipe
-from training.mal.crops import Batch, Crop, CropShape, Sampler, _turned, cut_crop, drawn_ahead, source
-from training.mal.pictures import Picture
+from autolabel_mal.learning.crops import (
+    Batch,
+    Crop,
+    CropRecipe,
+    CropShape,
+    Sampler,
+    _turned,
+    cut_crop,
+    drawn_ahead,
+    source,
+)
+from autolabel_mal.learning.picture import Picture
 
 RECIPE = CropRecipe(smallest_side=8, margins=(0.2, 1.0), recolour=0.5)
 SHAPE = CropShape(crop=32, logits=16)

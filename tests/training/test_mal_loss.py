@@ -9,11 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from autolabel_mal.mean_field import log_odds
-from autolabel_training.recipe import read
-from training.mal.config import LossRecipe, Recipe
-from training.mal.crops import Batch
-from training.mal.loss import (
+from autolabel_mal.learning.crops import Batch
+from autolabel_mal.learning.loss import (
+    LossRecipe,
     box_masks,
     box_supervised_loss,
     calibrated,
@@ -23,6 +21,9 @@ from training.mal.loss import (
     dice,
     mil_loss,
 )
+from autolabel_mal.mean_field import log_odds
+from autolabel_training.recipe import read
+from training.mal.config import Recipe
 
 RECIPE = read(Recipe, Path(__file__).parents[2] / "training" / "mal.yaml").loss
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from autolabel.types import Rle
+from autolabel_mal.learning.mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
+from autolabel_mal.learning.picture import Picture
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.sizes import Sizes
 from training.mal.baselines import ellipses, full_boxes
 from training.mal.evaluate import interval, judge
-from training.mal.mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
-from training.mal.pictures import Picture
 from training.mal.validate import Validator
 
 SIZES = Sizes(lite=True, width=8, convs=4, hidden=8, out=4, crop=64)

@@ -14,10 +14,11 @@ from ruamel.yaml import YAML
 
 from autolabel.weights import licence_of
 from autolabel_mal.labeler import Mal
+from autolabel_mal.learning.network import build_optimiser, freeze
 from autolabel_mal.load import load_networks
 from autolabel_training.recipe import build, plain, read
 from training.mal.config import ModelRecipe, Recipe
-from training.mal.network import build_network, build_optimiser, freeze
+from training.mal.network import build_network
 from training.mal.train import main
 
 ROOT = Path(__file__).parents[2]

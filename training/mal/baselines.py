@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from .mask_probes import Mask, MaskProbe
+from autolabel_mal.learning.mask_probes import Mask, MaskProbe
 
 GRABCUT_STEPS = 5
 GRABCUT_PIXELS = 2

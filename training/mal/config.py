@@ -6,7 +6,8 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from autolabel_mal.refine import Field
+from autolabel_mal.learning.crops import CropRecipe
+from autolabel_mal.learning.loss import LossRecipe
 from autolabel_mal.sizes import Arch
 from autolabel_training.recipe import STRICT
 
@@ -45,34 +46,6 @@ class SceneRecipe:
     size: int
     most_shapes: int
     share: float
-
-
-@dataclass(frozen=True, config=STRICT)
-class CropRecipe:
-    """Which boxes are cropped, and how."""
-
-    smallest_side: float
-    """Boxes with a side below this many pixels are left out of training."""
-    margins: tuple[float, float]
-    """Lowest and highest margin rate; half of it is added on either side, as a share of the box."""
-    recolour: float
-    """Part of the crops whose colours are changed."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class LossRecipe:
-    """Weights of the two losses, their course, the mean field behind the second."""
-
-    decision: float
-    """Probability at which the labeler will cut; the losses see logits shifted so that it counts as one half."""
-    mil_weight: float
-    crf_weight: float
-    crf_start: int
-    """Step at which the CRF loss sets in."""
-    crf_ramp: int
-    """Steps over which it then rises to its weight."""
-    field: Field
-    """How the mean field makes labels of probabilities and colours."""
 
 
 @dataclass(frozen=True, config=STRICT)

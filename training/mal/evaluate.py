@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from autolabel_mal.labeler import Mal
+from autolabel_mal.learning.mask_probes import MaskMaker, MaskProbe, NetworkMasks, filled, iou, mask_probes, overlaps
 from autolabel_mal.load import load_networks
 from autolabel_mal.refine import Field
 from autolabel_training.recipe import read
 
 from .baselines import ellipses, full_boxes, grabcuts, has_grabcut
 from .config import Recipe
-from .mask_probes import MaskMaker, MaskProbe, NetworkMasks, filled, iou, mask_probes, overlaps
 from .pictures import load_split
 from .validate import LEAST_SIDE, dev_exams
 

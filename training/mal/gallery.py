@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from autolabel_mal.labeler import Mal
+from autolabel_mal.learning.mask_probes import Mask, MaskProbe, NetworkMasks, mask_probes, overlaps
 from autolabel_mal.load import load_networks
 from autolabel_mal.refine import Field
 from autolabel_training.recipe import read
 
 from .config import Recipe
-from .mask_probes import Mask, MaskProbe, NetworkMasks, mask_probes, overlaps
 from .pictures import load_split
 from .validate import LEAST_SIDE, MASKED_SETS, SCENES, dev_exams
 

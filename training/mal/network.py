@@ -1,11 +1,10 @@
-"""The network to train: built from a recipe, started from known weights, partly frozen."""
+"""The network to train: built from a recipe, started from known weights."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from autolabel.weights import load_state_dict
@@ -16,7 +15,7 @@ from autolabel_mal.sizes import Sizes, from_arch
 from autolabel_mal.vit import VisionTransformer
 
 from ..detector.pretrained import image_weights
-from .config import ModelRecipe, OptimiserRecipe
+from .config import ModelRecipe
 
 POSITION_DEVIATION = 0.02
 
@@ -55,46 +54,6 @@ def load_weights(network: MalNetwork, path: Path) -> None:
     state = {key.removeprefix("student."): value.float() for key, value in load_state_dict(path).items()}
     wanted = {key: value for key, value in state.items() if not key.startswith(("teacher.", "backbone.head."))}
     network.load_state_dict(wanted)
-
-
-def freeze(network: MalNetwork, stages: int) -> None:
-    """Keep the weights of the stem and of `stages` stages or blocks; -1 keeps none."""
-    if stages < 0:
-        return
-    backbone = network.backbone
-    if isinstance(backbone, LiteBackbone):
-        modules: list[nn.Module] = [backbone.body.stem, *backbone.body.stages[:stages]]
-    elif isinstance(backbone, VisionTransformer):
-        modules = [backbone.patch_embed, *backbone.blocks[:stages]]
-    else:
-        raise TypeError(f"unknown backbone {type(backbone).__name__}")
-    for module in modules:
-        module.requires_grad_(False)
-
-
-def build_optimiser(network: MalNetwork, recipe: OptimiserRecipe) -> torch.optim.AdamW:
-    """Return AdamW over what is not frozen: pretrained weights learn at a part of the rate, vectors do not decay.
-
-    Every group holds its own full rate as ``base``.
-    """
-    pretrained = _pretrained(network)
-    groups = []
-    for slow in (False, True):
-        for decays in (False, True):
-            chosen = [
-                parameter
-                for name, parameter in network.named_parameters()
-                if parameter.requires_grad and name.startswith(pretrained) == slow and (parameter.ndim > 1) == decays
-            ]
-            base = recipe.learning_rate * (recipe.backbone_factor if slow else 1.0)
-            decay = recipe.weight_decay if decays else 0.0
-            if chosen:
-                groups.append({"params": chosen, "weight_decay": decay, "base": base})
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99))
-
-
-def _pretrained(network: MalNetwork) -> str:
-    return "backbone.body." if network.sizes.lite else "backbone."
 
 
 def _convolutional(network: MalNetwork) -> EfficientNetLite0:

@@ -5,41 +5,17 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from autolabel.images import read_pixels
 from autolabel.types import Rle
+from autolabel_mal.learning.picture import Picture
 
 from ..detector.data import SPLITS
 from ..detector.scenes import Scene, draw_scene
 from .config import SceneRecipe
-
-DECODED = 512
-"""Photos kept decoded."""
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A photo's path or a scene's pixels (h, w, 3) uint8; boxes (n, 4) x0, y0, x1, y1; n masks, or none."""
-
-    source: Path | NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    masks: tuple[Rle, ...] = ()
-
-    def pixels(self) -> NDArray[np.uint8]:
-        """Return the pixels (height, width, 3) uint8 RGB, decoding the photo where it was not of late."""
-        return _decode(self.source) if isinstance(self.source, Path) else self.source
-
-
-@lru_cache(maxsize=DECODED)
-def _decode(path: Path) -> NDArray[np.uint8]:
-    return read_pixels(path)
 
 
 def load_split(root: Path, dataset: str, split: str, *, masks: bool = False) -> list[Picture]:

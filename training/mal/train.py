@@ -2,92 +2,45 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from autolabel_mal.learning.crops import CropShape, Sampler, Source, source
+from autolabel_mal.learning.student import Lesson, StudentTeacher
 from autolabel_mal.mean_field import log_odds
-from autolabel_training.average import follow
 from autolabel_training.loop import DevCheck, train
-from autolabel_training.optimizer_step import network_precision, optimizer_step
 from autolabel_training.recipe import plain, read
 from autolabel_training.run_log import RunLog
 
 from ..command import training_parser
 from .config import Recipe
-from .crops import Batch, CropShape, Sampler, Source, drawn_ahead, source
-from .export import export
-from .loss import box_supervised_loss
-from .network import build_network, build_optimiser, freeze, recipe_sizes
+from .network import build_network, recipe_sizes
 from .pictures import load_coco, load_split, make_scenes, without_masks
 from .validate import Validator, dev_exams
 
+_LICENCE = "apache-2.0"
 
-class MaskRun:
+
+class MaskRun(StudentTeacher):
     """What one training run works on: the student, the teacher that follows it, crops, dev boxes."""
 
     def __init__(self, recipe: Recipe, sampler: Sampler, validator: Validator, *, device: str) -> None:
-        self.recipe, self.sampler, self.validator = recipe, sampler, validator
-        self.device = torch.device(device)
-        student = build_network(recipe.model, prior=log_odds(recipe.loss.decision)).train()
-        self.student = student.to(self.device)
-        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
-        freeze(self.student, recipe.model.frozen_stages)
-        self.optimiser = build_optimiser(self.student, recipe.optimiser)
-
-    def batches(self, steps: range) -> Iterator[Batch]:
-        """Yield the crops of every step, cut ahead by the recipe's workers."""
-        draw = partial(self.sampler.draw, count=self.recipe.optimiser.batch)
-        return drawn_ahead(draw, steps, workers=self.recipe.workers)
-
-    def learn(self, batch: Batch, step: int) -> dict[str, float]:
-        """Let the student learn from a batch and the teacher follow."""
-        batch, settings = batch.to(self.device), self.recipe.optimiser
-        with network_precision(self.device):
-            pixels = self.student.normalise(batch.pixels).contiguous(memory_format=torch.channels_last)
-            student = self.student(pixels, batch.groups)
-            with torch.no_grad():
-                teacher = self.teacher(pixels, batch.groups)
-        terms = box_supervised_loss(student, teacher, batch, recipe=self.recipe.loss, step=step)
-        norm = optimizer_step(self.optimiser, terms.total, settings, step=step)
-        weights = (self.teacher.parameters(), self.student.parameters())
-        follow(*weights, momentum=settings.teacher_momentum, step=step)
-        return terms.parts | {"gradient": norm}
+        student = build_network(recipe.model, prior=log_odds(recipe.loss.decision))
+        lesson = Lesson(sampler, recipe.loss, recipe.model.frozen_stages, recipe.workers)
+        super().__init__(student, lesson, recipe.optimiser, device=device)
+        self._validator = validator
 
     def check_dev(self) -> DevCheck | None:
         """Judge the teacher on dev boxes with true masks."""
-        result = self.validator(self.teacher)
+        result = self._validator(self.teacher)
         return None if result is None else DevCheck(result.mean, asdict(result))
-
-    def averaged(self) -> dict[str, Tensor]:
-        """Return the teacher's weights."""
-        return self.teacher.state_dict()
-
-    def state(self) -> dict[str, Any]:
-        """Return all weights and the optimiser's state."""
-        return {
-            "student": self.student.state_dict(),
-            "teacher": self.teacher.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.student.load_state_dict(state["student"])
-        self.teacher.load_state_dict(state["teacher"])
-        self.optimiser.load_state_dict(state["optimiser"])
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a checkpoint directory with these weights of the teacher."""
-        self.teacher.load_state_dict(weights)
-        export(self.teacher, folder)
+        self.export_as(weights, folder, licence=_LICENCE)
 
 
 def recipe_sources(recipe: Recipe, data: Path) -> list[Source]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from autolabel_mal.learning.mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
 from autolabel_mal.network import MalNetwork
 
 from .config import Recipe
-from .mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
 from .pictures import load_split, make_scenes
 
 SCENES = "scenes"

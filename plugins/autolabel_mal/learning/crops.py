@@ -11,14 +11,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass as record
 from torch import Tensor
 
 from autolabel_labeling.given_boxes import clip_box
 from autolabel_mal.crop import box_profiles, crop_image, region
+from autolabel_mal.learning.picture import Picture
 from autolabel_training.augment import recolour
+from autolabel_training.recipe import STRICT
 
-from .config import CropRecipe
-from .pictures import Picture
+
+@record(frozen=True, config=STRICT)
+class CropRecipe:
+    """Which boxes are cropped, and how."""
+
+    smallest_side: float
+    """Boxes with a side below this many pixels are left out of training."""
+    margins: tuple[float, float]
+    """Lowest and highest margin rate; half of it is added on either side, as a share of the box."""
+    recolour: float
+    """Part of the crops whose colours are changed."""
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from pydantic.dataclasses import dataclass as record
 from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
+from autolabel_mal.learning.crops import Batch
 from autolabel_mal.mean_field import log_odds, standardised
-from autolabel_mal.refine import settled
-
-from .config import LossRecipe
-from .crops import Batch
+from autolabel_mal.refine import Field, settled
+from autolabel_training.recipe import STRICT
 
 EPSILON = 1e-4
+
+
+@record(frozen=True, config=STRICT)
+class LossRecipe:
+    """Weights of the two losses, their course, the mean field behind the second."""
+
+    decision: float
+    """Probability at which the labeler will cut; the losses see logits shifted so that it counts as one half."""
+    mil_weight: float
+    crf_weight: float
+    crf_start: int
+    """Step at which the CRF loss sets in."""
+    crf_ramp: int
+    """Steps over which it then rises to its weight."""
+    field: Field
+    """How the mean field makes labels of probabilities and colours."""
 
 
 @dataclass(frozen=True)

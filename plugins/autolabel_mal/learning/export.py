@@ -10,14 +10,13 @@ from safetensors.torch import save_file
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.sizes import name
 
-LICENCE = "apache-2.0"
 WEIGHTS_FILE = "model.safetensors"
 
 
-def export(network: MalNetwork, folder: Path) -> None:
+def export(network: MalNetwork, folder: Path, *, licence: str) -> None:
     """Write weights (float16, with what the file's shapes cannot tell as metadata) and config.json to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_type": "mal", "arch": name(network.sizes), "crop_size": network.sizes.crop, "license": LICENCE}
+    config = {"model_type": "mal", "arch": name(network.sizes), "crop_size": network.sizes.crop, "license": licence}
     metadata = {"format": "pt", **{key: str(value) for key, value in config.items()}}
     tensors = {key: value.detach().half().cpu().contiguous().clone() for key, value in network.state_dict().items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata=metadata)

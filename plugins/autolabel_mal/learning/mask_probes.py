@@ -15,10 +15,9 @@ from autolabel.types import Size
 from autolabel_labeling.given_boxes import clip_box
 from autolabel_mal.crop import CropRegion, crop_image, inside, region
 from autolabel_mal.ensemble import fastest_encode
+from autolabel_mal.learning.picture import Picture
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.refine import Field, refine
-
-from .pictures import Picture
 
 Mask = NDArray[np.bool_]
 Scalar = TypeVar("Scalar", bound=np.generic)

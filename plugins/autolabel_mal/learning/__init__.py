@@ -1,0 +1,1 @@
+"""How the mask network learns from boxes alone."""
