@@ -1,1 +1,1 @@
-"""Code that trainings share: the loop, the optimiser's step, views of photos, the loss of a detector, figures."""
+"""Code shared by trainings: training loop, optimiser step, augmentation, detection loss, metrics."""

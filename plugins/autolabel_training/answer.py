@@ -1,4 +1,4 @@
-"""Which boxes of a picture answer a caption."""
+"""Select the boxes of a picture that match a caption."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _NamedBoxes(Protocol):
 
 
 def answer(picture: _NamedBoxes, phrases: Sequence[str]) -> Target:
-    """Return the boxes of the picture whose name is asked for; may be empty."""
+    """Return the boxes of the picture whose name is in the caption; may be empty."""
     asked = [number for number, name in enumerate(picture.names) if name in phrases]
     corners = torch.from_numpy(picture.boxes[asked].reshape(-1, 4))
     boxes = torch.cat([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)

@@ -1,4 +1,4 @@
-"""Views of a photo: cropped, coloured and flipped at random, and squashed to a square where a size is asked."""
+"""Augmentation: random crops, colours and flips of a photo, resized to a square if a size is given."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _squash(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def plain_view(photo: TrainingPhoto, size: int | None) -> View:
-    """Return the whole photo; here and below, without a ``size`` pixels stay as large as they are."""
+    """Return the whole photo; here and below, without a ``size`` pixels are not resized."""
     return _finish(read_pixels(photo.path), photo.boxes, photo.names, size)
 
 
@@ -47,8 +47,8 @@ def random_view(
 ) -> View:
     """Return a random crop with random colours, flipped left-right, and with `turn` up-down and transposed too.
 
-    Without `mirror` it is never flipped, and with `turn` rotated by quarters. A box that the crop cuts is kept where
-    more than `kept_part` of its area is left.
+    Without `mirror` it is never flipped; with `turn` it is then rotated by multiples of 90 degrees. A box cut by the
+    crop is kept if more than `kept_part` of its area is left.
     """
     pixels, boxes, names = _crop(read_pixels(photo.path), photo, rng, kept_part)
     pixels = recolour(pixels, rng)
@@ -65,8 +65,8 @@ def whole_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, tu
 
     Without `mirror` it is not flipped, and with `turn` it may be upside down.
 
-    What the border cuts is labelled here as the people who labelled the photo chose to, and so is the shape of things
-    what it will be when a photo is squashed: in crops neither is.
+    Unlike crops, whole photos keep the annotators' way of labelling objects at the border, and the aspect ratios that
+    inference will see.
     """
     pixels = recolour(read_pixels(photo.path), rng)
     if mirror:
@@ -77,9 +77,9 @@ def whole_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, tu
 
 
 def shrunk_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, mirror: bool = True) -> View:
-    """Return the whole photo made smaller, somewhere on a ground of its mean colour, with random colours.
+    """Return the whole photo shrunk, at a random place on a background of its mean colour, with random colours.
 
-    Its sides become a half to nine tenths of the view's: small things are seen smaller than any photo shows them.
+    Its sides become 0.5 to 0.9 of the view's, so that objects appear smaller than in any photo.
     """
     pixels = recolour(read_pixels(photo.path), rng)
     boxes = photo.boxes
@@ -98,8 +98,8 @@ def shrunk_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, m
 def mosaic_view(photos: Sequence[TrainingPhoto], size: int, *, rng: random.Random, kept_part: float) -> View:
     """Return crops of four photos, each in a quarter of a square of side `size`, flipped left-right, in random colours.
 
-    Things are seen smaller, beside others and before other grounds than in the photos, and in another light. The place
-    where the quarters meet is random; each crop shows at least a third of its photo's sides.
+    Objects appear smaller, beside other objects, on other backgrounds and in another light than in the photos. The
+    point where the quarters meet is random; each crop shows at least a third of its photo's sides.
     """
     if len(photos) != len(_QUARTERS):
         raise ValueError(f"a mosaic is made of {len(_QUARTERS)} photos, not {len(photos)}")
@@ -168,7 +168,7 @@ def _flip(
 def _rotate(
     pixels: NDArray[np.uint8], boxes: NDArray[np.float32], quarters: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Rotate by quarters of a turn, against the clock."""
+    """Rotate counter-clockwise by multiples of 90 degrees."""
     for _ in range(quarters):
         width = pixels.shape[1]
         pixels, boxes = np.rot90(pixels), _row([0, width, 0, width]) + boxes[:, [1, 2, 3, 0]] * _row([1, -1, 1, -1])

@@ -1,4 +1,4 @@
-"""The running average of weights (EMA): what is judged on dev, and what ships."""
+"""The exponential moving average (EMA) of weights, which is evaluated on dev and exported."""
 
 from __future__ import annotations
 

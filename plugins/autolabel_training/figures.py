@@ -1,4 +1,4 @@
-"""The quality of weights before and after a training, on the dev images that chose them."""
+"""The quality of weights before and after a training, on the dev images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DRAWS = 500
 
 
 def write_judged(path: Path, images: Sequence[dict[str, ScoredHits]]) -> None:
-    """Keep what weights found, for a run that goes on later."""
+    """Save evaluated detections, for a training that is resumed later."""
     plain = [
         {name: [one.scores.tolist(), one.hits.tolist(), one.truths] for name, one in image.items()} for image in images
     ]
@@ -27,7 +27,7 @@ def write_judged(path: Path, images: Sequence[dict[str, ScoredHits]]) -> None:
 
 
 def read_judged(path: Path) -> list[dict[str, ScoredHits]]:
-    """Return what was kept."""
+    """Return the saved detections."""
     return [
         {
             name: ScoredHits(np.array(scores, np.float64), np.array(hits, bool), truths)
@@ -40,7 +40,7 @@ def read_judged(path: Path) -> list[dict[str, ScoredHits]]:
 def write_figures(
     path: Path, before: Sequence[dict[str, ScoredHits]], after: Sequence[dict[str, ScoredHits]], *, step: Progress
 ) -> None:
-    """Write AP at IoU 0.5, by class and mean, before and after, and by how much it grew, with 95 % intervals."""
+    """Write AP at IoU 0.5 by class and mean, before and after, and the gain, with 95 % intervals."""
     gain, interval = paired_gain(before, after, draws=_DRAWS, seed=0)
     figures = {
         "images": len(after),

@@ -1,4 +1,4 @@
-"""Names of everyday things, asked in training beside the classes so that a model keeps saying no to them."""
+"""Names of everyday objects, used as negative phrases in training."""
 
 FOREIGN = (
     "person", "bicycle", "car", "bus", "train", "truck", "boat", "traffic light", "bench", "bird", "cat", "dog",

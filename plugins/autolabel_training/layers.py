@@ -16,8 +16,8 @@ def predictions_of(
 ) -> Predictions:
     """Return float32 predictions of all decoder layers and of the encoder.
 
-    ``model`` is a GroundingDinoForObjectDetection and ``output`` what it returned with ``auxiliary_loss`` on, for
-    captions whose tokens ``mask`` (batch, tokens) tells from padding; ``shapes`` are those of the encoder's maps.
+    ``model`` is a GroundingDinoForObjectDetection and ``output`` its output with ``auxiliary_loss`` on. ``mask``
+    (batch, tokens) is True for tokens that are not padding; ``shapes`` are those of the encoder's maps.
     """
     references = [output.init_reference_points, *output.intermediate_reference_points.unbind(1)]
     logits, boxes = [], []

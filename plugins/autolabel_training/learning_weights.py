@@ -1,4 +1,4 @@
-"""The weights of a detector that learn, with their average: what a training saves, goes on from, and judges."""
+"""The trainable weights of a detector with their average and optimiser."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class _DetectorRates(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """The rate of all that is not pretrained."""
+        """The learning rate of weights that are not pretrained."""
 
     @property
     def image_tower_rate(self) -> float:
-        """The part of it that the image tower gets."""
+        """The fraction of it for the image tower."""
 
     @property
     def weight_decay(self) -> float:
@@ -29,7 +29,7 @@ class _DetectorRates(Protocol):
 
 
 class LearningWeights:
-    """Holds the parameters that learn by name, their average and the optimiser, as the loop asks for them."""
+    """Holds the trainable parameters by name, their average and the optimiser."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], rates: _DetectorRates, *, fused: bool) -> None:
         self.parameters = parameters
@@ -41,23 +41,23 @@ class LearningWeights:
         return self.average
 
     def state(self) -> dict[str, Any]:
-        """Return all weights that learn and the optimiser's state."""
+        """Return all trainable weights and the optimiser's state."""
         weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
         return {"parameters": weights, "average": self.average, "optimiser": self.optimiser.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Resume from a saved state."""
         self.put(state["parameters"])
         _copy(state["average"], self.average)
         self.optimiser.load_state_dict(state["optimiser"])
 
     def put(self, weights: dict[str, Tensor]) -> None:
-        """Give the parameters these values."""
+        """Set the parameters to these values."""
         _copy(weights, self.parameters)
 
     @contextmanager
     def using(self, weights: dict[str, Tensor]) -> Iterator[None]:
-        """Give the parameters other values for the length of a block."""
+        """Set the parameters to other values while the block runs."""
         kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self.put(weights)
         try:
@@ -67,9 +67,9 @@ class LearningWeights:
 
 
 def _optimiser(parameters: dict[str, nn.Parameter], rates: _DetectorRates, *, fused: bool) -> torch.optim.AdamW:
-    """Return AdamW: the image tower learns at a part of the rate and does not decay, nor do vectors.
+    """Return AdamW: the image tower has a lower rate and no weight decay; vectors have no weight decay.
 
-    Every group holds its own full rate as ``base``.
+    Every parameter group stores its full rate as ``base``.
     """
     tower = [parameter for name, parameter in parameters.items() if name.startswith(_IMAGE_TOWER)]
     rest = [parameter for name, parameter in parameters.items() if not name.startswith(_IMAGE_TOWER)]

@@ -1,4 +1,4 @@
-"""The loop of both trainings: steps, dev checks, saved states, the best weights, a log."""
+"""The training loop: steps, dev checks, saved states, best weights, log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Batch = TypeVar("_Batch")
 
 @dataclass
 class Progress:
-    """The progress of a training: finished steps, processor seconds, the best dev score and its step."""
+    """The progress of a training: finished steps, CPU seconds, the best dev score and its step."""
 
     step: int = 0
     cpu_seconds: float = 0.0
@@ -33,7 +33,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class DevCheck:
-    """The score that decides which weights are kept, and the figures for the log."""
+    """The score that selects the best weights, and the figures for the log."""
 
     score: float
     figures: dict[str, Any]
@@ -49,19 +49,19 @@ class TrainedModel(Protocol[_Batch]):
         """Do one step and return its figures for the log."""
 
     def check_dev(self) -> DevCheck | None:
-        """Judge the averaged weights; None if there is nothing to judge by."""
+        """Evaluate the averaged weights; None if there are no dev images."""
 
     def averaged(self) -> dict[str, Tensor]:
-        """Return the averaged weights, the ones that are kept."""
+        """Return the averaged weights."""
 
     def state(self) -> dict[str, Any]:
-        """Return what a later run needs to go on."""
+        """Return the state that a resumed run needs."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Restore what `state` returned."""
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Write a checkpoint directory with weights that `averaged` returned; the run cannot go on after it."""
+        """Write a checkpoint folder with weights that `averaged` returned; training cannot continue afterwards."""
 
 
 class _LoopSettings(Protocol):
@@ -77,7 +77,7 @@ class _LoopSettings(Protocol):
 
     @property
     def save_every_seconds(self) -> float:
-        """Least time from one saved state to the next."""
+        """Minimum time between two saved states."""
 
 
 class Loop(Generic[_Batch]):
@@ -93,9 +93,9 @@ class Loop(Generic[_Batch]):
             log.write(event="resumed", **asdict(self.progress))
 
     def run(self, *, check_start: bool = False) -> None:
-        """Do the remaining steps, with dev checks and saved states on the way.
+        """Do the remaining steps, with dev checks and saved states in between.
 
-        With ``check_start`` the weights that training begins with are judged too, and kept where none are better.
+        With ``check_start`` the initial weights are evaluated too, and kept if no later ones are better.
         """
         if check_start and not self.progress.step:
             self._check_dev()
@@ -116,7 +116,7 @@ class Loop(Generic[_Batch]):
                 saved = time.monotonic()
 
     def best_weights(self) -> dict[str, Tensor]:
-        """Return the averaged weights that were best on dev, or the last ones where there was nothing to judge by."""
+        """Return the averaged weights that were best on dev, or the last ones without dev images."""
         best = self._folder / _BEST_FILE
         if not best.exists():
             return self._trainee.averaged()
@@ -143,7 +143,7 @@ class Loop(Generic[_Batch]):
 
 
 def train(model: TrainedModel[_Batch], recipe: _LoopSettings, folder: Path, log: RunLog) -> None:
-    """Train in a folder, from its saved state on if there is one; export what was best to its folder `checkpoint`."""
+    """Train in a folder, resuming from its saved state; export the best weights to its folder `checkpoint`."""
     loop = Loop(model, recipe, folder, log)
     loop.run()
     model.export(loop.best_weights(), folder / "checkpoint")
@@ -151,7 +151,7 @@ def train(model: TrainedModel[_Batch], recipe: _LoopSettings, folder: Path, log:
 
 
 def _save(content: Any, path: Path) -> None:
-    """Write beside the target first, so that an interruption leaves the old file whole."""
+    """Write to a temporary file first, so that an interruption leaves the old file intact."""
     partial = path.with_suffix(".partial")
     torch.save(content, partial)
     partial.replace(path)

@@ -14,11 +14,11 @@ from torch.nn import functional
 from autolabel_training.boxes import paired_giou
 from autolabel_training.recipe import STRICT
 
-# Square root of the box area, part of the picture, that each stride (8, 16, 32, and 64 where there is one) answers for.
+# Square root of the box area, as a share of the picture, assigned to each stride (8, 16, 32, and 64 if present).
 _SMALLEST_SIDE = (0.0, 0.12, 0.3, 0.55)
 _LARGEST_SIDE = (0.25, 0.55, 9.0, 9.0)
 _SMALLEST_TARGET_SIDE = 0.02
-_CLASS_FLOOR = 0.03  # dense targets below are zero
+_CLASS_FLOOR = 0.03  # dense targets below this are zero
 _BOX_FLOOR = 0.3  # dense places with a higher target also learn the box
 _LEAST_QUALITY = 0.2  # class target of a matched query whose box does not overlap yet
 _IMPOSSIBLE_COST = 1e3
@@ -26,7 +26,7 @@ _IMPOSSIBLE_COST = 1e3
 
 @dataclass(frozen=True)
 class Target:
-    """The answer to a caption: phrase index (n,) and box (n, 4) as centre x, y, width, height in 0..1."""
+    """The targets of a caption: phrase index (n,) and box (n, 4) as centre x, y, width, height in 0..1."""
 
     phrases: Tensor
     boxes: Tensor
@@ -34,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the heads say for a batch with `tokens` caption tokens.
+    """The heads' outputs for a batch with `tokens` caption tokens.
 
     layer_logits and layer_boxes hold one (batch, queries, tokens) and (batch, queries, 4) per decoder layer;
     dense_logits is (batch, places, tokens) and dense_boxes (batch, places, 4), one place per encoder cell.
@@ -115,10 +115,10 @@ def _quality_focal_loss(logits: Tensor, targets: Tensor, token_mask: Tensor) -> 
 
 @torch.no_grad()
 def dense_assignment(target: Target, centres: Tensor, levels: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Return for every place (places,) how much it answers for a box, 0..1, and for which box.
+    """Return, for every place (places,), its target weight in 0..1, and the index of its box.
 
-    A place answers for boxes of its level's size, by a gaussian of its distance from the box centre in box sides;
-    the nearest place of every box gets 1.
+    A place is assigned to boxes of its level's size, weighted by a Gaussian of its distance from the box centre in box
+    sides; the nearest place of every box gets 1.
     """
     side = target.boxes[:, 2:].prod(1).sqrt()
     smallest, largest = (

@@ -46,7 +46,7 @@ class OperatingPoint:
 
 
 def judge(answers: Detections, nms: float) -> ScoredHits:
-    """Suppress duplicates at IoU `nms` (1 keeps all), then give each box the best free true box, best score first."""
+    """Suppress duplicates at IoU `nms` (1 keeps all), then match boxes, best score first, to the best free true box."""
     scored = answers.scores > _LOWEST_SCORE
     boxes, scores = answers.boxes[scored], answers.scores[scored]
     kept = suppress(boxes, scores, nms)
@@ -77,7 +77,7 @@ def average_precision(images: Sequence[ScoredHits]) -> float:
 
 
 def mean_average_precision(images: Sequence[dict[str, ScoredHits]]) -> dict[str, float]:
-    """Return AP per phrase over images that map a phrase to its judged detections, and `mean` over phrases."""
+    """Return AP per phrase, and their `mean`; each image maps phrases to judged detections."""
     phrases = sorted({phrase for image in images for phrase in image})
     values = {phrase: average_precision([image[phrase] for image in images if phrase in image]) for phrase in phrases}
     known = {phrase: value for phrase, value in values.items() if not np.isnan(value)}
@@ -85,7 +85,7 @@ def mean_average_precision(images: Sequence[dict[str, ScoredHits]]) -> dict[str,
 
 
 def best_point(images: Sequence[dict[str, ScoredHits]]) -> OperatingPoint:
-    """Return the score threshold with the highest F1 over all phrases together, and what it gives."""
+    """Return the operating point with the highest F1 over all phrases together."""
     judged = [each for image in images for each in image.values()]
     scores = np.concatenate([each.scores for each in judged])
     order = np.argsort(-scores, kind="stable")
@@ -113,9 +113,9 @@ def bootstrap_intervals(
 def paired_gain(
     before: Sequence[dict[str, ScoredHits]], after: Sequence[dict[str, ScoredHits]], *, draws: int, seed: int
 ) -> tuple[float, tuple[float, float]]:
-    """Return by how much the mean AP grew on the same images, and the 95 % interval of that.
+    """Return the gain in mean AP on the same images, and its 95 % interval.
 
-    Both are judged on the images of each draw: what is hard about an image is hard for both.
+    Both are evaluated on the images of each resample, so that the difficulty of images cancels out.
     """
     generator = np.random.default_rng(seed)
     gains = []
@@ -128,7 +128,7 @@ def paired_gain(
 
 
 def bootstrap_mean(counts: Sequence[int], *, draws: int, seed: int) -> tuple[float, tuple[float, float]]:
-    """Return the mean of counts, one an image, and its 95 % interval over images drawn with replacement."""
+    """Return the mean of counts (one per image) and its 95 % bootstrap interval over images."""
     values = np.asarray(counts, float)
     chosen = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
     return float(values.mean()), _interval(values[chosen].mean(1).tolist())

@@ -36,9 +36,9 @@ class OptimizerSettings(Protocol):
 
 
 def optimizer_step(optimiser: torch.optim.Optimizer, loss: Tensor, course: OptimizerSettings, *, step: int) -> float:
-    """Take one step, each group at its `base` rate times what the course says, and return the gradient's norm.
+    """Take one step, each group at its `base` rate times the schedule's factor, and return the gradient's norm.
 
-    The gradient is clipped; one that is not finite is passed over.
+    The gradient is clipped; a step with a non-finite gradient is skipped.
     """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -53,9 +53,9 @@ def optimizer_step(optimiser: torch.optim.Optimizer, loss: Tensor, course: Optim
 
 
 def network_precision(device: torch.device, *, on_cpu: bool = False) -> AbstractContextManager[Any]:
-    """Let the network compute in bfloat16 on a GPU; what is outside, the loss above all, stays in float32.
+    """Run the network in bfloat16 on a GPU; code outside the block, such as the loss, stays in float32.
 
-    With ``on_cpu`` on a CPU too: it pays where the processor multiplies bfloat16 (AVX512-BF16, AMX).
+    With ``on_cpu`` also on a CPU, which is faster on processors with bfloat16 instructions (AVX512-BF16, AMX).
     """
     half = device.type == "cuda" or on_cpu
     return torch.autocast(device.type, torch.bfloat16) if half else nullcontext()

@@ -1,4 +1,4 @@
-"""Recipes: YAML read into frozen records. Unknown keys, missing keys and wrong values are named."""
+"""Read training recipes from YAML into frozen dataclasses, with errors for unknown keys, missing keys, wrong values."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def build(kind: type[_R], raw: dict[str, Any]) -> _R:
 
 
 def plain(recipe: Any) -> dict[str, Any]:
-    """Return a recipe as nested mappings that JSON can hold."""
+    """Return a recipe as nested mappings of JSON types."""
     return asdict(recipe)

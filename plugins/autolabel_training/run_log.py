@@ -1,4 +1,4 @@
-"""The log of a training run: one JSON object a line, and TensorBoard events where they are asked for."""
+"""The log of a training run: JSON lines, and TensorBoard events on request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _EVENTS_FOLDER = "tensorboard"
 
 
 class RunLog:
-    """Appends records to a file of a run's folder and tells them; on stderr where nothing takes them.
+    """Appends records to a file in the run's folder and reports them, by default on stderr.
 
-    With `tensorboard` the _numbers of records that have a `step` also become scalars in a folder beside it. Raises
-    ModuleNotFoundError where the package tensorboard is missing.
+    With `tensorboard`, the numbers of records with a `step` are also written as scalars to a folder beside it. Raises
+    ModuleNotFoundError if the package tensorboard is missing.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ def _on_stderr(values: Mapping[str, Any]) -> None:
 
 
 def _numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the _numbers of nested mappings with their keys joined by slashes."""
+    """Yield the numbers in nested mappings with their keys joined by slashes."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{key}/")

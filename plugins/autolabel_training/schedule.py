@@ -1,4 +1,4 @@
-"""The course of the learning rate."""
+"""The learning rate schedule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LOWEST = 0.01
 
 
 def rate_factor(step: int, steps: int, *, warmup: int, cooldown: float) -> float:
-    """Return the part of the learning rate that a step gets.
+    """Return a step's factor of the learning rate.
 
     It rises linearly over `warmup` steps, stays at 1, and falls along a cosine to a hundredth over the last part
     `cooldown` of all `steps`.

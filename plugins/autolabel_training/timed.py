@@ -1,4 +1,4 @@
-"""Train for a number of steps, or for about as long as there is time."""
+"""Train for a number of steps, or for about a given time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SAVE_EVERY = 60.0
 
 
 class TimedModel(TrainedModel[Any], Protocol):
-    """The subject of a training, with settings that state the number of steps."""
+    """The interface of a model trained for a number of steps or a time."""
 
     settings: TrainingSettings
 
     def judge(self, weights: dict[str, Tensor]) -> list[dict[str, ScoredHits]]:
-        """Return what weights find on the images kept for it, by class, beside the truth."""
+        """Return detections of weights on the dev images, by class, with the truth."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class _Course:
 
 
 def train_in_time(model: TimedModel, task: FineTuning[TrainingSettings]) -> None:
-    """Train, from a saved state on if there is one, and export what was best on the images kept for it.
+    """Train, resuming from a saved state, and export the weights that were best on the dev images.
 
-    The weights that the training began with count among them. The number of steps is decided once, and kept.
+    The initial weights are among the candidates. The number of steps is decided once and saved.
     """
     task.out.mkdir(parents=True, exist_ok=True)
     steps = _steps(model, task)
@@ -68,7 +68,7 @@ def train_in_time(model: TimedModel, task: FineTuning[TrainingSettings]) -> None
 
 
 def _steps(model: TimedModel, task: FineTuning[TrainingSettings]) -> int:
-    """Return how many steps are taken: as said, or as many as fit, by the pace of the first ones."""
+    """Return the number of steps: as set, or as many as fit the time at the pace of the first steps."""
     kept = task.out / _COURSE
     if kept.exists():
         return int(json.loads(kept.read_text())["steps"])

@@ -1,4 +1,4 @@
-"""Code that the segmenters of the SAM family share: an image seen once, its boxes asked in chunks."""
+"""Code shared by segmenters of the SAM family: each image is encoded once, its boxes are decoded in chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class BoxSegmenterParams(FolderParams):
-    """The checkpoint and how boxes are asked."""
+    """The checkpoint and the settings of the mask decoder."""
 
     mask: Literal["single", "best"] = "single"
     """The one mask made for clear prompts such as boxes, or the one of three that the network trusts most."""
@@ -32,7 +32,7 @@ class BoxSegmenterParams(FolderParams):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _BoxesToSegment:
-    """A sample's boxes that have a mask to be found."""
+    """A sample's boxes that need a mask."""
 
     sample: int
     indices: list[int]
@@ -41,7 +41,7 @@ class _BoxesToSegment:
 
 
 class BoxSegmenter(FolderLabeler, Segmenter):
-    """Turns boxes into masks; the vision tower runs once an image, whatever number of boxes it has."""
+    """Turns boxes into masks; the vision tower runs once per image, whatever the number of boxes."""
 
     params: BoxSegmenterParams
 
@@ -58,18 +58,18 @@ class BoxSegmenter(FolderLabeler, Segmenter):
         self._network = self.read_network(device)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return one key for all images: the network sees all in one size."""
+        """Return one key for all images, because the network has one input size."""
         return ()
 
     def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, boxes asked, passes of the mask decoder."""
+        """Return counts of images encoded, boxes decoded, and mask decoder passes."""
         return dict(self._network.counts) if self._network else {}
 
     def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
-        """Return every box of each sample with its mask, in order; boxes and scores stay as they were given.
+        """Return every box of each sample with its mask, in order; boxes and scores are not changed.
 
-        A box that reaches outside is cut to its image first. The mask is None if nothing of it is inside, and for
-        a crowd (``iscrowd`` among the given fields) that has no region of its own. An image without boxes is not seen.
+        A box that reaches outside its image is clipped first. The mask is None for a box without area inside, and for a
+        crowd (``iscrowd`` among the given fields) without an input region. An image without boxes is not encoded.
         """
         if self._network is None:
             raise MachineError("the segmenter is not loaded: call load(device) first")
@@ -90,7 +90,7 @@ def _crowds(sample: Sample) -> list[Rle | None]:
 
 
 def _asked(sample: Sample, number: int) -> _BoxesToSegment | None:
-    """Return the boxes that are no crowds and have some area in the image; None if there are none."""
+    """Return the boxes that are not crowds and have area inside the image; None if there are none."""
     height, width = sample.pixels.shape[:2]
     inside = {
         index: box

@@ -32,16 +32,16 @@ class ClipTokenizer:
         return token
 
     def words(self, text: str) -> tuple[int, ...]:
-        """Return the ids of a text, lower-cased; empty if nothing is left of it.
+        """Return the ids of a text, lower-cased; empty if no token remains.
 
-        The marks of a text's start and end are left out wherever they stand: a phrase cannot end another.
+        Start and end tokens inside the text are removed, so that a phrase cannot end the sentence.
         """
         with panics_as_errors():
             encoded = self._tokenizer.encode(text, add_special_tokens=False)
         return tuple(token for token in encoded.ids if token not in (self.start, self.end))
 
     def read(self, phrase: str) -> Reading:
-        """Return what the model makes of a phrase: its ids, and the letters that it reads as bytes only."""
+        """Return how the model reads a phrase: its ids, and the characters that it reads only as bytes."""
         ids = self.words(phrase)
         foreign = dict.fromkeys(letter for letter in phrase if ord(letter) >= _FIRST_FOREIGN)
         unknown = tuple(letter for letter in foreign if len(self.words(letter)) >= len(letter.encode()))
@@ -49,7 +49,7 @@ class ClipTokenizer:
         return Reading(ids, unknown=unknown, readable=bool(known))
 
     def sentence(self, text: str) -> tuple[int, ...]:
-        """Return the ids of a text between the marks of start and end."""
+        """Return the ids of a text between start and end tokens."""
         return (self.start, *self.words(text), self.end)
 
 
@@ -62,7 +62,7 @@ def _read(folder: Path) -> Tokenizer:
     try:
         with panics_as_errors():
             tokenizer = Tokenizer.from_file(str(whole)) if whole.is_file() else _assemble(vocabulary, merges)
-    except Exception as error:  # the tokenizers library raises bare Exception
+    except Exception as error:  # the tokenizers library raises plain Exception
         raise WeightsError(f"{folder}: not a tokenizer: {first_line(error)}", hint="download it again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -70,7 +70,7 @@ def _read(folder: Path) -> Tokenizer:
 
 
 def _assemble(vocabulary: Path, merges: Path) -> Tokenizer:
-    """Return CLIP's tokenizer as transformers puts it together from these two files."""
+    """Build CLIP's tokenizer from these two files, as transformers does."""
     model = BPE.from_file(
         str(vocabulary), str(merges), unk_token=_END, continuing_subword_prefix="", end_of_word_suffix="</w>"
     )

@@ -1,4 +1,4 @@
-"""Examples of a phrase: boxes in a few images, which a detector is asked by instead of words, or beside them."""
+"""Example boxes of a phrase in a few images, used as image queries instead of, or beside, words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _ordered(box: _Box) -> _Box:
 
 
 class Example(ExplainedModel):
-    """One image in which objects of a phrase are boxed."""
+    """One image with boxes of objects of a phrase."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
@@ -48,7 +48,7 @@ class Example(ExplainedModel):
 
 
 def files_of_examples(examples: Sequence[Example]) -> list[Path]:
-    """Return the images, each once; raises WeightsError if one is not there."""
+    """Return the images, each once; raises WeightsError if one is missing."""
     paths = [Path(path) for path in dict.fromkeys(one.image for one in examples)]
     for path in paths:
         if not path.is_file():
@@ -59,7 +59,7 @@ def files_of_examples(examples: Sequence[Example]) -> list[Path]:
 def read_examples(
     examples: Sequence[Example],
 ) -> Iterator[tuple[Example, npt.NDArray[np.uint8]]]:
-    """Yield each example with its pixels (H, W, 3); raises WeightsError if an image or a box is of no use."""
+    """Yield each example with its pixels (H, W, 3); raises WeightsError if an image or a box cannot be used."""
     for one in examples:
         try:
             pixels = read_pixels(one.image, max_pixels=_MOST_PIXELS)
@@ -75,5 +75,5 @@ def read_examples(
 
 
 def plain(phrase: str) -> str:
-    """Return a phrase as it is compared."""
+    """Return a phrase normalised for comparison."""
     return " ".join(phrase.casefold().split())

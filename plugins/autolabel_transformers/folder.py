@@ -1,4 +1,4 @@
-"""Code that the labelers of this package share: a Hugging Face folder."""
+"""Code shared by the labelers of this package: reading a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FolderParams(Labeler.Params):
 
 
 class FolderLabeler(Labeler):
-    """A labeler whose model is a folder as transformers writes it."""
+    """A labeler whose checkpoint is a folder in transformers' format."""
 
     kinds: ClassVar[tuple[str, ...]]
     """The ``model_type`` that config.json may say."""
@@ -38,7 +38,7 @@ class FolderLabeler(Labeler):
 
     @cached_property
     def folder(self) -> Path:
-        """Return the checked folder; raises WeightsError if it is missing or of another kind of model."""
+        """Return the folder; raises WeightsError if it is missing or holds another kind of model."""
         path = locate_checkpoint(self.params.checkpoint)
         if not path.is_dir():
             raise WeightsError(f"{path}: a single file", hint="give the folder with its config.json")
@@ -55,7 +55,7 @@ class FolderLabeler(Labeler):
         return files_of(self.folder)
 
     def check(self) -> None:
-        """Raise WeightsError if names and shapes of the folder's tensors do not fit its config.json."""
+        """Raise WeightsError if the folder's tensors do not match its config.json."""
         check_folder(
             self.folder,
             self.configuration,
@@ -68,7 +68,7 @@ class FolderLabeler(Labeler):
         self.batch_key((1, 1))
 
     def takes_timm(self) -> bool:
-        """Return whether a backbone of timm can be built here; raise WeightsError if one is wanted and cannot."""
+        """Return whether the model has a timm backbone; raise WeightsError if it has one that is not supported here."""
         return False
 
     def licence(self) -> Licence:

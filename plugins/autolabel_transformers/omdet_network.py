@@ -1,4 +1,4 @@
-"""OmDet-Turbo in three steps that can be repeated apart: see an image, read texts, ask one about the other."""
+"""OmDet-Turbo in three separate steps: encode images, encode texts, decode boxes from both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REMEMBERED = 4096
 
 
 class OmdetNetwork:
-    """transformers' OmDet-Turbo, its parts called one by one."""
+    """transformers' OmDet-Turbo with its parts called separately."""
 
     def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
         self._model, self._shaping, self._device = model, shaping, device
@@ -53,7 +53,7 @@ class OmdetNetwork:
     ) -> list[tuple[_Floats, _Floats]]:
         """Return for each image its scores (Q, classes) and boxes (Q, 4): centre x, y, width, height in 0..1.
 
-        ``asked`` has for each image a task with its classes, everywhere equally many.
+        ``asked`` has a task with its classes for each image; all tasks have equally many classes.
         """
         self.counts["forward_passes"] += len(images)
         levels = [torch.cat(level) for level in zip(*images, strict=True)]
@@ -65,7 +65,7 @@ class OmdetNetwork:
         return list(zip(scores, boxes, strict=True))
 
     def _read_class(self, ids: Ids) -> Tensor:
-        """Return a class's features (width,); every text is read alone, so that nothing else tells on it."""
+        """Return a class's features (width,); each text is encoded alone, so that they do not depend on the batch."""
         self.counts["text_passes"] += 1
         features: Tensor = self._model.language_backbone(self._row(ids), encode_type="class")[0]
         return features
@@ -82,7 +82,7 @@ class OmdetNetwork:
 
 
 def _padded(tasks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return tasks as one batch (longest, B, width), with where they are real, (B, longest) int64."""
+    """Return tasks as one batch (longest, B, width) and its padding mask (B, longest) int64, 1 for real tokens."""
     features = torch.nn.utils.rnn.pad_sequence(list(tasks))
     lengths = torch.tensor([len(task) for task in tasks], device=features.device)
     return features, (torch.arange(len(features), device=features.device) < lengths[:, None]).long()
@@ -91,7 +91,7 @@ def _padded(tasks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def load_omdet(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, timm: bool) -> OmdetNetwork:
     """Return the network of a folder on ``device``, in float32; raises WeightsError if it does not fit.
 
-    ``timm`` says that its backbone is one of that package.
+    ``timm`` is True for a backbone from the package timm.
     """
     model = build_model(_OMDET_TURBO, fields, bare(load_state_dict(folder)), path=folder, timm=timm)
     return OmdetNetwork(model.to(device), shaping=shaping, device=device)

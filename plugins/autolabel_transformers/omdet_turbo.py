@@ -29,7 +29,7 @@ _Floats = npt.NDArray[np.float32]
 
 
 def _omdet_backbone_is_timms(folder: Path, fields: Mapping[str, Any]) -> bool:
-    """Return whether a configuration's backbone is timm's, as that of the published models is.
+    """Return whether a configuration's backbone is timm's, as in the published models.
 
     Raises WeightsError if it is, and timm is not installed.
     """
@@ -46,7 +46,7 @@ _SHAPING = Shaping(exact=(640, 640))
 
 @dataclass(frozen=True, slots=True)
 class _TaskQuery:
-    """One task with its classes: what one forward pass is asked."""
+    """One task with its classes: the query of one forward pass."""
 
     task: Ids
     classes: tuple[Ids, ...]
@@ -57,8 +57,8 @@ class _TaskQuery:
 class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
     """Finds the objects that phrases name, with OmDet-Turbo (arXiv 2403.06892).
 
-    The network reads every phrase by itself and, besides, a task that lists them: "Detect cat, dog.". A list whose
-    task would exceed the text encoder's length is dealt over several passes, none of it is cut off.
+    The network encodes every phrase, and a task that lists them: "Detect cat, dog.". A list that exceeds the text
+    encoder's length is split over several passes; nothing is truncated.
     """
 
     name = "omdet_turbo"
@@ -77,7 +77,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
     shaping_default = _SHAPING
 
     class Params(FolderParams):
-        """The checkpoint and how it is asked."""
+        """The checkpoint and how it is queried."""
 
         task: Annotated[str, StringConstraints(min_length=1)] | None = None
         """The task given to the network in place of "Detect" and the phrases; with it, all phrases share one pass."""
@@ -93,7 +93,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         return _omdet_backbone_is_timms(self.folder, self.configuration)
 
     def questions(self, prompt: Prompt) -> tuple[_TaskQuery, ...]:
-        """Return what asks for every phrase of a prompt once; none for no phrases.
+        """Return queries that together contain every phrase of a prompt once; none for no phrases.
 
         Raises ImageError if a phrase is empty, or too long for a task of its own.
         """
@@ -108,7 +108,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         return tuple(self._question({ids: asked[ids] for ids in hand}, prompt, None) for hand in hands)
 
     def _deal(self, asked: Mapping[Ids, tuple[int, ...]], prompt: Prompt) -> Iterable[list[Ids]]:
-        """Yield runs of sentences whose task fits."""
+        """Yield groups of sentences whose task fits the text encoder."""
         hand: list[Ids] = []
         for ids in asked:
             if hand and len(self._task([*hand, ids], asked, prompt)) > self.limit:
@@ -134,7 +134,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         return _TaskQuery(read, tuple(asked), tuple(asked.values()))
 
     def passes(self, prompt: Prompt) -> int:
-        """Return the number of tasks that a prompt's phrases are dealt over."""
+        """Return the number of tasks needed for a prompt's phrases."""
         return len(self.questions(prompt))
 
     def read_network(self, device: str) -> OmdetNetwork:
@@ -153,14 +153,14 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
     def detect(
         self, prepared: Sequence[SeenImage[Pyramid]], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances]:
-        """Return the (box, phrase) pairs above ``floor`` for each image, same order; no phrases, no boxes.
+        """Return, for each image in order, the (box, phrase) pairs that score above ``floor``; none without phrases.
 
-        Of each question the best pairs count, as many as the network has boxes (transformers' rule).
+        Each query returns at most as many pairs as the network has boxes, the best first (transformers' rule).
         """
         questions = [self.questions(prompt) for prompt in prompts]
         found: list[list[Instances]] = [[] for _ in prepared]
         for turn in range(max(map(len, questions), default=0)):
-            # Padding with empty classes would change which boxes are proposed: equal numbers share a pass.
+            # Padding with empty classes would change the proposals, so only equal numbers of classes share a pass.
             groups = defaultdict(list)
             for index, own in enumerate(questions):
                 if turn < len(own):
@@ -182,7 +182,7 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
 
 
 def _best(scores: _Floats, boxes: _Floats, question: _TaskQuery, *, size: Size, floor: float) -> Instances:
-    """Return those of the pairs that score best, as many as there are boxes, which are above ``floor``.
+    """Return the best pairs, at most as many as there are boxes, that score above ``floor``.
 
     ``scores`` are (boxes, classes), ``boxes`` (boxes, 4) as centre x, y, width, height in 0..1.
     """

@@ -37,7 +37,7 @@ def _has_place(template: str) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SquareImage:
-    """Pixels as the network's size wants them, with the size that boxes refer to."""
+    """Pixels resized for the network, with the original size that boxes refer to."""
 
     pixels: npt.NDArray[np.float32]
     """(side, side, 3) in 0..1."""
@@ -47,7 +47,7 @@ class _SquareImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SeenPatches:
-    """An image's patches on the device, which every round shares, and their boxes."""
+    """An image's patches on the device, shared by all rounds, and their boxes."""
 
     patches: Patches
     corners: npt.NDArray[np.float32]
@@ -57,8 +57,8 @@ class _SeenPatches:
 class Owlv2(PhraseDetector["Owlv2Network"]):
     """Finds the objects that phrases name, with OWLv2 (arXiv 2306.09683).
 
-    Every patch of the image proposes one box, whatever is asked; a phrase only scores them. So the image is seen once,
-    any number of phrases fits one pass, and a phrase's scores do not depend on the others.
+    Every patch of the image proposes one box, and phrases only score the boxes. So the image is encoded once, any
+    number of phrases fits one pass, and a phrase's scores do not depend on other phrases.
     """
 
     name = "owlv2"
@@ -78,7 +78,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
     shaping_default = _SHAPING
 
     class Params(FolderParams):
-        """The checkpoint and how it is asked."""
+        """The checkpoint and how it is queried."""
 
         template: Annotated[str, AfterValidator(_has_place)] = "a photo of a {}"
         """The sentence that a phrase is asked in; ``"{}"`` asks the phrase alone."""
@@ -91,17 +91,17 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
     params: Params
 
     def files(self) -> Sequence[Path]:
-        """Return the folder's files and the examples' images."""
+        """Return the folder's files and the example images."""
         return (*super().files(), *files_of_examples(self.params.examples))
 
     def check(self) -> None:
-        """Raise WeightsError if the folder does not fit, or an example cannot be read."""
+        """Raise WeightsError if the tensors do not match, or if an example cannot be read."""
         super().check()
         for _ in read_examples(self.params.examples):
             pass
 
     def unasked(self, phrases: Sequence[str]) -> Sequence[str]:
-        """Return the phrases of examples that are none of those asked."""
+        """Return the phrases of examples that are not among ``phrases``."""
         known = {plain(phrase) for phrase in phrases}
         return tuple(dict.fromkeys(one.phrase for one in self.params.examples if plain(one.phrase) not in known))
 
@@ -111,16 +111,16 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
 
     @property
     def side(self) -> int:
-        """Return the side of the square that the network sees."""
+        """Return the side of the network's square input."""
         return self.shaping.resized((1, 1))[0]
 
     @property
     def template(self) -> str:
-        """Return the sentence that a phrase is asked in."""
+        """Return the sentence template for phrases."""
         return self.params.template
 
     def passes(self, prompt: Prompt) -> int:
-        """Return 1, or 0 if nothing is asked; raises ImageError if a phrase is empty or too long."""
+        """Return 1, or 0 for no phrases; raises ImageError if a phrase is empty or too long."""
         return min(1, len(self.sentences(prompt)))
 
     def read_network(self, device: str) -> Owlv2Network:
@@ -137,7 +137,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         return network
 
     def preprocess(self, sample: Sample) -> _SquareImage:
-        """Pad and squeeze a sample's pixels; needs no model."""
+        """Pad and resize a sample's pixels; needs no model."""
         height, width = sample.pixels.shape[:2]
         return _SquareImage(square(sample.pixels, self.side), (height, width))
 
@@ -146,14 +146,14 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         if not batch:
             return []
         seen = self.network.see(np.stack([image.pixels for image in batch]))
-        # The boxes' unit is the padded square's side.
+        # Boxes are relative to the padded square's side.
         return [
             _SeenPatches(patches, corners * np.float32(max(image.size)))
             for (patches, corners), image in zip(seen, batch, strict=True)
         ]
 
     def detect(self, prepared: Sequence[_SeenPatches], prompts: Sequence[Prompt], floor: float) -> Sequence[Instances]:
-        """Return every (box, phrase) above ``floor`` for each image, same order; no phrases, no boxes."""
+        """Return, for each image in order, every (box, phrase) that scores above ``floor``; none without phrases."""
         return [self._ask(image, prompt, floor) for image, prompt in zip(prepared, prompts, strict=True)]
 
     def _ask(self, image: _SeenPatches, prompt: Prompt, floor: float) -> Instances:
@@ -165,7 +165,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         return pairs_above(scores, image.corners, list(asked.values()), floor=floor)
 
     def _query(self, ids: Ids, phrases: Sequence[str]) -> Query:
-        """Return what stands for phrases that read the same: their sentence, examples, or both."""
+        """Return the query for phrases with equal tokens: their sentence, examples, or both."""
         names = dict.fromkeys(map(plain, phrases))
         shown = [features for name in names for features in self._shown.get(name, ())]
         if not shown:

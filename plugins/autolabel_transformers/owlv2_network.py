@@ -1,4 +1,4 @@
-"""OWLv2 in two steps that can be repeated apart: see an image, score its patches by sentences."""
+"""OWLv2 in two separate steps: encode images, score their patches by sentences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NEAR = 0.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patches:
-    """The features of one image's P patches, to compare with sentences."""
+    """The features of one image's P patches, for comparison with sentences."""
 
     features: Tensor
     """(P, width), of length 1."""
@@ -53,7 +53,7 @@ _Corners = tuple[float, float, float, float]
 
 
 class Owlv2Network:
-    """transformers' OWLv2, its towers called one by one."""
+    """transformers' OWLv2 with its towers called separately."""
 
     def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
         self._model, self._device = model, device
@@ -65,7 +65,7 @@ class Owlv2Network:
     def see(self, images: _Floats) -> list[tuple[Patches, _Floats]]:
         """Return the patches of each of B images (B, side, side, 3) in 0..1, with their boxes (P, 4).
 
-        Boxes are x1, y1, x2, y2 in parts of the side.
+        Boxes are x1, y1, x2, y2 as fractions of the side.
         """
         pixels = (to_device(torch.from_numpy(images), self._device) - self._mean) / self._std
         grid = self._model.image_embedder(pixels.permute(0, 3, 1, 2))[0]
@@ -81,7 +81,7 @@ class Owlv2Network:
 
     @torch.inference_mode()
     def ask(self, patches: Patches, asked: Sequence[Query]) -> _Floats:
-        """Return the scores (P, queries) of an image's patches: those of a query's features that fit each best."""
+        """Return the scores (P, queries) of an image's patches; a query with several features scores by its best."""
         self.counts["forward_passes"] += 1
         parts = [[self._read(query)] if isinstance(query, tuple) else list(query.features) for query in asked]
         owner = torch.tensor([place for place, part in enumerate(parts) for _ in part], device=self._device)
@@ -101,10 +101,10 @@ class Owlv2Network:
     def show(self, image: _Floats, boxes: Sequence[_Corners]) -> list[Tensor]:
         """Return the features (width,), of length 1, of objects in an image (side, side, 3) in 0..1.
 
-        ``boxes`` are x1, y1, x2, y2 in parts of the side. Of the network's own boxes those with at least 0.8 of the
-        best IoU with one are looked at (the generalised IoU where none overlaps); of these the one is taken whose
-        features are least like the mean of all: the rule of OWL-ViT's authors, as transformers has it. Without boxes it
-        is the box of the highest objectness, as transformers' ``Owlv2ForObjectDetection.embed_image_query`` takes it.
+        ``boxes`` are x1, y1, x2, y2 as fractions of the side. For each, the candidates are the network's boxes with at
+        least 0.8 of the best IoU (generalised IoU if none overlaps); the one whose features are least similar to the
+        mean of all patches is chosen. This is the rule of OWL-ViT's authors, as implemented in transformers. Without
+        boxes, the box of highest objectness is chosen, as in ``Owlv2ForObjectDetection.embed_image_query``.
         """
         pixels = (to_device(torch.from_numpy(image[None]), self._device) - self._mean) / self._std
         grid = self._model.image_embedder(pixels.permute(0, 3, 1, 2))[0]
@@ -120,7 +120,7 @@ class Owlv2Network:
         return [_unit(shown[one]) for one in chosen]
 
     def _read_anew(self, ids: Ids) -> Tensor:
-        """Return one sentence's features (width,), of length 1; read alone, so that nothing else tells on them."""
+        """Return a sentence's unit-length features (width,), encoded alone, so that they do not depend on the batch."""
         self.counts["text_passes"] += 1
         output = self._model.owlv2.get_text_features(to_device(torch.tensor([ids]), self._device))
         features: Tensor = output.pooler_output[0]
@@ -128,7 +128,7 @@ class Owlv2Network:
 
 
 def _exemplar(features: Tensor, corners: Tensor, box: Tensor) -> int:
-    """Return which of P patches with features (P, width) and boxes (P, 4) stands for the object in a box (4,)."""
+    """Return the index of the patch that represents a box (4,), given features (P, width) and boxes (P, 4)."""
     overlap, general = _overlaps(corners, box)
     overlap = overlap if bool((overlap > 0).any()) else general
     near = torch.nonzero(overlap >= overlap.max() * _NEAR).flatten()

@@ -15,8 +15,8 @@ def square(pixels: npt.NDArray[np.uint8], side: int) -> _Float32:
     """Return (side, side, 3) in 0..1: black below or right of the image to make it square, smoothed, then resampled.
 
     A Gaussian of (factor - 1) / 2 before linear interpolation at the centres of the new pixels, mirrored at the edges:
-    the rule of skimage's ``resize`` with ``anti_aliasing``, as transformers' ``Owlv2ImageProcessorPil`` has it (which
-    computes every smoothed pixel; here only those that are sampled).
+    the rule of skimage's ``resize`` with ``anti_aliasing``, as in transformers' ``Owlv2ImageProcessorPil``. Only the
+    smoothed pixels that are sampled are computed.
     """
     height, width = pixels.shape[:2]
     rows = _gather(pixels.reshape(height, -1), _taps(max(height, width), side)).reshape(side, width, 3)
@@ -35,7 +35,7 @@ def _gather(lines: npt.NDArray[np.uint8] | _Float32, taps: _Taps) -> _Float32:
 
 
 def _taps(length: int, count: int) -> _Taps:
-    """Return, for each of ``count`` samples of a line of ``length``, the pixels (count, T) and weights that make it."""
+    """Return the source pixels (count, T) and weights of each of ``count`` samples of a line of ``length``."""
     factor = length / count
     kernel = _gaussian(max(0.0, (factor - 1) / 2))
     reach = len(kernel) // 2

@@ -1,4 +1,4 @@
-"""Code that the detectors that read phrases with CLIP share."""
+"""Code shared by detectors that read phrases with CLIP's text encoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEMBERED = 4096
 
 
 class _CountingNetwork(Protocol):
-    """A loaded network that counts what it is asked."""
+    """A loaded network that counts its computations."""
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -35,14 +35,14 @@ _V = TypeVar("_V")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenImage(Generic[_V]):
-    """An image's vision features on the device, which every round and phrase shares."""
+    """An image's vision features on the device, shared by all rounds and phrases."""
 
     features: _V
     size: Size
 
 
 class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
-    """A detector whose text encoder is CLIP's, one sentence a phrase, and whose images are all of one size."""
+    """A detector with CLIP's text encoder, one sentence per phrase, and one input size for all images."""
 
     _network: _N | None = None
 
@@ -53,7 +53,7 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
 
     @property
     def template(self) -> str:
-        """Return the sentence that a phrase is asked in, with ``{}`` for the phrase."""
+        """Return the sentence template, with ``{}`` for the phrase."""
         return "{}"
 
     square: ClassVar[bool] = True
@@ -61,7 +61,7 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
 
     @cached_property
     def shaping(self) -> Shaping:
-        """Return the size that images are squeezed to, with the means of colours."""
+        """Return the size that images are resized to, with the colour normalisation."""
         shaping = read_shaping(self.folder, self.shaping_default, square=self.square)
         if shaping.exact is None:
             raise WeightsError(
@@ -71,7 +71,7 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
         return shaping
 
     def check(self) -> None:
-        """Raise WeightsError if the folder's tensors, processor or tokenizer do not fit its config.json."""
+        """Raise WeightsError if the folder's tensors, processor or tokenizer do not match its config.json."""
         super().check()
         _ = self.shaping, self.tokenizer, self.limit
 
@@ -81,16 +81,16 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
         return ClipTokenizer(self.folder)
 
     def read(self, phrase: str) -> Reading:
-        """Return what the text encoder makes of a phrase."""
+        """Return how the text encoder reads a phrase."""
         return self.tokenizer.read(phrase)
 
     @property
     def limit(self) -> int:
-        """Return the most tokens of one text."""
+        """Return the maximum number of tokens in a text."""
         return int((self.configuration.get("text_config") or {}).get("max_position_embeddings", self.longest))
 
     def sentences(self, prompt: Prompt) -> Mapping[Ids, tuple[int, ...]]:
-        """Return what is asked for a prompt, with the labels that each sentence stands for.
+        """Return the sentences for a prompt, with the labels that each stands for.
 
         Raises ImageError if a phrase is empty or too long.
         """
@@ -118,14 +118,14 @@ class PhraseDetector(FolderLabeler, Detector[FolderParams], Generic[_N]):
         return self._network
 
     def counters(self) -> dict[str, int]:
-        """Return counts: images that the vision tower saw, texts read, questions put to an image."""
+        """Return counts of images encoded, texts encoded, and (image, text) queries."""
         return dict(self._network.counts) if self._network else {}
 
     def preprocess(self, sample: Sample) -> Any:
-        """Squeeze a sample's pixels; needs no model."""
+        """Resize a sample's pixels; needs no model."""
         height, width = sample.pixels.shape[:2]
         return ResizedImage(resize_pixels(sample.pixels, self.shaping.resized((height, width))), (height, width))
 
     def batch_key(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Return one key for all images: the network sees all in one size."""
+        """Return one key for all images, because the network has one input size."""
         return ()

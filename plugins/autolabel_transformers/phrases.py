@@ -1,4 +1,4 @@
-"""Which texts a prompt is asked with, and which of its phrases each stands for."""
+"""Turn the phrases of a prompt into sentences."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def sentences(
 ) -> Mapping[Ids, tuple[int, ...]]:
     """Return the phrases' sentences of at most ``limit`` tokens, sorted, with the labels that each stands for.
 
-    Phrases that read the same ("Car", "car") share a sentence. An equal set of phrases gives equal sentences in
-    whatever order it is written. Raises ImageError ``phrase_empty`` or ``phrase_too_long``.
+    Phrases with equal tokens ("Car", "car") share a sentence. The order in which phrases are written does not matter.
+    Raises ImageError ``phrase_empty`` or ``phrase_too_long``.
     """
     owners: dict[Ids, tuple[int, ...]] = {}
     for label, phrase in enumerate(phrases):

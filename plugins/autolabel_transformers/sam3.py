@@ -26,7 +26,7 @@ _SHAPING = Shaping(exact=(1008, 1008), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
 class Sam3(PhraseDetector["Sam3Network"]):
     """Finds the objects that phrases name, with their masks, with SAM 3 (arXiv 2511.16719).
 
-    The network is asked one phrase at a time; the vision tower runs once an image for all of them.
+    The network takes one phrase at a time; the vision tower runs once per image for all phrases.
     """
 
     name = "sam3"
@@ -46,7 +46,7 @@ class Sam3(PhraseDetector["Sam3Network"]):
     shaping_default = _SHAPING
 
     class Params(FolderParams):
-        """The checkpoint and how its masks are cut."""
+        """The checkpoint and the threshold of its masks."""
 
         mask_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
         """Probability above which a pixel is inside."""
@@ -55,12 +55,12 @@ class Sam3(PhraseDetector["Sam3Network"]):
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
-        """Return the image model's part of config.json; that of a folder for video is its detector's."""
+        """Return the image model's part of config.json; in a video model's folder, the detector's part."""
         content = super().configuration
         return content.get("detector_config") or content
 
     def passes(self, prompt: Prompt) -> int:
-        """Return the number of different phrases; raises ImageError if one is empty or too long."""
+        """Return the number of distinct phrases; raises ImageError if one is empty or too long."""
         return len(self.sentences(prompt))
 
     def read_network(self, device: str) -> Sam3Network:
@@ -79,7 +79,7 @@ class Sam3(PhraseDetector["Sam3Network"]):
     def detect(
         self, prepared: Sequence[SeenImage[Maps]], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances]:
-        """Return every object above ``floor`` with its mask for each image, same order, phrase by phrase.
+        """Return, for each image in order, every object above ``floor`` with its mask, phrase by phrase.
 
         Images with different phrases share a pass.
         """
@@ -95,7 +95,7 @@ class Sam3(PhraseDetector["Sam3Network"]):
     def _objects(
         self, answer: PhraseDetections, asked: tuple[Ids, tuple[int, ...]], size: Size, floor: float
     ) -> Instances:
-        """Return what scores above ``floor``, best first, once for each label of the sentence."""
+        """Return the objects above ``floor``, best first, once for each label of the sentence."""
         check_finite(answer.scores, answer.boxes)
         height, width = size
         corners = answer.boxes * np.array([width, height, width, height], np.float32)

@@ -1,4 +1,4 @@
-"""SAM 3 in two steps that can be repeated apart: see an image, ask it for one phrase."""
+"""SAM 3 in two separate steps: encode images, detect the objects of one phrase."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PhraseDetections:
 
 
 class Sam3Network:
-    """transformers' SAM 3, its vision tower and its text tower called apart from the rest."""
+    """transformers' SAM 3 with its vision and text towers called separately."""
 
     def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
         self._model, self._shaping, self._device = model, shaping, device
@@ -67,7 +67,7 @@ class Sam3Network:
 
     @torch.inference_mode()
     def ask(self, images: Sequence[Maps], phrases: Sequence[Ids]) -> list[PhraseDetections]:
-        """Return what each image holds of its phrase."""
+        """Return the objects of each image's phrase."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
         from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
@@ -88,7 +88,7 @@ class Sam3Network:
     def cut(
         self, answer: PhraseDetections, rows: Sequence[int], size: Size, *, threshold: float
     ) -> Iterator[npt.NDArray[np.bool_]]:
-        """Yield the masks of some of an answer's objects, stretched to an image of ``size`` (height, width)."""
+        """Yield the masks of selected objects, resized to an image of ``size`` (height, width)."""
         for row in rows:
             chances = answer.masks[row].float().sigmoid()[None, None]
             whole = functional.interpolate(chances, size, mode="bilinear", align_corners=False)[0, 0]
@@ -96,9 +96,9 @@ class Sam3Network:
             yield inside
 
     def _read_anew(self, ids: Ids) -> tuple[Tensor, Tensor]:
-        """Return a phrase's features (longest, width), zero at padding, and where they are real, (longest,) bool.
+        """Return a phrase's features (longest, width), zero at padding, and a mask (longest,) bool of real tokens.
 
-        Every phrase is read alone and padded to one length, so that nothing else tells on it.
+        Every phrase is encoded alone and padded to one length, so that its features do not depend on the batch.
         """
         self.counts["text_passes"] += 1
         row = to_device(torch.tensor([ids]), self._device)

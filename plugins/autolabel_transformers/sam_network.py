@@ -1,4 +1,4 @@
-"""SAM and SAM 2 in two steps: see an image, cut its boxes' masks out."""
+"""SAM and SAM 2 in two separate steps: encode images, decode the masks of boxes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _SamImage:
 
 
 class SamNetwork(ABC):
-    """transformers' model, its vision tower called apart from its mask decoder."""
+    """transformers' model with its vision tower called separately from its mask decoder."""
 
     def __init__(self, model: Any, *, shaping: Shaping, device: str) -> None:
         self._model, self._shaping, self._device = model, shaping, device
@@ -103,7 +103,7 @@ def _stretch(masks: Tensor, size: Size) -> Tensor:
 
 
 class _Sam1Network(SamNetwork):
-    """SAM: the longer side fits the square, the rest is padding."""
+    """SAM: the longer side is resized to the square's side, the rest is padding."""
 
     def inner(self, size: Size) -> Size:
         """Return the size with the longer side as long as the square's (rounded as in Meta's code)."""
@@ -115,13 +115,13 @@ class _Sam1Network(SamNetwork):
         return features[index : index + 1]
 
     def enlarge(self, masks: Tensor, seen: _SamImage) -> Tensor:
-        """Stretch to the square, cut the padding off, stretch to the image."""
+        """Resize to the square, remove the padding, resize to the image."""
         square = _stretch(masks, (self.side, self.side))
         return _stretch(square[..., : seen.inner[0], : seen.inner[1]], seen.size)
 
 
 class _Sam2Network(SamNetwork):
-    """SAM 2: the image is squeezed into the square."""
+    """SAM 2: the image is resized to the square."""
 
     def inner(self, size: Size) -> Size:
         """Return the square."""
@@ -132,7 +132,7 @@ class _Sam2Network(SamNetwork):
         return [level[index : index + 1] for level in features]
 
     def enlarge(self, masks: Tensor, seen: _SamImage) -> Tensor:
-        """Stretch to the image."""
+        """Resize to the image."""
         return _stretch(masks, seen.size)
 
 
