@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import autolabel
+from autolabel import api
 from docs.generate.border import spaced
 from docs.generate.markdown import plain
 
@@ -21,5 +22,5 @@ def functions() -> str:
 
 def described(name: str) -> str:
     """Return one function's entry."""
-    function = getattr(autolabel, name)
+    function = getattr(api, name, None) or getattr(autolabel, name)
     return f"#### `{name}`\n\n```python\n{name}{spaced(function)}\n```\n\n{plain(inspect.getdoc(function))}"

@@ -14,7 +14,7 @@ With a finished run: ``evaluate``, ``calibrate``, ``export``, ``report``, ``appl
     with autolabel.open("spec.yaml") as predictor:
         labels = predictor.predict("photo.jpg")
 
-Nothing here changes a global of the process that calls it.
+Nothing here changes global state of the calling process.
 """
 
 from importlib import import_module
@@ -62,12 +62,12 @@ _NAMES = {"open": "open_predictor"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a part of the API when it is first used, so that ``import autolabel`` stays quick."""
+    """Import a function of the API on first use, so that ``import autolabel`` is quick."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:
-    """Return the API, for those who look what there is."""
+    """Return the names of the API."""
     return sorted([*__all__, "__version__", "__doc__"])

@@ -29,11 +29,11 @@ def evaluate(
     thresholds: str | Path | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Evaluation:
-    """Measure what a run hands out against the truth: a COCO file, another run, or (None) its own checked images.
+    """Measure a run's exported labels against the truth: a COCO file, another run, or (None) its own checked images.
 
-    ``raw`` measures what the models said: no review, thresholds or filters. ``iou`` is the overlap that counts as
-    found, ``thresholds`` a file of least scores by class, ``names`` what the truth calls classes of the run. Raises
-    DataError where the run has no labels, or shares nothing with the truth.
+    ``raw`` measures the models' own boxes, without review, thresholds and filters. ``iou`` is the overlap from which a
+    box counts as right. ``thresholds`` is a file of minimum scores by class. ``names`` maps class names of the truth to
+    those of the run. Raises DataError if the run has no labels, or shares no image or class with the truth.
     """
     from autolabel.run.evaluate import evaluate_run
 
@@ -52,10 +52,11 @@ def calibrate(
     out: str | Path = "thresholds.yaml",
     names: Mapping[str, str] | None = None,
 ) -> Calibration:
-    """Choose score thresholds that reach a precision, from what a person has checked; write them to ``out``.
+    """Choose score thresholds that guarantee a precision, from checked images or boxes; write them to ``out``.
 
-    ``truth`` is a COCO file or another run; None: the certificate's checks, else the run's own checked images.
-    Raises DataError if ``run`` is not a finished run, or shares nothing with the truth.
+    ``truth`` is a COCO file or another run; None stands for the certificate's checks, or without a certificate, the
+    run's own checked images. ``iou`` is the overlap from which a box counts as right. Raises DataError if ``run`` is
+    not a finished run, or shares no image or class with the truth.
     """
     from autolabel.run.calibrate import calibrate_run
 
@@ -81,9 +82,9 @@ def export(
 ) -> list[Location]:
     """Write the labels of a finished run with one exporter; return the paths of its files.
 
-    ``params`` are the exporter's, as a mapping or as ``key=value``; ``thresholds`` is a file of least scores by class;
-    ``checked`` leaves out images that nobody has checked.
-    Raises SpecError for parameters or thresholds that are wrong, DataError where ``run`` is not a finished run.
+    ``params`` are the exporter's, as a mapping or as ``key=value``. ``thresholds`` is a file of minimum scores by
+    class. ``checked`` exports only images that a person has checked. Raises SpecError for wrong parameters or
+    thresholds, DataError if ``run`` is not a finished run.
     """
     from autolabel.run.export import export_run
 
@@ -92,7 +93,7 @@ def export(
 
 
 def report(run: Run, *, truth: str | Location | None = None) -> Location:
-    """Write a finished run's report, compared with the COCO file ``truth`` where one is given; return its page."""
+    """Write a finished run's HTML report and return its path; ``truth`` is a COCO file to compare with."""
     from autolabel.run.outputs import report_run
 
     return report_run(at(run), truth=None if truth is None else at(truth))
@@ -109,12 +110,12 @@ def apply_review(
     skip_unknown: bool = False,
     dry_run: bool = False,
 ) -> Applied:
-    """Take corrections in, and write again what the run has handed out; return what came of them.
+    """Import corrections into a run, and rewrite its exports and report; return the counts.
 
-    ``file`` is a ``review.json``, or what COCO tools, Label Studio, CVAT, LabelMe or YOLO tools exported: ``tool`` says
-    which, its content else. ``names`` says what its classes are called in the run. Images in another tool's file are
-    wholly checked unless ``partial``; ``dry_run`` changes nothing. Raises DataError if it speaks of images or
-    classes that the run does not have, unless ``skip_unknown``.
+    ``file`` is a ``review.json``, or an export of a COCO tool, Label Studio, CVAT, LabelMe or a YOLO tool. ``tool``
+    names the format, which is otherwise detected. ``names`` maps class names of the file to those of the run. Images in
+    another tool's file count as completely checked unless ``partial``. ``dry_run`` changes nothing. Raises DataError
+    for images or classes that the run does not have, unless ``skip_unknown``.
     """
     from autolabel.run.apply_review import apply_review as take_in
 
@@ -142,10 +143,10 @@ def improve(
     """Fine-tune a run's detector on its checked images, label the run again, and compare; return all rounds.
 
     ``hold_out`` is the share of the checked images that are held out, near-duplicates together. Both runs are measured
-    on them, and ``accepted`` of the last round says whether the lower bound of the gain is above zero. ``settings`` are
-    those of the training, ``out`` is the new results directory, by default RUN-2, RUN-3 ... beside ``run``. The same
-    call resumes a round that was stopped. Raises DataError if too little is checked, SpecError or MachineError if the
-    detector cannot be trained.
+    on them; ``accepted`` of the last round is True if the lower bound of the gain is above zero. ``settings`` are those
+    of the training. ``out`` is the new results directory, by default RUN-2, RUN-3 ... beside ``run``. The same call
+    resumes a stopped round. Raises DataError if too few images are checked, SpecError or MachineError if the detector
+    cannot be trained.
     """
     from autolabel.improve.improve import improve_run
 
@@ -161,10 +162,10 @@ def improve(
 
 
 def explain(run: Run, image: str, *, registry: Registry | None = None, device: str | None = None) -> list[Explanation]:
-    """Tell how each box of an image came about; the detector searches the image once more on ``device``.
+    """Explain the origin of each box of an image; the detector is run on the image once more, on ``device``.
 
-    ``image`` is an id, or the end of the only one that ends so; there is one explanation a caption. Raises DataError
-    where run or image are not there, ImageError, MachineError or WeightsError where the search cannot be made again.
+    ``image`` is an image id, or a suffix that only one id has. Returns one explanation per caption. Raises DataError if
+    the run or the image does not exist; ImageError, MachineError or WeightsError if the detector cannot be run.
     """
     from autolabel.explain.explain import explain_run
 

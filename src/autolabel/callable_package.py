@@ -1,4 +1,4 @@
-"""Packages whose name is also that of a function of the API: ``autolabel.report`` holds modules, and can be called."""
+"""Make packages callable whose name is also a function of the API, such as ``autolabel.report``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 class _CallablePackage(ModuleType):
-    """A package that passes calls on to the API's function of its name."""
+    """A package that forwards calls to the API function of its name."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return getattr(import_module("autolabel.api"), self.__name__.rpartition(".")[2])(*arguments, **options)
 
 
 def make_callable(package: str) -> None:
-    """Let an imported package be called."""
+    """Make an imported package callable."""
     sys.modules[package].__class__ = _CallablePackage

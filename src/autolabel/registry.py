@@ -59,7 +59,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Strategies by kind and name: a value that is passed along, never a global."""
+    """Strategies by kind and name."""
 
     entries: dict[tuple[Kind, str], Entry] = field(default_factory=dict)
 
@@ -73,7 +73,7 @@ class Registry:
     def get(self, kind: Kind, name: str) -> Entry:
         """Return a strategy's entry.
 
-        Raises UnknownStrategyError, whose hint names the nearest and all installed ones.
+        Raises UnknownStrategyError, whose hint lists the installed names, the nearest first.
         """
         try:
             return self.entries[kind, name]
@@ -96,7 +96,7 @@ class Registry:
     def make(self, kind: Kind, name: str, params: Mapping[str, Any]) -> Strategy:
         """Return a new strategy of a name with these parameters.
 
-        Raises UnknownStrategyError for the name, DataError for parameters that it does not take.
+        Raises UnknownStrategyError for an unknown name, DataError for wrong parameters.
         """
         strategy = self.get(kind, name).strategy
         try:
@@ -106,7 +106,7 @@ class Registry:
             raise DataError(f"{kind} {name!r}: {faults.replace('Value error, ', '')}", hint=_TAKES) from None
 
     def add(self, kind: Kind, strategy: type[Strategy], *, package: str, version: str) -> None:
-        """Take in a class; raises PluginError if it is nameless, of the wrong kind, or its name is taken."""
+        """Add a class; raises PluginError if it has no name, is of the wrong kind, or its name is taken."""
         if not (isinstance(strategy, type) and issubclass(strategy, _BASES[kind])):
             raise PluginError(f"package {package!r}: {strategy!r} is not a subclass of {_BASES[kind].__name__}")
         name = getattr(strategy, "name", None)
@@ -124,9 +124,9 @@ class Registry:
 
 
 def discover() -> Registry:
-    """Load every package of the entry-point group ``autolabel`` and return what they offer.
+    """Load every package of the entry-point group ``autolabel`` and return their strategies.
 
-    Raises PluginError, naming every package that cannot be imported, misspells a hook, or doubles a name.
+    Raises PluginError, naming every package that cannot be imported, misspells a hook, or repeats a name.
     """
     registry, broken = Registry(), list[PluginError]()
     for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda point: (point.value, point.name)):
@@ -143,7 +143,7 @@ def discover() -> Registry:
 
 
 def _load(point: EntryPoint) -> Any:
-    """Import an entry point's module; raises PluginError if that fails in whatever way, exits included."""
+    """Import an entry point's module; raises PluginError if that fails in any way, including SystemExit."""
     try:
         with _watched(_distribution(point)):
             return point.load()
@@ -154,7 +154,7 @@ def _load(point: EntryPoint) -> Any:
 
 @contextmanager
 def _watched(package: str) -> Iterator[None]:
-    """Run a package's own code: what it prints goes to stderr, and it is named if it takes long."""
+    """Run a package's code with its output sent to stderr; warn, naming the package, if it takes long."""
     message = "package %r is still being imported after %g s"
     timer = threading.Timer(PATIENCE, _log.warning, (message, package, PATIENCE))
     timer.daemon = True
@@ -196,6 +196,6 @@ def _version(point: EntryPoint) -> str:
 
 @lru_cache(64)
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
-    """Return what a distribution is called; the file that says so is parsed once."""
+    """Return the name and version of a distribution; its metadata is parsed once."""
     told = distribution.metadata
     return told["Name"], told["Version"]

@@ -1,10 +1,11 @@
-"""What the documentation shows without running it names specs, commands, options and modules that there are."""
+"""Specs, commands, options and imports in the documentation exist, also where no test runs them."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,6 +19,7 @@ from autolabel.spec.load import spec_from_mapping
 from tests.docs.pages import ROOT, blocks, pages
 
 FENCED = re.compile(r"^```(yaml|console|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+IMPORTED = re.compile(r"^from (autolabel(?:\.\w+)*) import ([\w, ]+)$", re.MULTILINE)
 WHOLE: Mapping[str, Any] = {
     "version": 1,
     "data": {"images": ["./images"], "classes": ["red"]},
@@ -71,3 +73,18 @@ def test_commands_modules_and_targets_exist() -> None:
             assert words[1] in targets, (place, words)
         seen.add(words[0])
     assert {"autolabel", "python", "make", "pip"} <= seen
+
+
+def test_python_examples_import_names_that_exist() -> None:
+    found = {
+        (module, name.strip())
+        for page in pages()
+        for module, names in IMPORTED.findall(page.read_text(encoding="utf-8"))
+        for name in names.split(",")
+    }
+    assert ("autolabel.evaluate.matching", "match_boxes") in found
+    for module, name in sorted(found):
+        try:
+            assert hasattr(import_module(module), name), (module, name)
+        except ModuleNotFoundError as error:  # a tool that is not installed here
+            assert error.name and not error.name.startswith("autolabel"), (module, name)

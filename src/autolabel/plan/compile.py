@@ -80,10 +80,10 @@ class Compiled:
 
 
 def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
-    """Decide everything a run does: rounds, devices, batches, shards, weights.
+    """Compile a spec into a plan: rounds, devices, batches, shards, weights.
 
-    ``limit`` keeps the first rows by image id and writes below ``results_dir/first-N``. Reads image headers, weight
-    files for their hashes, never a model. Raises SpecError, MachineError, WeightsError or DataError.
+    ``limit`` keeps the first rows by image id and sets the results directory to ``results_dir/first-N``. Reads image
+    headers, and weight files to hash them; loads no model. Raises SpecError, MachineError, WeightsError or DataError.
     """
     check_files(spec)
     labelers = _make_labelers(spec)
@@ -108,9 +108,9 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
 
 
 def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Registry, limit: int | None) -> Compiled:
-    """Decide everything that a run does with the ``rows`` of another plan: lists no images, reads no headers.
+    """Compile a plan for the ``rows`` of another plan: lists no images and reads no headers.
 
-    Classes that captions or boxes name are those of that plan. Raises as ``compile_plan`` does.
+    Classes named by captions or boxes are taken from that plan. Raises the errors of ``compile_plan``.
     """
     check_files(spec)
     labelers = _make_labelers(spec)
@@ -135,10 +135,10 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
 
 
 def compile_rowless(spec: Spec, *, registry: Registry, on: _Devices | None = None) -> Plan:
-    """Decide everything that decides the labels of an image, for images that come later, one by one.
+    """Compile a plan without rows, for images that are labelled one by one.
 
-    The plan has no rows and names no executor but this process; its digest covers recipe and classes. Folders of images
-    need not be there. ``on`` takes the place of the spec's devices. Raises as ``compile_plan`` does.
+    The plan runs in this process; its digest covers recipe and classes. Image folders need not exist. ``on`` replaces
+    the spec's devices. Raises the errors of ``compile_plan``.
     """
     check_files(spec, data=False)
     labelers = _make_labelers(spec)
@@ -169,7 +169,7 @@ def compile_rowless(spec: Spec, *, registry: Registry, on: _Devices | None = Non
 
 
 def _make_labelers(spec: Spec) -> list[Labeler]:
-    """Make the labeler of every stage, loading none; raises SpecError if stages do not line up."""
+    """Construct the labeler of every stage without loading it; raises SpecError if stages do not fit together."""
     check_members(spec)
     check_looks(spec)
     labelers = [stage.make() for stage in spec.stages]
@@ -181,7 +181,7 @@ def _make_labelers(spec: Spec) -> list[Labeler]:
 
 
 def _compile_recipe(spec: Spec, labelers: Sequence[Labeler], *, registry: Registry) -> Recipe:
-    """Decide what decides the labels: literal rounds, parameters, hashes of weights."""
+    """Compile everything that determines the labels: literal rounds, parameters, hashes of weights."""
     stages = tuple(_compile_stage(spec, index, labeler, registry=registry) for index, labeler in enumerate(labelers))
     check_licences(spec, stages)
     check_exports(spec, stages)
@@ -205,9 +205,9 @@ def _list_inputs(
     describing: Describing | None,
     limit: int | None = None,
 ) -> tuple[Census, Manifest, Iterable[bytes], list[str]]:
-    """List the rows that a spec asks for and put them into shards.
+    """List the rows of a spec and assign them to shards.
 
-    Return their census, what is counted of them, their lines, and what was repaired or left out of the files read.
+    Return their census, the manifest, their lines, and notices on repaired or omitted entries of the files read.
     """
     results = Results(folder=at(spec.results_dir), names=frozenset({*_OURS, *(choice.name for choice in spec.export)}))
     inputs = collect(
@@ -228,7 +228,7 @@ def _list_inputs(
 
 
 def _compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) -> Outputs:
-    """Decide what a run writes for its user, and where."""
+    """Compile the outputs that a run writes, and their places."""
     limits, split = spec.output.filter, spec.output.split
     return Outputs(
         results_dir=str(results_dir_for(spec, limit=limit)),
@@ -244,23 +244,23 @@ def _compile_outputs(spec: Spec, classes: Sequence[str], *, limit: int | None) -
 
 
 def _notices(spec: Spec, workers: Sequence[str]) -> tuple[str, ...]:
-    """Return what the user should know once: keys without effect, and a CPU where a GPU was hoped for."""
+    """Return notices for the user: keys without effect, and a fallback from GPU to CPU."""
     asked = spec.devices if "devices" in spec.model_fields_set else None
     return (*spec.notices, *devices.fallback(asked, workers))
 
 
 def results_dir_for(spec: Spec, *, limit: int | None = None) -> Location:
-    """Return where a spec's results go."""
+    """Return the results directory of a spec."""
     return at(spec.results_dir) / ("" if limit is None else f"first-{limit}")
 
 
 def _first(rows: Iterable[Input], limit: int) -> list[Input]:
-    """Return the ``limit`` first rows by (image, caption)."""
+    """Return the first ``limit`` rows by (image, caption)."""
     return heapq.nsmallest(limit, rows, key=lambda row: (row.image, row.caption_index))
 
 
 def _compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Registry) -> Stage:
-    """Write out a stage: literal rounds, parameters, hashes of weights."""
+    """Compile a stage: literal rounds, parameters, hashes of weights."""
     written = spec.stages[index]
     choice = _resolved(written.choices[0]) if len(written.choices) == 1 else _TOGETHER
     common: dict[str, Any] = {
@@ -289,7 +289,7 @@ def _compile_stage(spec: Spec, index: int, labeler: Labeler, *, registry: Regist
 
 
 def _looks_of(written: LooksSpec, labelers: int) -> LookPlan:
-    """Write out in which ways the labelers of a stage see an image."""
+    """Compile the looks of a stage."""
     return LookPlan(
         which=tuple(_resolved(look) for look in written.which),
         names=told_apart([look.name for look in written.which]),
@@ -313,7 +313,7 @@ def _default_aggregator(registry: Registry) -> ResolvedStrategy:
 
 
 def _resolved(choice: Choice[Any]) -> ResolvedStrategy:
-    """Write a strategy out with all its parameters."""
+    """Return a strategy with all its parameters, defaults included."""
     params = choice.params.model_dump(mode="json")
     code = code_of(choice.strategy, choice.package)
     incidental = tuple(sorted(choice.strategy.incidental))

@@ -39,15 +39,15 @@ def open_predictor(
     device: str | None = None,
     registry: Registry | None = None,
 ) -> Predictor:
-    """Load what a spec names, and return a predictor that labels any image as a run of that spec would.
+    """Load the labelers of a spec, and return a predictor that labels any image as a run of the spec would.
 
-    ``source`` is a spec's file or its content as a mapping, in the native form or TAO's, with ``overrides`` as on the
-    command line (``key.path=value``); or a run's folder or ``plan.json``: then the labels are those of that run, and
-    nothing is fetched. The folders of images and ``results_dir`` that a spec names need not be there. ``device`` is
-    ``cpu``, ``cuda:0`` or ``mps`` in place of the devices of the spec. Use it in a ``with``, or call its ``close``.
+    ``source`` is a spec file or its content as a mapping, in the native form or TAO's, with ``overrides`` as on the
+    command line (``key.path=value``). Or it is a run's folder or ``plan.json``: then the labels are those of that run,
+    and nothing is downloaded. Image folders and ``results_dir`` of a spec need not exist. ``device`` (``cpu``,
+    ``cuda:0`` or ``mps``) replaces the spec's devices. Use the predictor in a ``with`` block, or call its ``close``.
 
-    Raises SpecError if the spec is wrong or asks for masks of given boxes, MachineError and WeightsError where this
-    machine cannot load it, DataError where a plan cannot be read.
+    Raises SpecError if the spec is wrong or needs given boxes, MachineError or WeightsError if this machine cannot load
+    the labelers, DataError if a plan cannot be read.
     """
     registry = registry or discover()
     place, on = _plan_place(source), None if device is None else devices.asked_device(device)
@@ -72,7 +72,7 @@ def open_predictor(
 
 
 def _plan_place(source: Source) -> Location | None:
-    """Return where the plan lies that a source names; None if it is a spec."""
+    """Return the path of the plan that a source names; None if it is a spec."""
     if isinstance(source, Mapping):
         return None
     place = at(os.fspath(source))
@@ -88,14 +88,14 @@ def _holds_plan(path: Path) -> bool:
     try:
         found = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):
-        return False  # reading it as a spec says what is wrong
+        return False  # reading it as a spec reports what is wrong
     return isinstance(found, dict) and {"digest", "recipe", "manifest"} <= found.keys()
 
 
 def _plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
-    """Read a plan, and how its run turns scores into chances.
+    """Read a plan, and its run's score calibration.
 
-    Raises DataError if there is none, MachineError where another autolabel has made it.
+    Raises DataError if there is no plan, MachineError if another version of autolabel made it.
     """
     try:
         plan = plan_file.read_plan(place)
@@ -113,14 +113,14 @@ def _plan_and_fit(place: Location) -> tuple[Plan, Fit | None]:
 
 
 def _check_searches(plan: Plan) -> None:
-    """Raise SpecError if a plan makes masks of given boxes: an image alone has none."""
+    """Raise SpecError if a plan needs given boxes, which a single image does not have."""
     if not plan.recipe.stages[0].rounds:
         first = plan.recipe.stages[0].labeler.type
         raise SpecError(f"{first!r} needs boxes, and a single image comes without any", hint="put a detector before it")
 
 
 def _check_unchanged(plan: Plan, *, registry: Registry) -> None:
-    """Raise WeightsError unless the weights of a plan are here, and are those that it was made with."""
+    """Raise WeightsError unless the weights of a plan exist and are unchanged."""
     for stage in plan.recipe.stages:
         refuse_fetching(stage)
         with weights.offline():
@@ -128,7 +128,7 @@ def _check_unchanged(plan: Plan, *, registry: Registry) -> None:
 
 
 def _workers_here(plan: Plan) -> Sequence[str]:
-    """Return the devices of a plan's workers, or those of this machine where it lacks one, or the plan names none."""
+    """Return the devices of a plan's workers; this machine's devices if one is missing or the plan has none."""
     named = plan.execution.workers
     if not named or plan.execution.cluster is not None:
         return devices.resolve_devices("auto")

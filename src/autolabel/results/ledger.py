@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The labels of a run, read one by one; may be walked more than once.
+    """The labels of a run, read one by one; may be iterated more than once.
 
-    Raises DataError, with file and line, at a line that no run would write.
+    Raises DataError, with file and line, at an invalid line.
     """
 
     path: Location
@@ -70,7 +70,7 @@ class Ledger:
 
 
 def lines_of(path: Location) -> Iterator[bytes]:
-    """Yield the lines of a ledger with their newlines; raises DataError if it is none."""
+    """Yield the lines of a ledger with their newlines; raises DataError if it is not a ledger."""
     try:
         with open_regular(path) as stream:
             while line := stream.readline(_MOST_BYTES):
@@ -84,7 +84,7 @@ def lines_of(path: Location) -> Iterator[bytes]:
 def read_labels(run: str | Location) -> Ledger:
     """Return the labels of a results directory, or of a ``labels.jsonl``.
 
-    Raises DataError if they are not what was written.
+    Raises DataError if they do not match their checksum.
     """
     place = at(run)
     if not place.is_dir():
@@ -98,24 +98,24 @@ def read_labels(run: str | Location) -> Ledger:
 
 
 def checked_ledger(store: RunStore, plan: Plan, **how: Any) -> Ledger:
-    """Return the labels of a finished run; raises DataError if they are not what was written."""
+    """Return the labels of a finished run; raises DataError if they do not match their checksum."""
     _check(store.labels, proven=plan.version >= PROVEN)
     return ledger_of(store, plan, **how)
 
 
 def ledger_of(store: RunStore, plan: Plan, **how: Any) -> Ledger:
-    """Return the labels of a finished run, which have just been written, or checked."""
+    """Return the labels of a finished run without checking them again."""
     return Ledger(store.labels, classes=frozenset(plan.manifest.classes), rows=plan.manifest.rows, **how)
 
 
 def _check(path: Location, *, proven: bool) -> None:
-    """Raise DataError unless a ledger has the SHA-256 beside it; there must be one where it is ``proven``."""
+    """Raise DataError unless a ledger matches the SHA-256 beside it; if ``proven``, the checksum must exist."""
     if fault := ledger_fault(path, proven=proven):
         raise DataError(f"{path}: is damaged: {fault}", hint=_WRITE_AGAIN)
 
 
 def ledger_fault(path: Location, *, proven: bool) -> str:
-    """Return what is wrong with a ledger as a file; empty if nothing is, or where there is no ledger."""
+    """Return what is wrong with a ledger's file; empty if nothing is wrong or there is no ledger."""
     wanted = checksum.stated_checksum(path)
     if not wanted:
         return f"there is no {checksum.checksum_file(path).name} beside it" if proven else ""
@@ -126,7 +126,7 @@ def ledger_fault(path: Location, *, proven: bool) -> str:
 
 
 def mend(store: RunStore, plan: Plan) -> None:
-    """Write a damaged ledger again from the shards; the lock is held. DataError where those are not whole either."""
+    """Rewrite a damaged ledger from the shards while holding the lock; raises DataError if shards are damaged too."""
     if fault := ledger_fault(store.labels, proven=plan.version >= PROVEN):
         _log.warning("%s: is damaged: %s; it is written again from the shards", store.labels, fault)
         write_ledger(store, plan)
@@ -145,6 +145,6 @@ def write_ledger(store: RunStore, plan: Plan) -> None:
 
 
 def _order(line: bytes) -> tuple[str, int]:
-    """Return what lines are sorted by."""
+    """Return the sort key of lines."""
     row = record.row_outline(line)
     return row.image, row.caption_index

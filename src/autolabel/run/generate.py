@@ -1,4 +1,4 @@
-"""Run a compiled plan to its end, or on from where it was interrupted."""
+"""Run a compiled plan, or resume it where it was interrupted."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _log = logging.getLogger(__name__)
 def generate(
     compiled: Compiled, *, registry: Registry, watch: Watch | None = None, mode: Mode | str = "resume"
 ) -> Summary:
-    """Label everything that has no labels yet, then write the ledger and what the spec asks for besides.
+    """Label all rows without labels, then write the ledger, exports and report.
 
-    ``mode`` says what becomes of labels that lie there already: ``resume``, ``fresh`` to start over, ``extend`` to
-    bring the run in step with images that were added, removed, renamed or changed since, ``planned`` for what
-    ``autolabel.run.prepare.planned`` returned. Raises BusyError if the results directory is in use, or holds another
-    plan's results and the mode does not replace them.
+    ``mode`` decides about labels in the results directory: ``resume`` keeps them, ``fresh`` starts over, ``extend``
+    updates the run for images that were added, removed, renamed or changed, ``planned`` runs the plan returned by
+    ``autolabel.run.prepare.planned_run``. Raises BusyError if the results directory is in use, or holds the results of
+    another plan and the mode does not replace them.
     """
     watch = watch or Watch()
     store = _store_for(compiled.plan)
@@ -61,9 +61,9 @@ def generate(
 def generate_slice(
     compiled: Compiled, part: Slice, *, watch: Watch | None = None, mode: Mode | str = "resume"
 ) -> Sequence[Shard]:
-    """Label one slice's shards, through all stages, beside others that label theirs; return them.
+    """Label the shards of one slice, through all stages, and return them; other slices may run at the same time.
 
-    ``merge`` does the rest when all slices are done. Raises BusyError if the slice runs already, or the directory
+    Call ``merge`` when all slices are done. Raises BusyError if the slice is already running, or if the directory
     belongs to another run or plan.
     """
     watch = watch or Watch()
@@ -77,16 +77,16 @@ def generate_slice(
 
 
 def _tell_news(plan: Plan, compiled: Compiled, watch: Watch) -> None:
-    """Tell what came up when the plan met the results directory."""
+    """Report notices from preparing the results directory."""
     for text in plan.notices[len(compiled.plan.notices) :]:
         watch.noted(text)
 
 
 def write_plan(compiled: Compiled, *, mode: Mode | str = "resume") -> Plan:
-    """Write the plan and its rows into the results directory, label nothing; return the plan that lies there then.
+    """Write the plan and its rows into the results directory without labelling; return the plan that is then there.
 
-    Images without a caption are described first, if the spec says so: their phrases belong to the rows. Raises
-    BusyError as ``generate`` does.
+    Captions that the spec requests are written first, because their phrases are part of the rows. Raises BusyError as
+    ``generate`` does.
     """
     store = _store_for(compiled.plan)
     with alone(store):
@@ -94,23 +94,23 @@ def write_plan(compiled: Compiled, *, mode: Mode | str = "resume") -> Plan:
 
 
 def _described(store: RunStore, compiled: Compiled, mode: Mode, watch: Watch) -> Compiled:
-    """Return a plan whose images all have captions; what a run that starts over has spent is forgotten before."""
+    """Return a plan whose images all have captions; a run that starts over has its spending reset first."""
     if mode is Mode.FRESH:
         forget_spending(store)
     return described(compiled, watch=watch, fresh=mode is Mode.FRESH)
 
 
 def _store_for(plan: Plan) -> RunStore:
-    """Return where a plan's results go; raises BusyError if that folder is somebody else's."""
+    """Return the store of a plan's results; raises BusyError if the folder was not written by autolabel."""
     store = RunStore.at(plan)
     refuse_foreign(store, plan)
     return store
 
 
 def merge(run: Location, *, registry: Registry, watch: Watch | None = None) -> tuple[Summary, Plan]:
-    """Write the ledger and all that the spec asks for besides, once all slices are done; return the plan as well.
+    """Write the ledger, exports and report once all slices are done; return the summary and the plan.
 
-    Raises DataError, naming them, if shards are missing; BusyError where a slice still runs.
+    Raises DataError, naming them, if shards are missing; BusyError if a slice is still running.
     """
     store = RunStore(run)
     plan = store.read_plan()
@@ -137,7 +137,7 @@ def _finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) ->
 
 
 def _run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard], *, watch: Watch) -> None:
-    """Label those shards of a stage that have no file, or a damaged one."""
+    """Label the shards of a stage that have no file or a damaged one."""
     missing = _unlabelled(store, plan, stage, shards)
     rows, left = (sum(shard.rows for shard in some) for some in (shards, missing))
     watch.stage_started(plan, stage, rows=rows, left=left)
@@ -150,7 +150,7 @@ def _run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard
 
 
 def _unlabelled(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard]) -> list[Shard]:
-    """Return which of some shards have no file, or one that is not what was written: that is said of each."""
+    """Return the shards without a file or with a damaged one; each damaged file is reported."""
     mine = {shard.index for shard in shards}
     todo = {shard.index for shard in store.missing(plan, stage)} & mine
     for index, fault in store.damaged(plan, stage, [shard for shard in shards if shard.index not in todo]).items():
@@ -160,14 +160,14 @@ def _unlabelled(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shar
 
 
 def _run_tasks(plan: Plan, stage: Stage, tasks: Sequence[Any], *, tell: Once) -> list[tuple[Any, Any]]:
-    """Run tasks on the plan's workers and return what each came to."""
+    """Run tasks on the plan's workers and return their results."""
     start = StartStage(plan.outputs.results_dir, stage.index, logs=plan.execution.executor != "inline")
     with closing(executor(plan.execution).map(tasks, start, emit=tell)) as results:  # type: ignore[type-var]
         return list(results)
 
 
 def executor(execution: Execution) -> Executor:
-    """Return what runs tasks as the plan says."""
+    """Return the plan's executor."""
     if execution.executor == "inline":
         return Inline(execution.workers[0], execution.threads)
     if execution.cluster is not None:
@@ -176,7 +176,7 @@ def executor(execution: Execution) -> Executor:
 
 
 def _isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, tell: Once) -> None:
-    """Label a shard that kills its workers row by row; the row that does it is recorded as failed."""
+    """Label a shard that kills its workers row by row, and record the row that does so as failed."""
     outcomes = dict(_run_tasks(plan, stage, [(shard.index, row) for row in range(shard.rows)], tell=tell))
     lines = []
     for row, text in enumerate(store.rows(shard)):
