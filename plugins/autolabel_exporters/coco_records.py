@@ -55,6 +55,8 @@ class _ExportedAnnotation(msgspec.Struct, gc=False):
     """The round that found it, -1 if it was given."""
     verdict: Any
     """The verdict of a verifier, in [0, 1]; unset without one."""
+    expression: Any
+    """Words that fit this object and no other of its image; unset without them."""
 
 
 def images(labels: Iterable[Labels], numbering: Numbering) -> Iterator[_Listed]:
@@ -111,6 +113,7 @@ def annotate(found: Sequence[Placed], first_id: int, *, numbering: Numbering, fo
         table[:, 4].tolist(),
         np.concatenate([row.instances.rounds for row in rows]).tolist(),
         _verdicts(rows),
+        _expressions(rows),
     )
     return list(map(_ExportedAnnotation, *columns))
 
@@ -121,6 +124,14 @@ def _verdicts(rows: Sequence[Labels]) -> Iterable[Any]:
         return repeat(msgspec.UNSET)
     said = chain.from_iterable(verdicts_of(row.instances) for row in rows)
     return [msgspec.UNSET if verdict is None else verdict for verdict in said]
+
+
+def _expressions(rows: Sequence[Labels]) -> Iterable[Any]:
+    """Return the referring expression of each object of rows, unset if there is none."""
+    if all(row.instances.expressions is None for row in rows):
+        return repeat(msgspec.UNSET)
+    told = chain.from_iterable(row.instances.expressions or (None,) * len(row.instances) for row in rows)
+    return [msgspec.UNSET if one is None else one for one in told]
 
 
 def _categories_of(row: Labels, numbering: Numbering) -> list[int]:

@@ -24,7 +24,15 @@ class CocoResults(Exporter):
     """Detections only; ids match those of the ``coco`` export of the same labels."""
 
     name = "coco_results"
-    loses = ("class names", "rounds", "verdicts", "empty images", "captions", "fields of input annotations")
+    loses = (
+        "class names",
+        "rounds",
+        "verdicts",
+        "expressions",
+        "empty images",
+        "captions",
+        "fields of input annotations",
+    )
 
     class Params(Exporter.Params):
         """``path`` is relative to the export's folder; ``images`` places the images in ``images/``."""

@@ -23,7 +23,7 @@ _ATTRIBUTE = (
 
 
 class Cvat(Exporter):
-    """Boxes, or masks where available, with the attributes ``score`` and, if a verifier ran, ``verdict``."""
+    """Boxes, or masks where available, with the attributes ``score`` and, if present, ``verdict`` and ``expression``."""
 
     name = "cvat"
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")
@@ -52,7 +52,11 @@ class Cvat(Exporter):
 
 def _attributes(labels: Iterable[Labels]) -> Sequence[str]:
     """Return the names of the objects' attributes."""
-    return ("score", "verdict") if any(row.instances.verdicts is not None for row in labels) else ("score",)
+    verdicts = expressions = False
+    for row in labels:
+        verdicts |= row.instances.verdicts is not None
+        expressions |= row.instances.expressions is not None
+    return ("score", *(["verdict"] if verdicts else []), *(["expression"] if expressions else []))
 
 
 def _label(name: str, attributes: str) -> str:
@@ -69,6 +73,8 @@ def _entries(number: int, image: Image, found: Sequence[ExportedObject], params:
         told = f'<attribute name="score">{item.score}</attribute>'
         if item.verdict is not None:
             told += f'<attribute name="verdict">{item.verdict}</attribute>'
+        if item.expression is not None:
+            told += xml_element("attribute", item.expression, name="expression")
         shapes = list(drawn(item, params))
         together = {"group_id": group} if len(shapes) > 1 else {}
         for one in shapes:

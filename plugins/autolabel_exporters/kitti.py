@@ -28,6 +28,7 @@ class Kitti(Exporter):
         "masks",
         "scores unless scores=true",
         "verdicts",
+        "expressions",
         "spaces in names",
         "rounds",
         "captions",

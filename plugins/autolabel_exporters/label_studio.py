@@ -140,8 +140,9 @@ def _result(name: str, item: ExportedObject, one: Literal["mask", "box"] | Ring,
         "image_rotation": 0,
         "score": item.score,
     }
-    if item.verdict is not None:
-        region["meta"] = {"text": [f"verdict {item.verdict:g}"]}
+    told = [] if item.verdict is None else [f"verdict {item.verdict:g}"]
+    if told := [*told, *([] if item.expression is None else [item.expression])]:
+        region["meta"] = {"text": told}
     if one == "box":
         value = {**percent(item.box, size), "rotation": 0, "rectanglelabels": [item.phrase]}
         return region | {"from_name": "box", "type": "rectanglelabels", "value": value}

@@ -70,7 +70,7 @@ def _shapes(group: int, item: ExportedObject, params: ToolParams) -> list[dict[s
     own: dict[str, Any] = {
         "label": item.phrase,
         "group_id": group if len(kinds) > 1 else None,
-        "description": "",
+        "description": item.expression or "",
         "flags": {},
         "score": item.score,
         **({} if item.verdict is None else {"verdict": item.verdict}),

@@ -22,9 +22,9 @@ def _quoted(value: object) -> str:
     return f'"{_FORBIDDEN.sub(_REPLACEMENT, str(value)).translate(_IN_ATTRIBUTE)}"'
 
 
-def xml_element(tag: str, value: object) -> str:
-    """Return ``<tag>value</tag>``, escaped."""
-    return f"<{tag}>{_content(value)}</{tag}>"
+def xml_element(tag: str, value: object, /, **attributes: object) -> str:
+    """Return ``<tag a="1">value</tag>``, escaped."""
+    return f"{opening(tag, **attributes)}{_content(value)}</{tag}>"
 
 
 def opening(tag: str, /, **attributes: object) -> str:

@@ -65,7 +65,7 @@ def _line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
     if row.prompt.caption is None:
         instances = [
             {"bbox": item.box, "category": item.phrase, "label": index[item.phrase]}
-            | {"score": item.score, **_verdict(item)}
+            | {"score": item.score, **_beside(item)}
             for item in found
         ]
         return head | {"detection": {"instances": instances}}
@@ -76,16 +76,17 @@ def _line(row: Labels, index: Mapping[str, int], name: str) -> dict[str, Any]:
             "phrase": item.phrase,
             "tokens_positive": places_of(item.phrase, caption),
             "score": item.score,
-            **_verdict(item),
+            **_beside(item),
         }
         for item in found
     ]
     return head | {"grounding": {"caption": caption, "regions": regions}}
 
 
-def _verdict(item: ExportedObject) -> dict[str, float]:
-    """Return the verdict on an object as a field; empty if no verifier saw it."""
-    return {} if item.verdict is None else {"verdict": item.verdict}
+def _beside(item: ExportedObject) -> dict[str, Any]:
+    """Return the verdict and the referring expression of an object, as far as it has them."""
+    told = {"verdict": item.verdict, "expression": item.expression}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def places_of(phrase: str, caption: str) -> list[list[int]]:

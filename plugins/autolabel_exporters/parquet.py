@@ -76,6 +76,7 @@ def _columns() -> pyarrow.Schema:
             ("segmentation", segmentation),
             ("given", pa.string()),
             ("verdict", pa.float64()),
+            ("expression", pa.string()),
         ]
     )
     return pa.schema(
@@ -135,6 +136,7 @@ def _instance(item: ExportedObject, image: str) -> dict[str, Any]:
         "segmentation": item.mask and item.mask.as_coco(),
         "given": None if item.given is None else _text(item.given, image),
         "verdict": item.verdict,
+        "expression": item.expression,
     }
 
 

@@ -31,6 +31,8 @@ class ExportedObject:
     given: Mapping[str, Any] | None
     verdict: float | None
     """The verdict of a verifier, in [0, 1], six decimals; None without one."""
+    expression: str | None
+    """A referring expression: words that fit this object and no other of its image; None without one."""
 
 
 def by_image(labels: Iterable[Labels]) -> Iterator[tuple[Image, list[Labels]]]:
@@ -53,8 +55,9 @@ def exported_objects(row: Labels) -> Iterator[ExportedObject]:
     labels, rounds = instances.labels.tolist(), instances.rounds.tolist()
     masks: Sequence[Rle | None] = instances.masks or (None,) * len(instances)
     given: Sequence[Mapping[str, Any] | None] = instances.given or (None,) * len(instances)
-    columns = zip(boxes, labels, scores, rounds, masks, given, verdicts_of(instances), strict=True)
-    for box, label, score, number, mask, source, verdict in columns:
+    expressions: Sequence[str | None] = instances.expressions or (None,) * len(instances)
+    columns = zip(boxes, labels, scores, rounds, masks, given, verdicts_of(instances), expressions, strict=True)
+    for box, label, score, number, mask, source, verdict, expression in columns:
         yield ExportedObject(
             box=box,
             phrase=row.prompt.phrases[label],
@@ -63,6 +66,7 @@ def exported_objects(row: Labels) -> Iterator[ExportedObject]:
             mask=mask,
             given=source,
             verdict=verdict,
+            expression=expression,
         )
 
 

@@ -14,6 +14,7 @@ from autolabel_exporters.coco import Coco
 from autolabel_exporters.json_stream import to_json
 from autolabel_exporters.relative_name import RelativeName
 from autolabel_exporters.rows import exported_objects
+from autolabel_exporters.tao_expressions import write_expressions
 
 _ANNOTATIONS, _LABELMAP = "final_annotation.jsonl", "labelmap.json"
 _OWN = frozenset({"plan.json", "inputs.jsonl", "labels.jsonl", "outputs.json", "review.json", "stages", "logs"})
@@ -27,21 +28,32 @@ def _free(name: str) -> str:
 
 
 class Tao(Exporter):
-    """What `tao dataset auto_label` writes: ODVG lines with their label map, or MAL's COCO file."""
+    """What `tao dataset auto_label` writes: ODVG lines with their label map, MAL's COCO file, or expressions."""
 
     name = "tao"
-    loses = ("scores", "verdicts", "masks", "rounds", "fields of input annotations")
+    loses = (
+        "scores",
+        "verdicts",
+        "expressions unless expressions=true",
+        "masks",
+        "rounds",
+        "fields of input annotations",
+    )
     at_top = True
 
     class Params(Exporter.Params):
-        """``label_dump_path`` names MAL's file, and is written in place of the two of Grounding DINO."""
+        """``label_dump_path`` names MAL's file, and is written in place of the two of Grounding DINO.
+
+        ``expressions`` writes ``annotations.jsonl`` in their place, as TAO's `image_referring_expression` does.
+        """
 
         label_dump_path: Annotated[RelativeName, AfterValidator(_free)] | None = None
+        expressions: bool = False
 
     params: Params
 
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
-        """Write ``final_annotation.jsonl`` and ``labelmap.json``, or the COCO file at ``label_dump_path``.
+        """Write ``final_annotation.jsonl`` and ``labelmap.json``, or what the parameters say in their place.
 
         A line has exactly TAO's fields. An image without boxes gets a line without instances (TAO omits it), unless the
         run has captions: TAO's trainer fails on such lines. Failed rows are left out.
@@ -50,6 +62,8 @@ class Tao(Exporter):
             coco = Coco(Coco.Params(path=self.params.label_dump_path))
             coco.provenance = self.provenance
             return coco.export(labels, classes, out)
+        if self.params.expressions:
+            return [write_expressions(labels, out)]
         index = {name: number for number, name in enumerate(classes)}
         (out / _LABELMAP).write_bytes(to_json({str(number): name for name, number in index.items()}) + b"\n")
         with (out / _ANNOTATIONS).open("wb") as file:

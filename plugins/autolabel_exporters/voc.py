@@ -66,6 +66,8 @@ def _entry(item: ExportedObject, size: Size, origin: int) -> str:
     named, scored = xml_element("name", item.phrase), xml_element("score", item.score)
     if item.verdict is not None:
         scored += xml_element("verdict", item.verdict)
+    if item.expression is not None:
+        scored += xml_element("expression", item.expression)
     return f"  <object>{named}{flags}{scored}<bndbox>{box}</bndbox></object>\n"
 
 

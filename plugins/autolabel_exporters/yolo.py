@@ -30,6 +30,7 @@ class Yolo(Exporter):
         "masks unless segmentation=true",
         "scores",
         "verdicts",
+        "expressions",
         "rounds",
         "captions",
         "fields of input annotations",

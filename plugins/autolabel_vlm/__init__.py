@@ -8,10 +8,11 @@ from autolabel.strategies import Labeler
 
 @hookimpl
 def autolabel_labelers() -> list[type[Labeler]]:
-    """Offer the detector, the verifiers and the captioner."""
+    """Offer the detector, the verifiers, the captioner and the referrer."""
     from autolabel_vlm.caption import VlmCaptioner
     from autolabel_vlm.contrast import Contrast
     from autolabel_vlm.labeler import Vlm
+    from autolabel_vlm.refer import VlmReferrer
     from autolabel_vlm.verify import Verify
 
-    return [Vlm, Verify, Contrast, VlmCaptioner]
+    return [Vlm, Verify, Contrast, VlmCaptioner, VlmReferrer]

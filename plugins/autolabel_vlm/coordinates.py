@@ -44,6 +44,18 @@ def restored(
     return np.concatenate([low * scale, high * scale], axis=1).astype(np.float32), inside
 
 
+def written(
+    boxes: npt.NDArray[np.float32], coordinates: Coordinates, axes: Axes, *, sent: Size, size: Size
+) -> list[list[float]]:
+    """Return (N, 4) boxes in pixels of the image of ``size`` as a model is told them, the inverse of ``restored``."""
+    end = np.array(ends(coordinates, sent), np.float64)
+    scale = end / np.array([size[1], size[0]], np.float64)
+    told = np.round(boxes.astype(np.float64) * np.tile(scale, 2), 4 if coordinates == "unit_1" else 0)
+    order = [0, 1, 2, 3] if axes == "xyxy" else [1, 0, 3, 2]
+    out: list[list[float]] = told[:, order].tolist()
+    return out
+
+
 def described(coordinates: Coordinates, *, sent: Size) -> str:
     """Return the sentence that tells a model what numbers are wanted."""
     height, width = sent

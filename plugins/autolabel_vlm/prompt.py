@@ -18,7 +18,7 @@ REST = (
     "same form and nothing else; answer [] if none is."
 )
 AGAIN = "That could not be read. Answer with the JSON array alone, in the form asked for above."
-_PLACE = re.compile(r"\{(phrases|coordinates|corners|caption|width|height|phrase)\}")
+_PLACE = re.compile(r"\{(phrases|coordinates|corners|caption|width|height|phrase|objects)\}")
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:

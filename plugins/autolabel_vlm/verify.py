@@ -78,7 +78,10 @@ class Verify(AsksEndpoint, Verifier):
     def question(self, sample: Sample, index: int) -> Question:
         """Return the question about one box."""
         params, found = self.params, sample.instances
-        phrase = (found.asked[index] if found.asked else None) or sample.prompt.phrases[int(found.labels[index])]
+        words = (found.expressions[index] if found.expressions else None) or (
+            found.asked[index] if found.asked else None
+        )
+        phrase = words or sample.prompt.phrases[int(found.labels[index])]
         shown = _resized(sample.pixels, params.resize.shape(sample.image.size))
         outlined = outline(shown, found.boxes[index], sample.image.size, _COLOURS[params.colour])
         size = (outlined.shape[0], outlined.shape[1])

@@ -1,4 +1,4 @@
-"""The kinds of strategy that packages offer: schedulers, aggregators, labelers of four kinds, looks, exporters."""
+"""The kinds of strategy that packages offer: schedulers, aggregators, labelers of five kinds, looks, exporters."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class FineTuning(Generic[S]):
 
 
 class Labeler(Strategy[P]):
-    """Finds or refines objects; lives in a worker, on one device. Subclass one of the four kinds: see there."""
+    """Finds or refines objects; lives in a worker, on one device. Subclass one of the five kinds: see there."""
 
     desk: EndpointAccount = EndpointAccount()
     """For a labeler that asks an endpoint: where answers are kept and what may be spent; set before ``load``."""
@@ -290,6 +290,28 @@ class Verifier(Labeler[P]):
         A sample holds the boxes in doubt alone. An ImageError stands if nothing is known of any: its boxes are kept
         without a verdict, and the row says so.
         """
+
+    def counters(self) -> dict[str, int]:
+        """Return counts of the work done since ``load``, for progress and tests."""
+        return {}
+
+
+class Referrer(Labeler[P]):
+    """A labeler that finds words for each box which tell it from all others of its image."""
+
+    needs = "boxes"
+    gives = "boxes"
+
+    @abstractmethod
+    def refer(self, batch: Sequence[Sample]) -> Sequence[Sequence[str | None] | ImageError]:
+        """Return, for each sample, an expression for each of its N boxes; None for a box that gets none.
+
+        An ImageError stands where an image has no answer: its boxes are kept without expressions, and the row says so.
+        """
+
+    def requests(self, size: Size, boxes: int) -> Requests:
+        """Return what an image of ``size`` with some boxes takes of an endpoint; nothing if none is asked."""
+        return Requests()
 
     def counters(self) -> dict[str, int]:
         """Return counts of the work done since ``load``, for progress and tests."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from autolabel.registry import Registry
-from autolabel.strategies import Captioner, Detector, Segmenter, Verifier
+from autolabel.strategies import Captioner, Detector, Referrer, Segmenter, Verifier
 
 TESTS = Path(__file__).resolve().parents[1]
 OWN = "autolabel-vision"
@@ -19,7 +19,13 @@ def test_every_built_in_strategy_is_checked(registry: Registry) -> None:
     for entry in ours:
         kind: str = entry.kind
         if kind == "labeler":
-            bases = {"detector": Detector, "segmenter": Segmenter, "verifier": Verifier, "captioner": Captioner}
+            bases = {
+                "detector": Detector,
+                "segmenter": Segmenter,
+                "verifier": Verifier,
+                "captioner": Captioner,
+                "referrer": Referrer,
+            }
             kind = next(name for name, one in bases.items() if issubclass(entry.strategy, one))
         named = re.compile(rf"\b{entry.strategy.__name__}\b")
         checked = any(f"check_{kind}(" in source and named.search(source) for source in sources)

@@ -103,6 +103,8 @@ def _box_lines(one: BoxOrigin, explanation: Explanation) -> Iterator[str]:
         yield f"  round {one.round}, where a score had to be above {one.threshold:g}"
     if one.support is not None:
         yield f"  seen in {one.support.looks} of {console.count_noun(one.support.asked, 'look')}{_by(one.support)}"
+    if one.expression is not None:
+        yield f"  referring expression: {console.printable(one.expression)}"
     if one.verified is not None:
         yield f"  a verifier gives its label a probability of {one.verified:.3f}"
     if one.sources:

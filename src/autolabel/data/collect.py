@@ -19,12 +19,14 @@ from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
 from autolabel.data.described import Descriptions
 from autolabel.data.given_boxes import fitted
 from autolabel.data.inputs import GivenBox, Input
+from autolabel.data.kitti import read_kitti
 from autolabel.data.pairing import nearest_names, pair
 from autolabel.data.skipped_files import NOT_NAMED, PassedOver
 from autolabel.data.sources import NO_RESULTS, ListedFile, Results, inner, sources, walk_files
 from autolabel.errors import DataError, ImageError
 from autolabel.images import FORMATS, content_mark, page_name, read_header
 from autolabel.spec.data import DataSpec
+from autolabel.storage import at
 
 _CHUNK = 4096
 _TASK = 16
@@ -78,7 +80,12 @@ def collect(
         reasons = "".join(f"; {count:,} x {reason}" for reason, count in sorted(passed.counts.items()))
         raise DataError(f"no images below {', '.join(data.images)}{reasons}", hint=f"{', '.join(FORMATS)} are read")
     listing = chain([one], listing)
-    coco = read_coco(data.boxes, masks=False) if data.boxes is not None else None
+    coco: CocoBoxes | None = None
+    if data.boxes is not None and at(data.boxes).is_dir():
+        files = list(listing)
+        coco, listing = read_kitti(data.boxes, [one.id for one in files]), iter(files)
+    elif data.boxes is not None:
+        coco = read_coco(data.boxes, masks=False)
     captions: Captions | None = None
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)

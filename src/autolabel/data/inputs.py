@@ -11,7 +11,7 @@ from autolabel.types import Image, Instances, Labels, Prompt, Reason
 
 
 class GivenBox(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A box from a COCO file: ``bbox`` is x1 y1 x2 y2 in pixels, ``fields`` what the annotation said besides."""
+    """A given box: ``bbox`` is x1 y1 x2 y2 in pixels, ``fields`` what the annotation said besides."""
 
     bbox: tuple[float, float, float, float]
     label: int

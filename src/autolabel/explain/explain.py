@@ -206,6 +206,7 @@ class Retrace:
             mask=self.mask(index),
             verdict=self.verdicts[index],
             verified=found.verdicts[index] if found.verdicts else None,
+            expression=found.expressions[index] if found.expressions else None,
             support=found.support[index] if found.support else None,
         )
 

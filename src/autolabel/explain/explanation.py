@@ -64,6 +64,8 @@ class BoxOrigin:
     """A person's decision: keep or reject."""
     verified: float | None = None
     """The chance that it is what its label says, by a verifier; None if none was asked."""
+    expression: str | None = None
+    """A referring expression: words that fit it and no other box of the image; None without one."""
     support: Support | None = None
     """The number of looks that saw it; None without looks."""
 

@@ -18,8 +18,8 @@ def to_supervision(labels: Labels) -> Detections:
     ``xyxy`` (N, 4) float32 in pixels, ``confidence`` (N,), ``class_id`` (N,) into ``labels.prompt.phrases``, whose
     words are in ``data["class_name"]``; ``mask`` (N, H, W) bool where any object has one, empty for those without;
     ``data["round"]`` (N,), and ``data["looks"]`` of ``data["looks_asked"]`` where an image was seen in several;
-    ``data["verdict"]`` where a verifier was asked, NaN for objects that it was not asked about. Needs the package
-    supervision. No objects give empty detections.
+    ``data["verdict"]`` where a verifier was asked, NaN for objects that it was not asked about; ``data["expression"]`` where
+    there are referring expressions, empty for objects without one. Needs the package supervision. No objects give empty detections.
     """
     import supervision
 
@@ -37,6 +37,8 @@ def to_supervision(labels: Labels) -> Detections:
         data["looks_asked"] = np.array([seen.asked for seen in found.support], int)
     if found.verdicts is not None:
         data["verdict"] = np.array([np.nan if verdict is None else verdict for verdict in found.verdicts], float)
+    if found.expressions is not None:
+        data["expression"] = np.array([one or "" for one in found.expressions], dtype=str)
     return supervision.Detections(
         xyxy=found.boxes.reshape(-1, 4),
         confidence=found.scores,

@@ -19,7 +19,7 @@ from autolabel.phrases.propose import Proposal, propose, readable, without_confl
 from autolabel.plan.compile import Compiled
 from autolabel.registry import Registry
 from autolabel.results.checked import truth_at
-from autolabel.run.stage import make_annealing, make_labeler
+from autolabel.run.stage import desk_of, make_annealing, make_labeler
 from autolabel.spec.model import Spec
 from autolabel.storage import Location
 from autolabel.strategies import Detector
@@ -63,7 +63,7 @@ def compare_phrases(
     plan = compiled.plan
     stage = plan.recipe.stages[0]
     annealing = make_annealing(stage, plan.recipe.ontology, registry)
-    labeler = make_labeler(stage, registry)
+    labeler = make_labeler(stage, registry, desk_of(plan))
     if spec.data.classes is None or annealing is None or not isinstance(labeler, Detector):
         raise SpecError("phrases are compared for the classes that a detector is asked for, and this spec has none")
     rows = [inputs.decode_input(line).labels(plan.manifest.classes) for line in compiled.rows]

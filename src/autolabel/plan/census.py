@@ -10,7 +10,7 @@ from autolabel.data.inputs import Input
 from autolabel.errors import ImageError
 from autolabel.plan.identity import Contents, Fingerprint
 from autolabel.plan.model import Asked, Manifest, Shard, Stage
-from autolabel.strategies import Captioner, Detector, Labeler, Requests
+from autolabel.strategies import Captioner, Detector, Labeler, Referrer, Requests
 from autolabel.types import Prompt, Size
 from autolabel.types.ontology import Ontology, expand_prompts
 
@@ -21,7 +21,7 @@ _TYPICAL = Prompt(tuple(f"phrase {number}" for number in range(8)))
 """What an image is taken to be asked for until it has a caption."""
 
 _Forwards = Callable[[Prompt], int]
-_Asking = Callable[[Prompt, Size], Requests]
+_Asking = Callable[[Prompt, Size, int], Requests]
 
 
 class Census:
@@ -65,12 +65,12 @@ class Census:
             elif row.wanting and self.captioner is not None:
                 self.wanting += 1
                 self.captions += _describing(self.captioner, (row.height, row.width))
-                self.ask(_TYPICAL, (row.height, row.width))
+                self.ask(_TYPICAL, (row.height, row.width), 0)
             else:
-                self.ask(row.prompt(self.classes), (row.height, row.width))
+                self.ask(row.prompt(self.classes), (row.height, row.width), len(row.boxes))
             yield row
 
-    def ask(self, prompt: Prompt, size: Size) -> None:
+    def ask(self, prompt: Prompt, size: Size, boxes: int) -> None:
         """Count the forward passes that each stage may make for a row, and what it may ask of endpoints."""
         asked = Prompt(prompt.phrases)
         for stage, forwards in enumerate(self.forwards):
@@ -78,7 +78,7 @@ class Census:
                 self.passes[stage] += forwards(asked)
         for stage, asking in enumerate(self.requests):
             if asking is not None:
-                self.asked[stage] += asking(asked, size)
+                self.asked[stage] += asking(asked, size, boxes)
 
     def manifest(self, inputs: Inputs, shards: tuple[Shard, ...]) -> Manifest:
         """Return what was counted, once all rows of ``inputs`` have passed."""
@@ -148,10 +148,14 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | 
 
 def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Asking | None:
     """Return what tells the most that a row can ask of endpoints in a stage; None if none is asked."""
-    if not isinstance(labeler, Detector) or not labeler.sends_to():
+    if not labeler.sends_to():
+        return None
+    if isinstance(labeler, Referrer) and stage.index == 0:
+        return lambda prompt, size, boxes: labeler.requests(size, boxes) if boxes else Requests()
+    if not isinstance(labeler, Detector):
         return None
 
-    def of(prompt: Prompt, size: Size) -> Requests:
+    def of(prompt: Prompt, size: Size, boxes: int) -> Requests:
         if not prompt.phrases:
             return Requests()
         try:

@@ -21,7 +21,7 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
             said = f"{name!r} describes images: it belongs in data.captions, not in a stage"
             problems.append(spec.problem(where, said))
         if labeler.needs == "boxes" and index == 0 and spec.data.boxes is None:
-            hint = "put a detector such as grounding_dino before it, or name a COCO file in data.boxes"
+            hint = "put a detector such as grounding_dino before it, or name a file of boxes in data.boxes"
             problems.append(spec.problem(where, f"{name!r} needs boxes, and nothing gives it any", hint=hint))
         if labeler.needs == "prompts" and (index > 0 or spec.data.boxes is not None):
             before = "data.boxes" if index == 0 else f"stages[{index - 1}]"

@@ -67,7 +67,7 @@ def _missing_data(spec: Spec) -> Iterator[Problem]:
             yield spec.problem(("data", "images", index), f"no such folder: {folder}")
     captions = ("captions", "file") if spec.data.described is not None else ("captions",)
     for key, path in ((captions, spec.data.captions_file), (("boxes",), spec.data.boxes)):
-        if path is not None and not at(path).is_file():
+        if path is not None and not at(path).is_file() and not (key == ("boxes",) and at(path).is_dir()):
             yield spec.problem(("data", *key), f"no such file: {path}")
 
 

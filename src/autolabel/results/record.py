@@ -53,7 +53,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     ``asked`` is the phrase that found it, where that is another than the class's name; ``sources`` the labelers that
     support it, where several were asked; ``support`` says how many looks of how many labelers saw it, of how many that
     were asked, where an image is seen in several; ``verdict`` is the chance that the box is what its phrase says, by a
-    verifier that was asked about it.
+    verifier that was asked about it; ``expression`` is a referring expression: words that fit this box alone.
     """
 
     bbox: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate]
@@ -67,6 +67,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     sources: tuple[str, ...] = ()
     support: Seen | None = None
     verdict: _Score | None = None
+    expression: str | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -138,6 +139,7 @@ def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
     sources = found.sources or ((),) * len(found)
     support = found.support or (None,) * len(found)
     verdicts = found.verdicts or (None,) * len(found)
+    expressions = found.expressions or (None,) * len(found)
     return [
         Instance(
             bbox=tuple(box),
@@ -151,8 +153,9 @@ def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
             sources=names,
             support=Seen(seen.looks, seen.labelers, seen.asked) if seen is not None else None,
             verdict=None if verdict is None else round(float(verdict), SCORE_DECIMALS),
+            expression=expression,
         )
-        for box, label, score, found_in, mask, fields, phrase, names, seen, verdict in zip(
+        for box, label, score, found_in, mask, fields, phrase, names, seen, verdict, expression in zip(
             boxes,
             found.labels.tolist(),
             scores,
@@ -163,6 +166,7 @@ def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
             sources,
             support,
             verdicts,
+            expressions,
             strict=True,
         )
     ]
@@ -268,6 +272,9 @@ def _objects(written: Sequence[Instance]) -> Instances:
         sources=[item.sources for item in written] if any(item.sources for item in written) else None,
         support=[_supported(item.support) for item in written] if any(item.support for item in written) else None,
         verdicts=[item.verdict for item in written] if any(item.verdict is not None for item in written) else None,
+        expressions=[item.expression for item in written]
+        if any(item.expression is not None for item in written)
+        else None,
     )
 
 

@@ -19,9 +19,10 @@ from autolabel.results.failpoints import reach
 from autolabel.run.anneal import Annealing, ImageToSearch, Outcome, Search, anneal, bisect_on_error, out_of_memory
 from autolabel.run.candidates import CandidateStore, ImageMemory
 from autolabel.run.photos import PhotoFiles, Photos
+from autolabel.run.refer import referred
 from autolabel.run.stage import desk_of, has_work, make_annealing, make_labeler, preprocess
 from autolabel.run.verify import verified
-from autolabel.strategies import Detector, Labeler, Segmenter, Verifier
+from autolabel.strategies import Detector, Labeler, Referrer, Segmenter, Verifier
 from autolabel.types import Instances, Labels, Reason
 
 _log = logging.getLogger(__name__)
@@ -164,6 +165,10 @@ class StageLabeler:
             assert self.annealing is not None, "a detector's stage has rounds"
             asked = ([_ask(rows, one, item, searches.get(one)) for one, item in batch] for batch in loads)
             yield from anneal(self.labeler, asked, self.annealing, batch_size=size)
+        elif isinstance(self.labeler, Referrer):
+            for batch in loads:
+                outcomes = referred(self.labeler, [item for _, item in batch])
+                yield from zip((position for position, _ in batch), outcomes, strict=True)
         elif isinstance(self.labeler, Verifier):
             for batch in loads:
                 outcomes = verified(self.labeler, [item for _, item in batch])

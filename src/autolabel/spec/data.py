@@ -164,7 +164,9 @@ class DataSpec(Section):
         description="JSONL file, one image a line: file_name, caption, and noun_chunks (its phrases); or a mapping "
         "with a labeler that describes images without a caption",
     )
-    boxes: Location | None = Field(None, description="COCO file of boxes; its file names are relative to images")
+    boxes: Location | None = Field(
+        None, description="COCO file of boxes, with file names relative to images; or a folder of KITTI label files"
+    )
     follow_symlinks: StrictBool = Field(False, description="also follow links that leave the folder")
     pages: Literal["first", "all"] = Field(
         "first", description="of a TIFF with pages or an animation: label the first, or each as an image of its own"

@@ -27,6 +27,13 @@ _HOMES: dict[str, dict[Loc, Loc]] = {
         ("stage", "scheduler"): ("grounding_dino", "iteration_scheduler"),
     },
     "mal": {("data",): ("mal", "inference"), ("stage",): ("mal",)},
+    "image_referring_expression": {
+        ("data",): ("image_referring_expression", "data"),
+        ("stage",): ("image_referring_expression",),
+        ("stage", "labeler"): ("image_referring_expression", "vlm"),
+        ("checks",): ("image_referring_expression", "workflow"),
+        ("checks", "labeler"): ("image_referring_expression", "vlm"),
+    },
     "image_grounding": {
         ("data",): ("image_grounding", "data"),
         ("stage",): ("image_grounding",),
@@ -98,7 +105,7 @@ def rewrite(root: Node) -> tuple[Node, tuple[str, ...]]:
         wrong = [_absent(root, ("autolabel_type",), hint="autolabel_type: grounding_dino")]
     if wrong:
         raise SpecError(by_place(wrong))
-    return _Rewrite(given, kind).document(), (*layout, *_notices(given, kind))
+    return _Rewrite(given, kind).document(), (*layout, *_notices(given, kind), *tao_grounding.notices(given, kind))
 
 
 def _given(node: Node) -> Node:
@@ -126,8 +133,8 @@ def _missing(root: Node, given: Node, kind: str) -> list[Problem]:
     found = [_absent(root, loc) for loc in locs]
     if kind == "grounding_dino":
         found += _asked_twice(root, given)
-    if kind == "image_grounding":
-        found += [_absent(root, loc, *words) for loc, *words in tao_grounding.faults(given)]
+    if kind in tao_grounding.KINDS:
+        found += [_absent(root, loc, *words) for loc, *words in tao_grounding.faults(given, kind)]
     return found
 
 
@@ -169,7 +176,7 @@ class _Rewrite:
 
     def document(self) -> Node:
         self.put("version", self.made(1))
-        labeler = "vlm" if self.kind == "image_grounding" else self.kind
+        labeler = tao_grounding.KINDS.get(self.kind, self.kind)
         self.put("stage.labeler.type", self.made(labeler, "autolabel_type"))
         for row in ROWS:
             if row.to and row.section in ("", self.kind) and row.path not in NATIVE:
@@ -181,8 +188,8 @@ class _Rewrite:
             self.put("export", self.made([{"type": "coco"}, {"type": "odvg"}, {"type": "tao"}], "grounding_dino"))
         elif self.kind == "mal":
             self.which()
-        if self.kind == "image_grounding":
-            for path, value, home in tao_grounding.native(self.given):
+        if self.kind in tao_grounding.KINDS:
+            for path, value, home in tao_grounding.native(self.given, self.kind):
                 self.put(path, self.made(value, home))
         else:
             self.devices()
@@ -259,8 +266,9 @@ class _Rewrite:
         branch[name] = node
 
     def finished(self) -> Node:
-        stage = self.branch(("stage",), self.tree.pop("stage"))
-        self.tree["stages"] = Node([stage], stage.place, stage.words)
+        named = [name for name in ("stage", "checks") if name in self.tree]
+        stages = [self.branch((name,), self.tree.pop(name)) for name in named]
+        self.tree["stages"] = Node(stages, stages[0].place, stages[0].words)
         return self.branch((), self.tree)
 
     def branch(self, loc: Loc, entry: Node | dict[str, Any]) -> Node:

@@ -27,9 +27,9 @@ _Pair = Annotated[list[_Weight], Field(min_length=2, max_length=2)]
 _Folders = _Text | Annotated[list[_Text], Field(min_length=1)]
 _Sources = dict[str, Any] | list[dict[str, Any]]
 
-TYPES = ("mal", "grounding_dino", "image_grounding")
-UNSUPPORTED = ("video_reasoning_annotation", "image_referring_expression", "vllm_captioning")
-_Type = Literal["mal", "grounding_dino", "image_grounding"]
+TYPES = ("mal", "grounding_dino", "image_grounding", "image_referring_expression")
+UNSUPPORTED = ("video_reasoning_annotation", "vllm_captioning")
+_Type = Literal["mal", "grounding_dino", "image_grounding", "image_referring_expression"]
 _Backbone = Literal[
     "swin_tiny_224_1k",
     "swin_base_224_22k",
@@ -44,6 +44,8 @@ _FROM_FILE = "the checkpoint decides it"
 _NO_CAP = "the number of boxes is not capped here"
 _TOP_LEVEL = "the top-level batch_size counts"
 _KEPT = "answers are always kept, one for each request"
+_OWN_RESUME = "a run resumes from its own results, and answers are kept"
+_ONE_FORMAT = "annotations.jsonl is always written; the older .txt.step files are not"
 _STEPS = "phrases are extracted from captions by rules, without a model; both steps always run"
 _NOT_HERE = "has no counterpart here"
 
@@ -89,6 +91,25 @@ def _row(path: str, type: Any, to: str = "", *, default: Any = None, required: b
 
 def _unused(why: str, type: Any, names: str) -> list[TaoKey]:
     return [TaoKey(path=name, type=type, unused=why) for name in names.split()]
+
+
+def _model_rows(section: str) -> list[TaoKey]:
+    """Return the keys of the model that is asked, which two kinds of document share."""
+    return [
+        _row(f"{section}.backend", Literal["gemini", "openai"]),
+        *_under(
+            f"{section}.gemini",
+            *(_row(name, kind) for name, kind in (("api_key", _Text), ("model", _Text), ("temperature", _Weight))),
+            *(_row(name, _Count) for name in ("max_output_tokens", "timeout")),
+            *_unused(_NOT_HERE, _Text, "media_resolution"),
+        ),
+        *_under(
+            f"{section}.openai",
+            *(_row(name, kind) for name, kind in (("api_key", _Text), ("base_url", _Text), ("model_name", _Text))),
+            _row("temperature", _Weight),
+            *(_row(name, _Count) for name in ("max_tokens", "timeout")),
+        ),
+    ]
 
 
 NATIVE = ("devices", "run", "export", "output", "report", "visualize", "commercial", "local_only")
@@ -250,24 +271,28 @@ ROWS: tuple[TaoKey, ...] = (
         _row("input_jsonl", _Text, "data.captions", required=True),
         _row("image_root", _Text, "data.images"),
     ),
-    _row("image_grounding.vlm.backend", Literal["gemini", "openai"]),
-    *_under(
-        "image_grounding.vlm.gemini",
-        *(_row(name, kind) for name, kind in (("api_key", _Text), ("model", _Text), ("temperature", _Weight))),
-        *(_row(name, _Count) for name in ("max_output_tokens", "timeout")),
-        *_unused(_NOT_HERE, _Text, "media_resolution"),
-    ),
-    *_under(
-        "image_grounding.vlm.openai",
-        *(_row(name, kind) for name, kind in (("api_key", _Text), ("base_url", _Text), ("model_name", _Text))),
-        _row("temperature", _Weight),
-        *(_row(name, _Count) for name in ("max_tokens", "timeout")),
-    ),
+    *_model_rows("image_grounding.vlm"),
     *_under(
         "image_grounding.workflow",
         _row("max_workers", _Count, "stage.labeler.concurrency", default=4),
         *_unused(_STEPS, list[_Text | _Natural], "steps"),
         *_unused(_KEPT, _Flag, "force_reprocess"),
+        *_unused(_NOT_HERE, _Natural, "long_video_threshold_sec long_video_max_frames"),
+        *_unused(_NOT_HERE, _Weight, "long_video_sample_fps"),
+    ),
+    *_under(
+        "image_referring_expression.data",
+        _row("image_dir", _Text, "data.images", required=True),
+        _row("kitti_label_dir", _Text, "data.boxes", required=True),
+        *_unused(_OWN_RESUME, _Text, "input_annotations_jsonl"),
+    ),
+    *_model_rows("image_referring_expression.vlm"),
+    *_under(
+        "image_referring_expression.workflow",
+        _row("max_workers", _Count, "stage.labeler.concurrency", default=4),
+        _row("steps", list[_Text | _Natural]),
+        *_unused(_KEPT, _Flag, "force_reprocess"),
+        *_unused(_ONE_FORMAT, Literal["jsonl", "legacy", "both"], "output_format"),
         *_unused(_NOT_HERE, _Natural, "long_video_threshold_sec long_video_max_frames"),
         *_unused(_NOT_HERE, _Weight, "long_video_sample_fps"),
     ),

@@ -12,11 +12,13 @@ from autolabel.testing.look import check_look
 from autolabel.testing.samples import example_labels, example_sample
 from autolabel.testing.scheduler import check_scheduler
 from autolabel.testing.segmenter import check_segmenter
+from autolabel.testing.referrer import check_referrer
 from autolabel.testing.verifier import check_verifier
 
 __all__ = [
     "check_aggregator",
     "check_captioner",
+    "check_referrer",
     "check_detector",
     "check_exporter",
     "check_look",

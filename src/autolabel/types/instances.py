@@ -67,6 +67,8 @@ class Instances:
     """The number of looks that saw each of N boxes, if there are several looks."""
     verdicts: tuple[float | None, ...] | None = None
     """N chances, in [0, 1], that a box is what its label says, by a verifier; None if it was not asked."""
+    expressions: tuple[str | None, ...] | None = None
+    """N referring expressions, which tell a box from all others of its image; None for a box without one."""
     notes: tuple[str, ...] = ()
     """Notes of the labeler about its answer as a whole; they are added to the notes of the image's row."""
 
@@ -85,6 +87,7 @@ class Instances:
             "looks": self.looks,
             "support": self.support,
             "verdicts": self.verdicts,
+            "expressions": self.expressions,
         }
         for name, column in columns.items():
             if column is not None and len(column) != n:
@@ -107,6 +110,7 @@ class Instances:
         sources: Sequence[tuple[str, ...]] | None = None,
         support: Sequence[Support] | None = None,
         verdicts: Sequence[float | None] | None = None,
+        expressions: Sequence[str | None] | None = None,
     ) -> Instances:
         """Convert anything array-like to the right dtypes; a scalar ``rounds`` counts for every box."""
         array = np.asarray(boxes, np.float32).reshape(-1, 4)
@@ -121,6 +125,7 @@ class Instances:
             sources=None if sources is None else tuple(sources),
             support=None if support is None else tuple(support),
             verdicts=None if verdicts is None else tuple(verdicts),
+            expressions=None if expressions is None else tuple(expressions),
         )
 
     @classmethod
@@ -144,6 +149,7 @@ class Instances:
             looks=_picked(self.looks, chosen),
             support=_picked(self.support, chosen),
             verdicts=_picked(self.verdicts, chosen),
+            expressions=_picked(self.expressions, chosen),
             notes=self.notes,
         )
 
@@ -167,6 +173,7 @@ class Instances:
             looks=_joined([(part.looks, len(part)) for part in parts], ""),
             support=_joined([(part.support, len(part)) for part in parts], UNSEEN),
             verdicts=_joined([(part.verdicts, len(part)) for part in parts], None),
+            expressions=_joined([(part.expressions, len(part)) for part in parts], None),
             notes=notes,
         )
 

@@ -26,7 +26,7 @@ _MOST_REST = 8 << 20
 """Bytes of what a file may say besides its lists; beyond, only its categories are kept."""
 
 
-class _Document(msgspec.Struct, gc=False):
+class CocoDocument(msgspec.Struct, gc=False):
     """The three lists of a COCO file, each entry as its piece of the text."""
 
     images: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
@@ -39,16 +39,20 @@ class _Document(msgspec.Struct, gc=False):
     """The whole text, in which NaN and infinities are marked where there are any."""
 
 
-def map_coco(path: Location) -> _Document:
+def map_coco(path: Location) -> CocoDocument:
     """Map a file into memory and cut it up; raises DataError if it is not a COCO file at all."""
-    data = _map(path)
-    _check_text(data, str(path))
+    return cut_coco(_map(path), str(path))
+
+
+def cut_coco(data: memoryview, file: str) -> CocoDocument:
+    """Cut the text of a COCO file up; raises DataError, which names ``file``, if it is none at all."""
+    _check_text(data, file)
     try:
-        document = msgspec.json.decode(data, type=_Document)
+        document = msgspec.json.decode(data, type=CocoDocument)
         document.text = data
     except (msgspec.DecodeError, RecursionError) as error:
-        document = _second_try(data, error, str(path))
-    return _check_sections(document, str(path))
+        document = _second_try(data, error, file)
+    return _check_sections(document, file)
 
 
 def _map(path: Location) -> memoryview:
@@ -83,13 +87,13 @@ def _check_text(data: memoryview, file: str) -> None:
             raise DataError(problem) from error
 
 
-def _second_try(data: memoryview, error: Exception, file: str) -> _Document:
+def _second_try(data: memoryview, error: Exception, file: str) -> CocoDocument:
     """Read once more without what JSON has not: NaN and infinities are marked, halves of surrogate pairs replaced."""
     if isinstance(error, msgspec.DecodeError) and any(word in str(error) for word in _FOREIGN):
         try:
             quoted = quote_not_finite(data)
             mended = whole_characters(quoted)
-            document = msgspec.json.decode(mended, type=_Document)
+            document = msgspec.json.decode(mended, type=CocoDocument)
             document.text, document.halves = memoryview(mended), mended != quoted
             return document
         except msgspec.DecodeError:
@@ -118,7 +122,7 @@ def _place(data: memoryview, offset: int) -> tuple[int, int]:
     return before.count(b"\n") + 1, offset - before.rfind(b"\n")
 
 
-def _check_sections(document: _Document, file: str) -> _Document:
+def _check_sections(document: CocoDocument, file: str) -> CocoDocument:
     if len(bytes(document.videos)):
         raise DataError(
             Problem(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.data.coco.columns import link, read_columns
-from autolabel.data.coco.document import map_coco, rest, section_entries
+from autolabel.data.coco.document import CocoDocument, map_coco, rest, section_entries
 from autolabel.data.coco.entries import Annotation, CocoImage, decode_annotations, decode_one
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.lists import read_categories, read_images
@@ -118,8 +118,11 @@ def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
     missing or wrong, no entry that can be used. A file with videos (YouTube-VIS) is refused by name. A box without
     area, or outside its image, is not a fault.
     """
-    document = map_coco(at(path))
-    faults = Faults(str(path))
+    return read_document(map_coco(at(path)), Faults(str(path)), masks=masks)
+
+
+def read_document(document: CocoDocument, faults: Faults, *, masks: bool) -> CocoBoxes:
+    """Check a COCO document that was cut up, and add what is left out of it to the faults of its file."""
     if document.halves:
         faults.remark("", "half of a surrogate pair (\\ud800 to \\udfff) is not a character and becomes U+FFFD")
     written = section_entries(document.images)
@@ -136,7 +139,7 @@ def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(len(images) + 1))
     return CocoBoxes(
-        str(path), images, categories, raws, order, starts, columns.has_extra, broken, faults, document.text
+        faults.file, images, categories, raws, order, starts, columns.has_extra, broken, faults, document.text
     )
 
 

@@ -18,7 +18,7 @@ def to_detections(labels: Labels) -> fo.Detections:
     """Return one image's objects: boxes as shares of the image, masks within them, scores as ``confidence``.
 
     Each has its ``round``; where there are any, the phrase that was ``asked``, the ``sources`` that support it, the
-    ``verdict`` of a verifier, and ``support_looks``, ``support_labelers`` and ``support_asked``.
+    ``verdict`` of a verifier, the referring ``expression``, and ``support_looks``, ``support_labelers`` and ``support_asked``.
     """
     found = labels.instances
     return fo.Detections(detections=[_detection(labels, index) for index in range(len(found))])
@@ -37,6 +37,8 @@ def _detection(labels: Labels, index: int) -> fo.Detection:
         more |= {"support_looks": seen.looks, "support_labelers": seen.labelers, "support_asked": seen.asked}
     if found.verdicts and (verdict := found.verdicts[index]) is not None:
         more["verdict"] = verdict
+    if found.expressions and found.expressions[index]:
+        more["expression"] = found.expressions[index]
     mask = found.masks[index] if found.masks else None
     if mask is not None:
         left, top, right, bottom = _pixels((x1, y1, x2, y2), labels.image.size)

@@ -1,0 +1,204 @@
+"""The labeler ``refer``: a vision-language model finds words for each box that tell it from the others."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from autolabel.endpoint import Message, Question
+from autolabel.errors import ImageError
+from autolabel.strategies import Referrer, Requests
+from autolabel.types import Sample, Size
+from autolabel_vlm import coordinates, prompt, resize
+from autolabel_vlm.answer import after_thought
+from autolabel_vlm.asking import AsksEndpoint
+from autolabel_vlm.coordinates import Axes, Coordinates
+from autolabel_vlm.params import PictureParams
+
+_DEFAULT = (
+    "These objects are in the image, each with its number and its box: {objects}. {coordinates} "
+    "Write a referring expression for each: one short phrase that fits this object and no other in the image. Begin "
+    "with its colour, if it can be seen, and what it is; add what tells it apart, such as its place, what is beside "
+    "it, or what it does. Say only what can be seen. Answer with a JSON array and nothing else, one entry for each "
+    'object: {"id": its number, "expression": the phrase}.'
+)
+_FLAT = re.compile(r"\{[^{}]*\}")
+_WORDS = ("expression", "description", "phrase", "text")
+_EXPECTED = 25
+"""Tokens that an expression is expected to take, for the forecast of a plan."""
+_LONGEST = 300
+"""Characters of an expression that are kept."""
+_MOST = 200_000
+"""Characters of an answer that are read."""
+_REPEATED = 2_000
+"""Characters of an answer that cannot be read, shown to the model again."""
+
+
+def _asks(text: str) -> str:
+    if "{objects}" not in text:
+        raise PydanticCustomError("said", "{said}", {"said": "has no place for the objects: {objects}"})
+    return text
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question about some boxes of one image."""
+
+    place: int
+    """The image's place in the batch."""
+    boxes: Sequence[int]
+    answer: str = ""
+    """The answer, or the one before, of which nothing could be read."""
+
+    def rest(self, told: Sequence[str | None]) -> _Asked:
+        """Return the question about the boxes that have no expression yet."""
+        boxes = [box for box in self.boxes if told[box] is None]
+        return _Asked(self.place, boxes, self.answer if len(boxes) == len(self.boxes) else "")
+
+    def repeated(self, question: Question) -> Question:
+        """Return a question with the answer that could not be read before it, if there is one."""
+        if not self.answer:
+            return question
+        more = (Message("assistant", (self.answer[:_REPEATED],)), Message("user", (prompt.AGAIN,)))
+        return replace(question, messages=(*question.messages, *more))
+
+
+class ReferParams(PictureParams):
+    """The server, and how boxes are told to it."""
+
+    prompt: Annotated[str, AfterValidator(_asks)] = _DEFAULT
+    """The question; ``{objects}``, ``{coordinates}``, ``{width}`` and ``{height}`` are filled in."""
+    coordinates: Coordinates = "unit_1000"
+    """The numbers in which boxes are told."""
+    axes: Axes = "xyxy"
+    """Which number comes first."""
+    boxes_per_request: Annotated[int, Field(ge=1)] = 40
+    """Most boxes in one question; more are dealt over several."""
+
+
+class VlmReferrer(AsksEndpoint, Referrer):
+    """Tells a model all boxes of an image, and asks for words that fit each of them alone."""
+
+    name = "refer"
+    incidental = ReferParams.INCIDENTAL
+    params: ReferParams
+
+    class Params(ReferParams):
+        """The server, and how boxes are told to it."""
+
+    def requests(self, size: Size, boxes: int) -> Requests:
+        """Return what an image of ``size`` with some boxes takes."""
+        height, width = self.params.resize.shape(size)
+        parts = -(-boxes // self.params.boxes_per_request)
+        picture = -(-height * width // self.params.pixels_per_token)
+        words = parts * len(self.params.prompt) // 4 + boxes * (_EXPECTED + 15)
+        return Requests(requests=parts, images=parts, tokens=parts * picture + words)
+
+    def refer(self, batch: Sequence[Sample]) -> Sequence[Sequence[str | None] | ImageError]:
+        """Return an expression for each box of each sample; what an answer leaves out is asked for once more."""
+        found: list[list[str | None]] = [[None] * len(sample.instances) for sample in batch]
+        errors: dict[int, ImageError] = {}
+        asked = [
+            _Asked(place, boxes) for place, one in enumerate(batch) for boxes in self.dealt(range(len(one.instances)))
+        ]
+        self.ask(batch, asked, found, errors)
+        again = [one.rest(found[one.place]) for one in asked if one.place not in errors]
+        self.ask(batch, [one for one in again if one.boxes], found, errors)
+        return [errors[place] if place in errors and not any(told) else told for place, told in enumerate(found)]
+
+    def dealt(self, boxes: Sequence[int]) -> list[Sequence[int]]:
+        """Deal boxes over questions."""
+        step = self.params.boxes_per_request
+        return [boxes[start : start + step] for start in range(0, len(boxes), step)]
+
+    def ask(
+        self,
+        batch: Sequence[Sample],
+        asked: Sequence[_Asked],
+        found: list[list[str | None]],
+        errors: dict[int, ImageError],
+    ) -> None:
+        """Ask about some boxes of some samples, and take in what is said of them."""
+        assert self.endpoint is not None, "load comes first"
+        questions: list[Question] = []
+        sent: list[_Asked] = []
+        for one in asked:
+            try:
+                question = self.question(batch[one.place], one.boxes)
+            except ImageError as error:
+                errors[one.place] = error
+                continue
+            questions.append(one.repeated(question))
+            sent.append(one)
+        for one, reply in zip(sent, self.endpoint.ask(questions), strict=True):
+            if isinstance(reply, ImageError):
+                errors[one.place] = reply
+            elif reply.refusal or reply.finish == "content_filter":
+                told = f"the model refuses: {reply.refusal or 'its answer was withheld'}"
+                errors[one.place] = ImageError("refused", told[:300])
+            else:
+                one.answer = reply.text
+                for number, words in expressions_in(reply.text).items():
+                    if 1 <= number <= len(one.boxes):
+                        found[one.place][one.boxes[number - 1]] = words
+
+    def question(self, sample: Sample, boxes: Sequence[int]) -> Question:
+        """Return the question about some boxes, numbered from 1; raises ImageError if the image cannot be shown."""
+        params, instances = self.params, sample.instances
+        sent = params.resize.shape(sample.image.size)
+        picture = resize.picture(sample.pixels, sent, kind=params.image_format, quality=params.quality)
+        corners = coordinates.written(
+            instances.boxes[list(boxes)], params.coordinates, params.axes, sent=sent, size=sample.image.size
+        )
+        listed = [
+            f"{number}. {json.dumps(sample.prompt.phrases[int(instances.labels[box])], ensure_ascii=False)} "
+            f"[{', '.join(f'{edge:g}' for edge in corner)}]"
+            for number, (box, corner) in enumerate(zip(boxes, corners, strict=True), 1)
+        ]
+        values = {
+            "objects": "; ".join(listed),
+            "coordinates": coordinates.described(params.coordinates, sent=sent),
+            "width": str(sent[1]),
+            "height": str(sent[0]),
+        }
+        return Question.of(
+            prompt.filled(params.prompt, values),
+            picture,
+            max_tokens=params.max_tokens,
+            temperature=params.temperature,
+            seed=params.seed,
+            request=params.request,
+        )
+
+
+def expressions_in(text: str) -> dict[int, str]:
+    """Return the expressions of an answer by the numbers of their objects; what cannot be read is not in it."""
+    out: dict[int, str] = {}
+    for match in _FLAT.finditer(after_thought(text)[:_MOST]):
+        value = _mapping(match[0])
+        number = value.get("id", value.get("number"))
+        number = int(number) if isinstance(number, str) and re.fullmatch(r"[0-9]{1,6}", number) else number
+        words = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), "")
+        plain = " ".join("".join(char if char.isprintable() else " " for char in words).split())[:_LONGEST]
+        if isinstance(number, int) and not isinstance(number, bool) and plain:
+            out.setdefault(number, plain)
+    return out
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """Return the mapping that a text writes, as JSON or as Python does; an empty one for anything else."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
