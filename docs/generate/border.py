@@ -6,10 +6,33 @@ import inspect
 from collections.abc import Iterator
 
 from autolabel import hookspecs, testing
-from autolabel.strategies import Aggregator, Detector, Exporter, Labeler, Look, Scheduler, Segmenter, Strategy
+from autolabel.strategies import (
+    Aggregator,
+    Captioner,
+    Detector,
+    Exporter,
+    Labeler,
+    Look,
+    Referrer,
+    Scheduler,
+    Segmenter,
+    Strategy,
+    Verifier,
+)
 from docs.generate.markdown import code, plain, table
 
-STRATEGIES: tuple[type[Strategy], ...] = (Scheduler, Aggregator, Labeler, Detector, Segmenter, Look, Exporter)
+STRATEGIES: tuple[type[Strategy], ...] = (
+    Scheduler,
+    Aggregator,
+    Labeler,
+    Detector,
+    Segmenter,
+    Verifier,
+    Referrer,
+    Captioner,
+    Look,
+    Exporter,
+)
 
 
 def hooks() -> str:

@@ -23,7 +23,7 @@ _ATTRIBUTE = (
 
 
 class Cvat(Exporter):
-    """Boxes, or masks where available, with the attributes ``score`` and, if present, ``verdict`` and ``expression``."""
+    """Boxes, or masks where available, with the attribute ``score`` and, if present, ``verdict`` and ``expression``."""
 
     name = "cvat"
     loses = ("boxes of objects with a mask unless boxes=true", "rounds", "captions", "fields of input annotations")

@@ -23,7 +23,7 @@ def autolabel_aggregators() -> list[type[Aggregator]]:  # type: ignore[empty-bod
 
 @hookspec
 def autolabel_labelers() -> list[type[Labeler]]:  # type: ignore[empty-body]
-    """Return labeler classes: detectors and segmenters."""
+    """Return labeler classes: detectors, segmenters, verifiers, referrers, captioners."""
 
 
 @hookspec

@@ -17,6 +17,7 @@ WORDS = {
     "score": "scores",
     "round": "rounds",
     "verdict of a verifier": "verdicts",
+    "referring expression": "expressions",
     "empty image": "empty images",
     "box beside the mask": "boxes of objects with a mask",
     "ids and extra fields of input annotations": "fields of input annotations",
@@ -51,6 +52,24 @@ def test_the_verdict_of_a_verifier_is_in_every_file_that_does_not_lose_it(
         assert "0.123457" not in text and "verdict" not in text
     else:
         assert text.count("0.123457") == 1, "the object that it was asked about has it, and no other"
+
+
+def test_referring_expressions_are_in_every_file_that_does_not_lose_them(
+    exporter: type[Exporter], row: Make, tmp_path: Path
+) -> None:
+    made = row("a.png", [[1, 2, 30, 40], [5, 6, 50, 55]])
+    told = replace(made, instances=replace(made.instances, expressions=('the <b>red</b> & "big" one', None)))
+    exporter(exporter.Params()).export([told], ("cat", "dog"), tmp_path)
+    if exporter.name == "parquet":
+        from pyarrow.parquet import read_table
+
+        [found] = read_table(tmp_path / "labels.parquet").column("instances").to_pylist()
+        assert [one["expression"] for one in found] == ['the <b>red</b> & "big" one', None]
+        return
+    text = "".join(path.read_text("utf-8", errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    lost = any(loss.startswith("expressions") for loss in exporter.loses)
+    forms = ('the <b>red</b> & \\"big\\" one', 'the &lt;b&gt;red&lt;/b&gt; &amp; "big" one')
+    assert sum(map(text.count, forms)) == (0 if lost else 1)
 
 
 @pytest.mark.parametrize("name", sorted(WORDS))

@@ -179,9 +179,7 @@ def test_files_are_where_tao_leaves_them(document: Path, registry: Registry, mon
     assert [one["expression"] for one in annotations] == ["a red car", "the bus at the right", "a red car"]
 
 
-def test_without_step_3_nothing_is_checked(
-    document: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_step_3_nothing_is_checked(document: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     with ScriptedEndpoint(answers) as server:
         found = run(document, registry, server, f"{SECTION}.workflow.steps=[0]")

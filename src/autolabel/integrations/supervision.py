@@ -18,8 +18,9 @@ def to_supervision(labels: Labels) -> Detections:
     ``xyxy`` (N, 4) float32 in pixels, ``confidence`` (N,), ``class_id`` (N,) into ``labels.prompt.phrases``, whose
     words are in ``data["class_name"]``; ``mask`` (N, H, W) bool where any object has one, empty for those without;
     ``data["round"]`` (N,), and ``data["looks"]`` of ``data["looks_asked"]`` where an image was seen in several;
-    ``data["verdict"]`` where a verifier was asked, NaN for objects that it was not asked about; ``data["expression"]`` where
-    there are referring expressions, empty for objects without one. Needs the package supervision. No objects give empty detections.
+    ``data["verdict"]`` where a verifier was asked, NaN for objects that it was not asked about; ``data["expression"]``
+    where there are referring expressions, empty for objects without one. Needs the package supervision. No objects give
+    empty detections.
     """
     import supervision
 

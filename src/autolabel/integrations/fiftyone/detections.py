@@ -18,7 +18,8 @@ def to_detections(labels: Labels) -> fo.Detections:
     """Return one image's objects: boxes as shares of the image, masks within them, scores as ``confidence``.
 
     Each has its ``round``; where there are any, the phrase that was ``asked``, the ``sources`` that support it, the
-    ``verdict`` of a verifier, the referring ``expression``, and ``support_looks``, ``support_labelers`` and ``support_asked``.
+    ``verdict`` of a verifier, the referring ``expression``, and ``support_looks``, ``support_labelers`` and
+    ``support_asked``.
     """
     found = labels.instances
     return fo.Detections(detections=[_detection(labels, index) for index in range(len(found))])
