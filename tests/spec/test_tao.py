@@ -139,19 +139,17 @@ def test_keys_without_effect_are_told_once_and_by_name(builtins: Registry) -> No
 
 
 def test_every_row_is_mapped_or_says_why_not() -> None:
+    gemini = ["api_key", "model", "temperature", "max_output_tokens", "timeout"]
+    openai = ["api_key", "base_url", "model_name", "temperature", "max_tokens", "timeout"]
+    model = ["backend", *(f"gemini.{key}" for key in gemini), *(f"openai.{key}" for key in openai)]
     by_rule = {
         "autolabel_type",
         "gpu_ids",
         "num_gpus",
         "mal.evaluate.use_mixed_model_test",
         "mal.evaluate.use_teacher_test",
-        "image_grounding.vlm.backend",
-        *(
-            f"image_grounding.vlm.gemini.{key}"
-            for key in ["api_key", "model", "temperature", "max_output_tokens", "timeout"]
-        ),
-        *(f"image_grounding.vlm.openai.{key}" for key in ["api_key", "base_url", "model_name"]),
-        *(f"image_grounding.vlm.openai.{key}" for key in ["temperature", "max_tokens", "timeout"]),
+        "image_referring_expression.workflow.steps",
+        *(f"{kind}.vlm.{key}" for kind in ("image_grounding", "image_referring_expression") for key in model),
     }
     assert {row.path for row in ROWS if not row.to and not row.unused} == by_rule
     assert not [row.path for row in ROWS if row.to and row.unused]
