@@ -92,7 +92,7 @@ def test_questions_are_answered_by_the_file_that_answers_them(words: str, file: 
 
 
 def test_the_page_is_short() -> None:
-    assert len(re.findall(r"[\w'/.-]*\w", PAGE)) < 1100
+    assert len(re.findall(r"[\w'/.-]*\w", PAGE)) < 900
 
 
 def test_the_layers_are_those_of_the_contract() -> None:
