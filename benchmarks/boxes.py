@@ -207,14 +207,14 @@ class Difference:
         return 0 < self.boxes == self.within
 
 
-def swin_t(folder: Path, size: Size) -> Path:
+def swin_t(folder: Path, size: Size, configuration: GroundingDinoConfig | None = None) -> Path:
     """Write a full-size Swin-T checkpoint with random weights, gates and offsets that start at zero among them.
 
     All queries start alike, so that proposals in nearly a tie, of which random weights make many, may change ranks.
     """
     folder.mkdir()
     torch.manual_seed(0)
-    model = GroundingDinoForObjectDetection(GroundingDinoConfig())
+    model = GroundingDinoForObjectDetection(configuration or GroundingDinoConfig())
     for name, parameter in model.named_parameters():
         if name.endswith(("vision_param", "text_param")):
             torch.nn.init.uniform_(parameter, 0.1, 0.5)

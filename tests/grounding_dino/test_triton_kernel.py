@@ -28,7 +28,7 @@ for kind in ("*fp32", "*bf16"):
         types = [kind, whole, whole, floats, floats, kind, "i32", "i32"]
         names = ["value", "shapes", "starts", "references", "drawn", "result", "tokens", "queries"]
         fixed = {"HEADS": 8, "LEVELS": 4, "POINTS": 4, "COORDINATES": coordinates, "CHANNELS": 32, "WIDE": 32}
-        fixed["BLOCK"] = triton_kernel.BLOCK
+        fixed["BLOCK"] = triton_kernel._BLOCK
         signature = dict(zip(names, types)) | {name: "constexpr" for name in fixed}
         source = ASTSource(fn=triton_kernel._kernel, signature=signature, constexprs=fixed)
         print(len(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.run.anneal import Annealing, ImageToSearch, Search, anneal
+from autolabel.run.anneal import Annealing, ImageToSearch, Search, anneal, out_of_memory
 from autolabel.strategies import Aggregator, Detector
 from autolabel.testing.aggregator import crowd
 from autolabel.types import Instances, Prompt, Round
@@ -238,3 +238,13 @@ def test_no_phrases_means_no_forward_pass() -> None:
     [found], detector = run([{"a": [0.9]}], (), [0.5])
     assert len(found) == 0
     assert detector.asked == []
+
+
+def test_what_torch_says_without_memory_is_out_of_memory() -> None:
+    import torch
+
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert out_of_memory(raised.value)
+    assert out_of_memory(MemoryError()) and out_of_memory(RuntimeError("HIP out of memory. Tried to allocate 2 GiB"))
+    assert not out_of_memory(RuntimeError("no kernel image is available"))

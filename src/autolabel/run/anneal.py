@@ -20,6 +20,8 @@ from autolabel.types import Instances, Prompt, Round, Size, boxes
 from autolabel.types.ontology import Ontology, collapse_to_classes, expand_prompts
 
 _log = logging.getLogger(__name__)
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""What drivers of cards say, and torch's allocator on a CPU (the last on Windows)."""
 
 _Phrases = tuple[str, ...]
 _Int64 = npt.NDArray[np.int64]
@@ -323,7 +325,8 @@ def out_of_memory(error: Exception) -> bool:
     """Return whether the host or the device ran out of memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
 
 
 def _free_memory() -> None:
