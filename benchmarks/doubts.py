@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -38,7 +37,6 @@ from autolabel.storage import at
 from autolabel.types.boxes import iou
 
 HERE = Path(__file__).resolve().parent
-RECORD = HERE.parent / "docs" / "plots" / "doubts.json"
 FLOOR = 0.05
 FIRST = 100
 IOU = 0.5
@@ -306,11 +304,6 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *lines))
 
 
-def read(path: Path = RECORD) -> list[Row]:
-    """Return the rows of the last measurement that was kept."""
-    return msgspec.json.decode(path.read_bytes(), type=list[Row])
-
-
 def peer_python(asked: str | None) -> str | None:
     """Return the Python that has cleanlab, None where there is none."""
     python = asked or sys.executable
@@ -321,7 +314,7 @@ def peer_python(asked: str | None) -> str | None:
 
 
 def main() -> None:
-    """Measure, print the table, and keep the numbers for the documentation where that is asked for."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("truths", nargs="*", type=Path, help="COCO files with images/ beside them")
     parser.add_argument("--checkpoint", default="tiny")
@@ -329,7 +322,6 @@ def main() -> None:
     parser.add_argument("--peer", help="a Python that has cleanlab; without it, this one if it has")
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="keep the numbers for the documentation's table")
     given = parser.parse_args()
     example = HERE.parent / "examples" / "bccd" / "boxes.json"
     peer = peer_python(given.peer)
@@ -344,8 +336,6 @@ def main() -> None:
         for each in (False, True):
             rows += measure(name, scenes, classes, share=given.share, each=each, seeds=given.seeds, peer=peer)
     print(table(rows))
-    if given.write:
-        RECORD.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
 
 
 if __name__ == "__main__":

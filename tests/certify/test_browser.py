@@ -152,6 +152,38 @@ def test_the_page_says_what_is_certain(
     assert "exactly 100 % of the 24 boxes are right" in server.stop().lower()
 
 
+def test_an_image_that_cannot_be_shown_is_answered_by_cannot_tell_alone(
+    make_run: Make, person: Callable[[Truth], Person], serve: Callable[..., Server]
+) -> None:
+    run = make_run(8, wrong=0)
+    for photo in (run.root.parent / f"{run.root.name}-photos").iterdir():
+        photo.unlink()
+    who = person(run)
+    who.visit(serve(run, "--next", "certificate").address)
+    unit = who.asked()
+    who.page.wait_for_function("document.querySelector('.missing').textContent !== ''")
+    for key in ("y", "n", "Enter"):
+        who.page.keyboard.press(key)
+    who.page.wait_for_selector("text=The image cannot be shown: nobody can tell what is in it.")
+    assert who.asked()["id"] == unit["id"]
+    who.page.keyboard.press("t")
+    who.page.wait_for_function(f"name => {UNIT} !== name", arg=unit["id"])
+    assert all("404 (Not Found)" in sin for sin in who.sins)
+    who.sins.clear()
+
+
+def test_a_run_whose_images_were_not_named_here_is_not_certified(
+    make_run: Make, person: Callable[[Truth], Person], serve: Callable[..., Server], browser: Any
+) -> None:
+    run = make_run(4)
+    (run.root / seal.SEAL).unlink()
+    page = browser.new_page()
+    page.goto(serve(run, "--next", "certificate").address)
+    page.wait_for_selector("text=the folders of its images are unknown on this machine")
+    assert not (run.root / "certificate" / "journal.jsonl").exists()
+    page.close()
+
+
 def test_on_a_phone_with_a_finger(
     make_run: Make, person: Callable[[Truth], Person], serve: Callable[..., Server]
 ) -> None:

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from autolabel.certify.drawing import CertificateRequest
 from autolabel.certify.opening import begun
 from autolabel.errors import BusyError, DataError
+from autolabel.registry import Registry
 from autolabel.results.chain import Chain, told
 from autolabel.results.store import RunStore
+from autolabel.review.certify import CertificateDesk
+from autolabel.review.start import open_session
 from autolabel.run.outputs import report_run
 from tests.certify.true_run import Truth
 
@@ -209,3 +213,15 @@ def test_no_certificate_is_read_through_a_linked_folder(make_run: Make, tmp_path
     (run.root / "certificate").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(BusyError, match="certificate: is a link"):
         report_run(run.root)
+
+
+def test_the_page_asks_nothing_about_images_that_it_may_not_show(make_run: Make, registry: Registry) -> None:
+    run = make_run(4)
+    (run.root / ".seal").unlink()
+    session = open_session(run.root, registry=registry, model=False)
+    desk = CertificateDesk(session, CertificateRequest())
+    for ask in (desk.work, desk.state):
+        with pytest.raises(DataError, match="the folders of its images are unknown on this machine"):
+            ask()
+    assert desk.close() is None and not journal(run).exists()
+    session.index.close()

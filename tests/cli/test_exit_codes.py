@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 import autolabel
 from autolabel.cli.app import _run
+from autolabel.executors.messages import failure
 from autolabel.plan.difference import plan_differences
 from tests.specs import make_spec
 
@@ -248,3 +249,32 @@ def test_a_folder_that_is_gone_while_it_is_worked_on_is_told(
     missing = tmp_path / "gone" / "outputs.json"
     assert ends_with(monkeypatch, FileNotFoundError(errno.ENOENT, "No such file or directory", str(missing))) == 3
     assert "gone: was removed during the run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENAMETOOLONG, "File name too long", f"/kept/{LONG}"), 2),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), 2),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", b"/kept/loop"), 2),
+        (OSError(errno.ESTALE, "Stale file handle", "/nfs/weights"), 3),
+        (PermissionError(errno.EACCES, "Permission denied", "/kept/x"), 3),
+        (OSError(errno.EBADF, "Bad file descriptor"), 70),
+        (ValueError("a bug"), 70),
+    ],
+    ids=str,
+)
+def test_what_the_system_says_to_a_worker_is_no_bug_either(error: Exception, code: int) -> None:
+    assert failure(error, "cpu").error.exit_code == code
+
+
+def test_a_folder_for_candidates_that_cannot_be_is_told_by_workers_too(command: Any, tmp_path: Path) -> None:
+    run = {"num_workers": 1, "candidates": LONG, "executor": "processes", "workers_per_device": 2}
+    done = command("generate", "-q", spec_of(tmp_path, good=2, bad=0, run=run))
+    assert done.returncode == 2 and "file name too long" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_no_text_is_no_image_of_a_run(command: Any, tmp_path: Path) -> None:
+    assert command("generate", "-q", spec_of(tmp_path, good=1, bad=0)).returncode == 0
+    done = command("explain", tmp_path / "run", "x\udcff.png")
+    assert done.returncode == 4 and "is no image of this run" in done.stderr

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autolabel.cli.app import app
-from autolabel.errors import SpecError
+from autolabel.errors import DataError, SpecError
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
 from autolabel.run.advise import Way, _RankedByImage, advise, cheapest, compare, reached
@@ -109,6 +109,23 @@ def test_what_was_never_asked_is_not_compared(tmp_path: Path, registry: Registry
     told = advise(plan, str(truth), precision=0.9, registry=registry)
     assert {one.way.looks for one in told.ways if one.way.spend == "every"} == {("plain",)}
     assert any("not cached" in note and "mirror" in note for note in told.notes)
+
+
+def test_images_that_failed_are_told_and_hinder_no_advice(tmp_path: Path, registry: Registry) -> None:
+    plan, _ = compiled(tmp_path, registry, stage={"looks": None})
+    bad, cut = tmp_path / "photos" / "00.png", tmp_path / "photos" / "01.png"
+    bad.write_bytes(b"no image")
+    cut.write_bytes(cut.read_bytes()[:-40])  # its header is sound
+    spec = spec_from_mapping(json.loads((tmp_path / "spec.yaml").read_text()), root=tmp_path, registry=registry)
+    plan = compile_plan(spec, registry=registry)
+    generate(plan, registry=registry)
+    told = advise(plan, str(tmp_path / "truth.json"), precision=0.9, registry=registry)
+    assert told.images == IMAGES - 1 and "1 checked image(s) left out: no candidates of them are kept" in told.notes
+    assert told.chosen is not None and told.ways[told.chosen].recall == pytest.approx((IMAGES - 2) / (IMAGES - 1))
+    for path in (tmp_path / "photos").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"no checked image can be read, .*: \S+\.png: not an image"):
+        advise(compile_plan(spec, registry=registry), str(tmp_path / "truth.json"), precision=0.9, registry=registry)
 
 
 def test_a_spec_that_keeps_nothing_is_refused(tmp_path: Path, registry: Registry) -> None:

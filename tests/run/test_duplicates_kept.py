@@ -14,7 +14,7 @@ from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
 from autolabel.results.duplicates import duplicates_file, read_groups
 from autolabel.results.store import RunStore, finished
-from autolabel.run.duplicates import group_folder, group_run
+from autolabel.run.duplicates import find_groups, group_folder, group_run
 from autolabel.run.export import export_run
 from autolabel.run.generate import generate
 from autolabel.spec.load import spec_from_mapping
@@ -130,7 +130,27 @@ def test_a_folder_can_be_searched_and_unreadable_images_are_named(
     (photos / "broken.jpg").write_bytes(PHOTOS[0].read_bytes()[:3000])
     (photos / "copy.png").write_bytes((photos / "0-first.png").read_bytes())
     assert group_folder(photos).members == ((*PAIRS[0], "copy.png"), *PAIRS[1:])
-    assert "broken.jpg: is compared with no other image" in caplog.text
+    (photos / "cut.jpg").write_bytes(PHOTOS[1].read_bytes()[:2000])
+    caplog.clear()
+    group_folder(photos)
+    [told] = caplog.messages
+    assert told.startswith("2 image(s) could not be read and were not compared, among them broken.jpg: ")
+
+
+def test_a_run_that_was_not_named_here_tells_so_once_and_reads_no_image(
+    registry: Registry, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (photos / "copy.png").write_bytes((photos / "0-first.png").read_bytes())
+    run = label(registry, photos)
+    (run / "duplicates.json").unlink()
+    (run / ".seal").unlink()
+    caplog.clear()
+    store, plan = finished(run)
+    assert find_groups(store, plan).members == (("0-first.png", "copy.png"),), "copies are told without their pixels"
+    [told] = caplog.messages
+    assert "its images are not read" in told
+    with pytest.raises(DataError, match="the folders of its images are unknown on this machine"):
+        group_run(run, registry=registry)
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ import typer
 import typer.core
 
 import autolabel
+from autolabel import os_errors
 from autolabel.cli import (
     certify,
     console,
@@ -35,20 +35,9 @@ from autolabel.cli import (
     train,
 )
 from autolabel.cli.pipe import ending_quietly
-from autolabel.errors import AutolabelError, MachineError, SpecError
+from autolabel.errors import AutolabelError, MachineError
 from autolabel.literal import LiteralFormatter, escape
 from autolabel.redact import hidden
-from autolabel.storage import TRANSIENT
-
-_MACHINE = TRANSIENT | {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK),
-    *(errno.EROFS, errno.EINTR, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED),
-    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMLINK, errno.ETXTBSY),
-}
-"""Errors of a full, failing or lost disk or file server, or of too many open files: not autolabel's fault."""
-_UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
-"""Errors for a name that no file can have."""
-_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 _USAGE: Any = typer.BadParameter.__base__
 """Exceptions that typer raises for a wrong command line."""
@@ -193,39 +182,29 @@ def _run() -> None:
         console.err.print("this machine has too little memory; the same command resumes")
         sys.exit(MachineError.exit_code)
     except OSError as error:
-        if error.errno not in _MACHINE and not (error.errno in _REFUSED and error.filename is None):
-            _fail(_expected(error) or _bug())
-        console.err.say(f"{error.filename or 'a file, or the output'}: {error.strerror}; the same command resumes")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python would try to write the rest when it exits
-        sys.exit(MachineError.exit_code)
+        _fail(os_errors.expected(error, named=_named()) or _bug())
     except Exception:
         _bug()
 
 
 def _fail(error: AutolabelError) -> NoReturn:
     """Print an expected error, and exit."""
-    if "--json" in sys.argv[1:]:
-        console.print_json(error.as_dict())
+    try:
+        if "--json" in sys.argv[1:]:
+            console.print_json(error.as_dict())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python would try to write the rest when it exits
     console.err.say(str(error))
     sys.exit(error.exit_code)
 
 
-def _expected(error: OSError) -> AutolabelError | None:
-    """Return the error to report for a bad file name or an unusable file; None if it is a bug in autolabel."""
-    if not isinstance(error.filename, str):
-        return None
-    place = Path(error.filename)
-    name = error.filename if len(error.filename) <= 200 else f"{error.filename[:97]}...{error.filename[-100:]}"
-    said = f"{name}: {(error.strerror or type(error).__name__).lower()}"
-    if error.errno in _REFUSED:
-        return MachineError(said, hint="choose a file or folder with read and write permission")
-    if error.errno == errno.ENOENT and error.filename and not place.parent.exists():
-        return MachineError(f"{place.parent}: was removed during the run", hint="the same command starts again")
+def _named() -> set[Path]:
+    """Return the files that the command line names, as given and as they are found."""
     words = {word for argument in sys.argv[1:] for word in (argument, argument.partition("=")[2]) if word}
-    named = {Path(word) for word in words} | {Path.cwd() / word for word in words}
-    if error.errno in _UNFIT or any(place == path or place in path.parents for path in named):
-        return SpecError(said, hint="name a file in an existing folder")
-    return None
+    return {Path(word) for word in words} | {Path.cwd() / word for word in words}
 
 
 def _bug() -> NoReturn:

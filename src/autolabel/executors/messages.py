@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+from autolabel import os_errors
 from autolabel.errors import AutolabelError, WorkerError
 
 
@@ -47,7 +48,8 @@ Message = Ready | Event | Result | TaskError | Death
 
 def failure(error: BaseException, device: str) -> TaskError:
     """Return an error in a form that travels; one that nobody foresaw with its traceback as text."""
-    if isinstance(error, AutolabelError):
-        return TaskError(error)
+    told = os_errors.expected(error) if isinstance(error, OSError) else error
+    if isinstance(told, AutolabelError):
+        return TaskError(told)
     trace = "".join(traceback.format_exception(error))
     return TaskError(WorkerError(f"a worker on {device} failed: {error}\n{trace}"))

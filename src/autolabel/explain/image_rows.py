@@ -41,7 +41,10 @@ def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
 
 def _rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:
     """Return the numbered lines of a ledger that speak of an image."""
-    start = _beginning(image)
+    try:
+        start = _beginning(image)
+    except UnicodeEncodeError:  # bytes of the command line that are no text, as no row's name is
+        return []
     return [(number, line) for number, line in enumerate(lines_of(labels.path), 1) if line.startswith(start)]
 
 

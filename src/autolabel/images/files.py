@@ -47,6 +47,8 @@ def whole_file(path: str | Path) -> Source:
 
 def _local(path: Path) -> str:
     """Return the path of a file; raises ImageError if it is something else: a pipe would be waited for."""
+    if path == Path():
+        raise ImageError("unreadable", "it lies in no folder of images that was named on this machine")
     if not stat.S_ISREG(path.stat().st_mode):
         raise ImageError("unreadable", f"{path.name}: not a file")
     return str(path)

@@ -73,9 +73,7 @@ def improve_run(
     if not isinstance(run, Path):
         raise DataError(f"{run}: only a run in a folder of this machine is improved", hint="copy it here first")
     store, plan = finished(run)
-    if not plan.manifest.roots:
-        told_roots = f"{run}: the folders of its images are unknown on this machine"
-        raise DataError(told_roots, hint="run `autolabel generate SPEC` of that run first")
+    check_named(run, plan)
     stage = learning_stage(plan, registry)
     check_settings(stage.labeler.type, stage.labeler.params, settings, registry=registry)
     asked = {"settings": dict(settings), "share": share}

@@ -112,7 +112,7 @@ def classes(tally: Tally, colours: Palette) -> Html:
 def round_names(plan: Plan, rounds: Sequence[int]) -> list[tuple[str, str]]:
     """Return two lines for each round: its number, and its threshold where the plan has one."""
     literal = next((stage.rounds for stage in reversed(plan.recipe.stages) if stage.rounds), ())
-    limits = {round.index: f"≥ {round.conf_threshold:.2f}" for round in literal}
+    limits = {round.index: f"> {round.conf_threshold:.2f}" for round in literal}
     return [(round_name(round), limits.get(round, "")) for round in rounds]
 
 

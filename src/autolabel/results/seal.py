@@ -80,6 +80,13 @@ def is_named_here(root: Location, plan: Plan) -> bool:
     return _holds(plan.sha256.encode(), seal)
 
 
+def check_named(root: Location, plan: Plan) -> None:
+    """Raise DataError where nobody has named the folders of a run's images on this machine: none of them is read."""
+    if not plan.manifest.roots:
+        said = f"{root}: the folders of its images are unknown on this machine"
+        raise DataError(said, hint="run `autolabel generate SPEC` of that run first: it labels nothing again")
+
+
 def as_named(root: Location, plan: Plan) -> Plan:
     """Return a plan as far as this user has named what it reads: without its folders of images where not."""
     if is_named_here(root, plan):

@@ -19,6 +19,7 @@ from autolabel.certify.opening import LOCK, Opened, open_locked
 from autolabel.certify.session import Unit
 from autolabel.certify.statement import Certificate
 from autolabel.errors import DataError
+from autolabel.results.seal import check_named
 from autolabel.review.app import PageMode, get, post
 from autolabel.review.session import ReviewSession
 from autolabel.storage import Location
@@ -97,6 +98,7 @@ class CertificateDesk:
     @contextmanager
     def _open(self) -> Iterator[Opened]:
         """Give the certificate as it is, alone; it is read again where others have written to it."""
+        check_named(self._review.store.root, self._review.plan)
         with self._alone, self._review.store.lock(LOCK):
             if self._found is None or self._marks() != self._read:
                 self._found = open_locked(self._review.store, self._review.plan, self._asked, redraw=False)

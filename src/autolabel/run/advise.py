@@ -113,25 +113,33 @@ def advise(
     with truth_at(truth) as file:
         empty = gather_scenes(rows, file)
         checked = set(empty.image_of.values())
-        known = [(row, content_of(row)) for row in rows if row.image.id in checked and row.prompt.phrases]
-        memories = [ImageMemory(candidates, content, row.image.size, annealing.floor) for row, content in known]
+        asked = [row for row in rows if row.image.id in checked and row.prompt.phrases]
+        failed = [row for row in asked if row.reason is not None]
+        memories = [
+            (row, ImageMemory(candidates, content_of(row), row.image.size, annealing.floor))
+            for row in asked
+            if row.reason is None
+        ]
+        if failed and not memories:
+            first = failed[0].reason
+            raise DataError(f"no checked image can be read, so there is nothing to compare: {first and first.message}")
+        ways = list(_ways(annealing))
+        changed = [_changed(annealing, way, registry) for way in ways]
+        known = [(row, memory) for row, memory in memories if _searched(row, memory, changed[0]) is not None]
         played: list[tuple[Way, _RankedByImage, float]] = []
         missing: set[str] = set()
-        for way in _ways(annealing):
-            searches = [
-                _searched(row, memory, _changed(annealing, way, registry))
-                for (row, _), memory in zip(known, memories, strict=True)
-            ]
-            if any(search is None for search in searches):
+        for way, annealing_of_way in zip(ways, changed, strict=True):
+            made = _labels(known, annealing_of_way)
+            if made is None:
                 missing.update(way.looks or ("plain",))
-                continue
-            done = [search for search in searches if search is not None]
-            labels = [replace(row, instances=search.result()) for (row, _), search in zip(known, done, strict=True)]
-            passes = float(np.mean([len(search.answers) for search in done]))
-            played.append((way, found_in(labels, file, iou), passes))
+            else:
+                labels, passes = made
+                played.append((way, found_in([*labels, *failed], file, iou), passes))
     if not played:
         raise DataError("no candidates of the checked images are cached", hint="generate with this spec first")
     notes = list(empty.notes)
+    if len(known) < len(memories):
+        notes.append(f"{len(memories) - len(known)} checked image(s) left out: no candidates of them are kept")
     if missing:
         notes.append(
             f"not compared, because their candidates are not cached: settings that need {', '.join(sorted(missing))}"
@@ -140,7 +148,7 @@ def advise(
     return Advice(
         precision=precision,
         iou=iou,
-        images=len(empty.scenes),
+        images=len(played[0][1].true),
         true=int(played[0][1].true.sum()),
         ways=tuple(measured),
         chosen=cheapest(measured),
@@ -182,6 +190,16 @@ def _searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search 
     """Return a search that is done, from memory alone; None if something would have to be asked."""
     search = Search(row.prompt, row.image.size, annealing, memory=memory)
     return search if search.next_query() is None else None
+
+
+def _labels(known: Sequence[tuple[Labels, ImageMemory]], annealing: Annealing) -> tuple[list[Labels], float] | None:
+    """Return the labels of rows by kept candidates, with forward passes a row; None unless all of them can be had."""
+    searches = [_searched(row, memory, annealing) for row, memory in known]
+    done = [search for search in searches if search is not None]
+    if not done or len(done) < len(known):
+        return None
+    labels = [replace(row, instances=search.result()) for (row, _), search in zip(known, done, strict=True)]
+    return labels, float(np.mean([len(search.answers) for search in done]))
 
 
 def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> _RankedByImage:

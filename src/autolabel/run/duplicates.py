@@ -16,6 +16,7 @@ from autolabel.images import MAX_PIXELS, ValueRange, content_mark, read_pixels
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results.duplicates import duplicates_file, publish_groups, read_groups
+from autolabel.results.seal import check_named
 from autolabel.results.store import RunStore, finished
 from autolabel.results.written import mark_stale
 from autolabel.run.outputs import follow
@@ -53,9 +54,7 @@ def group_run(run: Location, *, registry: Registry) -> Groups:
     Raises DataError if ``run`` is none, or its images were never named on this machine.
     """
     store, plan = finished(run)
-    if not plan.manifest.roots:
-        told = f"{run}: the folders of its images are unknown on this machine"
-        raise DataError(told, hint="run `autolabel generate SPEC` of that run first")
+    check_named(run, plan)
     with store.lock():
         groups = _search(store, plan)
         if plan.outputs.split is not None:
@@ -79,7 +78,10 @@ def find_groups(store: RunStore, plan: Plan) -> Groups:
 
 
 def group_images(files: Iterable[tuple[str, str, str]], *, threads: int = _THREADS) -> Groups:
-    """Find the near-duplicates among images, given as (id, path, what tells its bytes from another's)."""
+    """Find the near-duplicates among images, given as (id, path, what tells its bytes from another's).
+
+    An image without a path is not read: only its bytes tell whether it is another's copy.
+    """
     return _grouped((_File(*file) for file in files), threads=threads, max_pixels=MAX_PIXELS, value_range=None)
 
 
@@ -103,22 +105,23 @@ def _found(store: RunStore, plan: Plan) -> Groups:
 
 
 def _grouped(files: Iterable[_File], *, threads: int, max_pixels: int, value_range: ValueRange) -> Groups:
-    def read(file: _File) -> tuple[_File, Landmarks | None]:
+    def read(file: _File) -> tuple[_File, Landmarks]:
         try:
-            return file, landmarks(read_pixels(file.path, max_pixels=max_pixels, value_range=value_range))
+            if file.path:
+                return file, landmarks(read_pixels(file.path, max_pixels=max_pixels, value_range=value_range))
         except ImageError as error:
-            _log.warning("%s: is compared with no other image: %s", file.image, error)
-            return file, None
+            unread.append(f"{file.image}: {error}")
+        return file, Landmarks.none()
 
     def seen() -> Iterator[tuple[str, Landmarks]]:
         for file, marks in prefetch(read, files, threads=threads, ahead=2 * threads):
             if file.mark:
                 copies.setdefault(file.mark, []).append(file.image)
-            if marks is not None:
-                yield file.image, marks
-            else:
-                yield file.image, Landmarks.none()
+            yield file.image, marks
 
+    unread: list[str] = []
     copies: dict[str, list[str]] = {}
     images = list(seen())
+    if unread:
+        _log.warning("%d image(s) could not be read and were not compared, among them %s", len(unread), min(unread))
     return group(images, same=[same for same in copies.values() if len(same) > 1])

@@ -18,6 +18,7 @@ from autolabel.images import MAX_PIXELS
 from autolabel.plan import devices
 from autolabel.registry import Registry
 from autolabel.results.checked import truth_at
+from autolabel.results.seal import check_named
 from autolabel.results.store import finished
 from autolabel.run.duplicates import group_images
 from autolabel.run.export import _wrong_parameters
@@ -218,9 +219,7 @@ def _roots(source: Location, images: Sequence[Location]) -> list[str]:
         parent = str(source).rpartition("/")[0] or "."
         return [parent]
     _, plan = finished(source)
-    if not plan.manifest.roots:
-        told = f"{source}: the folders of its images are unknown on this machine"
-        raise DataError(told, hint="name them with --images, or run `autolabel generate SPEC` of that run first")
+    check_named(source, plan)
     return list(plan.manifest.roots.values())
 
 

@@ -202,6 +202,10 @@ class Certify {
   // Speaks of the unit that was shown when the key was pressed.
   send(said) {
     const asked = this.unit;
+    if (this.stage.failed && said.verdict !== "cannot tell") {
+      this.page.complain("The image cannot be shown: nobody can tell what is in it.");
+      return;
+    }
     this.act(async () => {
       const { unit } = this;
       if (!unit || unit !== asked) return;

@@ -47,6 +47,7 @@ export class Stage {
 
   show({ src, width, height, alt }) {
     this.size = { width: Math.max(1, width), height: Math.max(1, height) };
+    this.failed = false;
     this.missing.hidden = true;
     this.image.hidden = false;
     this.root.classList.add("loading");
@@ -59,6 +60,7 @@ export class Stage {
   }
 
   async fail() {
+    this.failed = true;
     this.root.classList.remove("loading");
     this.image.hidden = true;
     this.missing.hidden = false;
