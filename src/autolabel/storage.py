@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,6 +47,18 @@ class FileEntry:
     name: str
     size: int
     modified: float
+
+
+def retry(work: Callable[[], _T], passing: Collection[int]) -> _T:
+    """Return what ``work`` returns, tried again after each of PAUSES while it raises an OSError of those numbers."""
+    for pause in PAUSES:
+        try:
+            return work()
+        except OSError as error:
+            if error.errno not in passing:
+                raise
+            time.sleep(pause)
+    return work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +192,13 @@ class Remote:
         return system, path.rstrip("/")
 
     def _call(self, work: Callable[[], _T]) -> _T:
-        for pause in (*PAUSES, None):
-            try:
-                return work()
-            except (FileNotFoundError, FileExistsError):
-                raise
-            except Exception as error:
-                if pause is None or not isinstance(error, OSError) or error.errno not in TRANSIENT:
-                    said = " ".join(str(error).split()) or type(error).__name__
-                    raise MachineError(f"{self.url}: {said[:_LONGEST]}", hint=_HINT) from error
-                time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        try:
+            return retry(work, TRANSIENT)
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except Exception as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise MachineError(f"{self.url}: {said[:_LONGEST]}", hint=_HINT) from error
 
 
 Location: TypeAlias = Path | Remote

@@ -220,7 +220,7 @@ def test_a_disk_that_fails_is_asked_again(
         return opened(*words, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("autolabel.images.read.open_image", flaky)
-    monkeypatch.setattr("autolabel.images.files.time.sleep", pauses.append)
+    monkeypatch.setattr("autolabel.storage.time.sleep", pauses.append)
     if not code:
         assert read_pixels(tmp_path / "a.png").shape == (6, 8, 3)
     else:
@@ -231,12 +231,12 @@ def test_a_disk_that_fails_is_asked_again(
 
 
 def test_too_many_open_files_are_no_fault_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autolabel import storage
     from autolabel.errors import MachineError
-    from autolabel.images import files
 
     path = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(path)
-    monkeypatch.setattr(files, "PAUSES", (0.0,))
+    monkeypatch.setattr(storage, "PAUSES", (0.0,))
     taken = []
     try:
         with pytest.raises(OSError, match="Too many open files"):

@@ -6,7 +6,7 @@ import numpy as np
 
 from autolabel.report import sample
 from autolabel.report.sample import ROWS, Sampler, Smallest
-from autolabel.report.tally import BINS, MOST_PHRASES, Tally
+from autolabel.results.tally import BINS, MOST_PHRASES, Tally
 from autolabel.types import Labels
 from tests.report.rows import make_row
 

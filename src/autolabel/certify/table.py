@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from autolabel.certify.sentence import about_minutes, one_digit, percent
 from autolabel.certify.statement import Certificate, Stated, WithinBudget
+from autolabel.word_table import word_table
 
 _NOT_STATED = "not stated"
 
@@ -22,7 +22,7 @@ def render_certificate(made: Certificate) -> RenderableType:
 
 def _parts(made: Certificate) -> Iterator[RenderableType]:
     title = f"{made.confidence:g} confidence, each bound by itself; K = {made.K} missed objects an image"
-    table = _table(title, "", "at least", "at most", "estimate", "wanted", "to do")
+    table = word_table(title, "", "at least", "at most", "estimate", "wanted", "to do")
     noun = {"precision": "boxes", "recall": "images"}
     for name, stated in (("precision", made.precision), ("recall", made.recall)):
         table.add_row(name, *_cells(stated), _wanted(stated), _to_do(stated, noun[name]))
@@ -82,7 +82,7 @@ def _within(within: WithinBudget) -> str:
 
 
 def _classes(made: Certificate) -> Table:
-    table = _table("By class, each by itself", "class", "boxes", "checked", "precision", "recall", "K")
+    table = word_table("By class, each by itself", "class", "boxes", "checked", "precision", "recall", "K")
     for one in made.classes:
         cap = "" if one.K is None else str(one.K)
         table.add_row(
@@ -129,10 +129,3 @@ def _percent_up(value: float | None) -> str:
 def _share(value: float | None) -> str:
     """Return a share with three decimals, cut."""
     return _NOT_STATED if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"
-
-
-def _table(title: str, *columns: str) -> Table:
-    made = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for number, name in enumerate(columns):
-        made.add_column(name, justify="left" if number == 0 else "right")
-    return made

@@ -46,8 +46,8 @@ def _parts(change: RunChange) -> Iterator[RenderableType]:
     """Yield the lines and tables to print; names are shown literally."""
     from rich.text import Text
 
-    from autolabel.evaluate.table import word_table
     from autolabel.results.change import KINDS
+    from autolabel.word_table import word_table
 
     yield Text(f"{console.count_noun(change.images, 'image')} in both runs, {change.changed:,} changed")
     for count, which in ((change.only_before, "first"), (change.only_after, "second")):

@@ -60,7 +60,7 @@ def _parts(found: Doubts) -> Iterator[RenderableType]:
     from rich.text import Text
 
     from autolabel.doubts.doubt import KINDS
-    from autolabel.evaluate.table import word_table
+    from autolabel.word_table import word_table
 
     compared = console.count_noun(found.boxes_compared, "box", "boxes")
     yield Text(f"{compared} in {console.count_noun(found.images_compared, 'image')} compared")

@@ -96,7 +96,7 @@ def _print(history: ImproveHistory) -> None:
 
 
 def _table(last: ImproveRound) -> Table:
-    from autolabel.evaluate.table import word_table
+    from autolabel.word_table import word_table
 
     table = word_table("", "", "before", "after", "gain")
     for name, shown in _SHOWN.items():

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-
 from autolabel.cli.schemas import SCHEMAS
 from autolabel.errors import DataError, Problem, SpecError
+from autolabel.schema_faults import schema_faults
 from autolabel.spec import document
 
 _BY_NAME = {"plan.json": "plan", "labels.jsonl": "labels", "review.json": "review"}
@@ -29,13 +28,11 @@ def check_document(path: Path, name: str | None = None) -> str:
         raise SpecError(
             f"{path}: no schema has this file's name", hint=f"name one after the file: {', '.join(SCHEMAS)}"
         )
-    validator = Draft202012Validator(SCHEMAS[chosen]())
-    problems = []
+    schema, problems = SCHEMAS[chosen](), list[Problem]()
     for line, value in _documents(path):
-        for error in sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path))):
-            problems.append(_problem(path, line, error))
-            if len(problems) == _MOST_PROBLEMS:
-                raise DataError(problems)
+        problems += islice(schema_faults(value, schema, file=str(path), line=line), _MOST_PROBLEMS - len(problems))
+        if len(problems) == _MOST_PROBLEMS:
+            break
     if problems:
         raise DataError(problems)
     return chosen
@@ -58,17 +55,3 @@ def _documents(path: Path) -> Iterator[tuple[int, Any]]:
             where = number if path.suffix == ".jsonl" else getattr(error, "lineno", 1)
             column = getattr(error, "colno", 1)
             raise DataError(Problem(file=str(path), line=where, column=column, message=f"not JSON: {error}")) from error
-
-
-def _problem(path: Path, line: int, error: ValidationError) -> Problem:
-    """Return a fault with its JSON pointer."""
-    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path]
-    return Problem(
-        file=str(path), line=line, column=int(bool(line)), path="/" + "/".join(parts), message=_shortened(error.message)
-    )
-
-
-def _shortened(text: str, most: int = 200) -> str:
-    """Return a message on one line, cut to ``most`` characters."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 3] + "..."

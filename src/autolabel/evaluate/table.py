@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from autolabel.evaluate.intervals import Interval, RatioIntervals
 from autolabel.evaluate.matching import ClassCount
 from autolabel.evaluate.precision import Precision
 from autolabel.results.score_curves import Bin, Chances
+from autolabel.word_table import word_table
 
 _MOST_CONFUSIONS = 10
 
@@ -40,14 +40,6 @@ def _parts(evaluation: Evaluation) -> Iterator[RenderableType]:
         yield Text(f"note: {note}")
     if evaluation.total_interval.precision or evaluation.total_interval.recall:
         yield Text("Bounds hold with 95 % confidence for images like these (bootstrap over images).")
-
-
-def word_table(title: str, *columns: str) -> Table:
-    """Return an empty table whose first column holds words."""
-    made = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for number, name in enumerate(columns):
-        made.add_column(name, justify="left" if number == 0 else "right")
-    return made
 
 
 def _precisions(evaluation: Evaluation) -> Table:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import re
 import stat
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import BinaryIO, TypeVar
 
 from autolabel.errors import ImageError, MachineError
 from autolabel.images.inside import check_inside
-from autolabel.storage import EXHAUSTED, PAUSES, TRANSIENT, Remote, at
+from autolabel.storage import EXHAUSTED, PAUSES, TRANSIENT, Remote, at, retry
 
 MAX_PIXELS = 100_000_000
 _PAGE = re.compile(r"#page=([1-9]\d{0,8})")
@@ -102,16 +101,13 @@ def _hash_of(path: str) -> str:
 
 def retried(read: Callable[[], _T], path: str | Path) -> _T:
     """Return what ``read`` returns, trying again after errors that may pass."""
-    for pause in (*PAUSES, None):
-        try:
-            return read()
-        except MachineError as error:  # a store has been asked often enough
-            raise ImageError("io_error", error.message) from error
-        except OSError as error:
-            if pause is None and error.errno in EXHAUSTED:
-                hint = "raise the limit (ulimit -n), or lower run.num_workers; the same command resumes"
-                raise MachineError(f"{Path(path).name}: {error.strerror}", hint=hint) from error
-            if pause is None:
-                raise ImageError("io_error", f"{Path(path).name}: {error.strerror}, {len(PAUSES) + 1} times") from error
-            time.sleep(pause)
-    raise AssertionError("the last try returns or raises")
+    try:
+        return retry(read, TRANSIENT | EXHAUSTED)
+    except MachineError as error:  # a store has been asked often enough
+        raise ImageError("io_error", error.message) from error
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            hint = "raise the limit (ulimit -n), or lower run.num_workers; the same command resumes"
+            raise MachineError(f"{Path(path).name}: {error.strerror}", hint=hint) from error
+        often = f", {len(PAUSES) + 1} times" if error.errno in TRANSIENT else ""
+        raise ImageError("io_error", f"{Path(path).name}: {error.strerror}{often}") from error

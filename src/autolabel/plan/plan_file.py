@@ -12,6 +12,7 @@ from autolabel.errors import DataError
 from autolabel.plan.faults import faults_of
 from autolabel.plan.identity import as_json_value, canonical_digest
 from autolabel.plan.model import PROVEN, VERSION, Plan
+from autolabel.schema_faults import why_refused
 from autolabel.storage import Location, read_regular
 
 _DAMAGED = "start over with --fresh, or restore it from a copy"
@@ -44,7 +45,10 @@ def decode_plan(text: bytes, *, file: str) -> Plan:
         raw = msgspec.json.decode(text)
         plan = msgspec.convert(_in_parts(raw) if "recipe" not in raw else raw, Plan)
     except (msgspec.DecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{file}: not a plan that autolabel {VERSION} reads: {error}", hint=_DAMAGED) from error
+        refused = f"not a plan that autolabel {VERSION} reads"
+        if faults := why_refused(text, plan_schema(), file=file, said=refused, hint=_DAMAGED):
+            raise DataError(faults) from error
+        raise DataError(f"{file}: {refused}: {error}", hint=_DAMAGED) from error
     said = sum_of(raw)
     if plan.sha256 or plan.version >= PROVEN:
         if said != plan.sha256:

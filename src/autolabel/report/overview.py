@@ -8,8 +8,8 @@ from autolabel.plan.model import Plan
 from autolabel.report import chart
 from autolabel.report.markup import Html, element, shorten
 from autolabel.report.provenance import html_table
-from autolabel.report.tally import Phrase, Tally
 from autolabel.results.review import Review
+from autolabel.results.tally import Phrase, Tally
 from autolabel.types import GIVEN, Labels
 
 MOST_CLASSES = 100

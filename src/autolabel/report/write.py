@@ -17,10 +17,11 @@ from autolabel.report.markup import Html, csp_hash, embed, escape_html, join_htm
 from autolabel.report.provenance import provenance
 from autolabel.report.reliability import reliability_section
 from autolabel.report.sample import Sampler
-from autolabel.report.tally import Tally
 from autolabel.report.truth import read_truth
+from autolabel.results.ledger import Ledger
 from autolabel.results.review import Review, apply_to_row, left_out
 from autolabel.results.score_curves import Chances
+from autolabel.results.tally import Tally
 from autolabel.storage import Location
 from autolabel.types import Labels
 
@@ -93,7 +94,10 @@ def _survey(labels: Iterable[Labels], review: Review | None, classes: Sequence[s
 
 
 def _pick(labels: Iterable[Labels], places: frozenset[int]) -> Iterator[Labels]:
-    """Yield the rows at some places of the walk, and stop after the last."""
+    """Yield the rows at some places of the walk, and stop after the last; a ledger decodes no others for that."""
+    if isinstance(labels, Ledger) and labels.keep is None:
+        yield from labels.at(places)
+        return
     last = max(places, default=-1)
     for place, row in enumerate(labels):
         if place > last:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from autolabel.errors import DataError, Problem
@@ -51,6 +52,14 @@ class Ledger:
                 yield labels if self.change is None else self.change(labels)
         if self.rows is not None and number != self.rows:
             raise self._damage(number + 1, f"the ledger has {number:,} rows, and its plan has {self.rows:,}")
+
+    def at(self, places: Collection[int]) -> Iterator[Labels]:
+        """Yield the rows at some places of a walk that leaves none out; the others are passed over undecoded."""
+        last = max(places, default=-1)
+        for place, line in enumerate(islice(lines_of(self.path), last + 1)):
+            if place in places:
+                labels = self.read(line, place + 1)
+                yield labels if self.change is None else self.change(labels)
 
     def read(self, line: bytes, number: int) -> Labels:
         """Read one line."""

@@ -12,17 +12,20 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from autolabel.errors import AutolabelError, BusyError, MachineError
 from autolabel.results.failpoints import reach
 from autolabel.storage import Location, Remote
 
+_T = TypeVar("_T")
+_BUSY_PAUSE = 0.1
+"""Seconds between two tries to get what others hold."""
 LOCK_RETRY_PAUSES = (0.01, 0.05, 0.2)
 """Seconds before each further try: who only looks (``holder``) has a lock for an instant."""
 LEASE_SECONDS = 120.0
@@ -161,6 +164,18 @@ def hold(file: Path) -> Iterator[None]:
             os.ftruncate(stream.fileno(), 0)
             os.pwrite(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
+
+
+def when_free(work: Callable[[], _T], *, seconds: float) -> _T:
+    """Return what ``work`` returns, tried again for some seconds while others hold what it needs (BusyError)."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except BusyError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_BUSY_PAUSE)
 
 
 @contextmanager

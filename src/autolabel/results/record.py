@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.schema_faults import why_refused
 from autolabel.types import GIVEN, Image, Instances, Labels, Prompt, Reason, Rle, Size
 from autolabel.types.instances import UNSEEN, Support
 from autolabel.types.labels import State
@@ -192,7 +193,7 @@ def decode_labels(line: bytes, path: str = "") -> Labels:
 
     Raises RowError for a line that no run would write: see ``_faults``.
     """
-    row = _read(_rows, line)
+    row = _read(_rows, line, whole=True)
     if fault := next(_faults(row), ""):
         raise RowError(fault)
     return Labels(
@@ -210,9 +211,13 @@ def decode_labels(line: bytes, path: str = "") -> Labels:
     )
 
 
-def _read(decoder: msgspec.json.Decoder[_T], line: bytes) -> _T:
+def _read(decoder: msgspec.json.Decoder[_T], line: bytes, *, whole: bool = False) -> _T:
     try:
         return decoder.decode(line)
+    except msgspec.ValidationError as error:
+        refused = why_refused(line, labels_schema(), file="", said="no row of labels", most=1) if whole else []
+        said = f"{refused[0].path}: {refused[0].message}" if refused else f"no row of labels: {error}"
+        raise RowError(said.removeprefix(": ")) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RowError(f"no row of labels: {error}") from None
 

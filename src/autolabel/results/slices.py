@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 from autolabel.errors import BusyError, DataError, Problem, SpecError
 from autolabel.plan.model import Plan, Shard, Stage
-from autolabel.results.lock import holder, taken
+from autolabel.results.lock import holder, taken, when_free
 from autolabel.results.ownership import LOCK
 from autolabel.results.store import RunStore
 from autolabel.storage import list_files
@@ -19,7 +18,6 @@ from autolabel.storage import list_files
 _LOCKS = re.compile(re.escape(LOCK) + r"-(\d+)-of-(\d+)")
 WAIT_SECONDS = 120.0
 """Seconds that a slice waits for others to write the plan."""
-_RETRY_PAUSE = 0.1
 _SHOWN = 8
 
 
@@ -84,16 +82,8 @@ def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterat
 @contextmanager
 def _held_after_waiting(store: RunStore) -> Iterator[None]:
     """Hold the directory, after a while if need be."""
-    end = time.monotonic() + WAIT_SECONDS
     with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(store.lock())
-                break
-            except BusyError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(_RETRY_PAUSE)
+        when_free(lambda: held.enter_context(store.lock()), seconds=WAIT_SECONDS)
         yield
 
 

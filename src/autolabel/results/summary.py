@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from autolabel.results.tally import Tally
 from autolabel.types import GIVEN, Labels
 
 _SHOWN = 10
@@ -66,33 +68,20 @@ def summarise(
     labels: Iterable[Labels], *, results_dir: str, max_failures: float | int, written: Iterable[str] = ()
 ) -> Summary:
     """Count over labels."""
-    states: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    found: Counter[tuple[str, int]] = Counter()
-    failures: list[tuple[str, str]] = []
-    masks = images = rows = 0
-    last = None
+    tally, failures = Tally(most_phrases=math.inf), list[tuple[str, str]]()
     for row in labels:
-        rows += 1
-        images += row.image.id != last
-        last = row.image.id
-        states[row.state] += 1
-        if row.reason:
-            reasons[row.reason.code] += 1
-            if len(failures) < _SHOWN:
-                failures.append((row.image.id, f"{row.reason.code}: {row.reason.message}"))
-        pairs = zip(row.instances.labels.tolist(), row.instances.rounds.tolist(), strict=True)
-        found.update((row.prompt.phrases[label], round) for label, round in pairs)
-        masks += sum(mask is not None for mask in row.instances.masks or ())
+        tally.add(row)
+        if row.reason and len(failures) < _SHOWN:
+            failures.append((row.image.id, f"{row.reason.code}: {row.reason.message}"))
     return Summary(
         results_dir=results_dir,
-        states=states,
-        reasons=reasons,
-        found=found,
+        states=tally.states,
+        reasons=tally.reasons,
+        found=Counter({(phrase or "", round): count for (phrase, round), count in tally.found.items()}),
         failures=tuple(failures),
-        masks=masks,
-        images=images,
-        rows=rows,
+        masks=tally.masks,
+        images=tally.images,
+        rows=tally.rows,
         max_failures=max_failures,
         written=tuple(written),
     )

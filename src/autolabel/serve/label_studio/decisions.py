@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from autolabel.data.corrections.label_studio import read_label_studio
-from autolabel.errors import BusyError, DataError
+from autolabel.errors import DataError
 from autolabel.registry import Registry
+from autolabel.results.lock import when_free
 from autolabel.results.store import finished
 from autolabel.run.apply_review import Applied, take_corrections
 from autolabel.run.outputs import follow
@@ -51,23 +52,14 @@ class Decisions:
             raise Refusal(422, f"not an annotation that can be read: {error}") from None
         names = _names_in(payload.get("project"), self._classes)
         with self._alone:
-            applied = self._patiently(corrections, names)
+            applied = when_free(partial(self._applied, corrections, names), seconds=_PATIENCE)
             self._taken += applied.new
         for problem in applied.problems:
             _log.warning("%s", problem)
         return {"taken": applied.new, "problems": [str(problem) for problem in applied.problems]}
 
-    def _patiently(self, corrections: Any, names: Mapping[str, str]) -> Applied:
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                return take_corrections(
-                    self._run, corrections, file=_SOURCE, registry=None, names=names, skip_unknown=True
-                )
-            except BusyError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
+    def _applied(self, corrections: Any, names: Mapping[str, str]) -> Applied:
+        return take_corrections(self._run, corrections, file=_SOURCE, registry=None, names=names, skip_unknown=True)
 
     def close(self) -> int:
         """Write again what the run has handed out, where decisions were taken; return how many."""

@@ -18,6 +18,8 @@ Phrase = str | None
 class Tally:
     """Counts over a run by state, reason, class, round and score."""
 
+    most_phrases: float = MOST_PHRASES
+    """How many phrases are counted one by one."""
     rows: int = 0
     images: int = 0
     masks: int = 0
@@ -73,7 +75,7 @@ class Tally:
 
     def add_box(self, name: str, *, round: int, score: float) -> None:
         """Count one box."""
-        phrase = name if name in self.classes or len(self.classes) < MOST_PHRASES else None
+        phrase = name if name in self.classes or len(self.classes) < self.most_phrases else None
         self.classes[phrase] += 1
         self.found[phrase, round] += 1
         if round != GIVEN:
