@@ -28,7 +28,7 @@ def expected(error: OSError, *, named: Collection[Path] = ()) -> AutolabelError 
     ``named`` are the files that a person named.
     """
     place = None if error.filename is None else Path(os.fsdecode(error.filename))
-    said = f"{_shown(place)}: {(error.strerror or type(error).__name__).lower()}"
+    said = f"{_shown(place)}: {error.strerror or type(error).__name__}"
     if error.errno in _MACHINE:
         return MachineError(f"{said}; the same command resumes")
     if error.errno in _REFUSED:

@@ -168,6 +168,7 @@ def test_an_image_that_cannot_be_shown_is_answered_by_cannot_tell_alone(
     assert who.asked()["id"] == unit["id"]
     who.page.keyboard.press("t")
     who.page.wait_for_function(f"name => {UNIT} !== name", arg=unit["id"])
+    who.page.goto("about:blank")
     assert all("404 (Not Found)" in sin for sin in who.sins)
     who.sins.clear()
 

@@ -271,7 +271,7 @@ def test_what_the_system_says_to_a_worker_is_no_bug_either(error: Exception, cod
 def test_a_folder_for_candidates_that_cannot_be_is_told_by_workers_too(command: Any, tmp_path: Path) -> None:
     run = {"num_workers": 1, "candidates": LONG, "executor": "processes", "workers_per_device": 2}
     done = command("generate", "-q", spec_of(tmp_path, good=2, bad=0, run=run))
-    assert done.returncode == 2 and "file name too long" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "File name too long" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_name_that_is_no_text_is_no_image_of_a_run(command: Any, tmp_path: Path) -> None:

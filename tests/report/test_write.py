@@ -161,7 +161,7 @@ def test_rows_as_the_script_reads_them(page: Page) -> None:
     data = page.data
     assert data["plan"] == "d" * 64
     assert data["classes"] == ["cell", "dot"]
-    assert data["rounds"] == [[0, "round 0 ≥ 0.60"], [1, "round 1 ≥ 0.40"], [2, "round 2 ≥ 0.20"]]
+    assert data["rounds"] == [[0, "round 0 > 0.60"], [1, "round 1 > 0.40"], [2, "round 2 > 0.20"]]
     first, second = data["rows"]
     assert (first["image"], first["width"], first["height"], first["total"]) == ("a.jpg", 160, 120, 3)
     boxes = {tuple(box[:4]): box[4:] for box in first["boxes"]}
