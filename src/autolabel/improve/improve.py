@@ -35,6 +35,7 @@ from autolabel.results.checked import truth_at
 from autolabel.results.duplicates import duplicates_file, read_groups
 from autolabel.results.journal import read_decisions
 from autolabel.results.review import Review, is_checked
+from autolabel.results.seal import check_named
 from autolabel.results.select import measured
 from autolabel.results.store import TEMPORARY, RunStore, finished, publish
 from autolabel.run.diff import diff_runs, write_diff
