@@ -1,1 +1,1 @@
-"""Certify the precision and the recall of a run from checks that were drawn at random."""
+"""Certify the precision and the recall of a run from a random sample of checks."""

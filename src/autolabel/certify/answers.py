@@ -1,4 +1,4 @@
-"""Read people's answers from lines of JSON, and combine several answers to one unit."""
+"""Read people's answers from JSON lines, and combine several answers about one unit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_PIXELS = 10**10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missed:
-    """An object that has no right box: its class where that was said, and its place where it was marked."""
+    """An object without a right box, with its class and its position if they were given."""
 
     phrase: str | None = None
     place: tuple[float, ...] = ()
@@ -43,13 +43,13 @@ class Answer:
 
     @property
     def strictness(self) -> tuple[int, int]:
-        """Orders answers about one unit: the strictest is the largest."""
+        """Sort key of answers about one unit: the strictest answer is the largest."""
         if self.missed is not None:
             return (0, len(self.missed))
         return (1, 0) if self.verdict is None else (_STRICTNESS[self.verdict], 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer as it is written."""
+        """Return the answer as plain JSON."""
         out: dict[str, Any] = {"id": self.id}
         if self.withdrawn:
             out["verdict"] = None
@@ -67,12 +67,12 @@ def _written(one: Missed) -> dict[str, Any]:
 
 
 def read_answers(text: bytes, *, file: str, reviewer: str | None = None) -> list[tuple[int, Answer]]:
-    """Read answers from lines of JSON, each with the number of its line; blank lines are skipped.
+    """Read answers from JSON lines, each with its line number; blank lines are skipped.
 
-    ``{"id", "verdict": "yes" | "no" | "cannot tell"}`` is about a box, ``{"id", "missed"}`` about an image: a count,
-    or a list of points ``[x, y]`` and boxes ``[x1, y1, x2, y2]``, each also as ``{"point" | "bbox", "phrase"}``. Either
-    may name its ``reviewer``; ``reviewer`` stands for it where it does not. Raises DataError with file, line and the
-    value found; then nothing is to be taken from the file.
+    ``{"id", "verdict": "yes" | "no" | "cannot tell"}`` is about a box, ``{"id", "missed"}`` about an image: a count, or
+    a list of points ``[x, y]`` and boxes ``[x1, y1, x2, y2]``, each also as ``{"point" | "bbox", "phrase"}``. Either
+    may name its ``reviewer``; the argument ``reviewer`` is the default. Raises DataError with file, line and value if
+    any line is wrong.
     """
     answers: list[tuple[int, Answer]] = []
     wrong: list[Problem] = []
@@ -90,13 +90,13 @@ def read_answers(text: bytes, *, file: str, reviewer: str | None = None) -> list
 
 
 def shortened(wrong: Sequence[Problem], file: str) -> list[Problem]:
-    """Return the first problems, and how many more there are."""
+    """Return the first problems and the number of further ones."""
     more = len(wrong) - _MOST_PROBLEMS
     return [*wrong[:_MOST_PROBLEMS], *([Problem(file=file, message=f"and {more} more problems")] if more > 0 else [])]
 
 
 def parse_answer(value: Any, *, reviewer: str | None = None) -> Answer:
-    """Read one answer; raises ValueError that names the field and the value found."""
+    """Read one answer; raises ValueError naming the field and its value."""
     if not isinstance(value, dict):
         raise ValueError(f'an answer is an object such as {{"id": ..., "verdict": "yes"}}, got {_shown(value)}')
     if unknown := value.keys() - {"id", "verdict", "missed", "reviewer"}:
@@ -160,16 +160,16 @@ def _shown(value: Any) -> str:
 
 
 class Book:
-    """The answers as they stand: of each person the last about a unit, and of all persons the strictest."""
+    """The current answers: the last one of each person about a unit, of which the strictest counts."""
 
     def __init__(self) -> None:
         self._by_unit: dict[str, dict[str, Answer]] = {}
 
     def enter(self, answer: Answer) -> None:
-        """Take an answer in.
+        """Add an answer.
 
-        A person who gives a name replaces an own earlier answer. Who gives none cannot be told from anybody else: each
-        different answer stays, as one of another person.
+        An answer with a reviewer's name replaces that reviewer's earlier one. Answers without a name may come from
+        different people, so all different ones are kept.
         """
         said = self._by_unit.setdefault(answer.id, {})
         who = f"={answer.reviewer}" if answer.reviewer else f"?{answer.strictness}"
@@ -182,9 +182,9 @@ class Book:
             said[who] = answer
 
     def standing(self) -> Mapping[str, Answer]:
-        """Return the answer of each unit that counts: the strictest."""
+        """Return the strictest answer about each unit."""
         return {unit: max(said.values(), key=lambda one: one.strictness) for unit, said in self._by_unit.items()}
 
     def disagreements(self) -> Iterable[str]:
-        """Return the units of which people said different things."""
+        """Return the units with different answers."""
         return [unit for unit, said in self._by_unit.items() if len({one.strictness for one in said.values()}) > 1]

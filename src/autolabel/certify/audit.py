@@ -1,4 +1,4 @@
-"""The checks of a run, a class or a threshold, and the resulting bounds."""
+"""Compute bounds from the checks of a run, a class or a threshold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAST_CAP = 3
 
 
 def default_cap(boxes: npt.ArrayLike) -> int:
-    """Return K: nine of ten images have no more boxes than this, and it is 3 or more; ``boxes`` are counts by image."""
+    """Return K, the 0.9 quantile of the number of boxes per image, at least 3; ``boxes`` are counts by image."""
     counts = np.asarray(boxes)
     return max(_LEAST_CAP, _floor_of(float(np.quantile(counts, 0.9)))) if counts.size else _LEAST_CAP
 
@@ -38,10 +38,10 @@ class Bounds:
 
 
 class Audit:
-    """Boxes that are right or not, and images that lack objects.
+    """Checked boxes, right or wrong, and checked images with their missed objects.
 
-    ``boxes`` and ``images`` count the population; ``cap`` is K, the most missed objects of one image that count.
-    ``risk`` is the chance, for each bound by itself, that it is ever false.
+    ``boxes`` and ``images`` are population sizes; ``cap`` is K, the maximum of missed objects that count per image.
+    ``risk`` is the probability, for each bound separately, that it is ever false.
     """
 
     def __init__(self, boxes: int, images: int, *, cap: int, risk: float = 0.05) -> None:
@@ -52,13 +52,13 @@ class Audit:
         """Missed objects of all checked images, those beyond K included."""
 
     def enter_boxes(self, right: Iterable[bool], *, drawn: bool) -> None:
-        """Enter verdicts; what cannot be told is not right."""
+        """Enter verdicts; "cannot tell" counts as wrong."""
         for value in right:
             _enter(self.right, int(value), drawn)
             _enter(self.wrong, 1 - int(value), drawn)
 
     def enter_images(self, missed: Iterable[int], *, drawn: bool) -> None:
-        """Enter how many objects images lack; more than K count as K."""
+        """Enter the numbers of missed objects of images, at most K each."""
         for count in missed:
             value = min(int(count), self.cap)
             _enter(self.spare, self.cap - value, drawn)
@@ -68,16 +68,16 @@ class Audit:
 
     @property
     def least_right(self) -> int:
-        """Right boxes, at least, with the part of the risk that recall gives to boxes."""
+        """Return a lower bound of right boxes, at recall's share of the risk for boxes."""
         return least(self.right, self.risk * BOX_SHARE)
 
     @property
     def most_missed(self) -> int:
-        """Missed objects, up to K an image, at most, with the part of the risk that recall gives to images."""
+        """Return an upper bound of missed objects (up to K per image), at recall's share of the risk for images."""
         return self.cap * self.images - least(self.spare, self.risk * (1 - BOX_SHARE))
 
     def precision(self) -> Bounds:
-        """Return the share of the boxes that are right."""
+        """Return the bounds of precision: the share of boxes that are right."""
         if not self.boxes or not self.right.decided:
             return Bounds()
         if self.right.complete:
@@ -89,9 +89,9 @@ class Audit:
         )
 
     def recall(self) -> Bounds:
-        """Return the share of the objects that have a right box; up to K missed ones of an image count.
+        """Return the bounds of recall: the share of objects with a right box; at most K missed objects count per image.
 
-        Once everything is checked all missed objects count, and the share is exact.
+        Once everything is checked, all missed objects count, and the share is exact.
         """
         if not self.images or not self.missed.decided:
             return Bounds()
@@ -108,7 +108,7 @@ class Audit:
         )
 
     def complete(self) -> Bounds:
-        """Return the share of the images that lack nothing; needs no K."""
+        """Return the bounds of the share of images without missed objects; does not depend on K."""
         if not self.images or not self.full.decided:
             return Bounds()
         if self.full.complete:
@@ -128,34 +128,34 @@ class Audit:
         )
 
     def precision_after(self, removed: int) -> float | None:
-        """Return the least precision once ``removed`` boxes that were found to be wrong are gone."""
+        """Return the lower bound of precision after ``removed`` wrong boxes are removed."""
         if not self.right.decided or self.boxes <= removed:
             return None
         return least(self.right, self.risk) / (self.boxes - removed)
 
     def recall_after(self, added: int) -> float | None:
-        """Return the least recall once ``added`` missed objects got a box."""
+        """Return the lower bound of recall after ``added`` missed objects got a box."""
         low, most = self.least_right, self.most_missed
         if not self.missed.decided or not low + most:
             return None
         return min(1.0, (low + added) / (low + most))
 
     def needed_right(self, precision: float) -> int:
-        """Return the largest number of right boxes that is too small for ``precision``."""
+        """Return the largest number of right boxes that does not reach ``precision``."""
         return ceil_of(precision * self.boxes) - 1
 
     def needed_spare(self, recall: float, right: int) -> int:
-        """Return the largest total of ``spare`` that is too small for ``recall`` where ``right`` boxes are right."""
+        """Return the largest total of ``spare`` that does not reach ``recall`` if ``right`` boxes are right."""
         return self.cap * self.images - _floor_of(right * (1 - recall) / recall) - 1
 
 
 def ceil_of(value: float) -> int:
-    """Return the next whole number; 0.9 * 10 is 9 whatever its last bit says."""
+    """Return the ceiling, robust to floating-point error: 0.9 * 10 gives 9."""
     return math.ceil(value - 1e-9)
 
 
 def _floor_of(value: float) -> int:
-    """Return the whole number before."""
+    """Return the floor, robust to floating-point error."""
     return math.floor(value + 1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Boxes of a run that lie below its thresholds: objects that it lacks are found cheapest among them."""
+"""The boxes of a run below its thresholds, the cheapest source of missed objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autolabel.results.store import RunStore
 
 @dataclass
 class LowScoredBoxes:
-    """L boxes that are not handed out because their score is too low, column by column."""
+    """L boxes that are not exported because of a low score, column by column."""
 
     rows: list[Row] = field(default_factory=list)
     """The image of each, and which of its captions."""
@@ -33,7 +33,7 @@ class LowScoredBoxes:
 def candidates(
     store: RunStore, plan: Plan, *, classes: Mapping[str, int], thresholds: Mapping[str, float], review: Review | None
 ) -> LowScoredBoxes:
-    """Return the boxes of a run that its thresholds leave out; ``classes`` gives each name its place.
+    """Return the boxes of a run below its thresholds; ``classes`` maps names to indices.
 
     Images that a person checked or left out have no candidates.
     """

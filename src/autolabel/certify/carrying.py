@@ -1,4 +1,4 @@
-"""Answers that stay true when a run is drawn from again: they are known there, and no evidence."""
+"""Carry answers over to a new draw, where they are known but not part of the sample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autolabel.certify.units import Units
 
 
 def still_true(units: Units, answers: Mapping[str, Answer]) -> dict[str, Any]:
-    """Return the answers about units that are in the population as they were, under their names in it."""
+    """Return the answers about unchanged units, by their names in the new population."""
     prefix, out = units.digest[:8], {}
     for name, one in answers.items():
         rest = name.partition("-")[2]
@@ -23,11 +23,11 @@ def still_true(units: Units, answers: Mapping[str, Answer]) -> dict[str, Any]:
 
 
 def of_mended_images(session: CertificateSession, now: Units) -> dict[str, Any]:
-    """Return the answers about images whose mistakes were mended since, under their names in the population ``now``.
+    """Return the answers about images whose mistakes were corrected since, by their names in the population ``now``.
 
-    An image that was looked at lacks what it lacked, less the objects that have got a box from a person since. That is
-    known as long as nothing else has changed in it: each box that is gone was found wrong, each new one was kept or
-    drawn by a person, and there are no more of those than were missing.
+    A checked image lacks what it lacked, less the objects for which a person has added a box. This holds if nothing
+    else has changed: each removed box was found wrong, each new box was kept or drawn by a person, and there are at
+    most as many new boxes as missed objects.
     """
     before, checks = session.units, session.checks
     gone, new = _by_row(before, now), _by_row(now, before)
@@ -48,7 +48,7 @@ def of_mended_images(session: CertificateSession, now: Units) -> dict[str, Any]:
 
 
 def _by_row(units: Units, other: Units) -> dict[int, list[int]]:
-    """Return the boxes that another population lacks, by their image."""
+    """Return the boxes that are not in another population, by image."""
     out: dict[int, list[int]] = {}
     for key, box in units.place_of_box.items():
         if key not in other.place_of_box:

@@ -18,10 +18,10 @@ class Changes:
 
 
 def between(session: CertificateSession, now: Units) -> Changes:
-    """Compare what a run hands out now with what was drawn from.
+    """Compare the run's exported labels with those that the sample was drawn from.
 
-    A box that was found wrong and is gone, and no more new boxes in an image than were found missing there, are mended
-    mistakes: the certificate holds for the labels as they were drawn, and its "after review" for those that are.
+    Removed boxes that were found wrong, and at most as many new boxes per image as were found missing, are corrections:
+    the certificate still holds for the original labels, and its "after review" part for the corrected ones.
     """
     drawn, checks = session.units, session.checks
     if now.digest == drawn.digest:

@@ -1,4 +1,4 @@
-"""The checks of one population: rounds and answers, and the audits that they make."""
+"""The checks of one population: its rounds and answers, and the audits computed from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Settings:
 
     @property
     def risk(self) -> float:
-        """The chance that one bound is ever false."""
+        """The probability that one bound is ever false."""
         return 1 - self.confidence
 
 
@@ -46,14 +46,14 @@ class Checks:
     """Missed objects by image; None if it cannot be told."""
 
     def take(self, kind: str, place: int, answer: Answer) -> None:
-        """Enter the answer about a unit that counts."""
+        """Enter the final answer about a unit."""
         if kind == "b":
             self.boxes[place] = str(answer.verdict)
         else:
             self.images[place] = answer.missed
 
     def audit(self, place: int | None = None) -> Audit:
-        """Return the audit of all boxes and images, or of one class by its place."""
+        """Return the audit of all boxes and images, or of one class by index."""
         within = None if place is None else self.units.of_class(place)
         boxes = len(self.units.box_keys) if within is None else int(within.sum())
         cap = self.settings.cap if place is None else self.settings.caps[place]
@@ -76,9 +76,9 @@ class Checks:
             audit.enter_boxes((verdict == "yes" for verdict in verdicts), drawn=drawn)
 
     def missed(self, found: tuple[Missed, ...] | None, place: int | None, cap: int) -> int:
-        """Return how many objects count as missed: K where it cannot be told.
+        """Return the number of missed objects; K for "cannot tell".
 
-        Of one class those of its name count, and those that nobody gave a name.
+        For one class, objects of that class count, and those without a class.
         """
         if found is None:
             return cap
@@ -88,16 +88,16 @@ class Checks:
         return sum(one.phrase in (None, name) for one in found)
 
     def removed(self, place: int | None = None) -> int:
-        """Return how many checked boxes are wrong: mended labels are without them."""
+        """Return the number of checked boxes that are wrong, which corrected labels do not have."""
         classes = self.units.box_classes
         return sum(verdict == "no" for box, verdict in self.boxes.items() if place is None or classes[box] == place)
 
     def added(self, cap: int, place: int | None = None) -> int:
-        """Return how many missed objects were found, up to K an image: mended labels have a box for each."""
+        """Return the number of missed objects found (up to K per image), for which corrected labels have a box."""
         return sum(min(self.missed(one, place, cap), cap) for one in self.images.values() if one is not None)
 
     def beyond(self) -> list[tuple[str, int]]:
-        """Return the images that lack more than K objects, with their counts."""
+        """Return the images with more than K missed objects, and their counts."""
         cap = self.settings.cap
         counts = {unit: len(one) for unit, one in self.images.items() if one is not None and len(one) > cap}
         return [(self.units.rows[unit].image, count) for unit, count in sorted(counts.items())]

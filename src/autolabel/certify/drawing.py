@@ -1,4 +1,4 @@
-"""Draw: write what a certificate is about, and the seed, before anything is shown."""
+"""Draw a sample: record the subject of a certificate and the seed before anything is shown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CertificateRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The settings that a draw fixes; None is the default."""
+    """The settings fixed by a draw; None is the default."""
 
     confidence: float | None = None
     most_missed: int | None = None
@@ -62,7 +62,7 @@ class Terms:
 
 
 def terms_of(asked: CertificateRequest, store: RunStore, plan: Plan) -> Terms:
-    """Read the files that a call names; raises SpecError or DataError with the line where one of them is wrong."""
+    """Read the files of a request; raises SpecError or DataError, with the line, if one is wrong."""
     classes = plan.manifest.classes
     return Terms(
         confidence=asked.confidence,
@@ -77,12 +77,12 @@ def _groups(path: Path, store: RunStore, plan: Plan) -> Mapping[str, str]:
 
 
 def own_groups(store: RunStore, plan: Plan) -> dict[str, str]:
-    """Return the group of each image that has near-duplicates, as far as the run knows any (``duplicates.json``)."""
+    """Return the group of each image with near-duplicates, from the run's ``duplicates.json``."""
     return {image: members[0] for members in read_groups(store, plan).members for image in members}
 
 
 def difference(draw: Mapping[str, Any], terms: Terms) -> str:
-    """Say what is asked for that is otherwise since the draw; empty if nothing is."""
+    """Describe how a request differs from what the draw fixed; empty if it does not."""
     if terms.confidence is not None and terms.confidence != draw["confidence"]:
         return f"the confidence is {draw['confidence']:g}, not {terms.confidence:g}"
     if terms.most_missed is not None and terms.most_missed != draw["K"]:
@@ -103,7 +103,7 @@ def draw(
     audit: int,
     carried: _Carried | None = None,
 ) -> None:
-    """Begin audit number ``audit`` of a run; ``carried`` returns the answers of earlier ones that are still true."""
+    """Begin audit number ``audit`` of a run; ``carried`` returns the answers of earlier audits that still hold."""
     limits, review = limits_of(plan, terms.thresholds), decided(store)
     groups = terms.groups or {}
     only = stand_ins(store, plan, review=review, groups=groups)
@@ -136,14 +136,14 @@ def draw(
 
 
 def _archive(store: RunStore, journal: CertificateJournal, audit: int) -> None:
-    """Keep the journal of the audit before, which is about other labels."""
+    """Archive the journal of the previous audit, which is about other labels."""
     place = store.root / FOLDER / f"journal-{audit}.jsonl"
     if audit and journal.path.exists() and not place.exists():
         publish(place, [read_regular(journal.path, most=JOURNAL_BYTES)], name="certificate")
 
 
 def _by_name(units: Units) -> dict[str, int]:
-    """Return the units that a person has decided, by name."""
+    """Return the units that a person has decided, keyed by name."""
     prefix = units.digest[:8]
     named = {f"{prefix}-b{units.box_keys[place]:016x}": place for place in units.kept}
     return named | {f"{prefix}-i{units.image_keys[place]:016x}": place for place in units.complete}
@@ -157,7 +157,7 @@ def _digest(names: list[str]) -> str:
 
 
 def _digest_of_groups(groups: Mapping[str, str]) -> str:
-    """Return what identifies groups; empty if there are none."""
+    """Return the digest of groups; empty if there are none."""
     return _sha256(encode_groups(groups)) if groups else ""
 
 

@@ -1,4 +1,4 @@
-"""The form of the journal of a certificate: what each entry may say; nothing in the file is trusted."""
+"""The schema of a certificate's journal entries, used to validate the untrusted file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Draw(msgspec.Struct, frozen=True, kw_only=True):
-    """The subject of an audit."""
+    """The draw of an audit: its subject and settings."""
 
     version: _Count
     audit: _Positive
@@ -69,7 +69,7 @@ _FORMS: dict[str, Any] = {"draw": _Draw, "round": _Begun, "wanted": _Certificate
 
 
 def read_entry(line: bytes) -> Entry:
-    """Return the entry of one line; raises ValueError that says what is wrong with it."""
+    """Return the entry of one line; raises ValueError with the fault."""
     entry = json.loads(line, parse_constant=_refuse)
     if not isinstance(entry, dict) or len(entry) != 1 or next(iter(entry)) not in _KINDS:
         raise ValueError(f"an entry is one of {', '.join(_KINDS)}")
@@ -85,9 +85,9 @@ def read_entry(line: bytes) -> Entry:
 
 
 def order_fault(entries: Sequence[Entry]) -> tuple[int, str] | None:
-    """Return the number of the first entry, from 1, that is out of place, and why; None if none is.
+    """Return the number (from 1) of the first entry that is out of order, and why; None if all are in order.
 
-    A journal begins with its only draw; its rounds are numbered from 1, and nothing is shown before the first.
+    A journal begins with its only draw; rounds are numbered from 1, and nothing is shown before the first round.
     """
     rounds = 0
     for number, entry in enumerate(entries, 1):

@@ -1,4 +1,4 @@
-"""Which answers are evidence, and which are only known."""
+"""Separate answers that count as a sample from answers that are only known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawRound:
-    """One random order of the units that were undecided when it began."""
+    """A random order of the units that were undecided at its start."""
 
     known: frozenset[int]
     """Units that were decided before; they are counted, and are no evidence."""
@@ -34,12 +34,12 @@ def _open_units(one: DrawRound, answers: Mapping[int, object]) -> list[int]:
 def replay(
     rounds: Sequence[DrawRound], answers: Mapping[int, _V], within: npt.NDArray[np.bool_] | None = None
 ) -> Iterator[tuple[bool, list[_V]]]:
-    """Yield the answers as an audit has to enter them: whether they were drawn, and their values.
+    """Yield the answers in the order for an audit: whether they were drawn, and their values.
 
-    Of each round counts the unbroken beginning of its order, up to the first unit without answer, in the order of the
-    draw, whenever the answers came. What was decided before a round is known. ``within``, (N,), restricts all orders to
-    the units of a class. Raises ValueError if a round began before all shown units had an answer: drawing again
-    instead of answering would be a choice.
+    For each round, the answers up to the first unanswered unit count, in the order of the draw, whenever they were
+    given. Units decided before a round are known. ``within``, (N,), restricts all orders to the units of a class.
+    Raises ValueError if a round began before all shown units were answered, because redrawing instead of answering
+    would bias the sample.
     """
     for earlier, _ in pairwise(rounds):
         if gap := _open_units(earlier, answers):

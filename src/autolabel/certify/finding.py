@@ -1,4 +1,4 @@
-"""Find missed objects with the least work: candidates below the threshold first, then random images."""
+"""Plan how to find missed objects with the least work: candidates below the threshold, then random images."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _HOPED = 0.96
 
 
 def least_chance(missed: float) -> float:
-    """Return the least chance of being right with which a candidate is worth a look.
+    """Return the lowest probability of being right at which checking a candidate pays.
 
-    Below it an object is found faster by looking at images, each of which lacks ``missed`` on average.
+    Below it, searching images, which lack ``missed`` objects on average, finds objects faster.
     """
     return CANDIDATE_SECONDS / (IMAGE_SECONDS / max(missed, 1e-3) + MISSED_SECONDS)
 
 
 def pilot(scores: Float64, undecided: Int64) -> Int64:
-    """Return some of the undecided candidates, from the highest score to the lowest, denser where scores are high."""
+    """Return a sample of the undecided candidates over all scores, denser at high scores."""
     order = undecided[np.argsort(-scores[undecided], kind="stable")]
     if len(order) <= _PILOT:
         return order
@@ -41,9 +41,9 @@ def pilot(scores: Float64, undecided: Int64) -> Int64:
 
 
 def chance_of_right(scores: Float64, classes: Int64, right: Sequence[bool | None]) -> Float64 | None:
-    """Return the predicted chance that each candidate is an object, (L,), from what was decided of some.
+    """Return the predicted probability that each candidate is an object, (L,), learnt from decided ones.
 
-    None if too few were decided. Where none of those was right, no other's chance is above what that allows.
+    None if too few were decided. If none of those was right, all probabilities are bounded by what that implies.
     """
     decided = np.array([place for place, one in enumerate(right) if one is not None], np.int64)
     if len(decided) < FEW_ANSWERS:
@@ -56,7 +56,7 @@ def chance_of_right(scores: Float64, classes: Int64, right: Sequence[bool | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """Estimates of a run's recall before it is improved; none is guaranteed."""
+    """Estimates of a run's recall from checked images, without guarantee."""
 
     images: int
     right: float
@@ -68,12 +68,12 @@ class Looked:
 
     @property
     def mean(self) -> float:
-        """Missed objects of an image."""
+        """Mean number of missed objects per image."""
         return float(np.mean(self.missed))
 
     @property
     def total(self) -> float:
-        """Missed objects of the run."""
+        """Estimated missed objects of the run."""
         return self.images * self.mean
 
     @property
@@ -84,7 +84,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """A plan to reach a recall; all numbers are "about"."""
+    """A plan to reach a recall; all numbers are estimates."""
 
     candidates: int
     """The number of candidates to check, the likeliest objects first."""
@@ -97,10 +97,10 @@ class Repair:
 
 
 def plan_repair(chances: Float64, looked: Looked, *, recall: float, risk: float = 0.05) -> Repair:
-    """Split the work between candidates by choice and images at random, so that ``recall`` is certified soonest.
+    """Split the work between chosen candidates and random images so that ``recall`` is certified with the least work.
 
-    ``chances`` of being right are those of the candidates that are worth a look, falling, (L,). Where no number of them
-    reaches ``recall``, all are taken, and the rest has to be looked for.
+    ``chances`` are the probabilities of being right of the candidates worth checking, descending, (L,). If no number of
+    them reaches ``recall``, all are used, and images must be searched for the rest.
     """
     gone = np.append(0.0, np.cumsum(chances))
     each = IMAGE_SECONDS + MISSED_SECONDS * looked.mean
@@ -118,7 +118,7 @@ def plan_repair(chances: Float64, looked: Looked, *, recall: float, risk: float 
 
 
 def _draws(looked: Looked, found: float, *, recall: float, risk: float) -> int | None:
-    """Return about how many images certify ``recall`` once ``found`` of the missed objects have a box."""
+    """Estimate the number of images that certify ``recall`` once ``found`` of the missed objects have a box."""
     left = max(0.0, 1 - found / max(looked.total, 1e-9))
     spare = looked.cap - left * np.minimum(looked.missed, looked.cap)
     right = _HOPED * (looked.right + min(found, looked.total))
@@ -127,9 +127,9 @@ def _draws(looked: Looked, found: float, *, recall: float, risk: float) -> int |
 
 
 def looking(repair: Repair, looked: Looked) -> tuple[float, float] | None:
-    """Return about how many images, and minutes, it takes to find by looking what the candidates leave.
+    """Estimate the images and minutes to find the objects that candidates do not cover.
 
-    None if not even all images would do.
+    None if not even all images suffice.
     """
     mean = (looked.total - repair.found) / max(1, looked.images)
     images = repair.by_looking / max(mean, 1e-9)

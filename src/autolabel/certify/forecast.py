@@ -1,4 +1,4 @@
-"""About how many more draws a bound takes, if they are like those so far."""
+"""Estimate the number of further draws that a bound needs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from autolabel.certify.ledger import MONEY, STAKES, Float64, SampledTotals, exce
 
 
 def more_draws(ledger: SampledTotals, total: int, risk: float) -> int | None:
-    """Return about how many more draws would show that the values sum to more than ``total``; 0 if they do.
+    """Estimate the further draws needed to show that the values sum to more than ``total``; 0 if already shown.
 
-    The draws so far are taken for what is to come, at the mean that the claim leaves at present. None if no number
-    below the undecided units would do, or where nothing was drawn. A rough forecast, and no promise.
+    Assumes that further draws are like those so far. None if no number below the undecided units suffices, or if
+    nothing was drawn.
     """
     if exceeds(ledger, total, risk):
         return 0
@@ -29,9 +29,9 @@ def more_draws(ledger: SampledTotals, total: int, risk: float) -> int | None:
 
 
 def draws_of(values: npt.ArrayLike, size: int, total: float, risk: float) -> int | None:
-    """Return about how many draws, if they are like ``values``, show that ``size`` units sum to more than ``total``.
+    """Estimate the draws, if they are like ``values``, that show that ``size`` units sum to more than ``total``.
 
-    None if no number of units would do. A rough forecast, and no promise.
+    None if no number of units suffices.
     """
     seen = np.asarray(values, np.float64)
     if not len(seen) or not size:
@@ -41,7 +41,7 @@ def draws_of(values: npt.ArrayLike, size: int, total: float, risk: float) -> int
 
 
 def _first(now: Float64, gain: Float64, *, most: int, wanted: float) -> int | None:
-    """Return the first number of draws, up to ``most``, at which the mixture reaches ``wanted``.
+    """Return the smallest number of draws, up to ``most``, at which the mixture reaches ``wanted``.
 
     The log of a sum of exponentials of lines is convex: from below, it crosses a level once at most.
     """
@@ -61,7 +61,7 @@ def _first(now: Float64, gain: Float64, *, most: int, wanted: float) -> int | No
 def faultless_draws(size: int, total: int, risk: float, value: int = 1) -> int | None:
     """Return how many draws, all of ``value``, show that the values of ``size`` units sum to more than ``total``.
 
-    None if not even all of them would.
+    None if not even all of them suffice.
     """
     if size * value <= total:
         return None
@@ -78,7 +78,7 @@ def faultless_draws(size: int, total: int, risk: float, value: int = 1) -> int |
 
 
 def foreseen(ledger: SampledTotals, draws: int) -> SampledTotals:
-    """Return the ledger after ``draws`` more, which repeat those so far evenly; a rough forecast."""
+    """Return the ledger after ``draws`` more draws that repeat the earlier ones evenly."""
     out = SampledTotals(
         ledger.size, list(ledger.values), list(ledger.before), list(ledger.left), ledger.known, ledger.decided
     )

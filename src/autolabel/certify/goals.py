@@ -18,7 +18,7 @@ BOX_PART = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goals:
-    """The shares that are to be certified; None if nothing is wanted."""
+    """The shares to certify; None for no goal."""
 
     precision: float | None = 0.9
     recall: float | None = 0.8
@@ -28,7 +28,7 @@ class Goals:
 
 
 def precision_stated(audit: Audit, wanted: float | None) -> Stated:
-    """Return what is stated of precision, and how far that is from what is wanted."""
+    """Return the statement about precision, and its distance from the goal."""
     bounds = audit.precision()
     more = None
     if wanted is not None and audit.boxes:
@@ -42,7 +42,7 @@ def precision_stated(audit: Audit, wanted: float | None) -> Stated:
 
 
 def recall_stated(audit: Audit, wanted: float | None) -> Stated:
-    """Return what is stated of recall, and how far that is from what is wanted; needs checked boxes as well."""
+    """Return the statement about recall, and its distance from the goal; also needs checked boxes."""
     bounds = audit.recall()
     more = None
     if wanted is not None and audit.images:
@@ -58,7 +58,7 @@ def recall_stated(audit: Audit, wanted: float | None) -> Stated:
 
 
 def _hoped_right(audit: Audit) -> int:
-    """Return about how many boxes will be known to be right once enough are checked: a little below the estimate."""
+    """Estimate the lower bound of right boxes once enough are checked, slightly below the point estimate."""
     return int(0.96 * (audit.boxes if audit.right.estimate is None else audit.right.estimate))
 
 
@@ -81,14 +81,14 @@ def _stated(
 
 
 def complete_stated(audit: Audit) -> Stated:
-    """Return what is stated of the images that lack nothing."""
+    """Return the statement about images without missed objects."""
     bounds = audit.complete()
     return _stated(bounds.at_least, bounds.at_most, bounds.estimate, bounds.exact, None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateProgress:
-    """The progress of the work: seconds spent, and goals that are settled."""
+    """The progress of the work: seconds spent, and goals that are reached."""
 
     box_seconds: float
     image_seconds: float
@@ -98,10 +98,10 @@ class CertificateProgress:
 
 
 def next_draws(stage: CertificateProgress, *, boxes: int, images: int, count: int) -> Iterator[tuple[str, int]]:
-    """Yield what to draw next, ``count`` units in all: "box" or "image", and how many.
+    """Yield the next kinds to draw ("box" or "image") with their numbers, ``count`` units in all.
 
-    ``boxes`` and ``images`` are left to draw. Boxes come while they had less than a quarter of the time, else images;
-    only boxes once recall is settled (the optimum is flat from a tenth to a third of the time).
+    ``boxes`` and ``images`` are left to draw. Boxes are drawn while they have taken less than a quarter of the time,
+    otherwise images; once recall is reached, only boxes. (The optimum is flat between a tenth and a third of the time.)
     """
     box_seconds, image_seconds = stage.box_seconds, stage.image_seconds
     while count and (boxes or images):

@@ -1,4 +1,4 @@
-"""Groups of images that are alike: of each, one image is drawn at random and stands for the group."""
+"""Groups of near-duplicate images, each represented by one random image."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _FORM = 'a file of groups has the columns image and group, such as "0001.jpg,str
 def read_groups_file(path: Path, *, images: Collection[str]) -> dict[str, str]:
     """Return the group of each image that a CSV file with the columns ``image`` and ``group`` names.
 
-    Raises DataError with the line where the file is none, where an image is none of ``images``, has no group, or is put
-    into two.
+    Raises DataError, with the line, if the file is not such a CSV file, or if an image is not among ``images``, has no
+    group, or is listed in two groups.
     """
     try:
         text = read_regular(path, most=_MOST_BYTES).decode("utf-8-sig")
@@ -75,10 +75,10 @@ def _fault(image: str, group: str, found: Mapping[str, str], images: Collection[
 
 
 def representatives(images: Iterable[str], groups: Mapping[str, str], *, plan: str) -> frozenset[str]:
-    """Return one image of each group, and each image that is in none.
+    """Return one image of each group, and all images without a group.
 
-    The first by SHA-256 of the plan's digest and the image's name is taken: nobody can choose it, and what was decided
-    of an image has no part in it.
+    The image with the smallest SHA-256 of plan digest and name is taken, so the choice cannot be influenced and does
+    not depend on decisions.
     """
     alone: set[str] = set()
     first: dict[str, tuple[int, str]] = {}
@@ -92,12 +92,12 @@ def representatives(images: Iterable[str], groups: Mapping[str, str], *, plan: s
 
 
 def encode_groups(groups: Mapping[str, str]) -> bytes:
-    """Return groups as they are kept beside a sample."""
+    """Encode groups for the file beside a sample."""
     return json.dumps(dict(sorted(groups.items())), indent=0, ensure_ascii=False).encode() + b"\n"
 
 
 def read_kept_groups(path: Location, digest: str) -> dict[str, str]:
-    """Read the groups kept beside a sample; raises DataError if they are not those that it was drawn with."""
+    """Read the groups beside a sample; raises DataError if they differ from those of the draw."""
     text = read_regular(path, most=_MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
         raise DataError(f"{path}: is not the file that the sample was drawn with", hint="restore it from a copy")

@@ -1,4 +1,4 @@
-"""The journal of a certificate: the draw, what was shown, every answer; on disk before anybody is told."""
+"""The journal of a certificate: the draw, shown units and answers, written to disk before they are confirmed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ MOST_BYTES = 1 << 30
 
 
 class CertificateJournal:
-    """Lines of JSON, each an object with a field that says what it is, its sum, and that of the line before."""
+    """JSON lines; each object has a kind, its own checksum, and the checksum of the line before."""
 
     def __init__(self, path: Location) -> None:
         self.path = path
 
     def read(self) -> list[Entry]:
-        """Return the entries; a last line without its end was never confirmed to anybody, and does not count.
+        """Return the entries; an incomplete last line was never confirmed, and is ignored.
 
-        Raises DataError with the line where the file is damaged.
+        Raises DataError, with the line, if the file is damaged.
         """
         if not self.path.exists():
             return []
@@ -43,7 +43,7 @@ class CertificateJournal:
         return entries
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write entries and force them to disk; raises MachineError if that cannot be, and nothing counts."""
+        """Write entries and fsync them; raises MachineError if that fails, and then none of them counts."""
         if not isinstance(self.path, Path):
             before = self.path.read_bytes() if self.path.exists() else b""
             lines = before[: before.rfind(b"\n") + 1]
@@ -68,11 +68,11 @@ class CertificateJournal:
                 sync_folder(self.path.parent)
 
     def begin(self, entries: Iterable[Entry]) -> None:
-        """Write a new journal in place of the one that is there, whole or not at all."""
+        """Atomically replace the journal by a new one."""
         publish(self.path, [_linked(entries, b"")], name="certificate")
 
     def _whole(self, size: int, block: int = 1 << 16) -> tuple[int, bytes]:
-        """Return the bytes up to the end of the last whole line, and that line."""
+        """Return the bytes up to the end of the last complete line, and that line."""
         with open_regular(self.path) as stream:
             while True:
                 start = max(0, size - block)
@@ -105,7 +105,7 @@ def shown_entry(ids: Iterable[str]) -> Entry:
 
 
 def _linked(entries: Iterable[Entry], last: bytes) -> bytes:
-    """Return entries as the lines that follow a line."""
+    """Return entries as lines chained to a given line."""
     links = Chain()
     links.last = chain.told(last)
     return b"".join(links.link(json.dumps(entry, separators=(",", ":")).encode()) + b"\n" for entry in entries)

@@ -1,4 +1,4 @@
-"""A total over all units of a population, bounded from below by betting on the units that were drawn so far."""
+"""Lower bounds of a total over a population, by betting on the units drawn so far."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _TINY, _HUGE = 1e-300, 1e250
 
 @dataclass(slots=True)
 class SampledTotals:
-    """``size`` units with whole values >= 0, decided one after another.
+    """``size`` units with integer values >= 0, decided one after another.
 
-    A unit is *drawn* where all undecided units were equally likely to come next: it is evidence. It is *chosen* where
-    somebody picked it, for whatever reason: its value is known, and says nothing of the others.
+    A unit is *drawn* if all undecided units were equally likely to come next; it is part of the sample. It is *chosen*
+    if somebody picked it; its value is known, but says nothing about other units.
     """
 
     size: int
@@ -38,14 +38,14 @@ class SampledTotals:
     decided: int = 0
 
     def draw(self, value: int) -> None:
-        """Enter the value of a unit that was drawn from all undecided ones."""
+        """Enter the value of a unit drawn from all undecided ones."""
         self.values.append(value)
         self.before.append(self.known)
         self.left.append(self.size - self.decided)
         self.choose([value])
 
     def choose(self, values: Iterable[int]) -> None:
-        """Enter the values of units that somebody picked, even knowing them."""
+        """Enter the values of units that somebody picked, possibly because of their values."""
         for value in values:
             self.known += value
             self.decided += 1
@@ -57,9 +57,9 @@ class SampledTotals:
 
     @property
     def estimate(self) -> float | None:
-        """The total if the undecided units are like the drawn ones; None if nothing was drawn and not all decided.
+        """The estimated total, assuming that undecided units are like drawn ones; None if nothing was drawn.
 
-        No bound: nothing is promised of it.
+        This is not a bound.
         """
         if self.complete:
             return float(self.known)
@@ -69,10 +69,10 @@ class SampledTotals:
 
 
 def factors(values: npt.ArrayLike, means: npt.ArrayLike) -> Float64:
-    """Return by how much each draw multiplies each gambler's money, (20, n), as logarithms.
+    """Return the log factors by which each draw multiplies the wealth of each bet, (20, n).
 
-    ``values`` are those drawn, ``means`` the largest means that the claim allows for the undecided units, both (n,).
-    A mean of 0 or less makes any value above 0 impossible under the claim, and any value of 0 no news.
+    ``values`` are the drawn values, ``means`` the largest means that the claim allows for the undecided units, both
+    (n,). With a mean of 0 or less, a value above 0 contradicts the claim, and a value of 0 leaves the wealth unchanged.
     """
     x, mean = np.asarray(values, np.float64), np.asarray(means, np.float64)
     ratio = np.where(mean > 0, x / np.maximum(mean, _TINY), np.where(x > 0, _HUGE, 1.0))
@@ -81,12 +81,12 @@ def factors(values: npt.ArrayLike, means: npt.ArrayLike) -> Float64:
 
 
 def wealth(ledger: SampledTotals, total: float) -> Float64:
-    """Return the log of the gamblers' money after each draw, (n,), where they bet against ``sum <= total``.
+    """Return the log of the mean wealth after each draw, (n,), of bets against ``sum <= total``.
 
-    If the claim is true, the mean of the undecided units before draw t is at most ``(total - before) / left``, so that
-    each factor ``1 - c + c * value / mean`` has a mean of at most 1 over the draw. The money is then a nonnegative
-    supermartingale, and by Ville's inequality ever reaches 1 / risk with a chance of at most ``risk``: however often
-    somebody looks, and whenever checking stops. (Waudby-Smith and Ramdas 2024; Stark 2023, for election audits.)
+    If the claim is true, the mean of the undecided units before draw t is at most ``(total - before) / left``, so each
+    factor ``1 - c + c * value / mean`` has an expectation of at most 1. The wealth is then a nonnegative
+    supermartingale, and by Ville's inequality the probability that it ever reaches 1 / risk is at most ``risk``, for
+    any stopping rule (Waudby-Smith and Ramdas 2024; Stark 2023, for election audits).
     """
     means = (total - np.asarray(ledger.before, np.float64)) / np.asarray(ledger.left, np.float64)
     logs: Float64 = np.logaddexp.reduce(np.cumsum(factors(ledger.values, means), axis=1) + MONEY, axis=0)
@@ -94,7 +94,7 @@ def wealth(ledger: SampledTotals, total: float) -> Float64:
 
 
 def exceeds(ledger: SampledTotals, total: int, risk: float) -> bool:
-    """Return whether the values of all units sum to more than ``total``; wrongly with a chance of at most ``risk``."""
+    """Return whether the sum of all values is shown to exceed ``total``; the error probability is at most ``risk``."""
     if ledger.known > total:
         return True
     if not ledger.values:
@@ -103,9 +103,9 @@ def exceeds(ledger: SampledTotals, total: int, risk: float) -> bool:
 
 
 def least(ledger: SampledTotals, risk: float) -> int:
-    """Return a lower bound of the sum of all values; it holds at every look together with a chance of 1 - ``risk``.
+    """Return a lower bound of the sum of all values, valid at all times together with probability 1 - ``risk``.
 
-    Values are whole numbers: where ``sum <= T`` is refuted, the sum is T + 1 or more. Exact once all is decided.
+    Values are integers, so if ``sum <= T`` is refuted, the sum is at least T + 1. Exact once all units are decided.
     """
     low = ledger.known
     if ledger.complete or not exceeds(ledger, low, risk):

@@ -1,4 +1,4 @@
-"""Begin a certificate of a run, or go on with the one that is there."""
+"""Begin a certificate of a run, or continue the existing one."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _AGAIN = "`--redraw` begins a new audit of the run as it is now; answers about u
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A certificate that is open."""
+    """An open certificate."""
 
     store: RunStore
     session: CertificateSession | None
@@ -72,7 +72,7 @@ class Opened:
         return self.session
 
     def certificate(self) -> Certificate:
-        """Return what is stated by now; raises DataError if the labels have changed before anything was stated."""
+        """Return the current certificate; raises DataError if the labels have changed before anything was stated."""
         if self.session is not None:
             return certificate(self.session, changes=self.changes.reason, holds=self.changes.holds)
         if self.last is None:
@@ -84,19 +84,19 @@ class Opened:
         )
 
     def write(self) -> Certificate:
-        """Write ``certificate.json`` as things stand, and return it."""
+        """Write the current ``certificate.json``, and return it."""
         made = self.certificate()
         publish(self.store.root / _CERTIFICATE, [encode_certificate(made)], name="certificate")
         return made
 
 
 def begun(store: RunStore) -> bool:
-    """Return whether a certificate of the run was begun."""
+    """Return whether the run has a certificate."""
     return (store.root / JOURNAL).exists()
 
 
 def read_certificate(store: RunStore) -> Certificate | None:
-    """Return the certificate as it was written last, None if there is none; BusyError where its folder is a link."""
+    """Return the certificate as last written, None if there is none; raises BusyError if its folder is a link."""
     check_links(store.root, [FOLDER])
     path = store.root / _CERTIFICATE
     if not path.exists():
@@ -116,11 +116,11 @@ _NOTHING_ASKED = CertificateRequest()
 def open_certificate(
     run: Location, asked: CertificateRequest = _NOTHING_ASKED, *, redraw: bool = False
 ) -> Iterator[Opened]:
-    """Open the certificate of a finished run, alone; begin it if there is none.
+    """Open the certificate of a finished run exclusively; begin it if there is none.
 
-    ``redraw`` draws anew: another round where the run hands out what it did, else a new audit. Raises DataError where
-    the run is not finished, where ``asked`` differs from what is fixed since the draw, or where shown units wait for an
-    answer; BusyError where somebody else has it open.
+    ``redraw`` draws again: another round if the exported labels are unchanged, otherwise a new audit. Raises DataError
+    if the run is not finished, if ``asked`` differs from what the draw fixed, or if shown units are unanswered;
+    BusyError if another process has it open.
     """
     store, plan = finished(run)
     with store.lock(LOCK):
@@ -152,7 +152,7 @@ def open_locked(store: RunStore, plan: Plan, asked: CertificateRequest, *, redra
 
 
 def _check_own(folder: Location) -> None:
-    """Raise BusyError if the folder of a certificate that is to begin is somebody else's."""
+    """Raise BusyError if the folder of a new certificate was not created by autolabel."""
     if isinstance(folder, Path) and name_taken(folder) and not folder.is_dir():
         raise BusyError(f"{folder}: is not a folder", hint=_ELSEWHERE)
     if others := sorted(entry.name for entry in list_files(folder) if not _OWN.fullmatch(entry.name)):
@@ -160,11 +160,11 @@ def _check_own(folder: Location) -> None:
 
 
 def _redraw(store: RunStore, plan: Plan, journal: CertificateJournal, recorded: list[Entry], terms: Terms) -> None:
-    """Begin another round of the same audit, or a new audit where the run or what is fixed has changed."""
+    """Begin another round of the same audit, or a new audit if the run or the settings have changed."""
     found, before = _read(store, plan, journal), recorded[0]["draw"]
     session = found.session
     if session is not None and session.waiting():
-        session.begin_round()  # which refuses
+        session.begin_round()  # raises
     terms = _with_kept_groups(terms, store, before)
     if session is not None and not difference(before, terms):
         now = _present(store, plan, terms)
@@ -183,7 +183,7 @@ def _redraw(store: RunStore, plan: Plan, journal: CertificateJournal, recorded: 
 
 
 def _standing(recorded: list[Entry]) -> Mapping[str, Answer]:
-    """Return the answers of a journal that count."""
+    """Return the current answers of a journal."""
     book = Book()
     for entry in recorded:
         if "answer" in entry:
@@ -192,7 +192,7 @@ def _standing(recorded: list[Entry]) -> Mapping[str, Answer]:
 
 
 def _present(store: RunStore, plan: Plan, terms: Terms) -> Units:
-    """Return what would be drawn from now."""
+    """Return the population that a new draw would use."""
     review = decided(store)
     only = stand_ins(store, plan, review=review, groups=terms.groups or {})
     return population(store, plan, limits=limits_of(plan, terms.thresholds), review=review, only=only)
@@ -217,12 +217,12 @@ def _read(store: RunStore, plan: Plan, journal: CertificateJournal) -> Opened:
 
 
 def _with_own_groups(terms: Terms, store: RunStore, plan: Plan) -> Terms:
-    """Return the terms of a first draw: if nothing is said of groups, those that the run has found itself."""
+    """Return the terms of a first draw; groups default to the run's own near-duplicates."""
     return terms if terms.groups is not None else replace(terms, groups=own_groups(store, plan))
 
 
 def _with_kept_groups(terms: Terms, store: RunStore, fixed: Mapping[str, Any]) -> Terms:
-    """Return the terms of a further draw: if nothing is said of groups, those of the draw before."""
+    """Return the terms of a further draw; groups default to those of the previous draw."""
     if terms.groups is not None:
         return terms
     return replace(terms, groups=_kept_groups(store, fixed))
@@ -233,7 +233,7 @@ def _kept_groups(store: RunStore, fixed: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _goals(before: Goals, asked: CertificateRequest) -> Goals:
-    """Return what is wanted: what is named now, or else what was before."""
+    """Return the goals: those given now, otherwise the previous ones."""
     goals = before
     if asked.precision is not None or asked.recall is not None:
         goals = replace(goals, precision=asked.precision, recall=asked.recall)

@@ -1,4 +1,4 @@
-"""The population of a certificate: the exported labels of a run, with decisions made by choice."""
+"""The population of a certificate: the exported labels of a run, with decisions made before the draw."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def population(
 ) -> Units:
     """Return the units of a run: boxes and images that leave it under ``limits`` (filter, thresholds) and a review.
 
-    ``only`` are the images that stand for all others; None if each stands for itself.
+    ``only`` are the images that represent their groups; None if there are no groups.
     """
     found = _rows(store, plan, limits=limits, review=review)
     if only is None:
@@ -60,7 +60,7 @@ def population(
 def stand_ins(
     store: RunStore, plan: Plan, *, review: Review | None, groups: Mapping[str, str]
 ) -> frozenset[str] | None:
-    """Return the images that are drawn from: one of each group, and all in none; None if there are no groups."""
+    """Return the images to draw from: one of each group, and all without a group; None if there are no groups."""
     if not groups:
         return None
     there = (
@@ -77,7 +77,7 @@ def image_names(store: RunStore, plan: Plan) -> frozenset[str]:
 
 
 def _rows(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Review | None) -> Iterator[HandedOut]:
-    """Yield the rows that are handed out; images that a person left out are not."""
+    """Yield the exported rows, without images that a person left out."""
     change = partial(
         handed_out,
         limits=SizeLimits(**limits.get("filter") or {}),
@@ -97,7 +97,7 @@ def _rows(store: RunStore, plan: Plan, *, limits: Mapping[str, Any], review: Rev
 
 
 def _by_hand(before: Labels, after: Labels, review: Review, classes: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return which boxes of a row that is handed out, (N,), a person has kept, moved or drawn."""
+    """Return which boxes of an exported row, (N,), a person has kept, moved or drawn."""
     applied, kept = reviews.apply_protected(before, review, classes=classes)
     chosen = set(_names(replace(applied, instances=applied.instances.take(kept)).inside()))
     return np.array([name in chosen for name in _names(after)], bool)
@@ -110,7 +110,7 @@ def _names(labels: Labels) -> list[tuple[str, tuple[float, ...]]]:
 
 
 def limits_of(plan: Plan, thresholds: Mapping[str, float] | None) -> dict[str, Any]:
-    """Return filter and thresholds under which a run hands its labels out; ``thresholds`` replace the plan's."""
+    """Return the filter and thresholds of a run's exports; ``thresholds`` replace the plan's."""
     own = plan.outputs.thresholds if thresholds is None else thresholds
     sizes = {} if plan.outputs.filter is None else asdict(plan.outputs.filter)
     stated = {name: value for name, value in sizes.items() if value is not None}
@@ -118,19 +118,19 @@ def limits_of(plan: Plan, thresholds: Mapping[str, float] | None) -> dict[str, A
 
 
 def decided(store: RunStore) -> Review | None:
-    """Return what a person has decided about the run by now."""
+    """Return the decisions about the run so far."""
     return read_decisions(store)
 
 
 def encode_decided(review: Review | None) -> bytes:
-    """Return decisions as they are kept beside a sample."""
+    """Encode decisions for the file beside a sample."""
     if review is None:
         return b"null\n"
     return encode_review(review.model_copy(update={"journal": None, "after": None, "sum": None}))
 
 
 def read_decided(path: Location, digest: str) -> Review | None:
-    """Read the decisions kept beside a sample; raises DataError if they are not those that it was drawn with."""
+    """Read the decisions beside a sample; raises DataError if they differ from those of the draw."""
     text = read_regular(path, most=MOST_BYTES) if path.exists() else b""
     if hashlib.sha256(text).hexdigest() != digest:
         raise DataError(f"{path}: is not the file that the sample was drawn with", hint="restore it from a copy")

@@ -1,4 +1,4 @@
-"""Which boxes to check by choice before drawing from the rest, so that a wanted precision takes the least work."""
+"""Choose which boxes to correct before a draw, so that a precision is certified with the least work."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def chance_of_wrong(
     wrong: npt.NDArray[np.bool_],
     against: Float64 | None = None,
 ) -> Float64:
-    """Return the predicted chance that each box is wrong, (F,).
+    """Return the predicted probability that each box is wrong, (F,).
 
-    ``scores`` in [0, 1] and ``classes`` are of all boxes, (F,); ``answered`` are the places of those with an answer,
-    and ``wrong`` says which of them are, both (A,). ``against`` (F, K) are numbers from 0 to 1 for what else speaks
-    against a box. Logistic in logit(score), those and class, refitted on all answers; below FEW_ANSWERS by the score,
-    which each of them lowers by up to a half. It only sets the order of work: a bad prediction costs work, never truth.
+    ``scores`` in [0, 1] and ``classes`` cover all boxes, (F,); ``answered`` are the indices of answered boxes and
+    ``wrong`` their verdicts, both (A,). ``against`` (F, K), from 0 to 1, is further evidence against a box. The model
+    is a logistic regression on logit(score), evidence and class, fitted on all answers. With fewer than FEW_ANSWERS, it
+    is 1 - score, with the score lowered by up to a half for each evidence. Predictions only order the work; they do not
+    affect the validity of bounds.
     """
     others = np.zeros((len(scores), 0)) if against is None else against
     if len(answered) < FEW_ANSWERS or wrong.all() or not wrong.any():
@@ -48,18 +49,18 @@ def chance_of_wrong(
 
 
 def by_choice(wrong: Float64, *, kept: float, share: float, risk: float = 0.05) -> int:
-    """Return how many boxes to check by choice, the likeliest wrong ones, before drawing from the rest.
+    """Return how many boxes, the most likely wrong ones, to check before drawing from the rest.
 
-    ``wrong`` are the predicted chances of all undecided boxes, falling; ``kept`` boxes stay once the wrong ones that
-    are known are removed. That number has the least sum of itself and the draws that then certify ``share``: about
-    log(5 / risk) / max over stakes c of (1 - q) log(1 - c + c / (1 - a)) + q log(1 - c), where q of the rest are wrong
-    and a may be.
+    ``wrong`` are the predicted probabilities of all undecided boxes, descending; ``kept`` is the number of boxes once
+    known wrong ones are removed. The number minimises itself plus the draws that then certify ``share``, which are
+    about log(5 / risk) / max over stakes c of (1 - q) log(1 - c + c / (1 - a)) + q log(1 - c), where a share q of the
+    rest is wrong and a share a may be.
     """
     return _split(wrong, kept, share, risk)[0]
 
 
 def expected_draws(wrong: Float64, *, kept: float, share: float, risk: float = 0.05) -> float:
-    """Return about how many boxes are checked in all, by choice and then drawn, with the best split."""
+    """Estimate the number of boxes to check in all, chosen and drawn, with the best split."""
     return _split(wrong, kept, share, risk)[1]
 
 

@@ -1,4 +1,4 @@
-"""The sentence to quote."""
+"""The statement of a certificate as one sentence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STALE = " (The labels have changed since, and this no longer holds for them.)"
 
 
 def sentence(facts: Mapping[str, Any]) -> str:
-    """Return one sentence with what is stated, over what, how it was checked, and K; ``facts`` as in a certificate."""
+    """Return one sentence with the bounds, the population, the checks, and K; ``facts`` as in a certificate."""
     boxes, images = facts["boxes"], facts["images"]
     parts = [part for part in (_precision(facts), _recall(facts)) if part]
     if not parts:
@@ -35,12 +35,12 @@ def _stale(holds: bool) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage, cut rather than rounded up: no more is said than was shown."""
+    """Return a share as a percentage, rounded down so that it never exceeds the bound."""
     return f"{int(share * 1000 + 1e-6) / 10:g} %"
 
 
 def about_minutes(minutes: float) -> str:
-    """Return a forecast of working time in words, with one digit where it is long."""
+    """Return an estimated working time in words, with one significant digit if long."""
     whole = round(minutes)
     if whole < 1:
         return "less than a minute"
@@ -48,7 +48,7 @@ def about_minutes(minutes: float) -> str:
 
 
 def one_digit(count: float) -> str:
-    """Return a forecast with one digit, small ones as they are: more would promise too much."""
+    """Round an estimate to one significant digit; small ones are kept."""
     whole = max(0, round(count))
     unit = 10 ** max(0, len(str(whole)) - 1)
     return f"{whole if whole < 20 else round(whole / unit) * unit:,}"

@@ -1,4 +1,4 @@
-"""One certificate at work: what was drawn, what comes next, what was answered, what is stated."""
+"""One certificate in progress: the draw, the next units, the answers, the statements."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _Place = tuple[str, int]
 
 
 class CertificateSession:
-    """A journal together with the units that it is about.
+    """A journal together with its units.
 
-    Units have a name of their own: the population's digest, ``b`` or ``i``, and their key; so that a verdict about
-    another run, or about a box that is not there, is noticed.
+    A unit's name is the population's digest, ``b`` or ``i``, and its key, so that answers about another run or about
+    unknown boxes are detected.
     """
 
     def __init__(self, journal: CertificateJournal, units: Units, recorded: Sequence[Entry]) -> None:
-        """Read what is recorded; raises DataError if the journal is damaged, or its seed was changed."""
+        """Replay the journal; raises DataError if it is damaged, or its seed was changed."""
         self.journal, self.units, self.draw = journal, units, recorded[0]["draw"]
         caps = tuple(self.draw["class_K"].get(name, self.draw["K"]) for name in units.classes)
         self.checks = Checks(units, Settings(confidence=self.draw["confidence"], cap=self.draw["K"], caps=caps))
@@ -50,8 +50,8 @@ class CertificateSession:
     def next(self, count: int, *, top_up: bool = True) -> list[Unit]:
         """Return up to ``count`` units to check, and record that they were shown.
 
-        Those come first that were shown before and have no answer: nothing is skipped, and nothing drawn again. Where
-        such wait and ``top_up`` is False, no others are added. Empty once everything is checked.
+        Units that were shown but not answered come first, so that none is skipped. If there are any and ``top_up`` is
+        False, no others are added. Empty once everything is checked.
         """
         waiting = self.waiting()[:count]
         fresh = [] if waiting and not top_up else list(self._fresh(count - len(waiting)))
@@ -62,10 +62,10 @@ class CertificateSession:
         return [self.described(*unit) for unit in (*waiting, *fresh)]
 
     def answer(self, answers: Sequence[Answer], *, file: str = "", lines: Sequence[int] = ()) -> None:
-        """Take answers in: all of them, on disk before this returns; or none.
+        """Add all answers, on disk before this returns; or none.
 
-        Raises DataError for units of another run or of none, for units that were not drawn yet, and for answers that
-        do not fit their unit; with ``file`` and the numbers of its lines where those are given.
+        Raises DataError for unknown units, for units that were not drawn yet, and for answers that do not fit their
+        unit, with ``file`` and line numbers if given.
         """
         wrong: list[Problem] = []
         for index, one in enumerate(answers):
@@ -81,9 +81,9 @@ class CertificateSession:
         self._settle()
 
     def begin_round(self, known: Iterable[_Place] = ()) -> None:
-        """Draw a new order of all units without answer; ``known`` were decided by choice since the latest round.
+        """Draw a new order of all unanswered units; ``known`` were decided outside the draw since the last round.
 
-        Raises DataError if a shown unit has no answer: drawing again instead would be a choice.
+        Raises DataError if a shown unit has no answer, because skipping it would bias the sample.
         """
         if waiting := self.waiting():
             raise DataError(
@@ -99,18 +99,18 @@ class CertificateSession:
         self._settle()
 
     def want(self, goals: Goals) -> None:
-        """Record what is wanted from now on."""
+        """Record new goals."""
         if goals != self.goals:
             wanted = {name: getattr(goals, name) for name in ("precision", "recall", "by_class", "budget")}
             self.journal.append([{"wanted": wanted}])
             self.goals = goals
 
     def waiting(self) -> list[_Place]:
-        """Return the units of the round that were shown and have no answer, in the order in which they were shown."""
+        """Return the units of the round that were shown but not answered, in the order shown."""
         return [unit for unit in self.shown if not self.is_decided(unit)]
 
     def seconds(self) -> tuple[float, float]:
-        """Return the working time that checked boxes and images took, by the model."""
+        """Return the modelled working time of the checked boxes and images."""
         missed = sum(len(one) for one in self.checks.images.values() if one)
         boxes = len(self.checks.boxes.keys() - self.checks.box_rounds[0].known)
         images = len(self.checks.images.keys() - self.checks.image_rounds[0].known)
@@ -122,12 +122,12 @@ class CertificateSession:
         return f"{self.prefix}-{kind}{keys[place]:016x}"
 
     def described(self, kind: str, place: int) -> Unit:
-        """Return a unit as it is printed."""
+        """Return a unit as printed by ``certify --next``."""
         facts = self.units.box(place) if kind == "b" else self.units.image(place)
         return {"id": self.name(kind, place), **facts}
 
     def place(self, name: str) -> _Place | None:
-        """Return the unit of a name, None if it is none of this population."""
+        """Return the unit with a name; None if it is not in this population."""
         prefix, _, rest = name.partition("-")
         kind, key = rest[:1], rest[1:]
         if prefix != self.prefix or kind not in ("b", "i") or len(key) != 16:
@@ -140,7 +140,7 @@ class CertificateSession:
         return None if place is None else (kind, place)
 
     def _fresh(self, count: int) -> Iterable[_Place]:
-        """Return the next units of the two orders, and of single classes where those are wanted."""
+        """Return the next units of the two orders, and of single classes if requested."""
         from autolabel.certify.state import progress
 
         if count <= 0:
@@ -149,7 +149,7 @@ class CertificateSession:
         stage, first = progress(self)
         if self.goals.recall is None:
             images = images[:0]
-        if len(first):  # classes that lack evidence of their own
+        if len(first):  # classes with too few drawn units
             boxes = np.concatenate([boxes[np.isin(boxes, first)], boxes[~np.isin(boxes, first)]])
         out: list[_Place] = []
         taken = {"box": 0, "image": 0}
@@ -157,14 +157,14 @@ class CertificateSession:
             source = boxes if kind == "box" else images
             out += [(kind[0], place) for place in source[taken[kind] : taken[kind] + some].tolist()]
             taken[kind] += some
-        return sorted(out, key=lambda unit: unit[0])  # boxes first: one kind of work after the other
+        return sorted(out, key=lambda unit: unit[0])  # boxes first, so that the kind of work does not alternate
 
     def _left(self, one: DrawRound, kind: str) -> Any:
         gone = [place for name, place in self.shown if name == kind]
         return one.order[~np.isin(one.order, gone)]
 
     def stage(self, *, recall_settled: bool) -> CertificateProgress:
-        """Return how far the work is, units that were shown and wait for an answer included."""
+        """Return the progress, including units that were shown but not answered."""
         boxes, images = self.seconds()
         seen = len(self.checks.images)
         missed = sum(len(one) for one in self.checks.images.values() if one)
@@ -178,7 +178,7 @@ class CertificateSession:
         )
 
     def is_decided(self, unit: _Place) -> bool:
-        """Return whether a unit has an answer, or was known before."""
+        """Return whether a unit is answered or was known before."""
         return unit[1] in (self.checks.boxes if unit[0] == "b" else self.checks.images)
 
     def _replay(self, number: int, entry: Entry) -> None:
@@ -203,7 +203,7 @@ class CertificateSession:
         return place
 
     def _begin(self, number: int, one: Mapping[str, Any]) -> None:
-        """Begin a round: what is decided by now is known, and all else gets an order."""
+        """Begin a round: decided units are known, all others get a random order."""
         self._settle()
         expected = seed_of(self.units.digest, self._known_digest(one["chosen"]), one["number"])
         if one["seed"] != expected:
@@ -238,7 +238,7 @@ class CertificateSession:
         return digest_of(keys["b"], keys["i"])
 
     def _settle(self) -> None:
-        """Bring verdicts and rounds in step with the answers."""
+        """Update verdicts and rounds from the answers."""
         known = [one.known for one in (*self.checks.box_rounds[-1:], *self.checks.image_rounds[-1:])]
         standing = {self.place(unit): one for unit, one in self.book.standing().items()}
         for place, kept in zip(("b", "i"), known, strict=False):
@@ -253,7 +253,7 @@ class CertificateSession:
                 rounds[-1] = _with_shown(rounds[-1], {place for name, place in self.shown if name == kind[0]})
 
     def _objection(self, one: Answer) -> tuple[str, str] | None:
-        """Return what is wrong with an answer, and what to do; None if nothing is."""
+        """Return what is wrong with an answer, and what to do; None if it is valid."""
         ask = "`autolabel certify RUN --next N --json` prints the units to answer"
         place = self.place(one.id)
         if place is None:
@@ -289,7 +289,7 @@ class CertificateSession:
 
 
 def _unfit(one: Answer, kind: str) -> tuple[str, str] | None:
-    """Return why an answer is none to a unit of this kind, and what to do; None if it is."""
+    """Return why an answer does not fit this kind of unit, and what to do; None if it fits."""
     if one.withdrawn:
         return None
     if kind == "b" and one.verdict is None:
@@ -305,7 +305,7 @@ def _drawn(seed: str, keys: Any, known: frozenset[int]) -> DrawRound:
 
 
 def _with_shown(one: DrawRound, places: set[int]) -> DrawRound:
-    """Return a round with how far its order was shown without a gap; what was shown beyond is of single classes."""
+    """Return a round with the length of the shown prefix of its order; units shown beyond it are of single classes."""
     count = 0
     for unit in one.order.tolist():
         if unit not in places:

@@ -1,4 +1,4 @@
-"""The state of a certificate: what is stated by now, and how far the rest is."""
+"""Compute the current certificate: its statements, and the remaining work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NOTHING = Stated(at_least=None, at_most=None, estimate=None)
 
 
 def certificate(session: CertificateSession, *, changes: str | None = None, holds: bool = True) -> Certificate:
-    """Return what is stated by now; ``changes`` says in what the run differs from what was drawn from."""
+    """Return the current certificate; ``changes`` describes how the run differs from the drawn population."""
     checks, goals = session.checks, session.goals
     audit = checks.audit()
     precision, recall = precision_stated(audit, goals.precision), recall_stated(audit, goals.recall)
@@ -81,7 +81,7 @@ def certificate(session: CertificateSession, *, changes: str | None = None, hold
 
 
 def _by_class(checks: Checks, goals: Goals) -> list[ClassStatement]:
-    """Return a statement for each class, and one for the small ones together."""
+    """Return a statement for each class, and one for all small classes together."""
     units, out = checks.units, []
     for place, name in enumerate(units.classes):
         audit = checks.audit(place)
@@ -114,7 +114,7 @@ def _by_class(checks: Checks, goals: Goals) -> list[ClassStatement]:
 
 
 def progress(session: CertificateSession) -> tuple[CertificateProgress, npt.NDArray[np.int64]]:
-    """Return how far the work is, and which boxes come first because their class still lacks evidence."""
+    """Return the progress, and the boxes that come first because their class has too few draws."""
     audit, goals = session.checks.audit(), session.goals
     settled = _settled(precision_stated(audit, goals.precision))
     recall_settled = goals.recall is None or _settled(recall_stated(audit, goals.recall))
@@ -136,7 +136,7 @@ def _settled(stated: Stated) -> bool:
 
 
 def _after_review(checks: Checks, audit: Audit) -> AfterReview:
-    """Return what stays true once what was found is mended."""
+    """Return the bounds after the mistakes found are corrected."""
     removed, added = checks.removed(), checks.added(checks.settings.cap)
     return AfterReview(
         removed=removed,
@@ -178,14 +178,14 @@ def _counts(
 
 
 def _disagreement(session: CertificateSession, name: str) -> Disagreement:
-    """Return a unit of which people said different things."""
+    """Return a unit with different answers."""
     place = session.place(name)
     facts = session.described(*place) if place else {"unit": "", "image": ""}
     return Disagreement(id=name, unit=facts["unit"], image=facts["image"])
 
 
 def _minutes(session: CertificateSession, audit: Audit, precision: Stated, recall: Stated) -> Minutes:
-    """Return the working time so far, and about how much is left."""
+    """Return the working time so far, and an estimate of the rest."""
     stage = session.stage(recall_settled=False)
     wanted = [
         (one, cost)
@@ -201,7 +201,7 @@ def _minutes(session: CertificateSession, audit: Audit, precision: Stated, recal
 
 
 def _within_budget(session: CertificateSession, audit: Audit, seconds: float) -> WithinBudget:
-    """Return how many boxes and images so many seconds allow, and about what they would show."""
+    """Return how many boxes and images can be checked in the given seconds, and the estimated bounds."""
     stage = session.stage(recall_settled=session.goals.recall is None)
     part = 1.0 if session.goals.recall is None else BOX_PART
     boxes = min(int(part * seconds / BOX_SECONDS), audit.boxes - audit.right.decided)

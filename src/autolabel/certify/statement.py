@@ -1,4 +1,4 @@
-"""The certificate as it is written: what is stated, and what it rests on."""
+"""The data model of ``certificate.json``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VERSION = 1
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
-    """The statement about one share; null if nothing can be stated."""
+    """The statement about one share; null values if nothing can be stated."""
 
     at_least: float | None
     """The lower bound; holds with the confidence, by itself, at every look."""
@@ -52,14 +52,14 @@ class BoxCounts(_UnitCounts, frozen=True, kw_only=True):
 
 
 class Crowded(msgspec.Struct, frozen=True):
-    """An image that lacks more than K objects."""
+    """An image with more than K missed objects."""
 
     image: str
     missed: int
 
 
 class ImageCounts(_UnitCounts, frozen=True, kw_only=True):
-    """Images with what they lack."""
+    """Images with their missed objects."""
 
     missed: int
     """Missed objects that were found, those beyond K included."""
@@ -96,7 +96,7 @@ class ClassStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit of which people said different things; the strictest answer counts."""
+    """A unit with different answers; the strictest counts."""
 
     id: str
     unit: str
@@ -104,7 +104,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithinBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """A rough forecast of the checks that the rest of a budget allows, and of their result."""
+    """An estimate of the checks that the rest of a budget allows, and of their result."""
 
     boxes: int
     images: int
@@ -113,7 +113,7 @@ class WithinBudget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Minutes(msgspec.Struct, frozen=True, kw_only=True):
-    """Working time: 1.5 s a box, 4 s an image, 8 s a missed object; a model, not a clock."""
+    """Modelled working time: 1.5 s per box, 4 s per image, 8 s per missed object."""
 
     spent: float
     left: float | None
@@ -123,7 +123,7 @@ class Minutes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a certificate, and ``RUN/certificate/certificate.json``."""
+    """The content of ``RUN/certificate/certificate.json``."""
 
     version: int
     holds: bool
@@ -171,5 +171,5 @@ def encode_certificate(certificate: Certificate) -> bytes:
 
 
 def decode_certificate(text: bytes) -> Certificate:
-    """Read a certificate; raises msgspec.ValidationError if it is not one."""
+    """Read a certificate; raises msgspec.ValidationError if it is invalid."""
     return msgspec.json.decode(text, type=Certificate)

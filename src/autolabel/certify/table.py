@@ -1,4 +1,4 @@
-"""A certificate for people, on a terminal."""
+"""Print a certificate as a table on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_STATED = "not stated"
 
 
 def render_certificate(made: Certificate) -> RenderableType:
-    """Return what `autolabel certify` prints; names are shown literally."""
+    """Return the output of `autolabel certify`; names are escaped."""
     return Group(*_parts(made))
 
 
@@ -104,12 +104,12 @@ def _interval(stated: Stated) -> str:
 
 
 def _wanted(stated: Stated) -> str:
-    """Return what is wanted."""
+    """Return the goal."""
     return "" if stated.wanted is None else f"{stated.wanted:g}"
 
 
 def _to_do(stated: Stated, noun: str) -> str:
-    """Say how far a share is from what is wanted."""
+    """Describe how far a share is from its goal."""
     if stated.wanted is None:
         return ""
     if stated.certified:
@@ -122,10 +122,10 @@ def _to_do(stated: Stated, noun: str) -> str:
 
 
 def _percent_up(value: float | None) -> str:
-    """Return an upper bound as a percentage, rounded up where it is cut."""
+    """Return an upper bound as a percentage, rounded up."""
     return "" if value is None else percent(min(1.0, value + 0.000999))
 
 
 def _share(value: float | None) -> str:
-    """Return a share with three decimals, cut."""
+    """Return a share with three decimals, rounded down."""
     return _NOT_STATED if value is None else f"{int(value * 1000 + 1e-6) / 1000:.3f}"

@@ -1,4 +1,4 @@
-"""The units of a certificate: the boxes that a run hands out, and the images that it was given."""
+"""The units of a certificate: the exported boxes and the images of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _AuditRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedOut:
-    """A row as it leaves the run, with what a person has decided of it by choice."""
+    """An exported row, with the decisions about it."""
 
     labels: Labels
     kept: npt.NDArray[np.bool_]
@@ -75,25 +75,25 @@ class Units:
 
     @cached_property
     def place_of_class(self) -> dict[str, int]:
-        """The place of each class in ``classes``."""
+        """The index of each class in ``classes``."""
         return {name: place for place, name in enumerate(self.classes)}
 
     @cached_property
     def place_of_box(self) -> dict[int, int]:
-        """The place of each box by its key."""
+        """The index of each box, by key."""
         return {key: place for place, key in enumerate(self.box_keys)}
 
     @cached_property
     def place_of_image(self) -> dict[int, int]:
-        """The place of each image by its key."""
+        """The index of each image, by key."""
         return {key: place for place, key in enumerate(self.image_keys)}
 
     def of_class(self, place: int) -> npt.NDArray[np.bool_]:
-        """Return which boxes, (F,), are of a class."""
+        """Return a mask (F,) of the boxes of a class."""
         return np.equal(np.frombuffer(self.box_classes, np.int64), place)
 
     def cap(self, within: npt.NDArray[np.bool_] | None = None) -> int:
-        """Return K by the number of boxes an image, those of some boxes only where ``within``, (F,), says so."""
+        """Return K from the number of boxes per image, counting only boxes in ``within``, (F,), if given."""
         rows = np.frombuffer(self.box_rows, np.int64)
         return default_cap(np.bincount(rows if within is None else rows[within], minlength=len(self.rows)))
 
@@ -102,7 +102,7 @@ class Units:
         return np.frombuffer(self.box_keys, np.uint64), np.frombuffer(self.image_keys, np.uint64)
 
     def box(self, place: int) -> dict[str, Any]:
-        """Return what a person has to know of a box."""
+        """Return the data that a person needs to check a box."""
         row = self.rows[self.box_rows[place]]
         facts = {
             "bbox": self.corners[4 * place : 4 * place + 4].tolist(),
@@ -111,25 +111,25 @@ class Units:
         return {"unit": "box", "image": row.image, **_captioned(row), **facts, "score": self.scores[place]}
 
     def image(self, place: int) -> dict[str, Any]:
-        """Return what a person has to know of an image."""
+        """Return the data that a person needs to check an image."""
         row = self.rows[place]
         return {"unit": "image", "image": row.image, **_captioned(row)}
 
 
 def _captioned(row: _AuditRow) -> Mapping[str, Any]:
-    """Return the caption of a row, nothing if it has none."""
+    """Return the caption of a row, empty if it has none."""
     return {} if row.caption is None else {"caption_index": row.caption_index, "caption": row.caption}
 
 
 def readable(labels: Labels) -> bool:
-    """Return whether a person can look at the image of a row."""
+    """Return whether the image of a row can be shown."""
     return labels.reason is None or not (labels.reason.code in _UNREADABLE or 0 in labels.image.size)
 
 
 def gather_units(rows: Iterable[HandedOut], classes: Iterable[str]) -> Units:
-    """Return the units of a run; ``classes`` are its names, those of its boxes are added.
+    """Return the units of a run; ``classes`` are its class names, to which those of its boxes are added.
 
-    An image that failed stays, without boxes; one that nobody can look at is left out and counted.
+    A failed image is included without boxes; an image that cannot be shown is left out and counted.
     """
     units = Units(classes=list(dict.fromkeys(classes)))
     place_of = {name: place for place, name in enumerate(units.classes)}
@@ -161,7 +161,7 @@ def _add(units: Units, one: HandedOut, place_of: dict[str, int]) -> None:
             place_of[phrase] = len(units.classes)
             units.classes.append(phrase)
         key, twin = key_of(*name, phrase, *map(str, box)), 0
-        while key in keys:  # two boxes that are alike in everything
+        while key in keys:  # two identical boxes
             twin += 1
             key = key_of(*name, phrase, *map(str, box), str(twin))
         keys[key] = None
