@@ -277,4 +277,4 @@ def test_a_folder_for_candidates_that_cannot_be_is_told_by_workers_too(command: 
 def test_a_name_that_is_no_text_is_no_image_of_a_run(command: Any, tmp_path: Path) -> None:
     assert command("generate", "-q", spec_of(tmp_path, good=1, bad=0)).returncode == 0
     done = command("explain", tmp_path / "run", "x\udcff.png")
-    assert done.returncode == 4 and "is no image of this run" in done.stderr
+    assert done.returncode == 4 and "is not an image of this run" in done.stderr
