@@ -159,7 +159,8 @@ class Vlm(AsksEndpoint, Detector):
             "height": str(shown.sent[0]),
         }
         return Question.of(
-            prompt.filled(params.prompt, values),
+            prompt.filled(params.prompt, values)
+            + (prompt.IN_OBJECT if params.response_format == "json_object" else ""),
             shown.picture,
             max_tokens=params.max_tokens,
             temperature=params.temperature,

@@ -17,7 +17,9 @@ REST = (
     "Your answer could be read only as far as it is repeated above. List the objects that are missing there, in the "
     "same form and nothing else; answer [] if none is."
 )
-AGAIN = "That could not be read. Answer with the JSON array alone, in the form asked for above."
+AGAIN = "That could not be read. Answer with the JSON alone, in the form asked for above."
+IN_OBJECT = ' Write that array as the value of "objects" in a JSON object: {"objects": [...]}.'
+"""Added to a question whose answer the server restricts to an object (``json_object``)."""
 _PLACE = re.compile(r"\{(phrases|coordinates|corners|caption|width|height|phrase|objects)\}")
 
 

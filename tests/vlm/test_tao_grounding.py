@@ -118,7 +118,7 @@ def test_address_and_model_are_wanted_for_openai(document: Path, registry: Regis
         ("image_grounding.vlm.backend=claude", "backend"),
         ("image_grounding.workflow.max_workers=0", "max_workers"),
         ("image_grounding.workflow.workers=3", "workers"),
-        ("autolabel_type=image_referring_expression", "image_referring_expression is not supported here"),
+        ("autolabel_type=vllm_captioning", "vllm_captioning is not supported here"),
     ],
 )
 def test_wrong_documents_are_refused(document: Path, registry: Registry, override: str, said: str) -> None:

@@ -367,7 +367,10 @@ def _cause(status: int, key: str) -> str:
 def _advice(said: str) -> str:
     """Return which parameter a complaint is about, as far as its words tell."""
     for words, advice in (
-        (("response_format", "json_schema", "grammar", "guided", "structured"), "try `response_format: none`; "),
+        (
+            ("response_format", "json_schema", "grammar", "guided", "structured"),
+            "try `response_format: json_object`, or `response_format: none`; ",
+        ),
         (("logprob",), "try `probabilities: false`; "),
         (("max_completion_tokens",), "try `request: {max_tokens: null, max_completion_tokens: 2048}`; "),
         (("temperature",), "try `request: {temperature: null}`; "),
