@@ -24,6 +24,7 @@ from autolabel_training.answer import answer
 from autolabel_training.augment import View, plain_view, random_view, whole_view
 from autolabel_training.average import follow
 from autolabel_training.boxes import corners
+from autolabel_training.figures import compare_hits, plain_hits
 from autolabel_training.foreign import FOREIGN
 from autolabel_training.layers import predictions_of
 from autolabel_training.learning_weights import LearningWeights
@@ -124,6 +125,14 @@ class DetectorTraining(LearningWeights):
         self.model.eval()
         with self.using(weights):
             return [self._judge(photo) for photo in self._dev]
+
+    def judged(self, weights: dict[str, Tensor]) -> list[dict[str, Any]]:
+        """Return the same as JSON can hold it."""
+        return plain_hits(self.judge(weights))
+
+    def compare(self, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return AP at IoU 0.5 before and after, and the gain."""
+        return compare_hits(before, after)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a Hugging Face folder with these weights."""

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autolabel.strategies import Segmenter
+from autolabel.strategies import FineTuning, Segmenter
 from autolabel.types import Instances, Rle, Sample, Size
 from autolabel.weights import Licence, files_of, locate_checkpoint
 from autolabel_labeling.given_boxes import clip_box, given_region, is_crowd
@@ -17,6 +17,7 @@ from autolabel_mal.choose import check_networks
 from autolabel_mal.crop import region
 from autolabel_mal.description import licence
 from autolabel_mal.job import Job
+from autolabel_mal.learning.settings import MaskTrainingSettings
 from autolabel_mal.params import MalParams
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Mal(Segmenter):
         """Fields that TAO also has keep TAO's names and defaults; network sizes come from the file."""
 
     params: MalParams
+    Training = MaskTrainingSettings
 
     def __init__(self, params: MalParams) -> None:
         super().__init__(params)
@@ -54,6 +56,16 @@ class Mal(Segmenter):
     def licence(self) -> Licence:
         """Return the checkpoint's licence; NVIDIA's for TAO's and NVlabs' files unless a file beside them states it."""
         return licence(locate_checkpoint(self.params.checkpoint))
+
+    def fine_tune(self, task: FineTuning[MaskTrainingSettings]) -> None:
+        """Train the heads and the later part of the backbone on images whose boxes are known; no mask is learnt from.
+
+        Dev images whose annotations have a ``segmentation`` decide which weights are kept; else the last ones are.
+        """
+        from autolabel_mal.learning.tuning import MaskTraining
+        from autolabel_training.timed import train_in_time
+
+        train_in_time(MaskTraining(self, task), task)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
         """Return one key for all images, because all crops have one size."""

@@ -3,55 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autolabel_training.loop import Progress
 from autolabel_training.metric import ScoredHits, bootstrap_intervals, mean_average_precision, paired_gain
 
 BEFORE, FIGURES = "before.json", "figures.json"
 _DRAWS = 500
 
 
-def write_judged(path: Path, images: Sequence[dict[str, ScoredHits]]) -> None:
-    """Save evaluated detections, for a training that is resumed later."""
-    plain = [
+def plain_hits(images: Sequence[Mapping[str, ScoredHits]]) -> list[dict[str, Any]]:
+    """Return evaluated detections as JSON-serialisable data."""
+    return [
         {name: [one.scores.tolist(), one.hits.tolist(), one.truths] for name, one in image.items()} for image in images
     ]
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(plain))
-    partial.replace(path)
 
 
-def read_judged(path: Path) -> list[dict[str, ScoredHits]]:
-    """Return the saved detections."""
+def _hits(images: Sequence[Mapping[str, Any]]) -> list[dict[str, ScoredHits]]:
     return [
         {
             name: ScoredHits(np.array(scores, np.float64), np.array(hits, bool), truths)
             for name, (scores, hits, truths) in image.items()
         }
-        for image in json.loads(path.read_text())
+        for image in images
     ]
 
 
-def write_figures(
-    path: Path, before: Sequence[dict[str, ScoredHits]], after: Sequence[dict[str, ScoredHits]], *, step: Progress
-) -> None:
-    """Write AP at IoU 0.5 by class and mean, before and after, and the gain, with 95 % intervals."""
-    gain, interval = paired_gain(before, after, draws=_DRAWS, seed=0)
-    figures = {
-        "images": len(after),
-        "boxes": sum(one.truths for image in after for one in image.values()),
-        "step": step.best_step,
-        "before": _ap50(before),
-        "after": _ap50(after),
+def compare_hits(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return AP at IoU 0.5 by class and mean, before and after, and the gain, with 95 % intervals.
+
+    Both are what ``plain_hits`` returned for the same images.
+    """
+    first, second = _hits(before), _hits(after)
+    gain, interval = paired_gain(first, second, draws=_DRAWS, seed=0)
+    return {
+        "metric": "AP at IoU 0.5",
+        "images": len(second),
+        "boxes": sum(one.truths for image in second for one in image.values()),
+        "before": _ap50(first),
+        "after": _ap50(second),
         "gain": {"value": gain, "interval": list(interval)},
     }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write beside the target first, so that an interruption leaves the old file whole."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(figures, indent=1) + "\n")
+    partial.write_text(json.dumps(content) + "\n")
     partial.replace(path)
 
 

@@ -1,4 +1,4 @@
-"""The settings of a training."""
+"""What can be set for a training."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ from pydantic import Field
 
 from autolabel.strategies import StrategyParams
 
-_Count = Annotated[int, Field(ge=1)]
-_Part = Annotated[float, Field(ge=0, le=1)]
-_Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Part = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
-class TrainingSettings(StrategyParams):
-    """The settings of a detector's training."""
+class CourseSettings(StrategyParams):
+    """What every training follows: its length, its rate, its seed."""
 
-    steps: _Count = 300
+    steps: Count = 300
     """Steps of the optimiser; with ``minutes``, as many as fit."""
-    minutes: _Positive | None = None
+    minutes: Positive | None = None
     """About how long the training may take, dev checks included."""
-    batch: _Count = 4
+    batch: Count = 4
     """Images a step learns from."""
-    learning_rate: _Positive = 4e-4
+    learning_rate: Positive = 4e-4
     """The rate of all that is not pretrained on images or text."""
-    image_tower_rate: _Part = 0.1
+    image_tower_rate: Part = 0.1
     """The part of it for the later half of the image tower; the first half and the text tower stay as they are."""
-    warmup: _Count = 30
+    warmup: Count = 30
     """Steps over which the rate rises."""
-    cooldown: _Part = 0.7
+    cooldown: Part = 0.7
     """The last part of the steps, over which the rate falls to a hundredth."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    clip: _Positive = 5.0
+    clip: Positive = 5.0
     """The largest norm of a gradient."""
-    average: _Part = 0.99
+    average: Part = 0.99
     """Momentum of the average of weights, which is what is judged and kept."""
-    foreign_names: Annotated[int, Field(ge=0, le=20)] = 3
-    """Names of things that no image shows which are asked beside the classes, so that they are not found everywhere."""
     turn: bool = False
     """Whether images are flipped up-down and transposed too: for things that have no upright side."""
-    checks: _Count = 6
-    """The number of evaluations on the dev images."""
+    checks: Count = 6
+    """How often the weights are judged on the images that are kept for it."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+
+class TrainingSettings(CourseSettings):
+    """What the training of a detector follows."""
+
+    foreign_names: Annotated[int, Field(ge=0, le=20)] = 3
+    """Names of things that no image shows which are asked beside the classes, so that they are not found everywhere."""

@@ -6,18 +6,17 @@ import copy
 import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
 from autolabel.strategies import FineTuning
-from autolabel_training.figures import BEFORE, FIGURES, read_judged, write_figures, write_judged
+from autolabel_training.figures import BEFORE, FIGURES, write_json
 from autolabel_training.loop import Loop, TrainedModel
-from autolabel_training.metric import ScoredHits
 from autolabel_training.run_log import RunLog
-from autolabel_training.settings import TrainingSettings
+from autolabel_training.settings import CourseSettings
 
+_S = TypeVar("_S", bound=CourseSettings)
 _COURSE = "course.json"
 _TRIED = 3
 """Steps by which the pace is measured; they are undone."""
@@ -26,25 +25,28 @@ _FEWEST = 20
 _SAVE_EVERY = 60.0
 
 
-class TimedModel(TrainedModel[Any], Protocol):
+class TimedModel(TrainedModel[Any], Protocol[_S]):
     """The interface of a model trained for a number of steps or a time."""
 
-    settings: TrainingSettings
+    settings: _S
 
-    def judge(self, weights: dict[str, Tensor]) -> list[dict[str, ScoredHits]]:
-        """Return detections of weights on the dev images, by class, with the truth."""
+    def judged(self, weights: dict[str, Tensor]) -> list[dict[str, Any]]:
+        """Return the results of weights on each dev image, JSON-serialisable; empty without ground truth."""
+
+    def compare(self, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the figures of two such lists and the gain, with intervals."""
 
 
 @dataclass(frozen=True)
 class _Course:
     """The settings that the loop reads."""
 
-    optimiser: TrainingSettings
+    optimiser: CourseSettings
     evaluate_every: int
     save_every_seconds: float = _SAVE_EVERY
 
 
-def train_in_time(model: TimedModel, task: FineTuning[TrainingSettings]) -> None:
+def train_in_time(model: TimedModel[_S], task: FineTuning[_S]) -> None:
     """Train, resuming from a saved state, and export the weights that were best on the dev images.
 
     The initial weights are among the candidates. The number of steps is decided once and saved.
@@ -55,31 +57,32 @@ def train_in_time(model: TimedModel, task: FineTuning[TrainingSettings]) -> None
     model.settings = task.settings.model_copy(update={"steps": steps, "warmup": warmup})
     course = _Course(model.settings, evaluate_every=max(1, -(-steps // task.settings.checks)))
     log = RunLog(task.out, told=task.told)
-    if task.dev and not (task.out / BEFORE).exists():
-        write_judged(task.out / BEFORE, model.judge(model.averaged()))
+    if not (task.out / BEFORE).exists():
+        write_json(task.out / BEFORE, model.judged(model.averaged()))
     loop = Loop(model, course, task.out, log)
     log.write(event="course", steps=steps, train=len(task.train), dev=len(task.dev))
     loop.run(check_start=True)
     weights = loop.best_weights()
-    if task.dev:
-        write_figures(task.out / FIGURES, read_judged(task.out / BEFORE), model.judge(weights), step=loop.progress)
+    if before := json.loads((task.out / BEFORE).read_text()):
+        compared = model.compare(before, model.judged(weights))
+        write_json(task.out / FIGURES, {"step": loop.progress.best_step, **compared})
     model.export(weights, task.out / "checkpoint")
     log.write(event="exported", best=loop.progress.best, best_step=loop.progress.best_step)
 
 
-def _steps(model: TimedModel, task: FineTuning[TrainingSettings]) -> int:
+def _steps(model: TimedModel[_S], task: FineTuning[_S]) -> int:
     """Return the number of steps: as set, or as many as fit the time at the pace of the first steps."""
     kept = task.out / _COURSE
     if kept.exists():
         return int(json.loads(kept.read_text())["steps"])
-    steps = task.settings.steps
+    steps: int = task.settings.steps
     if task.settings.minutes is not None:
         steps = _fitting(model, task.settings.minutes * 60, checks=task.settings.checks)
-    _write(kept, {"steps": steps})
+    write_json(kept, {"steps": steps})
     return steps
 
 
-def _fitting(model: TimedModel, seconds: float, *, checks: int) -> int:
+def _fitting(model: TimedModel[Any], seconds: float, *, checks: int) -> int:
     begin = copy.deepcopy(model.state())
     started = time.monotonic()
     model.check_dev()
@@ -92,9 +95,3 @@ def _fitting(model: TimedModel, seconds: float, *, checks: int) -> int:
     model.load_state(begin)
     left = seconds - (checks + 2) * check - sum(spent)
     return max(_FEWEST, int(left / min(spent)))
-
-
-def _write(path: Path, content: dict[str, int]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content) + "\n")
-    partial.replace(path)

@@ -104,7 +104,7 @@ class FineTuning(Generic[S]):
     train: Sequence[Labels]
     """Images whose boxes are all known; one without boxes shows none of the classes."""
     dev: Sequence[Labels]
-    """Images that decide which weights are kept; nothing is learnt from them."""
+    """Images that decide which weights are kept; nothing is learnt from them. They have masks where those are known."""
     classes: tuple[str, ...]
     settings: S
     """The user's settings, validated by ``Labeler.Training``."""

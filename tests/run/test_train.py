@@ -175,8 +175,8 @@ def test_wrong_settings_labelers_and_sources_are_refused(registry: Registry, few
         learn(registry, few, tmp_path / "out", settings={"stepps": 1})
     with pytest.raises(SpecError, match="batch"):
         learn(registry, few, tmp_path / "out", settings={"batch": 0})
-    with pytest.raises(MachineError, match="mal cannot be trained"):
-        learn(registry, few, tmp_path / "out", labeler="mal", start="tiny-mal")
+    with pytest.raises(MachineError, match="colors cannot be trained"):
+        learn(registry, few, tmp_path / "out", labeler="colors", start=None)
     with pytest.raises(DataError, match="cannot be read"):
         learn(registry, tmp_path / "none.json", tmp_path / "out")
     coco = json.loads(few.read_text())
@@ -204,3 +204,45 @@ def test_a_recipe_is_read_and_words_go_before_it(few: Path, tmp_path: Path, lear
     assert outcome.exit_code == 0
     assert json.loads(outcome.stdout)["train"] == 3
     assert (learner.given.settings.steps, learner.given.settings.turn) == (9, True)
+
+
+def test_what_is_wrong_in_a_recipe_is_told_with_its_place(few: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("steps: 7\nlearning_speed: 3\nbatch: none\n")
+    words = ["train", str(few), "turn=perhaps", "--images", str(CELLS / "images"), "--recipe", str(recipe)]
+    error = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")]).exception
+    assert isinstance(error, SpecError)
+    assert {str(one).splitlines()[0] for one in error.problems} == {
+        "<command line> turn=perhaps: turn: found 'perhaps', wanted true or false",
+        f"{recipe}:2:1: learning_speed: unknown key 'learning_speed'",
+        f"{recipe}:3:1: batch: found 'none', wanted an integer",
+    }
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("text", "said"), [("- steps\n", "1:1"), ("steps: [1\n", "recipe.yaml:"), ("", "is empty")])
+def test_a_recipe_that_is_none_is_refused(few: Path, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    outcome = CliRunner().invoke(app, ["train", str(few), "--recipe", str(tmp_path / "recipe.yaml")])
+    assert isinstance(outcome.exception, SpecError) and said in str(outcome.exception)
+
+
+def test_a_photo_that_cannot_be_decoded_is_left_out(tmp_path: Path, few: Path) -> None:
+    shutil.copytree(CELLS / "images", tmp_path / "images")
+    cut = tmp_path / "images" / json.loads(few.read_text())["images"][0]["file_name"]
+    cut.write_bytes(cut.read_bytes()[:4000])
+    found = read_material(few, [tmp_path / "images"])
+    assert len(found.rows) == 3 and cut.name not in {one.image.id for one in found.rows}
+    assert any(cut.name in line for line in found.left_out)
+
+
+def test_the_card_counts_boxes_whatever_a_class_is_called(
+    registry: Registry, few: Path, tmp_path: Path, learner: type[Learner]
+) -> None:
+    coco = json.loads(few.read_text())
+    coco["categories"][0]["name"] = "a | `cell`"
+    few.write_text(json.dumps(coco))
+    learn(registry, few, tmp_path / "out")
+    card = (tmp_path / "out" / "checkpoint" / "README.md").read_text()
+    boxes = sum(one["category_id"] == coco["categories"][0]["id"] for one in coco["annotations"])
+    assert f"| `a \\| 'cell'` | {boxes} |" in card

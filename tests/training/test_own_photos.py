@@ -22,7 +22,6 @@ from training.detector.data import OWN, Data
 from training.detector.export import export
 from training.detector.features import FROZEN_STAGES, image_network
 from training.detector.model import trained_parameters
-from training.mal import train as train_mal
 
 ROOT = Path(__file__).parents[2]
 CELLS = ROOT / "examples" / "bccd"
@@ -104,11 +103,9 @@ def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "training.detector.train": train.main,
         "training.detector.evaluate": evaluate.main,
         "training.detector.gallery": gallery.main,
-        "training.mal.train": train_mal.main,
     }
     assert {name for name, _ in commands} == mains.keys()
-    for recipe in ("detector-own.yaml", "mal-own.yaml"):
-        _shorten(ROOT / "training" / recipe, tmp_path / recipe)
+    _shorten(OWN_RECIPE, tmp_path / OWN_RECIPE.name)
     places = {
         "labels.json": CELLS / "boxes.json",
         "photos": CELLS / "images",
@@ -118,7 +115,6 @@ def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         arguments = [str(places.get(word, word)) for word in words.split()]
         mains[name]([word.replace("runs/", f"{tmp_path}/").replace("training/", f"{tmp_path}/") for word in arguments])
     assert (tmp_path / "own" / "checkpoint" / "detector.safetensors").exists()
-    assert (tmp_path / "own-mal" / "checkpoint" / "model.safetensors").exists()
     assert (tmp_path / "failures.png").exists()
     dev = [json.loads(line) for line in (tmp_path / "own" / "log.jsonl").read_text().splitlines()]
     assert any(line["event"] == "dev" and line["suppressed"]["own"] > 0.5 for line in dev)

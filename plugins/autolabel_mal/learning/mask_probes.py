@@ -65,12 +65,12 @@ class MaskProbe:
 
 
 MaskMaker = Callable[[Sequence[MaskProbe]], list[Mask]]
-"""Detections exams with one mask (h, w) each."""
+"""Answers probes with one mask (h, w) each."""
 
 
 def mask_probes(pictures: Sequence[Picture], *, smallest_side: float) -> list[MaskProbe]:
-    """Return an exam for every box with sides of at least `smallest_side` pixels."""
-    return [exam for picture in pictures for exam in _of_picture(picture, smallest_side)]
+    """Return a probe for every box with sides of at least `smallest_side` pixels."""
+    return [probe for picture in pictures for probe in _of_picture(picture, smallest_side)]
 
 
 def _of_picture(picture: Picture, smallest_side: float) -> Iterator[MaskProbe]:
@@ -89,37 +89,37 @@ class NetworkMasks:
 
     @torch.no_grad()
     def __call__(self, asked: Sequence[MaskProbe]) -> list[Mask]:
-        """Return the masks of exams, in batches."""
+        """Return the masks of probes, in batches."""
         side = self._network.sizes.crop
         found: list[Mask] = []
         for start in range(0, len(asked), BATCH):
             part = asked[start : start + BATCH]
-            crops = torch.from_numpy(np.stack([crop_image(exam.picture.pixels(), exam.at, side) for exam in part]))
-            groups, regions = torch.tensor([exam.at.group for exam in part]), [exam.at for exam in part]
+            crops = torch.from_numpy(np.stack([crop_image(probe.picture.pixels(), probe.at, side) for probe in part]))
+            groups, regions = torch.tensor([probe.at.group for probe in part]), [probe.at for probe in part]
             logits = self._network(self._network.normalise(crops), groups)
             if self._field:
                 logits = refine(logits, crops, regions, [self._threshold] * len(part), field=self._field)
-            found += [self._mask(exam, one) for exam, one in zip(part, logits.cpu().numpy(), strict=True)]
+            found += [self._mask(probe, one) for probe, one in zip(part, logits.cpu().numpy(), strict=True)]
         return found
 
-    def _mask(self, exam: MaskProbe, logits: NDArray[np.float32]) -> Mask:
-        """Return the mask of all that the exam's crop shows of its image."""
+    def _mask(self, probe: MaskProbe, logits: NDArray[np.float32]) -> Mask:
+        """Return the mask of all that the probe's crop shows of its image."""
         side = self._network.sizes.crop
-        mask = fastest_encode()(logits, exam.at, exam.size, side=side, threshold=self._threshold).decode()
-        rows, columns = inside(exam.at, exam.size)
-        top, left = exam.at.top, exam.at.left
+        mask = fastest_encode()(logits, probe.at, probe.size, side=side, threshold=self._threshold).decode()
+        rows, columns = inside(probe.at, probe.size)
+        top, left = probe.at.top, probe.at.left
         return mask[rows.start + top : rows.stop + top, columns.start + left : columns.stop + left]
 
 
 def overlaps(asked: Sequence[MaskProbe], masks: Sequence[Mask]) -> NDArray[np.float64]:
     """Return the IoU (n,) inside the box of each mask with the truth; 1 where both are empty."""
-    return np.array([iou(mask & exam.reach, exam.truth) for exam, mask in zip(asked, masks, strict=True)])
+    return np.array([iou(mask & probe.reach, probe.truth) for probe, mask in zip(asked, masks, strict=True)])
 
 
 def filled(asked: Sequence[MaskProbe], masks: Sequence[Mask]) -> NDArray[np.float64]:
     """Return the part (n,) of each box that its mask fills."""
     pairs = zip(asked, masks, strict=True)
-    return np.array([(mask & exam.reach).sum() / max(1, exam.reach.sum()) for exam, mask in pairs])
+    return np.array([(mask & probe.reach).sum() / max(1, probe.reach.sum()) for probe, mask in pairs])
 
 
 def iou(first: Mask, second: Mask) -> float:

@@ -42,18 +42,21 @@ class Lesson:
 class StudentTeacher:
     """The state of a training: the student, the teacher that follows it, the optimiser."""
 
-    def __init__(self, network: MalNetwork, lesson: Lesson, course: Course, *, device: str) -> None:
-        self.lesson, self.course = lesson, course
+    settings: Any
+
+    def __init__(self, network: MalNetwork, lesson: Lesson, settings: Course, *, device: str) -> None:
+        self.lesson = lesson
+        self.settings = settings
         self.device = torch.device(device)
         self.student = network.requires_grad_(True).train().to(self.device)
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
         freeze(self.student, lesson.frozen_stages)
-        self.optimiser = build_optimiser(self.student, course)
+        self.optimiser = build_optimiser(self.student, settings)
 
     def batches(self, steps: range) -> Iterator[Batch]:
         """Yield the crops of every step, cut ahead by threads."""
-        draw = partial(self.lesson.sampler.draw, count=self.course.batch)
+        draw = partial(self.lesson.sampler.draw, count=self.settings.batch)
         return drawn_ahead(draw, steps, workers=self.lesson.workers)
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
@@ -65,9 +68,9 @@ class StudentTeacher:
             with torch.no_grad():
                 teacher = self.teacher(pixels, batch.groups)
         terms = box_supervised_loss(student, teacher, batch, recipe=self.lesson.loss, step=step)
-        norm = optimizer_step(self.optimiser, terms.total, self.course, step=step)
+        norm = optimizer_step(self.optimiser, terms.total, self.settings, step=step)
         weights = (self.teacher.parameters(), self.student.parameters())
-        follow(*weights, momentum=self.course.teacher_momentum, step=step)
+        follow(*weights, momentum=self.settings.teacher_momentum, step=step)
         return terms.parts | {"gradient": norm}
 
     def averaged(self) -> dict[str, Tensor]:

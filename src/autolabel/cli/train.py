@@ -11,11 +11,11 @@ import typer
 
 from autolabel.cli import console
 from autolabel.cli.options import AsJson, Quiet
-from autolabel.errors import SpecError
 from autolabel.storage import at
 
 if TYPE_CHECKING:
     from autolabel.run.train import Trained
+    from autolabel.spec.node import Node
 
 
 def train(
@@ -32,15 +32,21 @@ def train(
         ),
     ] = None,
     start: Annotated[
-        str, typer.Option("--from", metavar="CHECKPOINT", help="The weights to start from: a name, file or folder.")
-    ] = "tiny",
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT",
+            help="The weights to start from: a name, file or folder. Default: tiny, or tiny-mal.",
+        ),
+    ] = None,
     labeler: Annotated[
-        str, typer.Option("--labeler", metavar="NAME", help="The labeler that the weights belong to.")
+        str,
+        typer.Option("--labeler", metavar="NAME", help="What is trained: grounding_dino, or mal for masks from boxes."),
     ] = "grounding_dino",
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path("trained"),
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", min=0.1, help="About how long the training may take. Default: 300 steps."),
+        typer.Option("--minutes", min=0.1, help="About how long the training may take. Default: `steps`."),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -77,24 +83,11 @@ def train(
             console.out.say(line)
 
 
-def settings_of(words: list[str] | None, recipe: Path | None, minutes: float | None) -> dict[str, Any]:
+def settings_of(words: list[str] | None, recipe: Path | None, minutes: float | None) -> Node:
     """Return what is set for a training: by a recipe, before that by KEY=VALUE, before that by an option."""
-    from autolabel.run.export import _parameter
+    from autolabel.run.training_settings import read_settings
 
-    settings = {**_read_recipe(recipe), **dict(_parameter(word) for word in words or ())}
-    return settings if minutes is None else {**settings, "minutes": minutes}
-
-
-def _read_recipe(path: Path | None) -> dict[str, Any]:
-    """Return the settings of a recipe; raises SpecError if the file is not a mapping."""
-    if path is None:
-        return {}
-    from autolabel.spec.document import read_document
-
-    settings = read_document(path).plain()
-    if not isinstance(settings, dict):
-        raise SpecError(f"{path}: expected settings as key: value")
-    return settings
+    return read_settings(recipe, [*(words or ()), *([] if minutes is None else [f"minutes={minutes}"])])
 
 
 def tell_nothing(record: Mapping[str, Any]) -> None:
@@ -107,19 +100,23 @@ def tell_training(record: Mapping[str, Any]) -> None:
         images = f"{record['train']} images to learn from, {record['dev']} to choose by"
         console.err.say(f"{images}, {record['steps']} steps")
     elif record["event"] == "dev":
-        console.err.say(f"step {record['step']}: AP at IoU 0.5 {record['ap50']['mean']:.3f}")
+        name, values = ("mean IoU", record["iou"]) if "iou" in record else ("AP at IoU 0.5", record["ap50"])
+        console.err.say(f"step {record['step']}: {name} {values['mean']:.3f}")
     elif record["event"] == "step":
         console.err.say(f"step {record['step']}: loss {record['loss']:.3f}")
 
 
 def _summary(trained: Trained) -> list[str]:
     lines = [console.nearby(trained.checkpoint)]
-    if trained.figures is not None:
+    if trained.figures is None:
+        lines.append("there was nothing to choose weights by: the last ones are kept, unmeasured")
+    else:
         before, after, gain = (trained.figures[key] for key in ("before", "after", "gain"))
         low, high = gain["interval"]
+        where = f"{trained.figures['metric']} on the {trained.figures['images']} images that chose the weights"
         lines.append(
-            f"AP at IoU 0.5 on the {trained.dev} images that chose the weights: {before['mean']['value']:.3f} before, "
-            f"{after['mean']['value']:.3f} after; gain {gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+            f"{where}: {before['mean']['value']:.3f} before, {after['mean']['value']:.3f} after; "
+            f"gain {gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
         )
         if trained.figures["step"] == 0:
             lines.append("no step improved it: the weights are unchanged")

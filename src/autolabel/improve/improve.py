@@ -42,6 +42,7 @@ from autolabel.run.diff import diff_runs, write_diff
 from autolabel.run.duplicates import group_images
 from autolabel.run.generate import generate
 from autolabel.run.train import check_settings, train
+from autolabel.run.training_settings import Settings, plain_settings
 from autolabel.run.worker import Watch
 from autolabel.storage import Location, at
 
@@ -55,7 +56,7 @@ _NEXT = 10
 def improve_run(
     run: Location,
     *,
-    settings: Mapping[str, Any],
+    settings: Settings,
     registry: Registry,
     share: float = 0.3,
     out: Path | None = None,
@@ -77,7 +78,7 @@ def improve_run(
     check_named(run, plan)
     stage = learning_stage(plan, registry)
     check_settings(stage.labeler.type, stage.labeler.params, settings, registry=registry)
-    asked = {"settings": dict(settings), "share": share}
+    asked = {"settings": plain_settings(settings), "share": share}
     truth = _checked(run)
     place = _place(run, out, asked, _sum_of(truth))
     begun_here = read_request(place) if place.is_dir() else None

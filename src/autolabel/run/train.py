@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from msgspec import structs
 
 from autolabel.data.collect import collect
+from autolabel.data.inputs import Input
 from autolabel.duplicates import Groups
-from autolabel.errors import DataError, MachineError, SpecError
-from autolabel.images import MAX_PIXELS
+from autolabel.errors import DataError, ImageError
+from autolabel.images import MAX_PIXELS, read_pixels
 from autolabel.plan import devices
 from autolabel.registry import Registry
 from autolabel.results.checked import truth_at
 from autolabel.results.seal import check_named
 from autolabel.results.store import finished
 from autolabel.run.duplicates import group_images
-from autolabel.run.export import _wrong_parameters
+from autolabel.run.model_card import TrainedOn, model_card
+from autolabel.run.training_settings import Settings, checked_settings
+from autolabel.run.true_masks import with_masks
 from autolabel.spec.data import DataSpec
 from autolabel.storage import Location
-from autolabel.strategies import FineTuning, Labeler
+from autolabel.strategies import FineTuning
 from autolabel.types import Labels
 
 _DEV = 0.2
@@ -32,6 +35,7 @@ _DEV = 0.2
 _FEWEST = 2
 _CARD = "README.md"
 _THREADS = 4
+_STARTS = {"grounding_dino": "tiny", "mal": "tiny-mal"}
 _NO_PARAMS: Mapping[str, Any] = {}
 
 
@@ -58,7 +62,10 @@ class Trained:
     dev: int
     """Images that chose among the weights."""
     figures: dict[str, Any] | None
-    """AP at IoU 0.5 before and after on the latter, and the gain, with 95 % intervals; None without such images."""
+    """How good the weights are on the latter before and after, and the gain, with 95 % intervals.
+
+    AP at IoU 0.5 for a detector, mean IoU with the file's masks for masks; None where there is nothing to judge by.
+    """
     notes: tuple[str, ...] = ()
     """What the file and the folders of images do not share."""
     left_out: tuple[str, ...] = ()
@@ -69,16 +76,16 @@ def train(
     source: Location,
     *,
     images: Sequence[Location],
-    start: str,
+    start: str | None = None,
     labeler: str,
     out: Path,
-    settings: Mapping[str, Any],
+    settings: Settings,
     registry: Registry,
     params: Mapping[str, Any] = _NO_PARAMS,
     device: str = "auto",
     told: Callable[[Mapping[str, Any]], None],
 ) -> Trained:
-    """Fine-tune the checkpoint ``start`` of a labeler, and write the new one to ``out/checkpoint``.
+    """Fine-tune the checkpoint ``start`` of a labeler, by default its shipped one; the new one is ``out/checkpoint``.
 
     ``source`` is a COCO file, whose photos lie in the folders ``images`` or, without any, beside it; or a run, whose
     checked images count. ``params`` are the labeler's besides its checkpoint. One image in five, near-duplicates
@@ -86,9 +93,10 @@ def train(
     the same arguments. Raises DataError if nothing can be learnt from, SpecError for wrong settings, MachineError
     where the labeler does not learn, WeightsError where its weights do not fit.
     """
-    learner = registry.make("labeler", labeler, {**params, "checkpoint": start})
-    task_settings = _settings_of(learner, settings)
-    material = read_material(source, images)
+    start = start or _STARTS.get(labeler, "")
+    learner = registry.make("labeler", labeler, {**params, "checkpoint": start} if start else params)
+    task_settings = checked_settings(learner, settings)
+    material = read_material(source, images, masks=learner.gives == "masks")
     dev = dev_part(material)
     chosen = {row.image.id for row in dev}
     rest = [row for row in material.rows if row.image.id not in chosen]
@@ -108,45 +116,51 @@ def train(
         checkpoint=str(out / "checkpoint"),
         train=len(rest),
         dev=len(dev),
-        figures=json.loads(figures.read_text()) if dev and figures.exists() else None,
+        figures=json.loads(figures.read_text()) if figures.exists() else None,
         notes=material.notes,
         left_out=material.left_out,
     )
-    (out / "checkpoint" / _CARD).write_text(_card(trained, learner, start=start, source=str(source), material=material))
+    trained_on = TrainedOn(
+        start=start, source=str(source), rows=material.rows, classes=material.classes, train=len(rest), dev=len(dev)
+    )
+    (out / "checkpoint" / _CARD).write_text(model_card(learner, trained_on, trained.figures))
     return trained
 
 
-def _settings_of(labeler: Labeler, settings: Mapping[str, Any]) -> Any:
-    """Return a labeler's settings; raises SpecError for wrong ones, MachineError where it does not learn."""
-    if labeler.Training is None:
-        raise MachineError(f"{labeler.name} cannot be trained here", hint="grounding_dino can")
-    try:
-        return labeler.Training.model_validate(settings)
-    except ValidationError as error:
-        raise SpecError(_wrong_parameters(error, "training", sorted(labeler.Training.model_fields))) from None
-
-
-def check_settings(labeler: str, params: Mapping[str, Any], settings: Mapping[str, Any], *, registry: Registry) -> None:
+def check_settings(labeler: str, params: Mapping[str, Any], settings: Settings, *, registry: Registry) -> None:
     """Raise SpecError for wrong settings of a labeler's training, MachineError where it does not learn."""
-    _settings_of(registry.make("labeler", labeler, params), settings)
+    checked_settings(registry.make("labeler", labeler, params), settings)
 
 
-def read_material(source: Location, images: Sequence[Location]) -> Material:
-    """Return the images of a COCO file, or the checked ones of a run, with their boxes."""
+def read_material(source: Location, images: Sequence[Location], *, masks: bool = False) -> Material:
+    """Return the images of a COCO file, or the checked ones of a run, with their boxes, and a file's own masks."""
     with truth_at(source) as file:
         roots = _roots(source, images)
         data = DataSpec.model_validate({"images": roots, "boxes": str(file)}, context={"root": Path.cwd()})
         inputs = collect(data, max_pixels=MAX_PIXELS, threads=_THREADS)
-        read = list(inputs.rows)
+        read = [_readable(row) for row in inputs.rows]
         usable = [row for row in read if not row.code]
         notes = tuple(inputs.remarks())
         left_out = tuple(f"{row.image} is left out: {row.message}" for row in read if row.code)
         rows = tuple(row.labels(inputs.classes) for row in usable)
+        if masks and not source.is_dir():  # those of a run are a model's
+            rows = with_masks(rows, file)
     if sum(bool(len(row.instances)) for row in rows) < _FEWEST:
         told = ": ".join([f"{source}: fewer than {_FEWEST} images with boxes to learn from", *(*notes, *left_out)[:1]])
         raise DataError(told, hint="check some images first: `autolabel review RUN`")
     groups = group_images([(row.image, row.path, row.mark) for row in usable])
     return Material(rows=rows, classes=inputs.classes, groups=groups, notes=notes, left_out=left_out)
+
+
+def _readable(row: Input) -> Input:
+    """Return a row, failed where its image cannot be decoded: a training reads every image many times."""
+    if row.code:
+        return row
+    try:
+        read_pixels(Path(row.path), max_pixels=MAX_PIXELS)
+    except ImageError as error:
+        return structs.replace(row, code=error.code, message=str(error))
+    return row
 
 
 def dev_part(material: Material) -> list[Labels]:
@@ -166,50 +180,6 @@ def dev_part(material: Material) -> list[Labels]:
 
 def _hashed(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _card(trained: Trained, labeler: Labeler, *, start: str, source: str, material: Material) -> str:
-    """Return a model card: what was learnt from what, how good it is, under which licence."""
-    licence = labeler.licence()
-    lines = [
-        "---",
-        f"license: {licence.name}",
-        "library_name: transformers",
-        "pipeline_tag: zero-shot-object-detection",
-        "---",
-        "",
-        f"# {Path(start).name}, fine-tuned",
-        "",
-        f"Trained by `autolabel train` from `{start}` on {trained.train} images of {Path(source).name}; "
-        f"{trained.dev} more chose among the weights.",
-        "",
-        f"Classes: {', '.join(f'`{name}`' for name in material.classes)}.",
-        "",
-        f"The licence is that of the weights it began with ({licence.name}); that of the images is yours to know.",
-    ]
-    if trained.figures is not None:
-        lines += ["", "| AP at IoU 0.5 | before | after |", "|---|---|---|", *_rows(trained.figures)]
-        low, high = trained.figures["gain"]["interval"]
-        gain = trained.figures["gain"]["value"]
-        lines += [
-            "",
-            f"The gain is {gain:+.3f} [{low:+.3f}, {high:+.3f}] (95 %, paired over images). It was measured on the "
-            "images that chose among the weights, so it flatters a little.",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _rows(figures: Mapping[str, Any]) -> Iterable[str]:
-    for name, after in figures["after"].items():
-        before = figures["before"].get(name)
-        yield f"| {name} | {_said(before)} | {_said(after)} |"
-
-
-def _said(figure: Mapping[str, Any] | None) -> str:
-    if figure is None:
-        return "-"
-    low, high = figure["interval"]
-    return f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _roots(source: Location, images: Sequence[Location]) -> list[str]:
