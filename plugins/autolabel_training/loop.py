@@ -22,7 +22,7 @@ _Batch = TypeVar("_Batch")
 
 
 @dataclass
-class Progress:
+class _Progress:
     """The progress of a training: finished steps, CPU seconds, the best dev score and its step."""
 
     step: int = 0
@@ -85,10 +85,10 @@ class Loop(Generic[_Batch]):
 
     def __init__(self, model: TrainedModel[_Batch], recipe: _LoopSettings, folder: Path, log: RunLog) -> None:
         self._trainee, self._recipe, self._folder, self._log = model, recipe, folder, log
-        self.progress = Progress()
+        self.progress = _Progress()
         if (folder / STATE_FILE).exists():
             state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
-            self.progress = Progress(**state.pop("progress"))
+            self.progress = _Progress(**state.pop("progress"))
             model.load_state(state)
             log.write(event="resumed", **asdict(self.progress))
 

@@ -11,40 +11,40 @@ import pytest
 import torch
 
 from autolabel_mal.learning.crops import (
-    Batch,
-    Crop,
+    CropBatch,
     CropRecipe,
+    CropSampler,
     CropShape,
-    Sampler,
+    CutCrop,
     _turned,
     cut_crop,
     drawn_ahead,
     source,
 )
-from autolabel_mal.learning.picture import Picture
+from autolabel_mal.learning.picture import BoxedPicture
 
 RECIPE = CropRecipe(smallest_side=8, margins=(0.2, 1.0), recolour=0.5)
 SHAPE = CropShape(crop=32, logits=16)
 
 
-def a_picture() -> Picture:
+def a_picture() -> BoxedPicture:
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
     pixels[20:40, 30:50] = (250, 10, 10)
-    return Picture(pixels, np.array([[30, 20, 50, 40], [0, 0, 30, 12], [5, 5, 9, 40]], np.float32))
+    return BoxedPicture(pixels, np.array([[30, 20, 50, 40], [0, 0, 30, 12], [5, 5, 9, 40]], np.float32))
 
 
-def a_sampler(seed: int = 1) -> Sampler:
-    return Sampler([source([a_picture()], RECIPE, share=1.0, turn=True, solid=True)], RECIPE, SHAPE, seed=seed)
+def a_sampler(seed: int = 1) -> CropSampler:
+    return CropSampler([source([a_picture()], RECIPE, share=1.0, turn=True, solid=True)], RECIPE, SHAPE, seed=seed)
 
 
-def same(first: Batch, second: Batch) -> bool:
-    return all(torch.equal(getattr(first, field), getattr(second, field)) for field in Batch.__dataclass_fields__)
+def same(first: CropBatch, second: CropBatch) -> bool:
+    return all(torch.equal(getattr(first, field), getattr(second, field)) for field in CropBatch.__dataclass_fields__)
 
 
 def test_narrow_boxes_are_left_out() -> None:
     chosen = source([a_picture()], RECIPE, share=1.0, turn=False, solid=False)
     assert [index for _, index in chosen.objects] == [0, 1]
-    narrow = Picture(a_picture().source, np.array([[0, 0, 4, 4]], np.float32))
+    narrow = BoxedPicture(a_picture().source, np.array([[0, 0, 4, 4]], np.float32))
     with pytest.raises(ValueError, match=r"lower crops\.smallest_side"):
         source([narrow], RECIPE, share=1.0, turn=False, solid=False)
 
@@ -72,7 +72,7 @@ def test_turning_moves_pixels_and_box_together() -> None:
     rows, columns = np.array([0, 1, 1, 0, 0, 0], np.uint8), np.array([1, 1, 1, 1, 0, 0], np.uint8)
     seen = set()
     for seed in range(40):
-        turned = _turned(Crop(pixels, rows, columns, 1), random.Random(seed), freely=True)
+        turned = _turned(CutCrop(pixels, rows, columns, 1), random.Random(seed), freely=True)
         np.testing.assert_array_equal(turned.pixels[:, :, 0] > 0, np.outer(turned.rows, turned.columns) > 0)
         seen.add(turned.pixels.tobytes())
     assert len(seen) == 8

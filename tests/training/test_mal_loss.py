@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from autolabel_mal.learning.crops import Batch
+from autolabel_mal.learning.crops import CropBatch
 from autolabel_mal.learning.loss import (
-    LossRecipe,
+    MaskLossRecipe,
     box_masks,
     box_supervised_loss,
     calibrated,
@@ -28,10 +28,10 @@ from training.mal.config import Recipe
 RECIPE = read(Recipe, Path(__file__).parents[2] / "training" / "mal.yaml").loss
 
 
-def a_batch(pixels: Tensor, inside: slice, side: int, *, solid: bool = False) -> Batch:
+def a_batch(pixels: Tensor, inside: slice, side: int, *, solid: bool = False) -> CropBatch:
     line = torch.zeros(1, side)
     line[:, inside] = 1
-    return Batch(pixels, line, line.clone(), torch.zeros(1, dtype=torch.long), torch.tensor([solid]))
+    return CropBatch(pixels, line, line.clone(), torch.zeros(1, dtype=torch.long), torch.tensor([solid]))
 
 
 def test_dice_by_hand() -> None:
@@ -102,7 +102,7 @@ def test_descending_both_losses_carves_the_object_where_mil_alone_keeps_the_box(
     assert _iou(carved, diamond) > _iou(alone, diamond) + 0.1
 
 
-def _descend(batch: Batch, recipe: LossRecipe) -> Tensor:
+def _descend(batch: CropBatch, recipe: MaskLossRecipe) -> Tensor:
     ramp = torch.linspace(1.0, -1.0, 16)
     logits = (2.0 * (ramp.abs()[:, None] + ramp.abs()[None]) - 1.6).neg()[None].requires_grad_()
     optimiser = torch.optim.Adam([logits], 0.1)

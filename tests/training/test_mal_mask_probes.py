@@ -8,7 +8,7 @@ import torch
 
 from autolabel.types import Rle
 from autolabel_mal.learning.mask_probes import MaskProbe, NetworkMasks, filled, mask_probes, overlaps
-from autolabel_mal.learning.picture import Picture
+from autolabel_mal.learning.picture import BoxedPicture
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.sizes import Sizes
 from training.mal.baselines import ellipses, full_boxes
@@ -18,7 +18,7 @@ from training.mal.validate import Validator
 SIZES = Sizes(lite=True, width=8, convs=4, hidden=8, out=4, crop=64)
 
 
-def a_picture() -> Picture:
+def a_picture() -> BoxedPicture:
     """A disc in a box that touches the picture's left side, and an object too small to be asked for."""
     rows, columns = np.mgrid[:60, :80]
     disc = (rows - 29.5) ** 2 + (columns - 19.5) ** 2 <= 20**2
@@ -26,7 +26,7 @@ def a_picture() -> Picture:
     small[2:6, 70:74] = True
     boxes = np.array([[0, 10, 40, 50], [70, 2, 74, 6]], np.float32)
     pixels = np.where(disc[:, :, None], np.uint8(200), np.uint8(20)).repeat(3, axis=2)
-    return Picture(pixels, boxes, (Rle.encode(disc), Rle.encode(small)))
+    return BoxedPicture(pixels, boxes, (Rle.encode(disc), Rle.encode(small)))
 
 
 def asked() -> list[MaskProbe]:

@@ -7,7 +7,7 @@ from dataclasses import field
 from pydantic.dataclasses import dataclass
 
 from autolabel_mal.learning.crops import CropRecipe
-from autolabel_mal.learning.loss import LossRecipe
+from autolabel_mal.learning.loss import MaskLossRecipe
 from autolabel_mal.sizes import Arch
 from autolabel_training.recipe import STRICT
 
@@ -74,7 +74,7 @@ class Recipe:
     """Threads that cut crops ahead of the training loop; 0: the loop cuts them itself."""
     model: ModelRecipe
     crops: CropRecipe
-    loss: LossRecipe
+    loss: MaskLossRecipe
     optimiser: OptimiserRecipe
     evaluate_every: int
     save_every_seconds: float

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from autolabel.types import Rle
-from autolabel_mal.learning.picture import Picture
+from autolabel_mal.learning.picture import BoxedPicture
 
 from ..detector.data import SPLITS
 from ..detector.scenes import Scene, draw_scene
 from .config import SceneRecipe
 
 
-def load_split(root: Path, dataset: str, split: str, *, masks: bool = False) -> list[Picture]:
+def load_split(root: Path, dataset: str, split: str, *, masks: bool = False) -> list[BoxedPicture]:
     """Read `train` or `dev` of a set; test files belong to nobody who trains or tunes."""
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split}")
     return load_coco(root / dataset / f"{split}.json", root / dataset / "images", masks=masks)
 
 
-def load_coco(annotations: Path, images: Path, *, masks: bool = False) -> list[Picture]:
+def load_coco(annotations: Path, images: Path, *, masks: bool = False) -> list[BoxedPicture]:
     """Read the photos of a COCO file that have at least one box; crowds are left out.
 
     Masks are only looked at where `masks` asks for them; then every object needs one (ValueError otherwise).
@@ -40,15 +40,15 @@ def load_coco(annotations: Path, images: Path, *, masks: bool = False) -> list[P
     ]
 
 
-def _picture(image: dict[str, Any], objects: list[dict[str, Any]], images: Path, *, masks: bool) -> Picture:
+def _picture(image: dict[str, Any], objects: list[dict[str, Any]], images: Path, *, masks: bool) -> BoxedPicture:
     boxes = np.array([each["bbox"] for each in objects], np.float32)
     boxes[:, 2:] += boxes[:, :2]
     size = (image["height"], image["width"])
     rles = [Rle.from_coco(each["segmentation"], size) for each in objects] if masks else []
-    return Picture(images / image["file_name"], boxes, tuple(rles))
+    return BoxedPicture(images / image["file_name"], boxes, tuple(rles))
 
 
-def make_scenes(recipe: SceneRecipe, backgrounds: list[Picture], *, count: int, seed: int) -> list[Picture]:
+def make_scenes(recipe: SceneRecipe, backgrounds: list[BoxedPicture], *, count: int, seed: int) -> list[BoxedPicture]:
     """Draw `count` scenes of shapes on the backgrounds, with exact masks; the same seed draws the same scenes."""
     rng = random.Random(seed)
     return [
@@ -57,10 +57,10 @@ def make_scenes(recipe: SceneRecipe, backgrounds: list[Picture], *, count: int, 
     ]
 
 
-def _with_masks(scene: Scene) -> Picture:
-    return Picture(scene.pixels, scene.boxes, tuple(Rle.encode(mask) for mask in scene.masks))
+def _with_masks(scene: Scene) -> BoxedPicture:
+    return BoxedPicture(scene.pixels, scene.boxes, tuple(Rle.encode(mask) for mask in scene.masks))
 
 
-def without_masks(pictures: list[Picture]) -> list[Picture]:
+def without_masks(pictures: list[BoxedPicture]) -> list[BoxedPicture]:
     """Return the pictures with their boxes alone."""
-    return [Picture(picture.source, picture.boxes) for picture in pictures]
+    return [BoxedPicture(picture.source, picture.boxes) for picture in pictures]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from autolabel_mal.learning.crops import CropShape, Sampler, Source, source
+from autolabel_mal.learning.crops import CropSampler, CropShape, Source, source
 from autolabel_mal.learning.student import Lesson, StudentTeacher
 from autolabel_mal.mean_field import log_odds
 from autolabel_training.loop import DevCheck, train
@@ -27,7 +27,7 @@ _LICENCE = "apache-2.0"
 class MaskRun(StudentTeacher):
     """What one training run works on: the student, the teacher that follows it, crops, dev boxes."""
 
-    def __init__(self, recipe: Recipe, sampler: Sampler, validator: Validator, *, device: str) -> None:
+    def __init__(self, recipe: Recipe, sampler: CropSampler, validator: Validator, *, device: str) -> None:
         student = build_network(recipe.model, prior=log_odds(recipe.loss.decision))
         lesson = Lesson(sampler, recipe.loss, recipe.model.frozen_stages, recipe.workers)
         super().__init__(student, lesson, recipe.optimiser, device=device)
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         sources, asked = recipe_sources(recipe, options.data), dev_exams(recipe, options.data)
     validator = Validator(asked, threshold=recipe.loss.decision)
     shape = CropShape(recipe.model.crop_size, recipe_sizes(recipe.model).logits)
-    sampler = Sampler(sources, recipe.crops, shape, seed=recipe.seed)
+    sampler = CropSampler(sources, recipe.crops, shape, seed=recipe.seed)
     run = MaskRun(recipe, sampler, validator, device=options.device)
     log = RunLog(options.out, tensorboard=options.tensorboard)
     boxes = sum(len(each.objects) for each in sources)

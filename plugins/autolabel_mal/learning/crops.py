@@ -16,7 +16,7 @@ from torch import Tensor
 
 from autolabel_labeling.given_boxes import clip_box
 from autolabel_mal.crop import box_profiles, crop_image, region
-from autolabel_mal.learning.picture import Picture
+from autolabel_mal.learning.picture import BoxedPicture
 from autolabel_training.augment import recolour
 from autolabel_training.recipe import STRICT
 
@@ -42,7 +42,7 @@ class CropShape:
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
+class CutCrop:
     """Pixels (crop, crop, 3) uint8, rows and columns (logits,) of the box as 0 and 1, what is known of the object."""
 
     pixels: NDArray[np.uint8]
@@ -55,7 +55,7 @@ class Crop:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class CropBatch:
     """Crops (B, crop, crop, 3) uint8, box rows and columns (B, logits) float32, (B,) size groups and solid."""
 
     pixels: Tensor
@@ -64,25 +64,25 @@ class Batch:
     groups: Tensor
     solid: Tensor
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> CropBatch:
         """Return the batch on a device; groups and solid stay on the CPU, where they are asked for."""
         pixels, rows, columns = (
             value.to(device, non_blocking=True) for value in (self.pixels, self.rows, self.columns)
         )
-        return Batch(pixels, rows, columns, self.groups, self.solid)
+        return CropBatch(pixels, rows, columns, self.groups, self.solid)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """One set to draw from: its objects as (picture, index of the box), and how it is used, as ``SetRecipe`` has it."""
 
-    objects: list[tuple[Picture, int]]
+    objects: list[tuple[BoxedPicture, int]]
     share: float
     turn: bool
     solid: bool
 
 
-def source(pictures: list[Picture], recipe: CropRecipe, *, share: float, turn: bool, solid: bool) -> Source:
+def source(pictures: list[BoxedPicture], recipe: CropRecipe, *, share: float, turn: bool, solid: bool) -> Source:
     """Collect the objects of pictures that are large enough. Raises ValueError where there is none."""
     objects = [
         (picture, index)
@@ -95,19 +95,19 @@ def source(pictures: list[Picture], recipe: CropRecipe, *, share: float, turn: b
     return Source(objects, share, turn, solid)
 
 
-class Sampler:
+class CropSampler:
     """Draws the batch of any step from that step's own generator: a resumed run draws what it would have drawn."""
 
     def __init__(self, sources: Sequence[Source], recipe: CropRecipe, shape: CropShape, *, seed: int) -> None:
         self._sources, self._recipe, self._shape, self._seed = sources, recipe, shape, seed
 
-    def draw(self, step: int, count: int) -> Batch:
+    def draw(self, step: int, count: int) -> CropBatch:
         """Return `count` crops for a step."""
         rng = random.Random(f"{self._seed}-{step}")
         chosen = rng.choices(self._sources, [each.share for each in self._sources], k=count)
-        return collate([self._crop(each, rng) for each in chosen])
+        return _collate([self._crop(each, rng) for each in chosen])
 
-    def _crop(self, chosen: Source, rng: random.Random) -> Crop:
+    def _crop(self, chosen: Source, rng: random.Random) -> CutCrop:
         picture, index = rng.choice(chosen.objects)
         margins = (rng.uniform(*self._recipe.margins), rng.uniform(*self._recipe.margins))
         crop = cut_crop(picture.pixels(), picture.boxes[index], margins, self._shape)
@@ -118,7 +118,7 @@ class Sampler:
 
 def cut_crop(
     pixels: NDArray[np.uint8], box: NDArray[np.float32], margins: tuple[float, float], shape: CropShape
-) -> Crop:
+) -> CutCrop:
     """Cut as the labeler does: the box, clipped to the image, with margins. Raises ValueError where no area is left."""
     size = (pixels.shape[0], pixels.shape[1])
     inside = clip_box(box, size)
@@ -126,10 +126,10 @@ def cut_crop(
         raise ValueError(f"the box {box.tolist()} has no area in an image of {size[1]}x{size[0]} pixels")
     at = region(inside, size, margins)
     rows, columns = box_profiles(at, shape.logits)
-    return Crop(crop_image(pixels, at, shape.crop), rows, columns, at.group)
+    return CutCrop(crop_image(pixels, at, shape.crop), rows, columns, at.group)
 
 
-def _turned(crop: Crop, rng: random.Random, *, freely: bool) -> Crop:
+def _turned(crop: CutCrop, rng: random.Random, *, freely: bool) -> CutCrop:
     pixels, rows, columns = crop.pixels, crop.rows, crop.columns
     if rng.random() < 0.5:
         pixels, columns = pixels[:, ::-1], columns[::-1]
@@ -140,9 +140,9 @@ def _turned(crop: Crop, rng: random.Random, *, freely: bool) -> Crop:
     return replace(crop, pixels=pixels, rows=rows, columns=columns)
 
 
-def collate(crops: Sequence[Crop]) -> Batch:
+def _collate(crops: Sequence[CutCrop]) -> CropBatch:
     """Stack crops."""
-    return Batch(
+    return CropBatch(
         torch.from_numpy(np.stack([crop.pixels for crop in crops])),
         torch.from_numpy(np.stack([crop.rows for crop in crops])).float(),
         torch.from_numpy(np.stack([crop.columns for crop in crops])).float(),
@@ -151,12 +151,12 @@ def collate(crops: Sequence[Crop]) -> Batch:
     )
 
 
-def drawn_ahead(draw: Callable[[int], Batch], steps: range, *, workers: int) -> Iterator[Batch]:
+def drawn_ahead(draw: Callable[[int], CropBatch], steps: range, *, workers: int) -> Iterator[CropBatch]:
     """Yield `draw(step)` for every step in order, drawn by threads up to two batches a worker ahead."""
     if not workers:
         yield from map(draw, steps)
         return
-    waiting: deque[Future[Batch]] = deque()
+    waiting: deque[Future[CropBatch]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for step in steps:
             waiting.append(pool.submit(draw, step))

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.sizes import name
 
-WEIGHTS_FILE = "model.safetensors"
+_WEIGHTS_FILE = "model.safetensors"
 
 
 def export(network: MalNetwork, folder: Path, *, licence: str) -> None:
@@ -19,6 +19,6 @@ def export(network: MalNetwork, folder: Path, *, licence: str) -> None:
     config = {"model_type": "mal", "arch": name(network.sizes), "crop_size": network.sizes.crop, "license": licence}
     metadata = {"format": "pt", **{key: str(value) for key, value in config.items()}}
     tensors = {key: value.detach().half().cpu().contiguous().clone() for key, value in network.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata=metadata)
-    (folder / WEIGHTS_FILE).chmod(0o644)
+    save_file(tensors, folder / _WEIGHTS_FILE, metadata=metadata)
+    (folder / _WEIGHTS_FILE).chmod(0o644)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")

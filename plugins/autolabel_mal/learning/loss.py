@@ -9,16 +9,16 @@ from pydantic.dataclasses import dataclass as record
 from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
-from autolabel_mal.learning.crops import Batch
+from autolabel_mal.learning.crops import CropBatch
 from autolabel_mal.mean_field import log_odds, standardised
 from autolabel_mal.refine import Field, settled
 from autolabel_training.recipe import STRICT
 
-EPSILON = 1e-4
+_EPSILON = 1e-4
 
 
 @record(frozen=True, config=STRICT)
-class LossRecipe:
+class MaskLossRecipe:
     """Weights of the two losses, their course, the mean field behind the second."""
 
     decision: float
@@ -34,7 +34,7 @@ class LossRecipe:
 
 
 @dataclass(frozen=True)
-class Terms:
+class _BoxLoss:
     """The loss to minimise, and its parts for the log."""
 
     total: Tensor
@@ -44,7 +44,7 @@ class Terms:
 def dice(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Return 1 - 2 <p, t> / (|p|^2 + |t|^2) over the last axis; two empty vectors differ by 1 at most."""
     overlap = (probabilities * targets).sum(-1)
-    return 1 - 2 * overlap / (probabilities.square().sum(-1) + targets.square().sum(-1) + EPSILON)
+    return 1 - 2 * overlap / (probabilities.square().sum(-1) + targets.square().sum(-1) + _EPSILON)
 
 
 def mil_loss(probabilities: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def crf_loss(probabilities: Tensor, labels: Tensor, inside: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def crf_labels(probabilities: Tensor, batch: Batch, recipe: LossRecipe) -> Tensor:
+def crf_labels(probabilities: Tensor, batch: CropBatch, recipe: MaskLossRecipe) -> Tensor:
     """Return (B, side, side) labels 0 and 1: where the mean field ends above one half, holes of solid objects filled.
 
     It begins at the probabilities, and at what the colours of the crop say (which the paper's CRF does not ask).
@@ -70,21 +70,23 @@ def crf_labels(probabilities: Tensor, batch: Batch, recipe: LossRecipe) -> Tenso
     colours = standardised(batch.pixels, probabilities.shape[-1])
     labels = settled(probabilities, colours, box_masks(batch), recipe.field) > 0.5
     for index in torch.nonzero(batch.solid).flatten().tolist():
-        labels[index] = filled(labels[index])
+        labels[index] = _filled(labels[index])
     return labels.float()
 
 
-def filled(mask: Tensor) -> Tensor:
+def _filled(mask: Tensor) -> Tensor:
     """Return a mask (h, w) with the background that no path joins to the edge of the crop made part of it."""
     return torch.from_numpy(binary_fill_holes(mask.cpu().numpy())).to(mask.device)
 
 
-def box_masks(batch: Batch) -> Tensor:
+def box_masks(batch: CropBatch) -> Tensor:
     """Return (B, side, side): 1 inside each box."""
     return batch.rows[:, :, None] * batch.columns[:, None, :]
 
 
-def box_supervised_loss(student: Tensor, teacher: Tensor, batch: Batch, *, recipe: LossRecipe, step: int) -> Terms:
+def box_supervised_loss(
+    student: Tensor, teacher: Tensor, batch: CropBatch, *, recipe: MaskLossRecipe, step: int
+) -> _BoxLoss:
     """Combine both losses for logits (B, side, side) of student and teacher.
 
     The masks are what lies above the recipe's decision, so logits count from there: at it, a pixel is half inside.
@@ -104,7 +106,7 @@ def box_supervised_loss(student: Tensor, teacher: Tensor, batch: Batch, *, recip
         "label_area": (labels.sum((1, 2)) / boxes).mean(),
         "loss": total,
     }
-    return Terms(total, {name: float(value.detach()) for name, value in parts.items()})
+    return _BoxLoss(total, {name: float(value.detach()) for name, value in parts.items()})
 
 
 def calibrated(logits: Tensor, decision: float) -> Tensor:
@@ -112,6 +114,6 @@ def calibrated(logits: Tensor, decision: float) -> Tensor:
     return (logits - log_odds(decision)).sigmoid()
 
 
-def crf_weight(recipe: LossRecipe, step: int) -> float:
+def crf_weight(recipe: MaskLossRecipe, step: int) -> float:
     """Return the CRF's weight at a step: 0 until `crf_start`, then rising to full over `crf_ramp` steps."""
     return recipe.crf_weight * min(1.0, max(0.0, (step - recipe.crf_start) / max(1, recipe.crf_ramp)))

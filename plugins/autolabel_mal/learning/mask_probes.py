@@ -15,22 +15,22 @@ from autolabel.types import Size
 from autolabel_labeling.given_boxes import clip_box
 from autolabel_mal.crop import CropRegion, crop_image, inside, region
 from autolabel_mal.ensemble import fastest_encode
-from autolabel_mal.learning.picture import Picture
+from autolabel_mal.learning.picture import BoxedPicture
 from autolabel_mal.network import MalNetwork
 from autolabel_mal.refine import Field, refine
 
 Mask = NDArray[np.bool_]
-Scalar = TypeVar("Scalar", bound=np.generic)
-TEST_MARGINS = (0.6, 0.6)
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+_TEST_MARGINS = (0.6, 0.6)
 """TAO's and the labeler's default."""
-BATCH = 16
+_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
 class MaskProbe:
     """One box of a picture; its masks are of the box with margins, cut to the image, and zero outside the box."""
 
-    picture: Picture
+    picture: BoxedPicture
     index: int
     at: CropRegion
     size: Size
@@ -58,7 +58,7 @@ class MaskProbe:
         mask: Mask = self.cut(whole) & self.reach
         return mask
 
-    def cut(self, whole: NDArray[Scalar]) -> NDArray[Scalar]:
+    def cut(self, whole: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """Return the window of an array (height, width, ...) of the whole image."""
         top, left = max(0, self.at.top), max(0, self.at.left)
         return whole[top : self.at.top + self.at.height, left : self.at.left + self.at.width]
@@ -68,17 +68,17 @@ MaskMaker = Callable[[Sequence[MaskProbe]], list[Mask]]
 """Answers probes with one mask (h, w) each."""
 
 
-def mask_probes(pictures: Sequence[Picture], *, smallest_side: float) -> list[MaskProbe]:
+def mask_probes(pictures: Sequence[BoxedPicture], *, smallest_side: float) -> list[MaskProbe]:
     """Return a probe for every box with sides of at least `smallest_side` pixels."""
     return [probe for picture in pictures for probe in _of_picture(picture, smallest_side)]
 
 
-def _of_picture(picture: Picture, smallest_side: float) -> Iterator[MaskProbe]:
+def _of_picture(picture: BoxedPicture, smallest_side: float) -> Iterator[MaskProbe]:
     height, width = picture.pixels().shape[:2]
     for index, box in enumerate(picture.boxes):
         kept = clip_box(box, (height, width))
         if kept is not None and min(box[2] - box[0], box[3] - box[1]) >= smallest_side:
-            yield MaskProbe(picture, index, region(kept, (height, width), TEST_MARGINS), (height, width))
+            yield MaskProbe(picture, index, region(kept, (height, width), _TEST_MARGINS), (height, width))
 
 
 class NetworkMasks:
@@ -92,8 +92,8 @@ class NetworkMasks:
         """Return the masks of probes, in batches."""
         side = self._network.sizes.crop
         found: list[Mask] = []
-        for start in range(0, len(asked), BATCH):
-            part = asked[start : start + BATCH]
+        for start in range(0, len(asked), _BATCH):
+            part = asked[start : start + _BATCH]
             crops = torch.from_numpy(np.stack([crop_image(probe.picture.pixels(), probe.at, side) for probe in part]))
             groups, regions = torch.tensor([probe.at.group for probe in part]), [probe.at for probe in part]
             logits = self._network(self._network.normalise(crops), groups)

@@ -17,7 +17,7 @@ _DECODED = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class BoxedPicture:
     """A photo's path or a scene's pixels (h, w, 3) uint8; boxes (n, 4) x0, y0, x1, y1; n masks, or none."""
 
     source: Path | NDArray[np.uint8]

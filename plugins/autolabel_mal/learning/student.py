@@ -12,16 +12,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from autolabel_mal.learning.crops import Batch, Sampler, drawn_ahead
+from autolabel_mal.learning.crops import CropBatch, CropSampler, drawn_ahead
 from autolabel_mal.learning.export import export
-from autolabel_mal.learning.loss import LossRecipe, box_supervised_loss
+from autolabel_mal.learning.loss import MaskLossRecipe, box_supervised_loss
 from autolabel_mal.learning.network import Rates, build_optimiser, freeze
 from autolabel_mal.network import MalNetwork
 from autolabel_training.average import follow
 from autolabel_training.optimizer_step import OptimizerSettings, network_precision, optimizer_step
 
 
-class Course(Rates, OptimizerSettings, Protocol):
+class _MaskCourse(Rates, OptimizerSettings, Protocol):
     """The fields of a recipe or settings that a step reads."""
 
     @property
@@ -33,8 +33,8 @@ class Course(Rates, OptimizerSettings, Protocol):
 class Lesson:
     """What the student is taught: crops, the losses, how much of its backbone learns, threads that cut ahead."""
 
-    sampler: Sampler
-    loss: LossRecipe
+    sampler: CropSampler
+    loss: MaskLossRecipe
     frozen_stages: int
     workers: int = 0
 
@@ -44,7 +44,7 @@ class StudentTeacher:
 
     settings: Any
 
-    def __init__(self, network: MalNetwork, lesson: Lesson, settings: Course, *, device: str) -> None:
+    def __init__(self, network: MalNetwork, lesson: Lesson, settings: _MaskCourse, *, device: str) -> None:
         self.lesson = lesson
         self.settings = settings
         self.device = torch.device(device)
@@ -54,12 +54,12 @@ class StudentTeacher:
         freeze(self.student, lesson.frozen_stages)
         self.optimiser = build_optimiser(self.student, settings)
 
-    def batches(self, steps: range) -> Iterator[Batch]:
+    def batches(self, steps: range) -> Iterator[CropBatch]:
         """Yield the crops of every step, cut ahead by threads."""
         draw = partial(self.lesson.sampler.draw, count=self.settings.batch)
         return drawn_ahead(draw, steps, workers=self.lesson.workers)
 
-    def learn(self, batch: Batch, step: int) -> dict[str, float]:
+    def learn(self, batch: CropBatch, step: int) -> dict[str, float]:
         """Let the student learn from a batch and the teacher follow."""
         batch = batch.to(self.device)
         with network_precision(self.device):

@@ -14,11 +14,11 @@ from autolabel.errors import DataError
 from autolabel.strategies import FineTuning
 from autolabel.types import Labels, Rle
 from autolabel.weights import locate_checkpoint
-from autolabel_mal.learning.crops import CropRecipe, CropShape, Sampler, source
+from autolabel_mal.learning.crops import CropRecipe, CropSampler, CropShape, source
 from autolabel_mal.learning.figures import compare_overlaps, mean_overlaps
-from autolabel_mal.learning.loss import LossRecipe
+from autolabel_mal.learning.loss import MaskLossRecipe
 from autolabel_mal.learning.mask_probes import MaskProbe, NetworkMasks, iou, mask_probes, overlaps
-from autolabel_mal.learning.picture import Picture
+from autolabel_mal.learning.picture import BoxedPicture
 from autolabel_mal.learning.settings import MaskTrainingSettings
 from autolabel_mal.learning.student import Lesson, StudentTeacher
 from autolabel_mal.load import load_networks
@@ -56,7 +56,7 @@ class MaskTraining(StudentTeacher):
             raise DataError(
                 f"no box has sides of {settings.smallest_side:g} px or more", hint="lower smallest_side"
             ) from error
-        loss = LossRecipe(
+        loss = MaskLossRecipe(
             decision=self._threshold,
             mil_weight=settings.box_weight,
             crf_weight=settings.colour_weight,
@@ -64,7 +64,7 @@ class MaskTraining(StudentTeacher):
             crf_ramp=_RAMP,
             field=_FIELD,
         )
-        sampler = Sampler([objects], cropping, shape, seed=settings.seed)
+        sampler = CropSampler([objects], cropping, shape, seed=settings.seed)
         super().__init__(network, Lesson(sampler, loss, settings.frozen_stages), settings, device=task.device)
         self._dev = [found for found in map(_with_truth, task.dev) if found[0]]
 
@@ -104,11 +104,11 @@ class MaskTraining(StudentTeacher):
         return found
 
 
-def _picture(row: Labels) -> Picture:
+def _picture(row: Labels) -> BoxedPicture:
     """Return an image with its boxes; crowds are left out, and no mask is looked at."""
     given = row.instances.given or ({},) * len(row.instances)
     single = np.array([one.get("iscrowd") != 1 for one in given], bool)
-    return Picture(Path(row.image.path), row.instances.boxes[single])
+    return BoxedPicture(Path(row.image.path), row.instances.boxes[single])
 
 
 def _with_truth(row: Labels) -> tuple[list[MaskProbe], list[str]]:
@@ -122,7 +122,7 @@ def _with_truth(row: Labels) -> tuple[list[MaskProbe], list[str]]:
             names.append(row.prompt.phrases[found.labels[number]])
     if not boxes:
         return [], []
-    picture = Picture(Path(row.image.path), np.stack(boxes), tuple(masks))
+    picture = BoxedPicture(Path(row.image.path), np.stack(boxes), tuple(masks))
     probes = mask_probes([picture], smallest_side=_LEAST_SIDE)
     return probes, [names[probe.index] for probe in probes]
 
