@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from autolabel.errors import DataError, MachineError
+from autolabel.errors import DataError
 from autolabel.images import read_pixels
+from autolabel.plan.devices import cuda_count, mps_there
 from autolabel.plan.model import Plan, Stage
 from autolabel.registry import Registry
 from autolabel.results.decision import Corners
@@ -56,13 +57,8 @@ class MaskStage:
 
 
 def _device(plan: Plan) -> str:
-    """Return the device of the plan's first worker, where this machine has it, else the CPU."""
+    """Return the device of the plan's first worker if this machine has it, else the CPU."""
     device = next(iter(plan.execution.workers), "cpu")
-    if device == "cpu":
-        return device
-    try:
-        import torch
-    except ImportError as error:  # pragma: no cover, torch is a dependency
-        raise MachineError(f"torch cannot be imported: {error}") from error
-    available = torch.cuda.is_available() if device.startswith("cuda") else torch.backends.mps.is_available()
-    return device if available else "cpu"
+    kind, _, number = device.partition(":")
+    here = int(number or 0) < cuda_count() if kind == "cuda" else kind == "mps" and mps_there()
+    return device if here else "cpu"
