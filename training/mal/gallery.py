@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/tiny-mal"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--recipe", type=Path, default=Path("training/mal.yaml"), help="how scenes are drawn")
+    parser.add_argument("--recipe", type=Path, default=Path("training/mal-second.yaml"), help="its sets and scenes")
     parser.add_argument("--sets", nargs="+", default=[*MASKED_SETS, SCENES, CELLS])
     parser.add_argument("--refine", action="store_true", help="refine the masks by the colours of their crops")
     parser.add_argument("--cells", type=int, default=40, help="blood cells among which some are shown")
