@@ -81,21 +81,23 @@ class NumbaKernel:
     def __init__(self) -> None:
         from autolabel_grounding_dino.compiled import attend
 
-        self._attend: Any = attend
+        self._attend = attend
         self._pool: ThreadPoolExecutor | None = None
 
     def __call__(self, value: Tensor, shapes: Tensor, starts: Tensor, references: Tensor, drawn: Tensor) -> Tensor:
-        """Return (batch, queries, heads, channels) in float32."""
+        """Return (batch, queries, heads, channels) in float32, of values in float32 or bfloat16."""
         result = torch.zeros(*drawn.shape[:2], *value.shape[2:])
-        tensors = (value.float(), shapes, starts, references, drawn, result)
+        half = value.dtype == torch.bfloat16
+        attend = self._attend("uint16" if half else "float32")
+        tensors = (value.view(torch.uint16) if half else value.float(), shapes, starts, references, drawn, result)
         arrays, queries = [tensor.contiguous().numpy() for tensor in tensors], drawn.shape[1]
         threads = min(torch.get_num_threads(), queries)
         if threads == 1:
-            self._attend(*arrays, 0, queries)
+            attend(*arrays, 0, queries)
             return result
         self._pool = self._pool or ThreadPoolExecutor(threads, thread_name_prefix="sampling")
         edges = [queries * part // threads for part in range(threads + 1)]
-        list(self._pool.map(lambda first, last: self._attend(*arrays, first, last), edges[:-1], edges[1:]))
+        list(self._pool.map(lambda first, last: attend(*arrays, first, last), edges[:-1], edges[1:]))
         return result
 
 

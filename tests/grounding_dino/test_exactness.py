@@ -84,6 +84,27 @@ def test_compiled_attention_is_equal_for_any_number_of_threads() -> None:
     assert all(torch.equal(result, results[0]) for result in results)
 
 
+def test_compiled_attention_takes_values_of_16_bits() -> None:
+    draw = torch.Generator().manual_seed(1)
+    shapes, starts = torch.tensor([[9, 9], [4, 4]]), torch.tensor([0, 81])
+    value = torch.randn(2, 97, 3, 8, generator=draw).bfloat16()
+    references = torch.rand(2, 11, 2, 2, generator=draw)
+    drawn = 3 * torch.randn(2, 11, 3 * 2 * 2 * 3, generator=draw)
+    expected = NumbaKernel()(value.float(), shapes, starts, references, drawn)
+    assert torch.equal(NumbaKernel()(value, shapes, starts, references, drawn), expected)
+    assert torch.allclose(expected, torch_kernel.attend(value.float(), shapes, starts, references, drawn), atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30])
+def test_places_that_are_no_places_are_outside(bad: float) -> None:
+    shapes, starts = torch.tensor([[3, 5]]), torch.tensor([0])
+    value, references = torch.ones(1, 15, 1, 4), torch.full((1, 2, 1, 2), 0.5)
+    drawn = torch.zeros(1, 2, 3)
+    drawn[0, 1, 0] = bad
+    result = NumbaKernel()(value, shapes, starts, references, drawn)
+    assert result[0, 0, 0, 0] == 1 and result[0, 1].abs().sum() == 0
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda:0", "mps"])
 def test_each_device_gets_its_form(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autolabel_grounding_dino.deformable.triton_kernel", lambda device: "triton's")
