@@ -112,9 +112,11 @@ def _wide(number: Any) -> Any:
     raise NotImplementedError
 
 
-@overload(_wide, inline="always", strict=False)
-def wide_of(number: Any) -> Any:
+def _widening(number: Any) -> Any:
     """Return what numba compiles for ``_wide``, by the type of the number."""
     if number == types.uint16:
         return lambda number: np.uint32(np.uint32(number) << np.uint32(16)).view(np.float32)
     return lambda number: number
+
+
+overload(_wide, inline="always", strict=False)(_widening)
