@@ -1,4 +1,4 @@
-"""The border: what a package offers through the entry-point group ``autolabel``."""
+"""The plugin hooks that a package implements in a module of the entry-point group ``autolabel``."""
 
 from __future__ import annotations
 

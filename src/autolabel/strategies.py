@@ -1,4 +1,4 @@
-"""The kinds of strategy that packages offer: schedulers, aggregators, labelers of five kinds, looks, exporters."""
+"""The interfaces of strategies: schedulers, aggregators, labelers of five kinds, looks, exporters."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ P = TypeVar("P", bound=StrategyParams, default=StrategyParams, covariant=True)
 
 
 class Strategy(ABC, Generic[P]):
-    """A class with a name and typed parameters; made once a run, or once a worker, as ``cls(params)``."""
+    """A class with a name and typed parameters, instantiated as ``cls(params)`` once per run or once per worker."""
 
     name: ClassVar[str]
     """The word after ``type:`` in a spec."""
@@ -57,14 +57,14 @@ class Scheduler(Strategy[P]):
 
 
 class Aggregator(Strategy[P]):
-    """Merges what all rounds so far have found in one image."""
+    """Merges the boxes that all rounds so far have found in one image."""
 
     @abstractmethod
     def aggregate(self, instances: Instances, round: Round) -> Instances:
-        """Return what is kept of ``instances``, the raw union of all rounds so far (never an earlier result). Pure.
+        """Return the boxes to keep of ``instances``, the raw union of all rounds so far (not an earlier result). Pure.
 
-        A box keeps the round that found it; a merged one has the earliest round of its parts and their highest score.
-        Where ``round.nms_threshold`` is not None it replaces the aggregator's own threshold, 0 meaning: change nothing.
+        A box keeps the round that found it; a merged box has the earliest round and the highest score of its parts. If
+        ``round.nms_threshold`` is not None, it replaces the aggregator's own threshold; 0 means: change nothing.
         """
 
 
@@ -79,7 +79,7 @@ class Requests:
     """About how many, of questions and answers."""
 
     def __add__(self, other: Requests) -> Requests:
-        """Return both together."""
+        """Return the sum of both."""
         return Requests(self.requests + other.requests, self.images + other.images, self.tokens + other.tokens)
 
 
@@ -116,7 +116,7 @@ class FineTuning(Generic[S]):
 
 
 class Labeler(Strategy[P]):
-    """Finds or refines objects; lives in a worker, on one device. Subclass one of the five kinds: see there."""
+    """Finds or refines objects, in a worker, on one device. Subclass one of its five kinds below."""
 
     desk: EndpointAccount = EndpointAccount()
     """For a labeler that asks an endpoint: where answers are kept and what may be spent; set before ``load``."""
@@ -135,7 +135,7 @@ class Labeler(Strategy[P]):
         """
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the key of an image of ``size`` (height, width): only samples of equal key share a batch. No torch."""
+        """Return the batch key of an image of ``size`` (height, width); equal keys may share a batch. No torch."""
         return size
 
     def files(self) -> Sequence[Path]:
@@ -145,31 +145,31 @@ class Labeler(Strategy[P]):
     def check(self) -> None:
         """Raise WeightsError if the weights cannot be loaded, as far as their headers tell.
 
-        Called when a plan is compiled, before anything is written; reads no numbers and imports no torch.
+        Called when a plan is compiled, before anything is written; must read headers only and not import torch.
         """
 
     def captioner(self) -> Captioner | None:
-        """Return what describes images by the same model, for ``captions: {labeler: ...}``; None if it cannot."""
+        """Return a captioner with the same model, for ``captions: {labeler: ...}``; None if there is none."""
         return None
 
     def sends_to(self) -> Sequence[str]:
-        """Return the URLs that images are sent to; none if they stay in this process."""
+        """Return the URLs that images are sent to; empty if they stay in this process."""
         return ()
 
     def examine(self) -> Sequence[Finding]:
-        """Ask what ``sends_to`` names about pictures whose answer is known; for ``autolabel doctor --endpoint``."""
+        """Test the endpoint with pictures whose answer is known, for ``autolabel doctor --endpoint``."""
         return ()
 
     def fine_tune(self, task: FineTuning[Any]) -> None:
-        """Learn from images whose boxes are known, and write a new checkpoint; called without ``load``.
+        """Fine-tune on images with known boxes, and write a new checkpoint; called without ``load``.
 
-        A run that was stopped goes on from what lies in ``task.out``. Raises MachineError if packages or memory are
-        missing, WeightsError where the weights cannot be trained.
+        A stopped training resumes from ``task.out``. Raises MachineError if packages or memory are missing,
+        WeightsError if the weights cannot be trained.
         """
         raise NotImplementedError
 
     def licence(self) -> Licence:
-        """Return the licence of the weights, as the files beside them state it."""
+        """Return the licence of the weights as stated by the files beside them."""
         files = self.files()
         return licence_of(files[0]) if files else UNKNOWN
 
@@ -193,42 +193,42 @@ class Detector(Labeler[P]):
     gives: Literal["boxes", "masks"] = "boxes"
 
     def preprocess(self, sample: Sample) -> Any:
-        """Turn a sample into what ``prepare`` takes; runs in decode threads, before ``load``, without the model."""
+        """Convert a sample to the input of ``prepare``; runs in decode threads, without the model."""
         return sample
 
     @abstractmethod
     def prepare(self, batch: Sequence[Any]) -> Sequence[Any]:
-        """Turn preprocessed samples of one batch key into one opaque item each, same order.
+        """Convert preprocessed samples of one batch key to one opaque item each, in order.
 
-        An item holds what all rounds of an image share: pixels on the device, vision features.
+        An item holds the data that all rounds of an image share: pixels on the device, vision features.
         """
 
     @abstractmethod
     def detect(
         self, prepared: Sequence[Any], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances | ImageError]:
-        """Return, for each item and its prompt, every candidate whose score is above ``floor``; same order.
+        """Return, for each item and its prompt, every candidate with a score above ``floor``; in order.
 
-        An ImageError stands where an item alone has no answer; it becomes the reason of its row.
+        Return an ImageError in place of an item that fails; it becomes the reason of its row.
 
         ``labels`` index the prompt's phrases; ``rounds`` are ignored. Boxes are in pixels of the upright image and may
-        reach beyond its edges: they are cut there after aggregation, and dropped where nothing would be left.
+        reach beyond it: they are clipped after aggregation, and dropped if nothing is left.
         """
 
     def read(self, phrase: str) -> Reading:
-        """Return what the model makes of a phrase, so that names that it cannot tell apart are said. No torch."""
+        """Return how the model reads a phrase, to report names that it cannot distinguish. No torch."""
         return Reading((" ".join(unicodedata.normalize("NFKC", phrase).casefold().split()),))
 
     def unasked(self, phrases: Sequence[str]) -> Sequence[str]:
-        """Return the phrases that the parameters speak of and that are none of ``phrases``: they would never count."""
+        """Return the phrases in the parameters that are not among ``phrases`` and so would have no effect."""
         return ()
 
     def passes(self, prompt: Prompt) -> int:
-        """Return the most forward passes that ``prompt`` can take in one round. No torch."""
+        """Return the maximum number of forward passes for ``prompt`` in one round. No torch."""
         return 1
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
-        """Return what one question about an image of ``size`` takes of an endpoint; nothing if none is asked."""
+        """Return the endpoint requests for one query about an image of ``size``; none without an endpoint."""
         return Requests()
 
     def counters(self) -> dict[str, int]:
@@ -244,9 +244,9 @@ class Segmenter(Labeler[P]):
 
     @abstractmethod
     def segment(self, batch: Sequence[Sample]) -> Sequence[Instances]:
-        """Return each sample's instances in the same order, every one of them, with masks.
+        """Return all instances of each sample, in order, with masks.
 
-        A box that has no area inside the image comes back with the mask None.
+        The mask of a box without area inside the image is None.
         """
 
     def counters(self) -> dict[str, int]:
@@ -258,7 +258,7 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 
 
 class VerifierParams(StrategyParams):
-    """Which boxes are in doubt, and what becomes of those that a verifier denies."""
+    """Which boxes a verifier checks, and whether it drops boxes."""
 
     between: tuple[Chance, Chance] = (0.0, 1.0)
     """Least and greatest score of the boxes that are asked about; all by default."""
@@ -274,21 +274,21 @@ class VerifierParams(StrategyParams):
 
 
 class Verifier(Labeler[P]):
-    """A labeler that looks at boxes again and says how likely each is what its label says."""
+    """A labeler that checks boxes: it returns the probability that each box has the object of its label."""
 
     needs = "boxes"
     gives = "boxes"
     params: Any
 
     class Params(VerifierParams):
-        """Which boxes are in doubt; a subclass adds its own fields."""
+        """Which boxes to check; a subclass adds its own fields."""
 
     @abstractmethod
     def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32] | ImageError]:
-        """Return, for each sample, the chance of each of its N boxes, (N,) float32 in [0, 1], NaN if none is known.
+        """Return, for each sample, the probability of each of its N boxes, (N,) float32 in [0, 1]; NaN if unknown.
 
-        A sample holds the boxes in doubt alone. An ImageError stands if nothing is known of any: its boxes are kept
-        without a verdict, and the row says so.
+        A sample holds only the boxes to check. Return an ImageError in place of a sample without any answer: its boxes
+        are kept without verdicts, and the row notes it.
         """
 
     def counters(self) -> dict[str, int]:
@@ -319,21 +319,21 @@ class Referrer(Labeler[P]):
 
 
 class Captioner(Labeler[P]):
-    """A labeler that says in words what an image shows; it stands in ``data.captions``, not in a stage."""
+    """A labeler that writes captions; it is used in ``data.captions``, not in a stage."""
 
     needs = "images"
     gives = "captions"
 
     @abstractmethod
     def describe(self, batch: Sequence[Sample]) -> Sequence[str | ImageError]:
-        """Return a caption for each sample, in the same order; an ImageError stands where an image gets none."""
+        """Return a caption for each sample, in order; an ImageError in place of one that fails."""
 
     def captioner(self) -> Captioner:
         """Return itself."""
         return self
 
     def requests(self, size: Size) -> Requests:
-        """Return what the caption of an image of ``size`` takes of an endpoint; nothing if none is asked."""
+        """Return the endpoint requests for the caption of an image of ``size``; none without an endpoint."""
         return Requests()
 
     def counters(self) -> dict[str, int]:
@@ -342,30 +342,30 @@ class Captioner(Labeler[P]):
 
 
 class Look(Strategy[P]):
-    """A way of looking at an image: changes its pixels, and carries what was found there back to the image.
+    """A transform of an image for test-time augmentation, with inverses for boxes and masks.
 
-    A look that moves no pixel defines ``apply`` alone. ``size`` is (height, width) of the image as it is.
+    A look that moves no pixel only defines ``apply``. ``size`` is (height, width) of the original image.
     """
 
     @abstractmethod
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return what is seen of (H, W, 3) uint8 RGB pixels: (h, w, 3) uint8 of ``shape((H, W))``. Pure."""
+        """Transform (H, W, 3) uint8 RGB pixels to (h, w, 3) uint8 of ``shape((H, W))``. Pure."""
 
     def shape(self, size: Size) -> Size:
-        """Return (height, width) of what is seen of an image of ``size``."""
+        """Return (height, width) of the transformed image of ``size``."""
         return size
 
     def restore_boxes(self, boxes: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32]:
-        """Return (N, 4) ``x1 y1 x2 y2`` of what is seen in pixels of the image, the inverse of ``apply``; exact."""
+        """Map (N, 4) ``x1 y1 x2 y2`` boxes of the transformed image back to the original image, exactly."""
         return boxes
 
     def restore_mask(self, mask: npt.NDArray[np.bool_], size: Size) -> npt.NDArray[np.bool_]:
-        """Return a mask (h, w) of what is seen as one of the image, (H, W), the inverse of ``apply``; exact."""
+        """Map a mask (h, w) of the transformed image back to (H, W), exactly."""
         return mask
 
 
 class Exporter(Strategy[P]):
-    """Writes a run's labels as files."""
+    """Writes the labels of a run as files."""
 
     needs: ClassVar[Literal["boxes", "masks"]] = "boxes"
     loses: ClassVar[Sequence[str]] = ()
@@ -379,16 +379,16 @@ class Exporter(Strategy[P]):
     def export(self, labels: Iterable[Labels], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write files into the existing folder ``out`` and return their paths; equal labels give equal bytes.
 
-        ``labels`` may be walked more than once, come sorted by (image id, caption index), and never fit in memory.
-        Boxes lie inside the image, whose file is ``image.path``.
-        ``classes`` are the phrases of the whole run, in the order that category ids follow.
+        ``labels`` can be iterated more than once, are sorted by (image id, caption index), and may not fit in memory.
+        Boxes lie inside the image, whose file is ``image.path``. ``classes`` are the phrases of the whole run, in the
+        order that category ids follow.
         """
 
     def export_parts(self, parts: Mapping[str, Iterable[Labels]], classes: Sequence[str], out: Path) -> Sequence[Path]:
         """Write the parts of a split (``train``, ``val``, ``test``, in order), and return the paths of all files.
 
-        Each part goes into a folder of its name. An exporter whose readers expect other names, or one file that joins
-        the parts, replaces this method.
+        Each part goes into a folder of its name. Override this method if readers expect other names, or a file for all
+        parts.
         """
         written: list[Path] = []
         for name, labels in parts.items():

@@ -56,11 +56,11 @@ def test_evaluate_measures_what_is_handed_out_and_says_so(
 ) -> None:
     gt = str(truth(run))
     before, what = evaluate_run(run, gt)
-    assert (before.total.found, before.total.right) == (4, 2) and what == "what the run hands out"
+    assert (before.total.found, before.total.right) == (4, 2) and what == "the exported labels"
     apply(run, registry, box("00.png", "blue", BLUE, "reject"), box("01.png", "blue", BLUE, "reject"))
     after, what = evaluate_run(run, gt)
     assert (after.total.found, after.total.right) == (2, 2)
-    assert what == "what the run hands out: 2 decisions applied"
+    assert what == "the exported labels: 2 decisions applied"
     raw, what = evaluate_run(run, gt, raw=True)
     assert (raw.total.found, raw.total.right) == (4, 2) and what == "what the models said"
     call("evaluate", str(run), "--gt", gt, "--json")
@@ -88,7 +88,7 @@ def test_the_runs_own_checked_images_are_truth(run: Path, registry: Registry) ->
     )
     for gt in (None, str(run)):
         found, what = evaluate_run(run, gt)
-        assert what == "what the run hands out: before any decision"
+        assert what == "the exported labels: before any decision"
         assert (found.images, found.total.true, found.total.found, found.total.right) == (2, 3, 4, 2)
     result = calibrate_run(run, None, precision=0.5, confidence=0.5, iou=0.5, out=run.parent / "t.yaml")
     assert result.images == 2
@@ -97,7 +97,7 @@ def test_the_runs_own_checked_images_are_truth(run: Path, registry: Registry) ->
 def test_checked_images_of_another_run_are_truth(run: Path, labelled: Path, registry: Registry) -> None:
     apply(run, registry, Decision(image="00.png", verdict="checked"), box("00.png", "red", RED))
     found, what = evaluate_run(labelled, str(run))
-    assert (found.images, found.total.found, found.total.right) == (1, 2, 1) and what == "what the run hands out"
+    assert (found.images, found.total.found, found.total.right) == (1, 2, 1) and what == "the exported labels"
 
 
 def test_nothing_is_checked(run: Path, registry: Registry) -> None:

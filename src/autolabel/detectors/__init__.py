@@ -1,4 +1,4 @@
-"""Detectors made of detectors: several that are asked the same; one that sees an image in looks, or in tiles."""
+"""Composite detectors: several detectors, one with looks, one with tiles."""
 
 from autolabel.detectors.agreement import Agreement, Doubt
 from autolabel.detectors.compose import composed

@@ -1,4 +1,4 @@
-"""The agreement of looks and labelers on a box, and the score that follows."""
+"""Scores of boxes from the agreement of looks and labelers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """What the looks that were asked about an image say of the boxes that an aggregator kept.
+    """Rescores the boxes that an aggregator kept by the looks that saw them.
 
-    A candidate belongs to the box of its label that it overlaps most, where that is by an IoU of ``iou`` or more.
+    A candidate is assigned to the box of its label with the largest overlap, if the IoU is at least ``iou``.
     """
 
     score: Rule
@@ -43,13 +43,13 @@ class Agreement:
     """The number of labelers."""
 
     def weigh(self, kept: Instances, union: Instances, *, looks: Sequence[str], asked: Counts) -> Instances:
-        """Return the kept boxes, best first, with their support and the scores that the looks give them.
+        """Return the kept boxes, best first, with their support and new scores.
 
-        ``union`` holds the candidates that entered, each with the look that it was found in, one of ``looks``; boxes of
-        the l-th label were asked for in the first ``asked[l]`` of these. Of the highest scores of a box's candidates in
-        each of n looks, 0 if a look has none, ``vote`` is the highest times the share of looks that have one,
-        ``mean`` the mean, and ``noisy_or`` is 1 - (the product of 1 - score) ** (1/n). The aggregator's score is
-        multiplied by what this is of the highest; mostly it is the highest, and so becomes this.
+        ``union`` holds the candidates that entered, each with its look, one of ``looks``; label l was searched in the
+        first ``asked[l]`` of these. A box has a score in each of n looks, the highest of its candidates there, or 0.
+        ``vote`` is the highest of these times the share of nonzero ones, ``mean`` is the mean, and ``noisy_or`` is 1 -
+        (the product of 1 - score) ** (1/n). The aggregator's score is multiplied by the ratio of this value to the
+        highest score.
         """
         seen, each = self.seen(kept, union, looks), asked[kept.labels]
         best = seen.max(axis=2)
@@ -62,7 +62,7 @@ class Agreement:
         return replace(kept, scores=scores, support=support).take(np.argsort(-scores, kind="stable"))
 
     def in_doubt(self, kept: Instances, union: Instances, *, looks: Sequence[str], doubt: Doubt) -> int:
-        """Return how many of the kept boxes, asked for in all ``looks``, are in doubt."""
+        """Return how many of the kept boxes, searched in all ``looks``, are in doubt."""
         best = self.seen(kept, union, looks).max(axis=2)
         scores = _combined(best, np.full(len(best), len(looks)), self.score).astype(np.float32)
         unsure = scores <= doubt.sure if len(looks) == 1 else (best > 0).sum(axis=1) < len(looks)
@@ -77,12 +77,12 @@ class Agreement:
         box, candidate = self.belonging(kept, union)
         labeler = np.array([names.index(union.sources[one][0]) if union.sources else 0 for one in candidate], np.int64)
         np.maximum.at(scores, (box, look_of[candidate], labeler), union.scores[candidate])
-        for alone in np.flatnonzero(~scores.any(axis=(1, 2))).tolist():  # a merged box may overlap none of its own
+        for alone in np.flatnonzero(~scores.any(axis=(1, 2))).tolist():  # a merged box may overlap none of its sources
             scores[alone, place[(kept.looks or ())[alone]], 0] = kept.scores[alone]
         return scores
 
     def belonging(self, kept: Instances, union: Instances) -> tuple[Index, Index]:
-        """Return pairs (box, candidate): each candidate once at most, with the box that it overlaps most."""
+        """Return pairs (box, candidate): each candidate at most once, with the box that it overlaps most."""
         boxes = np.concatenate([kept.boxes, union.boxes])
         near = Neighbours(boxes, self.iou, groups=np.concatenate([kept.labels, union.labels]))
         waiting, parts = np.arange(len(kept)), [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
@@ -99,7 +99,7 @@ class Agreement:
 
 
 def _combined(best: _Float64, asked: Counts, rule: Rule) -> _Float64:
-    """Return one score a box from the best in each look (N, looks), of which the first ``asked`` (N,) were asked."""
+    """Return one score per box from its best score in each look (N, looks); the first ``asked`` (N,) looks count."""
     if rule == "vote":
         return np.asarray(best.max(axis=1) * (best > 0).sum(axis=1) / asked)
     if rule == "mean":

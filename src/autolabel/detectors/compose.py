@@ -1,4 +1,4 @@
-"""Make one labeler out of those that a stage names."""
+"""Compose the labelers, looks and tiles of a stage into one labeler."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from autolabel.strategies import Detector, Labeler, Look
 def composed(
     members: Sequence[Labeler], tiles: Tiles | None, *, looks: Mapping[str, Look] | None = None, ahead: int = 0
 ) -> Labeler:
-    """Return one labeler made of ``members``, detectors all of them, that sees ``tiles``, each in ``looks`` by name.
+    """Return one labeler composed of the detectors ``members``, applied to ``tiles``, each in the named ``looks``.
 
-    The first ``ahead`` looks are preprocessed in decode threads. A segmenter stands alone and sees whole images: it is
-    returned as it is.
+    The first ``ahead`` looks are preprocessed in decode threads. A segmenter is returned unchanged.
     """
     detectors = [member for member in members if isinstance(member, Detector)]
     if len(detectors) < len(members):

@@ -1,4 +1,4 @@
-"""Several detectors asked the same, and how many of them agree on a box."""
+"""Combine several detectors, and vote on their boxes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autolabel.weights import UNKNOWN, Licence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """When a box is held to be found by a labeler, and by how many it must be."""
+    """When a labeler supports a box, and how many supporters a box needs."""
 
     iou: float
     """A labeler supports a box if one of its candidates of the same label overlaps it by at least this."""
@@ -29,12 +29,12 @@ class Vote:
 
 
 class Consensus(Detector):
-    """Asks each member and returns all their candidates, each with the name of the member it comes from."""
+    """Returns the candidates of all members, each with the member's name."""
 
     name = "consensus"
 
     def __init__(self, members: Sequence[Detector]) -> None:
-        """Take members that all give boxes, or all masks."""
+        """Combine members that all give boxes, or all give masks."""
         super().__init__(Strategy.Params())
         self.members = tuple(members)
         self.names = told_apart([member.name for member in members])
@@ -46,7 +46,7 @@ class Consensus(Detector):
             member.load(device)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the keys of all members, one after the other."""
+        """Return the concatenated keys of all members."""
         return tuple(chain.from_iterable(member.batch_key(size) for member in self.members))
 
     def files(self) -> Sequence[Path]:
@@ -59,7 +59,7 @@ class Consensus(Detector):
             member.check()
 
     def licence(self) -> Licence:
-        """Return the licences of all members as one, which allows what all of them allow."""
+        """Return the combined licence, which allows what all members' licences allow."""
         return _joined([member.licence() for member in self.members if member.files()])
 
     def preprocess(self, sample: Sample) -> tuple[Any, ...]:
@@ -74,7 +74,7 @@ class Consensus(Detector):
     def detect(
         self, prepared: Sequence[tuple[Any, ...]], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances | ImageError]:
-        """Return the candidates of all members, member by member; an error where any has one."""
+        """Return the candidates of all members, member by member; an error if any member has one."""
         found: list[list[Instances | ImageError]] = [[] for _ in prepared]
         for index, (member, name) in enumerate(zip(self.members, self.names, strict=True)):
             answers = member.detect([item[index] for item in prepared], prompts, floor)
@@ -92,11 +92,11 @@ class Consensus(Detector):
         return tuple(dict.fromkeys(chain.from_iterable(member.sends_to() for member in self.members)))
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
-        """Return what all members ask of endpoints."""
+        """Return the endpoint requests of all members."""
         return sum((member.requests(size, asked) for member in self.members), Requests())
 
     def counters(self) -> dict[str, int]:
-        """Return the sums of what the members count."""
+        """Return the summed counters of the members."""
         total: Counter[str] = Counter()
         for member in self.members:
             total.update(member.counters())
@@ -104,13 +104,13 @@ class Consensus(Detector):
 
 
 def _joined_answers(parts: Sequence[Instances | ImageError]) -> Instances | ImageError:
-    """Return answers about one image as one, or the first error among them."""
+    """Concatenate answers about one image, or return the first error among them."""
     failed = next((part for part in parts if isinstance(part, ImageError)), None)
     return failed or Instances.concatenate([part for part in parts if isinstance(part, Instances)])
 
 
 class Voting(Aggregator):
-    """Lets another aggregator decide, then counts for each kept box the labelers that support it."""
+    """Wraps an aggregator, and counts the labelers that support each kept box."""
 
     name = "voting"
 
@@ -120,10 +120,10 @@ class Voting(Aggregator):
         self.vote = vote
 
     def aggregate(self, instances: Instances, round: Round) -> Instances:
-        """Return what the aggregator keeps and enough labelers support; ``sources`` are those that do, in their order.
+        """Return the aggregator's boxes with enough supporting labelers; ``sources`` are their names, in order.
 
-        A labeler supports a box with any candidate that has entered so far, of the same label and with an IoU of at
-        least ``vote.iou``; a box of its own always counts.
+        A labeler supports a box if a candidate of it that has entered so far has the same label and an IoU of at least
+        ``vote.iou``, or if the box is its own.
         """
         kept = self.aggregator.aggregate(instances, round)
         sources = [_supporters(kept, index, instances, self.vote.iou) for index in range(len(kept))]
@@ -140,7 +140,7 @@ def _supporters(kept: Instances, index: int, union: Instances, least: float) -> 
 
 
 def told_apart(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names with a number after each that was there before: ``a``, ``a-2``."""
+    """Return distinct names by numbering repeated ones: ``a``, ``a-2``."""
     seen: Counter[str] = Counter()
     out = []
     for name in names:
@@ -150,7 +150,7 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _joined(licences: Sequence[Licence]) -> Licence:
-    """Return several licences as one: their names joined by ``+``, forbidding what any of them forbids."""
+    """Combine licences: names joined by ``+``, forbidding what any of them forbids."""
     if not licences:
         return UNKNOWN
     allowed = {one.commercial for one in licences}

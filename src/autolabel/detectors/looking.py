@@ -1,4 +1,4 @@
-"""A detector that sees an image in several looks."""
+"""A detector that is applied to an image in several looks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autolabel.weights import Licence
 
 @dataclass(slots=True, eq=False)
 class _SeenInLooks:
-    """One image, with what the detector makes of it in each look."""
+    """One image, with the detector's prepared item for each look."""
 
     sample: Sample
     preprocessed: dict[str | None, Any] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class _SeenInLooks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _LookQuery:
-    """A question about one image in one look, and the place of its answer."""
+    """A query about one image in one look, and the index of its answer."""
 
     place: int
     seen: _SeenInLooks
@@ -36,16 +36,15 @@ class _LookQuery:
 
 
 class Looking(Detector):
-    """Asks another detector about an image in the look that the prompt names, and carries its answer back.
+    """Runs another detector in the look that the prompt names, and maps the result back.
 
-    A prompt without a look asks about the image as it is. What the detector makes of an image is kept for each look
-    that it was asked in, until the image is done.
+    A prompt without a look uses the original image. Prepared items are kept for each look until the image is done.
     """
 
     name = "looking"
 
     def __init__(self, detector: Detector, looks: Mapping[str, Look], *, ahead: int) -> None:
-        """Take looks by name; the first ``ahead`` are preprocessed in decode threads, others when they are asked."""
+        """Use looks by name; the first ``ahead`` are preprocessed in decode threads, others on demand."""
         super().__init__(Strategy.Params())
         self.detector = detector
         self.looks = dict(looks)
@@ -57,7 +56,7 @@ class Looking(Detector):
         self.detector.load(device)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the keys of an image in all looks, one after the other."""
+        """Return the concatenated keys of an image in all looks."""
         return tuple(chain.from_iterable(self.detector.batch_key(look.shape(size)) for look in self.looks.values()))
 
     def files(self) -> Sequence[Path]:
@@ -76,7 +75,7 @@ class Looking(Detector):
         return seen
 
     def shown(self, sample: Sample, name: str | None) -> Sample:
-        """Return a sample as a look shows it; raises ValueError if that has another shape than the look says."""
+        """Apply a look to a sample; raises ValueError if the result differs from the look's ``shape``."""
         if name is None:
             return sample
         look, size = self.looks[name], sample.image.size
@@ -87,13 +86,13 @@ class Looking(Detector):
         return Sample(image=image, pixels=pixels, prompt=sample.prompt, instances=Instances.empty())
 
     def prepare(self, batch: Sequence[_SeenInLooks]) -> Sequence[_SeenInLooks]:
-        """Return the items as they are: a look is prepared when it is first asked, since it may never be."""
+        """Return the items unchanged; a look is prepared on first use, because it may never be used."""
         return batch
 
     def detect(
         self, prepared: Sequence[_SeenInLooks], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances | ImageError]:
-        """Return what the detector finds in each item's look, in pixels of the image; one batch a batch key."""
+        """Return the detections in each item's look, in pixels of the original image; one batch per batch key."""
         answers: list[Instances | ImageError] = [Instances.empty()] * len(prepared)
         asked = [self.question(*each) for each in zip(range(len(prepared)), prepared, prompts, strict=True)]
         for key in dict.fromkeys(one.key for one in asked):
@@ -106,13 +105,13 @@ class Looking(Detector):
         return answers
 
     def question(self, place: int, seen: _SeenInLooks, prompt: Prompt) -> _LookQuery:
-        """Return a question with the batch key of what is seen."""
+        """Return a query with the batch key of the transformed image."""
         size = seen.sample.image.size
         shape = size if prompt.look is None else self.looks[prompt.look].shape(size)
         return _LookQuery(place, seen, prompt, self.detector.batch_key(shape))
 
     def prepare_looks(self, asked: Sequence[_LookQuery]) -> None:
-        """Prepare, as one batch, the looks that are asked for the first time."""
+        """Prepare, as one batch, the looks that are used for the first time."""
         new = [one for one in asked if one.prompt.look not in one.seen.prepared]
         for one in new:
             if one.prompt.look not in one.seen.preprocessed:
@@ -124,7 +123,7 @@ class Looking(Detector):
             del one.seen.preprocessed[one.prompt.look]
 
     def restored(self, found: Instances, one: _LookQuery) -> Instances:
-        """Return an answer in pixels of the image."""
+        """Map an answer back to the original image."""
         if one.prompt.look is None:
             return found
         look, size = self.looks[one.prompt.look], one.seen.sample.image.size
@@ -132,7 +131,7 @@ class Looking(Detector):
         return replace(found, boxes=look.restore_boxes(found.boxes, size).astype(np.float32), masks=masks)
 
     def passes(self, prompt: Prompt) -> int:
-        """Return the forward passes of one look: how many are asked is the rounds' affair."""
+        """Return the forward passes of one look; the rounds decide the number of looks."""
         return self.detector.passes(replace(prompt, look=None))
 
     def sends_to(self) -> Sequence[str]:
@@ -140,16 +139,16 @@ class Looking(Detector):
         return self.detector.sends_to()
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
-        """Return what one look asks of an endpoint, that of the largest one."""
+        """Return the endpoint requests of one look, the most expensive one."""
         shapes = [look.shape(size) for look in self.looks.values()] or [size]
         largest = max(shapes, key=lambda shape: shape[0] * shape[1])
         return self.detector.requests(largest, replace(asked, look=None))
 
     def counters(self) -> dict[str, int]:
-        """Return what the detector counts."""
+        """Return the detector's counters."""
         return self.detector.counters()
 
 
 def _restored_mask(mask: Rle | None, look: Look, size: Size) -> Rle | None:
-    """Return a mask of what a look shows as one of the image of ``size``."""
+    """Map a mask of a look back to the original image of ``size``."""
     return None if mask is None else Rle.encode(look.restore_mask(mask.decode(), size))

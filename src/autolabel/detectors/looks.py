@@ -1,4 +1,4 @@
-"""The looks at an image, and when to stop taking more."""
+"""The looks of a stage, and when to stop using more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autolabel.types import Instances
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """The looks of a stage; without any, an image is seen once, as it is."""
+    """The looks of a stage; without any, only the original image is used."""
 
     names: tuple[str | None, ...] = (None,)
     agreement: Agreement | None = None
@@ -18,14 +18,13 @@ class Looks:
     """None: every round sees all looks. Else round k adds look k where an image is still in doubt."""
 
     def in_round(self, round: int) -> int:
-        """Return how many looks a round asks of an image that is in doubt."""
+        """Return the number of looks in a round for an image in doubt."""
         return len(self.names) if self.doubt is None else min(round + 1, len(self.names))
 
     def weigh(self, kept: Instances, union: Instances, asked: Counts, *, above: float) -> Instances:
-        """Return kept boxes with what the looks say of them, those that then score more than ``above``.
+        """Rescore kept boxes by the looks, and return those that score more than ``above``.
 
-        Boxes of the l-th label were asked for in the first ``asked[l]`` looks. Without an agreement they are returned
-        as they are.
+        Label l was searched in the first ``asked[l]`` looks. Without an agreement, boxes are returned unchanged.
         """
         if self.agreement is None:
             return kept
@@ -33,9 +32,9 @@ class Looks:
         return weighed.take(weighed.scores > above)
 
     def settled(self, kept: Instances, known: Instances, count: int) -> bool:
-        """Return whether no more than the first ``count`` looks are worth asking.
+        """Return whether no looks beyond the first ``count`` are needed.
 
-        ``kept`` is what is kept of ``known``, all that those have found.
+        ``kept`` are the kept boxes of ``known``, the candidates of these looks.
         """
         if self.agreement is None or self.doubt is None:
             return True

@@ -1,4 +1,4 @@
-"""A detector that looks at a large image tile by tile."""
+"""A detector that is applied to a large image tile by tile."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class _Tile(NamedTuple):
 
 
 class Tiled(Detector):
-    """Asks another detector about every tile of an image, and joins what it answers; nothing is merged here.
+    """Runs another detector on every tile of an image, and concatenates the results without merging.
 
-    At any time it holds the pixels of the images of a batch, and what the detector makes of a few tiles: vision
-    features are not kept from one question to the next.
+    Memory holds the pixels of a batch's images and the prepared items of a few tiles; vision features are not kept
+    between queries.
     """
 
     name = "tiled"
@@ -70,7 +70,7 @@ class Tiled(Detector):
         self.detector.load(device)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the same key for all: images are looked at one by one."""
+        """Return the same key for all images, which are processed one by one."""
         return ()
 
     def files(self) -> Sequence[Path]:
@@ -86,19 +86,19 @@ class Tiled(Detector):
         return self.detector.licence()
 
     def prepare(self, batch: Sequence[Sample]) -> Sequence[Sample]:
-        """Return the samples as they are: features of all tiles would not fit in memory."""
+        """Return the samples unchanged; the features of all tiles would not fit in memory."""
         return batch
 
     def detect(
         self, prepared: Sequence[Sample], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances | ImageError]:
-        """Return what the detector finds in the tiles of each image, in pixels of the image, tile by tile."""
+        """Return the detections in the tiles of each image, in pixels of the image, tile by tile."""
         return [self.search(sample, prompt, floor) for sample, prompt in zip(prepared, prompts, strict=True)]
 
     def search(self, sample: Sample, prompt: Prompt, floor: float) -> Instances | ImageError:
-        """Return what is found in the tiles of one image, without the boxes that are ``cut_off``.
+        """Return the detections in the tiles of one image, without boxes that are ``cut_off``.
 
-        An error where a tile has one: nobody would know what is missing.
+        Returns an error if any tile has one, because detections would be missing.
         """
         size = sample.image.size
         parts = []
@@ -113,14 +113,14 @@ class Tiled(Detector):
         return Instances.concatenate(parts)
 
     def batches(self, all_of_them: Sequence[_Tile]) -> Iterator[Sequence[_Tile]]:
-        """Yield regions of one batch key, a few at a time."""
+        """Yield small batches of regions with equal batch keys."""
         for _, group in groupby(all_of_them, key=lambda region: self.detector.batch_key(region.size)):
             alike = list(group)
             for start in range(0, len(alike), self.tiles.batch):
                 yield alike[start : start + self.tiles.batch]
 
     def passes(self, prompt: Prompt) -> int:
-        """Return the forward passes of one tile: how many tiles there are depends on the image."""
+        """Return the forward passes of one tile; the number of tiles depends on the image."""
         return self.detector.passes(prompt)
 
     def sends_to(self) -> Sequence[str]:
@@ -128,7 +128,7 @@ class Tiled(Detector):
         return self.detector.sends_to()
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
-        """Return what all tiles of an image ask of an endpoint."""
+        """Return the endpoint requests for all tiles of an image."""
         return sum((self.detector.requests(region.size, asked) for region in regions(size, self.tiles)), Requests())
 
     def counters(self) -> dict[str, int]:
@@ -137,9 +137,9 @@ class Tiled(Detector):
 
 
 def regions(size: Size, tiles: Tiles) -> list[_Tile]:
-    """Return the tiles of an image of ``size``, row by row, and then, where it is asked for, the whole.
+    """Return the tiles of an image of ``size``, row by row, followed by the whole image if ``tiles.whole``.
 
-    Neighbours overlap by ``tiles.overlap`` of a side or more; the outer ones end at the image's edges. An image that
+    Neighbours overlap by at least ``tiles.overlap`` of a side; the outer ones end at the image's edges. An image that
     fits in one tile is one region.
     """
     height, width = size
@@ -150,7 +150,7 @@ def regions(size: Size, tiles: Tiles) -> list[_Tile]:
 
 
 def _starts(length: int, tiles: Tiles) -> list[int]:
-    """Return where tiles begin along a side of ``length`` pixels, evenly spread."""
+    """Return the evenly spread start positions of tiles along a side of ``length`` pixels."""
     room = max(length - tiles.size, 0)
     step = max(tiles.size * (1 - tiles.overlap), 1)
     count = int(np.ceil(room / step)) + 1
@@ -158,32 +158,32 @@ def _starts(length: int, tiles: Tiles) -> list[int]:
 
 
 def _crop(sample: Sample, region: _Tile) -> Sample:
-    """Return a region of a sample as a sample of its own; its pixels are a view."""
+    """Return a region of a sample as a new sample; its pixels are a view."""
     image = Image(id=sample.image.id, path=sample.image.path, size=region.size)
     pixels = sample.pixels[region.top : region.bottom, region.left : region.right]
     return Sample(image=image, pixels=pixels, prompt=sample.prompt, instances=Instances.empty())
 
 
 def _shifted(found: Instances, region: _Tile, size: Size) -> Instances:
-    """Return what was found in a region, in pixels of its image of ``size``."""
+    """Map the detections of a region to its image of ``size``."""
     corner = np.array([region.left, region.top] * 2, np.float32)
     masks = None if found.masks is None else tuple(_pasted(mask, region, size) for mask in found.masks)
     return replace(found, boxes=found.boxes + corner, masks=masks)
 
 
 def _pasted(mask: Rle | None, region: _Tile, size: Size) -> Rle | None:
-    """Return a region's mask as one of the whole image."""
+    """Map a region's mask to the whole image."""
     if mask is None or region.size == size:
         return mask
     return Rle.from_crop(mask.decode(), left=region.left, top=region.top, size=size)
 
 
 def cut_off(found: Instances, region: _Tile, size: Size, tiles: Tiles) -> npt.NDArray[np.bool_]:
-    """Return which of N boxes a region's edge cuts, so that another region sees more of their objects.
+    """Return which of N boxes are cut by a region's edge and better seen in another region.
 
-    A box that reaches an edge of the region inside the image is cut by it. It is left out if it is no longer, across
-    that edge, than what neighbours share, since one of them sees it whole; and however long it is where the whole image
-    is looked at, too.
+    A box that reaches an inner edge of the region is cut. It is dropped if it is no longer, across that edge, than the
+    overlap of neighbours, because one of them sees the whole object; if the whole image is used too, it is always
+    dropped.
     """
     height, width = size
     x1, y1, x2, y2 = found.boxes.T

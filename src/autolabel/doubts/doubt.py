@@ -1,4 +1,4 @@
-"""A doubt about a label, as it is told: what may be wrong, how likely, and what says so."""
+"""The data model of ``autolabel doubts``: what may be wrong with a label, how likely, and the evidence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: dict[Kind, str] = {
 
 
 class SeenObject(msgspec.Struct, frozen=True, kw_only=True):
-    """The box that speaks against a label."""
+    """The box that contradicts a label."""
 
     phrase: str
     bbox: _Corners
@@ -63,7 +63,7 @@ class DoubtfulImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Doubts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is in doubt, likeliest errors first."""
+    """All doubts, most likely errors first."""
 
     version: int = _VERSION
     plan: str
@@ -79,5 +79,5 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def doubts_schema() -> dict[str, Any]:
-    """Return the JSON Schema of what ``autolabel doubts --json`` prints."""
+    """Return the JSON Schema of the output of ``autolabel doubts --json``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Doubts)}

@@ -1,4 +1,4 @@
-"""The evidence for and against each box, from labelled boxes and a run's boxes, as columns of numbers."""
+"""Features of labelled and found boxes for the error classifier."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class UsualSizes:
 
     @classmethod
     def over(cls, scenes: Iterable[Scene]) -> UsualSizes:
-        """Learn them from labelled boxes; medians, since some of those are wrong."""
+        """Learn them from labelled boxes, with medians because some boxes are wrong."""
         parts = [(scene.true.classes, log_sides(scene.true.boxes)) for scene in scenes]
         classes = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int64)])
         sides = np.concatenate([part[1] for part in parts] or [np.zeros((0, 2))])
         return cls({number: usual(sides[classes == number]) for number in np.unique(classes).tolist()})
 
     def odd(self, boxes: Float64, classes: Int64) -> Float64:
-        """Return (N, 2) by how many spreads width and height differ from their class's; 0 for an unknown class."""
+        """Return (N, 2) deviations of width and height from the medians of the class, in spreads; 0 if unknown."""
         out = np.zeros((len(boxes), 2))
         for number in np.unique(classes).tolist():
             if number in self.of:
@@ -57,7 +57,7 @@ class UsualSizes:
 
 
 def log_sides(boxes: Float64) -> Float64:
-    """Return (N, 2) logarithms of width and height, of 1 pixel at least."""
+    """Return (N, 2) logarithms of width and height, at least 1 pixel."""
     return np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0))
 
 
@@ -153,19 +153,19 @@ def _found(scene: Scene, sizes: UsualSizes, *, overlap: Float64, same: Bools, lo
 
 
 def _highest(mask: Bools, values: Float64) -> Float64:
-    """Return (N,) the highest value of each row where ``mask`` (N, M) holds, 0 if it nowhere does."""
+    """Return (N,) the maximum of each row where ``mask`` (N, M) is True; 0 for rows without True."""
     out: Float64 = np.where(mask, values, 0).max(axis=1, initial=0)
     return out
 
 
 def _furthest(values: Float64) -> Int64:
-    """Return (N,) the place of the highest value of each row, 0 if there are no columns."""
+    """Return (N,) the index of the maximum of each row; 0 if there are no columns."""
     out: Int64 = values.argmax(axis=1) if values.shape[1] else np.zeros(len(values), np.int64)
     return out
 
 
 def _surest(mask: Bools, scores: Float64) -> tuple[Int64, Float64]:
-    """Return (N,) the place and the score of the surest box of each row of ``mask``; UNMATCHED and 0 if none is."""
+    """Return (N,) index and score of the highest-scoring box in each row of ``mask``; UNMATCHED and 0 if none."""
     masked = np.where(mask, scores[None, :], -1.0)
     place = _furthest(masked)
     best = masked.max(axis=1, initial=-1.0)
@@ -173,7 +173,7 @@ def _surest(mask: Bools, scores: Float64) -> tuple[Int64, Float64]:
 
 
 def scores_at(places: Int64, scores: Float64) -> Float64:
-    """Return (N,) scores by place, 0 if the place is UNMATCHED."""
+    """Return (N,) scores by index, 0 for UNMATCHED."""
     if not len(scores):
         return np.zeros(len(places))
     out: Float64 = np.where(places >= 0, scores[places], 0.0)

@@ -50,9 +50,9 @@ def find_doubts(
 ) -> Doubts:
     """Return the ``most`` likely errors, and the ``most`` images likely to have one.
 
-    ``truth`` is a COCO file or a run, whose checked images count: its labels are doubted, by what ``run`` has found,
-    whatever it scores. None stands for the labels that ``run`` hands out. ``names`` says which class of the run a class
-    of the truth is. With ``near_duplicates`` all images are read. Raises DataError if run and truth share nothing.
+    ``truth`` is a COCO file, or a run whose checked images are used: its labels are compared with all boxes of ``run``,
+    whatever their score. None ranks the exported labels of ``run`` itself. ``names`` maps class names of the truth to
+    those of the run. With ``near_duplicates`` all images are read. Raises DataError if run and truth share nothing.
     """
     store, plan = finished(run)
     found = compare(store, plan, truth, names=names, near_duplicates=near_duplicates)
@@ -142,7 +142,7 @@ def _photos(scenes: _Scenes, plan: Plan) -> Iterator[LabelledPhoto]:
 
 
 def _labelled(store: RunStore, plan: Plan) -> Iterator[LabelledPhoto]:
-    """Yield the photos of a run with the boxes that it hands out."""
+    """Yield the photos of a run with their exported boxes."""
     numbers = {name: number for number, name in enumerate(plan.manifest.classes)}
     for row in measured(store.root)[0]:
         if row.reason is None and row.caption_index == 0:

@@ -1,4 +1,4 @@
-"""Doubt what a run hands out itself, where no truth is given."""
+"""Rank the exported labels of a run, without a truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autolabel.types import Labels
 
 
 def doubts_of(known: Known) -> Iterator[LabelDoubt]:
-    """Yield what is in doubt of the boxes that a run hands out and nobody has decided about."""
+    """Yield the doubtful ones of the exported boxes without a decision."""
     units, around, wrong = known.units, known.surroundings, known.chance_of_wrong()
     for place in range(len(units.box_keys)):
         if place not in known.right:
@@ -44,7 +44,7 @@ def _box(units: Units, place: int) -> dict[str, Any]:
 
 
 def held_back(store: RunStore, plan: Plan) -> Iterator[LabelDoubt]:
-    """Yield the boxes that thresholds and size filters leave out, and nobody has decided about, as missing ones."""
+    """Yield the undecided boxes that thresholds and size filters leave out, as possibly missing objects."""
     limits, least = plan.outputs.filter, plan.outputs.thresholds
     review = decided(store)
     if not limits and not least:

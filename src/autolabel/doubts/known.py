@@ -1,4 +1,4 @@
-"""The checked boxes and images of a run: from its certificate, or without one from its review."""
+"""The checked boxes and images of a run, from its certificate, or from its review if it has none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autolabel.results.store import RunStore
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """The boxes that a run hands out, and what has been said of them and of its images."""
+    """The exported boxes of a run, with the answers about them and about its images."""
 
     units: Units
     right: Mapping[int, bool]
@@ -41,7 +41,7 @@ class Known:
         return Surroundings.of(self.units)
 
     def _against(self) -> Float64:
-        """Return what speaks against each box: its surroundings, and a verifier that denies it, (F, 4)."""
+        """Return the evidence against each box: its surroundings, and a low verdict, (F, 4)."""
         verdicts = np.frombuffer(self.units.verdicts, np.float64)
         denied = np.where(np.isfinite(verdicts), 1 - verdicts, 0.0)
         return np.column_stack([self.surroundings.against(), denied])
@@ -52,7 +52,7 @@ class Known:
         return len(self.right)
 
     def chance_of_wrong(self) -> Float64:
-        """Return the predicted chance that each box of the run is wrong, (F,)."""
+        """Return the predicted probability that each box of the run is wrong, (F,)."""
         answered = sorted(self.right)
         return chance_of_wrong(
             np.frombuffer(self.units.scores, np.float64),
@@ -64,7 +64,7 @@ class Known:
 
 
 def read_known(store: RunStore, plan: Plan) -> Known:
-    """Return what is known of a run."""
+    """Read the answers about a run."""
     review = decided(store)
     by_review = _of_review(store, plan, review)
     if not begun(store):
@@ -86,7 +86,7 @@ def read_known(store: RunStore, plan: Plan) -> Known:
 
 
 def _of_review(store: RunStore, plan: Plan, review: Review | None) -> Known:
-    """Return what is known from a review alone."""
+    """Read the answers from a review alone."""
     units = population(store, plan, limits=limits_of(plan, None), review=review)
     thresholds = plan.outputs.thresholds or {}
     return Known(units=units, right=dict.fromkeys(units.kept, True), review=review, thresholds=thresholds)

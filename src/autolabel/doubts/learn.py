@@ -1,4 +1,4 @@
-"""Learn from planted errors how likely each box is one."""
+"""Learn the probability that a box is an error, from planted errors."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class ErrorChances:
 
 
 def learn_chances(scenes: Sequence[Scene], evidence: Sequence[Evidence], classes: int) -> list[ErrorChances]:
-    """Return for every scene how likely each of its boxes is an error.
+    """Return the error probabilities of the boxes of every scene.
 
-    Errors are planted in copies of the scenes; a logistic regression learns to tell them from the rest by the evidence,
-    and each image is judged by one that has not seen it. Labels that were wrong already are so few beside the planted
-    ones that they hardly matter. With too little to learn from, a labelled box is as doubtful as its score is low, and
-    a found one as its score is high.
+    Errors are planted in copies of the scenes, and a logistic regression learns to separate them from the other boxes.
+    Predictions are cross-validated over images. Existing errors are few compared with the planted ones, so their
+    influence is small. With too little data, the doubt about a labelled box falls with its score, and that about an
+    unlabelled detection rises with its score.
     """
     if not scenes:
         return []
@@ -72,7 +72,7 @@ class _Learnt:
 
 
 def _planted(scenes: Sequence[Scene], sizes: UsualSizes, classes: int) -> tuple[_Learnt, _Learnt]:
-    """Plant errors in the scenes, or in some of them where there are very many; return examples of both kinds."""
+    """Plant errors in the scenes, or in a sample of very many; return examples of both kinds."""
     random = np.random.default_rng(_SEED)
     boxes = max(1, sum(len(scene.true) for scene in scenes))
     rounds = max(1, min(_ROUNDS, _MOST_BOXES // boxes))
@@ -101,12 +101,12 @@ def _joined(parts: Sequence[tuple[Float64, Bools, Int64]]) -> _Learnt:
 
 
 def _with_class(columns: Float64, numbers: Int64, classes: int) -> Float64:
-    """Return columns with one more for each class."""
+    """Return columns with an indicator column for each class."""
     return np.concatenate([columns, (numbers[:, None] == np.arange(classes)[None, :]).astype(np.float64)], axis=1)
 
 
 def _fit(learnt: _Learnt, chosen: Bools) -> _Model | None:
-    """Return what tells errors from the rest, None if too few of either were chosen."""
+    """Fit the classifier; None if there are too few examples of either kind."""
     columns, wrong = learnt.columns[chosen], learnt.wrong[chosen]
     if min(int(wrong.sum()), int((~wrong).sum())) < _FEWEST:
         return None

@@ -1,4 +1,4 @@
-"""Compare the labels of photos that are nearly the same."""
+"""Compare the labels of near-duplicate photos."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def differences(
 ) -> dict[str, Difference]:
     """Return for photos, by name, the near-duplicate whose labels differ most; none if labels agree.
 
-    Of a group, which shows one scene, only photos that are the same place for place are compared: tiles of one picture,
-    and shots between which the camera moved, have their boxes elsewhere.
+    Only photos of a group that agree pixel by pixel are compared: in tiles of one picture, and after camera motion,
+    boxes lie elsewhere.
     """
     out: dict[str, Difference] = {}
     for members in groups.members:
@@ -72,7 +72,7 @@ def differences(
 def _alike(
     photos: Sequence[LabelledPhoto], max_pixels: int, value_range: ValueRange
 ) -> Iterator[tuple[LabelledPhoto, LabelledPhoto]]:
-    """Yield the pairs of photos that are the same place for place."""
+    """Yield the pairs of photos that agree pixel by pixel."""
     pictures = [_picture(one, max_pixels, value_range) for one in photos]
     for a, b in combinations(range(len(photos)), 2):
         first, second = pictures[a], pictures[b]
@@ -108,7 +108,7 @@ def _unshared(one: LabelledPhoto, other: LabelledPhoto) -> tuple[int, int]:
 
 
 def _relative(photo: LabelledPhoto) -> _Float64:
-    """Return boxes as parts of the photo's sides."""
+    """Return boxes relative to the photo's sides."""
     height, width = photo.size
     relative: _Float64 = photo.boxes / np.array([width, height, width, height], np.float64).clip(1)
     return relative

@@ -1,4 +1,4 @@
-"""Plant errors in labelled boxes, so that a ranking can learn what an error looks like in this very data set."""
+"""Plant errors in labelled boxes, as training data for the error classifier."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class _Planted:
 
 
 def plant(scene: Scene, classes: int, random: np.random.Generator) -> _Planted:
-    """Return a scene of which _SHARE of the labelled boxes each are removed, moved, and given another class.
+    """Return a scene in which _SHARE of the labelled boxes are removed, as many moved, and as many given another class.
 
-    No box is renamed where there is one class alone.
+    With a single class, no box is given another class.
     """
     true = scene.true
     kinds = random.choice(4, len(true), p=[1 - 3 * _SHARE, _SHARE, _SHARE, _SHARE])
@@ -72,7 +72,7 @@ def _moved(box: Float64, scene: Scene, random: np.random.Generator) -> Float64:
 
 
 def lies_bare(planted: _Planted, boxes: Float64, classes: Int64) -> Bools:
-    """Return which found boxes, (N,), lie on an object of their class that lost its label."""
+    """Return a mask (N,) of found boxes that lie on an object of their class whose label was removed."""
     overlap = iou(boxes, planted.bare)
     overlap[classes[:, None] != planted.bare_classes[None, :]] = 0
     out: Bools = overlap.max(axis=1, initial=0) >= SAME

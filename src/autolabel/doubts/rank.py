@@ -1,4 +1,4 @@
-"""Rank the labels of a truth by how likely each is an error."""
+"""Rank the labels of a truth by their error probability."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class _Ranked:
 
 
 def rank(scenes: Sequence[Scene], images: Sequence[str], classes: Sequence[str]) -> list[_Ranked]:
-    """Return what is in doubt in every scene: each labelled box once, and each found box that no label explains.
+    """Return the doubts of every scene: each labelled box once, and each found box without a matching label.
 
-    ``images`` names the scenes, ``classes`` the numbers of the classes. A found box that says where, or as what, a
-    labelled box should be is told with that one.
+    ``images`` names the scenes, ``classes`` the class numbers. A found box that suggests another place or class for a
+    labelled box is reported with that box.
     """
     plain = [without_crowds(scene) for scene in scenes]
     sizes = UsualSizes.over(plain)
@@ -74,7 +74,7 @@ def _told(
 
 
 def _explained(known: Evidence, chances: ErrorChances, missing: dict[int, float]) -> dict[int, int]:
-    """Return for labelled boxes that nothing supports the open found box that says what is wrong, each used once."""
+    """Return, for unsupported labelled boxes, the unmatched found box that shows the error; each is used once."""
     out: dict[int, int] = {}
     for place in np.argsort(-chances.labelled, kind="stable").tolist():
         if known.claimed[place] == _UNMATCHED:
@@ -88,7 +88,7 @@ def _explained(known: Evidence, chances: ErrorChances, missing: dict[int, float]
 def _kind(
     place: int, scene: Scene, known: Evidence, found: int | None, classes: Sequence[str]
 ) -> tuple[Kind, SeenObject | None]:
-    """Return what may be wrong with a labelled box, and the box that says so."""
+    """Return the kind of error of a labelled box, and the box that shows it."""
     other, near, own, clash = (int(column[place]) for column in (known.other, known.near, known.claimed, known.clash))
     score = 0.0 if own == _UNMATCHED else float(scene.scores[own])
     if other != _UNMATCHED and found != near and scene.scores[other] > score:
@@ -113,10 +113,10 @@ def _box(objects: Objects, place: int, classes: Sequence[str]) -> dict[str, Any]
 
 
 def by_chance(doubts: Sequence[LabelDoubt]) -> list[LabelDoubt]:
-    """Return doubts, the likeliest errors first; of equal ones by image and place."""
+    """Return doubts sorted by probability, descending, then by image and position."""
     return sorted(doubts, key=lambda one: (-one.chance, one.image, one.bbox))
 
 
 def chance_of_any(chances: Sequence[float]) -> float:
-    """Return how likely one of several is an error, 0 if there are none."""
+    """Return the probability that at least one of several is an error; 0 if there are none."""
     return float(1 - np.prod(1 - np.clip(np.asarray(chances, np.float64), 0, 1)))

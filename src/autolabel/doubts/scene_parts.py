@@ -1,4 +1,4 @@
-"""Parts of scenes."""
+"""Select parts of scenes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CROWDED = 0.5
 
 
 def without_crowds(scene: Scene) -> Scene:
-    """Return a scene without its crowds, and without what was found in them: nothing can be said of either."""
+    """Return a scene without its crowds and without the boxes found in them."""
     if not scene.crowds.any():
         return scene
     kept = np.flatnonzero(match_boxes(scene, _CROWDED) != IGNORED)
@@ -30,7 +30,7 @@ def without_crowds(scene: Scene) -> Scene:
 
 
 def with_labelled(scene: Scene, kept: _Int64) -> Scene:
-    """Return a scene with some of its labelled boxes only, by place."""
+    """Return a scene with only the labelled boxes at these indices."""
     return replace(
         scene,
         true=_chosen(scene.true, kept),
@@ -41,7 +41,7 @@ def with_labelled(scene: Scene, kept: _Int64) -> Scene:
 
 
 def _chosen(objects: Objects, kept: _Int64) -> Objects:
-    """Return some objects, by place."""
+    """Return the objects at these indices."""
     return Objects(
         boxes=objects.boxes[kept],
         classes=objects.classes[kept],

@@ -1,4 +1,4 @@
-"""The surroundings of a run's boxes and how usual their sizes are: evidence against a box besides its score."""
+"""Evidence against a box besides its score: missing looks, overlapping boxes, unusual size."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class Surroundings:
 
     @classmethod
     def of(cls, units: Units) -> Surroundings:
-        """Look around the boxes of a run."""
+        """Compute the surroundings of the boxes of a run."""
         clash, overlap = _clashes(units)
         return cls(clash=clash, overlap=overlap, odd=_odd(units), support=np.frombuffer(units.support, np.float64))
 
     def against(self) -> Float64:
-        """Return (F, 3) numbers from 0 to 1: looks that did not see a box, its overlap, how odd its size is."""
+        """Return (F, 3) numbers from 0 to 1: share of looks that missed a box, its overlap, how unusual its size is."""
         odd = np.clip((self.odd - _OFTEN_ODD) / (2 * _OFTEN_ODD), 0, 1)
         return np.column_stack([1 - self.support, self.overlap, odd])
 
 
 def _clashes(units: Units) -> tuple[Int64, Float64]:
-    """Return the surest box of another class in each box's place, and by how much the two overlap."""
+    """Return the highest-scoring overlapping box of another class for each box, and its overlap."""
     boxes = np.frombuffer(units.corners, np.float64).reshape(-1, 4)
     classes, scores = np.frombuffer(units.box_classes, np.int64), np.frombuffer(units.scores, np.float64)
     clash, overlaps = np.full(len(boxes), -1, np.int64), np.zeros(len(boxes))

@@ -1,4 +1,4 @@
-"""Near-duplicates: which images show the same scene, such as resaved copies, shots in a row, tiles that overlap."""
+"""Find near-duplicate images: resaved copies, consecutive shots, overlapping tiles."""
 
 from autolabel.duplicates.groups import Groups, group
 from autolabel.duplicates.landmarks import Landmarks, landmarks

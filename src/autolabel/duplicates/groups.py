@@ -11,7 +11,7 @@ from autolabel.duplicates.matching import candidates, match
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Which images show the same scene; an image that is in no group stands alone."""
+    """Groups of images that show the same scene; an image may be in no group."""
 
     members: tuple[tuple[str, ...], ...] = ()
     """The ids of each group of two or more, sorted."""
@@ -22,7 +22,7 @@ class Groups:
         object.__setattr__(self, "_first", first)
 
     def key(self, image: str) -> str:
-        """Return what stands for the group of an image: its first image, the image's own id where it is alone."""
+        """Return the key of an image's group: the id of the group's first image; its own id if it is in no group."""
         return self._first.get(image, image)
 
     @property
@@ -32,9 +32,9 @@ class Groups:
 
 
 def group(images: Sequence[tuple[str, Landmarks]], *, same: Iterable[Sequence[str]] = ()) -> Groups:
-    """Group images by what their landmarks share; ``same`` are sets of ids that belong together whatever they show.
+    """Group images by matching landmarks; ``same`` are sets of ids that belong together in any case.
 
-    Groups are the connected parts: where A shares a part with B, and B another with C, all three are one scene.
+    Groups are connected components: if A matches B, and B matches C, all three are one scene.
     """
     links = _Links(name for name, _ in images)
     for known in same:
@@ -49,13 +49,13 @@ def group(images: Sequence[tuple[str, Landmarks]], *, same: Iterable[Sequence[st
 
 
 class _Links:
-    """Connected parts of a graph (union-find)."""
+    """Connected components (union-find)."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._parent = {name: name for name in names}
 
     def root(self, name: str) -> str:
-        """Return what stands for the part that a name is in."""
+        """Return the representative of a name's component."""
         parent = self._parent
         while parent[name] != name:
             parent[name] = parent[parent[name]]
@@ -63,12 +63,12 @@ class _Links:
         return name
 
     def join(self, one: str, other: str) -> None:
-        """Make the parts of two names one."""
+        """Join the components of two names."""
         first, second = sorted((self.root(one), self.root(other)))
         self._parent[second] = first
 
     def groups(self) -> Groups:
-        """Return the parts of two and more names."""
+        """Return the components with at least two names."""
         parts: dict[str, list[str]] = {}
         for name in self._parent:
             parts.setdefault(self.root(name), []).append(name)

@@ -1,7 +1,7 @@
-"""What an image is recognised by: places that stand out, each with a perceptual hash of what surrounds it.
+"""Landmarks of an image: corners, each with a perceptual hash of its surroundings.
 
-A hash of the whole image tells resaved copies. A hash of many small parts tells as well that two images share a part
-of a scene, and where.
+A hash of the whole image only detects resaved copies. Hashes of many small patches also detect that two images share a
+part of a scene, and where.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FREQUENCIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """Places of one image, at the scale at which its longer side has ``_SIDE`` pixels."""
+    """The landmarks of one image, scaled so that its longer side has ``_SIDE`` pixels."""
 
     size: tuple[int, int]
     """(height, width) at that scale."""
@@ -44,12 +44,12 @@ class Landmarks:
 
     @classmethod
     def none(cls, size: tuple[int, int] = (0, 0)) -> Landmarks:
-        """Return what an image without any structure has."""
+        """Return the landmarks of an image without structure."""
         return cls(size, np.zeros((0, 2), np.int16), np.zeros(0, np.uint64))
 
 
 def landmarks(pixels: npt.NDArray[np.uint8]) -> Landmarks:
-    """Return the landmarks of (H, W, 3) uint8 RGB pixels; a picture without any structure has none."""
+    """Return the landmarks of (H, W, 3) uint8 RGB pixels; none for a picture without structure."""
     grey = _scaled(pixels)
     height, width = grey.shape
     places = _strongest(_corners(grey))
@@ -89,7 +89,7 @@ def _corners(grey: _Float) -> _Float:
 
 
 def _strongest(response: _Float) -> npt.NDArray[np.int64]:
-    """Return (N, 2) places that are the strongest around, the best ``_EACH`` of every cell."""
+    """Return (N, 2) local maxima, the best ``_EACH`` of every cell."""
     rows, columns = np.nonzero((response == _highest(response, _APART)) & (response > _FAINT))
     height, width = response.shape
     cells = rows * _CELLS // height * _CELLS + columns * _CELLS // width
@@ -114,7 +114,7 @@ def _highest(values: _Float, radius: int) -> _Float:
 
 
 def _hashes(grey: _Float, places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Return the signs of the lowest frequencies of each patch's cosine transform, without its mean."""
+    """Return the signs of the lowest frequencies of each patch's cosine transform, without the mean."""
     margin = PATCH // 2
     windows = np.lib.stride_tricks.sliding_window_view(grey, (PATCH, PATCH))
     patches = windows[places[:, 0] - margin, places[:, 1] - margin]

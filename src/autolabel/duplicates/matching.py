@@ -1,4 +1,4 @@
-"""Whether two images show the same scene: landmarks that agree, at places that agree."""
+"""Decide whether two images show the same scene, by landmarks with equal hashes at consistent positions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AHEAD = 8
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """The agreement of two images."""
+    """The match of two images."""
 
     landmarks: int
     """The number of landmarks that agree."""
@@ -43,7 +43,7 @@ class _Match:
 
 
 def match(first: Landmarks, second: Landmarks) -> _Match | None:
-    """Return how two images agree, None if they do not show the same scene."""
+    """Return the match of two images, None if they do not show the same scene."""
     alike = np.bitwise_count(first.hashes[:, None] ^ second.hashes[None]) <= _DIFFERENT
     ours, theirs = np.nonzero(alike)
     if len(np.unique(ours)) < _LEAST:
@@ -61,7 +61,7 @@ def match(first: Landmarks, second: Landmarks) -> _Match | None:
 
 
 def _inside(one: Landmarks, other: Landmarks, shift: _Int) -> int:
-    """Count the landmarks of an image that would be landmarks of the other: their surroundings lie inside it."""
+    """Count the landmarks of an image whose patch lies inside the other image."""
     moved = one.places - shift
     margin = PATCH // 2
     inside = (moved >= margin) & (moved < np.array(other.size) - margin)
@@ -69,10 +69,10 @@ def _inside(one: Landmarks, other: Landmarks, shift: _Int) -> int:
 
 
 def candidates(images: Sequence[Landmarks]) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of images that are worth a look: some landmark of theirs is alike.
+    """Yield the pairs of images with at least one similar landmark.
 
-    Hashes are sorted by some of their bits at a time, more where there are more of them, and neighbours are compared:
-    the time grows with the number of landmarks, not of pairs.
+    Hashes are sorted by bands of bits, and neighbours are compared, so time grows with the number of landmarks, not of
+    pairs.
     """
     counts = [len(image.hashes) for image in images]
     if not sum(counts):
@@ -85,14 +85,14 @@ def candidates(images: Sequence[Landmarks]) -> Iterator[tuple[int, int]]:
 
 
 def _bands(count: int) -> list[tuple[int, int]]:
-    """Return which bits to sort by, (first, number) each: so many that few of ``count`` hashes agree by chance."""
+    """Return the bands to sort by, (first, number of bits), so wide that few of ``count`` hashes agree by chance."""
     width = min(BITS, max(12, int(count - 1).bit_length()))
     number = BITS // width
     return [(band * width, width) for band in range(number)]
 
 
 def _neighbours(hashes: npt.NDArray[np.uint64], owners: _Int, band: tuple[int, int]) -> _Int:
-    """Return (N, 2) pairs of images, the lower number first, with hashes that agree in a band and differ little."""
+    """Return (N, 2) pairs of images, lower number first, with similar hashes that agree in a band."""
     first, width = band
     keys = (hashes >> np.uint64(first)) & np.uint64((1 << width) - 1)
     order = np.lexsort((owners, keys))

@@ -1,4 +1,4 @@
-"""Select what of the ledger is exported: a split of the images, without what a person or the spec leaves out."""
+"""Select the labels to export: decisions, thresholds, size filters and splits applied."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def selections(store: RunStore, plan: Plan, *, checked: bool = False) -> Iterato
 def measured(
     run: Location, *, raw: bool = False, reviewed: bool = True, thresholds: Path | None = None
 ) -> tuple[Ledger, str]:
-    """Return the labels of a finished run that a measurement is of, and what they are, in words.
+    """Return the labels of a finished run to measure, and a description of them.
 
-    What the run hands out: as people decided, above the thresholds, within the size filters. ``raw`` is what the models
-    said, ``reviewed=False`` leaves out what people decided alone; ``thresholds`` replace those of the spec.
+    By default the exported labels: decisions applied, above the thresholds, within the size filters. ``raw`` returns
+    the models' own labels; ``reviewed=False`` only ignores decisions; ``thresholds`` replace those of the spec.
     """
     store, plan = finished(run)
     if raw:
@@ -73,13 +73,13 @@ def measured(
     parts += ["within the size filters"] if limits else []
     change = partial(handed_out, limits=limits, thresholds=least, review=review, classes=plan.manifest.classes)
     ledger = checked_ledger(store, plan, keep=partial(_kept, None, review), change=change)
-    return ledger, "what the run hands out" + (f": {', '.join(parts)}" if parts else "")
+    return ledger, "the exported labels" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _kept(
     belongs_to: Callable[[Labels], bool] | None, review: Review | None, labels: Labels, *, checked: bool = False
 ) -> bool:
-    """Return whether a row is exported: it belongs to the split, nobody rejected it, it is checked where it must be."""
+    """Return whether a row is exported: it belongs to the split, is not rejected, and is checked if required."""
     if belongs_to is not None and not belongs_to(labels):
         return False
     if checked and (review is None or not reviews.is_checked(labels, review)):
@@ -96,7 +96,7 @@ def handed_out(
     classes: Sequence[str] = (),
     fit: Fit | None = None,
 ) -> Labels:
-    """Return a row as exporters get it: ``changed``, with its boxes inside the image, scores as ``fit`` has them."""
+    """Return a row as exporters get it: ``changed``, boxes clipped to the image, scores calibrated by ``fit``."""
     kept = changed(labels, limits=limits, thresholds=thresholds, review=review, classes=classes)
     return calibrated(kept.inside(), fit)
 
@@ -109,7 +109,7 @@ def changed(
     review: Review | None,
     classes: Sequence[str] = (),
 ) -> Labels:
-    """Return a row as a person decided, without the boxes that the spec leaves out; what was kept by hand stays."""
+    """Return a row with decisions applied and the spec's filters; boxes that a person kept always stay."""
     by_hand = np.zeros(len(labels.instances), bool)
     if review is not None:
         labels, by_hand = reviews.apply_protected(labels, review, classes=classes)
@@ -120,7 +120,7 @@ def changed(
 
 
 def sure(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None) -> Labels:
-    """Return a row as the models said, without the boxes that score too little; what was kept by hand stays."""
+    """Return a row without the boxes below the thresholds; boxes that a person kept always stay."""
     keep = above_threshold(labels, thresholds)
     if review is not None:
         keep |= reviews.protected(labels, review)
@@ -128,7 +128,7 @@ def sure(labels: Labels, *, thresholds: Mapping[str, float], review: Review | No
 
 
 def _splits(split: Split | None, groups: Groups) -> Iterator[tuple[str, Callable[[Labels], bool] | None]]:
-    """Yield each split's name with what decides who belongs to it; one nameless split if there is none."""
+    """Yield each split's name with its membership test; one nameless split if the spec has no splits."""
     if split is None:
         yield "", None
         return
@@ -137,12 +137,12 @@ def _splits(split: Split | None, groups: Groups) -> Iterator[tuple[str, Callable
 
 
 def _belongs(name: str, split: Split, groups: Groups, labels: Labels) -> bool:
-    """Return whether an image belongs to the split ``name``; near-duplicates all belong to that of the first."""
+    """Return whether an image belongs to the split ``name``; near-duplicates belong to the split of the first one."""
     return split_of(groups.key(labels.image.id), fractions=split.fractions, seed=split.seed) == name
 
 
 def within(labels: Labels, limits: SizeLimits) -> npt.NDArray[np.bool_]:
-    """Return which boxes keep to the limits: sides in pixels, area as a share of the image."""
+    """Return which boxes are within the limits: sides in pixels, area as a share of the image."""
     boxes = labels.instances.boxes.astype(np.float64)
     sides = boxes[:, 2:] - boxes[:, :2]
     height, width = labels.image.size
@@ -156,7 +156,7 @@ def within(labels: Labels, limits: SizeLimits) -> npt.NDArray[np.bool_]:
 
 
 def above_threshold(labels: Labels, thresholds: Mapping[str, float]) -> npt.NDArray[np.bool_]:
-    """Return which boxes score at least what is asked of their class; one without threshold passes."""
+    """Return which boxes reach the threshold of their class; a class without threshold passes."""
     least = np.array([thresholds.get(phrase, 0) for phrase in labels.prompt.phrases], np.float32)
     found = labels.instances
     return found.scores >= least[found.labels] if len(found) else np.ones(0, bool)

@@ -97,7 +97,7 @@ def _likely_errors(known: Known, precision: float, *, certified: bool) -> tuple[
     units, wrong = known.units, known.chance_of_wrong()
     undecided = np.setdiff1d(np.arange(len(wrong)), np.fromiter(known.right, np.int64, len(known.right)))
     if not len(undecided):
-        return [], ["every box has been checked" if len(wrong) else "the run hands out no box"]
+        return [], ["every box has been checked" if len(wrong) else "the run exports no box"]
     order = undecided[np.argsort(-wrong[undecided], kind="stable")]
     kept = float(len(wrong) - sum(not right for right in known.right.values()))
     count = by_choice(wrong[order], kept=kept, share=precision) or min(len(order), FIRST)

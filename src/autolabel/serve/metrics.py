@@ -55,7 +55,7 @@ class Metrics:
                 f"{_NAMESPACE}_images_waiting {waiting}",
                 *_head("images_total", "counter", "Images answered, by state."),
                 *(f'{_NAMESPACE}_images_total{{state="{state}"}} {n}' for state, n in sorted(self._images.items())),
-                *_head("boxes_total", "counter", "Boxes handed out."),
+                *_head("boxes_total", "counter", "Boxes returned."),
                 f"{_NAMESPACE}_boxes_total {sum(self._boxes.values())}",
                 *_head("image_seconds", "histogram", "Seconds from an image's bytes to its labels."),
                 *(f'{_NAMESPACE}_image_seconds_bucket{{le="{le:g}"}} {self._buckets[le]}' for le in _BUCKETS),
