@@ -59,7 +59,7 @@ class Read:
 
 def read(text: str, *, cut: bool = False) -> Read:
     """Return the objects in an answer; ``cut`` says that it ended at the limit of its length."""
-    out = Read(cut=cut)
+    out = Read(cut=cut or len(text) > _MOST)
     thought = _THOUGHT.match(text)
     begin = thought.end() if thought else 0
     text = text[:_MOST]

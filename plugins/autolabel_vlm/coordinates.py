@@ -13,6 +13,8 @@ Coordinates = Literal["pixels", "unit_1000", "unit_999", "unit_1"]
 Axes = Literal["xyxy", "yxyx"]
 _SLACK = 0.02
 """The share of the range by which a number may exceed it."""
+_FARTHEST = 1e9
+"""Numbers are cut to this before they become float32; it is beyond every range."""
 
 
 def ends(coordinates: Coordinates, sent: Size) -> tuple[float, float]:
@@ -36,7 +38,7 @@ def restored(
     Corners may come in any order.
     """
     order = [0, 1, 2, 3] if axes == "xyxy" else [1, 0, 3, 2]
-    corners = boxes.reshape(-1, 4)[:, order]
+    corners = np.clip(boxes.reshape(-1, 4)[:, order], -_FARTHEST, _FARTHEST)
     low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
     end = np.array(ends(coordinates, sent), np.float64)
     inside = np.all((low >= -_SLACK * end) & (high <= (1 + _SLACK) * end), axis=1)

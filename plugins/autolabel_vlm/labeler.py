@@ -246,7 +246,8 @@ class Vlm(AsksEndpoint, Detector):
         if first.whole:
             return
         cause = "was cut" if first.cut else f"had {first.unreadable} unreadable objects" if first.unreadable else ""
-        more = sum(len(read.objects) for read in asked.reads[1:])
+        known = {(one.box, one.label) for one in first.objects}
+        more = sum((one.box, one.label) not in known for read in asked.reads[1:] for one in read.objects)
         asked.tell(
             f"the answer {cause or 'could not be read'} after {len(first.objects)} objects; asked again: {more} more",
         )

@@ -175,6 +175,18 @@ def test_killed_run_asks_for_no_caption_twice(tmp_path: Path) -> None:
         assert len(server.requests) == 6 + 1, "the question that was under way is asked again, no other"
 
 
+@pytest.mark.parametrize("place", ["captions.written:kill:1", "captions.renamed:kill:1", "row.labelled:kill:2"])
+def test_killed_run_asks_as_often_as_one_that_is_not(tmp_path: Path, place: str) -> None:
+    with ScriptedEndpoint(answers) as server:
+        words = [sys.executable, "-m", "autolabel", "generate", str(write_spec(tmp_path, server.url)), "--quiet"]
+        killed = subprocess.run(words, env={**os.environ, "AUTOLABEL_FAILPOINT": place}, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert 3 <= len(server.requests) < 6
+        assert subprocess.run(words, stdout=subprocess.DEVNULL, check=False).returncode == 0
+        assert len(server.requests) == 6
+        assert sum(map(asks_for_caption, server.requests)) == 3
+
+
 REFUSED = [
     (Scripted(text="", refusal="no"), "refused"),
     (Scripted(text="  "), "unreadable_answer"),

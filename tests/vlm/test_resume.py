@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from autolabel.testing.endpoint import Scripted, ScriptedEndpoint
+from autolabel.testing.endpoint import Scripted, ScriptedEndpoint, words_of
 
 pytest.importorskip("httpx")
 COUNT = 6
@@ -39,6 +40,19 @@ results_dir: out
     return path
 
 
+def write_referring_spec(root: Path, url: str) -> Path:
+    """Write a spec for six photos with a given box each: an expression is asked for, then verified."""
+    path = write_spec(root, url)
+    (root / "labels").mkdir()
+    for index in range(COUNT):
+        (root / "labels" / f"{index}.txt").write_text("cat 0 0 0 15 20 30 40 0 0 0 0 0 0 0\n")
+    text = path.read_text().replace("classes: [cat, dog]", "boxes: ./labels")
+    start, end = text.index("  - labeler: {type: vlm"), text.index("  - labeler: {type: verify")
+    labeler = f"  - labeler: {{type: refer, endpoint: '{url}', model: m, concurrency: 1}}\n"
+    path.write_text(text[:start] + labeler + text[end:])
+    return path
+
+
 def start(spec: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start a run in a process of its own."""
     words = [sys.executable, "-m", "autolabel", "generate", str(spec), "--quiet"]
@@ -46,15 +60,18 @@ def start(spec: Path, **environment: str) -> subprocess.Popen[bytes]:
 
 
 def answers(request: dict[str, Any], before: int) -> Scripted:
-    """Say yes to a verifier, and show a cat to a labeler."""
-    return Scripted(text="yes" if request["max_tokens"] == 1 else ANSWER)
+    """Say yes to a verifier, show a cat to a labeler, and describe the box of a referrer."""
+    if request["max_tokens"] == 1:
+        return Scripted(text="yes")
+    refer = "referring expression" in words_of(request)
+    return Scripted(text='[{"id": 1, "expression": "a cat"}]' if refer else ANSWER)
 
 
-def in_one_go(root: Path) -> tuple[int, list[dict[str, Any]]]:
+def in_one_go(root: Path, write: Callable[[Path, str], Path] = write_spec) -> tuple[int, list[dict[str, Any]]]:
     """Return the requests and the rows of a run that nothing disturbs."""
     root.mkdir()
     with ScriptedEndpoint(answers) as server:
-        spec = write_spec(root, server.url)
+        spec = write(root, server.url)
         assert start(spec).wait() == 0
         return len(server.requests), rows(spec)
 
@@ -78,6 +95,20 @@ def test_killed_run_asks_as_often_as_one_that_is_not(tmp_path: Path, place: str)
         assert start(spec).wait() == 0
         assert len(server.requests) == wanted == COUNT * 2 + COUNT
     assert rows(spec) == expected
+
+
+@pytest.mark.parametrize("place", ["row.labelled:kill:2", "row.labelled:kill:5", "shard.written:kill:1"])
+def test_killed_run_of_expressions_asks_as_often_as_one_that_is_not(tmp_path: Path, place: str) -> None:
+    wanted, expected = in_one_go(tmp_path / "undisturbed", write_referring_spec)
+    (tmp_path / "killed").mkdir()
+    with ScriptedEndpoint(answers) as server:
+        spec = write_referring_spec(tmp_path / "killed", server.url)
+        assert start(spec, AUTOLABEL_FAILPOINT=place).wait() == -signal.SIGKILL
+        assert 0 < len(server.requests) < wanted
+        assert start(spec).wait() == 0
+        assert len(server.requests) == wanted == COUNT * 2
+    assert rows(spec) == expected
+    assert [one["expression"] for row in expected for one in row["instances"]] == ["a cat"] * COUNT
 
 
 def test_run_that_is_killed_while_it_waits_repeats_that_question_alone(tmp_path: Path) -> None:
