@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ _log = logging.getLogger(__name__)
 _GROUNDING_DINO = Architecture(
     title="a Grounding DINO", configuration="GroundingDinoConfig", model="GroundingDinoForObjectDetection"
 )
+_STATED = "autolabel_similarity"
+"""The field of a configuration that states scale and bias of the encoder's head and of each decoder layer's."""
 _FEED_FORWARD = {
     "GroundingDinoDeformableLayer": "activation_fn",
     "GroundingDinoDecoderLayer": "activation_fn",
@@ -44,29 +48,28 @@ def load_network(path: Path, params: GroundingDinoParams, *, text_folder: Path |
     ``text_folder`` holds the text encoder's configuration, for files that carry none. Raises WeightsError if the
     tensors do not fit, naming the first of them.
     """
-    model, proposing, deciding = _read_model(path, params, text_folder=text_folder)
-    return assemble(model, params, device=device, proposing=proposing, deciding=deciding)
+    model, similarities = _read_model(path, params, text_folder=text_folder)
+    return assemble(model, params, device=device, proposing=similarities[0], deciding=similarities[-1])
 
 
 def load_model(path: Path, params: GroundingDinoParams, *, text_folder: Path | None) -> Any:
     """Return a checkpoint as transformers' model, for further training.
 
-    Raises WeightsError as ``load_network`` does, and for a checkpoint whose similarity has a scale or bias, which
-    transformers' model cannot represent.
+    A scale or bias of the similarity stays as it is: the model's heads apply it, and its configuration states it.
+    Raises WeightsError as ``load_network`` does.
     """
-    model, proposing, deciding = _read_model(path, params, text_folder=text_folder)
-    if proposing != Similarity() or deciding != Similarity():
-        raise WeightsError(
-            f"{path}: scales the likeness of boxes and words, which transformers' form of the model cannot hold",
-            hint="train a checkpoint without class_embed.bias and log_scale, such as one in Hugging Face's form",
-        )
+    model, similarities = _read_model(path, params, text_folder=text_folder)
+    if any(one != Similarity() for one in similarities):
+        for head, one in zip((model.model.encoder_output_class_embed, *model.class_embed), similarities, strict=True):
+            head.register_forward_hook(one.rescale)
+        setattr(model.config, _STATED, [asdict(one) for one in similarities])
     return model
 
 
 def _read_model(
     path: Path, params: GroundingDinoParams, *, text_folder: Path | None
-) -> tuple[Any, Similarity, Similarity]:
-    """Return transformers' model of a checkpoint, and the similarities of proposals and of final boxes."""
+) -> tuple[Any, Sequence[Similarity]]:
+    """Return transformers' model of a checkpoint, and the similarities of its encoder's and decoder layers' heads."""
     state = load_state_dict(path)
     original = unwrapped(state)
     if is_original(original):
@@ -74,9 +77,24 @@ def _read_model(
         fields = configure(original, params, read_text_configuration(text_folder))
         fields["decoder_bbox_embed_share"] = shares_box_head(original)
         model = build_model(_GROUNDING_DINO, fields, to_transformers(original), path=path)
-        return model, *_similarities(original, fields, params)
-    model = build_model(_GROUNDING_DINO, transformers_fields(path, bare(state)), bare(state), path=path)
-    return model, Similarity(), Similarity()
+        return model, _similarities(original, fields, params)
+    fields = transformers_fields(path, bare(state))
+    model = build_model(_GROUNDING_DINO, fields, bare(state), path=path)
+    return model, _stated(path, fields, count=1 + model.config.decoder_layers)
+
+
+def _stated(path: Path, fields: Mapping[str, Any], *, count: int) -> Sequence[Similarity]:
+    """Return the similarities that a configuration states; those of a published checkpoint have no scale."""
+    stated = fields.get(_STATED)
+    if stated is None:
+        return [Similarity()] * count
+    try:
+        found = [Similarity(scale=float(one["scale"]), bias=float(one["bias"])) for one in stated]
+    except (TypeError, KeyError, ValueError):
+        found = []
+    if len(found) != count or not all(isfinite(one.scale) and isfinite(one.bias) for one in found):
+        raise WeightsError(f"{path}: {_STATED} in its config.json must state {count} numbers scale and bias")
+    return found
 
 
 def assemble(
@@ -97,13 +115,13 @@ def assemble(
 
 def _similarities(
     state: Mapping[str, Tensor], fields: Mapping[str, Any], params: GroundingDinoParams
-) -> tuple[Similarity, Similarity]:
-    """Return the similarities of proposals and of final boxes to tokens."""
-    heads = ("transformer.enc_out_class_embed", f"class_embed.{fields['decoder_layers'] - 1}")
-    proposing, deciding = (
-        read_similarity(state, head, log_scale=params.model.log_scale, width=fields["d_model"]) for head in heads
-    )
-    return proposing, deciding
+) -> Sequence[Similarity]:
+    """Return the similarities of proposals and of each decoder layer's boxes to tokens."""
+    layers = (f"class_embed.{layer}" for layer in range(fields["decoder_layers"]))
+    return [
+        read_similarity(state, head, log_scale=params.model.log_scale, width=fields["d_model"])
+        for head in ("transformer.enc_out_class_embed", *layers)
+    ]
 
 
 def _quicken(model: Any, device: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,10 @@ class Similarity:
         if self.scale != 1.0:
             logits = logits * self.scale
         return logits + self.bias if self.bias else logits
+
+    def rescale(self, head: Any, given: Any, logits: Tensor) -> Tensor:
+        """Return the logits of a head of transformers' model with scale and bias: a forward hook of that head."""
+        return logits * self.scale + self.bias
 
 
 def read_similarity(state: Mapping[str, Tensor], head: str, *, log_scale: float | str | None, width: int) -> Similarity:
