@@ -1,1 +1,1 @@
-"""Reading what a data set owner has: photos, captions, boxes."""
+"""Read the inputs of a run: photos, captions, boxes."""

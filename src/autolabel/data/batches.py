@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yield lists of ``size`` items, the last of what is left; takes no more items than it has yielded."""
+    """Yield lists of ``size`` items, the last one with the rest; does not read ahead."""
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch

@@ -1,4 +1,4 @@
-"""Read captions and their phrases from a JSONL file, one image and caption a line."""
+"""Read captions and their phrases from a JSONL file, one image and caption per line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Captions:
         return iter(self.usable)
 
     def notes(self, shown: int = 5) -> list[str]:
-        """Return a sentence on the lines that are left out, with the first of them."""
+        """Return a sentence about the lines that are left out, with the first of them."""
         if not self.skipped:
             return []
         problems = "; ".join(f"line {problem.line}: {problem.message}" for problem in self.left_out[:shown])
@@ -55,13 +55,11 @@ class Captions:
 def read_captions(path: str | Location, *, described: bool = False) -> Captions:
     """Read ``{"file_name", "caption", "noun_chunks": [..]}`` lines, TAO's ``noun_chunk_path``; blank ones are skipped.
 
-    With ``described``, something describes images without a caption: a line may say nothing of its image, a file hold
-    no lines.
+    With ``described``, a labeler writes missing captions: then lines may lack a caption, and the file may be empty.
 
-    ``image_path``, as TAO's ``image_grounding`` has it, counts as ``file_name``. Phrases keep their order; repeated
-    ones count once. A caption without ``noun_chunks`` is split into phrases here. A line that is wrong fails its image,
-    by name; one that names none is left out. Raises DataError, with the first 50 faults by line, if no line can be
-    used.
+    ``image_path``, as in TAO's ``image_grounding``, is an alias of ``file_name``. Phrases keep their order without
+    repetitions. A caption without ``noun_chunks`` is split into phrases here. An invalid line fails the image that it
+    names; without a name it is left out. Raises DataError, with the first 50 faults by line, if no line can be used.
     """
     problems: list[Problem] = []
     captions: list[CaptionLine] = []
@@ -103,7 +101,7 @@ def _lines(path: Location) -> Iterator[tuple[int, str]]:
 
 
 def _parse(line: str, *, number: int, file: str, described: bool) -> CaptionLine | tuple[Problem, str]:
-    """Check one line and return what it says, or what is wrong with it and the image that it names."""
+    """Parse one line; return its content, or its fault and the image that it names."""
     name: Any = ""
 
     def problem(message: str, pointer: str = "") -> tuple[Problem, str]:

@@ -1,4 +1,4 @@
-"""Collect the rows of a run from what the spec's ``data`` section names."""
+"""Collect the rows of a run from the spec's ``data`` section."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The rows of a run, with the classes that category ids follow."""
+    """The rows of a run, with the classes in the order of category ids."""
 
     rows: Iterable[Input]
     classes: tuple[str, ...]
@@ -65,11 +65,10 @@ def collect(
     results: Results = NO_RESULTS,
     descriptions: Descriptions | None = None,
 ) -> Inputs:
-    """List the rows that ``data`` asks for, each with its upright size or the reason why it cannot be used.
+    """List the rows of ``data``, each with its upright size or the reason why it cannot be used.
 
-    Rows come in no particular order; what lies in ``results`` is none. Images without a caption have that of
-    ``descriptions``, or are ``wanting`` one. Raises DataError if a folder or file cannot
-    be read or nothing is found.
+    Rows are unordered; files in ``results`` are excluded. Images without a caption get one from ``descriptions``, or
+    are marked as ``wanting`` one. Raises DataError if a folder or file cannot be read, or nothing is found.
     """
     roots = sources(data.images)
     passed = PassedOver()
@@ -117,18 +116,18 @@ def collect(
 
 
 def _row_of(found: ListedFile) -> Input:
-    """Make the row of a listed file."""
+    """Create the row of a listed file."""
     message = _MESSAGES.get(found.code, "")
     return Input(image=found.id, path=found.path, bytes=found.bytes, code=found.code, message=message)
 
 
 class _ListedImages:
-    """The listed files, looked up by the names that a file of captions or boxes gives them."""
+    """The listed files, looked up by names from a file of captions or boxes."""
 
     def __init__(
         self, found: Iterable[ListedFile], names: Iterable[str], passed: PassedOver, *, alone: bool = True
     ) -> None:
-        """Pair files with names; images that no name means are passed over if named ones ``alone`` are labelled."""
+        """Pair files with names; if ``alone``, images without a name are skipped."""
         self.found = {item.id: item for item in found}
         self.passed = passed
         names = list(names)
@@ -142,7 +141,7 @@ class _ListedImages:
             passed.add(NOT_NAMED, image)
 
     def row(self, name: str) -> Input:
-        """Return the row for ``name``; a failed one where no listed file, or more than one, has that name."""
+        """Return the row for ``name``; a failed row if it matches no listed file, or more than one."""
         image = self.pairing.image_of.get(name)
         if image is not None:
             how = self.pairing.inexact.get(name)
@@ -162,7 +161,7 @@ class _ListedImages:
         return Input(image=name, path="", code="missing", message=text)
 
     def row_of_other(self, name: str, found: ListedFile) -> Input:
-        """Return the row of a file that is passed over unless it is named, or the reason why even that does not do."""
+        """Return the row of a file that is only used if named, or a failed row with the reason."""
         if self.passed.usable(found):
             self.passed.counts[found.passed_over] -= name not in self.taken
             self.taken.add(name)
@@ -173,9 +172,9 @@ class _ListedImages:
 def _by_caption(
     captions: Captions, found: Iterable[ListedFile], passed: PassedOver, descriptions: Descriptions | None
 ) -> tuple[tuple[str, ...], Iterator[Input]]:
-    """Return all phrases in order of appearance, and a row for every caption; one that is wrong is a failed row.
+    """Return all phrases in order of appearance, and a row for every caption; an invalid one gives a failed row.
 
-    With ``descriptions`` every image has a row: one without a caption is wanting one.
+    With ``descriptions`` every image has a row; rows without a caption are marked as wanting one.
     """
     names = (caption.file_name for caption in captions)
     listing = _ListedImages(found, names, passed, alone=descriptions is None)
@@ -247,9 +246,9 @@ def _measure(
     rescale: bool = False,
     several: list[str] | None = None,
 ) -> Iterator[Input]:
-    """Read every image's header, several at a time; ``every`` makes each further page of a file a row of its own.
+    """Read the headers of all images in parallel; ``every`` makes each further page of a file a row.
 
-    ``several`` takes in the images of files of which only the first page is a row.
+    ``several`` collects the multi-page images of which only the first page is a row.
     """
     noted = [] if several is None else several
 

@@ -1,4 +1,4 @@
-"""The captions that a labeler has written for images without any, as a run keeps them."""
+"""The file of captions that a labeler has written for a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DESCRIBED = "captions.jsonl"
 
 
 class ImageDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line: the caption of an image with its phrases, or why it has none."""
+    """One line: the caption of an image with its phrases, or the reason why there is none."""
 
     file_name: str
     caption: str = ""
@@ -36,7 +36,7 @@ class ImageDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     @classmethod
     def of(cls, row: Input, caption: str, by: Describer) -> ImageDescription:
-        """Return the description of an image whose caption was written."""
+        """Return the description of an image with a caption."""
         return cls(
             file_name=row.image,
             caption=caption,
@@ -49,7 +49,7 @@ class ImageDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     @classmethod
     def failed(cls, row: Input, code: str, message: str, by: Describer) -> ImageDescription:
-        """Return the description of an image that got no caption."""
+        """Return the description of an image that failed."""
         return cls(
             file_name=row.image,
             labeler=by.labeler,
@@ -61,7 +61,7 @@ class ImageDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         )
 
     def fill(self, row: Input) -> Input:
-        """Return an image's row with its caption, or as one that failed; the notes say who wrote it."""
+        """Return an image's row with its caption, or as failed; the notes name the captioner."""
         model = f" ({self.model})" if self.model else ""
         if self.code:
             said = f"no caption from {self.labeler}{model}: {self.message}"
@@ -76,7 +76,7 @@ class ImageDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Describer:
-    """Who describes images."""
+    """The captioner: labeler and model."""
 
     labeler: str
     model: str
@@ -86,13 +86,13 @@ class Describer:
 
 @dataclass(frozen=True, slots=True)
 class Descriptions:
-    """What is known of images without a caption, by their ids."""
+    """Written captions, by image id."""
 
     by: Describer
     known: Mapping[str, ImageDescription] = field(default_factory=dict)
 
     def fill(self, row: Input) -> Input:
-        """Return a row with its caption if one was written of these bytes."""
+        """Return a row with its caption if one was written for the same file content."""
         known = self.known.get(row.image) if row.wanting and not row.code else None
         return row if known is None or known.mark != row.mark else known.fill(row)
 
@@ -101,7 +101,7 @@ _lines = msgspec.json.Decoder(ImageDescription)
 
 
 def read_descriptions(place: Location, by: Describer) -> Descriptions:
-    """Read what was written with the same settings; lines that are damaged, or of others, count as not there."""
+    """Read the captions written with the same settings; damaged and other lines are ignored."""
     if not place.is_file():
         return Descriptions(by)
     known: dict[str, ImageDescription] = {}
@@ -118,7 +118,7 @@ def read_descriptions(place: Location, by: Describer) -> Descriptions:
 
 
 def check_ours(place: Location) -> None:
-    """Raise BusyError if a file that would be replaced is none of descriptions."""
+    """Raise BusyError if the file to replace does not hold descriptions."""
     if not place.exists():
         return
     with place.open("rb") as stream:
@@ -134,5 +134,5 @@ def check_ours(place: Location) -> None:
 
 
 def encoded(descriptions: Iterable[ImageDescription]) -> list[bytes]:
-    """Return descriptions as lines, in the order of their images."""
+    """Encode descriptions as lines, sorted by image."""
     return [msgspec.json.encode(one) + b"\n" for one in sorted(descriptions, key=lambda one: one.file_name)]

@@ -1,4 +1,4 @@
-"""Given boxes in the image as it is read: its size checked, its orientation undone, its edges kept."""
+"""Fit given boxes to the image as it is read: check its size, apply its orientation, clip boxes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _HINT = "correct them in the file or leave them out of it; data.rescale_boxes: t
 
 
 def fitted(row: Input, header: Header, *, rescale: bool) -> Input:
-    """Return a row with its boxes inside the image, those with nothing inside left out and noted.
+    """Return a row with its boxes clipped to the image; boxes outside are left out and noted.
 
-    Where the file states another size than the image has, the row fails, unless ``rescale`` says to scale the boxes.
-    A size that is that of the pixels as they are stored, before a photo is turned upright, turns the boxes as well.
+    If the file states another size than the image has, the row fails, or with ``rescale`` the boxes are scaled. If the
+    stated size is that of the stored pixels, before EXIF orientation, the boxes are rotated too.
     """
     if not row.boxes and not any(row.stated):
         return row
@@ -46,18 +46,18 @@ def fitted(row: Input, header: Header, *, rescale: bool) -> Input:
 
 
 def _said(size: Size) -> str:
-    """Return a size as people write it."""
+    """Return a size as width x height."""
     return f"{size[1]}x{size[0]}"
 
 
 def _scaled(boxes: _Float64, stated: Size, size: Size) -> _Float64:
-    """Return (N, 4) boxes of an image of ``stated`` (height, width) in one of ``size``."""
+    """Scale (N, 4) boxes from an image of ``stated`` (height, width) to ``size``."""
     factors: _Float64 = np.array([size[1] / stated[1], size[0] / stated[0]] * 2, np.float64)
     return boxes * factors
 
 
 def _inside(given: Sequence[GivenBox], corners: _Float64, size: Size) -> tuple[tuple[GivenBox, ...], list[str]]:
-    """Return boxes cut to the image, without those that have no area in it, and a note for each of these."""
+    """Return boxes clipped to the image without those outside, and a note for each of these."""
     limited = np.clip(corners, -_FARTHEST, _FARTHEST)
     cut = clip(limited, size)
     whole = areas(limited) > 0

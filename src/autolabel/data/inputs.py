@@ -1,4 +1,4 @@
-"""The rows of a run before it starts: one for every image, or for every caption of it."""
+"""The input rows of a run: one per image, or per caption."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GivenBox(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Input(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row to be labelled; ``phrases`` is None if the run's classes are asked."""
+    """One row to label; ``phrases`` is None for the run's classes."""
 
     image: str
     path: str
@@ -43,11 +43,11 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tells the content of the file from another's; no part of what the row is."""
 
     def as_image(self) -> Image:
-        """Return where the image is and how large."""
+        """Return the image with its path and size."""
         return Image(id=self.image, path=self.path, size=(self.height, self.width), given=self.given)
 
     def prompt(self, classes: Sequence[str]) -> Prompt:
-        """Return what is asked, ``classes`` where the row has no phrases of its own."""
+        """Return the prompt, with ``classes`` if the row has no phrases."""
         return Prompt(tuple(classes) if self.phrases is None else self.phrases, self.caption)
 
     def instances(self) -> Instances:
@@ -63,7 +63,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def labels(self, classes: Sequence[str]) -> Labels:
-        """Return the row as it is before any stage: given boxes, or already failed."""
+        """Return the row before any stage: with given boxes, or already failed."""
         return Labels(
             image=self.as_image(),
             caption_index=self.caption_index,
@@ -75,7 +75,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _InputOutline(msgspec.Struct, frozen=True):
-    """The little of a row that sorting needs."""
+    """The fields of a row that sorting needs."""
 
     image: str
     caption_index: int = 0
@@ -95,10 +95,10 @@ def encode_input(row: Input) -> bytes:
 
 
 def decode_input(line: bytes) -> Input:
-    """Read a row back from its line."""
+    """Decode a row from its line."""
     return _decoder.decode(line)
 
 
 def input_outline(line: bytes) -> _InputOutline:
-    """Read of a line what sorting needs."""
+    """Decode the sort fields of a line."""
     return _outlines.decode(line)

@@ -1,4 +1,4 @@
-"""Which image each name means, when names were written by another tool."""
+"""Match image names written by other tools to images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_COMPARED = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
-    """Images by the names that a file gives them."""
+    """Images by the names in a file."""
 
     image_of: Mapping[str, str]
     inexact: Mapping[str, str] = field(default_factory=dict)
@@ -39,19 +39,18 @@ class Pairing:
     """The images that a name could mean, where that is not one, or where another name means it as well."""
 
     def notes(self) -> list[str]:
-        """Return a sentence for each kind of difference."""
+        """Return a sentence for each kind of name difference."""
         counts = Counter(self.inexact.values())
         return [f"{count} image(s) were found although their names differ: {how}" for how, count in counts.items()]
 
 
 def pair(images: Iterable[str], names: Iterable[str]) -> Pairing:
-    """Find the image (by its id) that each name means.
+    """Find the image id for each name.
 
-    First the image of that very path. Then, among those that are left, the one whose path ends alike (the longest
-    common end decides, a base name at the least); then the one that differs in Unicode form, letter case,
-    percent-encoding, a prefix or mark that another tool adds, folders joined to the name, or the extension, each kind
-    only where no stricter one finds anything. Two names never share an image, and a name that could mean several
-    images means none: they are ``ambiguous``.
+    An exact path matches first. Then, among the remaining images, the one with the longest common path suffix, at least
+    the base name; then the one that differs only in Unicode form, letter case, percent-encoding, a prefix or mark added
+    by another tool, folders joined to the name, or the extension. Each rule applies only if no stricter one matches.
+    Two names never share an image, and a name that matches several images is ``ambiguous``.
     """
     known = dict.fromkeys(images)
     wanted = dict.fromkeys(names)
@@ -76,12 +75,12 @@ def pair(images: Iterable[str], names: Iterable[str]) -> Pairing:
     everything = _index(known, _as_written) if left else {}
     for name in left:
         if len(found := _candidates(name, everything, _as_written)) > 1:
-            ambiguous[name] = found  # each of them is another name's
+            ambiguous[name] = found  # all of them are taken by other names
     return Pairing(image_of=image_of, inexact=inexact, ambiguous=ambiguous)
 
 
 def nearest_names(name: str, images: Collection[str]) -> list[str]:
-    """Return up to three ids whose base names are most like that of ``name``; none among too many images."""
+    """Return up to three ids with the most similar base names; none if there are too many images."""
     if len(images) > _MOST_COMPARED:
         return []
     by_base: dict[str, str] = {}
@@ -92,7 +91,7 @@ def nearest_names(name: str, images: Collection[str]) -> list[str]:
 
 
 def _tidy(name: str) -> str:
-    """Return a path without empty parts and dots."""
+    """Return a path without empty parts and ``.``."""
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
@@ -101,7 +100,7 @@ _Keys = Callable[[str], Iterator[_Parts]]
 
 
 def _index(images: Iterable[str], keys: _Keys) -> dict[str, list[tuple[str, _Parts]]]:
-    """Return images with their compared forms, by the last part of those."""
+    """Return images with their normalised paths, by base name."""
     by_base: dict[str, list[tuple[str, _Parts]]] = defaultdict(list)
     for image in images:
         for parts in keys(image):
@@ -111,7 +110,7 @@ def _index(images: Iterable[str], keys: _Keys) -> dict[str, list[tuple[str, _Par
 
 
 def _candidates(name: str, index: Mapping[str, list[tuple[str, _Parts]]], keys: _Keys) -> tuple[str, ...]:
-    """Return the images whose path ends most like a name; none if not even the base name is shared."""
+    """Return the images with the longest path suffix in common with a name; none if the base names differ."""
     for parts in keys(name):
         if parts and (alike := index.get(parts[-1])):
             scores = [(_likeness(parts, own), image) for image, own in alike]
@@ -121,7 +120,7 @@ def _candidates(name: str, index: Mapping[str, list[tuple[str, _Parts]]], keys: 
 
 
 def _likeness(one: _Parts, other: _Parts) -> tuple[bool, bool, int]:
-    """Return how alike two paths are: equal, one of them the end of the other, parts at the end that are equal."""
+    """Return the similarity of two paths: equal, one a suffix of the other, number of equal trailing parts."""
     pairs = zip(reversed(one), reversed(other), strict=False)
     common = sum(1 for _ in takewhile(lambda both: both[0] == both[1], pairs))
     return one == other, common == min(len(one), len(other)), common
@@ -142,7 +141,7 @@ def _without_case(path: str) -> Iterator[_Parts]:
 
 
 def _decoded(path: str) -> Iterator[_Parts]:
-    """Yield a path, and as it is once percent-encoding is undone; of a URL its path, or the file its query names."""
+    """Yield a path and its percent-decoded form; for a URL its path, or the file named in its query."""
     yield from _without_case(path)
     yield from _without_case(unquote(path))
     if "://" not in path and "?" not in path:
@@ -157,7 +156,7 @@ def _decoded(path: str) -> Iterator[_Parts]:
 
 
 def _bare(base: str) -> tuple[str, str]:
-    """Return stem and ending of a base name without what tools add; marks and spaces count as one."""
+    """Return stem and extension of a base name without additions of tools; punctuation and spaces are normalised."""
     base = _HASHED.sub("", base, count=1) if _HASHED.match(base) else base
     if found := _ROBOFLOW.fullmatch(base):
         base = f"{found['stem']}.{found['ending']}" if found["ending"] else base
@@ -172,7 +171,7 @@ def _undecorated(path: str) -> Iterator[_Parts]:
 
 
 def _joined(path: str) -> Iterator[_Parts]:
-    """Yield the end of a path as one name, the longest first: folders that were joined to the name by a mark."""
+    """Yield path suffixes with folders joined into the name, the longest first."""
     for *folders, base in filter(None, _decoded(path)):
         for start in range(len(folders) + 1):
             yield (".".join(_bare("_".join((*folders[start:], base)))),)

@@ -1,4 +1,4 @@
-"""Work ahead in threads, in order, with bounds on how many items are in memory and on how heavy they are together."""
+"""Process items ahead in threads, in order, with limits on their number and total weight."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def prefetch(
 ) -> Iterator[_R]:
     """Yield ``work(item)`` for every item in order, at most ``ahead`` of them in flight or waiting.
 
-    Where items have a ``weight``, those in flight or waiting weigh ``most`` together, or are one alone. An exception of
-    ``work`` is raised where its result would have been yielded.
+    With ``weight``, the items in flight or waiting weigh at most ``most`` together, or there is only one. An exception
+    of ``work`` is raised in place of its result.
     """
     weigh = weight or (lambda item: 0)
     flying: deque[tuple[Future[_R], int]] = deque()

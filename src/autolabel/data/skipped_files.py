@@ -1,4 +1,4 @@
-"""Files below the folders of images that are no input, counted by the reason why."""
+"""Count the files below image folders that are not inputs, by reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PassedOver:
         """Skipped files that are images, by id; a file of captions or boxes may name them."""
 
     def sift(self, listing: Iterable[ListedFile]) -> Iterator[ListedFile]:
-        """Pass on the files that are inputs, count the others."""
+        """Yield the files that are inputs, count the others."""
         for found in listing:
             if not found.passed_over:
                 yield found
@@ -41,17 +41,17 @@ class PassedOver:
             self.first[reason].append(name)
 
     def usable(self, found: ListedFile) -> bool:
-        """Return whether a file that is passed over can be read where it is named."""
+        """Return whether a skipped file can be read if it is named."""
         return found.passed_over in (HIDDEN, SYSTEM_FOLDER)
 
     def why(self, found: ListedFile) -> str:
-        """Return why a file that is named cannot be used."""
+        """Return why a named file cannot be used."""
         if found.passed_over == _FORMAT:
             return f"{suffix_of(found.id).removeprefix('.')} files are not read; {advice(suffix_of(found.id))}"
         return f"it is passed over: {found.passed_over}"
 
     def notices(self) -> list[str]:
-        """Return sentences on images that the run does not label: other formats, files not named, further pages."""
+        """Return notices about images that are not labelled: other formats, files not named, further pages."""
         out = []
         if count := self.counts[_FORMAT]:
             hint = advice(suffix_of(self.first[_FORMAT][0]))
@@ -72,5 +72,5 @@ def _said(count: int, noun: str) -> str:
 
 
 def _names(first: Sequence[str], count: int) -> str:
-    """Return the first of so many names."""
+    """Return the first names."""
     return ", ".join(first) + (", ..." if count > len(first) else "")

@@ -1,4 +1,4 @@
-"""List the files below one or several folders, each with the reason why it is passed over, if it is."""
+"""List the files below one or several folders, with the reason for skipped ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PLAN, _INPUTS = "plan.json", "inputs.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ImageRoot:
-    """A root folder with the prefix that its images' ids carry (empty if there is one root)."""
+    """A root folder with the prefix of its images' ids (empty if there is one root)."""
 
     root: Location
     prefix: str
@@ -63,11 +63,11 @@ NO_RESULTS = Results()
 
 
 def sources(roots: Sequence[str]) -> list[_ImageRoot]:
-    """Give every root the prefix by which its images' ids resolve: its path from the folder that all roots share.
+    """Assign every root a prefix for its images' ids: its path below the common parent of all roots.
 
-    Where they share none but the top of the file system, or one is at a URL, the prefix is the end of its path that no
-    other root has. A root inside another one is left out, since its images are the other's. Raises DataError if a
-    root is not a folder, or is named twice.
+    If the roots only share the top of the file system, or one is a URL, the prefix is a suffix of its path that no
+    other root has. A root inside another one is left out, because the outer root includes its images. Raises DataError
+    if a root is not a folder, or is named twice.
     """
     folders = [at(root) for root in roots]
     for folder in folders:
@@ -87,13 +87,13 @@ def sources(roots: Sequence[str]) -> list[_ImageRoot]:
 
 
 def inner(roots: Sequence[str]) -> list[str]:
-    """Return the roots that lie inside another one."""
+    """Return the roots that are inside another one."""
     places = [_place(at(root)) for root in roots]
     return [root for root, place in zip(roots, places, strict=True) if any(_below(place, one) for one in places)]
 
 
 def _place(folder: Location) -> str:
-    """Return an absolute path with links as they are, or a URL."""
+    """Return an absolute path without resolving links, or a URL."""
     return str(folder).rstrip("/") if isinstance(folder, Remote) else os.path.abspath(folder)  # noqa: PTH100
 
 
@@ -102,7 +102,7 @@ def _below(place: str, other: str) -> bool:
 
 
 def _prefixes(places: Sequence[str]) -> list[str]:
-    """Return prefixes that differ, and of which none is the beginning of another."""
+    """Return distinct prefixes, none of which is the beginning of another."""
     parts = [[part for part in place.split("/") if part] for place in places]
     if not any(map(is_url, places)):
         shared = sum(1 for _ in takewhile(lambda step: len(set(step)) == 1, zip(*parts, strict=False)))
@@ -119,10 +119,9 @@ def walk_files(
 ) -> Iterator[ListedFile]:
     """Yield every file below a root, in no particular order.
 
-    Links are followed where they stay below the root, or everywhere with ``follow_symlinks``; a folder that was
-    walked before is not walked again, so loops end. Unreadable folders raise DataError. A store has no links; a key
-    that is no path below its folder, such as ``a/../b.png``, is a ``bad_name``. What lies in the results directory of
-    any run, in hidden and in system folders is passed over.
+    Links are followed if they stay below the root, or everywhere with ``follow_symlinks``; a folder is visited only
+    once, so loops end. Unreadable folders raise DataError. A store has no links; a key that is not a path below its
+    folder, such as ``a/../b.png``, is a ``bad_name``. Results directories, hidden and system folders are skipped.
     """
     if isinstance(source.root, Remote):
         return _listed(source, source.root, results)
@@ -130,7 +129,7 @@ def walk_files(
 
 
 def _listed(source: _ImageRoot, root: Remote, results: Results) -> Iterator[ListedFile]:
-    """Yield the files of a remote folder; a folder's own files come before those of its subfolders."""
+    """Yield the files of a remote folder; its own files come before those of its subfolders."""
     plans: set[str] = set()
     inputs: set[str] = set()
     own, written = f"{results.folder}/", _written(root, results)
@@ -160,7 +159,7 @@ def _listed(source: _ImageRoot, root: Remote, results: Results) -> Iterator[List
 
 
 def _ends(folder: str) -> Iterator[int]:
-    """Yield where each part of a path ends, -1 for the last."""
+    """Yield the end position of each part of a path, -1 for the last."""
     place = folder.find("/")
     while place >= 0:
         yield place
@@ -169,20 +168,20 @@ def _ends(folder: str) -> Iterator[int]:
 
 
 def _written(root: Location, results: Results) -> frozenset[str]:
-    """Return the names at the top of a root that a run writes: none unless the root is its results directory."""
+    """Return the names at the top of a root that a run writes; empty unless the root is its results directory."""
     same = results.folder is not None and resolved(root) == resolved(results.folder)
     return results.names if same else frozenset()
 
 
 def _by_name(parts: Sequence[str]) -> str:
-    """Return why a path is passed over by the names of its parts alone."""
+    """Return why a path is skipped, judged by the names of its parts."""
     if any(part.startswith(".") and part not in (".", "..") for part in parts):
         return HIDDEN
     return SYSTEM_FOLDER if any(part.lower() in _SYSTEM for part in parts) else ""
 
 
 def _walk_here(source: _ImageRoot, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[ListedFile]:
-    """Yield the files of a folder of this machine."""
+    """Yield the files of a local folder."""
     top = Path(os.path.realpath(root))
     own = resolved(results.folder) if results.folder is not None else None
     written = _written(root, results)
@@ -217,7 +216,7 @@ def _is_results(folder: str) -> bool:
 
 
 def _entries_of(folder: str, *, strict: bool = True) -> Iterator[os.DirEntry[str]]:
-    """Yield what a folder holds, one by one: it may hold millions."""
+    """Yield the entries of a folder one by one, because there may be millions."""
     try:
         with os.scandir(folder) as entries:
             yield from entries
@@ -227,12 +226,12 @@ def _entries_of(folder: str, *, strict: bool = True) -> Iterator[os.DirEntry[str
 
 
 def _unlisted(folder: str, error: OSError) -> DataError:
-    """Return what says that a folder cannot be listed."""
+    """Return the error for a folder that cannot be listed."""
     return DataError(f"{folder}: cannot be listed: {error.strerror}")
 
 
 def _leaves(link: str, top: Path) -> bool:
-    """Return whether a link leads out of ``top``; one that leads to itself does not, and is told when it is read."""
+    """Return whether a link leads out of ``top``; circular links do not, and fail when they are read."""
     try:
         return not Path(link).resolve().is_relative_to(top)
     except (OSError, RuntimeError):
@@ -240,7 +239,7 @@ def _leaves(link: str, top: Path) -> bool:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder, or a link to one; a link that leads to itself is none."""
+    """Return whether an entry is a folder or a link to one; circular links are not."""
     try:
         return entry.is_dir()
     except OSError:

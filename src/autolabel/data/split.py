@@ -1,4 +1,4 @@
-"""Which part of a split, such as train or val, an image belongs to."""
+"""Assign images to the parts of a split, such as train and val."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ TOLERANCE = 1e-6
 
 
 def split_of(image_id: str, *, fractions: Mapping[str, float], seed: int = 0) -> str:
-    """Return the name of the part that an image belongs to, a function of its id and the seed alone.
+    """Return the name of an image's part, which depends only on its id and the seed.
 
-    Adding or removing other images moves nothing. ``fractions`` are shares by name, in order, adding up to 1; the
-    parts' sizes come out as stated within the spread of a fair draw. Raises ValueError if they do not add up.
+    Adding or removing other images does not change it. ``fractions`` are shares by name, in order, with the sum 1;
+    actual sizes vary like a random draw. Raises ValueError if the sum is not 1.
     """
     if any(share < 0 for share in fractions.values()) or not math.isclose(
         sum(fractions.values()), 1, abs_tol=TOLERANCE

@@ -1,4 +1,4 @@
-"""Split an English caption into the phrases to look for, by lists of words: no model, no grammar."""
+"""Split an English caption into phrases by word lists, without a model or grammar."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ _NOUNS_IN_ING = _words(
 def split_caption(caption: str) -> tuple[str, ...]:
     """Return the distinct phrases of a caption, in order, in the caption's own words.
 
-    A phrase is a run of words between marks of punctuation and words that belong to no noun: articles, pronouns,
-    prepositions, conjunctions, common verbs. A word in -ing ends a phrase too, unless it begins one ("running shoes")
-    or is a known noun ("building"). Phrases of nothing but vague words ("photo", "front", "red") are left out. Verbs
-    that the lists do not know stay in. No words, no phrases.
+    A phrase is a sequence of words between punctuation, articles, pronouns, prepositions, conjunctions and common
+    verbs. A word in -ing also ends a phrase, unless it begins one ("running shoes") or is a known noun ("building").
+    Phrases that consist of vague words ("photo", "front", "red") are left out. Verbs that are not in the lists stay in
+    phrases. A caption without words has no phrases.
     """
     found = [" ".join(run) for run in _runs(caption) if not all(_vague(word) for word in run)]
     return tuple({phrase.casefold(): phrase for phrase in reversed(found)}.values())[::-1]
 
 
 def _runs(caption: str) -> Iterator[list[str]]:
-    """Yield the runs of words that no break interrupts."""
+    """Yield the sequences of words between breaks."""
     run: list[str] = []
     before = ""
     for word in (*_WORD.findall(caption), "."):
@@ -72,11 +72,11 @@ def _runs(caption: str) -> Iterator[list[str]]:
 
 
 def _in_ing(word: str) -> bool:
-    """Return whether a word is taken for a verb's form."""
+    """Return whether a word counts as a verb form."""
     return word.endswith("ing") and len(word) > 4 and word not in _NOUNS_IN_ING
 
 
 def _vague(word: str) -> bool:
-    """Return whether a word alone names nothing to look for."""
+    """Return whether a word alone is too vague for a phrase."""
     low = word.casefold()
     return low in _VAGUE or _in_ing(low) or not any(letter.isalpha() for letter in low)

@@ -1,4 +1,4 @@
-"""Check a COCO file's annotations and keep their ids, column by column."""
+"""Check a COCO file's annotations and store their ids by column."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class _Checked(msgspec.Struct, gc=False):
 
 
 class _PlainAnnotation(_Checked, gc=False, forbid_unknown_fields=True):
-    """An annotation without fields of its owner's own."""
+    """An annotation with COCO's fields only."""
 
 
 @dataclass(slots=True, eq=False)
 class _Columns:
-    """Ids of N annotations; ``valid`` is False for those that were not readable."""
+    """Ids of N annotations; ``valid`` is False for unreadable ones."""
 
     ids: _Int64
     images: _Int64
@@ -44,7 +44,7 @@ class _Columns:
     has_extra: bool = False
 
     def fill(self, start: int, read: Sequence[_Checked]) -> None:
-        """Take in annotations that stand one after the other from ``start``."""
+        """Add consecutive annotations from ``start``."""
         span = slice(start, start + len(read))
         self.ids[span] = [annotation.id for annotation in read]
         self.images[span] = [annotation.image_id for annotation in read]
@@ -83,7 +83,7 @@ def _read(text: bytes, columns: _Columns) -> Sequence[_Checked]:
 
 
 def _one_by_one(raws: Sequence[msgspec.Raw], start: int, columns: _Columns, faults: Faults) -> None:
-    """Read annotations of which one or more are not as the format asks: repaired, or left out."""
+    """Read annotations one by one, repairing or leaving out invalid ones."""
     for number, raw in enumerate(raws, start):
         try:
             columns.fill(number, [_single.decode(raw)])
@@ -101,9 +101,9 @@ def _one_by_one(raws: Sequence[msgspec.Raw], start: int, columns: _Columns, faul
 
 
 def link(columns: _Columns, images: Sequence[int], categories: Sequence[int], faults: Faults) -> _Int64:
-    """Return the index of each annotation's image, -1 for one that is left out, since no image or category has its id.
+    """Return the index of each annotation's image, -1 for annotations without image or category, which are left out.
 
-    Ids that are doubled do no harm: exports give others, and keep those as ``given_id``.
+    Duplicate annotation ids are allowed: exports assign new ones, and keep the old as ``given_id``.
     """
     _remark_doubled(columns, faults)
     groups = _index(columns.images, images)
@@ -131,7 +131,7 @@ def _remark_doubled(columns: _Columns, faults: Faults) -> None:
 
 
 def _index(values: _Int64, ids: Sequence[int]) -> _Int64:
-    """Return where each value stands in ``ids``, -1 if it does not."""
+    """Return the index of each value in ``ids``, -1 if absent."""
     if not ids:
         return np.full(len(values), -1, np.int64)
     known = np.asarray(ids, np.int64)

@@ -1,4 +1,4 @@
-"""The text of a COCO file, cut into its images, categories, annotations without reading them."""
+"""Split the text of a COCO file into images, categories and annotations without parsing them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_REST = 8 << 20
 
 
 class CocoDocument(msgspec.Struct, gc=False):
-    """The three lists of a COCO file, each entry as its piece of the text."""
+    """The three lists of a COCO file, each entry as text."""
 
     images: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     annotations: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
@@ -40,7 +40,7 @@ class CocoDocument(msgspec.Struct, gc=False):
 
 
 def map_coco(path: Location) -> CocoDocument:
-    """Map a file into memory and cut it up; raises DataError if it is not a COCO file at all."""
+    """Map a file into memory and split it; raises DataError if it is not a COCO file."""
     return cut_coco(_map(path), str(path))
 
 
@@ -67,7 +67,7 @@ def _map(path: Location) -> memoryview:
 
 def _map_here(path: Path) -> memoryview:
     with path.open("rb") as file:
-        if not file.read(1):  # nothing can be mapped
+        if not file.read(1):  # an empty file cannot be mapped
             return memoryview(b"")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -78,7 +78,7 @@ def _check_text(data: memoryview, file: str) -> None:
         block = bytes(data[start : start + _BLOCK])
         waiting = len(decoder.getstate()[0])
         if block.isascii() and not waiting:
-            continue  # several times quicker than decoding, and most files are nothing else
+            continue  # several times faster than decoding, and sufficient for most files
         try:
             decoder.decode(block, final=start + _BLOCK >= len(data))
         except UnicodeDecodeError as error:
@@ -88,7 +88,7 @@ def _check_text(data: memoryview, file: str) -> None:
 
 
 def _second_try(data: memoryview, error: Exception, file: str) -> CocoDocument:
-    """Read once more without what JSON has not: NaN and infinities are marked, halves of surrogate pairs replaced."""
+    """Read again with invalid JSON replaced: NaN and infinities are marked, lone surrogates replaced."""
     if isinstance(error, msgspec.DecodeError) and any(word in str(error) for word in _FOREIGN):
         try:
             quoted = quote_not_finite(data)
@@ -138,7 +138,7 @@ def _check_sections(document: CocoDocument, file: str) -> CocoDocument:
 
 
 def rest(data: memoryview) -> dict[str, Any]:
-    """Return what a COCO file says besides its images and annotations, whole; NaN and infinities become null."""
+    """Return a COCO file's content besides images and annotations; NaN and infinities become null."""
     fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     kept = {name: raw for name, raw in fields.items() if name not in ("images", "annotations")}
     if sum(len(bytes(raw)) for raw in kept.values()) > _MOST_REST:
@@ -147,6 +147,6 @@ def rest(data: memoryview) -> dict[str, Any]:
 
 
 def section_entries(section: Any) -> list[msgspec.Raw]:
-    """Return a section that ``map_coco`` has checked as the list that it is."""
+    """Return a section, which ``map_coco`` has checked, as a list."""
     assert isinstance(section, list)
     return section

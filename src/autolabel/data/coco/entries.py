@@ -22,7 +22,7 @@ _FARTHEST = 1e9
 
 
 class CocoImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of the file; a size that is no positive integer counts as none."""
+    """An image of the file; a size that is not a positive integer is ignored."""
 
     id: Id
     file_name: str
@@ -33,11 +33,11 @@ class CocoImage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stated(self) -> tuple[int, int]:
-        """(height, width) as the file states them, 0 if it does not."""
+        """The stated (height, width), 0 if missing."""
         return self.height or 0, self.width or 0
 
     def fields(self) -> dict[str, Any]:
-        """Return all that the file says of it besides its name and size; what JSON cannot carry is null."""
+        """Return the image's fields besides name and size; values that JSON cannot represent are null."""
         fields, _ = plain_json(self.raw or b"{}")
         return {**{name: value for name, value in fields.items() if name not in _NAMED}, "id": self.id}
 
@@ -46,7 +46,7 @@ _NAMED = frozenset({"file_name", "width", "height"})
 
 
 class Category(msgspec.Struct, frozen=True):
-    """A category; other fields are kept with the file's own (``CocoBoxes.rest``)."""
+    """A category; other fields are kept in ``CocoBoxes.rest``."""
 
     id: Id
     name: str
@@ -70,7 +70,7 @@ class Annotation(msgspec.Struct, kw_only=True):
     """Whether its segmentation cannot be read; it is None then."""
 
     def corners(self) -> npt.NDArray[np.float32]:
-        """Return ``x1 y1 x2 y2`` as (4,) float32, added in float32 as MAL's originals do, cut to +-1e9."""
+        """Return ``x1 y1 x2 y2`` as (4,) float32, added in float32 like MAL's original code, clipped to +-1e9."""
         if max(map(abs, self.bbox)) > _FARTHEST:
             x, y, width, height = self.bbox
             far = np.asarray([x, y, x + width, y + height], np.float64)
@@ -79,7 +79,7 @@ class Annotation(msgspec.Struct, kw_only=True):
         return np.asarray([left, top, left + across, top + down], np.float32)
 
     def fields(self) -> dict[str, Any]:
-        """Return what is kept to the output: ids, ``iscrowd``, extra fields, and a crowd's ``segmentation``."""
+        """Return the fields passed on to exports: ids, ``iscrowd``, extra fields, a crowd's ``segmentation``."""
         kept: dict[str, Any] = {
             "id": self.id,
             "image_id": self.image_id,
@@ -91,7 +91,7 @@ class Annotation(msgspec.Struct, kw_only=True):
         return {**self.extra, **kept}
 
     def score(self) -> tuple[float, str]:
-        """Return its score, 1 if it has none, and what is wrong with it, empty if nothing is."""
+        """Return the score (1 if missing) and its fault (empty if valid)."""
         value = self.extra.get("score")
         if value is None:
             return 1.0, ""
@@ -111,14 +111,14 @@ def join_json(raws: Sequence[msgspec.Raw]) -> bytes:
 
 
 def decode_annotations(raws: Sequence[msgspec.Raw]) -> list[Annotation]:
-    """Read annotations that have no other fields than COCO's."""
+    """Read annotations with COCO's fields only."""
     return _decoder.decode(join_json(raws))
 
 
 def decode_one(raw: msgspec.Raw) -> tuple[Annotation, list[str]]:
-    """Read one annotation with the fields that COCO does not name, repaired where that can be done.
+    """Read one annotation with extra fields, repaired if possible.
 
-    Returns what was repaired, in words, besides. Raises ValueError, saying what is wrong, if it cannot be used.
+    Also returns remarks on repairs. Raises ValueError with the fault if it cannot be used.
     """
     remarks: list[str] = []
     try:

@@ -1,4 +1,4 @@
-"""Faults of a JSON file, collected with their JSON pointers."""
+"""Collect the faults of a JSON file with their JSON pointers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Faults:
         self.remark(pointer, message)
 
     def remark(self, pointer: str, message: str) -> None:
-        """Record what was repaired, or does no harm."""
+        """Record a repair, or a harmless fault."""
         if len(self.left_out) < self.limit:
             self.left_out.append(Problem(file=self.file, path=pointer, message=message))
 
@@ -54,7 +54,7 @@ class Faults:
 
 
 def translate(error: msgspec.DecodeError, raw: Any) -> tuple[str, str]:
-    """Return the pointer below ``raw``, a JSON text, and the sentence for what msgspec says is wrong with it."""
+    """Return the pointer below ``raw``, a JSON text, and the message for an error of msgspec."""
     match = _PLACE.fullmatch(str(error))
     assert match is not None
     steps = [name or int(number or 0) for name, number in _STEP.findall(match["path"] or "")]
@@ -67,7 +67,7 @@ def translate(error: msgspec.DecodeError, raw: Any) -> tuple[str, str]:
 
 
 def _wanted(message: str, pointer: str) -> str:
-    """Return what is expected, in words, from msgspec's message."""
+    """Return the expected type, in words, from msgspec's message."""
     if "out of range" in message:
         return "must be a finite number"
     match = _EXPECTED.fullmatch(message)
@@ -82,7 +82,7 @@ def _wanted(message: str, pointer: str) -> str:
 
 
 def _shown(raw: Any, steps: list[str | int]) -> str:
-    """Return the value at a place of a JSON text, cut to a readable length."""
+    """Return the value at a pointer of a JSON text, truncated to a readable length."""
     try:
         value = json.loads(bytes(raw))
         for step in steps:
@@ -108,10 +108,10 @@ _HALF = re.compile(
 
 
 def whole_characters(text: bytes) -> bytes:
-    """Return JSON text with U+FFFD in place of each half of a surrogate pair, which is not a character."""
+    """Return JSON text with lone surrogates replaced by U+FFFD."""
     return _HALF.sub(lambda found: b"\\ufffd" if found[3] else found[0], text)
 
 
 def quote_not_finite(data: memoryview) -> bytes:
-    """Return JSON text with NaN and infinities as marked texts: still wrong, but readable."""
+    """Return JSON text with NaN and infinities replaced by marked strings, which can be parsed and reported."""
     return _NOT_FINITE.sub(rb'"\\u0000\1"', bytes(data))

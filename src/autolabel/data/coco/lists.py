@@ -15,7 +15,7 @@ _strict = msgspec.json.Decoder(CocoImage)
 
 
 def read_images(raws: Sequence[msgspec.Raw], faults: Faults) -> list[CocoImage]:
-    """Read the images: distinct ids, a name each. One that has none is left out, a size that is none is not stated."""
+    """Read the images: distinct ids, a name each. Images without a name are left out; invalid sizes are ignored."""
     images: list[CocoImage] = []
     first: dict[int, int] = {}
     for number, raw in enumerate(raws):

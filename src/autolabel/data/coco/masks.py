@@ -1,4 +1,4 @@
-"""Check the segmentations of a COCO file without decoding a mask."""
+"""Check the segmentations of a COCO file without decoding masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
 
 
 class _Runs(msgspec.Struct, gc=False):
-    """An RLE as it is written."""
+    """An RLE as in the file."""
 
     size: tuple[Side, Side]
     counts: str | list[_Run]
@@ -40,11 +40,11 @@ _single = msgspec.json.Decoder(_Masked)
 def check_masks(
     raws: Sequence[msgspec.Raw], groups: _Int64, images: Sequence[CocoImage], faults: Faults
 ) -> frozenset[int]:
-    """Return the annotations whose segmentation has a wrong form or size, or an RLE that does not add up.
+    """Return the annotations whose segmentation is malformed, of another size, or an RLE with a wrong sum.
 
-    Each is remarked on; its box can be measured all the same.
+    Each gets a remark; its box can still be used.
 
-    ``groups`` (N,) gives the index of each annotation's image, -1 for those that are reported already.
+    ``groups`` (N,) is the index of each annotation's image, -1 for annotations that were already reported.
     """
     broken = _Broken(faults)
     sizes = np.asarray([(image.height or 0, image.width or 0) for image in images], np.int64).reshape(-1, 2)
@@ -77,7 +77,7 @@ class _Broken:
         self.numbers: set[int] = set()
 
     def add(self, number: int, place: str, fault: str) -> None:
-        """Take one in."""
+        """Add one."""
         if number not in self.numbers:
             self.faults.remark(f"/annotations/{number}{place}", fault)
         self.numbers.add(number)
@@ -108,7 +108,7 @@ def _fault(written: _Runs | list[Any], size: _Int64) -> str:
 
 
 def _check_strings(strings: list[tuple[int, Any]], groups: _Int64, sizes: _Int64, broken: _Broken) -> None:
-    """Look at all strings at once, and once more at each that is wrong to say why."""
+    """Check all strings at once, and then each faulty one for the reason."""
     if not strings:
         return
     own = np.asarray([runs.size for _, runs in strings], np.int64)

@@ -1,4 +1,4 @@
-"""Read a COCO file of boxes strictly, whatever its size."""
+"""Read and check a COCO file of any size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CocoBoxes:
-    """A checked COCO file; annotations stay text until they are asked for."""
+    """A checked COCO file; annotations are parsed on demand."""
 
     file: str
     images: Sequence[CocoImage]
@@ -52,17 +52,17 @@ class CocoBoxes:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for what is left out, and one for each of the first places."""
+        """Notes on omitted and repaired entries, with the first places."""
         return notes_on(self.faults)
 
     def rest(self) -> dict[str, Any]:
-        """Return what the file says besides images and annotations, whole: info, licences, categories, all else."""
+        """Return the file's other content: info, licences, categories, and so on."""
         said = rest(self.text)
         said["categories"] = [{**one, "id": as_id(one["id"])} for one in said["categories"] if _usable(one)]
         return said
 
     def by_image(self) -> Iterator[tuple[CocoImage, list[Annotation]]]:
-        """Yield every image in the file's order with its annotations in the file's order, maybe none."""
+        """Yield every image with its annotations (possibly none), in the file's order."""
         starts = self.starts.tolist()
         for number, image in enumerate(self.images):
             chosen = self.order[starts[number] : starts[number + 1]].tolist()
@@ -74,7 +74,7 @@ class CocoBoxes:
             try:
                 read = decode_annotations(raws)
             except msgspec.DecodeError:
-                read = [decode_one(raw)[0] for raw in raws]  # a segmentation that holds what JSON cannot carry
+                read = [decode_one(raw)[0] for raw in raws]  # a segmentation with values that JSON cannot represent
         else:
             read = []
             for index, raw in zip(chosen, raws, strict=True):
@@ -107,16 +107,16 @@ def notes_on(faults: Faults, shown: int = 5) -> list[str]:
 
 
 def read_coco(path: str | Location, *, masks: bool = True) -> CocoBoxes:
-    """Read a COCO file of boxes, with or without segmentations, whatever its size.
+    """Read a COCO file of boxes, with or without segmentations, of any size.
 
-    The file is mapped, every entry is checked, and only ids stay in memory: about 0.1 kB an annotation besides the
-    mapped file. ``masks`` checks the segmentations too (sizes, polygons, that runs add up to the image's pixels).
+    The file is memory-mapped and every entry is checked; only ids are kept, about 0.1 kB per annotation. ``masks`` also
+    checks the segmentations (sizes, polygons, sums of runs).
 
-    An entry that is wrong is repaired where nothing has to be guessed (an id as text, a size of -1), else left out, and
-    told in ``notes``: a reversed box, one that is not finite, an id of no image or category. Raises DataError with up
-    to 50 problems, each with its JSON pointer, where the file is no COCO file: not JSON or cut off, lists or categories
-    missing or wrong, no entry that can be used. A file with videos (YouTube-VIS) is refused by name. A box without
-    area, or outside its image, is not a fault.
+    An invalid entry is repaired if that is unambiguous (an id as text, a size of -1). Otherwise it is left out and
+    reported in ``notes``: a reversed or non-finite box, an unknown image or category id. Raises DataError with up to 50
+    problems, each with its JSON pointer, if the file is not a COCO file: not JSON or truncated, missing or malformed
+    lists or categories, no usable entry. Files with videos (YouTube-VIS) are refused. A box without area, or outside
+    its image, is not a fault.
     """
     return read_document(map_coco(at(path)), Faults(str(path)), masks=masks)
 
@@ -144,6 +144,6 @@ def read_document(document: CocoDocument, faults: Faults, *, masks: bool) -> Coc
 
 
 def _refuse_useless(written: Sequence[Any], usable: int, faults: Faults) -> None:
-    """Raise DataError if a list has entries and none can be used."""
+    """Raise DataError if a list has entries but none is usable."""
     if len(written) and not usable:
         raise DataError(faults.left_out)

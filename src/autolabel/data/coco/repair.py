@@ -1,4 +1,4 @@
-"""Entries of a COCO file that are not quite what the format asks for, made so where nothing has to be guessed."""
+"""Repair entries of a COCO file that deviate from the format unambiguously."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_LEVELS = 100
 
 
 def plain_json(raw: Any) -> tuple[Any, list[str]]:
-    """Return what a JSON text says, and remarks on what JSON cannot carry further and is null: NaN, huge integers."""
+    """Parse a JSON text; values that JSON cannot represent (NaN, huge integers) become null, with remarks."""
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError):
@@ -31,7 +31,7 @@ def plain_json(raw: Any) -> tuple[Any, list[str]]:
 
 
 def carried(value: Any, place: str, remarks: list[str], level: int = 0) -> Any:
-    """Return a value as JSON can carry it further; ``remarks`` takes in what became null, with its place."""
+    """Return a value that JSON can represent; ``remarks`` collects the values that became null."""
     if isinstance(value, str):
         if value[:1] == MARK and value[1:] in NOT_FINITE:
             remarks.append(f"{place}: {value[1:]} is not JSON and becomes null")
@@ -63,7 +63,7 @@ def _dropped(value: Any, place: str, remarks: list[str]) -> None:
 
 
 def as_id(value: Any) -> int | None:
-    """Return an id that is written as an integer, a whole float or digits; None for anything else."""
+    """Return an id given as an integer, an integral float or digits; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
@@ -74,15 +74,15 @@ def as_id(value: Any) -> int | None:
 
 
 def as_side(value: Any) -> int | None:
-    """Return a side of an image in pixels; None if none is stated: -1, 0, text, fractions."""
+    """Return a side of an image in pixels; None for -1, 0, text and fractions."""
     side = as_id(value)
     return side if side is not None and side >= 1 else None
 
 
 def repaired(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that COCO names of an annotation, ids as integers, without an area that is none.
+    """Return an annotation's COCO fields with integer ids, without an invalid area.
 
-    Raises ValueError, with a pointer before its colon, if what is needed is missing or cannot be understood.
+    Raises ValueError, with a pointer before its colon, if a required field is missing or invalid.
     """
     known: dict[str, Any] = {"id": as_id(fields.get("id")), "segmentation": fields.get("segmentation")}
     for name in ("image_id", "category_id"):
@@ -120,7 +120,7 @@ def _box(fields: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def shown_value(value: Any) -> str:
-    """Return a value cut to a readable length."""
+    """Return a value truncated to a readable length."""
     marked = isinstance(value, str) and value[:1] == MARK and value[1:] in NOT_FINITE
     text = value[1:] if marked else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

@@ -1,1 +1,1 @@
-"""Annotations that people corrected in other tools, as the same few shapes whatever the format."""
+"""Read annotations corrected in other tools into common shapes."""

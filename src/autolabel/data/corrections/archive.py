@@ -1,4 +1,4 @@
-"""Zip archives of annotations, unpacked into a folder of their own."""
+"""Unpack zip archives of annotations into a temporary folder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _HINT = "unpack it yourself and name the file or folder"
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Path]:
-    """Yield a file or folder; of an archive, a folder with the annotations in it.
+    """Yield a file or folder; for an archive, a temporary folder with its annotations.
 
-    Raises DataError if it is neither, or the archive cannot be unpacked; errors that are raised while the folder is
-    open name the archive and its member.
+    Raises DataError if it is neither, or if the archive cannot be unpacked; errors raised inside the block name the
+    archive and its member.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
@@ -50,7 +50,7 @@ def open_archive(path: Path) -> Iterator[Path]:
 
 
 def _renamed(error: DataError, folder: str, archive: Path) -> DataError:
-    """Return an error that names members of an archive instead of files of a folder that nobody knows."""
+    """Return an error that names archive members instead of temporary files."""
 
     def with_members_name(text: str) -> str:
         return text.replace(f"{folder}/", f"{archive}: ").replace(folder, str(archive))
@@ -97,7 +97,7 @@ def _extract(archive: Path, packed: zipfile.ZipFile, entry: zipfile.ZipInfo, fol
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with packed.open(entry) as source, target.open("xb") as out:
-            while piece := source.read(1 << 20):  # no more than the size that the archive states
+            while piece := source.read(1 << 20):  # at most the size stated in the archive
                 out.write(piece)
     except _DAMAGED as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)

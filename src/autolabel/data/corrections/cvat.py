@@ -21,7 +21,7 @@ _ABOUT_THE_IMAGE = ("tag", "attribute")
 
 
 def read_cvat(text: bytes, *, file: str) -> Corrections:
-    """Return the images of an annotation file; raises DataError, with line and column, if it is none."""
+    """Return the images of an annotation file; raises DataError, with line and column, if it is invalid."""
     try:
         root = safe_xml.parse(text)
     except ElementTree.ParseError as error:
@@ -59,7 +59,7 @@ def _image(element: _Element) -> DrawnImage:
 
 
 def _shape(element: _Element, *, place: str) -> Shape | None:
-    """Return the shape of an element, None if it is of no kind that is read."""
+    """Return the shape of an element, None for kinds that are not read."""
     group = element.get("group_id")
     make = partial(Shape, phrase=element.get("label", ""), group=None if group in ("", "0") else group, place=place)
     if element.tag == "box":
@@ -76,7 +76,7 @@ def _shape(element: _Element, *, place: str) -> Shape | None:
 
 
 def _turned(corners: list[tuple[float, float]], degrees: float) -> list[tuple[float, float]]:
-    """Return the corners of a box that is turned about its middle."""
+    """Return the corners of a box that is rotated about its centre."""
     if not degrees or not np.isfinite([degrees, *corners[0], *corners[1]]).all():
         return corners if np.isfinite(degrees) else []
     (x1, y1), (x2, y2) = corners
@@ -88,14 +88,14 @@ def _turned(corners: list[tuple[float, float]], degrees: float) -> list[tuple[fl
 
 
 def _mask(element: _Element, size: Size) -> Rle:
-    """Return the mask of runs by rows, zeros first, in a part of the image."""
+    """Return the mask of row-major runs, zeros first, in a part of the image."""
     left, top, width, height = (_whole(element, name) for name in ("left", "top", "width", "height"))
     try:
         runs = [int(one) for one in element.get("rle", "").split(",")]
     except ValueError:
         raise ValueError("the runs of a mask must be whole numbers") from None
     inside = left >= 0 and top >= 0 and 0 < width <= size[1] - left and 0 < height <= size[0] - top
-    if not inside or min(runs) < 0 or sum(runs) != width * height:  # in whole numbers that never wrap
+    if not inside or min(runs) < 0 or sum(runs) != width * height:  # Python integers, which do not overflow
         raise ValueError("the runs of a mask do not fit its place in the image")
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return Rle.from_crop(flat.reshape(height, width), left=left, top=top, size=size)
@@ -109,7 +109,7 @@ def _number(element: _Element, name: str, *, otherwise: str = "nan") -> float:
 
 
 def _whole(element: _Element, name: str) -> int:
-    """Return a number of pixels, 0 if it is not stated; raises ValueError if it is none."""
+    """Return a number of pixels, 0 if missing; raises ValueError if it is invalid."""
     number = _number(element, name, otherwise="0")
     if not abs(number) < _MOST_PIXELS:
         raise ValueError(f"{name} is {element.get(name, '')[:40]!r}, wanted a number of pixels")

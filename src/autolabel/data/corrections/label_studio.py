@@ -29,7 +29,7 @@ def is_label_studio(value: Any) -> bool:
 
 
 def read_label_studio(tasks: Sequence[Any], *, file: str = "") -> Corrections:
-    """Return the last annotation of each task that was not cancelled; a task without one was not looked at."""
+    """Return the last annotation of each task that was not cancelled; tasks without one are skipped."""
     images: list[DrawnImage] = []
     problems: list[Problem] = []
     untouched = 0
@@ -50,7 +50,7 @@ def read_label_studio(tasks: Sequence[Any], *, file: str = "") -> Corrections:
 
 
 def _task(task: Mapping[str, Any]) -> tuple[str | None, list[Any] | None]:
-    """Return the image of a task and its regions, None if nobody annotated it."""
+    """Return the image of a task and its regions, None if it has no annotation."""
     said = task.get("annotations", task.get("completions"))
     if isinstance(said, list):
         done = [one for one in said if isinstance(one, Mapping) and not one.get("was_cancelled")]
@@ -63,7 +63,7 @@ def _task(task: Mapping[str, Any]) -> tuple[str | None, list[Any] | None]:
 
 
 def _image(data: Mapping[str, Any]) -> str | None:
-    """Return the first text that names a file: ``image`` if there is one."""
+    """Return the first field that names a file, ``image`` if present."""
     named = data.get("image")
     if isinstance(named, str) and named:
         return named
@@ -89,7 +89,7 @@ def _size(regions: Sequence[Any]) -> Size | None:
 
 
 def _drawn(name: str, regions: Sequence[Any], *, place: str) -> DrawnImage:
-    """Return the image of an annotation; parts of a region that share its id (its place, its label) are joined."""
+    """Return the image of an annotation; results with the same region id (shape and label) are joined."""
     by_id: dict[str, dict[str, Any]] = {}
     shapes: list[Shape] = []
     unread: list[str] = []
@@ -102,7 +102,7 @@ def _drawn(name: str, regions: Sequence[Any], *, place: str) -> DrawnImage:
     for region_id, value in by_id.items():
         at = f"{place} region {region_id[:80]}"
         base = region_id.partition("-")[0]
-        group = base if base.isdecimal() else None  # ours: an object's further regions follow its number
+        group = base if base.isdecimal() else None  # ours: further regions of an object
         try:
             shapes += _shape(value, group=group, place=at)
         except (TypeError, ValueError, ArithmeticError) as error:
@@ -111,9 +111,9 @@ def _drawn(name: str, regions: Sequence[Any], *, place: str) -> DrawnImage:
 
 
 def _shape(value: Mapping[str, Any], *, group: str | None, place: str) -> list[Shape]:
-    """Return the shape of a region, none of one that is about the whole image; raises ValueError if it is not read.
+    """Return the shape of a region, None if it is about the whole image; raises ValueError for unsupported kinds.
 
-    A choice, a rating or a text without a place is about the whole image.
+    Choices, ratings and texts without a position are about the whole image.
     """
     labels = {key: said for key, said in value.items() if str(key).endswith("labels") and said}
     if not labels and not any(key in value for key in _PLACES):
@@ -150,9 +150,9 @@ def _corners(points: Sequence[Any]) -> list[tuple[float, float]]:
 
 
 def _rectangle(value: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Return the corners in percent of a rectangle, which may be turned about its first corner.
+    """Return the corners in percent of a rectangle, which may be rotated about its first corner.
 
-    Percents of width and height are different lengths: a turned one is exact in a square image only.
+    Percents of width and height are different lengths, so a rotated rectangle is exact only in a square image.
     """
     x, y, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
     angle = radians(float(value.get("rotation") or 0))
@@ -161,9 +161,9 @@ def _rectangle(value: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 
 def unpack_brush(runs: Sequence[Any], size: Size) -> Rle:
-    """Return the mask of a brush: bytes packed as thi.ng/rle-pack defines it, RGBA by rows; alpha says what is inside.
+    """Return the mask of a brush: RGBA rows packed with thi.ng/rle-pack; alpha is the mask.
 
-    Raises ValueError if the bytes are no such thing, or of an image of another size.
+    Raises ValueError if the bytes are invalid, or of an image of another size.
     """
     if len(runs) > _MOST_BYTES or not all(type(one) is int and 0 <= one < 256 for one in runs):
         raise ValueError("a brush must be a list of bytes")
@@ -189,14 +189,14 @@ def unpack_brush(runs: Sequence[Any], size: Size) -> Rle:
 
 
 class _Bits:
-    """Reads whole numbers from bytes, bit by bit."""
+    """Reads integers from bytes, bit by bit."""
 
     def __init__(self, packed: bytes) -> None:
         self._packed = packed
         self._place = 0
 
     def take(self, count: int) -> int:
-        """Return the next bits as a number; raises ValueError behind the end."""
+        """Return the next bits as a number; raises ValueError at the end."""
         start, end = self._place, self._place + count
         first, last = start // 8, -(-end // 8)
         if last > len(self._packed):

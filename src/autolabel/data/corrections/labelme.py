@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file an image."""
+"""LabelMe: one JSON file per image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_labelme(value: Any) -> bool:
 
 
 def labelme_image(value: Mapping[str, Any], *, folder: str) -> DrawnImage:
-    """Return the image of a file that lies in ``folder``, a path relative to the folder that is read, maybe empty."""
+    """Return the image of a file in ``folder``, a path relative to the folder that is read, possibly empty."""
     path = str(value.get("imagePath") or "").replace("\\", "/")
     height, width = value.get("imageHeight"), value.get("imageWidth")
     stated = (
@@ -49,7 +49,7 @@ def labelme_image(value: Mapping[str, Any], *, folder: str) -> DrawnImage:
 
 
 def _shape(one: Any, *, place: str) -> Shape:
-    """Return a shape; raises ValueError if it is none that is read."""
+    """Return a shape; raises ValueError for unsupported kinds."""
     if not isinstance(one, Mapping):
         raise ValueError("is not a shape")
     label, group = one.get("label"), one.get("group_id")
@@ -82,7 +82,7 @@ def _points(said: Any) -> list[tuple[float, float]]:
 
 
 def _mask(text: Any, points: list[tuple[float, float]], size: Size) -> Rle:
-    """Return the mask of a PNG whose first pixel lies at the first point."""
+    """Return the mask of a PNG whose top-left pixel is at the first point."""
     if not isinstance(text, str) or not points:
         raise ValueError("a mask needs its PNG and its place")
     try:

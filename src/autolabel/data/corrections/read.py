@@ -1,4 +1,4 @@
-"""Read what another tool exported, told apart by content."""
+"""Detect and read the export of another tool."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOOLS: tuple[Tool, ...] = get_args(Tool)
 
 
 def tool_of(path: Path) -> Tool:
-    """Return which tool wrote a file or folder; raises DataError if that cannot be told."""
+    """Return the tool that wrote a file or folder; raises DataError if it cannot be detected."""
     if path.is_dir():
         return _tool_of_folder(path)
     start = _start(path)
@@ -60,7 +60,7 @@ def _tool_of_folder(folder: Path) -> Tool:
 
 
 def read_corrections(path: Path, tool: Tool) -> Corrections:
-    """Read what a tool wrote; raises DataError, with the place, if it is not what that tool writes."""
+    """Read a tool's export; raises DataError, with the place, if it is invalid."""
     if tool == "yolo":
         if not path.is_dir():
             raise DataError(f"{path}: YOLO's labels are a folder")
@@ -89,7 +89,7 @@ def _only(folder: Path, ending: str) -> Path:
 
 
 def _annotations(folder: Path, ending: str) -> list[Path]:
-    """Return the files of a folder that may hold annotations; of COCO's files those of instances alone."""
+    """Return the files of a folder that may hold annotations; of COCO's files only those of instances."""
     found = _files(folder, ending)
     return [path for path in found if path.name.startswith("instances_")] or found
 

@@ -1,4 +1,4 @@
-"""Shapes that other tools draw on an image, and the objects that they form."""
+"""Shapes drawn in other tools, and the objects that they form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnImage:
-    """An image as a tool has it."""
+    """An image in a tool's export."""
 
     name: str
     size: Size | None
@@ -60,7 +60,7 @@ class DrawnObject:
 
 @dataclass(slots=True, kw_only=True)
 class Corrections:
-    """A file, or folder, of another tool."""
+    """The export of another tool."""
 
     tool: str
     images: list[DrawnImage]
@@ -73,12 +73,12 @@ class Corrections:
 
     @property
     def masked(self) -> bool:
-        """Whether it has masks at all: if it has none, an object without one says nothing about its mask."""
+        """Whether the export has any masks; if not, a missing mask does not mean that a mask was deleted."""
         return any(shape.kind != "box" for image in self.images for shape in image.shapes)
 
 
 def ring(middle: tuple[float, float], reach: tuple[float, float], *, degrees: float = 0.0) -> list[tuple[float, float]]:
-    """Return corners on an ellipse of two radii, turned about its middle; none if a number is not finite."""
+    """Return corners on an ellipse with two radii, rotated about its centre; none if a number is not finite."""
     (x, y), (wide, high) = middle, reach
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     turn = np.radians(degrees)
@@ -90,7 +90,7 @@ def ring(middle: tuple[float, float], reach: tuple[float, float], *, degrees: fl
 
 
 def objects(image: DrawnImage, size: Size) -> tuple[list[DrawnObject], list[str]]:
-    """Return the objects of an image of ``size`` (height, width), and a sentence for each that cannot be used."""
+    """Return the objects of an image of ``size`` (height, width), and a message for each unusable one."""
     found: list[DrawnObject] = []
     faults = [f"{image.name}: {one}" for one in image.unread]
     for shapes in _grouped(image.shapes):
@@ -111,7 +111,7 @@ def _grouped(shapes: Sequence[Shape]) -> Iterator[list[Shape]]:
 
 
 def _object(shapes: Sequence[Shape], size: Size) -> DrawnObject | None:
-    """Return the object of some shapes, None if nothing of it lies inside the image."""
+    """Return the object formed by shapes, None if it lies outside the image."""
     boxes = [_bounds(shape, size) for shape in shapes if shape.kind == "box"]
     rings = [_bounds(shape, size) for shape in shapes if shape.kind == "polygon"]
     masks = [_mask(shape, size) for shape in shapes if shape.kind != "box"]

@@ -1,4 +1,4 @@
-"""YOLO: a folder of text files, one an image, with a ``data.yaml`` that names the classes."""
+"""YOLO: a folder of text files, one per image, with a ``data.yaml`` that names the classes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find_names(folder: Path) -> Path | None:
 def read_yolo(folder: Path) -> Corrections:
     """Return the images of all label files below a folder; an empty file is an image without objects.
 
-    Raises DataError, with the line, if a file is no such thing.
+    Raises DataError, with the line, if a file is invalid.
     """
     named = find_names(folder)
     if named is None:
@@ -42,7 +42,7 @@ def read_yolo(folder: Path) -> Corrections:
 
 
 def _is_labels(path: Path, folder: Path) -> bool:
-    """Tell a label file from the lists of images that lie beside them."""
+    """Return whether a file is a label file, not a list of images."""
     parts = path.relative_to(folder).parts[:-1]
     return path.is_file() and (bool(parts) or path.stem not in ("train", "val", "valid", "test"))
 
