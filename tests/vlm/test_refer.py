@@ -144,6 +144,25 @@ def test_verifier_is_asked_about_the_expression(tmp_path: Path, registry: Regist
     assert [one["verdict"] for one in row["instances"]] == [1.0, 0.0]
 
 
+def test_expression_is_shown_wherever_people_look_at_a_box(tmp_path: Path, registry: Registry) -> None:
+    from autolabel.api import explain, report
+    from autolabel.results.store import finished
+    from autolabel.review.session import ReviewSession
+
+    told = [{**ONE, "expression": "the <b>left</b> cat"}]
+    with ScriptedEndpoint(lambda request, before: Scripted(text=json.dumps(told if before == 0 else []))) as server:
+        rows(spec(tmp_path, server.url), registry)
+    run = tmp_path / "out"
+    session = ReviewSession(*finished(run))
+    session.index.build()
+    assert [box["expression"] for box in session.row_json(0)["boxes"]] == ["the <b>left</b> cat", None]
+    session.index.close()
+    page = Path(str(report(str(run)))).read_text()
+    assert "<b>left" not in page and "left" in page
+    [explanation] = explain(str(run), "0.png", registry=registry)
+    assert [box.expression for box in explanation.boxes] == ["the <b>left</b> cat", None]
+
+
 def test_nothing_is_asked_twice(tmp_path: Path, registry: Registry) -> None:
     with ScriptedEndpoint(lambda request, before: Scripted(text=json.dumps([TWO] if before == 0 else []))) as server:
         path = spec(tmp_path, server.url)

@@ -88,6 +88,7 @@ def _described(
         "names": [keys[index] for index in shown],
         "matched": [matched[index] for index in shown],
         **_verified(row, shown),
+        **_expressions(row, shown),
         "verdicts": [decided[index] for index in shown],
         "verdict": review.whole(row) if review else None,
         "truth": None if true is None else [[*_rounded(box.bbox), box.phrase] for box in true[:_MOST_BOXES_IN_ROW]],
@@ -114,6 +115,7 @@ def _as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | 
         rounds=[box.round for box in seen],
         masks=masks if any(masks) else None,
         verdicts=None if row.instances.verdicts is None else [box.verified for box in seen],
+        expressions=None if row.instances.expressions is None else [box.expression for box in seen],
     )
     keys: list[list[Any] | None] = [
         [*box.bbox, box.phrase] if (box.place, box.name) != (box.bbox, box.phrase) else None for box in seen
@@ -128,6 +130,16 @@ def _verified(row: Labels, shown: Sequence[int]) -> dict[str, list[float | None]
     if said is None:
         return {}
     return {"verified": [None if (one := said[index]) is None else round(one, 6) for index in shown]}
+
+
+def _expressions(row: Labels, shown: Sequence[int]) -> dict[str, list[str | None]]:
+    """Return the referring expressions of some boxes; nothing if the row has none."""
+    told = row.instances.expressions
+    if told is None:
+        return {}
+    return {
+        "expressions": [None if (one := told[index]) is None else shorten(one, _LONGEST_CAPTION) for index in shown]
+    }
 
 
 def _spread(row: Labels, most: int) -> list[int]:

@@ -34,6 +34,8 @@ class Box:
     asked: str | None = None
     verified: float | None = None
     """The verdict of a verifier on the box in the labels."""
+    expression: str | None = None
+    """The referring expression of the box in the labels."""
     reviewer: str | None = None
     time: str | None = None
 
@@ -115,6 +117,7 @@ def _found(labels: Labels, index: int, decision: Decision | None, visible: bool)
         sources=instances.sources[index] if instances.sources else (),
         asked=instances.asked[index] if instances.asked else None,
         verified=instances.verdicts[index] if instances.verdicts else None,
+        expression=instances.expressions[index] if instances.expressions else None,
         reviewer=decision.reviewer if decision else None,
         time=decision.time if decision else None,
     )

@@ -48,6 +48,7 @@ def _box_told(box: Box, *, drawn: bool) -> dict[str, Any]:
         "sources": box.sources,
         "asked": box.asked,
         "verified": None if box.verified is None else round(box.verified, 6),
+        "expression": box.expression,
         "reviewer": box.reviewer,
         "time": box.time,
     }

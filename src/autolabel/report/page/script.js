@@ -23,7 +23,7 @@
       // What decisions call a box that somebody moved or renamed is what the labels say of it.
       const own = raw.names[place] || [...bbox, name];
       const named = { bbox: own.slice(0, 4), phrase: own[4] };
-      return { row, place, bbox, phrase: name, named, score, round, outline, matched: raw.matched[place], verified: raw.verified ? raw.verified[place] : null, key: key(raw.image, raw.caption_index, named.phrase, named.bbox) };
+      return { row, place, bbox, phrase: name, named, score, round, outline, matched: raw.matched[place], verified: raw.verified ? raw.verified[place] : null, expression: raw.expressions ? raw.expressions[place] : null, key: key(raw.image, raw.caption_index, named.phrase, named.bbox) };
     });
     row.boxes.sort((a, b) => a.score - b.score);
     return row;
@@ -321,11 +321,12 @@
     const verdict = verdictOf(box.row) === "reject" ? "reject" : verdictOf(box);
     const matched = data.truth && box.row.truth ? (box.matched >= 0 ? ", as in the truth" : ", not in the truth") : "";
     const verified = box.verified === null ? "" : `, verdict ${box.verified.toFixed(3)}`;
+    const expression = box.expression ? `, “${box.expression}”` : "";
     const button = make("button", { type: "button", class: hue(box), "aria-current": index === view.at ? "true" : false },
       make("span", {}, make("span", { class: `dot ${hue(box)}`, "aria-hidden": "true" }), make("bdi", {}, box.phrase)),
       make("span", { class: "score" }, box.score.toFixed(3)),
       make("span", { class: `badge ${verdict || ""}` }, verdict ? said(verdict) : ""),
-      make("span", { class: "more" }, make("span", {}, (roundName.get(box.round) || `round ${box.round}`) + verified + matched)));
+      make("span", { class: "more" }, make("span", {}, (roundName.get(box.round) || `round ${box.round}`) + verified + matched + expression)));
     button.addEventListener("click", () => select(index));
     return make("li", {}, button);
   }

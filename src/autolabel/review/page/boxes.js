@@ -42,7 +42,7 @@ export class BoxPanel {
 
   show(boxes, selected, row) {
     const item = (box, place) => {
-      const marks = [box.verdict && { keep: "kept", reject: "rejected" }[box.verdict], box.added && "added", box.moved && "moved", box.renamed && `was ${box.phrase}`,
+      const marks = [box.expression && `“${box.expression}”`, box.verdict && { keep: "kept", reject: "rejected" }[box.verdict], box.added && "added", box.moved && "moved", box.renamed && `was ${box.phrase}`,
         box.mask_verdict === "reject" && "no mask", box.mask_verdict === "keep" && !box.moved && !box.added && "mask accepted", box.hidden && "below threshold",
         box.verified !== null && `verdict ${box.verified.toFixed(2)}`].filter(Boolean);
       const facts = [box.reviewer && box.verdict ? `by ${box.reviewer}` : "", box.sources.length ? `found by ${box.sources.join(", ")}` : ""].filter(Boolean).join(", ");
