@@ -39,7 +39,7 @@ class Problem:
     hint: str = ""
 
     def __post_init__(self) -> None:
-        """Hide what no text shows of a URL."""
+        """Remove secrets of URLs."""
         for name in ("file", "message", "path", "hint"):
             object.__setattr__(self, name, hidden(getattr(self, name)))
 
@@ -66,7 +66,7 @@ class AutolabelError(Exception):
         self.hint = hint
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what a program may want to know, as plain JSON."""
+        """Return the error's data as plain JSON."""
         return {"error": self.message, "hint": self.hint}
 
 
@@ -101,7 +101,7 @@ class UnknownStrategyError(PluginError):
 
 
 class MachineError(AutolabelError):
-    """This machine cannot do what was asked: no such device, too little memory or disk."""
+    """This machine cannot do it: no such device, too little memory or disk."""
 
     exit_code = 3
 
@@ -111,7 +111,7 @@ class WeightsError(MachineError):
 
 
 class EndpointError(MachineError):
-    """A model's server cannot be reached, refuses whatever is asked, or what may be spent on it is used up."""
+    """A model's server cannot be reached, refuses all requests, or the budget is used up."""
 
 
 class DataError(_ProblemsError):

@@ -1,4 +1,4 @@
-"""Ask a model behind an OpenAI-compatible endpoint: politely, within a budget, and never twice for the same answer."""
+"""Send requests to an OpenAI-compatible endpoint, with rate limits, a budget, and a cache of answers."""
 
 from autolabel.endpoint.address import is_here
 from autolabel.endpoint.budget import Budget, Spent

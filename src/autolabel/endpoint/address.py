@@ -12,9 +12,9 @@ _COMPLETIONS = "chat/completions"
 
 
 def fault_of(url: str) -> tuple[str, str]:
-    """Return why a URL is not an endpoint, and what can be done; both empty if it is one.
+    """Return why a URL is not a valid endpoint, and a hint; both empty if it is valid.
 
-    A server on this machine is taken: whoever names an endpoint asks for it.
+    A server on this machine is allowed, because the user names the endpoint.
     """
     if urls.scheme_of(url) not in ("http", "https") or not urls.is_url(url):
         return (
@@ -37,13 +37,13 @@ def fault_of(url: str) -> tuple[str, str]:
 
 
 def completions(url: str) -> str:
-    """Return where chat completions are asked for, whether the URL names that place or the base of the API."""
+    """Return the URL of chat completions, given that URL or the base URL of the API."""
     base = url.rstrip("/")
     return base if base.endswith(f"/{_COMPLETIONS}") else f"{base}/{_COMPLETIONS}"
 
 
 def is_here(url: str) -> bool:
-    """Return whether what is sent to a URL stays on this machine, by the host's name or address alone."""
+    """Return whether a URL's host is this machine, judged by its name or address without a lookup."""
     host = (urlsplit(url).hostname or "").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -16,7 +16,7 @@ from autolabel.errors import DataError, EndpointError, MachineError
 
 
 class Spent(msgspec.Struct, kw_only=True):
-    """The requests so far, and their tokens."""
+    """The requests and tokens so far."""
 
     requests: int = 0
     """Questions that were answered, or are under way."""
@@ -26,7 +26,7 @@ class Spent(msgspec.Struct, kw_only=True):
 
 @dataclass(slots=True)
 class Budget:
-    """The most requests and tokens; None: as many as it takes. Without a file, of this process alone."""
+    """Limits on requests and tokens; None means unlimited. Without a file, counted for this process only."""
 
     requests: int | None = None
     tokens: int | None = None
@@ -34,7 +34,7 @@ class Budget:
     here: Spent = field(default_factory=Spent)
 
     def take(self, tokens: int) -> None:
-        """Put a question that takes about ``tokens`` on the bill; raises EndpointError if that is too much."""
+        """Reserve one request of about ``tokens``; raises EndpointError if that exceeds the budget."""
         with self.book() as spent:
             for name, most, more in (("requests", self.requests, 1), ("tokens", self.tokens, tokens)):
                 if most is not None and getattr(spent, name) + more > most:
@@ -47,24 +47,24 @@ class Budget:
             spent.tokens += tokens
 
     def settle(self, expected: int, took: int) -> None:
-        """Correct the bill of a question that was answered."""
+        """Replace the reservation of an answered request by its actual tokens."""
         with self.book() as spent:
             spent.tokens += took - expected
 
     def release(self, expected: int) -> None:
-        """Take a question that was not answered off the bill."""
+        """Cancel the reservation of an unanswered request."""
         with self.book() as spent:
             spent.requests -= 1
             spent.tokens -= expected
 
     def so_far(self) -> Spent:
-        """Return what is spent."""
+        """Return the spending so far."""
         with self.book() as spent:
             return Spent(requests=spent.requests, tokens=spent.tokens)
 
     @contextmanager
     def book(self) -> Iterator[Spent]:
-        """Yield what is spent, alone among all processes, and write it back if the block ends well."""
+        """Yield the spending under an inter-process lock, and write it back if the block succeeds."""
         if self.file is None:
             yield self.here
             return
@@ -83,7 +83,7 @@ class Budget:
 
 
 def _read(data: bytes, file: Path) -> Spent:
-    """Return what a file says is spent, nothing if it is empty; raises DataError if it says something else."""
+    """Read the spending from a file, zero if it is empty; raises DataError if it is invalid."""
     if not data.strip():
         return Spent()
     try:

@@ -1,4 +1,4 @@
-"""A question to a model and its reply, as the chat completions of OpenAI's protocol have them."""
+"""Requests and replies of OpenAI's chat completions protocol."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Message:
     parts: tuple[str | Picture, ...]
 
     def plain(self, *, pictures: bool) -> dict[str, Any]:
-        """Return the message as the protocol has it; with their names alone where ``pictures`` is false."""
+        """Return the message in the protocol's form; without ``pictures``, images are replaced by their names."""
         if not pictures:
             parts = [part if isinstance(part, str) else [part.kind, part.identity] for part in self.parts]
             return {"role": self.role, "content": parts}
@@ -57,7 +57,7 @@ def _part(part: str | Picture) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One request: what is said, and what the answer should look like."""
+    """One request: messages, and the form of the answer."""
 
     messages: tuple[Message, ...]
     max_tokens: int
@@ -73,11 +73,11 @@ class Question:
 
     @classmethod
     def of(cls, text: str, *pictures: Picture, max_tokens: int, **words: Any) -> Question:
-        """Ask with a text, and pictures before it."""
+        """Make a question with a text, preceded by pictures."""
         return cls(messages=(Message("user", (*pictures, text)),), max_tokens=max_tokens, **words)
 
     def body(self, model: str, *, pictures: bool = True) -> dict[str, Any]:
-        """Return the request as the protocol has it."""
+        """Return the request body."""
         body: dict[str, Any] = {
             "model": model,
             "messages": [message.plain(pictures=pictures) for message in self.messages],
@@ -99,30 +99,30 @@ class Question:
         return {name: value for name, value in (body | more).items() if value is not None}
 
     def key(self, url: str, model: str) -> str:
-        """Return what an answer is kept under: the hash of all that decides it, pictures by their pixels."""
+        """Return the cache key: a hash of everything that determines the answer, with pictures by their pixels."""
         asked = msgspec.json.encode([url, self.body(model, pictures=False)], order="sorted")
         return hashlib.blake2b(asked, digest_size=20).hexdigest()
 
     def control(self) -> Question:
-        """Return the same kind of question about nothing in particular: tells a bad question from a bad server."""
+        """Return a trivial question of the same kind, to distinguish a bad question from a failing server."""
         parts = tuple(_blank() if isinstance(part, Picture) else "Say: yes" for part in self.messages[0].parts)
         return replace(self, messages=(Message("user", parts),), max_tokens=_CONTROL_TOKENS)
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens that a reply took, as the server counts them; 0 if it does not say."""
+    """Tokens of a reply as counted by the server; 0 if not stated."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
     @property
     def total(self) -> int:
-        """Both together."""
+        """The sum of both."""
         return self.prompt_tokens + self.completion_tokens
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of an answer, its log probability, and what might have stood there instead."""
+    """A token of an answer, its log probability, and alternative tokens."""
 
     text: str
     logprob: float
@@ -146,7 +146,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cut(self) -> bool:
-        """Whether the answer ended at the limit of its length."""
+        """Whether the answer was truncated at the length limit."""
         return self.finish == "length"
 
 
@@ -191,7 +191,7 @@ _completions = msgspec.json.Decoder(_Completion)
 
 
 def read_reply(data: bytes) -> Reply:
-    """Read a chat completion; raises ValueError if it is none."""
+    """Parse a chat completion; raises ValueError if it is invalid."""
     try:
         read = _completions.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -221,7 +221,7 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
 
 @cache
 def _blank() -> Picture:
-    """Return a picture of nothing."""
+    """Return a blank picture."""
     from PIL import Image
 
     stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The client: asks a server questions, many at a time, and tells a bad question from a bad server."""
+"""The client: sends many requests at a time, and distinguishes a bad request from a failing server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """The server is busy: asks to wait for so many seconds, or does not say how long."""
+    """The server is busy; ``seconds`` is the requested wait, if stated."""
 
     seconds: float | None
     said: str
@@ -50,14 +50,14 @@ class _Wait:
 
 @dataclass(frozen=True, slots=True)
 class _AttemptFailure:
-    """No answer came; another try may bring one."""
+    """No answer came; a retry may succeed."""
 
     said: str
 
 
 @dataclass(frozen=True, slots=True)
 class _QuestionRefused:
-    """The server will not answer this question."""
+    """The server refuses this question."""
 
     said: str
 
@@ -66,7 +66,7 @@ _Outcome = Reply | _Wait | _AttemptFailure | _QuestionRefused
 
 
 class Endpoint:
-    """A model at a server. Calls may come from any thread; ``close`` ends what is under way."""
+    """A model at a server. Calls may come from any thread; ``close`` ends requests in progress."""
 
     def __init__(
         self,
@@ -98,10 +98,10 @@ class Endpoint:
         self._end: Callable[[], Any] = _nothing
 
     def ask(self, questions: Sequence[Question]) -> list[Reply | ImageError]:
-        """Return the reply to each question, or why that question has none, in the same order.
+        """Return the reply to each question, or its error, in order.
 
-        Raises EndpointError if the server is not reached, refuses everybody, or the budget is used up; what was
-        answered until then is kept.
+        Raises EndpointError if the server is not reached, refuses all requests, or the budget is used up; answers until
+        then are kept.
         """
         if not questions:
             return []
@@ -112,7 +112,7 @@ class Endpoint:
         return [one for one in outcomes if isinstance(one, Reply | ImageError)]
 
     def expected(self, question: Question) -> int:
-        """Return about how many tokens a question takes: what those before it took, or a guess from its length."""
+        """Estimate the tokens of a question from earlier ones, or from its length."""
         if self._answered:
             return round(self._tokens / self._answered)
         texts = sum(len(part) for one in question.messages for part in one.parts if isinstance(part, str))
@@ -120,12 +120,12 @@ class Endpoint:
         return texts // 4 + 1000 * pictures + min(_TYPICAL_ANSWER, question.max_tokens)
 
     def close(self) -> None:
-        """Drop the connections, as happens by itself when nobody has the endpoint any more; it may be asked again."""
+        """Close the connections; the endpoint can be used again. Also happens on garbage collection."""
         self._end()
         self._loop, self._room, self._clients, self._end = None, None, [], _nothing
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run on the endpoint's own loop, in a thread that ends with the process: the caller may have one running."""
+        """Run on the endpoint's own event loop, in a daemon thread, because the caller may have a running loop."""
         import asyncio
 
         if self._loop is None:
@@ -149,7 +149,7 @@ class Endpoint:
         return list(await asyncio.gather(*map(self._one, questions)))
 
     async def _one(self, question: Question) -> Reply | AutolabelError:
-        """Return a reply, kept or new; an error that is everybody's stops the questions that have not begun."""
+        """Return a reply, cached or new; an error that affects all questions cancels those not yet sent."""
         assert self._room is not None
         key = question.key(self.url, self.model)
         try:
@@ -169,7 +169,7 @@ class Endpoint:
             return error
 
     async def _insist(self, question: Question) -> Reply:
-        """Ask until there is an answer; ImageError: this question gets none; EndpointError: none does."""
+        """Retry until there is an answer. Raises ImageError if this question fails, EndpointError if all would."""
         failures, waited = 0, 0.0
         while True:
             waited += await self._turn()
@@ -197,7 +197,7 @@ class Endpoint:
                     await self.clock.sleep(self.manners.before(failures))
 
     async def _turn(self) -> float:
-        """Wait while the server has asked everybody to; return for how long."""
+        """Wait while the server has requested a pause; return the time waited."""
         waited = 0.0
         while (left := (self._until - self.clock.now()).total_seconds()) > 0:
             await self.clock.sleep(left)
@@ -205,7 +205,7 @@ class Endpoint:
         return waited
 
     async def _control(self, question: Question, said: str) -> None:
-        """Raise EndpointError unless the server answers a plain question of the same kind."""
+        """Raise EndpointError unless the server answers a trivial question of the same kind."""
         outcome = await self._billed(question.control())
         if not isinstance(outcome, Reply):
             told = said if isinstance(outcome, _Wait) else outcome.said
@@ -230,7 +230,7 @@ class Endpoint:
         return outcome
 
     async def _send(self, question: Question) -> _Outcome:
-        """Send a request and read what comes back; raises EndpointError for what any question would meet."""
+        """Send a request and read the response; raises EndpointError for errors that affect all requests."""
         import asyncio
 
         import httpx
@@ -253,7 +253,7 @@ class Endpoint:
         return self._outcome(answer.status_code, answer.headers, body)
 
     def _outcome(self, status: int, headers: Any, body: bytes | None) -> _Outcome:
-        """Tell what an HTTP answer means."""
+        """Interpret an HTTP response."""
         if body is None:
             return _AttemptFailure(f"an answer of more than {MOST_BYTES:,} bytes")
         if status == 200:
@@ -292,14 +292,14 @@ class Endpoint:
         return urls.without_secrets(self.url)
 
     def _clean(self, text: str) -> str:
-        """Return what a server said on one line, without the key."""
+        """Return a server's message on one line, with the key removed."""
         text = text.replace(self._key, "***") if self._key else text
         plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return plain if len(plain) <= _MOST_TOLD else f"{plain[:_MOST_TOLD]}..."
 
 
 def require_client() -> None:
-    """Raise MachineError if the package that speaks HTTP is not installed."""
+    """Raise MachineError if the HTTP package is not installed."""
     try:
         import httpx  # noqa: F401
     except ImportError:
@@ -308,11 +308,11 @@ def require_client() -> None:
 
 
 def _nothing() -> None:
-    """End nothing: nothing has begun."""
+    """Do nothing: no loop is running."""
 
 
 def _serve(loop: asyncio.AbstractEventLoop, clients: Sequence[Any]) -> None:
-    """Run a loop until it is stopped, then drop the connections."""
+    """Run an event loop until it is stopped, then close the connections."""
     import asyncio
 
     asyncio.set_event_loop(loop)
@@ -333,7 +333,7 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
 
 
 async def _read(answer: Any) -> bytes | None:
-    """Return the body of an answer; None if it is too long."""
+    """Return the body of a response; None if it is too long."""
     body = bytearray()
     async for piece in answer.aiter_bytes():
         body += piece
@@ -343,7 +343,7 @@ async def _read(answer: Any) -> bytes | None:
 
 
 def _message(body: bytes) -> str:
-    """Return what an answer that is none says, where it says so in a known form."""
+    """Return the message of an error response in a known form."""
     import json
 
     try:
@@ -365,7 +365,7 @@ def _cause(status: int, key: str) -> str:
 
 
 def _advice(said: str) -> str:
-    """Return which parameter a complaint is about, as far as its words tell."""
+    """Return a hint naming the parameter that an error message is about, if it can be recognised."""
     for words, advice in (
         (
             ("response_format", "json_schema", "grammar", "guided", "structured"),

@@ -1,4 +1,4 @@
-"""The resources of a run for labelers that ask an endpoint."""
+"""The resources of a run for labelers that use an endpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autolabel.endpoint.kept import Answers
 
 @dataclass(frozen=True, slots=True)
 class EndpointAccount:
-    """The store of answers and the budget; by default there is neither."""
+    """The answer cache and the budget; by default neither."""
 
     answers: Answers = field(default_factory=Answers)
     budget: Budget = field(default_factory=Budget)

@@ -1,4 +1,4 @@
-"""Answers that were paid for, kept on disk by what was asked: the same question is never paid for twice."""
+"""Cache answers on disk by request, so that the same question is not paid for twice."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ _replies = msgspec.json.Decoder(Reply)
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A folder of replies, one file each, named by the key of the question; None keeps nothing.
+    """A folder of replies, one file each, named by the key of the question; None disables the cache.
 
-    A file appears whole. Its first line is the SHA-256 of the second, the reply; one that is damaged is as good as not
-    there.
+    Files are written atomically. The first line is the SHA-256 of the second, the reply; damaged files are ignored.
     """
 
     folder: Location | None = None
@@ -40,7 +39,7 @@ class Answers:
         return None if self.folder is None else self.folder / key[:2] / f"{key}{_SUFFIX}"
 
     def recall(self, key: str) -> Reply | None:
-        """Return the reply to a question that was answered before; None if none is kept."""
+        """Return the cached reply to a question; None if there is none."""
         path = self.place(key)
         if path is None:
             return None
@@ -57,7 +56,7 @@ class Answers:
         return None
 
     def keep(self, key: str, reply: Reply) -> None:
-        """Put a reply on disk; raises MachineError if that cannot be."""
+        """Write a reply to disk; raises MachineError if that fails."""
         path = self.place(key)
         if path is None:
             return
@@ -73,7 +72,7 @@ class Answers:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{token_hex(4)}{_TEMPORARY}")
     try:

@@ -26,12 +26,12 @@ class Manners:
     """The most seconds that a busy server may delay one question."""
 
     def before(self, attempt: int) -> float:
-        """Return how long to wait before a try, the first retry being 1."""
+        """Return the wait before a retry, counted from 1."""
         return float(min(self.wait * 2 ** (attempt - 1), max(_LONGEST, self.wait)))
 
 
 class Clock:
-    """The time, and waiting; tests have one of their own."""
+    """Time and sleep, replaceable in tests."""
 
     def now(self) -> datetime:
         """Return the time of day, in UTC."""
@@ -45,7 +45,7 @@ class Clock:
 
 
 def asked_to_wait(header: str | None, *, now: datetime) -> float | None:
-    """Return the seconds that a ``Retry-After`` names, as a number or as a date; None if it names none."""
+    """Return the seconds of a ``Retry-After`` header, given as a number or a date; None if invalid."""
     text = (header or "").strip()
     try:
         seconds = float(text)

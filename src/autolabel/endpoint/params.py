@@ -1,4 +1,4 @@
-"""The spec parameters of labelers that ask an endpoint."""
+"""The spec parameters of labelers that use an endpoint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _endpoint(url: str) -> str:
 
 
 def _variable(name: str) -> str:
-    """Refuse what is no name of a variable, without repeating it: it may be a key."""
+    """Refuse an invalid variable name without repeating it, because it may be a key."""
     if not re.fullmatch(_VARIABLE, name):
         told = {"said": "found something that is not the name of an environment variable", "hint": _HINT}
         raise PydanticCustomError("said", "{said}", told)
@@ -42,7 +42,7 @@ _Seconds = Annotated[float, Field(gt=0)]
 
 
 class EndpointParams(ExplainedModel):
-    """The server, the model, and how it is treated."""
+    """The server, the model, and request limits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
@@ -77,7 +77,7 @@ class EndpointParams(ExplainedModel):
     """Seconds that a question may be put off by a server that is busy (429)."""
 
     def manners(self) -> Manners:
-        """Return how the server is treated."""
+        """Return the request limits."""
         return Manners(
             concurrency=self.concurrency,
             timeout=self.timeout,

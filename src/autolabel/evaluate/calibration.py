@@ -1,4 +1,4 @@
-"""Score thresholds whose precision is promised, chosen from a run and a checked part of its images."""
+"""Score thresholds with a guaranteed precision, from a checked sample of a run's images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LEVELS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassThreshold:
-    """The threshold of one class that the checked images justify."""
+    """The threshold of one class."""
 
     name: str
     threshold: float | None
@@ -52,7 +52,7 @@ class ClassThreshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Thresholds by class, with what they rest on."""
+    """Thresholds by class, with their data."""
 
     precision: float
     confidence: float
@@ -68,12 +68,12 @@ class Calibration:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """The thresholds that are promised, by class."""
+        """The guaranteed thresholds, by class."""
         return {one.name: one.threshold for one in self.classes if one.threshold is not None}
 
     @property
     def complete(self) -> bool:
-        """Whether every class that was found has a threshold."""
+        """Whether every class with boxes has a threshold."""
         return all(one.threshold is not None for one in self.classes if one.boxes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,13 +91,13 @@ def calibrate(
     iou: float = 0.5,
     names: Mapping[str, str] | None = None,
 ) -> Calibration:
-    """Choose for each class the lowest score above which ``precision`` is promised with ``confidence``.
+    """Choose for each class the lowest score above which ``precision`` is guaranteed with ``confidence``.
 
-    ``labels`` are those of the whole run and are walked three times; ``truth`` is a COCO file that lists every object
-    of the classes in some of its images, drawn at random. ``classes`` are the names that the run knows. The promise is
-    made for each class by itself: precision over the whole run's boxes at or above the threshold, where a box is right
-    if it overlaps a true one of its class by ``iou`` or more. Raises DataError if the file is not sound, shares
-    nothing with the run, or a number is out of its range.
+    ``labels`` are those of the whole run and are iterated three times; ``truth`` is a COCO file that lists every object
+    of the classes in a random sample of the images. ``classes`` are the run's class names. The guarantee holds for each
+    class separately, for the precision of all boxes of the run at or above the threshold; a box is right if it overlaps
+    a true one of its class by ``iou`` or more. Raises DataError if the file is invalid, shares nothing with the run, or
+    a number is out of range.
     """
     checked_numbers(precision=precision, confidence=confidence)
     shared = gather_scenes(labels, truth, names=names)
@@ -143,7 +143,7 @@ class CalibrationGoal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """N boxes of checked images, column by column: place of the image, class, score, whether it is right."""
+    """N boxes of checked images, column by column: image index, class, score, whether it is right."""
 
     images: _Int64
     classes: _Int64
@@ -157,7 +157,7 @@ class Judged:
 
 
 def _judge(scenes: Sequence[Scene], iou: float) -> Judged:
-    """Return which boxes of all scenes are right; those in a crowd are left out, they are neither right nor wrong."""
+    """Judge the boxes of all scenes; boxes in a crowd are left out, as neither right nor wrong."""
     matches = [match_boxes(scene, iou) for scene in scenes]
     kept = [matched != IGNORED for matched in matches]
     return Judged(
@@ -170,7 +170,7 @@ def _judge(scenes: Sequence[Scene], iou: float) -> Judged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ScoredBoxes:
-    """B boxes of the run, column by column: scores rising, class, and image by its place in ``names``."""
+    """B boxes of the run, column by column: ascending scores, class, and image index in ``names``."""
 
     scores: _Float32
     classes: _Int64
@@ -183,7 +183,7 @@ class _ScoredBoxes:
         return _ScoredBoxes(self.scores[mine], self.classes[mine], self.images[mine], self.names)
 
     def images_at(self, levels: _Float32, seen: Collection[str]) -> tuple[_Int64, _Int64]:
-        """Return how many images have a box at or above each level, and how many of them are in ``seen``; both (T,)."""
+        """Return the numbers of images with a box at or above each level, and of those in ``seen``; both (T,)."""
         best = np.full(len(self.names), -1, np.float32)
         np.maximum.at(best, self.images, self.scores)
         checked = np.array([name in seen for name in self.names], bool)
@@ -192,7 +192,7 @@ class _ScoredBoxes:
 
 
 def _read_found(labels: Iterable[Labels], numbers: Mapping[str, int]) -> _ScoredBoxes:
-    """Return the boxes of the run of measured classes; ``numbers`` are those by plain name."""
+    """Return the run's boxes of measured classes; ``numbers`` maps normalised names to class numbers."""
     scores: list[_Float32] = [np.zeros(0, np.float32)]
     classes, images = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     names: list[str] = []
@@ -212,10 +212,10 @@ def _read_found(labels: Iterable[Labels], numbers: Mapping[str, int]) -> _Scored
 def choose(
     found: _ScoredBoxes, checked: Judged, wanted: CalibrationGoal, *, images: int, seen: Collection[str], most: float
 ) -> dict[str, Any]:
-    """Return what can be promised of some boxes of the run, as fields of a row.
+    """Return the guarantee for some boxes of the run, as fields of a row.
 
-    ``images`` is how many were checked, with or without such a box, ``seen`` their names; ``most`` times as many are
-    all images of the run.
+    ``images`` is the number of checked images, with or without such a box, ``seen`` their names; ``most`` times as many
+    are all images of the run.
     """
     scores = found.scores
     levels = thresholds(scores)
@@ -240,13 +240,13 @@ def choose(
 
 
 def thresholds(scores: _Float32) -> _Float32:
-    """Return the scores that keep about 1, 2 ... ``_LEVELS`` equal parts of ``scores`` (sorted), strictest first."""
+    """Return the ``_LEVELS`` quantiles of ``scores`` (sorted), strictest first."""
     places = len(scores) - 1 - np.arange(1, _LEVELS + 1) * len(scores) // _LEVELS + 1
     return np.unique(scores[np.clip(places, 0, len(scores) - 1)])[::-1] if len(scores) else scores
 
 
 def _by_image(checked: Judged, levels: _Float32) -> tuple[_Int64, _Int64]:
-    """Return how many boxes are right, and how many there are, at or above each level in each image, both (T, I)."""
+    """Return the numbers of right boxes and of all boxes at or above each level in each image, both (T, I)."""
     images, place = np.unique(checked.images, return_inverse=True)
     right, found = np.zeros((2, len(levels), len(images)), np.int64)
     for number, level in enumerate(levels):
@@ -257,7 +257,7 @@ def _by_image(checked: Judged, levels: _Float32) -> tuple[_Int64, _Int64]:
 
 
 def _measured_precision(checked: Judged, least: float = 0) -> dict[str, Any]:
-    """Return how the boxes that score ``least`` or more did."""
+    """Return the measured precision of the boxes that score at least ``least``."""
     right = checked.right[checked.scores >= least]
     return {"checked": len(right), "right": int(right.sum()), "precision": float(right.mean()) if len(right) else None}
 
@@ -265,9 +265,9 @@ def _measured_precision(checked: Judged, least: float = 0) -> dict[str, Any]:
 def _missing(
     counts: LevelCounts, checked: Judged, wanted: CalibrationGoal, *, images: int, most: float
 ) -> dict[str, int]:
-    """Return how many more images and boxes would have to be checked, nothing if no number would do.
+    """Estimate how many more images and boxes to check; empty if no number suffices.
 
-    Never more images than the run has left.
+    At most the number of unchecked images.
     """
     boxes = len(checked.scores)
     if not boxes:

@@ -1,4 +1,4 @@
-"""Score thresholds whose precision is promised, from the boxes that were drawn and checked for a certificate."""
+"""Score thresholds with a guaranteed precision, from the boxes drawn and checked for a certificate."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _Mask = npt.NDArray[np.bool_]
 def calibrate_drawn(
     checks: Checks, *, classes: Sequence[str], precision: float, confidence: float = 0.95
 ) -> Calibration:
-    """Choose for each class, and for all together, the lowest score above which ``precision`` is promised.
+    """Choose for each class, and for all together, the lowest score above which ``precision`` is guaranteed.
 
-    Boxes were drawn one by one, so that they are counted one by one: a threshold reads the same order, restricted to
-    its boxes, and is tested by betting (``certify``), which holds at every look. What was decided by choice is known
-    and no evidence; where all boxes at a threshold are decided, the answer is exact. The risk is shared out over
-    thresholds as ``first_fallback`` does. Raises DataError if no box was checked or a number is out of its range.
+    Boxes were drawn individually, so they count individually: a threshold uses the same random order, restricted to its
+    boxes, and is tested by betting (``certify``), which is valid at any time. Boxes decided outside the draw are known
+    but not part of the sample; if all boxes at a threshold are decided, the result is exact. The risk is distributed
+    over thresholds by ``first_fallback``. Raises DataError if no box was checked or a number is out of range.
     """
     checked_numbers(precision=precision, confidence=confidence)
     if not checks.boxes:
@@ -61,14 +61,14 @@ def calibrate_drawn(
 
 
 def _notes(checks: Checks) -> tuple[str, ...]:
-    """Say of what a promise is made where that is not all that the run hands out."""
+    """Return notes on the population of the guarantee, if it is not the whole export."""
     others = checks.units.stood_for
     said = f"the guarantee is for one image of each group of near-duplicates; {others:,} others are left out"
     return (said,) if others else ()
 
 
 def _choose_drawn(checks: Checks, within: _Mask, wanted: CalibrationGoal) -> dict[str, Any]:
-    """Return what can be promised of some boxes, (F,), as fields of a row."""
+    """Return the guarantee for some boxes, (F,), as fields of a row."""
     scores = np.frombuffer(checks.units.scores, np.float64).astype(np.float32)
     levels = thresholds(np.sort(scores[within]))
     ledgers = [_ledger(checks, within & (scores >= level)) for level in levels]
@@ -97,7 +97,7 @@ def _known(ledger: SampledTotals) -> Any:
 
 
 def _chance(ledger: SampledTotals, total: int) -> float:
-    """Return a p-value of the claim that at most ``total`` of the boxes are right; it may be looked at any time."""
+    """Return an anytime-valid p-value of the hypothesis that at most ``total`` of the boxes are right."""
     if ledger.known > total:
         return 0.0
     if ledger.complete or not ledger.values:
@@ -112,14 +112,14 @@ def _told(checks: Checks, within: _Mask) -> dict[str, Any]:
 
 
 def _more(ledgers: Sequence[SampledTotals], precision: float, risk: float, boxes: int) -> dict[str, int]:
-    """Return about how many more boxes of the class to check: no more than are left; nothing if none would do."""
+    """Estimate how many more boxes of the class to check, at most those left; None if no number suffices."""
     left = ledgers[-1].size - ledgers[-1].decided
     counts = [count for one in ledgers for count in _draws(one, precision, risk, boxes)]
     return {"more_boxes": min(left, math.ceil(min(counts)))} if counts and left else {}
 
 
 def _draws(ledger: SampledTotals, precision: float, risk: float, boxes: int) -> Iterator[float]:
-    """Yield how many boxes of the class, of any score, are drawn until there are enough of this ledger's."""
+    """Yield estimates of the draws of the class, of any score, until this ledger has enough."""
     total, undecided = ceil_of(precision * ledger.size) - 1, ledger.size - ledger.decided
     if not ledger.values:
         count = faultless_draws(undecided, total - ledger.known, risk)

@@ -27,7 +27,7 @@ from autolabel.types import Labels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Everything measured; ratios are 0 to 1, None if there was nothing to measure."""
+    """All measurements; ratios are 0 to 1, None if there is nothing to measure."""
 
     iou: float
     """The overlap that counted as found in ``_total``, ``classes``, ``rounds``, ``confusions``."""
@@ -51,15 +51,15 @@ class Evaluation:
 
     @property
     def covered(self) -> str:
-        """Which part of the run was measured, in words."""
+        """A description of the measured part of the run."""
         if self.images == self.run_images:
             return f"{self.images:,} images"
         return f"{self.images:,} of the run's {self.run_images:,} images"
 
     def matrix(self, shown: Sequence[int]) -> list[list[int]]:
-        """Return (K + 1, K + 1) counts of the K classes at ``shown``: rows are true classes, columns what was found.
+        """Return the (K + 1, K + 1) confusion matrix of the K classes at ``shown``: rows true, columns found classes.
 
-        The last row is what was found where nothing of these classes is, the last column what was missed.
+        The last row counts boxes without a true object of these classes, the last column missed objects.
         """
         place = {self.classes[number].name: index for index, number in enumerate(shown)}
         counts = [[0] * (len(shown) + 1) for _ in range(len(shown) + 1)]
@@ -74,13 +74,13 @@ class Evaluation:
         return counts
 
     def frequent(self, most: int) -> list[int]:
-        """Return the places of the ``most`` classes with the most true and found objects, in the order of classes."""
+        """Return the indices of the ``most`` most frequent classes (true and found objects), in class order."""
         weights = {number: one.true + one.found for number, one in enumerate(self.classes)}
         ranked = sorted((number for number in weights if weights[number]), key=lambda number: -weights[number])
         return sorted(ranked[:most])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON; precision by class is beside the counts of the class."""
+        """Return plain JSON; the precision of a class is beside its counts."""
         values = asdict(self)
         for number, (counts, one) in enumerate(zip(self.classes, values["classes"], strict=True)):
             one |= _ratios(counts)
@@ -108,9 +108,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure the labels of a run against a COCO file.
 
-    ``labels`` are walked twice, in the order of their images. Images are matched by path, classes by name; what has no
-    counterpart is left out and noted; ``names`` says which class of the run a class of the file is. Raises DataError
-    where the file is not sound or shares nothing with the run.
+    ``labels`` are iterated twice, sorted by image. Images are matched by path, classes by name; unmatched ones are left
+    out and noted. ``names`` maps class names of the file to those of the run. Raises DataError if the file is invalid
+    or shares nothing with the run.
     """
     if not 0 < iou <= 1:
         raise DataError(f"iou must be above 0 and at most 1, got {iou}")
@@ -139,7 +139,7 @@ def evaluate(
 
 
 def _limit_notes(boxes: Precision) -> list[str]:
-    """Say where COCO's limit of 100 boxes of a class in an image holds the precision down."""
+    """Return notes on classes whose AP suffers from COCO's limit of 100 boxes per class and image."""
     if not boxes.beyond_limit:
         return []
     free = "-" if boxes.ap_unlimited is None else f"{boxes.ap_unlimited:.3f}"

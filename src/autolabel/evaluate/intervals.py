@@ -48,7 +48,7 @@ class DetectionCounts:
 
     @classmethod
     def of(cls, scenes: Sequence[Scene], matches: Sequence[Int64], classes: int) -> DetectionCounts:
-        """Count over N scenes; crowds and what lies in them are left out."""
+        """Count over N scenes, without crowds and the boxes in them."""
         true, found, right = (np.zeros((len(scenes), classes)) for _ in range(3))
         for row, (scene, matched) in enumerate(zip(scenes, matches, strict=True)):
             true[row] = np.bincount(scene.true.classes[~scene.crowds], minlength=classes)
@@ -71,13 +71,13 @@ def ratio_intervals(counts: DetectionCounts) -> tuple[RatioIntervals, tuple[Rati
 
 
 def draws(images: int, count: int, *, seed: int = 0) -> _Float64:
-    """Return how often each image is drawn in each of ``count`` draws with replacement, (count, images)."""
+    """Return the number of times each image occurs in each of ``count`` bootstrap samples, (count, images)."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
 
 
 def _drawn(sums: Sequence[_Float64], images: int) -> Any:
-    """Yield the sums of some draws at a time, so that memory stays small."""
+    """Yield the sums of a few samples at a time, to limit memory."""
     at_once = max(1, min(_DRAWS, int(2e7 / images)))
     for number, start in enumerate(range(0, _DRAWS, at_once)):
         weights = draws(images, min(at_once, _DRAWS - start), seed=number)
@@ -85,7 +85,7 @@ def _drawn(sums: Sequence[_Float64], images: int) -> Any:
 
 
 def _bounds(part: _Float64, whole: _Float64) -> list[Interval | None]:
-    """Return the interval of each column's ratio over the draws."""
+    """Return the interval of each column's ratio over the samples."""
     ratios = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return [_interval(column) for column in ratios.T]
 
@@ -148,7 +148,7 @@ def ranked_boxes(evaluation: Any, images: int) -> Iterator[_RankedBoxes]:
 def weighted_precision(weights: _Float64, table: _RankedBoxes, points: _Float64 = _RECALLS) -> _Float64:
     """Return COCO's average precision at each overlap, (T,), where each image counts as often as it was drawn.
 
-    NaN if no true object counts.
+    NaN without true objects.
     """
     owner, right, wrong, true = table
     total = float(weights @ true)

@@ -1,4 +1,4 @@
-"""Which found boxes are right: each true object is claimed once, by the surest box of its class."""
+"""Match found boxes to true objects: each object is matched once, to the highest-scoring box of its class."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _UNMATCHED, IGNORED = -1, -2
 
 
 def match_boxes(scene: Scene, threshold: float) -> _Int64:
-    """Return for each found box the true object that it claims, UNMATCHED, or IGNORED where it lies in a crowd.
+    """Return for each found box the index of its true object, UNMATCHED, or IGNORED for a box in a crowd.
 
-    As COCO's evaluation does it: in falling order of score, each box claims the unclaimed object of its class that it
-    overlaps most, if by ``threshold`` or more. (M,) for M found boxes.
+    As in COCO's evaluation: in descending order of score, each box is matched to the free object of its class that it
+    overlaps most, if by ``threshold`` or more. Returns (M,) for M found boxes.
     """
     found, true = scene.found, scene.true
     out = np.full(len(found), _UNMATCHED, np.int64)
@@ -38,7 +38,7 @@ def match_boxes(scene: Scene, threshold: float) -> _Int64:
 
 
 def _in_crowd(scene: Scene, threshold: float) -> npt.NDArray[np.bool_]:
-    """Return which found boxes have ``threshold`` of their area or more inside a crowd of their class, (M,)."""
+    """Return a mask (M,) of found boxes with at least ``threshold`` of their area inside a crowd of their class."""
     found, crowds = scene.found, scene.true.boxes[scene.crowds]
     sides = np.minimum(found.boxes[:, None, 2:], crowds[None, :, 2:]) - np.maximum(
         found.boxes[:, None, :2], crowds[None, :, :2]
@@ -95,7 +95,7 @@ class Confusion:
 
 
 def count_classes(scenes: Sequence[Scene], matches: Sequence[_Int64], classes: Sequence[str]) -> list[ClassCount]:
-    """Return the counts of every class, in order; crowds and what lies in them are left out."""
+    """Return the counts of every class, in order, without crowds and the boxes in them."""
     true, found, right = (np.zeros(len(classes), np.int64) for _ in range(3))
     for scene, matched in zip(scenes, matches, strict=True):
         true += np.bincount(scene.true.classes[~scene.crowds], minlength=len(classes))
@@ -106,7 +106,7 @@ def count_classes(scenes: Sequence[Scene], matches: Sequence[_Int64], classes: S
 
 
 def count_rounds(scenes: Sequence[Scene], matches: Sequence[_Int64]) -> list[RoundCount]:
-    """Return what each round that found anything found, in order."""
+    """Return the counts of each round that found boxes, in order."""
     found: Counter[int] = Counter()
     right: Counter[int] = Counter()
     for scene, matched in zip(scenes, matches, strict=True):
@@ -125,7 +125,7 @@ def count_rounds(scenes: Sequence[Scene], matches: Sequence[_Int64]) -> list[Rou
 def count_confusions(
     scenes: Sequence[Scene], matches: Sequence[_Int64], classes: Sequence[str], *, threshold: float
 ) -> list[Confusion]:
-    """Return how often a missed object overlaps a wrong box of another class, most frequent first."""
+    """Count missed objects that overlap a wrong box of another class, by pair of classes, most frequent first."""
     counts: Counter[tuple[int, int]] = Counter()
     for scene, matched in zip(scenes, matches, strict=True):
         missed = np.setdiff1d(np.flatnonzero(~scene.crowds), matched[matched >= 0])

@@ -31,10 +31,10 @@ class MaskOverlap:
 
 
 def mask_overlap(scenes: Sequence[Scene], matches: Sequence[_Int64], *, threshold: float) -> MaskOverlap | None:
-    """Measure masks of found objects against those of the true objects that they are.
+    """Measure the IoU of found masks with the masks of their true objects.
 
-    Objects belong together by id where the boxes were given and overlap by ``threshold`` or more, else by ``matches``.
-    A found object without a mask counts 0. None if no pair has a true mask, or nothing found has a mask.
+    Objects are paired by id if the boxes were given and overlap by ``threshold`` or more, otherwise by ``matches``. A
+    found object without a mask counts 0. None if no pair has a true mask, or nothing found has a mask.
     """
     if not any(mask is not None for scene in scenes for mask in scene.found.masks):
         return None
@@ -68,7 +68,7 @@ def _mean(values: npt.NDArray[np.float64]) -> float | None:
 
 
 def _pair_up(scene: Scene, matched: _Int64, threshold: float) -> tuple[list[tuple[int, int]], int]:
-    """Return (found, true) places of objects that belong together and whose truth has a mask, and how many by id."""
+    """Return (found, true) indices of pairs whose true object has a mask, and the number of pairs by id."""
     place_of = {number: place for place, number in enumerate(scene.true.ids)}
     pairs: dict[int, int] = {}
     for found, number in enumerate(scene.found.ids):

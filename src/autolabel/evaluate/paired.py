@@ -1,4 +1,4 @@
-"""Two runs measured on the same images: by how much the second is better, and how sure that is."""
+"""Compare two runs on the same images: the gain of the second, with intervals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PairedEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunGain:
-    """What two runs come to on the images of a truth that both have."""
+    """The metrics of two runs on the same images of a truth."""
 
     images: int
     groups: int
@@ -74,9 +74,9 @@ def measure_gain(
 ) -> RunGain:
     """Measure two runs against one COCO file.
 
-    Both are measured on every draw of the bootstrap over groups of images, so that what is hard about an image is hard
-    for both. The intervals are Hesterberg's expanded percentiles (2015), which allow for few groups. ``group_of``
-    names the group of an image. Raises DataError where the runs do not share the images of the truth.
+    Both are measured on every bootstrap sample over groups of images, so that the difficulty of images cancels out. The
+    intervals are Hesterberg's expanded percentiles (2015), which allow for few groups. ``group_of`` returns the group
+    of an image. Raises DataError if the runs do not share the images of the truth.
     """
     old, new = gather_scenes(before, truth), gather_scenes(after, truth)
     if old.images != new.images or old.classes != new.classes:
@@ -142,7 +142,7 @@ def _ratio(part: _Float64, whole: _Float64) -> _Float64:
 
 
 def _levels(groups: int) -> tuple[float, float] | None:
-    """Return the percentiles that bound 95 % of what ``groups`` groups leave open: wider, the fewer they are."""
+    """Return the percentiles of a 95 % interval for ``groups`` groups, wider for fewer groups."""
     from scipy.special import ndtr, stdtrit
 
     if groups < _LEAST_GROUPS:

@@ -59,7 +59,7 @@ def _save(path: Path, draw: Callable[[Axes], None]) -> Path:
 
 
 def _curves(axes: Axes, evaluation: Evaluation, measured: Precision) -> None:
-    """Draw a curve for each frequent class; a dot is the run itself, at its thresholds."""
+    """Draw a precision-recall curve for each frequent class; a dot marks the run's thresholds."""
     kind = "masks" if measured is evaluation.masks else "boxes"
     shown = [number for number in evaluation.frequent(_MOST_CURVES) if measured.curves[number] is not None]
     for place, number in enumerate(shown):
@@ -83,7 +83,7 @@ def _curves(axes: Axes, evaluation: Evaluation, measured: Precision) -> None:
 
 
 def _confusion(axes: Axes, evaluation: Evaluation) -> None:
-    """Draw how often objects of each class were found as which; shades are shares of a row."""
+    """Draw the confusion matrix, shaded by the share of each row."""
     shown = evaluation.frequent(_MOST_CONFUSED)
     counts = evaluation.matrix(shown)
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
@@ -104,7 +104,7 @@ def _confusion(axes: Axes, evaluation: Evaluation) -> None:
 
 
 def _rounds(axes: Axes, evaluation: Evaluation) -> None:
-    """Draw what each round found, right and wrong, and the recall that it brought the run to."""
+    """Draw the right and wrong boxes of each round, and the recall after it."""
     names = ["given" if one.round < 0 else f"round {one.round}" for one in evaluation.rounds]
     right = [one.right for one in evaluation.rounds]
     axes.bar(names, right, color=_RIGHT, label="right", width=0.6)
@@ -118,7 +118,7 @@ def _rounds(axes: Axes, evaluation: Evaluation) -> None:
 
 
 def _small(ticks: Sequence[int]) -> float:
-    """Return the size of text that so many cells have room for."""
+    """Return the text size that fits so many cells."""
     return max(5.0, min(10.0, 90 / len(ticks)))
 
 

@@ -1,4 +1,4 @@
-"""The loosest of several score thresholds whose precision can be promised from a sample of checked images."""
+"""Find the loosest score threshold whose precision is guaranteed by a sample of checked images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LevelCounts:
     """The share of all images of the run with such a box that was checked; 1 if every one was."""
 
     def times(self, factor: float, most: float = _MOST_TIMES) -> LevelCounts:
-        """Return what ``factor`` times as many images of the same kind would say; ``most`` times as many are all."""
+        """Scale the counts to ``factor`` times as many similar images; ``most`` times as many are all images."""
         more = {name: getattr(self, name) * factor for name in ("found", "right", "images", "spread")}
         left = (1 - self.part) * max(0.0, most - factor) / max(most - 1, 1e-9)
         return replace(self, **more, part=1 - left)
@@ -60,14 +60,13 @@ def tally(right: _Int64, found: _Int64, *, precision: float, part: _Float64 | No
 
 
 def chances(checked: LevelCounts, *, precision: float, risk: float) -> _Float64:
-    """Return how likely a record at least as good is where the precision is no better than ``precision``, (T,).
+    """Return p-values (T,) of the hypothesis that the precision is at most ``precision``.
 
-    Clopper and Pearson's test, on the effective number of boxes: boxes of one image may be wrong together, so their
-    number is divided by the design effect between images and corrected for the degrees of freedom (Korn and Graubard,
-    Survey Methodology 24, 1998). The design effect is taken against the wanted precision, never below 1, and counts
-    one more image in which everything is wrong, so that a few faultless images cannot promise much. The variance is
-    that of a sample without replacement from the run: the more of its images are checked, the less is left to chance,
-    and nothing if all are. 1 if fewer than two images have a box.
+    Clopper and Pearson's test on the effective number of boxes: because mistakes cluster in images, the number is
+    divided by the design effect and corrected for the degrees of freedom (Korn and Graubard, Survey Methodology 24,
+    1998). The design effect is computed at the requested precision, is at least 1, and includes one extra image with
+    only wrong boxes, so that a few faultless images give no strong guarantee. The variance is that of sampling without
+    replacement, and so becomes 0 if all images are checked. 1 if fewer than two images have a box.
     """
     from scipy.special import betainc, stdtrit
 
@@ -87,7 +86,7 @@ def chances(checked: LevelCounts, *, precision: float, risk: float) -> _Float64:
 
 
 def starts(count: int) -> list[bool]:
-    """Return which of ``count`` thresholds are given a share of the risk: the loosest, and others evenly above it."""
+    """Return which of ``count`` thresholds get a share of the risk: the loosest, and others evenly above it."""
     places = {count - 1 - round(number * count / STARTS) for number in range(STARTS)}
     return [place in places for place in range(count)]
 
@@ -95,9 +94,9 @@ def starts(count: int) -> list[bool]:
 def loosest(checked: LevelCounts, *, precision: float, confidence: float) -> int | None:
     """Return the place of the loosest threshold that keeps ``precision`` with ``confidence``; None if none does.
 
-    Thresholds are tested from strict to loose. The risk of a false promise is shared out over a few of them, and a
-    threshold that passes hands its share on to the next, one that fails loses it (the fallback procedure of Wiens and
-    Dmitrienko, 2005, as Learn then Test uses it), so that over all thresholds the risk is at most 1 - confidence.
+    Thresholds are tested from strict to loose. The risk is distributed over a few of them; a threshold that passes
+    passes its share on to the next, one that fails loses it (the fallback procedure of Wiens and Dmitrienko, 2005, as
+    in Learn then Test), so the total risk is at most 1 - confidence.
     """
     risk = (1 - confidence) * _SPENT
     return first_fallback(chances(checked, precision=precision, risk=risk / STARTS), risk)
@@ -117,9 +116,9 @@ def first_fallback(found: _Float64, risk: float) -> int | None:
 
 
 def more_times(checked: LevelCounts, *, precision: float, confidence: float, most: float = _MOST_TIMES) -> float | None:
-    """Return how many times as many images would do, if they are like those checked; None if no number would.
+    """Estimate the factor by which to increase the checked images, if they are similar; None if none suffices.
 
-    ``most`` times as many are all images of the run: where that is the answer, it will be exact.
+    ``most`` times as many are all images of the run, for which the result is exact.
     """
 
     def enough(factor: float) -> bool:
@@ -135,7 +134,7 @@ def more_times(checked: LevelCounts, *, precision: float, confidence: float, mos
 
 
 def faultless_images(*, precision: float, confidence: float) -> int:
-    """Return how many images with one right box each would do where nothing was checked so far."""
+    """Return the number of images with one right box each that suffices if nothing was checked so far."""
     count = max(2, int(math.log((1 - confidence) * _SPENT) / math.log(precision)))
     while loosest(singles(count, precision), precision=precision, confidence=confidence) is None:
         count += 1

@@ -1,4 +1,4 @@
-"""The chance of being right that a box's score, support and class speak for, learnt from checked images."""
+"""Learn the probability that a box is right from its score, support, class and verdict."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def learn(
     method: Method,
     names: Mapping[str, str] | None = None,
 ) -> Chances:
-    """Learn how a run's scores become chances, from the images that ``truth``, a COCO file, lists every object of.
+    """Calibrate a run's scores with the images of ``truth``, a COCO file that lists all of their objects.
 
-    A box is right if it overlaps a true one of its class by ``iou`` or more that no surer box has claimed. Raises
-    DataError where the file is not sound, shares nothing with the run, or no box was found in its images.
+    A box is right if it overlaps a true one of its class by ``iou`` or more that no higher-scoring box matches. Raises
+    DataError if the file is invalid, shares nothing with the run, or no box was found in its images.
     """
     shared = gather_scenes(labels, truth, names=names)
     boxes = judged(shared.scenes, shared.classes, iou=iou)
@@ -85,7 +85,7 @@ def learn(
 
 
 def judged(scenes: Sequence[Scene], classes: Sequence[str], *, iou: float) -> JudgedBoxes:
-    """Return what was found in the scenes, those in crowds left out, with whether it is right."""
+    """Return the boxes found in the scenes, without those in crowds, and whether they are right."""
     matches = [match_boxes(scene, iou) for scene in scenes]
     keep = [matched != IGNORED for matched in matches]
     pairs = list(zip(scenes, keep, strict=True))
@@ -122,7 +122,7 @@ def _filled(scores: Float64, right: _Bool, bins: int) -> Iterator[Bin]:
 
 
 def fit(boxes: JudgedBoxes, *, method: Method) -> Fit:
-    """Learn from checked boxes; where all are right, or none, every chance is about the share of right ones."""
+    """Fit the calibration to checked boxes; if all or none are right, every probability is about that share."""
     right = boxes.right
     names = tuple(name for name in sorted(set(boxes.classes)) if _told_apart(boxes.classes, right, name))
     if right.all() or not right.any():
@@ -152,18 +152,18 @@ def fit(boxes: JudgedBoxes, *, method: Method) -> Fit:
 
 
 def chance(made: Fit, boxes: JudgedBoxes) -> Float64:
-    """Return the chances (N,) of boxes by a fit."""
+    """Return the probabilities (N,) of boxes by a fit."""
     return made.chance(boxes.scores, boxes.share, boxes.classes, boxes.verdicts)
 
 
 def _told_apart(classes: Sequence[str], right: _Bool, name: str) -> bool:
-    """Return whether enough boxes of a class were checked to tell it from others."""
+    """Return whether enough boxes of a class were checked for a parameter of its own."""
     mine = right[np.array([one == name for one in classes], np.bool_)]
     return len(mine) >= _FEW and 0 < mine.sum() < len(mine)
 
 
 def _bent(made: Fit, chance: Float64, right: _Bool) -> Fit:
-    """Return a fit with the non-decreasing curve from its chances to what came true."""
+    """Return a fit with an isotonic curve from its probabilities to the outcomes."""
     from sklearn.isotonic import IsotonicRegression
 
     model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(chance, right)
@@ -172,9 +172,9 @@ def _bent(made: Fit, chance: Float64, right: _Bool) -> Fit:
 
 
 def cross_fitted(boxes: JudgedBoxes, *, method: Method) -> Float64:
-    """Return (N,) chances, each by a fit that has seen no box of its image: images are dealt out to five parts.
+    """Return (N,) cross-validated probabilities, in five folds of images.
 
-    With fewer than two images each chance is the score.
+    With fewer than two images, the scores are returned.
     """
     out = boxes.scores.astype(np.float64).copy()
     parts, place = np.unique(boxes.images, return_inverse=True)

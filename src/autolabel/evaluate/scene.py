@@ -1,4 +1,4 @@
-"""One image with what is true of it beside what was found."""
+"""One image with its true and its found objects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Objects:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scene:
-    """The true and the found objects of one image, of the measured classes only."""
+    """The true and the found objects of one image, limited to measured classes."""
 
     size: Size
     true: Objects
@@ -56,9 +56,9 @@ class Scene:
 
 
 def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:
-    """Return a scene with nothing found, without objects of unmeasured classes and those without area in the image.
+    """Return a scene with true objects only, without unmeasured classes and objects outside the image.
 
-    The annotations are those of a file that was read with its masks checked.
+    The annotations must come from a file that was read with its masks checked.
     """
     kept = [
         (one, number) for one in annotations if (number := class_of(one.category_id)) is not None and all(one.bbox[2:])
@@ -102,7 +102,7 @@ def _mask_of(annotation: Annotation, size: Size) -> tuple[Rle | None, bool]:
 
 
 def _area_of(annotation: Annotation, mask: Rle | None) -> float:
-    """Return the area that COCO's size classes go by."""
+    """Return the area for COCO's size classes."""
     if annotation.area is not None and annotation.area >= 0:
         return annotation.area
     return float(mask.area()) if mask is not None else annotation.bbox[2] * annotation.bbox[3]

@@ -51,11 +51,11 @@ class _RunInputs:
 def gather_scenes(
     labels: Iterable[Labels], truth: str | Location, *, names: Mapping[str, str] | None = None
 ) -> _Scenes:
-    """Bring the labels of a run and a COCO file together.
+    """Match the labels of a run with a COCO file.
 
-    ``names`` says which class of the run a class of the file is, where the two are called differently. An image that
-    failed counts as one in which nothing was found; one that the file lists twice has the objects of both entries.
-    Raises DataError if the file is not sound, or where run and file have no image or no class in common.
+    ``names`` maps class names of the file to those of the run. A failed image counts as an image without found boxes;
+    an image that the file lists twice has the objects of both entries. Raises DataError if the file is invalid, or if
+    run and file have no image or no class in common.
     """
     asked, coco = _survey(labels), read_coco(truth)
     if names:
@@ -84,7 +84,7 @@ def gather_scenes(
 
 
 def _shared_classes(coco: CocoBoxes, asked: _RunInputs) -> tuple[str, ...]:
-    """Return the classes of the file that the run was asked for; of names that are compared as equal, the first."""
+    """Return the classes of the file that the run searched for; of names that normalise to the same, the first."""
     first: dict[str, str] = {}
     for name in coco.categories.values():
         if normalized_name(name) in asked.phrases:
@@ -93,9 +93,9 @@ def _shared_classes(coco: CocoBoxes, asked: _RunInputs) -> tuple[str, ...]:
 
 
 def _renamed(coco: CocoBoxes, names: Mapping[str, str], asked: _RunInputs) -> CocoBoxes:
-    """Return the file with its classes called as the run calls them.
+    """Return the file with its classes renamed to the run's.
 
-    Raises DataError if the file has no such class, or the run was asked for none of that name.
+    Raises DataError if the file or the run has no such class.
     """
     known = {normalized_name(name) for name in coco.categories.values()}
     for own, other in names.items():
@@ -109,7 +109,7 @@ def _renamed(coco: CocoBoxes, names: Mapping[str, str], asked: _RunInputs) -> Co
 
 
 def _near(name: str, names: Iterable[str]) -> str:
-    """Return the names that are most like one, as the end of a sentence."""
+    """Return the most similar names, as the end of a sentence."""
     by_plain = {normalized_name(one): one for one in names}
     alike = [by_plain[one] for one in get_close_matches(normalized_name(name), by_plain, 3)]
     return f"; nearest: {', '.join(alike)}" if alike else f"; there are {', '.join(list(by_plain.values())[:_SHOWN])}"
@@ -138,7 +138,7 @@ def _true_scenes(
 
 
 def _stated_otherwise(image: CocoImage, size: Size) -> str:
-    """Say how the size of an image in the file differs from the one that the run read."""
+    """Describe how the stated size of an image differs from the size that the run read."""
     turned = (
         ": that of the photo before it is turned upright by its EXIF orientation" if image.stated == size[::-1] else ""
     )
@@ -169,7 +169,7 @@ def _survey(labels: Iterable[Labels]) -> _RunInputs:
 
 
 def normalized_name(name: str) -> str:
-    """Return a name as it is compared: letter case and spaces do not count."""
+    """Return a name normalised for comparison: letter case and spaces are ignored."""
     return " ".join(name.casefold().split())
 
 
@@ -197,7 +197,7 @@ def _check(coco: CocoBoxes, pairing: Pairing, classes: Collection[str], asked: _
 
 
 def _notes(asked: _RunInputs, coco: CocoBoxes, pairing: Pairing) -> list[str]:
-    """Return sentences on images that have no counterpart, or need care."""
+    """Return notes on images without a counterpart, or with other problems."""
     ambiguous = len(pairing.ambiguous)
     named = len({image.file_name for image in coco.images})
     return [
@@ -224,7 +224,7 @@ def _omissions(other_size: Sequence[str]) -> list[str]:
 
 
 def _unasked(coco: CocoBoxes, asked: _RunInputs) -> list[str]:
-    """Return a sentence on the classes of the file that the run was not asked for."""
+    """Return a note on the classes of the file that the run did not search for."""
     names = [name for name in dict.fromkeys(coco.categories.values()) if normalized_name(name) not in asked.phrases]
     if not names:
         return []

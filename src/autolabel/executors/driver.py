@@ -1,4 +1,4 @@
-"""Deal tasks to workers that may die: what all executors share whose workers are not this process."""
+"""Distribute tasks to workers that may die, for all executors with external workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ATTEMPTS = 3
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """A worker as the driver sees it: where it is, whether it has started, what it has in hand."""
+    """A worker as seen by the driver: its device, whether it has started, its current task."""
 
     device: str
     ready: bool = False
@@ -32,18 +32,18 @@ _W = TypeVar("_W", bound=Worker)
 
 
 class _Pool(Protocol[_W]):
-    """Starts workers somewhere and carries messages; knows nothing of who does what."""
+    """Starts workers and exchanges messages with them."""
 
     def start(self, running: Sequence[_W], wanted: int) -> Sequence[_W]:
-        """Start workers where there is room beside those that are there, at most ``wanted``."""
+        """Start workers if there is room, at most ``wanted`` in all."""
         ...
 
     def send(self, worker: _W, task: Any) -> None:
-        """Hand a task to a worker that is ready; one that is dead says so when it is listened to."""
+        """Send a task to a ready worker; a dead worker is reported by ``poll``."""
         ...
 
     def poll(self, workers: Sequence[_W]) -> Sequence[tuple[_W, Message]]:
-        """Wait until workers have something to say, or for a moment; return who said what."""
+        """Wait briefly for messages; return them with their workers."""
         ...
 
     def stop(self, workers: Sequence[_W]) -> None:
@@ -52,11 +52,11 @@ class _Pool(Protocol[_W]):
 
 
 def drive(pool: _Pool[_W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tuple[Any, Any]]:
-    """Yield (task, result or Crash) in order of completion, whoever dies meanwhile.
+    """Yield (task, result or Crash) in order of completion, surviving worker deaths.
 
-    The next task goes to whoever is free. A task whose worker died is dealt again, before all others, and given up as
-    Crash when it has killed ``ATTEMPTS`` workers. Raises what a task raised, and WorkerError where workers only die
-    before they have started.
+    The next task goes to any free worker. A task whose worker died is sent again before all others, and becomes a Crash
+    when it has killed ``ATTEMPTS`` workers. Raises the exception of a task, and WorkerError if workers die before they
+    have started.
     """
     todo = deque(tasks)
     deaths: Counter[Any] = Counter()
@@ -91,7 +91,7 @@ def drive(pool: _Pool[_W], tasks: Sequence[Any], *, emit: Emit) -> Iterator[tupl
 
 
 def _deal(pool: _Pool[_W], workers: Sequence[_W], todo: deque[Any]) -> None:
-    """Give a task to everyone who is free."""
+    """Send a task to every free worker."""
     for worker in workers:
         if todo and worker.ready and not worker.busy:
             worker.task, worker.busy = todo.popleft(), True
@@ -99,7 +99,7 @@ def _deal(pool: _Pool[_W], workers: Sequence[_W], todo: deque[Any]) -> None:
 
 
 def _requeue(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any]) -> Iterator[tuple[Any, Crash]]:
-    """Put a dead worker's task back in front, or give it up when it has killed too many."""
+    """Put a dead worker's task back in front, or give it up after too many deaths."""
     deaths[worker.task] += 1
     _log.warning("%s; task %s, death %d of %d", cause, worker.task, deaths[worker.task], ATTEMPTS)
     if deaths[worker.task] >= ATTEMPTS:
@@ -109,7 +109,7 @@ def _requeue(worker: Worker, cause: str, todo: deque[Any], deaths: Counter[Any])
 
 
 def _check_startup(worker: Worker, cause: str, startup_failures: int, *, most: int) -> None:
-    """Raise WorkerError if so many workers died in a row before they had started that none ever will."""
+    """Raise WorkerError if too many workers in a row died before they had started."""
     _log.warning("%s before it had started", cause)
     if startup_failures >= most:
         raise WorkerError(

@@ -1,4 +1,4 @@
-"""The interface of executors: run tasks on workers, each started once on its device."""
+"""The interface of executors, which run tasks on workers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Crash:
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere; knows nothing of labels."""
+    """Runs tasks on workers; each worker is started once on its device."""
 
     def map(self, tasks: Sequence[Any], start: Start, *, emit: Emit) -> Iterator[tuple[Any, Any]]:
         """Yield (task, result or Crash) in order of completion.
 
-        ``emit`` receives what workers report while they work. An exception that a task raises ends the map and is
-        raised here. Closing the iterator stops all workers at once; what they were doing is lost.
+        ``emit`` receives the workers' reports. An exception of a task ends the map and is raised here. Closing the
+        iterator stops all workers at once; tasks in progress are lost.
         """
         ...

@@ -17,7 +17,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A message passed on while a task is running."""
+    """A report sent while a task is running."""
 
     contents: tuple[Any, ...]
 
@@ -31,14 +31,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class TaskError:
-    """The task, or the start, raised: the run ends."""
+    """The task, or the start, raised an exception; the run ends."""
 
     error: AutolabelError
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """The worker is gone, and says nothing more."""
+    """The worker is gone."""
 
     cause: str
 
@@ -47,7 +47,7 @@ Message = Ready | Event | Result | TaskError | Death
 
 
 def failure(error: BaseException, device: str) -> TaskError:
-    """Return an error in a form that travels; one that nobody foresaw with its traceback as text."""
+    """Return an error in a picklable form; an unexpected one with its traceback as text."""
     told = os_errors.expected(error) if isinstance(error, OSError) else error
     if isinstance(told, AutolabelError):
         return TaskError(told)

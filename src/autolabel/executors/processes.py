@@ -1,4 +1,4 @@
-"""Run tasks in spawned processes of this machine, one a worker."""
+"""Run tasks in spawned processes of this machine, one per worker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _ProcessWorker(Worker):
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """A process for every device that is named; a device that is named twice has two."""
+    """One process per listed device; a device that is listed twice gets two."""
 
     devices: Sequence[str]
     threads: int
@@ -61,12 +61,12 @@ class _Spawned:
         _send(worker.pipe, task)
 
     def poll(self, workers: Sequence[_ProcessWorker]) -> Sequence[tuple[_ProcessWorker, Message]]:
-        """Wait for the next message of anyone."""
+        """Wait for the next message."""
         ready = wait([worker.pipe for worker in workers])
         return [(worker, _receive(worker)) for worker in workers if worker.pipe in ready]
 
     def stop(self, workers: Sequence[_ProcessWorker]) -> None:
-        """End all processes: those that wait see their pipe close, the others are killed."""
+        """End all processes: waiting ones see their pipe close, the others are killed."""
         for worker in workers:
             worker.pipe.close()
             if worker.busy or not worker.ready:
@@ -87,18 +87,18 @@ def _spawn(start: Start, device: str, threads: int) -> _ProcessWorker:
     theirs.close()
     _send(
         ours, start
-    )  # not with the process's arguments: those are read, and numpy imported, before threads are limited
+    )  # not as process arguments: unpickling them would import numpy before threads are limited
     return _ProcessWorker(device, process=process, pipe=ours)
 
 
 def _send(pipe: Connection, message: Any) -> None:
-    """Send to a worker; where it is dead, listening to it tells."""
+    """Send to a worker; if it is dead, the next receive reports it."""
     with suppress(BrokenPipeError, ConnectionResetError):
         pipe.send(message)
 
 
 def _receive(worker: _ProcessWorker) -> Message:
-    """Return a worker's next message, Death if there is none to come."""
+    """Return a worker's next message, or Death if the pipe is closed."""
     try:
         message: Message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
@@ -108,7 +108,7 @@ def _receive(worker: _ProcessWorker) -> Message:
 
 
 def _serve(pipe: Connection, device: str, threads: int) -> None:
-    """Be a worker: take what to start with, then tasks until the pipe closes."""
+    """Main loop of a worker: start, then run tasks until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -125,7 +125,7 @@ def _serve(pipe: Connection, device: str, threads: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this process when its parent is gone, however it went."""
+    """End this process when its parent is gone."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -37,7 +37,7 @@ _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _ActorWorker(Worker):
-    """An actor, and the stream of what it says about the call it is in."""
+    """An actor, and the message stream of its current call."""
 
     actor: Any
     stream: Any
@@ -45,7 +45,7 @@ class _ActorWorker(Worker):
 
 @dataclass(frozen=True, slots=True)
 class Ray:
-    """Actors, each with the CPUs and GPUs that the plan asks for."""
+    """Actors, each with the CPUs and GPUs of the plan."""
 
     cluster: Cluster
     threads: int
@@ -60,14 +60,14 @@ class Ray:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """Yield Ray, connected to a cluster: to that of the process where it is in one already."""
+    """Yield Ray connected to a cluster, the process's own if it is already connected."""
     with _environment(_SETTINGS), _joined(address) as ray:
         yield ray
 
 
 @contextmanager
 def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that are not set while the block runs."""
+    """Set unset environment variables while the block runs."""
     new = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(new)
     try:
@@ -101,7 +101,7 @@ def _joined(address: str) -> Iterator[Any]:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise OSError if nobody listens at ``host:port``: Ray itself would go on asking for minutes."""
+    """Raise OSError if nothing listens at ``host:port``; Ray itself would retry for minutes."""
     host, colon, port = address.rpartition(":")
     if colon:
         socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
@@ -109,7 +109,7 @@ def _check_reachable(address: str) -> None:
 
 @contextmanager
 def _kept_signals() -> Iterator[None]:
-    """Put the handler of SIGTERM back, which Ray replaces by its own."""
+    """Restore the SIGTERM handler, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -122,7 +122,7 @@ def _kept_signals() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Actors:
-    """Actors on the machines that the cluster has at any time."""
+    """The actors on the current machines of the cluster."""
 
     ray: Any
     cluster: Cluster
@@ -143,38 +143,38 @@ class _Actors:
         self.kind = self.ray.remote(**asked, max_restarts=0)(_Actor)
 
     def start(self, running: Sequence[_ActorWorker], wanted: int) -> Sequence[_ActorWorker]:
-        """Ask for actors as far as there is room now; Ray places them."""
+        """Request as many actors as fit now; Ray places them."""
         if wanted and time.monotonic() - self.looked > _PATIENCE:
             self.room, self.looked = self.cluster.workers or self.places(), time.monotonic()
         return [self.actor() for _ in range(min(wanted, self.room - len(running)))]
 
     def places(self) -> int:
-        """Return how many workers fit on the machines that are alive; at least one, so that a cluster may grow."""
+        """Return how many workers fit on the live machines; at least one, so that a cluster can autoscale."""
         asked = {"CPU": self.cluster.num_cpus, "GPU": self.num_gpus}
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         return max(1, sum(_fitting(node, asked) for node in nodes))
 
     def actor(self) -> _ActorWorker:
-        """Ask for an actor, and have it start."""
-        device = "cuda:0" if self.num_gpus else "cpu"  # Ray shows an actor its own GPUs only
+        """Request an actor, and start it."""
+        device = "cuda:0" if self.num_gpus else "cpu"  # an actor only sees its own GPUs
         actor = self.kind.remote(device, self.threads)
         return _ActorWorker(
             device, actor=actor, stream=actor.begin.options(num_returns="streaming").remote(self.starter)
         )
 
     def send(self, worker: _ActorWorker, task: Any) -> None:
-        """Call the actor; the call's stream tells the rest."""
+        """Call the actor; its messages arrive in the call's stream."""
         worker.stream = worker.actor.take.options(num_returns="streaming").remote(task)
 
     def poll(self, workers: Sequence[_ActorWorker]) -> Sequence[tuple[_ActorWorker, Message]]:
-        """Wait for the next message of anyone who is in a call."""
+        """Wait for the next message of any actor in a call."""
         streams = {worker.stream: worker for worker in workers if worker.busy or not worker.ready}
         ready, _ = self.ray.wait(list(streams), timeout=_PATIENCE)
         self.warn_if_starved(workers)
         return [(streams[stream], self.next(streams[stream])) for stream in ready]
 
     def next(self, worker: _ActorWorker) -> Message:
-        """Return an actor's next message, Death if there is none to come."""
+        """Return an actor's next message, or Death if it is gone."""
         try:
             message: Message = self.ray.get(next(worker.stream))
         except self.ray.exceptions.RayError as error:
@@ -183,7 +183,7 @@ class _Actors:
         return message
 
     def warn_if_starved(self, workers: Sequence[_ActorWorker]) -> None:
-        """Say so now and then where no worker has found room."""
+        """Warn from time to time if no worker could be placed."""
         if any(worker.ready for worker in workers):
             self.heard = time.monotonic()
         elif time.monotonic() - self.heard > _STARVED_AFTER:
@@ -200,7 +200,7 @@ class _Actors:
 
 
 class _Actor:
-    """A worker on the cluster: its calls are streams of messages, the last of them tells how the call ended."""
+    """A worker on the cluster; its calls return streams of messages, the last of which is the outcome."""
 
     def __init__(self, device: str, threads: int) -> None:
         tune_process(threads)
@@ -225,7 +225,7 @@ class _Actor:
         yield from self.said(lambda: Result(work(task)))
 
     def said(self, call: Callable[[], Message]) -> Iterator[Message]:
-        """Yield what is emitted while a call runs, then what it returns."""
+        """Yield the messages emitted while a call runs, then its return value."""
         running = self.thread.submit(call)
         while not running.done():
             wait([running], timeout=_PAUSE)
@@ -236,7 +236,7 @@ class _Actor:
 
 
 def _fitting(available: dict[str, float], asked: dict[str, float]) -> int:
-    """Return how often what is asked fits into what is there."""
+    """Return how many times the requested resources fit into the available ones."""
     return min((int(available.get(name, 0.0) / amount + 1e-6) for name, amount in asked.items() if amount), default=1)
 
 

@@ -1,4 +1,4 @@
-"""Settings of whole processes: only workers and the command line, which own theirs, call ``tune_process``."""
+"""Process-wide settings; only workers and the command line call ``tune_process``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SHAPES = 64
 
 
 def tune_process(threads: int) -> None:
-    """Set this process to so many threads, and to use freed memory again."""
+    """Set the number of threads of this process, and make it reuse freed memory."""
     limit_threads(threads)
     reuse_memory()
 
 
 def limit_threads(count: int) -> None:
-    """Set the threads of libraries yet to be imported, and of torch where it already is.
+    """Set the threads of libraries yet to be imported, and of torch if already imported.
 
-    Threads that wait for one another sleep, unless the environment says otherwise: where cores are shared with other
-    work they would burn them (two threads on two busy cores took six times as long).
+    Waiting threads sleep instead of spinning, unless the environment sets it: on shared cores, spinning makes two
+    threads up to six times slower.
     """
     for name in THREAD_VARIABLES:
         os.environ[name] = str(count)
@@ -36,19 +36,19 @@ def limit_threads(count: int) -> None:
 
 
 def reuse_memory() -> None:
-    """Have the process use freed memory again, and not remember every shape of image that it has seen.
+    """Make the process reuse freed memory, and limit oneDNN's cache of image shapes.
 
-    glibc gives large blocks back when they are freed, and the system clears new ones page by page: 105,000 page faults
-    for an image with a Swin-T at 480x800, a twentieth of the time. Threads beside the main one have heaps of their own,
-    which are too small for such blocks: with one heap for all, the shipped checkpoint takes a tenth less in a thread.
+    glibc returns large freed blocks to the system, which zeroes new ones page by page: 105,000 page faults for an image
+    of 480x800 with a Swin-T, 5 % of the time. Other threads have arenas that are too small for such blocks: with one
+    arena for all threads, the shipped checkpoint is 10 % faster in a thread.
 
-    oneDNN, which computes torch's convolutions on a CPU, keeps what it prepared for the last 1,024 pairs of layer and
-    shape: 1.4 MB each, in images of many sizes 1.4 GB. To prepare it anew takes no time that could be measured. The
-    environment counts where it says otherwise.
+    oneDNN, which computes torch's convolutions on a CPU, caches the last 1,024 pairs of layer and shape, 1.4 MB each:
+    up to 1.4 GB for images of many sizes. Recomputing them takes no measurable time. Environment variables take
+    precedence.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_SHAPES))
     if sys.platform.startswith("linux") and not any(name.startswith("MALLOC_") for name in os.environ):
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has no mallopt
         if mallopt is not None:
             mallopt(_MMAP_THRESHOLD, _LARGEST)
             mallopt(_TRIM_THRESHOLD, _LARGEST)
@@ -57,10 +57,10 @@ def reuse_memory() -> None:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Give torch so many threads while the block runs, and those that it had before afterwards.
+    """Set torch's number of threads while the block runs.
 
-    Results are the same bytes only for the same number of threads, and a plan says how many. Nothing happens where
-    torch is not imported.
+    Results have the same bytes only for the same number of threads, which a plan fixes. Does nothing if torch is not
+    imported.
     """
     torch = sys.modules.get("torch")
     before = count if torch is None else torch.get_num_threads()
