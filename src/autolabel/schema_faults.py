@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autolabel.errors import Problem
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 _LONGEST = 200
 _MOST = 20
@@ -17,26 +19,32 @@ _MOST = 20
 def schema_faults(value: Any, schema: Mapping[str, Any], *, file: str, line: int = 0) -> Iterator[Problem]:
     """Yield what a schema (draft 2020-12) does not allow in a JSON value, in the order of places."""
     from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
 
-    found = Draft202012Validator(schema).iter_errors(value)
+    found = map(best_match, zip(Draft202012Validator(schema).iter_errors(value)))
     for error in sorted(found, key=lambda error: list(map(str, error.absolute_path))):
         parts = [str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path]
         pointer = "/" + "/".join(parts) if parts else ""
-        yield Problem(file=file, line=line, column=int(bool(line)), path=pointer, message=_shortened(error.message))
+        yield Problem(file=file, line=line, column=int(bool(line)), path=pointer, message=_shortened(_said(error)))
 
 
-def why_refused(
-    text: bytes, schema: Mapping[str, Any], *, file: str, said: str, hint: str = "", most: int = _MOST
-) -> list[Problem]:
-    """Return the first faults of JSON that a faster reader has refused, after the words ``said``.
+def why_refused(text: bytes, schema: Mapping[str, Any], *, file: str = "", most: int = _MOST) -> list[Problem]:
+    """Return the first faults of JSON that a faster reader has refused.
 
     Empty if the text is no JSON, or the schema allows it.
     """
     try:
-        found = list(islice(schema_faults(json.loads(text), schema, file=file), most))
+        return list(islice(schema_faults(json.loads(text), schema, file=file), most))
     except (ValueError, RecursionError):
         return []
-    return [replace(one, message=f"{said}: {one.message}", hint=hint) for one in found]
+
+
+def _said(error: ValidationError) -> str:
+    """Return what is wrong; of a value that may be of several types, which ones."""
+    if all(one.validator == "type" for one in error.context or ()) and error.context:
+        types = dict.fromkeys(str(one.validator_value) for one in error.context)
+        return f"{error.instance!r} is not of type {', '.join(map(repr, types))}"
+    return str(error.message)
 
 
 def _shortened(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from autolabel.data.batches import batches
 from autolabel.data.collect import _ListedImages, number
@@ -174,7 +175,7 @@ def test_rows_of_one_image_are_numbered() -> None:
 
 def test_rows_survive_their_line() -> None:
     row = Input(image="ü\n.jpg", path="/p", height=3, width=4, phrases=("a", "b"), caption="c", notes=("n",))
-    assert decode_input(encode_input(row)) == row
+    assert decode_input(encode_input(row)) == replace(row, path="")
     assert b"\n" not in encode_input(row)
 
 

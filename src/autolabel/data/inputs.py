@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from autolabel.types import Image, Instances, Labels, Prompt, Reason
 
@@ -22,7 +23,8 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row to label; ``phrases`` is None for the run's classes."""
 
     image: str
-    path: str
+    path: str = ""
+    """Where the image lies: derived from its id and the manifest's folders, and never stored."""
     bytes: int = 0
     height: int = 0
     width: int = 0
@@ -90,12 +92,12 @@ _outlines = msgspec.json.Decoder(_InputOutline)
 
 
 def encode_input(row: Input) -> bytes:
-    """Return a row as one line of JSON, without its newline."""
-    return _encoder.encode(row)
+    """Return a row as one line of JSON, without its newline and without its path."""
+    return _encoder.encode(replace(row, path=""))
 
 
 def decode_input(line: bytes) -> Input:
-    """Decode a row from its line."""
+    """Decode a row from its line, without its path: ``Manifest.placed`` adds it."""
     return _decoder.decode(line)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 
 import msgspec
-from msgspec.structs import replace
 
 from autolabel.data import inputs
 from autolabel.errors import DataError
@@ -33,10 +32,7 @@ def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     start = _beginning(image)
     lines = (line for shard in plan.manifest.shards for line in store.rows(shard) if line.startswith(start))
     rows = (plan.manifest.placed(inputs.decode_input(line)) for line in lines)
-    return [
-        replace(row, path=row.path if plan.manifest.roots else "").labels(plan.manifest.classes)
-        for row in sorted(rows, key=lambda row: row.caption_index)
-    ]
+    return [row.labels(plan.manifest.classes) for row in sorted(rows, key=lambda row: row.caption_index)]
 
 
 def _rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:

@@ -66,7 +66,8 @@ def compare_phrases(
     labeler = make_labeler(stage, registry, desk_of(plan))
     if spec.data.classes is None or annealing is None or not isinstance(labeler, Detector):
         raise SpecError("phrases are compared for the classes that a detector is asked for, and this spec has none")
-    rows = [inputs.decode_input(line).labels(plan.manifest.classes) for line in compiled.rows]
+    manifest = plan.manifest
+    rows = [manifest.placed(inputs.decode_input(line)).labels(manifest.classes) for line in compiled.rows]
     with truth_at(truth) as file:
         shared = gather_scenes(rows, file)
     names = _chosen_classes(wanted, plan.manifest.classes, shared)

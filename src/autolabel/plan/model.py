@@ -162,8 +162,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
     def placed(self, row: Input) -> Input:
-        """Return a row whose image is not opened through a link out of its folder."""
-        return replace(row, path=self.kept_inside(row.path))
+        """Return a row with the path of its image, which is not opened through a link out of its folder."""
+        return replace(row, path=self.image_path(row.image))
 
     def kept_inside(self, path: str) -> str:
         """Return the path of an image so that it is not opened through a link out of its folder of images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -46,8 +47,9 @@ def decode_plan(text: bytes, *, file: str) -> Plan:
         plan = msgspec.convert(_in_parts(raw) if "recipe" not in raw else raw, Plan)
     except (msgspec.DecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         refused = f"not a plan that autolabel {VERSION} reads"
-        if faults := why_refused(text, plan_schema(), file=file, said=refused, hint=_DAMAGED):
-            raise DataError(faults) from error
+        if faults := why_refused(text, plan_schema(), file=file):
+            told = [dataclasses.replace(one, message=f"{refused}: {one.message}", hint=_DAMAGED) for one in faults]
+            raise DataError(told) from error
         raise DataError(f"{file}: {refused}: {error}", hint=_DAMAGED) from error
     said = sum_of(raw)
     if plan.sha256 or plan.version >= PROVEN:

@@ -215,9 +215,9 @@ def _read(decoder: msgspec.json.Decoder[_T], line: bytes, *, whole: bool = False
     try:
         return decoder.decode(line)
     except msgspec.ValidationError as error:
-        refused = why_refused(line, labels_schema(), file="", said="no row of labels", most=1) if whole else []
-        said = f"{refused[0].path}: {refused[0].message}" if refused else f"no row of labels: {error}"
-        raise RowError(said.removeprefix(": ")) from None
+        refused = why_refused(line, labels_schema(), most=1) if whole else []
+        told = [f"{one.path}: {one.message}" if one.path else one.message for one in refused] or [str(error)]
+        raise RowError(f"no row of labels: {told[0]}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RowError(f"no row of labels: {error}") from None
 

@@ -24,7 +24,6 @@ from autolabel.results.written import OUTPUTS
 from autolabel.results.written import planned_outputs as outputs
 from autolabel.run.reconcile import compare_rows, empty_shards, lay_out, move_decisions, move_labels
 from autolabel.run.stage import ANSWERS, SPENT
-from autolabel.safe_names import path_fault
 from autolabel.spec.model import Spec
 
 _SHOWN = 3
@@ -120,12 +119,10 @@ class _StoredRows:
 
 def _check_places(store: RunStore, plan: Plan) -> None:
     """Raise DataError if a row of the results directory names an image that the spec's folders do not hold."""
-    roots = tuple(f"{root.rstrip('/')}/" for root in plan.manifest.roots.values())
     for shard in plan.manifest.shards:
         for row in map(decode_input, store.rows(shard)):
-            root = next((root for root in roots if row.path.startswith(root)), "")
-            if row.path and (not root or path_fault(row.path.removeprefix(root))):
-                message = f"{store.inputs}: {row.image!r} lies at {row.path!r}, which is in no folder of data.images"
+            if not row.code and not plan.manifest.image_path(row.image):
+                message = f"{store.inputs}: {row.image!r} is in no folder of data.images"
                 raise DataError(message, hint="start again without --planned")
 
 
