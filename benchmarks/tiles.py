@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 BCCD = HERE.parent / "examples" / "bccd"
 PHOTO = (480, 640)
 THRESHOLD = 0.32
-"""The score at which the checkpoint is best on such photos, see checkpoints/tiny/README.md."""
+"""About the score at which the checkpoint is best on such photos, see checkpoints/tiny/README.md."""
 # Runs a command and prints its peak memory as the last line: a process knows that of its children only when they end.
 PEAK = """
 import resource, subprocess, sys

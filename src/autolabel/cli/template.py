@@ -16,7 +16,7 @@ data:
   classes: [person, car]          # or `captions: chunks.jsonl`, or `boxes: boxes.json` (COCO) to make masks only
 
 stages:
-  # A hub name, a file or a folder; `tiny` is shipped, but knows blood cells, nuts and coloured shapes only.
+  # A hub name, a file or a folder; `tiny` is shipped, but knows few classes (blood cells, cards: see its model card).
   - labeler: {{type: grounding_dino, checkpoint: IDEA-Research/grounding-dino-tiny}}
     # The threshold falls from round to round: cosine, exponential, step, or fixed (a list).
     scheduler: {{type: cosine, rounds: 3, start: 0.5, end: 0.3}}
