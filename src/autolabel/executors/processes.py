@@ -85,9 +85,7 @@ def _spawn(start: Start, device: str, threads: int) -> _ProcessWorker:
     process = context.Process(target=_serve, args=(theirs, device, threads), name=f"autolabel {device}")
     process.start()
     theirs.close()
-    _send(
-        ours, start
-    )  # not as process arguments: unpickling them would import numpy before threads are limited
+    _send(ours, start)  # not as process arguments: unpickling them would import numpy before threads are limited
     return _ProcessWorker(device, process=process, pipe=ours)
 
 
