@@ -1,4 +1,4 @@
-"""Lines that need not fit in memory: kept in order, or sorted."""
+"""Store and sort lines that may not fit in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OVERHEAD = 64
 
 
 class SpooledLines:
-    """Lines that are added once and may be walked often; in a file that goes with the process, however that ends."""
+    """Lines that are added once and can be iterated often, in an unnamed temporary file."""
 
     def __init__(self) -> None:
         self.file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
@@ -41,13 +41,13 @@ class SpooledLines:
         while some := list(islice(source, 1000)):
             text = b"\n".join([*some, b""])
             with _on_disk():
-                self.file.seek(self.size)  # ``lines`` may have read from here
+                self.file.seek(self.size)  # ``lines`` may have moved the position
                 self.file.write(text)
             self.size += len(text)
         return start, self.size
 
     def text(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes between two places, piece by piece."""
+        """Yield the bytes between two offsets, in chunks."""
         end = self.size if end is None else end
         while start < end:
             with _on_disk():
@@ -57,7 +57,7 @@ class SpooledLines:
             yield piece
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the lines between two places, without their newlines."""
+        """Yield the lines between two offsets, without their newlines."""
         rest = b""
         for piece in self.text(start, end):
             *whole, rest = (rest + piece).split(b"\n")
@@ -78,15 +78,15 @@ def _on_disk() -> Iterator[None]:
 
 
 def sort_lines(lines: Iterable[bytes], *, key: Callable[[bytes], Any], memory: int = CHUNK) -> Iterator[bytes]:
-    """Yield lines without newlines by rising ``key``, equal ones in the order they came in.
+    """Yield lines without newlines sorted by ``key``; the sort is stable.
 
-    About ``memory`` bytes are sorted at a time; what is more waits on disk, sorted, and is merged.
+    Chunks of about ``memory`` bytes are sorted, written to disk, and merged.
     """
     spool = SpooledLines()
     runs: list[tuple[int, int]] = []
     for chunk in _chunks(lines, memory):
         chunk.sort(key=key)
-        if not runs and sum(map(len, chunk)) + OVERHEAD * len(chunk) < memory:  # the only one
+        if not runs and sum(map(len, chunk)) + OVERHEAD * len(chunk) < memory:  # everything fits into memory
             yield from chunk
             return
         runs.append(spool.extend(chunk))
@@ -94,7 +94,7 @@ def sort_lines(lines: Iterable[bytes], *, key: Callable[[bytes], Any], memory: i
 
 
 def _chunks(lines: Iterable[bytes], memory: int) -> Iterator[list[bytes]]:
-    """Cut lines into lists of about so many bytes; only the last is smaller."""
+    """Split lines into lists of about so many bytes; only the last may be smaller."""
     chunk: list[bytes] = []
     held = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""Models whose fields are explained by the texts that stand below them, which are read only where somebody asks."""
+"""pydantic models with field descriptions from the docstrings below their fields, read on demand."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pydantic_core import CoreSchema
 
 
 class ExplainedModel(BaseModel):
-    """A model whose JSON Schema has the text below each field as its description.
+    """A model whose JSON Schema uses the docstring below each field as its description.
 
-    pydantic's ``use_attribute_docstrings`` does the same, but parses the source of every class when it is imported: a
-    third of what ``autolabel validate`` takes.
+    pydantic's ``use_attribute_docstrings`` does the same, but parses the source of every class on import, which takes a
+    third of the time of ``autolabel validate``.
     """
 
     @classmethod
@@ -34,7 +34,7 @@ class ExplainedModel(BaseModel):
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what each field of a model means: its description, or the text below it in the source; empty without."""
+    """Return the description of each field of a model: set explicitly, or the docstring below it; else empty."""
     below: dict[str, str] = {}
     for parent in reversed(model.__mro__):
         if issubclass(parent, BaseModel) and parent is not BaseModel:
@@ -44,7 +44,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
 
 @lru_cache(None)
 def _texts_below(model: type[BaseModel]) -> dict[str, str]:
-    """Return the texts below the fields of a class in its source; none where that cannot be had."""
+    """Return the docstrings below the fields of a class; empty if the source is not available."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
     except (OSError, TypeError, SyntaxError):
@@ -53,7 +53,7 @@ def _texts_below(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _explained(node: ast.stmt) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a class that have a text below them, with it."""
+    """Yield the fields of a class that have a docstring, with it."""
     for field, text in pairwise(getattr(node, "body", ())):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
             value = getattr(text.value, "value", None)

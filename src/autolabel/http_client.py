@@ -1,4 +1,4 @@
-"""The HTTP client of fsspec as autolabel uses it: no redirects, no server on this machine, unless asked."""
+"""The HTTP client for fsspec: without redirects, and without servers on this machine unless allowed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MOST_BYTES = 2 << 30
 
 
 def client_options() -> dict[str, Any]:
-    """Return what fsspec's file system for http and https is made with."""
+    """Return the options for fsspec's file system for http and https."""
     return {"get_client": _client, "allow_redirects": "redirects" in urls.allowed()}
 
 
 async def _client(**words: Any) -> Any:
-    """Make a session; errors of it are OSErrors."""
+    """Create a session whose errors are OSErrors."""
     import aiohttp
 
     connector = aiohttp.TCPConnector(resolver=_resolver(), socket_factory=_socket)
@@ -26,7 +26,7 @@ async def _client(**words: Any) -> Any:
 
 
 async def _check(answer: Any) -> None:
-    """Refuse a redirect that was not followed, and an answer that is too large."""
+    """Refuse redirects, and responses that are too large."""
     if 300 <= answer.status < 400 and answer.status != 304:
         to = urls.without_secrets(answer.headers.get("Location", "nowhere"))
         raise OSError(f"the server sends on to {to}, which is not followed ({urls.ALLOW}=redirects allows it)")
@@ -35,7 +35,7 @@ async def _check(answer: Any) -> None:
 
 
 def _socket(found: tuple[Any, ...]) -> socket.socket:
-    """Make the socket for an address as it was found; refuse one of this machine, however the URL spelled it."""
+    """Create the socket for a resolved address; refuse addresses of this machine, in any notation."""
     family, kind, protocol, _, address = found
     if "local" not in urls.allowed() and urls.is_local(address[0]):
         raise OSError(errno.EACCES, f"{address[0]} is of this machine ({urls.ALLOW}=local allows it)")
@@ -47,7 +47,7 @@ def _resolver() -> Any:
     from aiohttp.resolver import DefaultResolver
 
     class Resolver(AbstractResolver):
-        """Finds addresses, and refuses those of this machine."""
+        """Resolves host names, and refuses addresses of this machine."""
 
         def __init__(self) -> None:
             self.own = DefaultResolver()

@@ -7,10 +7,10 @@ from typing import Any
 
 
 def compiled(signature: str, *, fastmath: Set[str] = frozenset()) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that compiles a function for one signature, holding no lock while it runs.
+    """Return a decorator that compiles a function for one signature; the compiled function releases the GIL.
 
-    The result is kept for the machine, or for the process where no folder for it can be written. Raises ImportError
-    without numba.
+    The compiled code is cached on disk, or per process if no cache folder is writable. Raises ImportError without
+    numba.
     """
     import numba
 

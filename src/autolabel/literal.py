@@ -1,4 +1,4 @@
-"""Text that is shown instead of obeyed, whatever a file or class is called, with no secrets of URLs in it."""
+"""Escape text for terminals, and remove secrets of URLs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 
 def escape(text: str) -> str:
-    """Return a text with what a terminal would obey, or cannot encode, written out; line ends stay."""
+    """Return a text with control characters and unencodable characters escaped; line ends are kept."""
     return COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def escape_json(text: str) -> str:
-    """Return JSON that says the same and holds nothing that a terminal would obey."""
+    """Return equivalent JSON without control characters."""
     return COMMANDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class LiteralFormatter(logging.Formatter):
-    """Formats log records so that a terminal shows them, for files of logs as well."""
+    """Formats log records with escaped text, for terminals and files."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text, with no secrets of URLs."""

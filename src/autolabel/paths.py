@@ -21,9 +21,9 @@ class CommandLineText(str):
 
 
 def absolute_path(value: object, info: ValidationInfo) -> object:
-    """Make a path absolute against ``info.context["root"]``; what is no string passes unchanged.
+    """Make a path absolute against ``info.context["root"]``; values that are not strings pass unchanged.
 
-    A URL is absolute. One that is not read (``autolabel.urls``) is refused.
+    A URL is absolute. URLs that are not allowed (``autolabel.urls``) are refused.
     """
     if not isinstance(value, str) or not value:
         return value

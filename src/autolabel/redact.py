@@ -13,7 +13,7 @@ _QUERY = re.compile(rf"{_SCHEME}(?P<rest>[^\s?#\"'<>]*)(?:\?|#(?=[^\s\"'<>]*=))[
 
 
 def hidden(text: str) -> str:
-    """Return a text with each URL in it, one slash short or not, without user, password and query."""
+    """Return a text with user, password and query removed from each URL, also from URLs with one slash."""
     if ":/" not in text:
         return text
     return _QUERY.sub(r"\g<scheme>\g<rest>", USER.sub(r"\g<scheme>", text))

@@ -1,4 +1,4 @@
-"""Names of files that come out of data: checked before anything is opened."""
+"""Check file names from untrusted data before they are used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def path_fault(name: str) -> str:
-    """Return what makes ``name`` unfit as a ``/``-separated path below some folder; empty if nothing does.
+    """Return why ``name`` is not a valid ``/``-separated path below a folder; empty if it is valid.
 
-    Absolute paths, drive letters, backslashes, NUL, and ``..`` that leads out of the folder are unfit.
+    Invalid are absolute paths, drive letters, backslashes, NUL, and ``..`` that leaves the folder.
     """
     if "\0" in name:
         return "has a NUL character"

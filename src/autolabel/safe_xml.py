@@ -1,4 +1,4 @@
-"""Read XML that comes from elsewhere."""
+"""Parse untrusted XML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Element = ElementTree.Element
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type, which nobody needs here and which can define text without end."""
+    """Refuses a document type, which could define entities that expand without limit."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         """Refuse."""
@@ -16,5 +16,5 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
 
 
 def parse(text: bytes | str) -> Element:
-    """Return the root of a document; raises ParseError, or ValueError or LookupError, if it is none that is read."""
+    """Return the root of a document; raises ParseError, ValueError or LookupError if it cannot be read."""
     return ElementTree.fromstring(text, ElementTree.XMLParser(target=_WithoutDoctype()))

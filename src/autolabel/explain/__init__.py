@@ -1,4 +1,4 @@
-"""Why the boxes of an image are what they are."""
+"""Explain the origin of the boxes of an image."""
 
 from autolabel.callable_package import make_callable
 

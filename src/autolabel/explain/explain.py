@@ -1,4 +1,4 @@
-"""Explain the boxes of one image: search it once more and compare."""
+"""Explain the boxes of one image by running the detector again and comparing."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _SAME_BOX = 1.0
 
 
 class _EveryCandidate(Annealing):
-    """An annealing that also wants to see what scores too little to enter."""
+    """An annealing that also returns candidates below the thresholds."""
 
     @property
     def floor(self) -> float:
-        """Ask for every candidate."""
+        """Request every candidate."""
         return 0.0
 
 
 def explain_run(run: Location, image: str, *, registry: Registry, device: str | None = None) -> list[Explanation]:
-    """Explain the rows of one image of a finished run, one a caption; the detector searches it once more on ``device``.
+    """Explain the rows of one image of a finished run, one per caption, running the detector again on ``device``.
 
-    ``image`` is an id, or the end of the only one that ends so; ``device`` is one of the run's own by default, the CPU
-    after a run on a cluster. Raises DataError if run or image are not there, ImageError where the image can no
-    longer be read, MachineError or WeightsError where the detector cannot be loaded.
+    ``image`` is an id, or a suffix that only one id has. ``device`` defaults to the run's, or to the CPU after a run on
+    a cluster. Raises DataError if run or image do not exist, ImageError if the image can no longer be read,
+    MachineError or WeightsError if the detector cannot be loaded.
     """
     store, plan = finished(run)
     rows = labels_of(store, plan, image)
@@ -96,7 +96,7 @@ def _detecting(plan: Plan) -> Stage | None:
 
 @dataclass(frozen=True, slots=True)
 class _Searcher:
-    """A loaded detector that searches images once more."""
+    """A loaded detector that repeats the search of images."""
 
     detector: Detector
     annealing: Annealing
@@ -104,7 +104,7 @@ class _Searcher:
     value_range: ValueRange = None
 
     def search(self, row: Labels) -> Search:
-        """Search an image as the run did, but for its neighbours in the batch; raises what makes that fail."""
+        """Search an image as the run did, except for its neighbours in the batch; raises the error if that fails."""
         pixels = read_row(row, max_pixels=self.max_pixels, value_range=self.value_range)
         item = preprocess(self.detector, row, pixels)
         batch = [ImageToSearch(0, row.prompt, row.image.size, item)]
@@ -116,7 +116,7 @@ class _Searcher:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Retrace:
-    """A row of the labels beside the search that gave it, made once more."""
+    """A row of the labels, with the repeated search."""
 
     plan: Plan
     row: Labels
@@ -125,7 +125,7 @@ class Retrace:
     verdicts: Sequence[str | None]
 
     def explanation(self) -> Explanation:
-        """Return all that can be said."""
+        """Return the explanation."""
         row, (height, width) = self.row, self.row.image.size
         stage = _detecting(self.plan) if self.search is not None else None
         return Explanation(
@@ -147,7 +147,7 @@ class Retrace:
 
     @property
     def looks(self) -> tuple[str, ...]:
-        """The looks that were asked in any round, for any class."""
+        """The looks used in any round, for any class."""
         if self.search is None:
             return ()
         names = self.search.annealing.looks.names[: self.search.looked.max(initial=0)]
@@ -155,12 +155,12 @@ class Retrace:
 
     @cached_property
     def kept(self) -> Instances:
-        """The boxes that the search gives, cut at the image's edges."""
+        """The boxes of the repeated search, clipped to the image."""
         return self.search.result() if self.search is not None else Instances.empty()
 
     @property
     def last(self) -> Round | None:
-        """The last round that changed what is kept: the last one whose union was aggregated."""
+        """The last round whose union was aggregated."""
         return self.search.last if self.search is not None else None
 
     @cached_property
@@ -174,7 +174,7 @@ class Retrace:
 
     @cached_property
     def derived(self) -> list[int | None]:
-        """For each box of the labels the kept box that it is; each is one at most."""
+        """For each box of the labels the matching kept box; each is used at most once."""
         found, out, free = self.row.instances, list[int | None](), np.ones(len(self.kept), bool)
         for box, label in zip(found.boxes, found.labels, strict=True):
             away = np.abs(self.kept.boxes - box).max(axis=1, initial=0)
@@ -211,7 +211,7 @@ class Retrace:
         )
 
     def mask(self, index: int) -> MaskOrigin | None:
-        """Tell which labeler made a box's mask."""
+        """Return the labeler that made a box's mask."""
         masks = self.row.instances.masks
         stage = next((stage for stage in reversed(self.plan.recipe.stages) if stage.gives == "masks"), None)
         if stage is None or masks is None or masks[index] is None:
@@ -245,7 +245,7 @@ class Retrace:
                 yield Unfound(phrase=phrase, threshold=lowest, best=best, displaced_by=by)
 
     def best(self, label: int) -> tuple[Candidate | None, int | None]:
-        """Return a phrase's candidate of the highest score, and the box that stands in its place if it entered."""
+        """Return a phrase's highest-scoring candidate, and, if it entered, the box that replaced it."""
         assert self.search is not None
         union = self.search.union
         if len(own := np.flatnonzero(union.labels == label)):
@@ -256,7 +256,7 @@ class Retrace:
         return (self.candidate(found, int(found.scores.argmax()), round=None), None) if len(found) else (None, None)
 
     def in_place_of(self, candidate: int) -> int | None:
-        """Return the box of the labels that a candidate was merged into, or dropped in favour of."""
+        """Return the box of the labels that a candidate was merged into, or that suppressed it."""
         merged = (box for box, part in enumerate(self.lineage.sources) if candidate in part)
         kept = next(merged, self.lineage.displaced.get(candidate))
         return self.derived.index(kept) if kept is not None and kept in self.derived else None
@@ -268,5 +268,5 @@ def _corners(found: Instances, index: int, *, decimals: int = _DECIMALS) -> Box:
 
 
 def _rounded(value: np.float32, decimals: int) -> float:
-    """Return a number as JSON shall have it."""
+    """Return a number rounded for JSON."""
     return round(float(value), decimals)

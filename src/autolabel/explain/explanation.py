@@ -1,4 +1,4 @@
-"""An explanation of the boxes of one image."""
+"""The data model of an explanation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Box = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One answer of the detector; it may reach beyond the image."""
+    """One candidate of the detector; it may reach beyond the image."""
 
     bbox: Box
     phrase: str
@@ -39,7 +39,7 @@ class MaskOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxOrigin:
-    """One box of the labels, and where it comes from."""
+    """One box of the labels, and its origin."""
 
     index: int
     """Its place in the row's ``instances``, from 0."""
@@ -79,7 +79,7 @@ class BoxOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfound:
-    """A phrase that was asked and has no box."""
+    """A phrase without a box."""
 
     phrase: str
     threshold: float
@@ -114,7 +114,7 @@ class Explanation:
 
     @property
     def off(self) -> float:
-        """The farthest that any box lies from what is derived, in pixels."""
+        """The maximum distance of any box from its derived box, in pixels."""
         return max((box.off for box in self.boxes), default=0.0)
 
     def as_dict(self) -> dict[str, Any]:

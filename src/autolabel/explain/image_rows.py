@@ -1,4 +1,4 @@
-"""The rows of one image, found in the files of a run."""
+"""Find the rows of one image in the files of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 3
 def labels_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the labels of an image in the order of its captions.
 
-    ``image`` is an id, or the end of the only one that ends so. Raises DataError, with similar names, for any other.
+    ``image`` is an id, or a suffix that only one id has. Raises DataError, with similar names, for any other.
     """
     labels = checked_ledger(store, plan)
     found = _rows_of(labels, image) or _rows_of(labels, _only_ending(store, image))
@@ -28,7 +28,7 @@ def labels_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
 
 
 def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
-    """Return the rows of an image as they stood before any stage, in the order of its captions."""
+    """Return the input rows of an image, in the order of its captions."""
     start = _beginning(image)
     lines = (line for shard in plan.manifest.shards for line in store.rows(shard) if line.startswith(start))
     rows = (plan.manifest.placed(inputs.decode_input(line)) for line in lines)
@@ -36,7 +36,7 @@ def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
 
 
 def _rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:
-    """Return the numbered lines of a ledger that speak of an image."""
+    """Return the numbered lines of a ledger about an image."""
     try:
         start = _beginning(image)
     except UnicodeEncodeError:  # bytes of the command line that are no text, as no row's name is
@@ -45,7 +45,7 @@ def _rows_of(labels: Ledger, image: str) -> list[tuple[int, bytes]]:
 
 
 def _beginning(image: str) -> bytes:
-    """Return how every line begins that speaks of an image."""
+    """Return the beginning of every line about an image."""
     return b'{"image":' + msgspec.json.encode(image) + b","
 
 

@@ -1,4 +1,4 @@
-"""Which candidates the boxes that an aggregator kept come from, told by asking it about parts of the union."""
+"""Trace the boxes that an aggregator kept to their candidates, by aggregating parts of the union."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CandidateSet = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """The candidates of M kept boxes, and what displaced the other N candidates."""
+    """The source candidates of M kept boxes, and the box that displaced each other candidate."""
 
     sources: tuple[_CandidateSet, ...]
     """(M,) the candidates of each box: aggregated alone they give the same box, and with any one less they do not."""
@@ -26,15 +26,15 @@ class Lineage:
     """Candidates that are in no box, and the box beside which each is not kept; None if no single box is it."""
 
     def displaced_by(self, box: int) -> _CandidateSet:
-        """Return the candidates that a box stands in place of."""
+        """Return the candidates that a box displaced."""
         return tuple(candidate for candidate, by in self.displaced.items() if by == box)
 
 
 def trace_box(aggregate: _Aggregate, union: Instances, kept: Instances) -> Lineage:
-    """Tell the lineage of ``kept``, which ``aggregate(union)`` returned, whatever kind of aggregator that is.
+    """Return the lineage of ``kept``, the result of ``aggregate(union)`` for any aggregator.
 
-    Takes some calls of ``aggregate`` on parts of the union for every box and every candidate. Nothing kept: all
-    candidates are displaced by None.
+    Calls ``aggregate`` several times for every box and every candidate. If nothing is kept, all candidates are
+    displaced by None.
     """
     sources = tuple(_sources_of(aggregate, union, kept.take([box])) for box in range(len(kept)))
     used = {candidate for part in sources for candidate in part}
@@ -44,7 +44,7 @@ def trace_box(aggregate: _Aggregate, union: Instances, kept: Instances) -> Linea
 
 
 def _sources_of(aggregate: _Aggregate, union: Instances, box: Instances) -> _CandidateSet:
-    """Return the candidates that give one kept box: the nearest that suffice, less those that are not needed."""
+    """Return the candidates that produce one kept box: the nearest sufficient ones, reduced to a minimal set."""
     near = _by_nearness(union, box)
     size = 1
     while size < len(near) and not gives(aggregate, union, near[:size], box):
@@ -53,7 +53,7 @@ def _sources_of(aggregate: _Aggregate, union: Instances, box: Instances) -> _Can
 
 
 def _by_nearness(union: Instances, box: Instances) -> list[int]:
-    """Return all candidates, those that overlap a box most first; of equals, those that share its label and score."""
+    """Return all candidates by overlap with a box, descending; ties by equal label and score."""
     overlap = iou(union.boxes, box.boxes)[:, 0]
     other, off = union.labels != box.labels[0], np.abs(union.scores - box.scores[0])
     order: list[int] = np.lexsort((off, other, -overlap)).tolist()
@@ -61,7 +61,7 @@ def _by_nearness(union: Instances, box: Instances) -> list[int]:
 
 
 def _shrunk(aggregate: _Aggregate, union: Instances, part: Sequence[int], box: Instances) -> list[int]:
-    """Return what is left of a part once everything has gone without which it gives the same box, the far end first."""
+    """Return a minimal part that gives the same box, removing the farthest candidates first."""
     left, step = list(part), max(1, len(part) // 2)
     while True:
         before = len(left)
@@ -77,7 +77,7 @@ def _shrunk(aggregate: _Aggregate, union: Instances, part: Sequence[int], box: I
 def _displacer(
     aggregate: _Aggregate, union: Instances, candidate: int, kept: Instances, sources: Sequence[_CandidateSet]
 ) -> int | None:
-    """Return the kept box beside which alone a candidate is not kept, the nearest of several."""
+    """Return the kept box that alone suppresses a candidate, the nearest of several."""
     itself = union.take([candidate])
     if not gives(aggregate, union, [candidate], itself):
         return None
@@ -89,14 +89,14 @@ def _displacer(
 
 
 def _survives(aggregate: _Aggregate, union: Instances, candidate: int, part: _CandidateSet) -> bool:
-    """Return whether a candidate is still a box of its own, of whatever score, once aggregated with a part."""
+    """Return whether a candidate is still a separate box, of any score, after aggregation with a part."""
     found = aggregate(union.take(sorted((*part, candidate))))
     itself = union.take([candidate])
     return any(found.labels[place] == itself.labels[0] for place in _at_place(found, itself))
 
 
 def gives(aggregate: _Aggregate, union: Instances, part: Sequence[int], box: Instances) -> bool:
-    """Return whether a part of the union gives a box: its place, label, score and round."""
+    """Return whether a part of the union gives a box with equal position, label, score and round."""
     found = aggregate(union.take(sorted(part)))
     return any(
         found.labels[place] == box.labels[0]
@@ -107,5 +107,5 @@ def gives(aggregate: _Aggregate, union: Instances, part: Sequence[int], box: Ins
 
 
 def _at_place(found: Instances, box: Instances) -> Iterator[int]:
-    """Yield which boxes lie where one other does."""
+    """Yield the indices of boxes at another box's position."""
     yield from np.flatnonzero((np.abs(found.boxes - box.boxes) <= _SAME_PLACE).all(axis=1)).tolist()

@@ -1,4 +1,4 @@
-"""Image files: which are read, how large they are once upright, their pixels as 8-bit RGB."""
+"""Read image files: supported formats, upright sizes, pixels as 8-bit RGB."""
 
 from autolabel.images.files import MAX_PIXELS, image_digest, split_page
 from autolabel.images.formats import FORMATS, SUFFIXES, advice, is_image_file, suffix_of, unread_reason

@@ -22,7 +22,7 @@ _BLOCK = 1 << 20
 
 
 def check_scans(image: Pillow.Image, source: Source) -> None:
-    """Raise ImageError ``too_slow`` where a progressive JPEG has so many scans that it would take minutes."""
+    """Raise ImageError ``too_slow`` for a progressive JPEG with too many scans, which would take minutes."""
     if not (image.info.get("progressive") or image.info.get("progression")):
         return
     scans = _scans(source)
@@ -46,7 +46,7 @@ def _scans(source: Source) -> int:
 
 @contextmanager
 def hurried(image: Pillow.Image, *, seconds: float = _SECONDS) -> Iterator[None]:
-    """Let Pillow read an image's bytes for so long; then raise ImageError ``too_slow``."""
+    """Limit the time in which Pillow may read an image's bytes; then raise ImageError ``too_slow``."""
     stream: Any = getattr(image, "fp", None)
     if stream is None or image.format not in ("JPEG", "PNG", "PPM"):
         yield
@@ -61,7 +61,7 @@ def hurried(image: Pillow.Image, *, seconds: float = _SECONDS) -> Iterator[None]
 
 
 class _Clocked:
-    """A stream that is read until a moment."""
+    """A stream with a deadline."""
 
     def __init__(self, stream: Any, until: float, seconds: float) -> None:
         self._stream = stream
@@ -69,7 +69,7 @@ class _Clocked:
         self._seconds = seconds
 
     def read(self, *size: int) -> Any:
-        """Read as the stream does."""
+        """Read from the stream, until the deadline."""
         if time.monotonic() > self._until:
             raise ImageError("too_slow", f"not decoded after {self._seconds:g} s")
         return self._stream.read(*size)

@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits, some of which Pillow cuts off or does not read."""
+"""Decode pixels of more than 8 bits, which Pillow truncates or does not read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def to_bytes_of(image: Pillow.Image, value_range: ValueRange) -> Pixels:
 
 
 def turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Return (H, W, 3) pixels upright."""
+    """Return (H, W, 3) pixels with their orientation applied."""
     if orientation in (2, 3, 7, 8):
         pixels = pixels[:, ::-1]
     if orientation in (3, 4, 6, 7):
@@ -48,7 +48,7 @@ def turned(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def low_bytes_of(image: Pillow.Image, source: Source) -> Any:
-    """Return the colours' low bytes of a 16-bit PNG, not yet decoded; None if there are none. Pillow drops them."""
+    """Return a 16-bit PNG with the low bytes of its colours, which Pillow drops, undecoded; None if there are none."""
     tile = getattr(image, "tile", None)
     if image.format != "PNG" or not tile or tile[0].args not in ("RGB;16B", "RGBA;16B"):
         return None
@@ -67,7 +67,7 @@ def _copied(source: Any) -> Any:
 
 
 def joined_bits(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
-    """Return (H, W, C) uint16 of a decoded 16-bit PNG; None if its high bytes say enough."""
+    """Return (H, W, C) uint16 of a decoded 16-bit PNG; None if its high bytes suffice."""
     with low:
         high = np.asarray(image)
         if int(high[:, :, :3].max(initial=0)) > _BRIGHT:
@@ -78,7 +78,7 @@ def joined_bits(image: Pillow.Image, low: Any) -> npt.NDArray[np.uint16] | None:
 
 
 def over_white(values: npt.NDArray[np.uint16], value_range: ValueRange) -> Pixels:
-    """Return (H, W, 3) 8-bit pixels of (H, W, 3 or 4) values, laid over white where they are transparent."""
+    """Return (H, W, 3) 8-bit pixels of (H, W, 3 or 4) values, blended with white where transparent."""
     colours = to_bytes(values, value_range)
     if values.shape[2] == 3:
         return colours
@@ -88,7 +88,7 @@ def over_white(values: npt.NDArray[np.uint16], value_range: ValueRange) -> Pixel
 
 
 def needs_own_decoding(image: Pillow.Image) -> bool:
-    """Return whether Pillow would cut a TIFF's values to their high bytes, or take signed bytes for unsigned ones."""
+    """Return whether Pillow would truncate a TIFF's values to high bytes, or read signed bytes as unsigned."""
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     bits, kinds = tags.get(_BITS), tags.get(_SAMPLE_FORMAT, ())
     if not isinstance(bits, tuple):
@@ -97,7 +97,7 @@ def needs_own_decoding(image: Pillow.Image) -> bool:
 
 
 def header(source: Source, *, max_pixels: int, page: int) -> Header:
-    """Read the header of a TIFF that Pillow does not know."""
+    """Read the header of a TIFF that Pillow does not support."""
     with _file(source) as tiff:
         found, pages = _page(tiff, page), len(tiff.pages)
         stored, turned_by = _checked(found, max_pixels)
@@ -105,7 +105,7 @@ def header(source: Source, *, max_pixels: int, page: int) -> Header:
 
 
 def pixels(source: Source, *, max_pixels: int, page: int, value_range: ValueRange) -> Pixels:
-    """Decode a page of a TIFF that Pillow does not know: floats of 64 bits, several channels of floats."""
+    """Decode a page of a TIFF that Pillow does not support: 64-bit floats, several float channels."""
     with _file(source) as tiff:
         found = _page(tiff, page)
         _, turned_by = _checked(found, max_pixels)

@@ -1,4 +1,4 @@
-"""The bytes of an image file, on this machine or at a URL, read again after errors that may pass."""
+"""Read the bytes of a local or remote image file, with retries after transient errors."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ Source = str | BinaryIO
 
 
 def split_page(path: str | Path) -> tuple[str, int]:
-    """Return the file of a path, and which of its pages is meant (from 1)."""
+    """Return the file of a path, and the page number (from 1)."""
     file, mark, number = str(path).rpartition("#page=")
     return (file, int(number)) if mark and _PAGE.fullmatch(mark + number) else (str(path), 1)
 
 
 def from_start(path: str | Path) -> Source:
-    """Return what reads a file from its start, no further than it is read."""
+    """Return a function that opens a file as a stream, so that only the needed part is read."""
     place = at(path)
     return place.open() if isinstance(place, Remote) else _local(place)
 
 
 def whole_file(path: str | Path) -> Source:
-    """Return what reads a file as a whole: one request for a remote one."""
+    """Return a function that reads a whole file, in one request if it is remote."""
     place = at(path)
     return io.BytesIO(place.read_bytes()) if isinstance(place, Remote) else _local(place)
 
 
 def _local(path: Path) -> str:
-    """Return the path of a file; raises ImageError if it is something else: a pipe would be waited for."""
+    """Return the path of a regular file; raises ImageError for anything else, such as a pipe that would block."""
     if path == Path():
         raise ImageError("unreadable", "it lies in no folder of images that was named on this machine")
     if not stat.S_ISREG(path.stat().st_mode):
@@ -54,9 +54,9 @@ def _local(path: Path) -> str:
 
 
 def image_digest(path: str | Path) -> str:
-    """Return the SHA-256 of an image file's bytes, in hex; of a page, with its number. Decodes nothing.
+    """Return the SHA-256 of an image file's bytes, in hex; for a page, its number is included. Decodes nothing.
 
-    Raises ImageError ``unreadable`` where there is no file to read, ``outside_root``, or ``io_error``.
+    Raises ImageError ``unreadable`` if there is no regular file, ``outside_root``, or ``io_error``.
     """
     check_inside(path)
     file, page = split_page(path)
@@ -65,10 +65,10 @@ def image_digest(path: str | Path) -> str:
 
 
 def content_mark(path: str | Path) -> str:
-    """Return 16 hex digits that tell the content of two files apart, from their lengths and 8 samples of 4 kB.
+    """Return 16 hex digits that fingerprint a file, from its length and 8 samples of 4 kB.
 
-    Of a file of up to 32 kB, every byte counts. Empty for a remote file, of which every sample would cost a request,
-    and for one that cannot be read.
+    Files of up to 32 kB are hashed completely. Empty for a remote file, where every sample would cost a request, and
+    for an unreadable one.
     """
     place = at(split_page(path)[0])
     if isinstance(place, Remote):
@@ -86,7 +86,7 @@ def content_mark(path: str | Path) -> str:
 
 
 def _hash_of(path: str) -> str:
-    """Hash a file, once; OSError passes through where it is one that may pass."""
+    """Hash a file without retries; a transient OSError passes through."""
     try:
         source = whole_file(path)
         if not isinstance(source, str):
@@ -100,10 +100,10 @@ def _hash_of(path: str) -> str:
 
 
 def retried(read: Callable[[], _T], path: str | Path) -> _T:
-    """Return what ``read`` returns, trying again after errors that may pass."""
+    """Return the result of ``read``, with retries after transient errors."""
     try:
         return retry(read, TRANSIENT | EXHAUSTED)
-    except MachineError as error:  # a store has been asked often enough
+    except MachineError as error:  # stores already retry
         raise ImageError("io_error", error.message) from error
     except OSError as error:
         if error.errno in EXHAUSTED:

@@ -1,4 +1,4 @@
-"""Which image formats are read, by the names that Pillow and people have for them."""
+"""The supported image formats, by Pillow's names and by file extension."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ _SNIFFED = 16
 
 
 def unread_reason(suffix: str) -> str:
-    """Return why a file of this ending (lower case, with its dot) is not read; empty if it is.
+    """Return why a file with this extension (lower case, with dot) is not read; empty if it is read.
 
-    ``format`` says that it is an image all the same, ``extension`` that its ending is none of an image.
+    ``format``: an unsupported image format; ``extension``: not an image extension.
     """
     if suffix in SUFFIXES:
         return ""
@@ -58,25 +58,25 @@ def unread_reason(suffix: str) -> str:
 
 
 def advice(suffix: str) -> str:
-    """Return what makes a file of this ending readable."""
+    """Return a hint on how to make a file with this extension readable."""
     if suffix in _HEIF_SUFFIXES:
         return "pip install pillow-heif, or convert it to JPEG"
     return "develop it to JPEG or TIFF" if suffix in _RAW else "convert it to JPEG or PNG"
 
 
 def suffix_of(name: str) -> str:
-    """Return the ending of a file name, lower case, with its dot; empty if there is none."""
+    """Return the extension of a file name, lower case, with dot; empty if there is none."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
 def _is_image(head: bytes) -> bool:
-    """Tell by the first bytes of a file whether it is an image that is read."""
+    """Return whether the first bytes of a file are those of a supported image."""
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     return head.startswith(starts) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] == b"ftypavif"
 
 
 def is_image_file(path: str) -> bool:
-    """Tell by its first bytes whether a file is an image that is read; False if it is no file, or not readable."""
+    """Return whether a file is a supported image, by its first bytes; False if it is not a readable file."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             return False
@@ -87,18 +87,18 @@ def is_image_file(path: str) -> bool:
 
 
 def is_tiff(head: bytes) -> bool:
-    """Tell by the first bytes of a file whether it is a TIFF, classic or big."""
+    """Return whether the first bytes of a file are those of a TIFF or BigTIFF."""
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def is_heif(head: bytes) -> bool:
-    """Tell by the first bytes of a file whether it is a HEIC or HEIF."""
+    """Return whether the first bytes of a file are those of a HEIC or HEIF."""
     return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"heis", b"hevc")
 
 
 @cache
 def heif_file() -> Any:
-    """Return the class that reads HEIC files, without telling Pillow of it."""
+    """Return the class that reads HEIC files, without registering it with Pillow."""
     from pillow_heif import HeifImageFile
 
     return HeifImageFile

@@ -22,7 +22,7 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The facts about an image that need no decoding."""
+    """The properties of an image that need no decoding."""
 
     size: Size
     """(height, width) of the upright image."""
@@ -33,12 +33,12 @@ class Header:
 
     @property
     def stored(self) -> Size:
-        """(height, width) as the pixels are stored."""
+        """The stored (height, width), before orientation."""
         return self.size[::-1] if self.orientation in _SIDEWAYS else self.size
 
 
 def header_of(image: Pillow.Image) -> Header:
-    """Return the header of an opened image, of whatever format; some versions of Pillow turn a TIFF's size already."""
+    """Return the header of an opened image; some versions of Pillow already swap a TIFF's size."""
     turned = orientation(image) or 1
     width, height = _stored_size(image)
     return Header(size=size_of_page((height, width), turned), orientation=turned, pages=_pages_of(image))
@@ -77,12 +77,12 @@ def _pages_of(image: Pillow.Image) -> int:
 
 
 def page_name(name: str, page: int) -> str:
-    """Return how a page of a file is named: the first as the file is, others with their number."""
+    """Return the name of a page: the file's name for the first one, with the page number for others."""
     return name if page == 1 else f"{name}#page={page}"
 
 
 def _is_plain_png(image: Pillow.Image) -> bool:
-    """Return whether an image is a PNG that says nothing after its pixels: Pillow would decode those to see."""
+    """Return whether a PNG has no chunks after its pixels, which Pillow would decode to check."""
     stream: Any = getattr(image, "fp", None) if image.format == "PNG" else None
     if stream is None:
         return False

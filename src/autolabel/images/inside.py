@@ -1,4 +1,4 @@
-"""Paths of images that know the folder they lie in: no link that was put there later leads out of it."""
+"""Image paths that are checked to stay inside their folder when they are opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autolabel.errors import ImageError
 
 
 class InsidePath(str):
-    """The path of an image, which is opened only where it leads to a file below ``root``, links followed."""
+    """The path of an image that is only opened if it resolves to a file below ``root``."""
 
     __slots__ = ("root",)
     root: str
@@ -21,12 +21,12 @@ class InsidePath(str):
         return made
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
-        """Tell pickle, which brings paths to workers, what a path is made of."""
+        """Return the arguments for unpickling in workers."""
         return str(self), self.root
 
 
 def leaves_root(path: str | Path) -> bool:
-    """Return whether a path was to stay below a folder, and a link leads out of it now."""
+    """Return whether a path must stay below a folder but resolves outside of it."""
     if not isinstance(path, InsidePath):
         return False
     top = os.path.realpath(path.root)
@@ -35,7 +35,7 @@ def leaves_root(path: str | Path) -> bool:
 
 
 def check_inside(path: str | Path) -> None:
-    """Raise ImageError ``outside_root`` where a path leads out of the folder that it was to stay in."""
+    """Raise ImageError ``outside_root`` if a path leaves its folder."""
     if leaves_root(path):
         raise ImageError(
             "outside_root", f"{Path(path).name}: has become a link out of its folder, which is not followed"

@@ -1,4 +1,4 @@
-"""Open image files with Pillow's readers, whatever limit of pixels the process has set for Pillow."""
+"""Open image files with Pillow's readers, ignoring Pillow's process-wide pixel limit."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _PREFIX = 16
 def open_image(source: Source, formats: Sequence[str]) -> Pillow.Image:
     """Open a file of one of some formats, as ``PIL.Image.open`` does; decodes nothing.
 
-    ``PIL.Image.open`` refuses images by ``PIL.Image.MAX_IMAGE_PIXELS``, a global that belongs to the process: our own
-    limit is checked by who calls this. Raises UnidentifiedImageError if no format is that of the file.
+    ``PIL.Image.open`` applies ``PIL.Image.MAX_IMAGE_PIXELS``, a global of the host process; here the caller checks our
+    own limit. Raises UnidentifiedImageError if no format matches.
     """
     name = source if isinstance(source, str) else ""
     stream: Any = Path(source).open("rb") if isinstance(source, str) else source  # noqa: SIM115
@@ -42,7 +42,7 @@ def _first_that_reads(stream: Any, name: str, formats: Sequence[str]) -> Pillow.
         if kind not in Pillow.OPEN:
             Pillow.init()
         if kind not in Pillow.OPEN:
-            continue  # Pillow was built without it
+            continue  # Pillow was built without this format
         factory, accept = Pillow.OPEN[kind]
         if accept is not None and accept(prefix) is not True:
             continue

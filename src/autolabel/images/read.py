@@ -73,16 +73,16 @@ def read_pixels(
 def decode_pixels(
     data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS, value_range: ValueRange = None
 ) -> npt.NDArray[np.uint8]:
-    """Decode the bytes of an image file as ``read_pixels`` does; ``name`` is what errors call it, with its page."""
+    """Decode the bytes of an image file as ``read_pixels`` does; ``name``, with a page, is used in errors."""
     return _pixels(name, lambda: io.BytesIO(data), max_pixels, value_range)
 
 
 def convert_pixels(
     image: Pillow.Image, *, name: str = "image", max_pixels: int = MAX_PIXELS, value_range: ValueRange = None
 ) -> npt.NDArray[np.uint8]:
-    """Return what ``read_pixels`` makes of a file for an image that Pillow has opened or made; leaves it as it is.
+    """Convert a Pillow image to the pixels that ``read_pixels`` returns for a file, without changing it.
 
-    Its EXIF orientation is applied, where it still has one. Pillow itself drops the low bytes of 16-bit colours.
+    Its EXIF orientation is applied if present. Pillow itself drops the low bytes of 16-bit colours.
     """
     width, height = image.size
     if width * height > max_pixels or not width * height:
@@ -95,7 +95,7 @@ def convert_pixels(
 
 
 def _header(path: str | Path, find: Callable[[], Source], max_pixels: int) -> Header:
-    """Read the header of what ``find`` returns, once; OSError passes through where it is one that may pass."""
+    """Read the header of ``find``'s result without retries; a transient OSError passes through."""
     _, page = split_page(path)
     image, source = _open(path, find, max_pixels)
     with _told(Path(path).name):
@@ -108,7 +108,7 @@ def _header(path: str | Path, find: Callable[[], Source], max_pixels: int) -> He
 def _pixels(
     path: str | Path, find: Callable[[], Source], max_pixels: int, value_range: ValueRange
 ) -> npt.NDArray[np.uint8]:
-    """Decode what ``find`` returns, once; OSError passes through where it is one that may pass."""
+    """Decode ``find``'s result without retries; a transient OSError passes through."""
     _, page = split_page(path)
     image, source = _open(path, find, max_pixels)
     with _told(Path(path).name), warnings.catch_warnings():
@@ -120,14 +120,14 @@ def _pixels(
                 try:
                     return deep.pixels(source, max_pixels=max_pixels, page=page, value_range=value_range)
                 except ImageError:
-                    pass  # compressed in a way that only Pillow reads here, though with fewer bits
+                    pass  # a compression that only Pillow supports, with fewer bits
             check_scans(image, source)
             return _decoded(image, source, value_range)
 
 
 @contextmanager
 def _told(name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into an ImageError that names the file, but for what may pass."""
+    """Convert any decoder error, except transient ones, to an ImageError that names the file."""
     try:
         yield
     except (MemoryError, MachineError):
@@ -143,7 +143,7 @@ def _told(name: str) -> Iterator[None]:
 def _decoded(image: Pillow.Image, source: Source, value_range: ValueRange) -> npt.NDArray[np.uint8]:
     if image.format == "TIFF":
         held: Any = image
-        held.filename = ""  # Pillow 13 maps a file into memory that it then turns wrongly
+        held.filename = ""  # Pillow 13 rotates memory-mapped files wrongly
     low_bytes = deep.low_bytes_of(image, source)
     with hurried(image):
         image.load()
@@ -173,9 +173,9 @@ def _to_rgb(image: Pillow.Image) -> npt.NDArray[np.uint8]:
 
 
 def _open(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tuple[Pillow.Image | None, Source]:
-    """Open what ``find`` returns, of an allowed format and with a header within the pixel limit; decodes nothing.
+    """Open ``find``'s result, checking format and pixel limit by the header; decodes nothing.
 
-    The image is None if Pillow does not read it and ``deep`` may: a TIFF of floats.
+    The image is None for a TIFF of floats, which Pillow does not read but ``deep`` does.
     """
     name = Path(path).name
     source: Source | None = None
@@ -196,7 +196,7 @@ def _open(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tupl
     except OSError as error:
         if error.errno in TRANSIENT | EXHAUSTED:
             raise
-        code = "corrupt_image" if error.errno is None else "unreadable"  # Pillow's own have no number
+        code = "corrupt_image" if error.errno is None else "unreadable"  # Pillow's own OSErrors have no errno
         raise ImageError(code, f"{name}: {error.strerror or error}") from error
     except Exception as error:
         raise ImageError("corrupt_image", f"{name}: {error}") from error
@@ -247,7 +247,7 @@ def _to_page(image: Pillow.Image, page: int, name: str) -> None:
 
 
 def _check_end(source: Source) -> None:
-    """Raise OSError if a PNG has no end: Pillow is content once it has all pixels."""
+    """Raise OSError if a PNG lacks its end chunk, which Pillow does not check."""
     stream: Any
     with Path(source).open("rb") if isinstance(source, str) else _kept_open(source) as stream:
         stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL))

@@ -1,4 +1,4 @@
-"""Turn boxes from the pixels as they are stored to the upright image."""
+"""Map boxes from stored pixels to the upright image."""
 
 from __future__ import annotations
 

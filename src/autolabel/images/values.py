@@ -1,4 +1,4 @@
-"""Bring pixel values of any range to 8 bits: one rule for all formats."""
+"""Scale pixel values of any range to 8 bits, with one rule for all formats."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ STRIP = 1 << 20
 def to_bytes(values: npt.NDArray[Any], value_range: ValueRange, *, inverted: bool = False) -> Pixels:
     """Return (H, W, 3) uint8 of (H, W) or (H, W, C) integers or floats; of more than three channels, the first three.
 
-    ``value_range`` becomes 0 to 255, what lies outside is cut; where it is None, ``_range_of`` finds it. ``inverted``
-    says that the smallest value is white. Raises ImageError ``corrupt_image`` where no value is finite.
+    ``value_range`` is mapped to 0 to 255, with clipping; if None, ``_range_of`` determines it. ``inverted`` means that
+    the smallest value is white. Raises ImageError ``corrupt_image`` where no value is finite.
     """
     channels = values if values.ndim == 3 else values[:, :, None]
     channels = channels[:, :, : 3 if channels.shape[2] >= 3 else 1]
@@ -42,11 +42,11 @@ def to_bytes(values: npt.NDArray[Any], value_range: ValueRange, *, inverted: boo
 
 
 def _range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return the values that become black and white.
+    """Return the values for black and white.
 
-    From 0 to the largest value of 8, 10, 12, 14 or 16 bits, the first that the image's largest value does not exceed;
-    for floats up to 16 from 0 to 1, or to their largest value above 1. Where a value is negative, from the smallest to
-    the largest; where one exceeds 16 bits, from 0 to the largest.
+    For integers, 0 to the maximum of 8, 10, 12, 14 or 16 bits, the smallest that covers the image; beyond 16 bits, 0 to
+    the largest value. For floats up to 16, 0 to 1, or to the largest value above 1. With negative values, the smallest
+    to the largest.
     """
     least, most = _extremes(values)
     if least < 0:

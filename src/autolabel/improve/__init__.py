@@ -1,4 +1,4 @@
-"""Learn from a run's checked images, label it again, and compare both on images that were held out."""
+"""Fine-tune on a run's checked images, label it again, and compare both runs on held-out images."""
 
 from autolabel.callable_package import make_callable
 

@@ -1,4 +1,4 @@
-"""Which checked images are held out of the training, so that both runs can be measured on them."""
+"""Choose the checked images to hold out of the training, to measure both runs on them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def hold_out(
 ) -> frozenset[str]:
     """Return about ``share`` of the images, six groups or more where there are twelve; near-duplicates stay together.
 
-    What ``earlier`` rounds held out stays so, and what was ``trained_on`` is never held out. Images that were ``drawn``
-    for the certificate come first, for they speak for the whole run; then the order is that of a hash. Raises DataError
-    if too few images are checked to learn from some and measure on others.
+    Images held out in ``earlier`` rounds stay held out, and images ``trained_on`` are never held out. Images ``drawn``
+    for the certificate come first, because they are a random sample of the run; the others are ordered by a hash.
+    Raises DataError if too few images are checked for training and measuring.
     """
     members: dict[str, list[str]] = {}
     for image in images:

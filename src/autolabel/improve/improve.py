@@ -64,7 +64,7 @@ def improve_run(
     told: Callable[[Mapping[str, Any]], None],
     watch: Watch | None = None,
 ) -> ImproveHistory:
-    """Improve a run by what was checked of it; return all rounds, this one last.
+    """Improve a run with its checked images; return all rounds, this one last.
 
     About ``share`` of the checked images are held out, near-duplicates together. The run's detector is fine-tuned on
     the others, with ``settings`` of its training. The new weights label the run again in ``out``, by default a folder
@@ -119,13 +119,13 @@ def improve_run(
 
 
 def _until(history: ImproveHistory, place: Path) -> ImproveHistory:
-    """Return the rounds up to the one that led to a run."""
+    """Return the rounds up to the one that made a run."""
     ends = [number for number, one in enumerate(history.rounds, 1) if one.after == str(place.resolve())]
     return ImproveHistory(rounds=history.rounds[: ends[-1]] if ends else ())
 
 
 def _checked(run: Path) -> dict[str, Any]:
-    """Return the wholly checked images of a run as COCO; DataError where there is none."""
+    """Return the completely checked images of a run as COCO; raises DataError if there are none."""
     with truth_at(run) as file:
         content: dict[str, Any] = json.loads(file.read_bytes())
     return content
@@ -136,9 +136,9 @@ def _sum_of(truth: Mapping[str, Any]) -> str:
 
 
 def _place(run: Path, out: Path | None, asked: Mapping[str, Any], truth: str) -> Path:
-    """Return where a round goes: into ``out``, or the first folder NAME-2, NAME-3 ... beside the run that is free.
+    """Return the folder of a round: ``out``, or the first free folder NAME-2, NAME-3 ... beside the run.
 
-    A folder with the same round counts, where that is not done yet, or nothing more was checked since.
+    A folder with the same round is used if that is unfinished, or if nothing more was checked since.
     """
     if out is not None:
         if _is_free(out) or _is_same(out, run, asked, truth):
@@ -161,7 +161,7 @@ def _beside(run: Path) -> Iterator[Path]:
 
 
 def _is_free(place: Path) -> bool:
-    """Tell whether nothing lies in a folder but what a round leaves that was stopped before it had begun."""
+    """Return whether a folder is empty except for files of a round that was stopped before it began."""
     if not place.exists():
         return True
     if not place.is_dir() or not {one.name for one in place.iterdir()} <= {_LOCK, FOLDER}:
@@ -178,7 +178,7 @@ def _is_same(place: Path, run: Path, asked: Mapping[str, Any], truth: str) -> bo
 
 
 def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[str, Any]) -> RoundRequest:
-    """Decide what is held out; DataError where too little is checked."""
+    """Choose the held-out images; raises DataError if too little is checked."""
     run = Path(str(store.root)).resolve()
     earlier = read_history(run).rounds
     images = [one["file_name"] for one in truth["images"]]
@@ -210,7 +210,7 @@ def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[
 
 
 def _begin(place: Path, request: RoundRequest, truth: dict[str, Any]) -> RoundRequest:
-    """Write down what a round works on."""
+    """Record the input of a round."""
     for left in (place / FOLDER).glob(f"*{TEMPORARY}"):
         left.unlink()
     for name, some in ((_LEARN, request.trained_on), (_TRUTH, request.held_out)):
@@ -227,7 +227,7 @@ def _part(truth: Mapping[str, Any], images: set[str]) -> dict[str, Any]:
 
 
 def _groups(store: RunStore, plan: Plan, images: list[str]) -> Groups:
-    """Return the near-duplicates among the checked images: as the run keeps them, or else found now."""
+    """Return the near-duplicates among the checked images: stored with the run, or computed now."""
     if not duplicates_file(store).exists():
         return group_images([(image, plan.manifest.image_path(image), "") for image in images])
     wanted = set(images)
@@ -249,7 +249,7 @@ def _drawn(run: Path) -> set[str]:
 
 
 def _judge(run: Path, place: Path, request: RoundRequest, checkpoint: str, notes: tuple[str, ...]) -> ImproveRound:
-    """Measure both runs on what was held out, and write what changed."""
+    """Measure both runs on the held-out images, and write the differences."""
     before, after = (measured(one, reviewed=False)[0] for one in (run, place))
     gain = measure_gain(before, after, place / FOLDER / _TRUTH, group_of=Groups(request.groups).key)
     write_diff(run, place, diff_runs(run, place))
@@ -271,7 +271,7 @@ def _judge(run: Path, place: Path, request: RoundRequest, checkpoint: str, notes
 
 
 def _verdict(gain: RunGain) -> tuple[bool, str]:
-    """Tell whether a gain is accepted, and why: only where its lower bound is above zero."""
+    """Return whether a gain is accepted (its lower bound is above zero), and the reason."""
     change = gain.ap50.gain
     if change.value is None or change.interval is None:
         return False, "not accepted: nothing could be measured on the images held out"
@@ -289,7 +289,7 @@ def _verdict(gain: RunGain) -> tuple[bool, str]:
 
 
 def _check_next(run: Path) -> tuple[str, ...]:
-    """Return the unchecked images that are likeliest to have an error."""
+    """Return the unchecked images that most likely have an error."""
     store, plan = finished(run)
     review = read_decisions(store) or Review(plan=plan.digest)
     checked = {row.image.id for row in measured(run, raw=True)[0] if is_checked(row, review)}

@@ -1,4 +1,4 @@
-"""The page that shows all rounds of improving a run: one HTML file that needs nothing else."""
+"""Write the page of all rounds, one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _table(rounds: Sequence[ImproveRound]) -> Html:
 def _chart(
     rounds: Sequence[ImproveRound], name: str, read: Callable[[ImproveRound], tuple[Estimate, Estimate]]
 ) -> Html:
-    """Draw a figure over the rounds: as it was before the first, then after each."""
+    """Plot a metric before the first round and after each round."""
     if not rounds:
         return Html("")
     shares = [read(rounds[0])[0].value or 0.0, *(read(one)[1].value or 0.0 for one in rounds)]

@@ -1,4 +1,4 @@
-"""The same run with other weights: its plan, and a person's decisions about it."""
+"""Derive the plan of a run with new weights, and copy the decisions about it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from autolabel.run.stage import make_labeler
 
 
 def learning_stage(plan: Plan, registry: Registry) -> Stage:
-    """Return the stage whose detector can learn; raises MachineError where there is none, SpecError for several."""
+    """Return the stage with a trainable detector; raises MachineError if there is none, SpecError for several."""
     stage = plan.recipe.stages[0]
     if not stage.rounds:
         raise SpecError("the boxes of this run were given, so it has no detector to train")
@@ -40,7 +40,7 @@ def learning_stage(plan: Plan, registry: Registry) -> Stage:
 def with_weights(store: RunStore, plan: Plan, checkpoint: str, *, out: Path, registry: Registry) -> Compiled:
     """Return the plan of a run with other weights of its detector, and another results directory.
 
-    Classes are asked by their names, which is what the weights have learnt, whatever phrases stood for them.
+    Classes are searched by their names, which the weights were trained on, not by the earlier phrases.
     """
     first, *others = plan.recipe.stages
     choice = replace(first.labeler, params={**first.labeler.params, "checkpoint": checkpoint})
@@ -73,7 +73,7 @@ class _RunRows:
 
 
 def carry_decisions(before: RunStore, run: Path, *, name: str, registry: Registry) -> None:
-    """Take the decisions about one run into another, once: ``name`` is the action that they become."""
+    """Copy the decisions about one run to another, once, as the action ``name``."""
     standing = read_decisions(before)
     if standing is None or not standing.decisions:
         return

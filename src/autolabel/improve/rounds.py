@@ -1,4 +1,4 @@
-"""The rounds of improving a run, as they are kept: what one was asked, and what it came to."""
+"""The stored rounds of improving a run: their inputs and results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 
 class ImproveRound(msgspec.Struct, frozen=True, kw_only=True):
-    """One round: what was learnt from, what it came to on the images held out, and whether it is accepted."""
+    """One round: training images, results on the held-out images, and whether it was accepted."""
 
     before: str
     """The results directory that was improved."""
@@ -48,14 +48,14 @@ class ImproveRound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImproveHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """All rounds that led to a run, and those that were tried from it, first one first."""
+    """All rounds that led to a run, and those that started from it, in order."""
 
     version: int = _VERSION
     rounds: tuple[ImproveRound, ...] = ()
 
 
 class RoundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round works on: fixed when it begins, so that one that was stopped goes on with the same."""
+    """The input of a round, fixed when it begins, so that a stopped round resumes with the same input."""
 
     version: int = _VERSION
     before: str
@@ -75,22 +75,22 @@ class RoundRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_request(run: Path) -> RoundRequest | None:
-    """Return what a round in a results directory was asked; None where there is none."""
+    """Read the input of a round in a results directory; None if there is none."""
     return _read(run / FOLDER / _REQUEST, RoundRequest)
 
 
 def write_request(run: Path, request: RoundRequest) -> None:
-    """Keep what a round is asked."""
+    """Write the input of a round."""
     _write(run / FOLDER / _REQUEST, request)
 
 
 def read_history(run: Path) -> ImproveHistory:
-    """Return the rounds that a results directory knows of; raises DataError where the file is damaged."""
+    """Read the rounds in a results directory; raises DataError if the file is damaged."""
     return _read(run / FOLDER / _HISTORY, ImproveHistory) or ImproveHistory()
 
 
 def write_history(run: Path, history: ImproveHistory) -> None:
-    """Keep the rounds in a results directory."""
+    """Write the rounds to a results directory."""
     _write(run / FOLDER / _HISTORY, history)
 
 

@@ -36,7 +36,7 @@ class Function:
         self.spec = cvat.DetectionFunctionSpec(labels=labels)
 
     def detect(self, context: cvat.DetectionFunctionContext, image: Image) -> Sequence[cvat.DetectionAnnotation]:
-        """Return the objects of an image; raises RuntimeError for one that a labeler fails at."""
+        """Return the objects of an image; raises RuntimeError if labelling fails."""
         labels = self._predictor.predict(image, name=context.frame_name)
         if labels.reason is not None:
             raise RuntimeError(f"{context.frame_name}: {labels.reason.message}")
@@ -49,11 +49,11 @@ class Function:
         ]
 
     def close(self) -> None:
-        """Free the models."""
+        """Unload the models."""
         self._predictor.close()
 
     def _drawn(self, labels: Labels, found: Any, index: int, *, polygons: bool) -> Iterator[cvat.DetectionAnnotation]:
-        """Yield the shapes of one object: its mask where it has one and the way of drawing wants it, else its box."""
+        """Yield the shapes of one object: its mask if it has one and ``shapes`` allows it, otherwise its box."""
         label = int(found.labels[index]) + 1
         said = {_SCORE: f"{float(found.scores[index]):.4f}"} if self._score else {}
         more = {"attributes": attribute_vals_from_dict(said)}
@@ -71,7 +71,7 @@ class Function:
 
 
 def create(spec: str, shapes: str = "auto", score: str = "score", device: str = "") -> Function:
-    """Return the function of a spec's file, or of a run's folder; ``cvat-cli`` calls this with what ``-p`` says.
+    """Return the function for a spec file or a run's folder; ``cvat-cli`` calls this with the ``-p`` options.
 
     ``shapes`` is ``rectangles``, ``masks``, ``polygons`` or ``auto``: masks where the spec makes them. ``score`` names
     the text attribute of the task's labels that takes the score; empty, none does. ``device`` is ``cpu``, ``cuda:0`` or

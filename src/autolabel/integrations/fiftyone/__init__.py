@@ -1,4 +1,4 @@
-"""FiftyOne: a model, an operator, and runs as data sets and back. This folder is a plugin of FiftyOne as it is."""
+"""FiftyOne: a model, an operator, and conversion of runs to data sets and back. This folder is a FiftyOne plugin."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a part when it is first used: the operator needs more of FiftyOne than a data set does."""
+    """Import a part on first use; the operator needs more of FiftyOne than a data set."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{_HOME}.{_HOMES[name]}"), name)
 
 
 def register(plugin: Any) -> None:
-    """Offer the operator; FiftyOne calls this."""
+    """Register the operator; called by FiftyOne."""
     plugin.register(__getattr__("LabelWithAutolabel"))

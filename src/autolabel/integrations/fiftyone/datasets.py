@@ -1,4 +1,4 @@
-"""Runs as FiftyOne data sets, and what was corrected there as decisions of the run."""
+"""Convert runs to FiftyOne data sets, and corrections there to decisions of the run."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ IMAGE = "autolabel_image"
 
 
 def samples_of(run: str | Location, *, field: str = FIELD) -> Iterator[fo.Sample]:
-    """Yield a sample for every image of a finished run that did not fail, with what the run hands out of it.
+    """Yield a sample with the exported labels of every image of a finished run that did not fail.
 
-    Samples that a person has checked have the tag ``checked``; those of a split have its name as well. Raises DataError
-    where ``run`` is none.
+    Samples that a person has checked have the tag ``checked``; samples of a split also have its name as a tag. Raises
+    DataError if ``run`` is not a finished run.
     """
     store, plan = finished(at(run))
     review = read_decisions(store)
@@ -67,11 +67,11 @@ def to_fiftyone(run: str | Location, *, name: str | None = None, field: str = FI
 def from_fiftyone(
     view: Iterable[fo.Sample], *, run: str | Location | None = None, field: str = FIELD, tag: str | None = CHECKED
 ) -> Applied:
-    """Take the labels of samples in as decisions of a run, and write again what it has handed out.
+    """Import the labels of samples as decisions of a run, and rewrite its exports.
 
-    ``view`` is a data set, a view or any samples. Those with ``tag`` are taken as wholly checked: boxes that they lack
-    are removed; None takes all samples. ``run`` is the one that the data set was made from unless it says another.
-    Raises DataError if no run is known, or samples or classes are not of the run; nothing is taken in then.
+    ``view`` is a data set, a view or any samples. Samples with ``tag`` (None: all samples) count as completely checked:
+    boxes that they lack are removed. ``run`` defaults to the run that the data set was made from. Raises DataError, and
+    imports nothing, if no run is known, or if samples or classes are not of the run.
     """
     place = run if run is not None else _run_of(view)
     images: list[DrawnImage] = []

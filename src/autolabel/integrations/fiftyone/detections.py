@@ -1,4 +1,4 @@
-"""Labels as FiftyOne's detections, and back."""
+"""Convert labels to FiftyOne's detections and back."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def shapes_of(detections: Sequence[fo.Detection], size: Size) -> list[Shape]:
 
 
 def _whole(inside: npt.NDArray[np.bool_], box: tuple[float, float, float, float], size: Size) -> Rle:
-    """Return a mask within a box as one of the image; stretched where the box was since."""
+    """Return a box mask as a mask of the image, resized if the box was resized."""
     left, top, right, bottom = _pixels(box, size)
     high, wide = bottom - top, right - left
     rows = np.arange(high) * inside.shape[0] // high

@@ -18,8 +18,8 @@ from autolabel.types import Labels
 class Model(fom.SamplesMixin, fom.Model):  # type: ignore[misc]
     """Labels samples as a run of the spec would: ``dataset.apply_model(Model("street.yaml"), "autolabel")``.
 
-    Files are read by autolabel, upright and in all their bits; pixels are used only where there is no sample. Close it,
-    or use it in a ``with``.
+    Files are read by autolabel, upright and with full bit depth; given pixels are only used without a sample. Call
+    ``close``, or use it in a ``with`` block.
     """
 
     def __init__(self, source: Source, *, classes: Sequence[str] | None = None, device: str | None = None) -> None:
@@ -35,29 +35,29 @@ class Model(fom.SamplesMixin, fom.Model):  # type: ignore[misc]
 
     @property
     def ragged_batches(self) -> bool:
-        """Whether images of a batch may differ in size: they may, and are not to be stacked."""
+        """Whether images of a batch may differ in size: True, they are not stacked."""
         return True
 
     @property
     def transforms(self) -> None:
-        """The preprocessing of images: none."""
+        """The preprocessing of images: None."""
         return
 
     @property
     def preprocess(self) -> bool:
-        """Whether ``transforms`` are applied: there are none."""
+        """Whether ``transforms`` are applied: False, there are none."""
         return False
 
     @preprocess.setter
     def preprocess(self, value: bool) -> None:
-        """Take no notice."""
+        """Ignore the setting."""
 
     def predict(self, arg: Any, sample: Any = None) -> fo.Detections:
         """Label one sample, or (H, W, 3) uint8 RGB pixels; raises RuntimeError if that fails."""
         return self.predict_all([arg], samples=None if sample is None else [sample])[0]
 
     def predict_all(self, args: Any, samples: Any = None) -> list[fo.Detections]:
-        """Label several, which go through the models together."""
+        """Label several samples in batches."""
         given = [sample.filepath for sample in samples] if samples is not None else list(args)
         waiting: list[Future[Labels]] = [self._predictor.submit(one, self._classes) for one in given]
         return [_detections(one.result()) for one in waiting]
@@ -75,7 +75,7 @@ class Model(fom.SamplesMixin, fom.Model):  # type: ignore[misc]
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        """Keep the models: FiftyOne leaves a model after every call of ``apply_model``."""
+        """Keep the models loaded; FiftyOne exits the context after every ``apply_model``."""
 
 
 def _detections(labels: Labels) -> fo.Detections:
