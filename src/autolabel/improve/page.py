@@ -56,7 +56,7 @@ def _table(rounds: Sequence[ImproveRound]) -> Html:
         name = element("th", Path(one.after).name, scope="row")
         rows.append(element("tr", name, *(element("td", cell) for cell in cells)))
     head = element("tr", *(element("th", name, scope="col") for name in _HEAD))
-    return element("div", element("table", element("thead", head), element("tbody", *rows)), class_="wide")
+    return element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
 
 
 def _chart(

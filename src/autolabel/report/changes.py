@@ -71,7 +71,7 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Html:
         for first, *cells in rows
     ]
     top = element("tr", *(element("th", name, scope="col") for name in head))
-    return element("div", element("table", element("thead", top), element("tbody", *body)), class_="wide")
+    return element("div", element("table", element("thead", top), element("tbody", *body)), class_="scroll")
 
 
 def _classes(change: RunChange) -> Html:
