@@ -1,4 +1,4 @@
-"""Count rows as they stream by: their number, their kinds, their forward passes."""
+"""Count streamed rows: number, kinds, forward passes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Census:
             yield row
 
     def ask(self, prompt: Prompt, size: Size, boxes: int) -> None:
-        """Count the forward passes that each stage may make for a row, and what it may ask of endpoints."""
+        """Add the maximum forward passes and endpoint requests of each stage for a row."""
         asked = Prompt(prompt.phrases)
         for stage, forwards in enumerate(self.forwards):
             if forwards is not None:
@@ -81,7 +81,7 @@ class Census:
                 self.asked[stage] += asking(asked, size, boxes)
 
     def manifest(self, inputs: Inputs, shards: tuple[Shard, ...]) -> Manifest:
-        """Return what was counted, once all rows of ``inputs`` have passed."""
+        """Return the manifest, once all rows of ``inputs`` were counted."""
         known = (
             None if forwards is None else count for forwards, count in zip(self.forwards, self.passes, strict=True)
         )
@@ -106,7 +106,7 @@ class Census:
 
 
 def _describing(captioner: Captioner, size: Size) -> Requests:
-    """Return what a caption takes of an endpoint; nothing for an image that cannot be shown."""
+    """Return the endpoint requests for a caption; none for an image that cannot be sent."""
     try:
         return captioner.requests(size)
     except ImageError:
@@ -114,7 +114,7 @@ def _describing(captioner: Captioner, size: Size) -> Requests:
 
 
 def most_asked(stage: Stage, *, phrases: int, round: int = 0) -> int:
-    """Return how often a stage can ask about an image from a round on: once for each set of phrases and look."""
+    """Return the maximum number of queries about an image from a round on: one per set of phrases and look."""
     names = (None,) if stage.looks is None else stage.looks.names
     if stage.ask == "all":
         return len(names)
@@ -125,7 +125,7 @@ def most_asked(stage: Stage, *, phrases: int, round: int = 0) -> int:
 
 
 def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | None:
-    """Return what tells the most forward passes that a prompt can take in a stage.
+    """Return a function from a prompt to the maximum number of forward passes in a stage.
 
     None for a segmenter, and for tiles, whose number depends on the image.
 
@@ -140,14 +140,14 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | 
         asked = most_asked(stage, phrases=len(prompt.phrases))
         try:
             return asked * labeler.passes(Prompt(expand_prompts(prompt.phrases, ontology))) if prompt.phrases else 0
-        except ImageError:  # this row's phrases cannot be asked: it fails when it is labelled, alone
+        except ImageError:  # invalid phrases: only this row fails, when it is labelled
             return 0
 
     return of
 
 
 def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Asking | None:
-    """Return what tells the most that a row can ask of endpoints in a stage; None if none is asked."""
+    """Return a function from a row to the maximum endpoint requests in a stage; None without an endpoint."""
     if not labeler.sends_to():
         return None
     if isinstance(labeler, Referrer) and stage.index == 0:
@@ -160,7 +160,7 @@ def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Asking | None
             return Requests()
         try:
             one = labeler.requests(size, Prompt(expand_prompts(prompt.phrases, ontology)))
-        except ImageError:  # this row fails when it is labelled, alone
+        except ImageError:  # only this row fails, when it is labelled
             return Requests()
         times = most_asked(stage, phrases=len(prompt.phrases))
         return Requests(one.requests * times, one.images * times, one.tokens * times)

@@ -1,4 +1,4 @@
-"""Refuse what a spec asks for and cannot be had, before any image is listed."""
+"""Reject specs that cannot be run, before any image is listed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autolabel.urls import is_url, without_secrets
 
 
 def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
-    """Refuse stages that do not line up: boxes must exist before masks are made of them."""
+    """Refuse stages in the wrong order: masks need boxes from an earlier stage."""
     problems = []
     for index, labeler in enumerate(labelers):
         where, name = ("stages", index, "labeler"), labeler.name
@@ -31,7 +31,7 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
 
 
 def check_members(spec: Spec) -> None:
-    """Refuse several labelers in a stage unless all are detectors that give the same; tiles or looks of a segmenter."""
+    """Refuse several labelers unless all are detectors with equal outputs, and tiles or looks of a segmenter."""
     problems = []
     for index, stage in enumerate(spec.stages):
         for member, choice in enumerate(stage.choices):
@@ -49,7 +49,7 @@ def check_members(spec: Spec) -> None:
 
 
 def check_looks(spec: Spec) -> None:
-    """Refuse looks that are spent by round where there are fewer rounds than looks."""
+    """Refuse ``spend: by_round`` with fewer rounds than looks."""
     problems = []
     for index, stage in enumerate(spec.stages):
         if stage.views is None or stage.views.spend == "every":
@@ -64,7 +64,7 @@ def check_looks(spec: Spec) -> None:
 
 
 def check_local(spec: Spec, labelers: list[Labeler]) -> None:
-    """Refuse what would let images leave this machine, if the spec says ``local_only: true``."""
+    """Refuse settings that send images to other machines, if the spec says ``local_only: true``."""
     if not spec.local_only:
         return
     problems = [
@@ -100,7 +100,7 @@ def check_local(spec: Spec, labelers: list[Labeler]) -> None:
 
 
 def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
-    """Refuse a phrase that no caption can ask for, such as one that is longer than the model's text."""
+    """Refuse a phrase that does not fit into a caption, such as one longer than the model's text limit."""
     ontology, classes = spec.data.ontology(), spec.data.classes or ()
     for labeler in labelers:
         if isinstance(labeler, Detector):
@@ -114,7 +114,7 @@ def check_classes(spec: Spec, labelers: list[Labeler]) -> None:
 
 
 def check_weights(spec: Spec, labelers: list[Labeler]) -> None:
-    """Refuse weights that cannot be loaded, as far as their headers tell, naming the place in the spec."""
+    """Refuse weights that cannot be loaded, judged by their headers, naming the place in the spec."""
     for index, labeler in enumerate(labelers):
         try:
             labeler.check()
@@ -124,7 +124,7 @@ def check_weights(spec: Spec, labelers: list[Labeler]) -> None:
 
 
 def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
-    """Refuse weights whose licence forbids commercial use, or is not known, if the spec says ``commercial: true``."""
+    """Refuse weights whose licence forbids commercial use or is unknown, if the spec says ``commercial: true``."""
     if not spec.commercial:
         return
     problems = [
@@ -141,12 +141,12 @@ def check_licences(spec: Spec, stages: tuple[Stage, ...]) -> None:
 
 
 def _described(weights: Weights) -> str:
-    """Say in words what a licence allows."""
+    """Describe in words what a licence allows."""
     return f"({weights.licence}) forbids it" if weights.commercial is False else "is not known"
 
 
 def check_exports(spec: Spec, stages: tuple[Stage, ...]) -> None:
-    """Refuse doubled exporters, those that need masks where no stage gives any, and those that cannot work here."""
+    """Refuse duplicate exporters, those that need masks without a mask stage, those that cannot run here."""
     problems = []
     names = [choice.name for choice in spec.export]
     for index, choice in enumerate(spec.export):

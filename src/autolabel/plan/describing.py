@@ -1,4 +1,4 @@
-"""How images without a caption get one, before the rows of a plan are final."""
+"""Set up the captioner for images without a caption, before the rows of a plan are final."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Describing:
-    """How images without a caption get one: the plan is compiled again with what was written."""
+    """The captioner of a spec; after it has run, the plan is compiled again with its captions."""
 
     captioner: Captioner
     labeler: ResolvedStrategy
@@ -35,9 +35,9 @@ class Describing:
 def describing_of(
     spec: Spec, place: Location, *, again: Callable[[], Compiled], registry: Registry
 ) -> Describing | None:
-    """Return how images without a caption get one, None if nothing describes them.
+    """Return the captioner of a spec; None if it has none.
 
-    ``place`` is the file of what is written. Raises SpecError if that is the spec's own file of captions.
+    ``place`` is the file for written captions. Raises SpecError if that is the spec's own file of captions.
     """
     captioner = spec.captioner()
     if captioner is None:
@@ -53,7 +53,7 @@ def describing_of(
 
 
 def _resolved(captioner: Captioner, registry: Registry) -> ResolvedStrategy:
-    """Write a captioner out with all its parameters."""
+    """Return a captioner with all its parameters, defaults included."""
     entry = registry.get("labeler", captioner.name)
     return ResolvedStrategy(
         type=entry.name,
@@ -66,7 +66,7 @@ def _resolved(captioner: Captioner, registry: Registry) -> ResolvedStrategy:
 
 
 def caption_plan(describing: Describing, census: Census) -> CaptionPlan:
-    """Write out what describes images, and what is left for it to do."""
+    """Return the captioner of the plan, and its remaining work."""
     asked = census.captions
     return CaptionPlan(
         labeler=describing.labeler,

@@ -1,4 +1,4 @@
-"""Turn the devices that a spec asks for into those that this machine has."""
+"""Resolve the devices of a spec to those of this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _Devices = str | Sequence[int]
 def resolve_devices(asked: _Devices) -> list[str]:
     """Return device names such as ``["cuda:0", "cuda:1"]`` or ``["cpu"]``.
 
-    ``auto`` takes every GPU there is, else the CPU. Raises MachineError, listing what is there, for a GPU that is not.
+    ``auto`` takes all GPUs, or without any the CPU. Raises MachineError, listing the available devices, for a missing
+    GPU.
     """
     if asked == "cpu":
         return ["cpu"]
@@ -35,7 +36,7 @@ def resolve_devices(asked: _Devices) -> list[str]:
 
 
 def asked_device(name: str) -> _Devices:
-    """Return a device's name as a spec would ask for it; raises SpecError if it is none."""
+    """Return a device's name in the form of a spec; raises SpecError if it is invalid."""
     kind, _, number = name.partition(":")
     if kind == "cuda" and (number.isdecimal() or not number) and number.isascii():
         return [int(number or 0)]
@@ -45,7 +46,7 @@ def asked_device(name: str) -> _Devices:
 
 
 def fallback(asked: _Devices | None, taken: Sequence[str]) -> Iterator[str]:
-    """Yield a notice where ``auto``, written out in a spec, found no GPU and took what there is; None: nothing was."""
+    """Yield a notice if an explicit ``auto`` found no GPU and fell back; None: ``devices`` was not set."""
     if asked == "auto" and "cpu" in taken:
         yield "devices: auto finds no GPU, and takes the CPU"
 
@@ -72,10 +73,10 @@ def mps_there() -> bool:
 
 
 def threads_per_worker(devices: Sequence[str], asked: int | None) -> int:
-    """Return torch's threads for each worker: what was asked, else an equal share of this machine's cores."""
+    """Return torch's threads per worker: as set, otherwise an equal share of this machine's cores."""
     return asked or max(1, cores() // max(1, len(devices)))
 
 
 def cores() -> int:
-    """Return the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

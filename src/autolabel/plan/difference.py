@@ -1,4 +1,4 @@
-"""The differences between two plans, the most important first."""
+"""Describe the differences between two plans, the most important first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TELLING = (
 
 
 def plan_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name what differs between what decides two plans' labels, most telling first."""
+    """Return the differences that affect labels, the most important first."""
     found = [*_of_classes(old.get("classes", []), new.get("classes", [])), *_of_stages(old["stages"], new["stages"])]
     for name in dict.fromkeys([*old, *new]):
         if name not in ("classes", "stages"):
@@ -31,12 +31,12 @@ def plan_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
 
 
 def _rank(said: str) -> int:
-    """Return how telling a difference is; 0 tells most."""
+    """Return the rank of a difference; 0 is the most important."""
     return next((place for place, pattern in enumerate(_TELLING) if re.search(pattern, said)), len(_TELLING))
 
 
 def _of_classes(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    """Name the classes that came and went."""
+    """Return added and removed classes."""
     gone, come = [name for name in old if name not in new], [name for name in new if name not in old]
     if gone or come:
         phrases = [f"without {_listed(gone)}"] if gone else []
@@ -47,7 +47,7 @@ def _of_classes(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
 
 
 def _of_stages(old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
-    """Name what differs in each stage, and the stages themselves where there are more or fewer."""
+    """Return the differences of each stage, and added or removed stages."""
     if len(old) != len(new):
         kinds = [" -> ".join(stage["labeler"]["type"] for stage in stages) for stages in (old, new)]
         yield f"stages: {kinds[0]}, now {kinds[1]}"
@@ -56,7 +56,7 @@ def _of_stages(old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
 
 
 def _of_stage(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Name what differs in a stage, in the words of a spec."""
+    """Return the differences of a stage, in the words of a spec."""
     for name in dict.fromkeys([*old, *new]):
         before, now = old.get(name), new.get(name)
         if name in ("labeler", "aggregator") and before and now:
@@ -73,7 +73,7 @@ def _of_stage(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iter
 
 
 def _of_strategy(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Name what differs between two strategies; parameters of different ones say nothing."""
+    """Return the differences of two strategies; parameters are only compared if the names are equal."""
     if old["type"] != new["type"]:
         yield f"{path}.type was {old['type']}, now {new['type']}"
         return
@@ -84,7 +84,7 @@ def _of_strategy(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> I
 
 
 def changes(path: str, old: Any, new: Any) -> Iterator[str]:
-    """Name the values in which two pieces of JSON differ, by their paths."""
+    """Return the paths and values in which two JSON documents differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in dict.fromkeys([*old, *new]):
             yield from changes(f"{path}.{name}" if path else name, old.get(name), new.get(name))
@@ -93,7 +93,7 @@ def changes(path: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _brief(value: Any) -> str:
-    """Return a value's JSON, cut where it is long."""
+    """Return a value's JSON, truncated if long."""
     text = msgspec.json.encode(value, order="sorted").decode()
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 

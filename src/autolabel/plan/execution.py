@@ -1,4 +1,4 @@
-"""Decide where a plan runs: devices, number of workers, threads."""
+"""Compile where a plan runs: devices, number of workers, threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autolabel.urls import is_url
 
 
 def compile_execution(spec: Spec) -> Execution:
-    """Decide where the plan runs."""
+    """Compile where the plan runs."""
     run, cluster = spec.run, None
     if run.executor == "ray":
         cluster = _asked_of_ray(spec)
@@ -36,7 +36,7 @@ def compile_execution(spec: Spec) -> Execution:
 
 
 def _spending_limit(spec: Spec) -> SpendingLimit | None:
-    """Return the most that may be asked of endpoints; refuse one that cannot be counted."""
+    """Return the spending limit for endpoints; refuse one that cannot be enforced."""
     budget = spec.run.budget
     if budget is None:
         return None
@@ -47,7 +47,7 @@ def _spending_limit(spec: Spec) -> SpendingLimit | None:
 
 
 def _asked_of_ray(spec: Spec) -> Cluster:
-    """Decide what each worker on a Ray cluster is to have; of GPU numbers only the count matters there."""
+    """Compile the resources of each worker on a Ray cluster, where only the number of GPUs matters."""
     asked, ray = spec.devices, spec.run.ray
     share = spec.run.workers_per_device
     if asked == "mps" or (asked == "cpu" and ray.num_gpus):

@@ -1,4 +1,4 @@
-"""Checks of a plan from a file: its names become file names, and its numbers are computed with."""
+"""Validate a plan from a file, before its names are used as file names and its numbers in computations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PARTS = frozenset({"train", "val", "test"})
 
 
 def faults_of(plan: Plan) -> Iterator[str]:
-    """Yield what is wrong with a plan, in words."""
+    """Yield the faults of a plan, in words."""
     yield from _of_recipe(plan.recipe)
     yield from _of_manifest(plan.manifest)
     yield from _of_execution(plan.execution)
@@ -45,7 +45,7 @@ def _of_manifest(manifest: Manifest) -> Iterator[str]:
     end = 0
     for index, shard in enumerate(manifest.shards):
         if shard.index != index or shard.offset < end or shard.rows < 0 or shard.bytes < shard.rows:
-            yield f"shard {index} is out of place"  # an extension may have left rows between shards
+            yield f"shard {index} is out of place"  # an extension may leave rows between shards
         end = shard.offset + shard.bytes
     if sum(shard.rows for shard in manifest.shards) != manifest.rows:
         yield f"its shards do not hold its {manifest.rows:,} rows"

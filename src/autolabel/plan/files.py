@@ -1,4 +1,4 @@
-"""Check that the files which a spec names are there."""
+"""Check that the files of a spec exist."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from autolabel.storage import at
 
 
 def check_files(spec: Spec, *, data: bool = True) -> None:
-    """Raise SpecError with every file or folder of the spec that is missing, and what is wrong in its thresholds.
+    """Raise SpecError with every missing file or folder of the spec, and the faults of its thresholds.
 
-    Without ``data``, images, captions and boxes are left unasked. Opens no image and no weights, imports no model
+    Without ``data``, images, captions and boxes are not checked. Opens no image and no weights, and imports no model
     library.
     """
     problems = [*(_missing_data(spec) if data else ()), *_missing_weights(spec), *_wrong_thresholds(spec)]
@@ -26,9 +26,9 @@ def check_files(spec: Spec, *, data: bool = True) -> None:
 
 
 def _check_hub(spec: Spec) -> None:
-    """Raise WeightsError, naming the place in the spec, for weights that neither the cache nor the hub has.
+    """Raise WeightsError, naming the place in the spec, for weights that are neither cached nor on the hub.
 
-    One request for each that is not cached; nothing is fetched.
+    Makes one request per uncached model; downloads nothing.
     """
     for index, stage in enumerate(spec.stages):
         for member, choice in enumerate(stage.choices):
@@ -41,7 +41,7 @@ def _check_hub(spec: Spec) -> None:
 
 
 def check_fit(spec: Spec) -> None:
-    """Raise WeightsError, naming the place in the spec, for weights on this machine whose headers do not fit."""
+    """Raise WeightsError, naming the place in the spec, for local weights whose headers do not fit."""
     for index, stage in enumerate(spec.stages):
         for member, choice in enumerate(stage.choices):
             if not on_this_machine(choice.params):
@@ -61,7 +61,7 @@ def on_this_machine(params: BaseModel) -> bool:
 
 
 def _missing_data(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for every folder of images or data file that is not there."""
+    """Yield a problem for every missing image folder or data file."""
     for index, folder in enumerate(spec.data.images):
         if not at(folder).is_dir():
             yield spec.problem(("data", "images", index), f"no such folder: {folder}")
@@ -72,11 +72,11 @@ def _missing_data(spec: Spec) -> Iterator[Problem]:
 
 
 def _missing_weights(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for every stage whose weights are not there."""
+    """Yield a problem for every stage with missing weights."""
     for index, stage in enumerate(spec.stages):
         for member, choice in enumerate(stage.choices):
             if weights.on_hub(getattr(choice.params, "checkpoint", "")):
-                continue  # fetched when the plan is compiled
+                continue  # downloaded when the plan is compiled
             try:
                 choice.make().files()
             except WeightsError as error:
@@ -85,7 +85,7 @@ def _missing_weights(spec: Spec) -> Iterator[Problem]:
 
 
 def _wrong_thresholds(spec: Spec) -> Sequence[Problem]:
-    """Return what is wrong in the thresholds; their names are compared where the spec itself lists the classes."""
+    """Return the faults of the thresholds; their names are checked if the spec lists the classes."""
     try:
         thresholds_of(spec, classes=spec.data.classes)
     except SpecError as error:

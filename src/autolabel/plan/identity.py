@@ -1,4 +1,4 @@
-"""The identity of a plan: the digests of plans, rows and answers, and what enters them."""
+"""Compute the digests of plans, rows and answers."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def canonical_digest(value: Any) -> str:
 
 
 def plan_digest(recipe: Recipe, manifest: Manifest) -> str:
-    """Return the digest of a plan: two plans of one digest give the same labels, byte for byte."""
+    """Return the digest of a plan: plans with equal digests give the same labels, byte for byte."""
     return canonical_digest([_VERSION, decisive(recipe, manifest.classes), manifest.fingerprint])
 
 
 def extended_digest(old: str, manifest: Manifest) -> str:
-    """Return the digest of a plan that was brought in step with its images: ``manifest`` has all rows."""
+    """Return the digest of a plan after ``--extend``; ``manifest`` has all rows."""
     return canonical_digest([old, manifest.fingerprint, manifest.contents])
 
 
 def decisive(recipe: Recipe, classes: Sequence[str], *, version: str = autolabel.__version__) -> dict[str, Any]:
-    """Return what changes a run's labels besides its rows, as plain JSON: what the digest covers of the recipe.
+    """Return the parts of the recipe in the digest, as plain JSON: everything besides rows that affects labels.
 
-    Files are named by their hashes, folders left out: the same run elsewhere has the same digest. ``version`` is that
-    of the autolabel that made the plan.
+    Files are represented by their hashes and folders are left out, so that the same run elsewhere has the same digest.
+    ``version`` is that of the autolabel that made the plan.
     """
     covered: dict[str, Any] = as_json_value(
         {
@@ -63,7 +63,7 @@ def decisive(recipe: Recipe, classes: Sequence[str], *, version: str = autolabel
 
 
 def _portable(stage: Stage) -> dict[str, Any]:
-    """Return what determines a stage's labels; files are named by their hashes, folders left out."""
+    """Return the parts of a stage that determine labels; files by their hashes, without folders."""
     return {
         "labeler": reduced(stage.labeler),
         "aggregator": stage.aggregator and reduced(stage.aggregator),
@@ -77,22 +77,22 @@ def _portable(stage: Stage) -> dict[str, Any]:
 
 
 def _looked(looks: LookPlan) -> dict[str, Any]:
-    """Return what determines how images are seen, and what that makes of a score."""
+    """Return the parts of the looks that determine labels."""
     which = [reduced(look) for look in looks.which]
     return {"which": which, "agreement": looks.agreement, "doubt": looks.doubt}
 
 
 def answers_digest(stage: Stage) -> str:
-    """Return the digest of what determines the answer to one image and prompt: the labeler and its weights."""
+    """Return the digest of a labeler and its weights, which determine the answer to an image and prompt."""
     served = [one.params["endpoint"] for one in (stage.labeler, *stage.members) if "endpoint" in one.incidental]
     asked = {name: value for name, value in _portable(stage).items() if name not in _AFTERWARDS}
     return canonical_digest(asked | ({"endpoints": served} if served else {}))
 
 
 def code_of(strategy: type, package: str) -> str:
-    """Return the SHA-256 of the files of the package that holds a strategy; empty for our own, whose version tells.
+    """Return the SHA-256 of a strategy's package files; empty for our own packages, which have a version.
 
-    So results do not outlive the code that made them where a package is edited in place.
+    So a package that is edited in place does not reuse old results.
     """
     module = sys.modules.get(strategy.__module__.partition(".")[0])
     source = getattr(module, "__file__", None)
@@ -108,7 +108,7 @@ def code_of(strategy: type, package: str) -> str:
 
 
 def reduced(strategy: ResolvedStrategy) -> dict[str, Any]:
-    """Return a strategy's name, version and parameters, absolute paths reduced to their last part."""
+    """Return a strategy's name, version and parameters, with absolute paths reduced to their last part."""
     return {
         "type": strategy.type,
         "package": strategy.package,
@@ -121,7 +121,7 @@ def reduced(strategy: ResolvedStrategy) -> dict[str, Any]:
 
 
 def without_folders(value: Any) -> Any:
-    """Return plain JSON whose absolute paths, however deep, are reduced to their last part."""
+    """Return plain JSON with absolute paths at any depth reduced to their last part."""
     if isinstance(value, dict):
         return {key: without_folders(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -130,13 +130,13 @@ def without_folders(value: Any) -> Any:
 
 
 def as_json_value(value: Any) -> Any:
-    """Return a value as its JSON would be read back: lists, mappings, numbers, texts."""
+    """Return a value as plain JSON types."""
     read: Any = msgspec.json.decode(msgspec.json.encode(value))
     return read
 
 
 class Fingerprint:
-    """The SHA-256 sum of what rows are: whatever their order, and wherever the images lie."""
+    """An order-independent SHA-256 sum of rows, without image folders."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -159,6 +159,6 @@ class Contents(Fingerprint):
 
 
 def row_identity(row: Input) -> bytes:
-    """Return what a row is, without where its image lies and what tells its bytes from others."""
+    """Return the identity of a row, without its image's path and content fingerprint."""
     line, image = encode_input(replace(row, mark="")), b'{"image":' + msgspec.json.encode(row.image)
     return image + b',"path":""' + line.removeprefix(image)  # as earlier plans were hashed

@@ -1,4 +1,4 @@
-"""An execution plan: what decides the results, which rows there are, where they are labelled, what is written."""
+"""The data model of an execution plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROVEN = 2
 
 
 class ResolvedStrategy(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy by name, with every parameter written out."""
+    """A strategy by name, with all parameters, defaults included."""
 
     type: str
     package: str
@@ -36,7 +36,7 @@ class ResolvedStrategy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WeightFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One file whose bytes determine a labeler's answers."""
+    """One file whose bytes affect a labeler's answers."""
 
     name: str
     bytes: int
@@ -86,7 +86,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decides the labels of an image: equal recipes give equal labels, wherever they run."""
+    """Everything that determines the labels of an image: equal recipes give equal labels anywhere."""
 
     stages: tuple[Stage, ...]
     ontology: dict[str, ClassPrompts] = {}
@@ -106,7 +106,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shard(msgspec.Struct, frozen=True, array_like=True):
-    """A run of rows that one worker labels from start to end: its place in the inputs file."""
+    """Consecutive rows that one worker labels together, by their offsets in the inputs file."""
 
     index: int
     rows: int
@@ -127,7 +127,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows are labelled, and how they lie in shards; the rows themselves are in ``inputs.jsonl``."""
+    """The rows to label, and their shards; the rows themselves are in ``inputs.jsonl``."""
 
     fingerprint: str
     """SHA-256 of the rows, whatever their order and wherever the images lie."""
@@ -154,7 +154,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Whether images may be links that leave their folder; no part of the digest."""
 
     def image_path(self, image: str) -> str:
-        """Return where the image of an id lies; empty for a name that is none of a file below its folder."""
+        """Return the path of an image id; empty for an invalid name."""
         for prefix, root in self.roots.items():
             name = image.removeprefix(f"{prefix}/") if prefix else image
             if (not prefix or name != image) and not path_fault(name):
@@ -166,7 +166,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return replace(row, path=self.image_path(row.image))
 
     def kept_inside(self, path: str) -> str:
-        """Return the path of an image so that it is not opened through a link out of its folder of images."""
+        """Return the path of an image that is checked to stay in its folder."""
         if self.follow_symlinks or is_url(path):
             return path
         root = next((root for root in self.roots.values() if path.startswith(f"{root.rstrip('/')}/")), "")
@@ -187,14 +187,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpendingLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """The most that a run may ask of endpoints; None: as much as it takes."""
+    """The spending limits of a run for endpoints; None is unlimited."""
 
     requests: int | None = None
     tokens: int | None = None
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how a plan runs; it does not affect results, and is not part of the digest."""
+    """Where and how a plan runs; does not affect labels and is not part of the digest."""
 
     executor: Literal["inline", "processes", "ray"]
     workers: tuple[str, ...]
@@ -212,7 +212,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def places(self) -> str:
-        """The places of the workers, as text."""
+        """The devices of the workers, as text."""
         if self.cluster is None:
             counts = Counter(self.workers)
             return ", ".join(f"{count} x {device}" if count > 1 else device for device, count in counts.items())
@@ -237,7 +237,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """The files that a run writes for its user; they do not affect labels, and are not part of the digest."""
+    """The exports, pictures and report of a run; do not affect labels and are not part of the digest."""
 
     results_dir: str
     exports: tuple[ResolvedStrategy, ...]
@@ -254,7 +254,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What cached candidates save a run."""
+    """The savings from cached candidates."""
 
     rows: int
     """Rows that a detector is to search."""
@@ -267,7 +267,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptionPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What describes images without a caption, before the plan's rows are final."""
+    """The captioner for images without a caption, before the plan's rows are final."""
 
     labeler: ResolvedStrategy
     sends_to: tuple[str, ...]
@@ -279,7 +279,7 @@ class CaptionPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a run does, decided before the first pixel is read."""
+    """A compiled run: all decisions made before the first image is decoded."""
 
     version: int = VERSION
     digest: str

@@ -24,12 +24,12 @@ class _ClassPhrase:
 
 
 def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
-    """Return what a spec's detectors read otherwise than it is written, a notice each.
+    """Return notices on phrases that a spec's detectors read differently than written.
 
-    Without ``fetch``, detectors whose files are not on this machine are passed over.
+    Without ``fetch``, detectors without local files are skipped.
 
-    Raises SpecError for a phrase that a detector cannot read at all, and for two that it cannot tell apart for what it
-    cannot read in them.
+    Raises SpecError for a phrase that a detector cannot read at all, and for two that it cannot distinguish because of
+    characters that it cannot read.
     """
     asked = list(_phrases_of(spec))
     problems: list[Problem] = []
@@ -56,7 +56,7 @@ def check_names(spec: Spec, *, fetch: bool = True) -> list[str]:
 def _unasked(
     spec: Spec, place: tuple[str | int, ...], detector: Detector, asked: Sequence[_ClassPhrase]
 ) -> Iterator[Problem]:
-    """Yield a problem for every phrase that a detector's parameters speak of and no class is asked by."""
+    """Yield a problem for every phrase in a detector's parameters that belongs to no class."""
     phrases = [one.phrase for one in asked]
     for phrase in detector.unasked(phrases):
         message = f"{detector.name} has examples of {short(phrase)}, and no class is asked by that"
@@ -64,7 +64,7 @@ def _unasked(
 
 
 def _phrases_of(spec: Spec) -> Iterator[_ClassPhrase]:
-    """Yield every phrase that a spec's classes are asked by, and those against them."""
+    """Yield all phrases and negative phrases of a spec's classes."""
     ontology = spec.data.ontology()
     for index, name in enumerate(spec.data.classes or ()):
         terms = ontology.get(name)
@@ -75,7 +75,7 @@ def _phrases_of(spec: Spec) -> Iterator[_ClassPhrase]:
 
 
 def _unreadable(spec: Spec, readings: Sequence[tuple[_ClassPhrase, Reading]], model: str) -> Iterator[Problem]:
-    """Yield a problem for every phrase of which nothing is left."""
+    """Yield a problem for every phrase without readable tokens."""
     for one, reading in readings:
         if not reading.readable and reading.unknown:
             message = f"{model} can read nothing of {short(one.phrase)}: {_listed(reading.unknown)} to it"
@@ -84,14 +84,14 @@ def _unreadable(spec: Spec, readings: Sequence[tuple[_ClassPhrase, Reading]], mo
 
 
 def _partly_read(readings: Sequence[tuple[_ClassPhrase, Reading]], model: str) -> Iterator[str]:
-    """Yield a notice for every phrase of which something is lost."""
+    """Yield a notice for every phrase with unreadable parts."""
     for one, reading in readings:
         if reading.readable and reading.unknown:
             yield f"{model} cannot read all of {short(one.phrase)}: {_listed(reading.unknown)} to it"
 
 
 def _alike(spec: Spec, readings: Sequence[tuple[_ClassPhrase, Reading]], model: str) -> tuple[list[Problem], list[str]]:
-    """Return problems and notices about phrases that are one to the model: every box of one is the other's as well."""
+    """Return problems and notices on phrases that the model reads as the same."""
     first: dict[tuple[int | str, ...], tuple[_ClassPhrase, Reading]] = {}
     problems, notices = [], []
     for one, reading in readings:
@@ -112,11 +112,11 @@ def _alike(spec: Spec, readings: Sequence[tuple[_ClassPhrase, Reading]], model: 
 
 
 def _place_of(spec: Spec, one: _ClassPhrase) -> tuple[str | int, ...]:
-    """Return where a spec names a class."""
+    """Return the place of a class in the spec."""
     return ("data", "classes", one.name if isinstance(spec.data.classes, dict) else one.index)
 
 
 def _listed(unknown: Sequence[str]) -> str:
-    """Return what is unknown, with its verb."""
+    """Return the unknown parts, with a verb."""
     shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     return f"{shown} {'is' if len(unknown) == 1 else 'are'} unknown"

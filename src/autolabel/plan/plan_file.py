@@ -1,4 +1,4 @@
-"""The file ``plan.json``: written with the sum that proves it whole, read with nothing in it trusted."""
+"""Write ``plan.json`` with its checksum, and read it as untrusted input."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _log = logging.getLogger(__name__)
 
 
 def encode_plan(plan: Plan) -> bytes:
-    """Return the plan as indented JSON with a final newline, and the sum that proves it whole."""
+    """Return the plan as indented JSON with its checksum and a final newline."""
     return msgspec.json.format(msgspec.json.encode(summed(plan)), indent=1) + b"\n"
 
 
 def summed(plan: Plan) -> Plan:
-    """Return the plan with the sum that its file states."""
+    """Return the plan with its checksum."""
     return replace(plan, sha256=sum_of(as_json_value(plan)))
 
 
 def sum_of(plan: dict[str, Any]) -> str:
-    """Return the sum of a plan's JSON."""
+    """Return the checksum of a plan's JSON."""
     return canonical_digest({name: value for name, value in plan.items() if name != "sha256"})
 
 
 def decode_plan(text: bytes, *, file: str) -> Plan:
-    """Read a plan back with the sum of what its file says, fields that this version does not know among it.
+    """Decode a plan with the checksum of its file's content, unknown fields included.
 
-    Raises DataError if it is none, of another version, or not as it was written.
+    Raises DataError if it is not a plan, of another version, or does not match its checksum.
     """
     try:
         raw = msgspec.json.decode(text)
@@ -65,7 +65,7 @@ def decode_plan(text: bytes, *, file: str) -> Plan:
 
 
 def _in_parts(old: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON of a plan of version 1, which had no parts, in today's form."""
+    """Convert the JSON of a plan of version 1, which had no parts, to the current form."""
     output, decided = old["output"], old["results"]
     split = output.get("split")
     fractions = {name: share for name, share in (split or {}).items() if name != "seed"}

@@ -1,4 +1,4 @@
-"""Sort rows so that batches are full, cut them into shards."""
+"""Sort rows so that batches are full, and split them into shards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ShardedRows:
 
 
 def shard_rows(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size: int) -> ShardedRows:
-    """Sort rows by (batch key, image, caption) and cut them every ``shard_size``; an image's rows stay together.
+    """Sort rows by (batch key, image, caption) and split them every ``shard_size``, keeping an image's rows together.
 
     Memory does not grow with the number of rows.
     """
@@ -44,14 +44,14 @@ def shard_rows(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size:
 
 
 def shard_of(index: int, lines: list[bytes], spool: SpooledLines) -> Shard:
-    """Add the lines of a shard to a spool and return where they lie there, with what proves them whole."""
+    """Append the lines of a shard to a spool; return their offsets and checksum."""
     start, end = spool.extend(lines)
     sha256 = hashlib.sha256(b"\n".join([*lines, b""])).hexdigest()
     return Shard(index, len(lines), start, end - start, sha256)
 
 
 def _images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[bytes]]:
-    """Cut ordered lines into lists of at least ``shard_size`` (the last may be shorter), none through an image."""
+    """Split sorted lines into lists of at least ``shard_size`` (the last may be shorter), not splitting images."""
     group: list[bytes] = []
     for _, rows in groupby(lines, key=lambda line: input_outline(line).image):
         if len(group) >= shard_size:

@@ -27,14 +27,14 @@ class WaitingImage:
 
 @dataclass(slots=True, eq=False)
 class Engine:
-    """The loaded labelers of a plan; works for one thread at a time."""
+    """The loaded labelers of a plan; for one thread at a time."""
 
     plan: Plan
     stages: Sequence[StageLabeler]
 
     @classmethod
     def load(cls, plan: Plan, *, device: str, registry: Registry) -> Engine:
-        """Load the labelers of every stage on a device; raises MachineError or WeightsError where that fails."""
+        """Load the labelers of every stage on a device; raises MachineError or WeightsError if that fails."""
         make = StageLabeler.make
         stages = [make(plan, stage, device=device, registry=registry, read_only=True) for stage in plan.recipe.stages]
         for stage in stages:
@@ -42,7 +42,7 @@ class Engine:
         return cls(plan, stages)
 
     def label(self, jobs: Sequence[WaitingImage]) -> None:
-        """Label images, those that may share a batch beside one another, and answer each as soon as it is done."""
+        """Label images in batches, and resolve each as soon as it is done."""
         key_of = self.stages[0].labeler.batch_key
         jobs = sorted(jobs, key=lambda job: key_of(job.row.image.size))
         rows = [job.row for job in jobs]
@@ -64,9 +64,9 @@ class Engine:
         return answer
 
     def _as_written(self, row: Labels) -> Labels:
-        """Return a row as a run's next step would read it: numbers are rounded."""
+        """Return a row with numbers rounded as in a run's files."""
         return record.decode_labels(record.encode_labels(row, self.plan.digest), row.image.path)
 
 
 def _silent(position: int, row: Labels, recalled: bool) -> None:
-    """Tell nobody of a row that is not done yet."""
+    """Ignore progress reports."""

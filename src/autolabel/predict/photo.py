@@ -1,4 +1,4 @@
-"""One image as a caller gives it: a path, the bytes of a file, a PIL image or pixels."""
+"""Read one image from a caller: a path, file bytes, a PIL image or pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _UNNAMED = "image"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
-    """An image that was read, or the reason why it was not."""
+    """An image that was read, or the error."""
 
     image: Image
     pixels: _Pixels | None
@@ -56,9 +56,9 @@ class PhotoReader:
     """Whether the hash of a file's bytes is wanted."""
 
     def read(self, given: Given, *, name: str | None = None) -> Photo:
-        """Read an image; one that cannot be read comes back with the reason.
+        """Read an image; if that fails, the result has the reason.
 
-        Raises TypeError if ``given`` is no image, DataError where it is an array of another shape or type.
+        Raises TypeError if ``given`` is not an image, DataError for an array of another shape or type.
         """
         path = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
         called = name or (self.identify(path) if path else _UNNAMED)
@@ -88,7 +88,7 @@ class PhotoReader:
         )
 
     def _size(self, given: Given) -> Size:
-        """Return (height, width) of an image that cannot be decoded, as far as its header tells; (0, 0) else."""
+        """Return (height, width) of an undecodable image from its header; (0, 0) if unreadable."""
         with suppress(ImageError):
             if isinstance(given, str | os.PathLike):
                 return read_size(os.fspath(given), max_pixels=self.max_pixels)
@@ -97,7 +97,7 @@ class PhotoReader:
         return 0, 0
 
     def identify(self, path: str) -> str:
-        """Return the id that an image at ``path`` has in a run, or the file's name outside the run's folders."""
+        """Return the run's id of an image at ``path``, or the file's name outside the run's folders."""
         absolute = path if "://" in path else os.path.abspath(path)  # noqa: PTH100 - links stay as they are
         for prefix, root in self.roots.items():
             below = f"{root.rstrip('/')}/"
@@ -108,7 +108,7 @@ class PhotoReader:
 
 
 def _checked(pixels: npt.NDArray[np.uint8], name: str, max_pixels: int) -> _Pixels:
-    """Return pixels of a caller as labelers want them: contiguous, and no longer the caller's to change."""
+    """Return a contiguous copy of a caller's pixels."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         hint = "convert them, or give a PIL image, the bytes of a file, or a path"
         found = f"{pixels.shape} {pixels.dtype}"
@@ -121,7 +121,7 @@ def _checked(pixels: npt.NDArray[np.uint8], name: str, max_pixels: int) -> _Pixe
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotosAtHand:
-    """Images that have been read, in the order of the rows that are labelled."""
+    """Images in memory, in the order of the rows."""
 
     photos: Sequence[Photo]
 

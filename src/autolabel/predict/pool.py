@@ -1,4 +1,4 @@
-"""Threads that label waiting images, one for each device; images that wait together share batches."""
+"""Threads that label queued images, one per device; images in the queue share batches."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from autolabel.predict.engine import Engine, WaitingImage
 
 
 class ImagePool:
-    """Takes images from any thread, first in, first out."""
+    """A first-in, first-out queue of images, for any number of threads."""
 
     def __init__(self, engines: Sequence[Engine], *, threads: int, most: int) -> None:
-        """Start a thread for each engine, which gives torch ``threads`` and takes up to ``most`` images at a time."""
+        """Start one thread per engine, with ``threads`` torch threads, taking up to ``most`` images at a time."""
         self._torch = threads
         self._most = most
         self._waiting: deque[WaitingImage] = deque()
@@ -30,11 +30,11 @@ class ImagePool:
 
     @property
     def waiting(self) -> int:
-        """The number of images that wait for a thread."""
+        """The number of queued images."""
         return len(self._waiting)
 
     def submit(self, job: WaitingImage) -> None:
-        """Let an image wait; raises ValueError if the pool is closed."""
+        """Queue an image; raises ValueError if the pool is closed."""
         with self._changed:
             if self._closed:
                 raise ValueError("the predictor is closed")
@@ -42,7 +42,7 @@ class ImagePool:
             self._changed.notify()
 
     def close(self) -> None:
-        """Take no more images, label those that wait, end the threads."""
+        """Refuse further images, label the queued ones, end the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -61,7 +61,7 @@ class ImagePool:
             del jobs
 
     def _take(self) -> list[WaitingImage]:
-        """Return images that nobody has given up, an equal share for every thread that is free; none at the end."""
+        """Return queued images that were not cancelled, an equal share per free thread; empty when closed."""
         taken: list[WaitingImage] = []
         with self._changed:
             self._idle += 1

@@ -1,4 +1,4 @@
-"""The predictor: a spec's labelers, loaded once, for any number of images and threads."""
+"""The predictor: loaded labelers of a spec, for any number of images and threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BATCHES_AT_A_TIME = 2
 class Predictor:
     """Labels images as a run of the spec labels them; ``autolabel.open`` makes one.
 
-    Threads may share it: what they ask at the same time goes through the models in the same batches. It writes nothing.
+    Threads may share it; their simultaneous requests share batches. It writes nothing.
     """
 
     def __init__(self, plan: Plan, engines: Sequence[Engine], *, registry: Registry, fit: Fit | None = None) -> None:
@@ -51,7 +51,7 @@ class Predictor:
 
     @property
     def waiting(self) -> int:
-        """The number of images that wait to be labelled."""
+        """The number of queued images."""
         return self._pool.waiting
 
     def predict(
@@ -60,23 +60,22 @@ class Predictor:
         """Label one image: the row that a run of the spec writes about it.
 
         ``image`` is a path or URL, the bytes of an image file, a PIL image, or (H, W, 3) uint8 RGB pixels of the
-        upright image; EXIF orientation is applied to all but pixels. ``classes`` are asked in place of the spec's.
-        ``name`` becomes the image's id; without it, that is the id which the run gives a file in its folders, or the
-        file's name. Thresholds, size filters and calibrated scores of the spec's ``output`` are applied, unless
-        ``raw`` asks for what the models said, as in ``labels.jsonl``.
+        upright image; EXIF orientation is applied except to pixels. ``classes`` replace the spec's. ``name`` becomes
+        the image's id; by default that is the id of the file in a run, or the file's name. Thresholds, size filters and
+        calibrated scores of the spec's ``output`` are applied, unless ``raw``.
 
-        An image that cannot be read, or that a labeler fails at, comes back as a failed row with the reason. Raises
-        SpecError for wrong classes, TypeError or DataError for what is no image, ValueError on a closed predictor,
-        MachineError where the device fails.
+        An image that cannot be read or labelled gives a failed row with the reason. Raises SpecError for wrong classes,
+        TypeError or DataError for an argument that is not an image, ValueError on a closed predictor, MachineError if
+        the device fails.
         """
         return self.submit(image, classes, name=name, raw=raw).result()
 
     def predict_many(
         self, images: Iterable[Given], classes: Sequence[str] | None = None, *, raw: bool = False
     ) -> Iterator[Labels]:
-        """Yield the labels of images, in their order, as ``predict`` returns them; a few are read ahead of the models.
+        """Yield the labels of images, in order, as ``predict`` returns them; a few images are read ahead.
 
-        What is wrong with an image as an argument is raised where its labels would be yielded.
+        An invalid argument raises when its labels would be yielded.
         """
         threads = max(2, self._ahead)
         return prefetch(partial(self.predict, classes=classes, raw=raw), images, threads=threads, ahead=threads)
@@ -84,9 +83,9 @@ class Predictor:
     def submit(
         self, image: Given, classes: Sequence[str] | None = None, *, name: str | None = None, raw: bool = False
     ) -> Future[Labels]:
-        """Read an image, let it wait for a device, and return what will hold its labels; raises as ``predict`` does.
+        """Read an image, queue it, and return a future of its labels; raises as ``predict`` does.
 
-        A future that is cancelled while it waits costs no device anything.
+        A future that is cancelled while queued is not computed.
         """
         prompt = self._questions.prompt(classes)
         photo = self._reader.read(image, name=name)
@@ -100,7 +99,7 @@ class Predictor:
         return handed_out(row, limits=outputs.filter, thresholds=outputs.thresholds, review=None, fit=self._fit)
 
     def close(self) -> None:
-        """Label what waits, then end; further calls raise ValueError."""
+        """Label the queued images, then stop; further calls raise ValueError."""
         self._pool.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The prompt of an image: the classes of the spec, or those that a caller names."""
+"""Build the prompt of an image from the classes of the spec or of the caller."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Names)
 
 
 class Questions:
-    """Turns names of classes into prompts; nothing is loaded, and threads may share it."""
+    """Converts class names to prompts; loads nothing, and is thread-safe."""
 
     def __init__(self, plan: Plan, *, registry: Registry) -> None:
         stage = plan.recipe.stages[0]
@@ -32,10 +32,10 @@ class Questions:
         self._checked = lru_cache(_REMEMBERED)(self._check)
 
     def prompt(self, classes: Sequence[str] | None) -> Prompt:
-        """Return what asks for ``classes``, in their order; None: for those of the spec, by its phrases for them.
+        """Return the prompt for ``classes``, in order; None stands for the spec's classes.
 
-        A class that the spec does not name is asked by its own name. Raises SpecError for names that are no list of
-        distinct texts, and for those that a detector cannot read.
+        A class of the spec uses the spec's phrases, any other its own name. Raises SpecError unless names are distinct
+        texts that the detectors can read.
         """
         if classes is None:
             if not self._own.phrases:
@@ -45,7 +45,7 @@ class Questions:
             raise SpecError(f"classes: wanted a list of names, found {type(classes).__name__}")
         try:
             return self._checked(tuple(classes))
-        except TypeError:  # a name that cannot be hashed
+        except TypeError:  # an unhashable name
             raise SpecError("classes: wanted a list of names, found something else among them") from None
 
     def _check(self, classes: tuple[str, ...]) -> Prompt:

@@ -1,1 +1,1 @@
-"""Running a plan: shards in, labels out."""
+"""Run a plan."""

@@ -1,4 +1,4 @@
-"""Which looks, aggregator and last threshold are worth their forward passes, told from kept candidates alone."""
+"""Compare looks, aggregators and last thresholds on cached candidates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way of finding boxes: what a stage of a spec would say."""
+    """One setting of a stage."""
 
     looks: tuple[str, ...]
     """The looks; empty: the image as it is."""
@@ -50,7 +50,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The results of a setting on the checked images, and its cost."""
+    """The results of one setting on the checked images, and its cost."""
 
     way: Way
     passes: float
@@ -67,7 +67,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """All ways that kept candidates can tell of, the cheapest first, and which to take."""
+    """All settings that cached candidates cover, the cheapest first, and the recommended one."""
 
     precision: float
     iou: float
@@ -97,10 +97,10 @@ class _RankedByImage:
 def advise(
     compiled: Compiled, truth: str | Location, *, precision: float, iou: float = 0.5, registry: Registry
 ) -> Advice:
-    """Play every way on the candidates that ``run.candidates`` has kept of the checked images; asks no detector.
+    """Simulate every setting on the candidates cached by ``run.candidates`` for the checked images; runs no detector.
 
-    ``truth`` is a COCO file, or a run with checked images. Raises SpecError if the spec keeps no candidates or its
-    first stage finds no boxes, DataError where nothing was kept, or spec and truth share nothing.
+    ``truth`` is a COCO file, or a run with checked images. Raises SpecError if the spec caches no candidates or its
+    first stage finds no boxes, DataError if nothing is cached, or spec and truth share nothing.
     """
     stage = compiled.plan.recipe.stages[0]
     candidates = CandidateStore.of(compiled.plan, stage)
@@ -160,7 +160,7 @@ def advise(
 
 
 def _ways(annealing: Annealing) -> Iterator[Way]:
-    """Yield one look, then the first two, three and more looks of the stage, in every way of spending and scoring."""
+    """Yield settings with the first one, two, three ... looks of the stage, with every way of spending and scoring."""
     names = tuple(name for name in annealing.looks.names if name is not None)
     for aggregator, params in _AGGREGATORS:
         yield Way(looks=names[:1], spend="every", score="vote", aggregator=aggregator, params=params)
@@ -171,7 +171,7 @@ def _ways(annealing: Annealing) -> Iterator[Way]:
 
 
 def _changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
-    """Return the stage's annealing done in another way: in one round, where looks are not spent by round."""
+    """Return the stage's annealing with another setting: a single round, unless looks are spent by round."""
     aggregator: Aggregator = registry.make("aggregator", way.aggregator, way.params)
     if isinstance(annealing.aggregator, Voting):
         aggregator = Voting(aggregator, annealing.aggregator.vote)
@@ -187,7 +187,7 @@ def _changed(annealing: Annealing, way: Way, registry: Registry) -> Annealing:
 
 
 def _searched(row: Labels, memory: ImageMemory, annealing: Annealing) -> Search | None:
-    """Return a search that is done, from memory alone; None if something would have to be asked."""
+    """Return a finished search from cached candidates; None if the cache lacks some."""
     search = Search(row.prompt, row.image.size, annealing, memory=memory)
     return search if search.next_query() is None else None
 
@@ -216,7 +216,7 @@ def found_in(labels: Sequence[Labels], truth: Location, iou: float) -> _RankedBy
 
 
 def compare(played: Iterable[tuple[Way, _RankedByImage, float]], precision: float) -> list[Measured]:
-    """Return what each way is worth, the cheapest first; all are measured on the same resampled sets of images."""
+    """Measure every setting on the same bootstrap samples of images; returns the cheapest first."""
     played = list(played)
     images = len(played[0][1].true)
     random = np.random.default_rng(0)
@@ -238,7 +238,7 @@ def compare(played: Iterable[tuple[Way, _RankedByImage, float]], precision: floa
 
 
 def reached(found: _RankedByImage, times: _Int64, precision: float) -> tuple[float, float | None]:
-    """Return the best recall with at least ``precision``, and the last score it takes; images count ``times`` each."""
+    """Return the best recall with at least ``precision``, and its score threshold; images count ``times`` each."""
     order = np.argsort(-found.scores, kind="stable")
     weight = times[found.images[order]]
     right, all_of_them = np.cumsum(weight * found.right[order]), np.cumsum(weight)
@@ -253,7 +253,7 @@ def reached(found: _RankedByImage, times: _Int64, precision: float) -> tuple[flo
 
 
 def cheapest(measured: Sequence[Measured]) -> int | None:
-    """Return the place of the cheapest way whose recall is not shown to be below the best one's."""
+    """Return the index of the cheapest setting whose recall is not significantly below the best."""
     good = [place for place, one in enumerate(measured) if one.threshold is not None and one.worse[0] <= 0]
     if not good:
         return None

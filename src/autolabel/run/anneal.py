@@ -1,4 +1,4 @@
-"""Confidence annealing: the rounds of each image, at falling thresholds, with no forward pass made twice."""
+"""Confidence annealing: the rounds of each image at falling thresholds, without repeated forward passes."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class Annealing:
 
     @property
     def floor(self) -> float:
-        """The lowest threshold of all rounds: candidates below it are never needed."""
+        """The lowest threshold of all rounds; candidates below it are never needed."""
         return min(round.conf_threshold for round in self.rounds)
 
     def keep(self, union: Instances, round: Round, asked: _Int64) -> Instances:
-        """Return what a round keeps of the candidates that have entered; ``asked`` counts the looks of each class."""
+        """Return the boxes that a round keeps of the entered candidates; ``asked`` counts the looks of each class."""
         kept = self.aggregator.aggregate(union, round)
         return self.looks.weigh(kept, union, asked, above=round.conf_threshold)
 
     def settled(self, known: Instances, count: int) -> bool:
-        """Return whether more than ``count`` looks are not worth asking; ``known`` is all that these have found."""
+        """Return whether no more than ``count`` looks are needed; ``known`` are their candidates."""
         return self.looks.settled(self.aggregator.aggregate(known, self.rounds[-1]), known, count)
 
 
@@ -59,23 +59,23 @@ class _Memory(Protocol):
     """The cached answers about one image."""
 
     def recall(self, prompt: Prompt) -> Instances | None:
-        """Return the candidates for a prompt, None if they are not known."""
+        """Return the cached candidates for a prompt, None if there are none."""
         ...
 
     def keep(self, prompt: Prompt, found: Instances) -> None:
-        """Take in what the detector answered."""
+        """Store the detector's answer."""
         ...
 
 
 @dataclass(slots=True)
 class Candidates:
-    """The detector's answer to one set of classes, and which of it has entered already."""
+    """The detector's candidates for one set of classes, and which of them have entered."""
 
     found: Instances
     entered: npt.NDArray[np.bool_]
 
     def enter(self, round: Round) -> Instances:
-        """Return the candidates that a round lets in, above its threshold and not in before, with its number."""
+        """Return the candidates that enter in a round: above its threshold and not entered before, with its number."""
         new = (self.found.scores > round.conf_threshold) & ~self.entered
         self.entered |= new
         fresh = self.found.take(new)
@@ -84,9 +84,9 @@ class Candidates:
 
 @dataclass(slots=True)
 class Search:
-    """One image on its way through the rounds; a pure state machine that asks for forward passes, one at a time.
+    """The rounds of one image as a pure state machine that requests one forward pass at a time.
 
-    What it asks is a prompt that names classes, and the look; ``asks`` turns it into the detector's words.
+    Its queries are prompts that name classes and a look; ``asks`` converts them to the detector's phrases.
     """
 
     prompt: Prompt
@@ -110,7 +110,7 @@ class Search:
         self.looked = np.zeros(len(self.prompt.phrases), np.int64)
 
     def next_query(self) -> Prompt | None:
-        """Run every round that needs no new forward pass; return what the next one needs, None when done."""
+        """Run all rounds that need no new forward pass; return the next query, None when done."""
         while self.round < len(self.annealing.rounds):
             questions = self.questions()
             if not questions:
@@ -125,7 +125,7 @@ class Search:
         return None
 
     def questions(self) -> list[Prompt]:
-        """Return what this round asks, one prompt a look; nothing if every phrase has a label."""
+        """Return this round's queries, one prompt per look; empty if every phrase has a label."""
         phrases, looks = self.asked(), self.annealing.looks.names[: self.depth]
         return [Prompt(phrases, self.prompt.caption, look) for look in looks] if phrases else []
 
@@ -135,15 +135,15 @@ class Search:
         return self.annealing.looks.in_round(self.round) if self.enough is None else self.enough
 
     def record_answer(self, question: Prompt, found: Instances) -> None:
-        """Take in, and have remembered, what the detector answered; see ``ingest``."""
+        """Ingest and cache the detector's answer; see ``ingest``."""
         if self.memory:
             self.memory.keep(self.asks(question), found)
         self.ingest(question, found)
 
     def ingest(self, question: Prompt, found: Instances) -> None:
-        """Take in the candidates above the floor; labels index what ``asks`` makes of the question's phrases.
+        """Add the candidates above the floor; labels index the phrases of ``asks``.
 
-        Those that are not finite, or have no area inside the image, are dropped.
+        Non-finite candidates, and those without area inside the image, are dropped.
         """
         self.notes |= dict.fromkeys(found.notes)
         found = found.take(_usable(found, self.size))
@@ -156,24 +156,24 @@ class Search:
         self.answers[question] = Candidates(renamed, np.zeros(len(found), bool))
 
     def asks(self, question: Prompt) -> Prompt:
-        """Return what the detector is asked: the ontology's words for the classes of a question."""
+        """Return the detector's prompt: the ontology's phrases for the classes of a query."""
         return replace(question, phrases=expand_prompts(question.phrases, self.annealing.ontology))
 
     def result(self) -> Instances:
-        """Return what is kept, cut at the image's edges: only here, so that overlaps are those of whole boxes."""
+        """Return the kept boxes, clipped to the image only here, so that overlaps are computed on whole boxes."""
         return replace(self.kept, boxes=boxes.clip(self.kept.boxes, self.size), notes=tuple(self.notes))
 
     def asked(self) -> _Phrases:
-        """Return what this round asks: everything, or (TAO's rule) the phrases without a label."""
+        """Return the phrases of this round: all, or with ``ask: missing`` (TAO's rule) those without a label."""
         return self.prompt.phrases if self.annealing.ask == "all" else self.missing()
 
     def missing(self) -> _Phrases:
-        """Return the phrases that no kept box carries."""
+        """Return the phrases without a kept box."""
         have = set(self.kept.labels.tolist())
         return tuple(phrase for label, phrase in enumerate(self.prompt.phrases) if label not in have)
 
     def run_round(self, questions: Sequence[Prompt]) -> None:
-        """Play one round: let new candidates in, aggregate the raw union."""
+        """Run one round: add new candidates, aggregate the raw union."""
         round, looks = self.annealing.rounds[self.round], self.annealing.looks
         answers = [self.answers[question] for question in questions]
         fresh = [candidates.enter(round) for candidates in answers]
@@ -197,7 +197,7 @@ def _usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageToSearch:
-    """An image that is to be searched: its place in the shard, what is asked, the preprocessed item."""
+    """An image to search: its position in the shard, its prompt, the preprocessed item."""
 
     position: int
     prompt: Prompt
@@ -224,7 +224,7 @@ def anneal(
     *,
     batch_size: int,
 ) -> Iterator[tuple[int, Outcome[Instances]]]:
-    """Yield (position, labels or the error that image caused) for every image, in order of completion."""
+    """Yield (position, labels or error) for every image, in order of completion."""
     for position, outcome in searched(detector, batches, annealing, batch_size=batch_size):
         yield position, outcome.result() if isinstance(outcome, Search) else outcome
 
@@ -236,11 +236,11 @@ def searched(
     *,
     batch_size: int,
 ) -> Iterator[tuple[int, Outcome[Search]]]:
-    """Yield (position, the finished search or the error that image caused) for every image, in order of completion.
+    """Yield (position, finished search or error) for every image, in order of completion.
 
-    All ``batches`` are of one batch key. Images wait first in, first out, and
-    those that are done leave: what shares a forward pass depends on the input alone, never on timing. Fewer than two
-    batches are prepared at any time, which bounds the memory that vision features take.
+    All ``batches`` have one batch key. Images are queued first in, first out, and leave when done, so batches depend
+    only on the input, never on timing. Fewer than two batches are prepared at any time, which bounds the memory for
+    vision features.
     """
     waiting: deque[_Waiting] = deque()
     source = iter(batches)
@@ -261,7 +261,7 @@ def _admit(
     annealing: Annealing,
     waiting: deque[_Waiting],
 ) -> Iterator[tuple[int, Outcome[Search]]]:
-    """Prepare a batch and let its images wait; yield those that have nothing to ask, or cannot be prepared."""
+    """Prepare a batch and queue its images; yield images without queries, and images that fail."""
     prepared = bisect_on_error(detector.prepare, [asked.item for asked in batch])
     for asked, item in zip(batch, prepared, strict=True):
         if isinstance(item, Exception):
@@ -278,7 +278,7 @@ def _admit(
 def _forward(
     detector: Detector, turn: Sequence[_Waiting], floor: float, waiting: deque[_Waiting]
 ) -> Iterator[tuple[int, Outcome[Search]]]:
-    """Make one forward pass; yield the images that are done, let the others wait again."""
+    """Make one forward pass; yield finished images, and queue the others again."""
     detect: Callable[[Sequence[_Waiting]], Sequence[Instances | ImageError]] = lambda items: detector.detect(  # noqa: E731
         [one.item for one in items], [one.search.asks(one.question) for one in items], floor
     )
@@ -295,9 +295,9 @@ def _forward(
 
 
 def bisect_on_error(work: Callable[[Sequence[_T]], Sequence[_R]], batch: Sequence[_T]) -> list[_R | Exception]:
-    """Return ``work(batch)``, or where that raises, the same for each half, down to the member that causes it.
+    """Return ``work(batch)``; if that raises, bisect the batch down to the member that causes it.
 
-    A batch that runs out of memory is halved in the same way, after its memory is freed. MachineError passes through.
+    A batch that runs out of memory is bisected too, after its memory is freed. MachineError passes through.
     """
     if not batch:
         return []
@@ -330,7 +330,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def _free_memory() -> None:
-    """Give cached device memory back."""
+    """Free cached device memory."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Bring corrections home: a review, or what another tool exported, becomes decisions about a run."""
+"""Import corrections, from a review file or another tool, as decisions about a run."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def apply_review(
     skip_unknown: bool = False,
     dry_run: bool = False,
 ) -> Applied:
-    """Take a file's corrections in, and write again what the run has handed out.
+    """Import a file's corrections, and rewrite the run's exports.
 
-    ``tool`` says who wrote the file, which is told by its content else; ``names`` what its classes are called in the
-    run. Images in another tool's file are wholly checked unless ``partial``. Raises DataError, and takes nothing in,
-    where images, classes or shapes have no place in the run, unless ``skip_unknown`` leaves those out. ``dry_run``
-    changes nothing.
+    ``tool`` names the file's format, which is otherwise detected; ``names`` maps its class names to the run's. Images
+    in another tool's file count as completely checked unless ``partial``. Raises DataError, and imports nothing, for
+    images, classes or shapes that do not fit the run, unless ``skip_unknown`` leaves them out. ``dry_run`` changes
+    nothing.
     """
     if not isinstance(file, Path):
         tool = tool or "review"
@@ -92,9 +92,9 @@ def take_corrections(
     skip_unknown: bool = False,
     dry_run: bool = False,
 ) -> Applied:
-    """Take another tool's corrections in, as ``apply_review`` does; ``file`` is what errors call them.
+    """Import another tool's corrections, as ``apply_review`` does; ``file`` is their name in errors.
 
-    Without ``registry``, what the run has handed out is marked as stale and not written again.
+    Without ``registry``, exports are marked as outdated but not rewritten.
     """
     store, plan = finished(run)
     with store.lock():
