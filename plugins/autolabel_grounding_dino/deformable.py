@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from autolabel_grounding_dino import torch_kernel
 
@@ -41,9 +40,7 @@ class FusedAttention(nn.Module):
         super().__init__()
         self._kernel, self._heads = kernel, stock.n_heads
         self.value_proj, self.output_proj = stock.value_proj, stock.output_proj
-        drawing = (stock.sampling_offsets, stock.attention_weights)
-        self.drawn_weight = nn.Parameter(torch.cat([part.weight for part in drawing]), requires_grad=False)
-        self.drawn_bias = nn.Parameter(torch.cat([part.bias for part in drawing]), requires_grad=False)
+        self.drawing = _joined(stock.sampling_offsets, stock.attention_weights)
 
     def forward(
         self,
@@ -66,13 +63,21 @@ class FusedAttention(nn.Module):
         assert spatial_shapes is not None and level_start_index is not None
         queries = hidden_states if position_embeddings is None else hidden_states + position_embeddings
         with torch.autocast(queries.device.type, enabled=False):
-            drawn = functional.linear(queries.float(), self.drawn_weight, self.drawn_bias)
+            drawn = self.drawing(queries.float())
         value = self.value_proj(encoder_hidden_states)
         if attention_mask is not None and not (value.device.type == "cpu" and bool(attention_mask.all())):
             value = value.masked_fill(~attention_mask[..., None], 0.0)
         value = torch.unflatten(value, -1, (self._heads, -1))
         result = self._kernel(value, spatial_shapes, level_start_index, reference_points.float(), drawn)
         return self.output_proj(result.flatten(2)), None
+
+
+def _joined(*layers: nn.Linear) -> nn.Linear:
+    """Return one layer that gives what several give of the same rows, one beside the other."""
+    whole = nn.Linear(layers[0].in_features, sum(layer.out_features for layer in layers), device="meta")
+    whole.weight = nn.Parameter(torch.cat([layer.weight for layer in layers]), requires_grad=False)
+    whole.bias = nn.Parameter(torch.cat([layer.bias for layer in layers]), requires_grad=False)
+    return whole
 
 
 class NumbaKernel:

@@ -20,6 +20,7 @@ from autolabel_grounding_dino.deformable import quickened
 from autolabel_grounding_dino.feed_forward import FeedForward
 from autolabel_grounding_dino.form import transformers_fields
 from autolabel_grounding_dino.fusion import ReassociatedFusion
+from autolabel_grounding_dino.halved import halve_towers
 from autolabel_grounding_dino.network import Network
 from autolabel_grounding_dino.params import GroundingDinoParams
 from autolabel_grounding_dino.similarity import Similarity, read_similarity
@@ -110,6 +111,9 @@ def assemble(
     _quicken(model, device)
     model.to(device)
     half = params.precision == "bfloat16"
+    if half and device == "cpu":
+        halve_towers(model.model)
+        half = False  # no autocast: what is to be bfloat16 is
     return Network(model, device=device, proposing=proposing, deciding=deciding, num_queries=wanted, half=half)
 
 

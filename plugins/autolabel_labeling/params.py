@@ -37,4 +37,4 @@ class GroundedParams(Strategy.Params):
     num_queries: Count | None = None
     """Most boxes of one caption; the checkpoint's own unless given."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """``bfloat16`` is quicker on GPUs that have it, and moves scores by some hundredths; slower on most CPUs."""
+    """``bfloat16`` is faster on GPUs, and on CPUs with AVX512-BF16 or AMX; scores move by some hundredths."""

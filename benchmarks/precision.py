@@ -1,0 +1,102 @@
+"""What ``precision: bfloat16`` costs in boxes on photos with known boxes, and what it gains in time."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from autolabel.executors.tuning import reuse_memory
+from autolabel.types import Instances, Prompt, Round, Sample
+from autolabel_aggregators.nms import Nms
+from autolabel_grounding_dino.labeler import GroundingDino
+from benchmarks._matched import matched
+from benchmarks.gpu import made
+
+_FLOOR = 0.05
+_PRECISIONS = ("float32", "bfloat16")
+
+
+def find(model: GroundingDino, photo: Sample) -> tuple[Instances, float]:
+    """Return the boxes of a photo after NMS, with the CPU seconds of the network."""
+    item = model.preprocess(photo)
+    began = time.process_time()
+    found = model.detect(model.prepare([item]), [photo.prompt], _FLOOR)[0]
+    taken = time.process_time() - began
+    return Nms(Nms.Params()).aggregate(found, Round(index=0, conf_threshold=_FLOOR)), taken
+
+
+def average_precision(truth: Path, photos: Sequence[Sample], found: Sequence[Instances]) -> tuple[float, float]:
+    """Return COCO's AP and AP50 of the boxes found in photos that the truth names."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(truth))
+        images = {image["file_name"]: image["id"] for image in coco.imgs.values()}
+        classes = {category["name"]: category["id"] for category in coco.cats.values()}
+        rows = [
+            {
+                "image_id": images[photo.image.id],
+                "category_id": classes[photo.prompt.phrases[label]],
+                "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
+                "score": float(score),
+            }
+            for photo, answer in zip(photos, found, strict=True)
+            for (x1, y1, x2, y2), score, label in zip(answer.boxes, answer.scores, answer.labels, strict=True)
+        ]
+        judge = COCOeval(coco, coco.loadRes(rows), "bbox")
+        judge.params.imgIds = [images[photo.image.id] for photo in photos]
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return float(judge.stats[0]), float(judge.stats[1])
+
+
+def main() -> None:
+    """Print a row for each precision, then the same as one line of JSON; photos are asked in both by turns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("truth", type=Path, help="a COCO file, its photos in the folder images beside it")
+    parser.add_argument("--checkpoint", default="tiny")
+    parser.add_argument("--photos", type=int, help="this many of them [all]")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    reuse_memory()
+    content = json.loads(given.truth.read_text())
+    names = [image["file_name"] for image in content["images"]][: given.photos]
+    prompt = Prompt(tuple(category["name"] for category in content["categories"]))
+    photos = made.samples([given.truth.parent / "images" / name for name in names], prompt)
+    models = {one: made.detector(Path(given.checkpoint), "cpu", one) for one in _PRECISIONS}
+    answers: dict[str, list[Instances]] = {one: [] for one in models}
+    seconds: dict[str, list[float]] = {one: [] for one in models}
+    for model in models.values():
+        find(model, photos[0])
+    for photo in photos:
+        for one, model in models.items():
+            found, taken = find(model, photo)
+            answers[one].append(found)
+            seconds[one].append(taken)
+    rows: list[dict[str, Any]] = []
+    for one in models:
+        ap, ap50 = average_precision(given.truth, photos, answers[one])
+        same = matched(zip(answers["float32"], answers[one], strict=True))
+        rows.append({"precision": one, "ap": ap, "ap50": ap50, "seconds": median(seconds[one]), "matched": same.share})
+        print(
+            f"{one:9} AP {ap:.4f}, AP50 {ap50:.4f}; {median(seconds[one]):.3f} s of CPU a photo;"
+            f" {100 * same.share:.1f} % of {same.boxes} boxes above 0.3 found again at IoU 0.95",
+            flush=True,
+        )
+    print(json.dumps({"benchmark": "precision", "photos": len(photos), "load": os.getloadavg()[0], "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
