@@ -25,7 +25,7 @@ class AsksEndpoint:
         """Make the client; raises EndpointError if the key is not there. Nothing runs on ``device``."""
         require_client()
         params = self.params
-        key, manners = params.key(), params.manners()
+        key, manners = params.key() if self.desk.asks else "", params.manners()
         self.endpoint = Endpoint(params.endpoint, params.model, key=key, manners=manners, desk=self.desk)
 
     def sends_to(self) -> Sequence[str]:

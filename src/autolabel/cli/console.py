@@ -213,6 +213,9 @@ def _asked_of_endpoints(plan: Plan, stage: Stage) -> dict[str, str]:
     if asked is not None:
         images = count_noun(asked.images, "image")
         facts["requests"] = f"at most {asked.requests:,}, with {images} and about {asked.tokens:,} tokens"
+    if plan.unanswered is not None and stage.index == 0:
+        left = plan.unanswered
+        facts["left to ask"] = f"at most {left.requests:,}, about {left.tokens:,} tokens; the other answers are kept"
     facts["images go to"] = ", ".join(map(_place, stage.sends_to))
     if limit := plan.execution.budget:
         most = [f"{value:,} {name}" for name in ("requests", "tokens") if (value := getattr(limit, name)) is not None]

@@ -91,6 +91,7 @@ def plan(
     from autolabel.plan import plan_file
     from autolabel.run.forecast import foretold
     from autolabel.run.generate import write_plan
+    from autolabel.run.kept_answers import with_unanswered
     from autolabel.run.prepare import Mode
 
     if extend and not write:
@@ -108,7 +109,7 @@ def plan(
     made = (
         write_plan(compiled, mode=Mode.EXTEND if extend else Mode.RESUME)
         if write
-        else foretold(compiled, registry=registry)
+        else with_unanswered(foretold(compiled, registry=registry), compiled, registry=registry)
     )
     if out is not None:
         out.write_bytes(plan_file.encode_plan(made))

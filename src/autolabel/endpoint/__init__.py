@@ -4,7 +4,7 @@ from autolabel.endpoint.address import is_here
 from autolabel.endpoint.budget import Budget, Spent
 from autolabel.endpoint.chat import Message, Picture, Question, Reply, Token, Usage
 from autolabel.endpoint.client import Endpoint
-from autolabel.endpoint.desk import EndpointAccount
+from autolabel.endpoint.desk import EndpointAccount, NotAsked
 from autolabel.endpoint.kept import Answers
 from autolabel.endpoint.manners import Clock, Manners
 from autolabel.endpoint.params import EndpointParams, EndpointUrl
@@ -19,6 +19,7 @@ __all__ = [
     "EndpointUrl",
     "Manners",
     "Message",
+    "NotAsked",
     "Picture",
     "Question",
     "Reply",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from autolabel import urls
 from autolabel.endpoint.address import completions, is_here
 from autolabel.endpoint.chat import Question, Reply, read_reply
-from autolabel.endpoint.desk import EndpointAccount
+from autolabel.endpoint.desk import EndpointAccount, NotAsked
 from autolabel.endpoint.manners import Clock, Manners, asked_to_wait
 from autolabel.errors import AutolabelError, EndpointError, ImageError, MachineError
 
@@ -140,7 +140,7 @@ class Endpoint:
             future.cancel()
             raise
 
-    async def _all(self, questions: Sequence[Question]) -> list[Reply | AutolabelError]:
+    async def _all(self, questions: Sequence[Question]) -> list[Reply | AutolabelError | NotAsked]:
         import asyncio
 
         self._stopped = None
@@ -148,7 +148,7 @@ class Endpoint:
             self._room = asyncio.Semaphore(self.manners.concurrency)
         return list(await asyncio.gather(*map(self._one, questions)))
 
-    async def _one(self, question: Question) -> Reply | AutolabelError:
+    async def _one(self, question: Question) -> Reply | AutolabelError | NotAsked:
         """Return a reply, cached or new; an error that affects all questions cancels those not yet sent."""
         assert self._room is not None
         key = question.key(self.url, self.model)
@@ -156,6 +156,8 @@ class Endpoint:
             if (kept := self.desk.answers.recall(key)) is not None:
                 self.recalled += 1
                 return kept
+            if not self.desk.asks:
+                return NotAsked(f"{self._shown} is not asked")
             async with self._room:
                 if self._stopped is not None:
                     return self._stopped

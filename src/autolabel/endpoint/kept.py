@@ -38,6 +38,14 @@ class Answers:
         """Return the file of a key."""
         return None if self.folder is None else self.folder / key[:2] / f"{key}{_SUFFIX}"
 
+    def is_empty(self) -> bool:
+        """Return whether no answer is kept."""
+        if self.folder is None:
+            return True
+        if isinstance(self.folder, Remote):
+            return next(self.folder.files(), None) is None
+        return not self.folder.is_dir() or next(self.folder.iterdir(), None) is None
+
     def recall(self, key: str) -> Reply | None:
         """Return the cached reply to a question; None if there is none."""
         path = self.place(key)

@@ -57,8 +57,9 @@ def compare_phrases(
     """Ask about the checked images once, for all phrases together, and judge each phrase and unions of them.
 
     ``truth`` is a COCO file, or a run with checked images. Nothing is written, but for candidates where the spec keeps
-    them. Raises SpecError if the spec has no classes, no such class, or no detector; DataError where it shares no
-    image or class with the truth; MachineError or WeightsError where the detector cannot be loaded.
+    them, and answers of an endpoint. Raises SpecError if the spec has no classes, no such class, or no detector;
+    DataError where it shares no image or class with the truth; MachineError or WeightsError where the detector cannot
+    be loaded.
     """
     plan = compiled.plan
     stage = plan.recipe.stages[0]

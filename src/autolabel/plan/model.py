@@ -294,6 +294,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """None if all captions are given, or none is asked for."""
     forecast: Forecast | None = None
     """Only in what ``autolabel plan`` prints, where candidates are kept: it needs the images' bytes."""
+    unanswered: Asked | None = None
+    """What the first stage is still to ask at most; only in what ``autolabel plan`` prints, where answers are kept."""
     extends: tuple[str, ...] = ()
     """Digests of the plans whose shards this one has taken over, latest first."""
     sha256: str = ""
