@@ -1,4 +1,4 @@
-"""Choose score thresholds for a finished run, or learn what its scores mean, and write it down for its exports."""
+"""Choose score thresholds for a finished run, or calibrate its scores, and write the result for exports."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def calibrate_run(
     out: Path,
     names: Mapping[str, str] | None = None,
 ) -> Calibration:
-    """Choose thresholds for what a run exports, boxes outside its size limits left out, and write them to ``out``.
+    """Choose thresholds for a run's exports, without boxes outside its size limits, and write them to ``out``.
 
-    ``truth`` is a COCO file, or a run, whose checked images count. Without it, the boxes count that were drawn and
-    checked for the run's certificate, else its own checked images. Raises DataError if ``run`` is not a finished
-    run, the two share nothing, or nothing was checked.
+    ``truth`` is a COCO file, or a run whose checked images are used. Without it, the boxes drawn and checked for the
+    run's certificate are used, or its own checked images. Raises DataError if ``run`` is not a finished run, if the two
+    share nothing, or if nothing was checked.
     """
     store, plan = finished(run)
     if truth is None and (begun(store) or not any_checked(store)):
@@ -73,10 +73,10 @@ def _write(result: Calibration, title: str, out: Path) -> None:
 def learn_scores(
     run: Location, truth: Location | None, *, iou: float, method: Method, names: Mapping[str, str] | None = None
 ) -> tuple[Chances, Location]:
-    """Learn how a run's scores become chances of being right and write it into the run; return it, and where it lies.
+    """Calibrate a run's scores and write the result into the run; return it with its path.
 
-    ``truth`` is as for ``calibrate_run``, but for the certificate's boxes: images have to be checked as a whole. Raises
-    DataError where ``run`` is not a finished run, or the two share nothing.
+    ``truth`` is as for ``calibrate_run``, but a certificate's boxes are not used: images must be completely checked.
+    Raises DataError if ``run`` is not a finished run, or the two share nothing.
     """
     store, plan = finished(run)
     limited = partial(changed, limits=plan.outputs.filter, thresholds=None, review=None)
@@ -88,7 +88,7 @@ def learn_scores(
 
 
 def _lines(result: Calibration, title: str) -> Iterator[str]:
-    """Yield a thresholds file: a line for each class that was found, a comment where nothing can be promised."""
+    """Yield the lines of a thresholds file: one per class, as a comment for classes without a guarantee."""
     overlap = f", IoU {result.iou:g}" if result.checks == "images" else ""
     yield f"# score thresholds {_one_line(title)}: {checked(result)}{overlap}"
     yield f"# of the boxes kept, {result.precision:g} or more are right; confidence {result.confidence:g} a class"
@@ -104,20 +104,20 @@ def _lines(result: Calibration, title: str) -> Iterator[str]:
 
 
 def quoted(name: str) -> str:
-    """Return a text as YAML in double quotes, whatever is in it."""
+    """Return a text as a double-quoted YAML scalar."""
     return '"' + "".join(character if _plain(character) else _escaped(character) for character in name) + '"'
 
 
 def _one_line(text: str) -> str:
-    """Return a text for a comment: without what could end the line."""
+    """Return a text without line breaks, for a comment."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _plain(character: str) -> bool:
-    """Return whether a character may stand in double quotes as it is."""
+    """Return whether a character needs no escape in double quotes."""
     return character.isprintable() and character not in '"\\'
 
 
 def _escaped(character: str) -> str:
-    """Return a character as one of YAML's escapes."""
+    """Return a character as a YAML escape sequence."""
     return f"\\U{ord(character):08x}" if not character.isascii() or not character.isprintable() else f"\\{character}"

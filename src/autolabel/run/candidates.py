@@ -1,4 +1,4 @@
-"""The cache of candidates, in a folder that runs share: another threshold then costs no forward pass."""
+"""Cache candidates in a folder that runs share, so that other thresholds need no forward passes."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _MOST_BYTES = 64 << 20
 
 @dataclass(slots=True, eq=False)
 class CandidateStore:
-    """The answers of one detector, with these weights and parameters, whatever run asked for them.
+    """The cached answers of one detector with given weights and parameters, for any run.
 
-    A file holds what one shard of one run has asked: it appears whole, is never changed, and is named by its content.
-    A file or an entry that is damaged is as good as not there, and said once.
+    A file holds the answers for one shard of one run: it is written atomically, is never changed, and is named by its
+    content. Damaged files and entries are ignored with one warning.
     """
 
     folder: Location
@@ -65,7 +65,7 @@ class CandidateStore:
 
     @classmethod
     def open(cls, folder: Location, *, read_only: bool = False) -> CandidateStore:
-        """Read which answers a folder holds; none if it is not there."""
+        """Read the index of a folder; empty if it does not exist."""
         store = cls(folder, read_only=read_only)
         kept = sorted(_kept_in(folder) if read_only else _tidied(folder), key=lambda entry: entry.name)
         store.files = [folder / entry.name for entry in kept]
@@ -76,7 +76,7 @@ class CandidateStore:
 
     @classmethod
     def of(cls, plan: Plan, stage: Stage, *, read_only: bool = False) -> CandidateStore | None:
-        """Open the store that a plan names for the detector of a stage; None if it names none."""
+        """Open the plan's store for the detector of a stage; None if the plan has none."""
         folder = plan.execution.candidates
         if folder is None or not stage.rounds:
             return None
@@ -97,7 +97,7 @@ class CandidateStore:
         return int(self.index["length"].sum()) + len(self.index) * _ENTRY.itemsize
 
     def recall(self, key: bytes, floor: float) -> Instances | None:
-        """Return the candidates above ``floor`` that were kept under a key; None if nobody has asked so low."""
+        """Return the candidates above ``floor`` under a key; None if they were not cached down to ``floor``."""
         high, low = struct.unpack("<QQ", key)
         column, wanted = self.index["high"], np.uint64(high)
         for entry in self.index[np.searchsorted(column, wanted) : np.searchsorted(column, wanted, side="right")]:
@@ -108,7 +108,7 @@ class CandidateStore:
         return None
 
     def load(self, entry: np.void) -> Instances | None:
-        """Read one answer; None, with a warning, where it is damaged."""
+        """Read one answer; None, with a warning, if it is damaged."""
         path = self.files[int(entry["file"])]
         try:
             start = int(entry["offset"])
@@ -122,13 +122,13 @@ class CandidateStore:
         return None
 
     def keep(self, key: bytes, found: Instances, floor: float) -> None:
-        """Take an answer in; it is on disk after the next ``flush``. Nothing happens where the store is only read."""
+        """Add an answer, written to disk by the next ``flush``. Does nothing on a read-only store."""
         if self.read_only:
             return
         self.fresh.append((key, floor, pack_candidates(found)))
 
     def flush(self) -> None:
-        """Publish what was taken in as one file; nothing if that is nothing."""
+        """Publish the added answers as one file, if there are any."""
         if not self.fresh:
             return
         index, offset = b"", HEAD.size + len(self.fresh) * _ENTRY.itemsize
@@ -144,9 +144,9 @@ class CandidateStore:
 
 
 def _read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
-    """Return the entries of a file of ``size`` bytes, which are to bear its ``number``.
+    """Return the entries of file ``number``, of ``size`` bytes.
 
-    None, with a warning, where it is damaged.
+    None, with a warning, if it is damaged.
     """
     out = np.zeros(0, _FOUND)
     try:
@@ -174,7 +174,7 @@ def _kept_in(folder: Location) -> Iterator[FileEntry]:
 
 
 def _tidied(folder: Location) -> Iterator[FileEntry]:
-    """Yield the candidates' files of a folder; remove what was left half-written and nobody can be writing any more."""
+    """Yield the candidates' files of a folder, and remove stale temporary files."""
     for entry in list_files(folder):
         if entry.name.endswith(_SUFFIX):
             yield entry
@@ -194,7 +194,7 @@ class ImageMemory:
     floor: float
 
     def recall(self, prompt: Prompt) -> Instances | None:
-        """Return the candidates above the floor for a prompt, None if they have to be asked for."""
+        """Return the candidates above the floor for a prompt, None if they are not cached."""
         found = self.store.recall(self.key(prompt), self.floor)
         if found is None or self._fits(found, prompt):
             return found
@@ -206,11 +206,11 @@ class ImageMemory:
         return sizes and bool((found.labels < max(1, len(prompt.phrases))).all())
 
     def keep(self, prompt: Prompt, found: Instances) -> None:
-        """Take in what the detector answered to a prompt."""
+        """Store the detector's answer to a prompt."""
         self.store.keep(self.key(prompt), found, self.floor)
 
     def key(self, prompt: Prompt) -> bytes:
-        """Return what the answer to a prompt is kept under."""
+        """Return the cache key of a prompt."""
         look = self.store.looks.get(prompt.look) if prompt.look is not None else None
         seen_as = [] if look is None else [look]
         asked = msgspec.json.encode([self.image, self.size, prompt.phrases, prompt.caption, *seen_as])
@@ -218,7 +218,7 @@ class ImageMemory:
 
 
 def content_of(row: Labels) -> str:
-    """Return the hash of a row's image, empty if it cannot be read: decoding will say why."""
+    """Return the hash of a row's image; empty if it cannot be read, which decoding will report."""
     try:
         return image_digest(row.image.path)
     except ImageError:
@@ -240,7 +240,7 @@ _decoder = msgspec.msgpack.Decoder(_PackedCandidates)
 
 
 def pack_candidates(found: Instances) -> bytes:
-    """Return candidates as bytes; their rounds and what was given with them are not kept."""
+    """Encode candidates as bytes, without rounds and given fields."""
     masks = found.masks
     answer = _PackedCandidates(
         found.boxes.astype("<f4").tobytes(),
@@ -254,7 +254,7 @@ def pack_candidates(found: Instances) -> bytes:
 
 
 def _whole_masks(masks: Sequence[tuple[tuple[int, int], str]]) -> bool:
-    """Return whether masks are COCO strings whose runs add up to their sizes; decodes none."""
+    """Return whether masks are COCO strings whose runs add up to their sizes, without decoding them."""
     if not masks:
         return True
     pixels = np.asarray([height * width for (height, width), _ in masks], object)
@@ -262,7 +262,7 @@ def _whole_masks(masks: Sequence[tuple[tuple[int, int], str]]) -> bool:
 
 
 def unpack_candidates(packed: bytes) -> Instances:
-    """Read candidates back; raises ValueError if the bytes are no answer."""
+    """Decode candidates; raises ValueError for invalid bytes."""
     reader = zlib.decompressobj()
     try:
         plain = reader.decompress(packed, _MOST_BYTES)

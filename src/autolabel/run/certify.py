@@ -1,4 +1,4 @@
-"""Certify a finished run: take answers in, state what follows, keep the report in step."""
+"""Certify a finished run: import answers, compute the certificate, update the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from autolabel.storage import Location, at
 
 
 def next_units(run: Location, asked: CertificateRequest, count: int, *, redraw: bool = False) -> list[Unit]:
-    """Return the next ``count`` units to check; they are recorded as shown, and each needs an answer from then on."""
+    """Return the next ``count`` units to check; they are recorded as shown, and each must be answered."""
     with open_certificate(run, asked, redraw=redraw) as found:
         units = found.at_work().next(count)
         found.write()
@@ -39,9 +39,9 @@ def certify_run(
     reviewer: str | None = None,
     redraw: bool = False,
 ) -> Certificate:
-    """Take in the answers of a file, where one is named, and return what is stated; writes ``certificate.json``.
+    """Import the answers of a file, if given, write ``certificate.json``, and return the certificate.
 
-    Raises DataError if anything in the file is wrong: then nothing of it is taken in.
+    Raises DataError, and imports nothing, if anything in the file is wrong.
     """
     text = None if answers is None else _read(answers)
     with open_certificate(run, asked, redraw=redraw) as found:
@@ -56,10 +56,10 @@ def certify_run(
 
 
 def mend_run(run: Location, *, registry: Registry) -> int:
-    """Take the mistakes that the checks found into the run's review, as decisions; return how many there are.
+    """Add the mistakes found by checks to the run's review, as decisions; return their number.
 
-    Boxes that were found wrong are rejected, missed objects that were marked with a box and a class are added. The
-    certificate holds for labels that were mended in this way. Raises DataError if nothing was checked.
+    Boxes found wrong are rejected; missed objects marked with a box and a class are added. The certificate still holds
+    for the corrected labels. Raises DataError if nothing was checked.
     """
     store, _ = finished(run)
     if not begun(store):
@@ -76,7 +76,7 @@ def mend_run(run: Location, *, registry: Registry) -> int:
 
 
 def _mistakes(checks: Checks) -> Iterator[Decision]:
-    """Yield a decision for each mistake that was found and can be mended from what was said of it."""
+    """Yield a decision for each mistake that can be corrected from its answer."""
     units = checks.units
     for box, verdict in sorted(checks.boxes.items()):
         if verdict == "no":
@@ -103,7 +103,7 @@ def _mistakes(checks: Checks) -> Iterator[Decision]:
 
 
 def _update_report(run: Location, *, plain: bool) -> None:
-    """Write the report again, if there is one; while answers come in, only note that it is behind."""
+    """Rewrite an existing report; while answers come in, only mark it as outdated."""
     store, plan = finished(run)
     record = read_written(store)
     page = record.outputs.get(REPORT) if record is not None else None

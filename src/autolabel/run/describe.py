@@ -1,4 +1,4 @@
-"""Have captions written for the images of a plan that have none, and compile the plan again with them."""
+"""Write captions for a plan's images without one, and compile the plan again."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _WINDOW = 16
 
 
 def described(compiled: Compiled, *, watch: Watch, fresh: bool = False) -> Compiled:
-    """Return a plan in which every image has its caption, or has failed for want of one; that plan if all have.
+    """Return a plan in which every image has a caption or has failed; the same plan if no captions are missing.
 
-    What is written stands in a file of the results directory, and is written once; ``fresh`` forgets it first. Raises
-    EndpointError, with all captions kept so far, if a server is not reached or the budget is used up; BusyError if
-    somebody else's file is in the way.
+    Captions are written once, to a file in the results directory; ``fresh`` deletes it first. Raises EndpointError,
+    keeping the captions so far, if a server is not reached or the budget is used up; BusyError if the file was not
+    written by autolabel.
     """
     describing = compiled.describing
     if describing is None:
@@ -54,7 +54,7 @@ def described(compiled: Compiled, *, watch: Watch, fresh: bool = False) -> Compi
 
 
 def refuse_wanting(plan: Plan) -> None:
-    """Raise DataError if captions are still to be written, and the rows of a plan are not known for that."""
+    """Raise DataError if captions are missing, so that the rows of a plan are not final."""
     if plan.captions is not None and plan.captions.wanting:
         raise DataError(
             f"{plan.captions.wanting:,} images have no caption yet",
@@ -63,7 +63,7 @@ def refuse_wanting(plan: Plan) -> None:
 
 
 def _written(plan: Plan, describing: Describing, rows: Sequence[Input]) -> Iterator[ImageDescription]:
-    """Yield the description of each row; a batch holds images that may share one."""
+    """Yield the description of each row, in batches."""
     captioner = describing.captioner
     captioner.desk = desk_of(plan)
     captioner.load(next(iter(plan.execution.workers), "cpu"))
@@ -84,19 +84,19 @@ def _written(plan: Plan, describing: Describing, rows: Sequence[Input]) -> Itera
 
 
 def _sample(plan: Plan, row: Input) -> Sample | Exception:
-    """Return an image with its pixels, or why it cannot be read."""
+    """Return an image with its pixels, or the error."""
     labels = plan.manifest.placed(row).labels(())
     try:
         pixels = read_row(labels, max_pixels=plan.recipe.max_pixels, value_range=plan.recipe.value_range)
     except MachineError:
-        raise  # no fault of this image
+        raise  # not caused by this image
     except Exception as error:
         return error
     return Sample(image=labels.image, pixels=pixels, prompt=labels.prompt, instances=labels.instances)
 
 
 def _failed(row: Input, error: Exception, describing: Describing) -> ImageDescription:
-    """Return the description of an image that an error kept from being described."""
+    """Return the description of an image that failed with an error."""
     code = error.code if isinstance(error, ImageError) else "labeler_error"
     text = " ".join(str(error).split()) or "no message"
     message = text if isinstance(error, AutolabelError) else f"{type(error).__name__}: {text}"

@@ -20,8 +20,8 @@ _MOST_IMAGES = 200
 def diff_runs(before: Location, after: Location, *, raw: bool = False) -> RunChange:
     """Return what changed from one finished run to another.
 
-    What they hand out is compared, or with ``raw`` what the models said. Raises SpecError if both are one run,
-    DataError where they have no image in common.
+    The exported labels are compared, or with ``raw`` the models' own. Raises SpecError if both are the same run,
+    DataError if they have no image in common.
     """
     if resolved(before) == resolved(after):
         raise SpecError(f"{before} and {after} are one run", hint="name two results directories")
@@ -39,7 +39,7 @@ def diff_runs(before: Location, after: Location, *, raw: bool = False) -> RunCha
 
 
 def _first(labels: Ledger) -> str:
-    """Return the first image of a run in quotes, or that it hands out none."""
+    """Return the first image of a run in quotes, or a note that it exports none."""
     return next((repr(one.image.id) for one in labels), "none")
 
 
@@ -51,13 +51,13 @@ def write_diff(before: Location, after: Location, change: RunChange, *, raw: boo
 
 
 def diff_again(store: RunStore, plan: Plan, output: Output) -> Location:
-    """Write the page of a run again, as it was written last; the lock is held."""
+    """Rewrite the page of a run with its last settings; the caller holds the lock."""
     before = at(output.before or "")
     return _diff_page(store, plan, before, diff_runs(before, store.root, raw=output.raw), raw=output.raw)
 
 
 def _diff_page(store: RunStore, plan: Plan, before: Location, change: RunChange, *, raw: bool) -> Location:
-    """Write the page; the lock is held."""
+    """Write the page; the caller holds the lock."""
     from autolabel.report.changes import PAGE, write_changes
 
     with publish_folder(store.root / DIFF, name="diff") as folder:

@@ -37,7 +37,7 @@ class _File:
 
 
 def keep_groups(store: RunStore, plan: Plan) -> Groups:
-    """Return the near-duplicates among a run's images: looked for once, where the plan or a command asked for them."""
+    """Return the near-duplicates among a run's images, computed once, if the plan or a command requested them."""
     kept = duplicates_file(store).exists()
     if plan.outputs.duplicates != "group" and not kept:
         return Groups()
@@ -49,7 +49,7 @@ def keep_groups(store: RunStore, plan: Plan) -> Groups:
 
 
 def group_run(run: Location, *, registry: Registry) -> Groups:
-    """Find the near-duplicates of a finished run, keep them in it, and write split exports again that they change.
+    """Find the near-duplicates of a finished run, store them, and rewrite exports whose split changes.
 
     Raises DataError if ``run`` is none, or its images were never named on this machine.
     """
@@ -64,7 +64,7 @@ def group_run(run: Location, *, registry: Registry) -> Groups:
 
 
 def group_folder(folder: Location, *, threads: int = _THREADS) -> Groups:
-    """Find the near-duplicates among the images below a folder; DataError if there is none, or no image."""
+    """Find the near-duplicates among the images below a folder; raises DataError if there is no folder or image."""
     listed = PassedOver().sift(one for source in sources([str(folder)]) for one in walk_files(source))
     files = [_File(one.id, one.path, content_mark(one.path)) for one in listed if not one.code]
     if not files:
@@ -73,12 +73,12 @@ def group_folder(folder: Location, *, threads: int = _THREADS) -> Groups:
 
 
 def find_groups(store: RunStore, plan: Plan) -> Groups:
-    """Return the near-duplicates among a run's images: those that it keeps, or else found now; nothing is written."""
+    """Return the near-duplicates among a run's images, stored or computed now, without writing."""
     return read_groups(store, plan) if duplicates_file(store).exists() else _found(store, plan)
 
 
 def group_images(files: Iterable[tuple[str, str, str]], *, threads: int = _THREADS) -> Groups:
-    """Find the near-duplicates among images, given as (id, path, what tells its bytes from another's).
+    """Find the near-duplicates among images, given as (id, path, content fingerprint).
 
     An image without a path is not read: only its bytes tell whether it is another's copy.
     """

@@ -24,9 +24,9 @@ def evaluate_run(
 ) -> tuple[Evaluation, str]:
     """Return the measurement and, in words, what was measured.
 
-    That is what the run hands out, or with ``raw`` what the models said. ``truth`` is a COCO file or a run, whose
-    checked images count; None stands for ``run`` itself. Then what people decided is the truth, and no part of what is
-    measured.
+    Measures the exported labels, or with ``raw`` the models' own. ``truth`` is a COCO file, or a run whose checked
+    images are used; None stands for ``run`` itself. In that case decisions are the truth, and are not applied to the
+    measured labels.
     """
     if raw and thresholds is not None:
         raise SpecError("--raw measures the models' own boxes, whatever their score: it excludes --thresholds")

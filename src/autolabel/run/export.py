@@ -1,4 +1,4 @@
-"""Hand a run's labels to exporters; each one's folder is published whole."""
+"""Export a run's labels; each exporter's folder is published atomically."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def export(
     thresholds: Mapping[str, float] | None = None,
     checked: bool = False,
 ) -> list[Location]:
-    """Write one exporter's files below ``results_dir/<its name>``, a folder a split where the spec asks for splits.
+    """Write one exporter's files below ``results_dir/<its name>``, with a folder per split if the spec has splits.
 
-    ``thresholds`` take the place of the plan's; ``checked`` leaves out what no person has checked as a whole. What was
-    written, and how, is recorded, so that it can follow a review.
+    ``thresholds`` replace the plan's; ``checked`` only exports completely checked images. The export and its parameters
+    are recorded, so that it can be rewritten after a review.
     """
     if thresholds is not None:
         plan = replace(plan, outputs=replace(plan.outputs, thresholds=dict(thresholds)))
@@ -63,10 +63,9 @@ def export(
 
 
 def _place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
-    """Put an export's files into the results directory itself as well; return where.
+    """Also copy an export's files into the results directory itself; return their paths.
 
-    Only files that an export has placed before are replaced: which those are is recorded before any is. Raises
-    BusyError for somebody else's.
+    Only files of earlier exports, which are recorded beforehand, are replaced. Raises BusyError for other files.
     """
     ours = {file for one in (read_written(store) or Written()).outputs.values() for file in one.placed}
     foreign = [file for file in output.placed if file not in ours and name_taken(store.root / file)]
@@ -83,14 +82,14 @@ def _place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
 
 
 def _chunks(file: Location) -> Iterator[bytes]:
-    """Yield a file's bytes, some at a time."""
+    """Yield a file's bytes in chunks."""
     with file.open("rb") as stream:
         while block := stream.read(_CHUNK):
             yield block
 
 
 def _provenance(plan: Plan) -> Provenance:
-    """Return what made a plan's labels."""
+    """Return the provenance of a plan's labels."""
     return Provenance(
         autolabel=plan.autolabel,
         plan=plan.digest,
@@ -121,9 +120,8 @@ def export_run(
 ) -> list[Location]:
     """Write a finished run's labels with one exporter; ``params`` are a mapping, or ``key=value`` with YAML values.
 
-    ``thresholds`` is a file that takes the place of the thresholds of the run's spec. Raises SpecError for parameters
-    that the exporter does not take and for thresholds that are wrong, DataError where ``run`` is not a finished run, or
-    where ``checked`` images are wanted and no person has checked any.
+    ``thresholds`` is a file that replaces the thresholds of the run's spec. Raises SpecError for wrong parameters or
+    thresholds, DataError if ``run`` is not a finished run, or if ``checked`` and no image is checked.
     """
     store, plan = finished(run)
     if checked and not any_checked(store):
@@ -146,7 +144,7 @@ def export_run(
 
 
 def _wrong_parameters(error: ValidationError, name: str, known: Sequence[str]) -> list[Problem]:
-    """Return what is wrong with an exporter's parameters, with those that it takes."""
+    """Return the faults of an exporter's parameters, with the valid ones."""
     hint = f"{name} takes {', '.join(known)}" if known else f"{name} takes no parameters"
     return [
         Problem(

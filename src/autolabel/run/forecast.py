@@ -1,4 +1,4 @@
-"""Forecast what cached candidates save a run."""
+"""Forecast how much work cached candidates save."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TYPICAL = 1400
 
 @dataclass(frozen=True, slots=True)
 class _Forecaster:
-    """A detector, its rounds, and what it has answered before; nothing is loaded."""
+    """A detector, its rounds, and its cached answers; no weights are loaded."""
 
     detector: Detector
     annealing: Annealing
@@ -34,7 +34,7 @@ class _Forecaster:
     stage: Stage
 
     def passes_left(self, row: Labels, content: str) -> list[int]:
-        """Return the forward passes of each question that is still to be asked of a row, at most; none, none."""
+        """Return the maximum forward passes of each uncached query for a row; empty if all are cached."""
         memory = ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
         search = Search(row.prompt, row.image.size, self.annealing, memory=memory)
         question = search.next_query()
@@ -42,7 +42,7 @@ class _Forecaster:
             return []
         try:
             each = self.detector.passes(search.asks(question))
-        except ImageError:  # this row fails when it is labelled
+        except ImageError:  # this row will fail when it is labelled
             return [0]
         most = most_asked(self.stage, phrases=len(question.phrases), round=search.round)
         known = sum(one.phrases == question.phrases for one in search.answers)
@@ -50,9 +50,9 @@ class _Forecaster:
 
 
 def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
-    """Return a plan that says what its folder of candidates saves; the plan itself where it names no such folder.
+    """Return a plan with the forecast of its candidates folder; the same plan if it has none.
 
-    Reads the images' bytes, decodes and loads nothing; searches every image as far as memory goes.
+    Hashes the images' bytes, and runs the search of every image on cached candidates; decodes and loads nothing.
     """
     plan, stage = compiled.plan, compiled.plan.recipe.stages[0]
     candidates = CandidateStore.of(plan, stage)
@@ -67,7 +67,7 @@ def foretold(compiled: Compiled, *, registry: Registry) -> Plan:
 
 
 def _forecast(forecaster: _Forecaster, rows: Iterable[Labels], *, threads: int) -> Forecast:
-    """Count the rows that memory answers, and the forward passes that the others take at most."""
+    """Count the rows that are fully cached, and the maximum forward passes of the others."""
     kept = forecaster.candidates.count
     typical = forecaster.candidates.size / kept if kept else _TYPICAL
     total = answered = passes = sets = 0

@@ -1,4 +1,4 @@
-"""Write what people and trainers take away from a run: exports, pictures, the report."""
+"""Write the outputs of a run: exports, pictures, report."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 
 
 def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> list[Location]:
-    """Write all that the plan asks for besides the ledger; return the paths a person may want to open.
+    """Write all outputs of the plan besides the ledger; return their main paths.
 
-    What commands have written since follows.
+    Outputs of later commands are rewritten too.
     """
     written: list[Location] = []
     for choice in plan.outputs.exports:
@@ -49,9 +49,9 @@ def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Wat
 
 
 def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | None = None) -> None:
-    """Write again, as it was written last, all that does not show the labels as they stand.
+    """Rewrite all outdated outputs with their last parameters.
 
-    ``mark_stale`` says what that is. What cannot be written again stays marked as stale, with a warning that says why.
+    See ``mark_stale``. Outputs that cannot be rewritten stay marked, with a warning.
     """
     record = read_written(store)
     for name, output in record.outputs.items() if record is not None else ():
@@ -81,12 +81,12 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
 
 
 def _named_truth(plan: Plan, output: Output) -> Location | None:
-    """Return the truth that a report compares with; none if its run was not named here, nor was that file."""
+    """Return the truth for a report; None if neither its run nor the file was named on this machine."""
     return None if output.truth is None or not plan.manifest.roots else at(output.truth)
 
 
 def _located(store: RunStore, plan: Plan) -> Ledger:
-    """Return the labels that score enough, with the places of their images."""
+    """Return the labels above the thresholds, with image paths."""
     thresholds, fit = plan.outputs.thresholds, asked_for(store, plan)
     change = partial(_shown, thresholds=thresholds or {}, review=read_decisions(store), fit=fit)
     needed = change if thresholds or fit else None
@@ -94,12 +94,12 @@ def _located(store: RunStore, plan: Plan) -> Ledger:
 
 
 def _shown(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None, fit: Fit | None) -> Labels:
-    """Return a row as pictures and the report show it: boxes that score enough, scores as ``fit`` has them."""
+    """Return a row as pictures and the report show it: boxes above the thresholds, scores calibrated by ``fit``."""
     return calibrated(sure(labels, thresholds=thresholds, review=review), fit)
 
 
 def _learnt(store: RunStore, plan: Plan) -> Chances | None:
-    """Return what was learnt of a run's scores; None, with a warning, where the file cannot be used."""
+    """Return a run's score calibration; None, with a warning, if the file cannot be used."""
     try:
         return read_chances(store, plan)
     except DataError as error:
@@ -145,7 +145,7 @@ def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Loc
 
 
 def report_run(run: Location, *, truth: Location | None = None) -> Location:
-    """Write, or write again, a finished run's report, compared with the COCO file ``truth`` where one is given."""
+    """Write a finished run's report; ``truth`` is a COCO file to compare with."""
     store, plan = finished(run)
     with store.lock():
         mend(store, plan)
@@ -161,10 +161,10 @@ def review_run(
     skip_unknown: bool = False,
     dry_run: bool = False,
 ) -> tuple[Taken, Review]:
-    """Take a person's decisions in, write the exports and the report again; return what came in, and all that stands.
+    """Import decisions, and rewrite exports and report; return the imported and all current decisions.
 
-    ``names`` says what classes of the file are called in the run. Raises DataError, naming the nearest, if the file
-    speaks of images or classes that the run does not have, unless ``skip_unknown``; then nothing is taken in.
+    ``names`` maps class names of the file to the run's. Raises DataError with the nearest names, and imports nothing,
+    for unknown images or classes, unless ``skip_unknown``.
     """
     store, plan = finished(run)
     new = reviews.read_review(review)

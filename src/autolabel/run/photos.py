@@ -1,4 +1,4 @@
-"""The source of the pixels of rows."""
+"""Sources of the rows' pixels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Photos(Protocol):
     """The images of some rows, by the position of a row among them."""
 
     def pixels(self, position: int, row: Labels) -> _Pixels:
-        """Return (H, W, 3) uint8 RGB, upright; raises ImageError if they cannot be had."""
+        """Return (H, W, 3) uint8 RGB, upright; raises ImageError if that fails."""
         ...
 
     def content(self, position: int, row: Labels) -> str:
-        """Return the hash of the image file's bytes, under which candidates are kept; empty if it is not known."""
+        """Return the hash of the image file's bytes, the cache key of candidates; empty if unknown."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Make a results directory a plan's own: new, resumed, extended, or started over."""
+"""Prepare a results directory for a plan: new, resumed, extended, or started over."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Mode(StrEnum):
 
 
 def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = True) -> Plan:
-    """Write the plan and its inputs, and return the plan to run: that of the directory's shards where there are any.
+    """Write the plan and its inputs, and return the plan to run, with the directory's shards if there are any.
 
-    Files that others are writing stay where this run is not ``alone``; a plan that has labelled nothing yet gives way
-    to one that is. Raises BusyError, with the difference named, if the directory holds the results of another plan.
+    If not ``alone``, temporary files of other processes are kept; a plan without any labels is only replaced if
+    ``alone``. Raises BusyError, naming the difference, if the directory holds the results of another plan.
     """
     check_links(store.root, [STAGES, LOGS, ANSWERS])
     mark_older(store.root)
@@ -75,13 +75,13 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
 
 
 def forget_spending(store: RunStore) -> None:
-    """Let the budget of a run count from nothing."""
+    """Reset the spending of a run."""
     if isinstance(store.root, Path):
         (store.root / SPENT).unlink(missing_ok=True)
 
 
 def refuse_foreign(store: RunStore, plan: Plan) -> None:
-    """Raise BusyError if a folder holds what this run would replace, and no run has written."""
+    """Raise BusyError if this run would replace files that no run has written."""
     check_place(store.root)
     if others := foreign(store.root, [PLAN, INPUTS, STAGES, LABELS, OUTPUTS], outputs(plan)):
         raise BusyError(
@@ -91,9 +91,9 @@ def refuse_foreign(store: RunStore, plan: Plan) -> None:
 
 
 def planned_run(spec: Spec, *, registry: Registry, limit: int | None = None) -> Compiled:
-    """Return the plan of a spec with the rows that its results directory holds, for ``Mode.PLANNED``.
+    """Return the plan of a spec with the rows stored in its results directory, for ``Mode.PLANNED``.
 
-    Lists no images. Raises DataError if none has been planned there.
+    Lists no images. Raises DataError if there is no stored plan.
     """
     store = RunStore(results_dir_for(spec, limit=limit))
     old = store.read_plan()
@@ -106,7 +106,7 @@ def planned_run(spec: Spec, *, registry: Registry, limit: int | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class _StoredRows:
-    """The rows of the plan that lies in a results directory, as lines of JSON."""
+    """The rows of a stored plan, as JSON lines."""
 
     store: RunStore
     plan: Plan
@@ -118,7 +118,7 @@ class _StoredRows:
 
 
 def _check_places(store: RunStore, plan: Plan) -> None:
-    """Raise DataError if a row of the results directory names an image that the spec's folders do not hold."""
+    """Raise DataError if a stored row names an image outside the spec's folders."""
     for shard in plan.manifest.shards:
         for row in map(decode_input, store.rows(shard)):
             if not row.code and not plan.manifest.image_path(row.image):
@@ -127,7 +127,7 @@ def _check_places(store: RunStore, plan: Plan) -> None:
 
 
 def _check_same(store: RunStore, plan: Plan) -> None:
-    """Raise BusyError unless the directory holds the rows that a plan was made around, to be labelled as it says."""
+    """Raise BusyError unless the directory still holds the rows of a plan, with the same recipe."""
     old = store.read_plan()
     if old is None or (old.digest, old.manifest.shards) != (plan.digest, plan.manifest.shards):
         raise BusyError(f"{store.root} was planned again in the meantime", hint="start this command again")
@@ -139,9 +139,9 @@ def _check_same(store: RunStore, plan: Plan) -> None:
 
 
 def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) -> tuple[Plan, Iterable[bytes]]:
-    """Return the new plan in the shards of the old one; with ``extend``, in step with what has happened to the images.
+    """Return the new plan with the shards of the old one; with ``extend``, updated for changed images.
 
-    Raises BusyError if the plan decides otherwise, or images have changed and ``extend`` is not given.
+    Raises BusyError if the recipes differ, or if images have changed without ``extend``.
     """
     new = compiled.plan
     if _decisive_of(old) != _decisive_of(new):
@@ -172,18 +172,18 @@ def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) 
 
 
 def _same_contents(old: Plan, new: Plan) -> bool:
-    """Return whether the bytes of the images are those that were planned, as far as that is known."""
+    """Return whether the images have the planned content, as far as fingerprints show."""
     before, now = old.manifest.contents, new.manifest.contents
     return not before or not now or before == now
 
 
 def _rows_each(plan: Plan) -> list[int]:
-    """Return how many rows each shard has; where the images lie may have changed the rest."""
+    """Return the number of rows of each shard; offsets differ if image folders have moved."""
     return [shard.rows for shard in plan.manifest.shards]
 
 
 def _refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoReturn:
-    """Raise BusyError, naming the differences that tell most; it carries all of them."""
+    """Raise BusyError with the most important differences in the message, and all of them as data."""
     found = plan_differences(_decisive_of(old), _decisive_of(new))
     if old.manifest.fingerprint != new.manifest.fingerprint:
         found.append(f"the images or prompts differ ({old.manifest.rows:,} rows, now {new.manifest.rows:,})")
@@ -198,5 +198,5 @@ def _refuse(store: RunStore, old: Plan, new: Plan, *, hint: str = "") -> NoRetur
 
 
 def _decisive_of(plan: Plan) -> dict[str, Any]:
-    """Return what decides a plan's labels besides its rows."""
+    """Return the parts of a plan, besides its rows, that affect labels."""
     return decisive(plan.recipe, plan.manifest.classes, version=plan.autolabel)

@@ -1,4 +1,4 @@
-"""Bring the rows of a run in step with its folder: added, removed, renamed, changed; all others keep their labels."""
+"""Update a run for added, removed, renamed and changed images, keeping the labels of all others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class _RowChanges:
-    """The changes of a run's rows since it was planned."""
+    """The changes of a run's rows since planning."""
 
     kept: list[Input | None]
     """For each row that was there, the row that it is now; None if it is gone or has to be labelled again."""
@@ -42,11 +42,11 @@ class _RowChanges:
     """The rows to label: those of added and of changed images."""
 
     def __bool__(self) -> bool:
-        """Return whether anything has happened."""
+        """Return whether there are any changes."""
         return bool(self.renamed or self.removed or self.changed or self.added)
 
     def said(self) -> str:
-        """Return what has happened, with the first names of each kind."""
+        """Describe the changes, with the first names of each kind."""
         renamed = [f"{old} -> {new}" for old, new in self.renamed.items()]
         kinds = (("added", self.added), ("removed", self.removed), ("renamed", renamed), ("changed", self.changed))
         return ", ".join(f"{len(names):,} {kind} ({_shortened(names)})" for kind, names in kinds if names)
@@ -58,7 +58,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def compare_rows(old: Sequence[Input], now: Iterable[Input]) -> _RowChanges:
-    """Tell what has happened to rows; a file that has another name and the same bytes is renamed."""
+    """Compare rows; a file with another name and the same content counts as renamed."""
     rows = {(row.image, row.caption_index): row for row in now}
     step = _RowChanges(kept=[])
     for row in old:
@@ -79,14 +79,14 @@ def compare_rows(old: Sequence[Input], now: Iterable[Input]) -> _RowChanges:
 
 
 def _unchanged(before: Input, after: Input) -> bool:
-    """Return whether a row is what it was: what is asked, its size, and its bytes as far as they are known."""
+    """Return whether a row is unchanged: prompt, size, and content fingerprint if known."""
     return row_identity(before) == row_identity(after) and (
         before.mark == after.mark or not (before.mark and after.mark)
     )
 
 
 def _follow(step: _RowChanges, old: Sequence[Input], rows: dict[tuple[str, int], Input]) -> None:
-    """Find rows that are not what they were under other names; what is found is taken out of ``rows``."""
+    """Find changed rows under other names, and remove matches from ``rows``."""
     by_content: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for key, row in rows.items():
         if row.mark:
@@ -100,13 +100,13 @@ def _follow(step: _RowChanges, old: Sequence[Input], rows: dict[tuple[str, int],
 
 
 def _content(row: Input) -> bytes:
-    """Return what a row is under whatever name: its bytes, its size, what is asked."""
+    """Return the identity of a row without its name: content, size, prompt."""
     return row.mark.encode() + row_identity(replace(row, image="", notes=()))
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The new shards of an updated run: shards with unchanged rows stay, all others are new."""
+    """The shards of an updated run: shards with unchanged rows are kept, all others are new."""
 
     lines: SpooledLines
     """All rows, and those that no shard has any more."""
@@ -116,10 +116,10 @@ class Layout:
 
 
 def lay_out(store: RunStore, old: Plan, step: _RowChanges, more: ShardedRows) -> Layout:
-    """Lay kept rows into their shards; those of a shard that has changed go into one of their own, the old is empty.
+    """Assign kept rows to shards; rows of a changed shard move to a new shard, and the old one becomes empty.
 
-    Rows are added to those that lie in the directory, so that the plan that lies there holds as well: whenever this is
-    cut short, the next run finds one of the two. Only where images lie elsewhere now is every row written anew.
+    Rows are appended to the stored ones, so that the stored plan stays valid: after an interruption, the next run finds
+    one of the two plans. All rows are rewritten only if image folders have moved.
     """
     groups = _by_shard(old, step)
     renamed = frozenset(step.renamed.values())
@@ -146,13 +146,13 @@ def lay_out(store: RunStore, old: Plan, step: _RowChanges, more: ShardedRows) ->
 
 
 def _by_shard(old: Plan, step: _RowChanges) -> dict[int, list[Input | None]]:
-    """Return the rows of each shard as they are now, None if one is gone."""
+    """Return the current rows of each shard, None for removed ones."""
     source = iter(step.kept)
     return {shard.index: list(islice(source, shard.rows)) for shard in old.manifest.shards}
 
 
 def move_labels(store: RunStore, old: Plan, plan: Plan, step: _RowChanges, layout: Layout) -> None:
-    """Write what is labelled of shards that have changed into the new ones, under the new names."""
+    """Copy the labels of changed shards to the new shards, under the new names."""
     groups = _by_shard(old, step)
     for stage in old.recipe.stages:
         published = store.published(stage)
@@ -163,14 +163,14 @@ def move_labels(store: RunStore, old: Plan, plan: Plan, step: _RowChanges, layou
             try:
                 lines = store.lines(old, stage, source)
             except DamageError:
-                continue  # labelled again
+                continue  # will be labelled again
             pairs = zip(lines, groups[index], strict=True)
             rows = [record.with_image_name(line, row.image) for line, row in pairs if row is not None]
             store.publish_shard(plan, stage, target, rows)
 
 
 def move_decisions(store: RunStore, plan: Plan, renamed: Mapping[str, str]) -> None:
-    """Let what a person decided about an image that has another name now hold under it; nothing if that is done."""
+    """Move decisions to the new names of renamed images; does nothing if that is done."""
     journal = Journal(store)
     old = [one for row in journal.rows.values() for one in row.values() if one.image in renamed]
     if not old:
@@ -190,7 +190,7 @@ def move_decisions(store: RunStore, plan: Plan, renamed: Mapping[str, str]) -> N
 
 
 def empty_shards(store: RunStore, plan: Plan) -> None:
-    """Publish the shards that hold no row any more."""
+    """Publish empty files for shards without rows."""
     for stage in plan.recipe.stages:
         for shard in plan.manifest.shards:
             if not shard.rows:

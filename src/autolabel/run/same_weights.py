@@ -1,4 +1,4 @@
-"""The weights of a plan that was made before: they are here, and are those that it was made with."""
+"""Check that the weights of an earlier plan exist and are unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autolabel.strategies import Labeler
 
 
 def refuse_fetching(stage: Stage) -> None:
-    """Raise WeightsError if a plan names a model that is not on this machine: no plan makes anything be fetched."""
+    """Raise WeightsError if a plan names a model that is not on this machine; plans never cause downloads."""
     for choice in stage.members or (stage.labeler,):
         for key in ("checkpoint", "text_encoder"):
             name = choice.params.get(key)
@@ -21,7 +21,7 @@ def refuse_fetching(stage: Stage) -> None:
 
 
 def check_same_weights(labeler: Labeler, stage: Stage) -> None:
-    """Raise WeightsError if the files are not those that the run was made with."""
+    """Raise WeightsError if the files differ from those of the run."""
     there = sorted(weights.file_digest(file) for file in labeler.files())
     if there != sorted(file.sha256 for file in stage.weights.files):
         raise WeightsError(

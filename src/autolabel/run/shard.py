@@ -18,7 +18,7 @@ from autolabel.types import Labels
 
 @dataclass(slots=True, eq=False)
 class ShardLabeler:
-    """A stage's labeler with the results directory that it labels for."""
+    """A stage's labeler with its results directory."""
 
     plan: Plan
     stage: Stage
@@ -27,7 +27,7 @@ class ShardLabeler:
 
     @classmethod
     def make(cls, plan: Plan, stage: Stage, *, device: str, registry: Registry) -> ShardLabeler:
-        """Make the strategies that a stage chose; the weights are loaded when they are first needed."""
+        """Construct the strategies of a stage; weights are loaded on first use."""
         return cls(plan, stage, RunStore.at(plan), StageLabeler.make(plan, stage, device=device, registry=registry))
 
     def label(self, shard: Shard, *, progress: Progress) -> None:
@@ -40,7 +40,7 @@ class ShardLabeler:
         return [record.encode_labels(row, self.plan.digest) for row in self.labeler.label(rows, progress=progress)]
 
     def before(self, shard: Shard) -> list[Labels]:
-        """Return a shard's rows as they stand before this stage."""
+        """Return a shard's rows before this stage."""
         rows = [self.plan.manifest.placed(inputs.decode_input(line)) for line in self.store.rows(shard)]
         if self.stage.index == 0:
             return [row.labels(self.plan.manifest.classes) for row in rows]
@@ -54,7 +54,7 @@ class ShardLabeler:
 
 
 def _found_before(line: bytes, row: inputs.Input) -> Labels:
-    """Return what the stage before found in a row; raises RowError if the line speaks of another."""
+    """Return a row as labelled by the previous stage; raises RowError if the line is about another row."""
     labels = record.decode_labels(line, row.path)
     if (labels.image.id, labels.caption_index) != (row.image, row.caption_index):
         raise record.RowError(f"wanted a row of {row.image!r}, found one of {labels.image.id!r}")

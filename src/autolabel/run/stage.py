@@ -1,4 +1,4 @@
-"""The strategies of a stage, made from its plan: the labeler, and how its rounds anneal."""
+"""Construct the labeler and the annealing of a stage from its plan."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPENT = "spent.json"
 
 
 def make_labeler(stage: Stage, registry: Registry, desk: EndpointAccount | None = None) -> Labeler:
-    """Make the labeler of a stage, of several members where it has them; loads no weights."""
+    """Construct the labeler of a stage, composed of its members; loads no weights."""
     choices = stage.members or (stage.labeler,)
     members = [registry.make("labeler", choice.type, choice.params) for choice in choices]
     for member in members:
@@ -41,7 +41,7 @@ def make_labeler(stage: Stage, registry: Registry, desk: EndpointAccount | None 
 
 
 def desk_of(plan: Plan) -> EndpointAccount:
-    """Return what a plan puts at the disposal of labelers that ask an endpoint."""
+    """Return a plan's resources for labelers that use an endpoint."""
     root, execution = at(plan.outputs.results_dir), plan.execution
     limit = execution.budget or SpendingLimit()
     spent = root / SPENT if isinstance(root, Path) and execution.budget is not None else None
@@ -50,13 +50,13 @@ def desk_of(plan: Plan) -> EndpointAccount:
 
 
 def _looks_in(stage: Stage) -> Looks:
-    """Return in which looks the rounds of a stage see an image."""
+    """Return the looks of a stage."""
     written = stage.looks
     return Looks() if written is None else Looks(written.names, written.agreement, written.doubt)
 
 
 def make_annealing(stage: Stage, ontology: Ontology, registry: Registry) -> Annealing | None:
-    """Return how the rounds of a stage anneal; None for a segmenter's stage, which has no rounds."""
+    """Return the annealing settings of a stage; None for a stage without rounds."""
     if stage.aggregator is None:
         return None
     aggregator: Aggregator = registry.make("aggregator", stage.aggregator.type, stage.aggregator.params)
@@ -66,7 +66,7 @@ def make_annealing(stage: Stage, ontology: Ontology, registry: Registry) -> Anne
 
 
 def has_work(labeler: Labeler, row: Labels) -> bool:
-    """Return whether a labeler has anything to do for a row."""
+    """Return whether a labeler has work for a row."""
     if row.reason is not None:
         return False
     if isinstance(labeler, Verifier):
@@ -87,6 +87,6 @@ def read_row(row: Labels, *, max_pixels: int, value_range: ValueRange = None) ->
 
 
 def preprocess(labeler: Labeler, row: Labels, pixels: npt.NDArray[np.uint8]) -> Any:
-    """Return what ``prepare`` or ``segment`` takes of a row and its pixels."""
+    """Return the input of ``prepare`` or ``segment`` for a row and its pixels."""
     sample = Sample(image=row.image, pixels=pixels, prompt=row.prompt, instances=row.instances)
     return labeler.preprocess(sample) if isinstance(labeler, Detector) else sample

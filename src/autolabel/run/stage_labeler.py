@@ -1,4 +1,4 @@
-"""Label rows with one stage's labeler: what a run's workers and the predictor share."""
+"""Label rows with one stage's labeler, for workers and the predictor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _Loaded = tuple[int, Any]
 
 @dataclass(slots=True, eq=False)
 class StageLabeler:
-    """A stage's labeler on one device; not for several threads at a time."""
+    """A stage's labeler on one device; not thread-safe."""
 
     stage: Stage
     labeler: Labeler
@@ -58,9 +58,9 @@ class StageLabeler:
     def make(
         cls, plan: Plan, stage: Stage, *, device: str, registry: Registry, read_only: bool = False
     ) -> StageLabeler:
-        """Make the strategies that a stage chose; the weights are loaded when they are first needed.
+        """Construct the strategies of a stage; weights are loaded on first use.
 
-        With ``read_only``, candidates that are kept are used, and no others are kept; nor are answers of endpoints.
+        With ``read_only``, cached candidates are used, but nothing is added to the caches.
         """
         recipe = plan.recipe
         return cls(
@@ -75,7 +75,7 @@ class StageLabeler:
         )
 
     def wake(self) -> None:
-        """Load the labeler's weights, unless they are."""
+        """Load the labeler's weights if they are not loaded."""
         if not self.loaded:
             began = time.monotonic()
             self.labeler.load(self.device)
@@ -83,7 +83,7 @@ class StageLabeler:
             _log.info("%s is loaded on %s after %.1f s", self.stage.name, self.device, time.monotonic() - began)
 
     def label(self, rows: Sequence[Labels], *, progress: Progress) -> list[Labels]:
-        """Return rows as they stand after this stage, in the same order."""
+        """Return rows after this stage, in order."""
         done = list(rows)
         self.recalled.clear()
         usable = [position for position, row in enumerate(rows) if has_work(self.labeler, row)]
@@ -99,12 +99,12 @@ class StageLabeler:
         return done
 
     def outcomes(self, rows: Sequence[Labels], usable: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what became of every usable row, in order of completion; batches hold rows of one key."""
+        """Yield the outcome of every usable row, in order of completion; batches hold rows of one key."""
         for _, group in groupby(usable, key=lambda position: self.labeler.batch_key(rows[position].image.size)):
             yield from self.same_key(rows, list(group))
 
     def same_key(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what became of rows that may share batches; those that memory answers are neither read nor asked."""
+        """Yield the outcome of rows with one batch key; fully cached rows are neither read nor run."""
         searches = dict(self.remembered(rows, positions))
         self.recalled.update(position for position, search in searches.items() if search.next_query() is None)
         for position in positions:
@@ -113,7 +113,7 @@ class StageLabeler:
         yield from self.asking(rows, [one for one in positions if one not in self.recalled], searches)
 
     def remembered(self, rows: Sequence[Labels], positions: Sequence[int]) -> Iterator[tuple[int, Search]]:
-        """Yield rows with a search that begins from memory; none if nothing is kept, or the image cannot be read."""
+        """Yield rows with a search on cached candidates; None if nothing is cached or the image cannot be read."""
         if self.candidates is None or self.annealing is None:
             return
         threads = self.num_workers
@@ -124,7 +124,7 @@ class StageLabeler:
                 yield position, self.search(rows[position], content)
 
     def search(self, row: Labels, content: str) -> Search:
-        """Return the search of a row that remembers what the image of this content was asked before."""
+        """Return the search of a row, with the cached candidates for its image content."""
         assert self.candidates is not None and self.annealing is not None
         memory = ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
         return Search(row.prompt, row.image.size, self.annealing, memory=memory)
@@ -132,7 +132,7 @@ class StageLabeler:
     def asking(
         self, rows: Sequence[Labels], positions: Sequence[int], searches: Mapping[int, Search]
     ) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what became of rows that the labeler has to be asked about."""
+        """Yield the outcome of rows that need the labeler."""
         if not positions:
             return
         self.wake()
@@ -143,7 +143,7 @@ class StageLabeler:
         starved = [position for position, error in failed if isinstance(error, MemoryError)]
         yield from ((position, error) for position, error in failed if position not in starved)
         alone: list[tuple[int, Exception]] = []
-        for position in starved:  # what did not fit beside others may fit alone
+        for position in starved:  # an image that did not fit in a batch may fit alone
             yield from self.answers(rows, [position], searches, alone, threads=1, ahead=1)
         yield from alone
 
@@ -157,7 +157,7 @@ class StageLabeler:
         threads: int,
         ahead: int,
     ) -> Iterator[tuple[int, Outcome[Instances]]]:
-        """Yield what the labeler says of rows; those that cannot be loaded go into ``failed``."""
+        """Yield the labeler's answers; rows that cannot be loaded are added to ``failed``."""
         size = self.batch_size
         loaded = self._loaded(rows, positions, threads=threads, ahead=ahead)
         loads = batches(_succeeded(loaded, failed), size)
@@ -182,7 +182,7 @@ class StageLabeler:
     def _loaded(
         self, rows: Sequence[Labels], positions: Sequence[int], *, threads: int, ahead: int
     ) -> Iterable[_Loaded]:
-        """Yield rows with their images, read ahead in threads; one alone is read without any."""
+        """Yield rows with their images, read ahead in threads; a single row is read directly."""
         if len(positions) == 1:
             return [self.load_row(positions[0], rows[positions[0]])]
         return prefetch(
@@ -195,22 +195,22 @@ class StageLabeler:
         )
 
     def load_row(self, position: int, row: Labels) -> _Loaded:
-        """Read an image and preprocess it; an error takes the place of the result."""
+        """Read and preprocess an image; returns an error in place of the result."""
         try:
             return position, preprocess(self.labeler, row, self.photos.pixels(position, row))
         except (MachineError, WorkerError):
-            raise  # no fault of this image
+            raise  # not caused by this image
         except Exception as error:
             return position, error
 
 
 def _ask(rows: Sequence[Labels], position: int, item: Any, search: Search | None) -> ImageToSearch:
-    """Return what annealing needs of a loaded row."""
+    """Return the annealing input of a loaded row."""
     return ImageToSearch(position, rows[position].prompt, rows[position].image.size, item, search)
 
 
 def _succeeded(loaded: Iterable[_Loaded], failed: list[tuple[int, Exception]]) -> Iterator[_Loaded]:
-    """Yield the rows that could be loaded, put the others aside."""
+    """Yield the loaded rows, and collect the failed ones."""
     for position, item in loaded:
         if isinstance(item, Exception):
             failed.append((position, item))
@@ -219,7 +219,7 @@ def _succeeded(loaded: Iterable[_Loaded], failed: list[tuple[int, Exception]]) -
 
 
 def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
-    """Return a row with its outcome: instances, or the reason why there are none."""
+    """Return a row with its outcome: instances, or the reason of failure."""
     if isinstance(outcome, Instances):
         kept, hollow = _without_hollow_masks(outcome)
         noted = (f"{hollow} mask{'s' * (hollow > 1)} without a pixel left out, the box kept",) if hollow else ()
@@ -232,7 +232,7 @@ def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
 
 
 def _without_hollow_masks(found: Instances) -> tuple[Instances, int]:
-    """Return instances whose masks have at least one pixel each, None in place of others; and how many those are."""
+    """Replace masks without pixels by None; return the instances and the number of replaced masks."""
     if not found.masks:
         return found, 0
     hollow = [mask is not None and mask.is_empty() for mask in found.masks]
@@ -243,7 +243,7 @@ def _without_hollow_masks(found: Instances) -> tuple[Instances, int]:
 
 
 def _code_of(error: Exception) -> str:
-    """Return the ledger's word for an error."""
+    """Return the ledger's reason code for an error."""
     if isinstance(error, ImageError):
         return error.code
     return "out_of_memory" if out_of_memory(error) else "labeler_error"

@@ -1,4 +1,4 @@
-"""Fine-tune a labeler's weights on images whose boxes are known: a COCO file's, or a run's checked ones."""
+"""Fine-tune a labeler on images with known boxes, from a COCO file or a run's checked images."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ def _readable(row: Input) -> Input:
 
 
 def dev_part(material: Material) -> list[Labels]:
-    """Return the images that are kept to choose among the weights: one in five, near-duplicates together.
+    """Return the dev images, one in five, with near-duplicates together.
 
-    The order is that of a hash of their names. At least one image with boxes is kept, and never all of them.
+    Images are ordered by a hash of their names. At least one image with boxes is a dev image, and never all of them.
     """
     key_of = material.groups.key
     with_boxes = {key_of(row.image.id) for row in material.rows if len(row.instances)}
@@ -201,7 +201,7 @@ def _fingerprint(start: str, labeler: str, settings: Mapping[str, Any], material
 
 
 def _check_same(out: Path, fingerprint: str) -> None:
-    """Raise DataError if a folder holds another training; note this one where it is new."""
+    """Raise DataError if a folder holds another training; record this one if the folder is new."""
     out.mkdir(parents=True, exist_ok=True)
     note = out / "training.json"
     if note.exists():

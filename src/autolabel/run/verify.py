@@ -1,4 +1,4 @@
-"""Ask a verifier about the boxes in doubt, and put its verdicts beside their scores."""
+"""Run a verifier on the boxes in doubt, and store its verdicts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from autolabel.types import Instances, Sample
 
 
 def in_doubt(verifier: Verifier, found: Instances) -> npt.NDArray[np.bool_]:
-    """Return which of N boxes a verifier is asked about."""
+    """Return which of N boxes a verifier checks."""
     low, high = np.float32(verifier.params.between[0]), np.float32(verifier.params.between[1])
     doubtful: npt.NDArray[np.bool_] = (found.scores >= low) & (found.scores <= high)
     return doubtful
 
 
 def verified(verifier: Verifier, batch: Sequence[Sample]) -> list[Outcome[Instances]]:
-    """Return each sample's boxes with their verdicts, or the error that it caused.
+    """Return each sample's boxes with their verdicts, or its error.
 
-    Boxes whose verdict is below ``drop_below`` are left out, and the row says how many.
+    Boxes with a verdict below ``drop_below`` are dropped, and the row notes their number.
     """
     doubts = [in_doubt(verifier, sample.instances) for sample in batch]
     asked = [replace(one, instances=one.instances.take(doubt)) for one, doubt in zip(batch, doubts, strict=True)]
@@ -43,7 +43,7 @@ def _judged(
     doubt: npt.NDArray[np.bool_],
     answer: npt.NDArray[np.float32] | ImageError,
 ) -> Instances:
-    """Return boxes with the verdicts of those in doubt; a verdict of an earlier verifier gives way to a new one."""
+    """Return boxes with the new verdicts; they replace those of an earlier verifier."""
     if isinstance(answer, ImageError):
         return replace(found, notes=(*found.notes, f"{verifier.name}: no verdict: {answer.message}"))
     chances = np.asarray(answer, np.float64)

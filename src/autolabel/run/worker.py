@@ -1,4 +1,4 @@
-"""A worker: what it does with shards, what it tells of their rows, what it logs."""
+"""A worker: labels shards, reports rows, writes its log."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def done(labels: Labels, recalled: bool = False, *, shard: int, row: int) -> Don
 
 @dataclass(frozen=True, slots=True)
 class StartStage:
-    """Starts a worker on a stage of the plan in ``root``; travels to where the worker is."""
+    """Starts a worker on a stage of the plan in ``root``; picklable."""
 
     root: str
     stage: int
@@ -69,10 +69,10 @@ class StartStage:
     """Whether the worker is a process of its own, with a log of its own."""
 
     def __call__(self, device: str, emit: Emit) -> Any:
-        """Make the stage's labeler and return what labels a task.
+        """Construct the stage's labeler and return the function that labels a task.
 
-        Weights are loaded first, so that a worker that cannot bear them dies without a task in hand; only where kept
-        candidates may answer everything are they loaded when a task needs them.
+        Weights are loaded first, so that a worker that runs out of memory dies without a task; with cached candidates
+        they are loaded when a task needs them.
         """
         root = at(self.root)
         if self.logs and isinstance(root, Path):
@@ -97,7 +97,7 @@ class StartStage:
 
 
 def plan_of(store: RunStore) -> Plan:
-    """Read the plan; raises MachineError if this machine does not see it, or has another autolabel."""
+    """Read the plan; raises MachineError if it cannot be read here, or if the autolabel versions differ."""
     plan = store.read_plan()
     if plan is None:
         hint = "results_dir, images and weights must be on storage that all machines see"
@@ -109,7 +109,7 @@ def plan_of(store: RunStore) -> Plan:
 
 
 def _keep_log(results_dir: Path) -> Path:
-    """Write what this worker process logs to ``logs/HOST-PID.log``, warnings to stderr as well; return the file."""
+    """Write this worker's log to ``logs/HOST-PID.log``, and warnings also to stderr; return the file."""
     path = results_dir / LOGS / f"{socket.gethostname()}-{os.getpid()}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -127,13 +127,13 @@ def _keep_log(results_dir: Path) -> Path:
 
 
 class Watch:
-    """Told of a run's progress; this one says nothing. Subclass to show it."""
+    """Receives a run's progress and ignores it; subclass to show it."""
 
     def stage_started(self, plan: Plan, stage: Stage, *, rows: int, left: int) -> None:
         """A stage of ``rows`` rows starts with ``left`` of them still to label."""
 
     def row(self, done: Done) -> None:
-        """A row is labelled; told once, though its shard may still be lost and labelled again."""
+        """A row is labelled; called once per row, although its shard may still be lost and labelled again."""
 
     def stage_finished(self, stage: Stage) -> None:
         """Every shard of a stage is on disk."""
@@ -142,11 +142,11 @@ class Watch:
         """A file or export is being written."""
 
     def noted(self, text: str) -> None:
-        """Something that the user should know has come up."""
+        """A notice for the user."""
 
 
 class Once:
-    """Tells of each row of a stage once, however often its shard is begun."""
+    """Reports each row of a stage once, even if its shard is labelled again."""
 
     def __init__(self, tell: Callable[[Done], None]) -> None:
         self.tell = tell
@@ -154,7 +154,7 @@ class Once:
         """The rows of a shard, a bit each."""
 
     def __call__(self, done: Done) -> None:
-        """Tell of a row unless that is done."""
+        """Report a row unless already reported."""
         bit = 1 << done.row
         if not self.reported[done.shard] & bit:
             self.reported[done.shard] |= bit
