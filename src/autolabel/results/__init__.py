@@ -1,1 +1,1 @@
-"""The results directory: what a run leaves, and how it is read again."""
+"""The results directory: write and read the files of a run."""

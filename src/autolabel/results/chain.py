@@ -1,4 +1,4 @@
-"""Lines of a journal that hold their own sum and that of the line before: what is changed, lost or moved is told."""
+"""Chain journal lines by checksums, to detect changed, lost and moved lines."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _LINKED = re.compile(rb'(.*),"after":"([0-9a-f]*)","sum":"([0-9a-f]*)"\}', re.DO
 
 
 def sum_of(data: bytes) -> str:
-    """Return the sum of some bytes."""
+    """Return the checksum of bytes."""
     return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 class Chain:
     """The lines of a journal in their order, each a JSON object without its newline.
 
-    The first line may name any: a journal may go on from one that was moved away. Lines of an older autolabel have no
-    sum; they stand at the start alone.
+    The first line may name any previous line, because a journal may continue one that was moved away. Lines of older
+    versions have no checksum; they are only allowed at the start.
     """
 
     def __init__(self) -> None:
@@ -27,13 +27,13 @@ class Chain:
         """The sum of the last line, which the next one names; empty before the first."""
 
     def link(self, line: bytes) -> bytes:
-        """Return a line with its two fields more, as the next one."""
+        """Return the next line with the two checksum fields added."""
         named = line.removesuffix(b"}") + f',"after":"{self.last}"'.encode()
         self.last = sum_of(named)
         return named + f',"sum":"{self.last}"}}'.encode()
 
     def check(self, line: bytes) -> bytes:
-        """Return the next line without the two fields; raises ValueError if it is not as it was written."""
+        """Return the next line without the checksum fields; raises ValueError if it was changed."""
         found = _LINKED.fullmatch(line)
         if found is None:
             if self.last:
@@ -48,12 +48,12 @@ class Chain:
 
 
 def told(line: bytes) -> str:
-    """Return the sum that a line holds; empty if it holds none, or not its own."""
+    """Return the checksum in a line; empty if it is missing or wrong."""
     found = _LINKED.fullmatch(line)
     return found[3].decode() if found and sum_of(line[: found.end(2) + 1]) == found[3].decode() else ""
 
 
 def named(line: bytes) -> str | None:
-    """Return the sum of the line before, as a line names it; None if it names none."""
+    """Return the previous line's checksum that a line names; None if it names none."""
     found = _LINKED.fullmatch(line)
     return found[2].decode() if found else None

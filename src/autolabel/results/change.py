@@ -1,4 +1,4 @@
-"""What changed between two runs over the same images: boxes gained, lost, moved, relabelled."""
+"""Compare two runs over the same images: boxes gained, lost, moved, relabelled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Seen = tuple[_Box, str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One object: as it was, as it is; None if it was or is not there."""
+    """One object before and after; None on the side where it does not exist."""
 
     kind: str
     before: Seen | None
@@ -38,7 +38,7 @@ class Change:
 
     @property
     def side(self) -> Seen:
-        """Return the object as it was, or where it is new, as it is."""
+        """Return the object before, or after if it is new."""
         side = self.before or self.after
         if side is None:
             raise ValueError("an object that neither run has")
@@ -119,10 +119,10 @@ class RunChange:
 
 
 def compare_runs(before: Iterable[Labels], after: Iterable[Labels], *, most: int) -> RunChange:
-    """Return what changed, with the ``most`` images in which most did.
+    """Return the changes, with the ``most`` images with the most changes.
 
-    Both are walked once, sorted by image id as ledgers are; memory holds one image and what is returned. Images of no
-    change are never among the most changed. Ties go by name.
+    Both are iterated once, sorted by image id as ledgers are; memory holds one image and the result. Unchanged images
+    are not included. Ties are broken by name.
     """
     out = RunChange()
     ranked: list[tuple[int, _Backwards, ImageChange]] = []
@@ -143,7 +143,7 @@ def compare_runs(before: Iterable[Labels], after: Iterable[Labels], *, most: int
 
 
 class _Backwards(str):
-    """A name that sorts last first, so that of equals the first name is kept."""
+    """A name with reversed order, so that ties keep the first name."""
 
     __slots__ = ()
 
@@ -154,7 +154,7 @@ class _Backwards(str):
 def _side_by_side(
     before: Iterable[Labels], after: Iterable[Labels]
 ) -> Iterator[tuple[list[Labels] | None, list[Labels] | None]]:
-    """Yield the rows of each image in both; None for one that does not have it."""
+    """Yield the rows of each image in both runs; None for a run without it."""
     olds, news = (groupby(rows, key=lambda row: row.image.id) for rows in (before, after))
     old, new = next(olds, None), next(news, None)
     while old is not None and new is not None:
@@ -178,8 +178,8 @@ def _side_by_side(
 def compare_image(before: Sequence[Labels], after: Sequence[Labels]) -> ImageChange:
     """Return what changed in one image, from its rows in both runs.
 
-    Pairs of one class come first, those that overlap most before others, from SAME_OBJECT on: kept, or moved where a
-    side is off by more than UNMOVED pixels. What is left of both pairs in the same way across classes: relabelled.
+    Boxes of equal class are paired first, by descending overlap of at least SAME_OBJECT: moved if a side differs by
+    more than UNMOVED pixels, otherwise kept. The remaining boxes are paired across classes: relabelled.
     """
     old, new = _objects(before), _objects(after)
     changes = []
@@ -215,12 +215,12 @@ def _state(rows: Sequence[Labels]) -> str:
 
 
 def _pairs(old: Sequence[Seen], new: Sequence[Seen]) -> list[tuple[int, int]]:
-    """Return which objects are one, by their indices, in the order of the old ones."""
+    """Return pairs of matching objects, by their indices, in the order of the old ones."""
     if not old or not new:
         return []
     overlap = iou(_boxes(old), _boxes(new))
     same = np.asarray([[a[1] == b[1] for b in new] for a in old])
-    rank = np.where(overlap >= _SAME_OBJECT, overlap + same, 0)  # the same class before the best overlap
+    rank = np.where(overlap >= _SAME_OBJECT, overlap + same, 0)  # equal class has priority over overlap
     candidates = np.flatnonzero(rank)
     found: dict[int, int] = {}
     taken = set[int]()

@@ -1,4 +1,4 @@
-"""The images of a run that a person has checked wholly, as truth."""
+"""Use the completely checked images of a run as truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HINT = "check images in `autolabel review`: key C marks an image as checked"
 
 
 def _checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tuple[str, list[Labels]]]:
-    """Yield each image of which every row is checked, with its rows as decided; failed ones are not among them."""
+    """Yield each image with all rows checked, with decisions applied; without failed images."""
     for image, group in groupby(checked_ledger(store, plan), key=lambda row: row.image.id):
         rows = list(group)
         if all(is_checked(row, review) and row.reason is None for row in rows):
@@ -33,16 +33,16 @@ def _checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tup
 
 
 def any_checked(store: RunStore) -> bool:
-    """Return whether a person has checked any image as a whole."""
+    """Return whether any image is completely checked."""
     review = read_decisions(store)
     return review is not None and any(one.key is None and one.verdict != "reject" for one in review.decisions)
 
 
 @contextmanager
 def truth_at(place: str | Location) -> Iterator[Location]:
-    """Yield a COCO file of the truth: ``place`` itself, or one of the checked images where that is a run.
+    """Yield a COCO file of the truth: ``place`` itself, or for a run, a temporary file of its checked images.
 
-    Raises DataError if it is a run of which nothing is checked.
+    Raises DataError if it is a run without checked images.
     """
     location = at(place)
     if not location.is_dir():

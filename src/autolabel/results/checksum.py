@@ -1,4 +1,4 @@
-"""A file's SHA-256 in a file beside it, as ``sha256sum`` writes and checks it."""
+"""Store a file's SHA-256 beside it, in the format of ``sha256sum``."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _MOST = 4096
 
 
 class Sum:
-    """Adds up what passes by."""
+    """Computes a checksum of streamed data."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
 
     def over(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the pieces of a file, adding them up."""
+        """Yield the chunks of a file, updating the checksum."""
         for piece in pieces:
             self.hash.update(piece)
             yield piece
 
     def line(self, name: str) -> bytes:
-        """Return what goes into the file beside a file of this name."""
+        """Return the content of the checksum file for a file of this name."""
         return f"{self.hash.hexdigest()}  {name}\n".encode()
 
 
 def checksum_file(path: Location) -> Location:
-    """Return where the sum of a file lies."""
+    """Return the path of a file's checksum file."""
     return at(f"{path}{_SUFFIX}")
 
 
 def stated_checksum(path: Location) -> str:
-    """Return the sum that was written with a file; empty if none was, or it cannot be read."""
+    """Return the stored checksum of a file; empty if missing or unreadable."""
     try:
         text = read_regular(checksum_file(path), most=_MOST)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The review format: what a person decided about boxes and images, in ``review.json`` and in each journal line."""
+"""The data model of decisions, in ``review.json`` and in journal lines."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Mask(BaseModel):
         return self
 
     def rle(self, size: Size) -> Rle | None:
-        """Return the mask for an image of ``size`` (height, width), None if it is one of another size."""
+        """Return the mask for an image of ``size`` (height, width), None if its size differs."""
         return Rle(self.size, self.counts) if self.size == size else None
 
 
@@ -96,7 +96,7 @@ class Decision(BaseModel):
 
     @model_validator(mode="after")
     def check_box(self) -> Decision:
-        """Refuse a box without phrase, a phrase without box, a box turned inside out, and a change to what is gone."""
+        """Refuse a box without phrase, a phrase without box, a reversed box, and a change of a rejected box."""
         if (self.bbox is None) != (self.phrase is None):
             raise ValueError("bbox and phrase go together: both for a box, neither for a whole image")
         _check_corners(self.bbox)
@@ -113,7 +113,7 @@ class Decision(BaseModel):
 
     @property
     def key(self) -> Key:
-        """The subject of the decision in its row."""
+        """The key of the decision in its row."""
         return None if self.bbox is None or self.phrase is None else (self.phrase, self.bbox)
 
     @property
@@ -183,7 +183,7 @@ def row_of(labels: Labels) -> Row:
 def read_review(path: str | Location) -> Review:
     """Read a review as it is written, ``forget`` included.
 
-    Raises DataError with a JSON pointer for everything that is wrong: not JSON, unknown or doubled fields, wrong types.
+    Raises DataError, with JSON pointers, for invalid JSON, unknown or duplicate fields, and wrong types.
     """
     file = at(path)
     try:
@@ -207,14 +207,14 @@ def parse_review(text: bytes, *, file: str) -> Review:
 
 
 def _without_doubles(pairs: Sequence[tuple[str, Any]]) -> None:
-    """Refuse an object that says the same field twice; keeps nothing."""
+    """Raise for a JSON object with duplicate keys."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError(f"the field {max(names, key=names.count)!r} appears twice in one object")
 
 
 def _problems(error: ValidationError, file: str) -> list[Problem]:
-    """Return what pydantic found, as places in the file."""
+    """Convert pydantic's errors to problems with JSON pointers."""
     found = error.errors(include_url=False, include_context=False)
     out = [
         Problem(file=file, path="".join(f"/{step}" for step in one["loc"]), message=_message(one))
@@ -226,7 +226,7 @@ def _problems(error: ValidationError, file: str) -> list[Problem]:
 
 
 def _message(one: ErrorDetails) -> str:
-    """Return pydantic's words in the house's style, with a short value that was found."""
+    """Return pydantic's message in autolabel's style, with the value shortened."""
     text = one["msg"].removeprefix("Value error, ")
     value = one["input"]
     shown = f", got {value!r}" if isinstance(value, str | int | float | None) and len(repr(value)) < 80 else ""
@@ -234,20 +234,20 @@ def _message(one: ErrorDetails) -> str:
 
 
 def encode_review(review: Review) -> bytes:
-    """Return a review as indented JSON with a final newline; fields that say nothing are left out."""
+    """Return a review as indented JSON with a final newline; empty fields are left out."""
     return (review.model_dump_json(indent=1, exclude_none=True) + "\n").encode()
 
 
 def encode_whole(review: Review) -> bytes:
-    """Return a run's own ``review.json``: as ``encode_review`` does, with the sum that proves it whole."""
+    """Return a run's own ``review.json``: as ``encode_review`` does, with a checksum."""
     text = encode_review(review.model_copy(update={"sum": None})).removesuffix(b"\n}\n")
     return text + f',\n "sum": "{sum_of(text)}"\n}}\n'.encode()
 
 
 def parse_whole(text: bytes, *, file: str) -> Review:
-    """Read a run's own ``review.json``; raises DataError as ``parse_review`` does, or where its sum is not its own.
+    """Read a run's own ``review.json``; raises DataError as ``parse_review`` does, or if the checksum is wrong.
 
-    One that was put there by hand has none.
+    A file that was copied there by hand has no checksum.
     """
     found = _SUMMED.fullmatch(text)
     if found and sum_of(found[1]) != found[2].decode():

@@ -1,4 +1,4 @@
-"""Turn the differences between another tool's file and a run into decisions."""
+"""Convert the differences between another tool's file and a run to decisions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MOST_NEAR = 5
 
 @dataclass(slots=True)
 class _Differences:
-    """The differences of a file to a run."""
+    """The differences between a file and a run."""
 
     decisions: list[Decision] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -59,11 +59,11 @@ def correction_differences(
     partial: bool,
     names: Mapping[str, str] | None = None,
 ) -> _Differences:
-    """Return what a file changes in a run, as decided now.
+    """Return the changes of a file to a run with its current decisions.
 
-    Images are matched by path, with the rules for names that other tools change. An image in the file is wholly
-    checked, so a box that it lacks is removed; with ``partial`` nothing is said about what the file lacks. ``names``
-    says what its classes are called in the run.
+    Images are matched by path, allowing for names changed by other tools. An image in the file counts as completely
+    checked, so boxes that it lacks are removed, unless ``partial``. ``names`` maps class names of the file to the
+    run's.
     """
     out = _Differences(notes=list(corrections.notes), problems=list(corrections.problems))
     drawn = _placed(corrections, ledger, out, file=file)
@@ -82,7 +82,7 @@ def correction_differences(
             continue
         unsure = (
             bool(corrections.problems) or len(out.problems) > problems_before
-        )  # something is there that was not read
+        )  # the image has shapes that were not read
         crowded += [image] * (drawn[image].crowds > 0)
         out.images += 1
         for row in rows:
@@ -101,7 +101,7 @@ def correction_differences(
 
 
 def _crowds_told(images: Sequence[str]) -> str:
-    """Say what becomes of images with crowds."""
+    """Return notes on images with crowds."""
     more = "" if len(images) == 1 else f" and {len(images) - 1:,} more image(s)"
     return (
         f"{images[0]!r}{more}: has crowd regions (iscrowd), which do not list single objects; boxes that the file"
@@ -136,7 +136,7 @@ def _placed(corrections: Corrections, ledger: Ledger, out: _Differences, *, file
 
 
 def _without_endings(images: Sequence[str]) -> dict[str, str]:
-    """Return images by their names without the extension; those that share one with another are left out."""
+    """Return images by name without extension, leaving out ambiguous names."""
     stems = Counter(image.rpartition(".")[0] for image in images)
     return {stem: image for image in images if stems[stem := image.rpartition(".")[0]] == 1}
 
@@ -144,7 +144,7 @@ def _without_endings(images: Sequence[str]) -> dict[str, str]:
 def _classes(
     corrections: Corrections, plan: Plan, names: Mapping[str, str], out: _Differences, *, file: str
 ) -> dict[str, str]:
-    """Return the classes of the run by those of the file; letter case and spaces do not count."""
+    """Map classes of the file to those of the run, ignoring letter case and spaces."""
     own = {_plain(name): name for name in reversed(plan.manifest.classes)}
     known: dict[str, str] = {}
     for phrase in dict.fromkeys(shape.phrase for image in corrections.images for shape in image.shapes):
@@ -170,7 +170,7 @@ def _plain(name: str) -> str:
 def _objects(
     image: DrawnImage, row: Labels, known: Mapping[str, str], out: _Differences, *, file: str
 ) -> list[DrawnObject] | None:
-    """Return the objects of an image in the run's classes; None if it is another size in the file."""
+    """Return the objects of an image with the run's classes; None if its size in the file differs."""
     if image.size is not None and image.size != row.image.size:
         (height, width), (own_height, own_width) = image.size, row.image.size
         text = f"{image.name!r} is {width}x{height} in the file, {own_width}x{own_height} in the run"
@@ -192,7 +192,7 @@ def _view(row: Labels, journal: Journal, plan: Plan) -> RowView:
 
 
 def _compare(now: RowView, found: Sequence[DrawnObject], out: _Differences, *, masked: bool, partial: bool) -> set[int]:
-    """Add the differences of one row; return which objects (by id) were used up."""
+    """Add the differences of one row; return the ids of matched objects."""
     boxes = [box for box in now.boxes if box.verdict != "reject" and not box.hidden]
     matched = _matched(boxes, found)
     for index, box in enumerate(boxes):
@@ -211,7 +211,7 @@ def _compare(now: RowView, found: Sequence[DrawnObject], out: _Differences, *, m
 
 
 def _matched(boxes: Sequence[Box], found: Sequence[DrawnObject]) -> dict[int, int]:
-    """Return which object each box has become: equal ones first, then the closest of the class, then of another."""
+    """Match each box to an object: equal ones first, then the closest of the class, then of another class."""
     out: dict[int, int] = {}
     if not boxes or not found:
         return out
@@ -224,7 +224,7 @@ def _matched(boxes: Sequence[Box], found: Sequence[DrawnObject]) -> dict[int, in
             if _unmoved(box, one):
                 overlap[index, number] = 1
     rank = np.where(same, np.where(overlap >= _MOVED, 1 + overlap, 0), np.where(overlap >= _RECLASSIFIED, overlap, 0))
-    rank[~same & (overlap == 1)] = 1.9  # the very place in another class: before a box of the class that lies elsewhere
+    rank[~same & (overlap == 1)] = 1.9  # an equal position in another class comes first
     used: set[int] = set()
     for place in np.argsort(-rank, axis=None, kind="stable").tolist():
         index, number = divmod(place, len(found))
@@ -237,7 +237,7 @@ def _matched(boxes: Sequence[Box], found: Sequence[DrawnObject]) -> dict[int, in
 
 
 def _unmoved(box: Box, one: DrawnObject) -> bool:
-    """Return whether an object lies where a box does; one that was drawn as a mask alone, where the box's mask does."""
+    """Return whether an object has a box's position; for an object given as a mask only, the mask's position."""
     off = max(abs(a - b) for a, b in zip(box.place, one.box, strict=True))
     if off <= _SAME_PLACE or one.boxed or one.mask is None or box.mask is None:
         return off <= _SAME_PLACE
@@ -245,7 +245,7 @@ def _unmoved(box: Box, one: DrawnObject) -> bool:
 
 
 def _changed(box: Box, one: DrawnObject, now: RowView, out: _Differences, *, masked: bool) -> None:
-    """Add what became of a box."""
+    """Add the decision about a changed box."""
     moved = not _unmoved(box, one)
     renamed = box.name != one.phrase
     mask = masked and (one.mask is None) != (box.mask is None)

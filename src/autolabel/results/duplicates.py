@@ -1,4 +1,4 @@
-"""``duplicates.json``: which images of a run show the same scene."""
+"""Read and write ``duplicates.json``, the near-duplicates of a run."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def duplicates_file(store: RunStore) -> Location:
-    """Return where a run keeps its groups."""
+    """Return the path of a run's groups."""
     return store.root / _FILE
 
 
 def read_groups(store: RunStore, plan: Plan) -> Groups:
-    """Return the groups of near-duplicates among a run's images; no groups where none were looked for.
+    """Return the groups of near-duplicates among a run's images; no groups if they were never computed.
 
     Raises DataError if the file is damaged, or was written for other images.
     """
@@ -62,7 +62,7 @@ def publish_groups(store: RunStore, plan: Plan, groups: Groups) -> None:
 
 
 def _images_of(plan: Plan) -> str:
-    """Return what changes where a run's images do."""
+    """Return a digest of a run's images."""
     return hashlib.sha256(f"{plan.manifest.fingerprint} {plan.manifest.contents}".encode()).hexdigest()
 
 

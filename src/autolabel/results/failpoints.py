@@ -1,4 +1,4 @@
-"""Named places where a test can make a run fail; they cost a truth test when off."""
+"""Named failpoints at which tests can make a run fail; almost free when off."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def arm(setting: str) -> None:
 
 
 def reach(name: str) -> None:
-    """Fail here if a test asked for it."""
+    """Fail here if a test set this failpoint."""
     if _armed:
         _fail(name)
 
 
 def _fail(name: str) -> None:
-    """Count a visit to ``name`` and act on the one that was asked for."""
+    """Count visits to ``name`` and act on the configured one."""
     global _reached
     wanted, action, count = [*_armed.split(":"), "", ""][:3]
     if wanted != name:

@@ -1,4 +1,4 @@
-"""Take decisions from elsewhere into a run: checked against its images and classes, joined with what stands."""
+"""Import decisions into a run: check them against its images and classes, merge them with earlier ones."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Taken:
 def take_in(
     journal: Journal, ledger: Ledger, plan: Plan, new: Review, *, file: str, names: Mapping[str, str] | None = None
 ) -> Taken:
-    """Return what a review comes to for a run; writes nothing.
+    """Check and merge a review for a run; writes nothing.
 
-    ``names`` says what classes of the review are called in the run.
+    ``names`` maps class names of the review to the run's.
     """
     renamed = tuple(_renamed(one, names or {}) for one in new.decisions)
     review = new.model_copy(update={"decisions": renamed})
@@ -74,7 +74,7 @@ def take_in(
 def record(
     journal: Journal, decisions: Sequence[Decision], *, plan: Plan, source: str, reviewer: str | None = None
 ) -> Review:
-    """Write what was taken in as one action, and return all that stands then."""
+    """Write the imported decisions as one action, and return all current decisions."""
     if decisions:
         action = Review(
             version=VERSION,
@@ -90,7 +90,7 @@ def record(
 
 
 def nearest_hint(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known names that are nearest to one; empty if none is near."""
+    """Return a hint with the most similar known names; empty if there are none."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
@@ -111,7 +111,7 @@ def _renamed(one: Decision, names: Mapping[str, str]) -> Decision:
 def _problems(
     ledger: Ledger, plan: Plan, missing: Sequence[Row], strange: Sequence[str], *, file: str, of: Review
 ) -> Iterator[Problem]:
-    """Yield a problem for each image and class that is not known, MOST_PROBLEMS of each at most."""
+    """Yield a problem for each unknown image and class, at most MOST_PROBLEMS of each."""
     images = dict.fromkeys(image for image, _ in missing)
     known = _names(ledger, images) if images else {}
     first_image, first_class = _places(of)
@@ -136,7 +136,7 @@ def _problems(
 
 
 def _names(ledger: Ledger, images: Iterable[str]) -> dict[str, None]:
-    """Return the run's images that a name may mean: all of a small run; of a large one, those of the same base name."""
+    """Return candidate images for a name: all of a small run; for a large one, those with the same base name."""
     wanted = {image.rpartition("/")[2] for image in images} | set(images)
     out: dict[str, None] = {}
     for labels in ledger:
@@ -147,7 +147,7 @@ def _names(ledger: Ledger, images: Iterable[str]) -> dict[str, None]:
 
 
 def _places(review: Review) -> tuple[dict[str, str], dict[str, str]]:
-    """Return where each image and each class stands first."""
+    """Return the first position of each image and each class."""
     images: dict[str, str] = {}
     classes: dict[str, str] = {}
     for index, one in enumerate(review.decisions):
@@ -159,6 +159,6 @@ def _places(review: Review) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def refuse(taken: Taken) -> None:
-    """Raise DataError if anything of a review has no place in the run."""
+    """Raise DataError if a review has unknown images or classes."""
     if taken.problems:
         raise DataError(list(taken.problems))

@@ -1,4 +1,4 @@
-"""The journal of a run's review: one action a line, appended and on disk before anybody is told."""
+"""The journal of a run's review: one action per line, written to disk before it is confirmed."""
 
 from __future__ import annotations
 
@@ -37,16 +37,15 @@ _RESTORE = "restore the file from a copy, or move it away: review.json holds the
 
 
 class Journal:
-    """The decisions about a run as they stand: those of ``review.json``, then every action of the journal after it.
+    """The current decisions about a run: those of ``review.json``, then the later actions of the journal.
 
-    ``review.json`` is a checkpoint: it says how many bytes of the journal it holds, and the sum of the last line among
-    them. One that does not say so was put there by hand, and is older than the whole journal. A journal that was moved
-    away begins again from the checkpoint. A last line without its end was never confirmed to anybody, and does not
-    count.
+    ``review.json`` is a checkpoint: it states how many bytes of the journal it covers, and the checksum of the last
+    covered line. Without that, it was copied there by hand, and precedes the whole journal. A journal that was moved
+    away restarts from the checkpoint. An incomplete last line was never confirmed, and is ignored.
     """
 
     def __init__(self, store: RunStore) -> None:
-        """Read what there is; raises DataError if a file is damaged, with the line."""
+        """Read the files; raises DataError, with the line, if one is damaged."""
         self.store = store
         self.rows: dict[Row, dict[Key, Decision]] = {}
         self.plan = ""
@@ -65,7 +64,7 @@ class Journal:
         return bool(self.rows)
 
     def take(self, action: Review) -> None:
-        """Let an action change what stands."""
+        """Apply an action."""
         self.plan = action.plan
         if action.id:
             self.seen[action.id] = action
@@ -79,7 +78,7 @@ class Journal:
                 del self.rows[one.row]
 
     def follow(self) -> list[Review]:
-        """Read what others have appended since, and return it."""
+        """Read and return the actions that other processes have appended since."""
         size = self._size()
         if size <= self.position:
             return []
@@ -92,10 +91,9 @@ class Journal:
         return actions
 
     def append(self, action: Review) -> list[Review]:
-        """Write an action, force it to disk, and let it count; return what others had appended before.
+        """Write an action, fsync it, and apply it; return the actions that others had appended before.
 
-        An action whose id is there already is not written again. Raises MachineError if it cannot be written: then
-        nothing of it is.
+        An action with a known id is not written again. Raises MachineError if writing fails; then nothing is applied.
         """
         with self._alone() as handle:
             others = self.follow()
@@ -114,22 +112,22 @@ class Journal:
         return others
 
     def decisions(self) -> Review:
-        """Return what stands, sorted by row, whole-row decisions first."""
+        """Return the current decisions, sorted by row, whole-row decisions first."""
         sorted_rows = (in_order(self.rows[row].values()) for row in sorted(self.rows))
         standing = tuple(one for row in sorted_rows for one in row)
         held, after = self.position or None, self._chain.last or None
         return Review(version=VERSION, plan=self.plan, journal=held, after=after, decisions=standing)
 
     def checkpoint(self) -> Review:
-        """Write ``review.json`` as things stand, and return it."""
+        """Write the current ``review.json``, and return it."""
         standing = self.decisions()
         publish(self.store.review, [encode_whole(standing)], name="review")
         return standing
 
     def _held(self, base: Review) -> int:
-        """Return where the lines begin that a checkpoint does not hold; DataError where the journal is another one."""
+        """Return the offset of the first line after a checkpoint; raises DataError if the journal does not match."""
         size, held = self._size(), base.journal or 0
-        if base.after is None:  # by an older autolabel, or by hand
+        if base.after is None:  # written by an older version, or by hand
             held = held if held <= size else 0
             self._chain.last = chain.told(self._line_before(held)) if held else ""
             return held
@@ -142,7 +140,7 @@ class Journal:
         raise DataError(told, hint=_RESTORE)
 
     def _line_before(self, end: int) -> bytes:
-        """Return the whole line that ends at a place, without its end; empty if none does."""
+        """Return the complete line that ends at an offset, without its newline; empty if there is none."""
         length = _TAIL
         while True:
             start = max(0, end - length)
@@ -187,10 +185,10 @@ class Journal:
 
     @contextmanager
     def _alone(self) -> Iterator[int]:
-        """Hold the journal alone, ready to be appended to; another process's torn last line is cut off."""
+        """Lock the journal for appending, and truncate an incomplete last line of another process."""
         place = self.store.journal
         if not isinstance(place, Path):
-            yield -1  # a store is written whole, under the lease of the run
+            yield -1  # an object store is rewritten as a whole, under the run's lease
             return
         with writing(place):
             new = not place.exists()
@@ -226,7 +224,7 @@ class Journal:
 
 
 def read_decisions(store: RunStore) -> Review | None:
-    """Return what people have decided about this run, None if nobody has."""
+    """Return the decisions about this run, None if there are none."""
     if not store.review.exists() and not store.journal.exists():
         return None
     return Journal(store).decisions()

@@ -1,4 +1,4 @@
-"""One driver in a results directory at a time."""
+"""Lock a results directory for one driver at a time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Holder:
 
 
 def holder(place: Location) -> Holder | None:
-    """Return who holds a lock, None if nobody does; neither takes it nor writes anything."""
+    """Return the holder of a lock, None if it is free; neither takes it nor writes anything."""
     if not place.exists():
         return None
     if isinstance(place, Path):
@@ -74,7 +74,7 @@ def holder(place: Location) -> Holder | None:
 
 
 def is_lock(place: Location) -> bool:
-    """Return whether there is a lock, and it is one that autolabel has written."""
+    """Return whether there is a lock file written by autolabel."""
     if not isinstance(place, Path):
         return bool(_lease_at(place)) if place.exists() else False
     try:
@@ -85,7 +85,7 @@ def is_lock(place: Location) -> bool:
 
 
 def _opened(file: Path, how: int) -> TextIO:
-    """Open a lock; raises BusyError if it is a link, a pipe, or a file that has another name too."""
+    """Open a lock; raises BusyError if it is a link, a pipe, or has several hard links."""
     try:
         handle = os.open(file, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -102,7 +102,7 @@ def _opened(file: Path, how: int) -> TextIO:
 
 
 def _lease_at(place: Remote) -> dict[str, Any]:
-    """Return what a lease says; nothing if it is damaged or not there."""
+    """Return the content of a lease; empty if it is damaged or missing."""
     try:
         lease = json.loads(place.read_bytes() or b"{}")
     except (ValueError, RecursionError, FileNotFoundError):
@@ -112,12 +112,12 @@ def _lease_at(place: Remote) -> dict[str, Any]:
 
 
 def _clock(seconds: float) -> str:
-    """Return a time as text."""
+    """Format a time as text."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _locked(stream: TextIO, how: int) -> bool:
-    """Return whether a file could be locked."""
+    """Try to lock a file; return whether that succeeded."""
     try:
         fcntl.flock(stream, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -126,7 +126,7 @@ def _locked(stream: TextIO, how: int) -> bool:
 
 
 def _named(stream: TextIO) -> str:
-    """Return the holder that a locked file names."""
+    """Return the holder named in a lock file."""
     return _text_of(stream).strip() or "another process"
 
 
@@ -137,7 +137,7 @@ def _text_of(stream: TextIO) -> str:
 
 
 def _leased(lease: dict[str, Any]) -> str:
-    """Return the holder that a lease names."""
+    """Return the holder named in a lease."""
     return f"process {lease.get('process')} on {lease.get('host')}"
 
 
@@ -180,9 +180,9 @@ def when_free(work: Callable[[], _T], *, seconds: float) -> _T:
 
 @contextmanager
 def lease(target: Remote) -> Iterator[None]:
-    """Hold an object of a store that names this process, and renew it; raises BusyError if another has renewed it.
+    """Hold and renew a lease object that names this process; raises BusyError if another process took it over.
 
-    A holder that is gone is followed at once on its own machine, elsewhere when LEASE_SECONDS seconds have passed.
+    The lease of a dead process can be taken over at once on the same machine, elsewhere after LEASE_SECONDS seconds.
     """
     begun = time.time()
     _claim(target, begun)
@@ -202,7 +202,7 @@ def lease(target: Remote) -> Iterator[None]:
 
 
 def _claim(target: Remote, now: float) -> None:
-    """Write the lease; where there is one already, only if it has ended."""
+    """Write the lease, if there is none or the existing one has ended."""
     try:
         target.create(_written(now, renewed=now))
     except FileExistsError:
@@ -216,14 +216,14 @@ def _claim(target: Remote, now: float) -> None:
 
 
 def _seconds_left(lease: dict[str, Any]) -> float:
-    """Return how long a lease still counts: none of a process of this machine that is gone."""
+    """Return the remaining time of a lease; 0 for a dead process of this machine."""
     if lease.get("host") == socket.gethostname() and not Path(f"/proc/{lease.get('process')}").exists():
         return 0.0
     return float(lease.get("renewed", 0)) + LEASE_SECONDS - time.time()
 
 
 def _renew(target: Remote, begun: float, ended: threading.Event) -> None:
-    """Renew a lease until it is given back."""
+    """Renew a lease until it is released."""
     while not ended.wait(LEASE_RENEWAL_SECONDS):
         try:
             target.write_bytes(_written(begun, renewed=time.time()))
@@ -232,13 +232,13 @@ def _renew(target: Remote, begun: float, ended: threading.Event) -> None:
 
 
 def _written(begun: float, *, renewed: float) -> bytes:
-    """Return the lease of this process; renewed at 0 it is one that was given back."""
+    """Return the lease of this process; a renewal time of 0 means released."""
     lease = {"process": os.getpid(), "host": socket.gethostname(), "begun": begun, "renewed": renewed}
     return json.dumps(lease).encode()
 
 
 def taken(place: Location) -> float:
-    """Return when a lock was last taken, in seconds; 0 if it never was."""
+    """Return the time when a lock was last taken, in seconds; 0 if never."""
     if not place.exists():
         return 0.0
     if isinstance(place, Path):
@@ -248,7 +248,7 @@ def taken(place: Location) -> float:
 
 @contextmanager
 def writing(path: Location) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into MachineError."""
+    """Convert errors of a full, read-only or forbidden disk to MachineError."""
     try:
         yield
     except OSError as error:

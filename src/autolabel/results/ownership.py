@@ -1,4 +1,4 @@
-"""Decide which files of a results directory autolabel may replace: only those that it wrote."""
+"""Decide which files of a results directory autolabel may replace: only its own."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ _SYSTEM = frozenset(
 
 
 def name_taken(place: Location) -> bool:
-    """Return whether anything has that name, a link that leads nowhere too."""
+    """Return whether a name exists, including dangling links."""
     return os.path.lexists(place) if isinstance(place, Path) else place.exists()
 
 
 def mark(folder: Path) -> None:
-    """Note in a folder that we wrote it."""
+    """Mark a folder as written by autolabel."""
     (folder / MARK).write_bytes(_TEXT)
 
 
 def _is_marked(folder: Location) -> bool:
-    """Return whether we wrote a folder."""
+    """Return whether a folder is marked as written by autolabel."""
     if isinstance(folder, Remote):
         return (folder / MARK).is_file()
     place = folder / MARK
@@ -68,7 +68,7 @@ def _is_marked(folder: Location) -> bool:
 
 
 def check_replaceable(folder: Location) -> None:
-    """Raise BusyError unless a folder is not there, is empty, or was written by us."""
+    """Raise BusyError unless a folder is missing, empty, or written by autolabel."""
     if not name_taken(folder) or _is_marked(folder):
         return
     if isinstance(folder, Path):
@@ -81,13 +81,13 @@ def check_replaceable(folder: Location) -> None:
 
 
 def _of_older_run(folder: Location) -> bool:
-    """Return whether a folder without mark is what a run of 0.1.0, which set none, was asked to write."""
+    """Return whether an unmarked folder is an output of a run of 0.1.0, which set no marks."""
     place, _, name = str(folder).rpartition("/")
     return name in _unmarked(Remote(place) if isinstance(folder, Remote) else Path(place or "."))
 
 
 def _unmarked(root: Location) -> set[str]:
-    """Return the folders that a run of 0.1.0, which set no marks, was asked to write here; none for any other run."""
+    """Return the output folders of a run of 0.1.0, which set no marks; empty for any other run."""
     if not name_taken(root / PLAN):
         return set()
     try:
@@ -101,7 +101,7 @@ def _unmarked(root: Location) -> set[str]:
 
 
 def mark_older(root: Location) -> None:
-    """Mark the folders that a run of 0.1.0 has written, before its plan gives way to another."""
+    """Mark the folders of a run of 0.1.0 before its plan is replaced."""
     for name in _unmarked(root):
         folder = root / name
         if isinstance(folder, Remote):
@@ -112,9 +112,9 @@ def mark_older(root: Location) -> None:
 
 
 def foreign(root: Location, files: Iterable[str], folders: Iterable[str]) -> list[str]:
-    """Return which files and folders of a results directory are somebody else's.
+    """Return the files and folders of a results directory that autolabel did not write.
 
-    Files are, where no run has ever been; folders, where we did not write them.
+    These are all files if there never was a run, and folders without our mark.
     """
     plan = root / PLAN
     with writing(root):
@@ -131,7 +131,7 @@ def foreign(root: Location, files: Iterable[str], folders: Iterable[str]) -> lis
 
 
 def check_place(root: Location) -> None:
-    """Raise BusyError if a results directory is the machine's, a person's home, or a repository."""
+    """Raise BusyError if a results directory is a system folder, a home folder, or a repository."""
     if isinstance(root, Remote):
         return
     place = Path(os.path.realpath(root))
@@ -148,7 +148,7 @@ def check_place(root: Location) -> None:
 
 
 def check_links(root: Location, folders: Iterable[str]) -> None:
-    """Raise BusyError if one of our folders, or one in it, is a link: we would write and delete elsewhere."""
+    """Raise BusyError if one of our folders or its subfolders is a link, to avoid writing and deleting elsewhere."""
     if isinstance(root, Remote):
         return
     for name in folders:

@@ -1,4 +1,4 @@
-"""Labels as lines of JSON: what shards and ``labels.jsonl`` hold."""
+"""Encode and decode rows of labels as JSON lines, in shards and ``labels.jsonl``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FoundIn = Annotated[int, msgspec.Meta(ge=-1, le=32767)]
 
 
 class RowError(Exception):
-    """A line is no row of labels; the message says why."""
+    """A line is not a valid row of labels; the message says why."""
 
 
 class Segmentation(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Segmentation(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Pairs of labeler and look that saw an object, labelers that did, pairs that were asked."""
+    """Counts of (labeler, look) pairs that saw an object, of labelers that did, and of pairs used."""
 
     looks: _Count
     labelers: _Count
@@ -97,7 +97,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class _RowOutline(msgspec.Struct, frozen=True):
-    """The little of a row that counting and sorting need."""
+    """The fields of a row for counting and sorting."""
 
     image: str
     caption_index: int
@@ -131,7 +131,7 @@ def encode_labels(labels: Labels, plan: str) -> bytes:
 
 
 def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
-    """Write objects out one by one."""
+    """Encode objects one by one."""
     boxes = _rounded(found.boxes).tolist()
     scores = np.round(found.scores.astype(np.float64), SCORE_DECIMALS).tolist()
     masks = found.masks or (None,) * len(found)
@@ -174,7 +174,7 @@ def _instances(found: Instances, phrases: Sequence[str]) -> list[Instance]:
 
 
 def _rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return (N, 4) boxes with 3 decimals; one that has an area keeps one."""
+    """Round (N, 4) boxes to 3 decimals; boxes with area keep a positive area."""
     out = np.asarray(np.round(boxes.astype(np.float64), BOX_DECIMALS), np.float64)
     lost = (out[:, 2:] <= out[:, :2]) & (boxes[:, 2:] > boxes[:, :2])
     if lost.any():
@@ -184,14 +184,14 @@ def _rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def row_outline(line: bytes) -> _RowOutline:
-    """Read who a line speaks of, and the state; raises RowError if it says neither."""
+    """Decode the image, caption and state of a line; raises RowError if it is invalid."""
     return _read(_outlines, line)
 
 
 def decode_labels(line: bytes, path: str = "") -> Labels:
-    """Read labels back; ``path`` is where the image lies, which a line does not say.
+    """Decode labels; ``path`` is the image's path, which the line does not contain.
 
-    Raises RowError for a line that no run would write: see ``_faults``.
+    Raises RowError for an invalid line: see ``_faults``.
     """
     row = _read(_rows, line, whole=True)
     if fault := next(_faults(row), ""):
@@ -223,10 +223,10 @@ def _read(decoder: msgspec.json.Decoder[_T], line: bytes, *, whole: bool = False
 
 
 def _faults(row: Row) -> Iterator[str]:
-    """Yield what is wrong with a row whose fields have the right types.
+    """Yield the faults of a row whose fields have the right types.
 
-    Doubled phrases, a state that its objects deny, a label that is no index of its phrase, a box without area (a given
-    one may have none), a mask that is none of the image.
+    Duplicate phrases, a state that contradicts its objects, a label that does not match its phrase, a box without area
+    (allowed for given boxes), a mask that does not fit the image.
     """
     if len(set(row.phrases)) != len(row.phrases):
         yield "a phrase appears twice"
@@ -246,7 +246,7 @@ def _faults(row: Row) -> Iterator[str]:
 
 
 def _mask_faults(masks: Sequence[tuple[int, Segmentation]], size: Size) -> Iterator[str]:
-    """Yield what is wrong with the masks of an image of a size; decodes none."""
+    """Yield the faults of masks for an image size, without decoding them."""
     if not masks:
         return
     sums = totals([mask.counts for _, mask in masks]).tolist()
@@ -258,7 +258,7 @@ def _mask_faults(masks: Sequence[tuple[int, Segmentation]], size: Size) -> Itera
 
 
 def with_image_name(line: bytes, image: str) -> bytes:
-    """Return a line with another name of its image."""
+    """Return a line with its image renamed."""
     row = _rows.decode(line)
     return line if row.image == image else _encoder.encode(msgspec.structs.replace(row, image=image))
 
@@ -284,7 +284,7 @@ def _objects(written: Sequence[Instance]) -> Instances:
 
 
 def _supported(seen: Seen | None) -> Support:
-    """Return who saw an object as the types have it."""
+    """Convert support to its type."""
     return Support(looks=seen.looks, labelers=seen.labelers, asked=seen.asked) if seen is not None else UNSEEN
 
 

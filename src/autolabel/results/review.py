@@ -1,4 +1,4 @@
-"""A person's decisions applied to labels, and joined with earlier ones."""
+"""Apply decisions to labels, and merge them with earlier ones."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ __all__ = [
 
 
 def merge_reviews(old: Review, new: Review, *, labels: Mapping[tuple[str, int], Labels] | None = None) -> Review:
-    """Join two reviews: a new decision takes the place of the old one about the same object; ``forget`` removes it.
+    """Merge two reviews: a new decision replaces the old one about the same object; ``forget`` removes it.
 
     ``labels`` are rows of the run by name: two decisions about one of their boxes are about the same object. The result
-    is sorted by row, whole-row decisions first, and has neither doubles nor ``forget``.
+    is sorted by row, whole-row decisions first, without duplicates and ``forget``.
     """
     rows = sorted(old.by_row.keys() | new.by_row.keys())
     known = labels or {}
@@ -62,7 +62,7 @@ def merge_reviews(old: Review, new: Review, *, labels: Mapping[tuple[str, int], 
 
 
 def _merge_row(old: list[Decision], new: list[Decision], *, labels: Labels | None = None) -> list[Decision]:
-    """Join the decisions of one row."""
+    """Merge the decisions of one row."""
     state = {one.key: one for one in old}
     for one in join_row(old, new, labels=labels):
         if one.verdict == "forget":
@@ -78,10 +78,9 @@ def in_order(decisions: Iterable[Decision]) -> list[Decision]:
 
 
 def join_row(old: Sequence[Decision], new: Sequence[Decision], *, labels: Labels | None = None) -> list[Decision]:
-    """Return the new decisions of a row, then a ``forget`` for each old one that a new one takes the place of.
+    """Return the new decisions of a row, followed by a ``forget`` for each replaced old one.
 
-    An old decision is about the same object as a new one where both speak of one box of ``labels``, or where neither
-    does and the two overlap.
+    Two decisions are about the same object if both match one box of ``labels``, or if neither does and they overlap.
     """
     latest: dict[Key, Decision] = {one.key: one for one in new}
     known = {one.key for one in old}
@@ -109,7 +108,7 @@ def join_row(old: Sequence[Decision], new: Sequence[Decision], *, labels: Labels
 
 
 def verdicts(labels: Labels, review: Review) -> list[Verdict | None]:
-    """Return for each box of a row what a person said of it, None if nobody did."""
+    """Return the verdict on each box of a row, None if undecided."""
     decisions = review.boxes(labels)
     out: list[Verdict | None] = [None] * len(labels.instances)
     for decision, box in zip(decisions, assigned(labels, decisions), strict=True):
@@ -119,32 +118,32 @@ def verdicts(labels: Labels, review: Review) -> list[Verdict | None]:
 
 
 def assigned(labels: Labels, decisions: Sequence[Decision]) -> list[int]:
-    """Return for each decision the index of the row's box that it speaks of, or -1."""
+    """Return for each decision the index of the row's box that it is about, or -1."""
     names = [labels.prompt.phrases[label] for label in labels.instances.labels.tolist()]
     return assign(labels.instances.boxes, names, decisions)
 
 
 def left_out(labels: Labels, review: Review) -> bool:
-    """Return whether a person rejected the whole row: exports leave it out."""
+    """Return whether the whole row was rejected, so that exports leave it out."""
     return review.whole(labels) == "reject"
 
 
 def is_checked(labels: Labels, review: Review) -> bool:
-    """Return whether a person has checked the whole row: what is kept is all there is."""
+    """Return whether the whole row was checked, so that it has exactly the kept boxes."""
     return review.whole(labels) in ("keep", "checked")
 
 
 def protected(labels: Labels, review: Review) -> npt.NDArray[np.bool_]:
-    """Return which boxes of a row (N,) a person kept: no filter may drop them."""
+    """Return which boxes of a row (N,) were kept by a person, and are exempt from filters."""
     return np.asarray([verdict == "keep" for verdict in verdicts(labels, review)], bool)
 
 
 def apply_to_row(labels: Labels, review: Review, *, classes: Sequence[str] = ()) -> Labels:
-    """Return a row as its person wants it; a row nobody spoke of, or that failed, comes back as it is.
+    """Return a row with its decisions applied; undecided and failed rows are returned unchanged.
 
-    Rejected boxes are dropped; kept ones have the place, class and mask that they were given, and come back where a
-    later run has not found them, as long as their class is asked of the row or is one of ``classes``. A row rejected as
-    a whole has no boxes; one that is checked has the kept boxes only.
+    Rejected boxes are dropped. Kept ones get their decided position, class and mask, and are restored if a later run
+    did not find them, as long as their class is in the row's prompt or in ``classes``. A rejected row has no boxes; a
+    checked row has the kept boxes only.
     """
     return _applied(labels, review, classes)[0]
 
@@ -152,7 +151,7 @@ def apply_to_row(labels: Labels, review: Review, *, classes: Sequence[str] = ())
 def apply_protected(
     labels: Labels, review: Review, *, classes: Sequence[str] = ()
 ) -> tuple[Labels, npt.NDArray[np.bool_]]:
-    """Return a row as ``apply_to_row`` does, and which of its boxes (N,) a person kept."""
+    """Return the result of ``apply_to_row``, and which of its boxes (N,) a person kept."""
     return _applied(labels, review, classes)
 
 
@@ -200,7 +199,7 @@ def _applied(labels: Labels, review: Review, classes: Sequence[str]) -> tuple[La
 
 
 def _mask_of(decision: Decision, own: Rle | None, size: Size) -> Rle | None:
-    """Return the mask of a kept box: its own as long as it was neither moved nor given another."""
+    """Return the mask of a kept box: its own unless the box was moved or got another mask."""
     becomes = decision.becomes
     if becomes is None or (becomes.mask is None and becomes.bbox is None):
         return own
@@ -208,7 +207,7 @@ def _mask_of(decision: Decision, own: Rle | None, size: Size) -> Rle | None:
 
 
 def _restored(decisions: Sequence[Decision], size: Size, numbers: Mapping[str, int]) -> Instances:
-    """Return kept boxes as instances, but for those that lie outside the image."""
+    """Return kept boxes as instances, without those outside the image."""
     masks = [_mask_of(one, None, size) for one in decisions]
     built = Instances.build(
         _inside(decisions, size),
@@ -221,5 +220,5 @@ def _restored(decisions: Sequence[Decision], size: Size, numbers: Mapping[str, i
 
 
 def _inside(decisions: Sequence[Decision], size: Size) -> Float32:
-    """Return the (N, 4) boxes that decisions end in, cut to the image."""
+    """Return the final (N, 4) boxes of decisions, clipped to the image."""
     return clip(np.asarray([one.place for one in decisions], np.float64).reshape(-1, 4), size)

@@ -1,4 +1,4 @@
-"""A row as a person sees it: the boxes that were found, with what has been decided about each."""
+"""A row with the current decision about each box, for the review page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autolabel.types import GIVEN, Labels, Rle, Size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """One box of a row: as the labels have it, and as it is."""
+    """One box of a row: as labelled, and with its decision applied."""
 
     phrase: str
     bbox: Corners
@@ -51,13 +51,13 @@ class Box:
 
     @property
     def name(self) -> str:
-        """The class that it stands for."""
+        """The current class."""
         return self.becomes.phrase or self.phrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowView:
-    """One row as it is."""
+    """One row with its current decisions."""
 
     row: Row
     size: Size
@@ -68,7 +68,7 @@ class RowView:
 
 
 def view(labels: Labels, decisions: Iterable[Decision], *, shown: Iterable[bool]) -> RowView:
-    """Return a row as it is; ``shown`` (N,) says which of its boxes the run hands out."""
+    """Return the view of a row; ``shown`` (N,) marks its exported boxes."""
     decisions = list(decisions)
     whole = next((one.verdict for one in decisions if one.key is None), None)
     about = [one for one in decisions if one.key is not None]
@@ -102,7 +102,7 @@ def _found(labels: Labels, index: int, decision: Decision | None, visible: bool)
     own = instances.masks[index] if instances.masks else None
     bbox = _corners(instances.boxes[index].tolist())
     if decision is not None and decision.verdict == "keep" and becomes.bbox is None and decision.bbox != bbox:
-        # It was kept where an earlier run had found it, and stays there with its mask.
+        # It was kept in an earlier run, and keeps its position and mask.
         pinned = Mask(size=own.size, counts=own.counts) if own is not None and becomes.mask is None else becomes.mask
         becomes = becomes.model_copy(update={"bbox": decision.bbox, "mask": pinned})
     return Box(
@@ -153,10 +153,10 @@ def about(box: Box, row: Row, verdict: Literal["keep", "reject", "forget"]) -> D
 
 
 def kept(box: Box, row: Row, becomes: Becomes) -> Decision:
-    """Return the decision that keeps a box, as what it becomes."""
+    """Return the decision that keeps a box, with its changes."""
     return about(box, row, "keep").model_copy(update={"becomes": becomes if becomes != Becomes() else None})
 
 
 def gone(box: Box, row: Row) -> Decision:
-    """Return the decision that removes a box: one that a person drew is forgotten, one that was found is rejected."""
+    """Return the decision that removes a box: drawn boxes are forgotten, found ones rejected."""
     return about(box, row, "forget" if box.added else "reject")

@@ -1,4 +1,4 @@
-"""Which boxes decisions speak of: the same box exactly, or else the closest one of the class."""
+"""Match decisions to boxes: the identical box, otherwise the closest one of the class."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ _Index = npt.NDArray[np.int64]
 
 
 def assign(boxes: npt.NDArray[Any], phrases: Sequence[str], decisions: Sequence[Decision]) -> list[int]:
-    """Return for each decision the index of the (N, 4) box that it speaks of, or -1.
+    """Return for each decision the index of the (N, 4) box that it is about, or -1.
 
-    A box has at most one decision, and a decision speaks of at most one box: the very same box first, then the closest
-    pairs of equal phrase and an overlap of SAME or more. A box that a person moved or reclassified is recognised at its
-    old place and at its new one.
+    The matching is one-to-one: identical boxes first, then the closest pairs of equal phrase with an overlap of at
+    least SAME. A box that a person moved or reclassified is recognised in its old and in its new form.
     """
     out = [-1] * len(decisions)
     if not len(boxes) or not decisions:
@@ -56,7 +55,7 @@ def assign(boxes: npt.NDArray[Any], phrases: Sequence[str], decisions: Sequence[
 def _assign_equal(
     boxes: npt.NDArray[Any], phrases: Sequence[str], decisions: Sequence[Decision], out: list[int]
 ) -> npt.NDArray[np.bool_]:
-    """Give decisions the boxes that equal theirs; return which boxes (N,) are taken."""
+    """Match decisions to identical boxes; return which boxes (N,) are taken."""
     taken = np.zeros(len(boxes), bool)
     places: dict[tuple[str, tuple[float, ...]], list[int]] = {}
     rows = np.asarray(boxes, np.float32).tolist()
@@ -72,7 +71,7 @@ def _assign_equal(
 
 
 def _forms(one: Decision) -> list[tuple[str, tuple[float, ...]]]:
-    """Return the phrase and place that a box had, and those that it was given."""
+    """Return the old and the new phrase and position of a box."""
     forms = [(one.phrase or "", tuple(one.bbox or ())), (one.final_phrase, tuple(one.place))]
     return forms if forms[0] != forms[1] else forms[:1]
 

@@ -1,4 +1,4 @@
-"""Scores as chances of being right, by what was learnt of a run from checked images."""
+"""Calibrated scores: the data model of ``scores.json``, and its application to rows."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _MOST_BYTES = 1 << 26
 
 
 class MonotoneCurve(msgspec.Struct, frozen=True, kw_only=True):
-    """A non-decreasing line through points."""
+    """A non-decreasing piecewise linear function."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
-    """Turns score, support, class and verdict into a chance.
+    """Maps score, support, class and verdict to a probability.
 
-    A logistic regression of ``logit(score)``, of the share of looks that saw a box, of the class, and, where boxes were
-    verified, of ``logit(verdict)``; for ``isotonic`` its result goes through a non-decreasing curve.
+    A logistic regression on ``logit(score)``, the share of looks that saw a box, the class, and, for verified boxes,
+    ``logit(verdict)``; with ``isotonic`` followed by a non-decreasing curve.
     """
 
     method: Method
@@ -58,9 +58,9 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     def chance(
         self, scores: Float64, share: Float64, classes: Sequence[str], verdicts: Float64 | None = None
     ) -> Float64:
-        """Return (N,) chances from (N,) scores, shares of looks that saw each box (1 without looks), class names.
+        """Return (N,) probabilities from (N,) scores, shares of looks that saw each box (1 without looks), class names.
 
-        ``verdicts`` are (N,) chances by a verifier, NaN if it was not asked; None: it was asked about no box.
+        ``verdicts`` are (N,) probabilities by a verifier, NaN for unverified boxes; None if no box was verified.
         """
         offset = dict(zip(self.classes, self.offsets, strict=True))
         mean = float(np.mean(self.offsets)) if self.offsets else 0.0
@@ -72,7 +72,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bin(msgspec.Struct, frozen=True, kw_only=True):
-    """The boxes whose scores lie between two values."""
+    """The boxes in one score interval."""
 
     low: float
     high: float
@@ -84,7 +84,7 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
-    """Scores beside what came true."""
+    """Scores compared with outcomes."""
 
     error: float
     """Detection expected calibration error by score alone (Kueppers et al., 2020): the mean of |score - right| over
@@ -94,7 +94,7 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chances(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of ``RUN/scores.json``: how scores become probabilities, and the data behind it."""
+    """The content of ``RUN/scores.json``: the calibration of scores and its data."""
 
     plan: str
     """Digest of the plan whose scores these are."""
@@ -111,14 +111,14 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def curves_file(store: RunStore) -> Location:
-    """Return where a run's chances lie."""
+    """Return the path of a run's calibration."""
     return store.root / _FILE
 
 
 def read_chances(store: RunStore, plan: Plan) -> Chances | None:
-    """Return what was learnt of a run's scores, None if nothing was.
+    """Return a run's score calibration, None if there is none.
 
-    Raises DataError if the file is none, or speaks of another plan.
+    Raises DataError if the file is invalid, or belongs to another plan.
     """
     if not curves_file(store).exists():
         return None
@@ -135,7 +135,7 @@ def read_chances(store: RunStore, plan: Plan) -> Chances | None:
 
 
 def asked_for(store: RunStore, plan: Plan) -> Fit | None:
-    """Return how to turn scores into chances where the spec asks for it; raises DataError if that is not known."""
+    """Return the calibration if the spec requests calibrated scores; raises DataError if there is none."""
     if plan.outputs.scores != "calibrated":
         return None
     chances = read_chances(store, plan)
@@ -146,7 +146,7 @@ def asked_for(store: RunStore, plan: Plan) -> Fit | None:
 
 
 def calibrated(labels: Labels, fit: Fit | None) -> Labels:
-    """Return a row with chances in place of scores; given boxes keep theirs, as does all where there is no fit."""
+    """Return a row with calibrated scores; given boxes, and all boxes without a fit, keep their scores."""
     found = labels.instances
     if fit is None or not len(found):
         return labels
@@ -157,20 +157,20 @@ def calibrated(labels: Labels, fit: Fit | None) -> Labels:
 
 
 def shares(found: Instances) -> Float64:
-    """Return (N,) the share of the looks that were asked which saw each box; 1 if an image was seen in none."""
+    """Return (N,) the share of looks that saw each box; 1 without looks."""
     if found.support is None:
         return np.ones(len(found))
     return np.array([one.looks / one.asked if one.asked else 1.0 for one in found.support], np.float64)
 
 
 def verdicts(found: Instances) -> Float64:
-    """Return (N,) chances by a verifier, NaN if it was not asked about a box."""
+    """Return (N,) verdicts, NaN for unverified boxes."""
     given = found.verdicts or (None,) * len(found)
     return np.array([np.nan if one is None else one for one in given], np.float64)
 
 
 def logit(values: Float64) -> Float64:
-    """Return log(p / (1 - p)), p kept a little away from 0 and 1."""
+    """Return log(p / (1 - p)), with p clipped away from 0 and 1."""
     kept = np.clip(values, _LEAST, _MOST)
     return np.asarray(np.log(kept / (1 - kept)), np.float64)
 

@@ -1,4 +1,4 @@
-"""A seal on plans that this user wrote, so that a stranger's run cannot name files of this machine."""
+"""Seal plans written by this user, so that a run from elsewhere cannot make autolabel read local files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def key() -> bytes:
-    """Return this user's key, made when it is first wanted; empty if it can be neither read nor kept."""
+    """Return this user's key, created on first use; empty if it can be neither read nor stored."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autolabel"
     path = folder / "key"
     try:
@@ -38,7 +38,7 @@ def key() -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """Make the key under another name and link it: it is there whole or not at all, and the first one made stays."""
+    """Create the key atomically by linking a temporary file; the first one created stays."""
     temporary = path.with_name(f"{path.name}.{token_hex(4)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -51,13 +51,13 @@ def _make_key(path: Path) -> None:
 
 
 def _of(data: bytes) -> str:
-    """Return the seal of some bytes, in hex; empty if this user has no key."""
+    """Return the seal of bytes, in hex; empty if this user has no key."""
     own = key()
     return hmac.new(own, data, hashlib.sha256).hexdigest() if own else ""
 
 
 def _holds(data: bytes, seal: bytes) -> bool:
-    """Return whether this user has set a seal."""
+    """Return whether a seal was made by this user."""
     own = _of(data)
     return bool(own) and hmac.compare_digest(own.encode(), seal)
 
@@ -68,10 +68,9 @@ def of_plan(plan: Plan) -> str:
 
 
 def is_named_here(root: Location, plan: Plan) -> bool:
-    """Return whether this user, with a spec, has written the plan that was read from a results directory.
+    """Return whether this user wrote the plan in a results directory, from a spec.
 
-    The seal covers what the file says, not what this version makes of it: a field that is newer than the file changes
-    nothing.
+    The seal covers the file's content, not its decoded form, so fields added by newer versions do not matter.
     """
     try:
         seal = read_regular(root / SEAL, most=BYTES * 4).strip()
@@ -88,7 +87,7 @@ def check_named(root: Location, plan: Plan) -> None:
 
 
 def as_named(root: Location, plan: Plan) -> Plan:
-    """Return a plan as far as this user has named what it reads: without its folders of images where not."""
+    """Return a plan, without its image folders unless this user wrote it."""
     if is_named_here(root, plan):
         return plan
     warning = (

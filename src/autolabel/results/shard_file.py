@@ -1,4 +1,4 @@
-"""The file of a shard: its rows, and a last line that proves them whole."""
+"""Read and write shard files: rows, and a footer with their checksum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _START = b'{"rows":'
 
 
 class _Footer(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line of a shard's file: how many rows stand above it, whose they are, and their SHA-256."""
+    """The last line of a shard file: number of rows, plan, shard, and SHA-256."""
 
     rows: int
     sha256: str
@@ -29,11 +29,11 @@ _footers = msgspec.json.Decoder(_Footer)
 
 
 class DamageError(Exception):
-    """A file is not what was written; the message says in what."""
+    """A file is damaged; the message says how."""
 
 
 def shard_lines(rows: Iterable[bytes], *, plan: str, stage: Stage, shard: int) -> list[bytes]:
-    """Return the lines of a shard's file, each with its newline; ``rows`` come without, ``plan`` is the digest."""
+    """Return the lines of a shard file, with newlines; ``rows`` have none, ``plan`` is the digest."""
     lines = [row + b"\n" for row in rows]
     sha256 = hashlib.sha256(b"".join(lines)).hexdigest()
     footer = _Footer(rows=len(lines), sha256=sha256, plan=plan, stage=stage.name, shard=shard)
@@ -41,9 +41,9 @@ def shard_lines(rows: Iterable[bytes], *, plan: str, stage: Stage, shard: int) -
 
 
 def read_shard(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
-    """Return the rows of a shard's file, without newlines; raises DamageError unless they are those of this shard.
+    """Return the rows of a shard file, without newlines; raises DamageError if they are damaged or of another shard.
 
-    A file without a last line of proof is read row by row where the plan was written before there were any.
+    A file without a footer is checked row by row if its plan is from a version without footers.
     """
     start = data.rfind(b"\n", 0, -1) + 1
     last = data[start:]
@@ -63,7 +63,7 @@ def read_shard(data: bytes, *, plan: Plan, stage: Stage, shard: Shard) -> list[b
 
 
 def _unproven(data: bytes, *, plan: Plan, shard: Shard) -> list[bytes]:
-    """Return the rows of a file that says nothing about itself, as runs of autolabel 0.1.0 left them."""
+    """Return the rows of a file without footer, as written by autolabel 0.1.0."""
     if plan.version >= PROVEN:
         raise DamageError("it has no last line with a checksum" if data else "it is empty")
     rows = data.splitlines()
@@ -74,7 +74,7 @@ def _unproven(data: bytes, *, plan: Plan, shard: Shard) -> list[bytes]:
 
 
 def _check_rows(rows: Sequence[bytes]) -> None:
-    """Raise DamageError at the first line that is no row, or is there twice."""
+    """Raise DamageError at the first line that is invalid or repeated."""
     seen: set[tuple[str, int]] = set()
     for number, row in enumerate(rows, 1):
         try:

@@ -1,4 +1,4 @@
-"""Runs in slices: several commands that share a results directory, each with its own shards and lock."""
+"""Slices: several commands that share a results directory, each with its own shards and lock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Slice:
 
     @classmethod
     def parse(cls, text: str) -> Slice:
-        """Read ``2/8``; raises SpecError if it is none."""
+        """Parse ``2/8``; raises SpecError if it is invalid."""
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
         if not 1 <= part.index <= part.count:
@@ -54,7 +54,7 @@ class Slice:
 
 @contextmanager
 def alone(store: RunStore) -> Iterator[None]:
-    """Hold the whole directory; raises BusyError if another run, or any slice, has it."""
+    """Lock the whole directory; raises BusyError if another run or any slice holds it."""
     with store.lock():
         if others := running(store):
             names = ", ".join(map(str, others[:_SHOWN]))
@@ -64,10 +64,10 @@ def alone(store: RunStore) -> Iterator[None]:
 
 @contextmanager
 def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterator[Plan]:
-    """Hold a slice, and first of all the whole directory while ``settle`` writes its plan; yield the plan.
+    """Lock a slice, after locking the whole directory while ``settle`` writes its plan; yield the plan.
 
-    ``settle`` is told whether this slice is ``alone``. Raises BusyError if that slice runs already, slices of
-    another count do, or a whole run keeps the directory.
+    ``settle`` gets the argument ``alone``: whether no other slice runs. Raises BusyError if the slice is already
+    running, if slices of another count are, or if a whole run holds the directory.
     """
     with ExitStack() as held:
         with _held_after_waiting(store):
@@ -81,25 +81,25 @@ def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterat
 
 @contextmanager
 def _held_after_waiting(store: RunStore) -> Iterator[None]:
-    """Hold the directory, after a while if need be."""
+    """Lock the directory, waiting if necessary."""
     with ExitStack() as held:
         when_free(lambda: held.enter_context(store.lock()), seconds=WAIT_SECONDS)
         yield
 
 
 def seen(store: RunStore) -> list[Slice]:
-    """Return the slices that ever ran here."""
+    """Return the slices that have ever run here."""
     names = (entry.name for entry in list_files(store.root))
     return sorted(Slice(int(found[1]), int(found[2])) for found in map(_LOCKS.fullmatch, names) if found)
 
 
 def running(store: RunStore) -> list[Slice]:
-    """Return the slices that run now."""
+    """Return the running slices."""
     return [part for part in seen(store) if holder(store.root / part.lock)]
 
 
 def cut_last(store: RunStore) -> Sequence[Slice]:
-    """Return the slices of the count that was asked for last, whether they ever ran or not; none if none did."""
+    """Return all slices of the latest count, whether they ran or not; empty if none did."""
     last = max(seen(store), key=lambda part: taken(store.root / part.lock), default=None)
     return [] if last is None else [Slice(index, last.count) for index in range(1, last.count + 1)]
 
@@ -126,7 +126,7 @@ def check_complete(store: RunStore, plan: Plan) -> None:
 
 
 def _check_whole(store: RunStore, plan: Plan, stage: Stage) -> None:
-    """Raise DataError, naming them, if shards of a stage are not what was written."""
+    """Raise DataError, naming them, if shards of a stage are damaged."""
     damaged = store.damaged(plan, stage, plan.manifest.shards)
     problems = [
         Problem(file=str(store.shard(stage, index)), message=f"is damaged: {fault}")

@@ -22,7 +22,7 @@ from autolabel.storage import Location
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceStatus:
-    """The progress of one slice, and who runs it; None if nobody does."""
+    """The progress of one slice, and its process; None if it is not running."""
 
     slice: str
     rows: int
@@ -38,7 +38,7 @@ class SliceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state on disk: rows by stage, states of the last stage begun, recent speed."""
+    """The state on disk: rows by stage, states in the last started stage, recent speed."""
 
     digest: str
     rows: int
@@ -66,7 +66,7 @@ class Status:
 
 
 def read_status(run: Location) -> Status:
-    """Read how far a run is; raises DataError if ``run`` holds no plan."""
+    """Read the progress of a run; raises DataError if ``run`` holds no plan."""
     store = RunStore(run)
     plan = store.read_plan()
     if plan is None:
@@ -115,7 +115,7 @@ def read_status(run: Location) -> Status:
 def _whole_shards(
     store: RunStore, plan: Plan, stage: Stage, published_shards: Container[str], damaged: list[str]
 ) -> tuple[list[Shard], Counter[str]]:
-    """Return the shards of a stage that are there and whole, with the states of their rows; note those damaged."""
+    """Return the intact shards of a stage with the states of their rows, noting damaged ones."""
     shards = [shard for shard in plan.manifest.shards if store.shard(stage, shard.index).name in published_shards]
     done, states = [], Counter[str]()
     for shard, outcome in store.checked(plan, stage, shards):
@@ -131,7 +131,7 @@ def _whole_shards(
 
 
 def _part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[int]]) -> SliceStatus:
-    """Return how far a slice is; ``published`` are the shards that are there, by stage."""
+    """Return the progress of a slice; ``published`` are the existing shards, by stage."""
     shards = part.of(plan)
     return SliceStatus(
         slice=str(part),
@@ -145,14 +145,14 @@ def _part_of(store: RunStore, plan: Plan, part: Slice, published: dict[str, set[
 
 
 def _begun(store: RunStore) -> float:
-    """Return when the latest run here began: the time between two runs is nobody's speed."""
+    """Return the start of the latest run, because the time between runs does not count for speed."""
     return taken(store.root / LOCK)
 
 
 def speed(times: list[tuple[float, int]], *, since: float, latest: int = 20) -> float | None:
-    """Return rows a second over the shards published last; None before two of them are there.
+    """Return rows per second over the last published shards; None with fewer than two.
 
-    Where fewer than two are of the latest run, those of earlier ones count as well.
+    If fewer than two are of the latest run, shards of earlier runs count too.
     """
     recent = [one for one in times if one[0] >= since]
     times = sorted(recent if len(recent) >= 2 else times)[-latest:]

@@ -1,4 +1,4 @@
-"""The results directory: what is in it appears whole or not at all."""
+"""The results directory; all files in it are published atomically."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class RunStore:
 
     @property
     def review(self) -> Location:
-        """The decisions of people; starting over keeps them."""
+        """The decisions; kept when a run starts over."""
         return self.root / _REVIEW
 
     @property
     def journal(self) -> Location:
-        """Every action of a review, one a line; starting over leaves it alone."""
+        """The journal of reviews, one action per line; kept when a run starts over."""
         return self.root / _JOURNAL
 
     @property
@@ -73,11 +73,11 @@ class RunStore:
         return self.root / INPUTS
 
     def shard(self, stage: Stage, index: int) -> Location:
-        """Return where a stage's shard is published."""
+        """Return the path of a stage's shard."""
         return self.root / STAGES / stage.name / f"shard-{index:06d}.jsonl"
 
     def lines(self, plan: Plan, stage: Stage, shard: Shard) -> list[bytes]:
-        """Return the rows of a stage's published shard; raises DamageError unless they are whole, and its own."""
+        """Return the rows of a stage's shard; raises DamageError if they are damaged or of another shard."""
         try:
             data = read_regular(self.shard(stage, shard.index), most=_MOST_BYTES)
         except FileNotFoundError:
@@ -87,7 +87,7 @@ class RunStore:
         return shard_file.read_shard(data, plan=plan, stage=stage, shard=shard)
 
     def all_lines(self, plan: Plan, stage: Stage) -> Iterator[bytes]:
-        """Yield the rows of all shards of a stage, several read at a time; DataError, naming it, at a damaged one."""
+        """Yield the rows of all shards of a stage, reading in parallel; raises DataError naming a damaged shard."""
         for shard, outcome in self.checked(plan, stage, plan.manifest.shards):
             if isinstance(outcome, DamageError):
                 name = self.shard(stage, shard.index)
@@ -95,7 +95,7 @@ class RunStore:
             yield from outcome
 
     def publish_shard(self, plan: Plan, stage: Stage, shard: Shard, rows: Iterable[bytes]) -> None:
-        """Publish a shard's rows, which come without newlines, with what proves them whole."""
+        """Publish a shard's rows (without newlines) with a checksum."""
         if isinstance(self.root, Path) and not (self.root / PLAN).exists():
             raise MachineError(f"{self.root}: was removed, or its plan was", hint="the same command starts over")
         lines = shard_file.shard_lines(rows, plan=plan.digest, stage=stage, shard=shard.index)
@@ -107,14 +107,14 @@ class RunStore:
         return [shard for shard in plan.manifest.shards if self.shard(stage, shard.index).name not in published]
 
     def damaged(self, plan: Plan, stage: Stage, shards: Iterable[Shard]) -> dict[int, str]:
-        """Return which of some published shards are not what was written, each with what is wrong; reads them all."""
+        """Return the damaged shards among some published ones, with their faults; reads them all."""
         outcomes = self.checked(plan, stage, shards)
         return {shard.index: str(outcome) for shard, outcome in outcomes if isinstance(outcome, DamageError)}
 
     def checked(
         self, plan: Plan, stage: Stage, shards: Iterable[Shard]
     ) -> Iterator[tuple[Shard, list[bytes] | DamageError]]:
-        """Yield shards with their rows, or with what is wrong with them."""
+        """Yield shards with their rows or their fault."""
 
         def one(shard: Shard) -> tuple[Shard, list[bytes] | DamageError]:
             try:
@@ -129,18 +129,18 @@ class RunStore:
         return {entry.name: entry for entry in list_files(self.root / STAGES / stage.name)}
 
     def read_plan(self) -> Plan | None:
-        """Return the plan whose results lie here, None if there is none."""
+        """Return the stored plan, None if there is none."""
         path = self.root / PLAN
         return plan_file.read_plan(path) if path.exists() else None
 
     def publish_plan(self, plan: Plan) -> None:
-        """Publish the plan, and the seal which says that it was written here, by somebody with its spec."""
+        """Publish the plan and its seal."""
         publish(self.root / PLAN, [plan_file.encode_plan(plan)], name="plan")
         if mark := seal.of_plan(plan):
             publish(self.root / seal.SEAL, [mark.encode() + b"\n"], name="seal")
 
     def rows(self, shard: Shard) -> list[bytes]:
-        """Return the input lines of a shard; raises DataError if they are not what was planned."""
+        """Return the input lines of a shard; raises DataError if their checksum is wrong."""
         try:
             data = read_part(self.inputs, shard.offset, shard.offset + shard.bytes)
         except FileNotFoundError:
@@ -153,33 +153,33 @@ class RunStore:
         return rows
 
     def check_inputs(self, plan: Plan) -> None:
-        """Raise DataError unless the rows of every shard are what was planned; reads them once, from start to end."""
+        """Raise DataError unless the input rows of all shards match their checksums; reads the file once."""
         end = 0
         for shard in plan.manifest.shards:
             self.rows(shard)
             end = shard.offset + shard.bytes
         beyond = read_part(self.inputs, end, end + len(_ROW)) if plan.manifest.shards else b""
-        if beyond and beyond != _ROW:  # rows may stand there: those of an extension that was cut short
+        if beyond and beyond != _ROW:  # an interrupted extension may leave rows here
             raise DataError(f"{self.inputs}: is damaged: data after the last row of the plan", hint=_PLAN_AGAIN)
 
     @contextmanager
     def lock(self, name: str = LOCK) -> Iterator[None]:
-        """Hold the directory, or a part of it by name; raises BusyError, naming the holder, if another run has it.
+        """Lock the directory, or a named part of it; raises BusyError, naming the holder, if another run has it.
 
-        The lock ends with the process that holds it, however that ends; in a store, a lease ends some time after.
+        The lock is released when its process ends; in an object store, a lease expires some time later.
         """
         with hold(self.root / name) if isinstance(self.root, Path) else lease(self.root / name):
             yield
 
     def clear(self) -> None:
-        """Remove the shards, plan, inputs, ledger that earlier runs left, and nothing else."""
+        """Remove the shards, plan, inputs and ledger of earlier runs, and nothing else."""
         for shard in list(self.shards()):
             shard.unlink()
-        for name in (LABELS, PLAN, INPUTS):  # the plan after its shards: no other plan may find those
+        for name in (LABELS, PLAN, INPUTS):  # the plan after its shards, so that no other plan can find them
             (self.root / name).unlink(missing_ok=True)
 
     def shards(self) -> Iterator[Location]:
-        """Yield every published shard of every stage, whatever plan it belongs to."""
+        """Yield every published shard of every stage, of any plan."""
         if isinstance(self.root, Path):
             yield from (self.root / STAGES).glob(f"*/{_SHARDS}")
             return
@@ -187,7 +187,7 @@ class RunStore:
         yield from (folder / entry.name for entry in folder.files() if fnmatch(entry.name, f"*/{_SHARDS}"))
 
     def sweep(self) -> None:
-        """Remove half-written files of runs that were interrupted; a store never shows any."""
+        """Remove temporary files of interrupted runs; object stores have none."""
         if not isinstance(self.root, Path):
             return
         for pattern in (f"*{TEMPORARY}", f"{STAGES}/*/*{TEMPORARY}"):
@@ -197,9 +197,9 @@ class RunStore:
 
 
 def finished(run: Location) -> tuple[RunStore, Plan]:
-    """Return the store and the plan of a finished run, as far as it was named here (``seal``).
+    """Return the store and the plan of a finished run, without image folders if it has no valid seal.
 
-    Raises DataError if ``run`` is none.
+    Raises DataError if ``run`` is not a finished run.
     """
     store = RunStore(run)
     plan = store.read_plan()
@@ -209,10 +209,10 @@ def finished(run: Location) -> tuple[RunStore, Plan]:
 
 
 def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:
-    """Write a file whole: temporary name, fsync, rename, fsync of the folder. ``name`` is its failpoints' prefix.
+    """Write a file atomically: temporary file, fsync, rename, fsync of the folder. ``name`` prefixes its failpoints.
 
-    In a store it is put as one object, made in the temporary folder of this machine before. Raises MachineError where
-    the disk is full or cannot be written; the temporary file is removed.
+    In an object store it is uploaded as one object, from a local temporary file. Raises MachineError if the disk is
+    full or not writable; the temporary file is removed.
     """
     if isinstance(path, Remote):
         _put(path, pieces, name=name)
@@ -237,7 +237,7 @@ def publish(path: Location, pieces: Iterable[bytes], *, name: str) -> None:
 
 
 def _put(target: Remote, pieces: Iterable[bytes], *, name: str) -> None:
-    """Put an object, whole."""
+    """Upload an object."""
     with NamedTemporaryFile(suffix=TEMPORARY) as stream:
         with writing(Path(stream.name)):
             for piece in pieces:
@@ -250,9 +250,9 @@ def _put(target: Remote, pieces: Iterable[bytes], *, name: str) -> None:
 
 @contextmanager
 def publish_folder(path: Location, *, name: str) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of ``path``, once the block ends well.
+    """Yield a temporary folder that atomically replaces ``path`` if the block succeeds.
 
-    Raises BusyError if ``path`` holds what we did not write.
+    Raises BusyError if ``path`` was not written by autolabel.
     """
     check_replaceable(path)
     with _replace_remote(path, name=name) if isinstance(path, Remote) else _replace_here(path, name=name) as folder:
@@ -261,9 +261,9 @@ def publish_folder(path: Location, *, name: str) -> Iterator[Path]:
 
 @contextmanager
 def _replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
-    """Put every file of a local folder, then delete what was there besides: one object after the other.
+    """Upload every file of a local folder, then delete other objects, one by one.
 
-    A link becomes the file that it leads to.
+    Links are uploaded as their target files.
     """
     with TemporaryDirectory(suffix=TEMPORARY) as temporary:
         folder = Path(temporary)
@@ -282,7 +282,7 @@ def _replace_remote(path: Remote, *, name: str) -> Iterator[Path]:
 
 @contextmanager
 def _replace_here(path: Path, *, name: str) -> Iterator[Path]:
-    """Replace a folder of this machine by renaming."""
+    """Replace a local folder by renaming."""
     temporary = path.with_name(f"{path.name}.{token_hex(4)}{TEMPORARY}")
     old = path.with_name(f"{path.name}.old{TEMPORARY}")
     with writing(path):
@@ -311,7 +311,7 @@ def _replace_here(path: Path, *, name: str) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Force a file or folder to disk."""
+    """Fsync a file or folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

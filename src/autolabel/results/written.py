@@ -42,19 +42,19 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """``outputs.json``: what there is, by the name of its folder, in the order in which it was first written."""
+    """The content of ``outputs.json``: outputs by folder name, in the order first written."""
 
     version: int = 1
     outputs: dict[str, Output] = {}
 
 
 def _place(store: RunStore) -> Location:
-    """Return where a run keeps the record."""
+    """Return the path of the record."""
     return store.root / OUTPUTS
 
 
 def read_written(store: RunStore) -> Written | None:
-    """Return what a run has written; None if it keeps no record, as before 0.2."""
+    """Return the record of a run; None if it has none, as before 0.2."""
     path = _place(store)
     if not path.exists():
         return None
@@ -67,25 +67,25 @@ def read_written(store: RunStore) -> Written | None:
 
 
 def note(store: RunStore, name: str, output: Output) -> None:
-    """Record that a folder holds the labels as they stand."""
+    """Record that a folder is up to date."""
     _write(store, {**_there(store), name: output})
 
 
 def mark_stale(store: RunStore, plan: Plan) -> None:
-    """Record that the labels change: nothing that was written shows them, and what the plan asks for is to come."""
+    """Record a change of labels: mark all outputs as outdated, and the plan's outputs as missing."""
     outputs = {**planned_outputs(plan), **_there(store)}
     _write(store, {name: replace(output, current=False) for name, output in outputs.items()})
 
 
 def planned_outputs(plan: Plan) -> dict[str, Output]:
-    """Return what a plan asks for, by the names of the folders."""
+    """Return the planned outputs, by folder name."""
     exports = {choice.type: Output(current=False, choice=choice) for choice in plan.outputs.exports}
     seen = ((PICTURES, plan.outputs.visualize), (REPORT, plan.outputs.report))
     return exports | {name: Output(current=False) for name, wanted in seen if wanted}
 
 
 def standing(store: RunStore, plan: Plan) -> dict[str, bool]:
-    """Return every output by name, those to come among them, and whether it shows the labels as they stand."""
+    """Return all outputs by name, including missing ones, and whether each is up to date."""
     written = read_written(store)
     if written is None:
         return {name: (store.root / name).exists() for name in planned_outputs(plan)}
