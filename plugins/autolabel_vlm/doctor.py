@@ -24,6 +24,7 @@ from autolabel_vlm.verify import chance_of_yes
 if TYPE_CHECKING:
     from autolabel_vlm.caption import VlmCaptioner
     from autolabel_vlm.labeler import Vlm, _ShownPicture
+    from autolabel_vlm.refer import VlmReferrer
     from autolabel_vlm.verify import Verify
 
 _PHRASE = "red square"
@@ -254,6 +255,39 @@ def examine_captioner(captioner: VlmCaptioner) -> Sequence[Finding]:
     used = reply.usage if isinstance(reply, Reply) else Reply(text="").usage
     said = f"one caption takes {used.prompt_tokens:,} tokens of question and {used.completion_tokens:,} of answer"
     return [told, *([Finding(subject="cost", said=said)] if used.total else [])]
+
+
+def examine_referrer(referrer: VlmReferrer) -> Sequence[Finding]:
+    """Return how a referrer tells a red square from a blue one; raises EndpointError if it is not reached."""
+    from autolabel_vlm.refer import expressions_in
+
+    referrer.load("cpu")
+    assert referrer.endpoint is not None
+    try:
+        [reply] = referrer.endpoint.ask([referrer.question(_two_squares(), (0, 1))])
+    except EndpointError as error:
+        return [Finding(subject="expressions", said=error.message, right=False, hint=error.hint)]
+    finally:
+        referrer.endpoint.close()
+    if isinstance(reply, ImageError):
+        return [Finding(subject="expressions", said=reply.message, right=False, hint="look at model and prompt")]
+    told = expressions_in(reply.text)
+    if {1, 2} - told.keys():
+        hint = f"for example: {' '.join(reply.text.split())[:120]!r}"
+        said = f"{len({1, 2} & told.keys())} of 2 can be read"
+        return [Finding(subject="expressions", said=said, right=False, hint=hint)]
+    right = "red" in told[1].lower() and "blue" in told[2].lower()
+    said = f"of a red and a blue square: {told[1][:80]}; {told[2][:80]}"
+    return [Finding(subject="expressions", said=said, right=right or None)]
+
+
+def _two_squares() -> Sample:
+    """Draw a red square, left, and a blue one, right, with a box around each."""
+    drawn = _drawn(_SamplePicture((480, 640), (40, 60, 240, 260)))
+    drawn.pixels[200:400, 400:600] = (20, 20, 220)
+    boxes = [(40, 60, 240, 260), (400, 200, 600, 400)]
+    found = Instances.build(boxes, scores=[1.0, 1.0], labels=[0, 0])
+    return replace(drawn, prompt=Prompt(("square",)), instances=found)
 
 
 def _probabilities(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Finding:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from autolabel.endpoint import Message, Question
 from autolabel.errors import ImageError
-from autolabel.strategies import Referrer, Requests
+from autolabel.strategies import Finding, Referrer, Requests
 from autolabel.types import Sample, Size
 from autolabel_vlm import coordinates, prompt, resize
 from autolabel_vlm.answer import after_thought
@@ -100,6 +100,12 @@ class VlmReferrer(AsksEndpoint, Referrer):
         picture = -(-height * width // self.params.pixels_per_token)
         words = parts * len(self.params.prompt) // 4 + boxes * (_EXPECTED + 15)
         return Requests(requests=parts, images=parts, tokens=parts * picture + words)
+
+    def examine(self) -> Sequence[Finding]:
+        """Ask for the expressions of two squares of different colours."""
+        from autolabel_vlm.doctor import examine_referrer
+
+        return examine_referrer(self)
 
     def refer(self, batch: Sequence[Sample]) -> Sequence[Sequence[str | None] | ImageError]:
         """Return an expression for each box of each sample; what an answer leaves out is asked for once more."""

@@ -171,6 +171,24 @@ def test_nothing_is_asked_twice(tmp_path: Path, registry: Registry) -> None:
         assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    ("told", "said", "right"),
+    [
+        ([(2, "a blue square"), (1, "the red one")], "of a red and a blue square: the red one; a blue square", True),
+        ([(1, "a blue square"), (2, "the red one")], "of a red and a blue square: a blue square; the red one", None),
+        ([(1, "a red square")], "1 of 2 can be read", False),
+        ([], "0 of 2 can be read", False),
+    ],
+)
+def test_doctor_tells_whether_expressions_fit(told: list[tuple[int, str]], said: str, right: bool | None) -> None:
+    text = json.dumps([{"id": number, "expression": words} for number, words in told])
+    with ScriptedEndpoint(lambda request, before: Scripted(text=text)) as server:
+        referrer = VlmReferrer(VlmReferrer.Params(endpoint=server.url, model="m"))
+        [found] = referrer.examine()
+        assert '1. "square" [62, 125, 375, 542]; 2. "square" [625, 417, 938, 833].' in words_of(server.requests[0])
+    assert (found.subject, found.said, found.right) == ("expressions", said, right)
+
+
 def test_contract_of_referrers() -> None:
     with ScriptedEndpoint(lambda request, before: Scripted(text=json.dumps([ONE, TWO]))) as server:
         check_referrer(VlmReferrer, {"endpoint": server.url, "model": "m"})
