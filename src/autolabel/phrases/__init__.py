@@ -1,1 +1,1 @@
-"""Which words work for a class, told from checked images."""
+"""Find the phrases that work best for a class, on checked images."""

@@ -1,4 +1,4 @@
-"""The detector's candidates for all compared phrases, asked together."""
+"""Compute the detector's candidates for all compared phrases together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autolabel.types import Instances, Labels, Prompt, Round
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageAnswers:
-    """The candidates of one image for all phrases, look by look; answers any prompt of some of these phrases."""
+    """The candidates of one image for all phrases and looks; serves any prompt of these phrases."""
 
     phrases: tuple[str, ...]
     by_look: Mapping[str | None, Instances]
@@ -37,20 +37,20 @@ class ImageAnswers:
         return replace(kept, labels=place[kept.labels])
 
     def keep(self, prompt: Prompt, found: Instances) -> None:
-        """Keep nothing: all that is asked is known."""
+        """Do nothing: all candidates are known."""
 
 
 class _Everything(Annealing):
-    """An annealing that merges nothing: only the detector's answers are wanted of it."""
+    """An annealing without merging, to collect the detector's candidates."""
 
     def keep(self, union: Instances, round: Round, asked: object) -> Instances:
-        """Return the candidates as they are."""
+        """Return the candidates unchanged."""
         return union
 
 
 @dataclass(slots=True, eq=False)
 class Questioner:
-    """A detector that is asked once about each image, for all phrases together."""
+    """A detector that runs once per image, for all phrases together."""
 
     plan: Plan
     detector: Detector
@@ -61,13 +61,13 @@ class Questioner:
 
     @classmethod
     def of(cls, plan: Plan, detector: Detector, annealing: Annealing, *, floor: float, device: str) -> Questioner:
-        """Return what asks for candidates above ``floor`` in every look; answers are kept where the plan keeps them."""
+        """Return a questioner for candidates above ``floor`` in every look; answers are cached as the plan says."""
         rounds, looks = [Round(index=0, conf_threshold=floor)], Looks(annealing.looks.names)
         asking = _Everything(rounds, annealing.aggregator, "all", looks=looks)
         return cls(plan, detector, asking, device, CandidateStore.of(plan, plan.recipe.stages[0]))
 
     def ask(self, rows: Sequence[Labels], phrases: tuple[str, ...]) -> Iterator[tuple[int, ImageAnswers | Exception]]:
-        """Yield (place among the rows, answers or what made the image fail), in order of completion."""
+        """Yield (row index, answers or error), in order of completion."""
         if not phrases:
             return
         searches = {place: self.search(row, phrases) for place, row in enumerate(rows)}
@@ -90,7 +90,7 @@ class Questioner:
         searches: Mapping[int, Search],
         phrases: tuple[str, ...],
     ) -> Iterator[tuple[int, ImageAnswers | Exception]]:
-        """Yield the same for images that may share batches."""
+        """Yield the same for images of one batch key."""
         size, threads = self.plan.recipe.batch_size, self.plan.execution.num_workers
         failed: list[tuple[int, Exception]] = []
 
@@ -109,7 +109,7 @@ class Questioner:
         yield from failed
 
     def search(self, row: Labels, phrases: tuple[str, ...]) -> Search:
-        """Return the search of an image, which remembers what was kept of it."""
+        """Return the search of an image, with its cached candidates."""
         content = content_of(row) if self.candidates is not None else ""
         memory = (
             ImageMemory(self.candidates, content, row.image.size, self.annealing.floor)
@@ -119,13 +119,13 @@ class Questioner:
         return Search(Prompt(phrases), row.image.size, self.annealing, memory=memory)
 
     def load(self, row: Labels) -> object:
-        """Decode and preprocess an image; an error takes the place of the result."""
+        """Decode and preprocess an image; returns an error in place of the result."""
         recipe = self.plan.recipe
         try:
             pixels = read_row(row, max_pixels=recipe.max_pixels, value_range=recipe.value_range)
             return preprocess(self.detector, row, pixels)
         except (MachineError, WorkerError):
-            raise  # no fault of this image
+            raise  # not caused by this image
         except Exception as error:
             return error
 
@@ -135,5 +135,5 @@ class Questioner:
 
 
 def _answers_of(search: Search, phrases: tuple[str, ...]) -> ImageAnswers:
-    """Return the answers of a search that is done."""
+    """Return the answers of a finished search."""
     return ImageAnswers(phrases, {question.look: found.found for question, found in search.answers.items()})

@@ -14,9 +14,9 @@ _Node = CommentedSeq | CommentedMap
 
 
 def classes_block(data: DataSpec, advised: Mapping[str, Sequence[str]]) -> str:
-    """Return YAML for ``data.classes`` in which the classes of ``advised`` are asked by those phrases.
+    """Return YAML for ``data.classes`` with the phrases in ``advised``.
 
-    Other classes, and what speaks against a class, stay as they are.
+    Other classes, and negatives, are unchanged.
     """
     written = data.classes if isinstance(data.classes, dict) else dict.fromkeys(data.classes or ())
     block = CommentedMap()

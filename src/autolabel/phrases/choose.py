@@ -1,4 +1,4 @@
-"""Choose the phrases of a class, and tell what of their figure is luck."""
+"""Choose the phrases of a class, and estimate the selection bias."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _FOLDS, _DEALS = 5, 4
 
 @dataclass(frozen=True, slots=True)
 class Chooser:
-    """Chooses among today's phrases, single ones and unions, by AP on the images that count."""
+    """Chooses among the current phrases, single ones and unions, by AP on weighted images."""
 
     judge: ClassJudge
     today: Phrases
     others: tuple[str, ...]
 
     def precision(self, phrases: Phrases, times: _Float64) -> float:
-        """Return the AP of a set where image n counts ``times[n]`` times."""
+        """Return the AP of a set of phrases, where image n counts ``times[n]`` times."""
         return self.judge.found(phrases).average_precision(times)
 
     def singles(self) -> list[Phrases]:
-        """Return today's phrases, as they are asked together and one by one, then all others."""
+        """Return the current phrases, together and one by one, then all others."""
         return list(dict.fromkeys([self.today, *((phrase,) for phrase in (*self.today, *self.others))]))
 
     def choose(self, times: _Float64) -> Phrases:
-        """Return the set of the highest AP: the best of the single ones, then grown while that pays.
+        """Return the set with the highest AP: the best single one, extended greedily.
 
-        Of equals the earlier one is taken, so that today's stands unless another is better.
+        Ties go to the earlier set, so the current phrases are kept unless another set is better.
         """
         singles = self.singles()
         ranked = sorted(singles, key=lambda one: -self.precision(one, times))
@@ -51,7 +51,7 @@ class Chooser:
         return best
 
     def grown(self, start: Phrases, beside: Sequence[Phrases], times: _Float64) -> tuple[Phrases, float]:
-        """Return a set with the phrases that raise its AP taken in, one after the other, and that AP."""
+        """Extend a set greedily by phrases that raise its AP; return the set and its AP."""
         kept, figure = start, self.precision(start, times)
         while len(kept) < max(_MOST, len(start) + 1):
             wider = [tuple(sorted({*kept, *one})) for one in beside if not set(one) <= set(kept)]
@@ -62,7 +62,7 @@ class Chooser:
         return kept, figure
 
     def unions(self, times: _Float64) -> list[Phrases]:
-        """Return the unions to report: of the best single phrase, and of today's, with each of the other good ones."""
+        """Return the unions to report: the best single phrase, and the current ones, with each other good phrase."""
         singles = self.singles()
         ranked = sorted(singles, key=lambda one: -self.precision(one, times))
         beside = [one for one in ranked if len(one) == 1][:_BESIDE]
@@ -71,11 +71,11 @@ class Chooser:
         return [one for one in dict.fromkeys([*made, tuple(sorted(self.choose(times)))]) if one not in known]
 
     def penalty(self, winner: Phrases) -> tuple[float | None, float | None]:
-        """Return what of a winner's AP is the luck of having been chosen, and how often another choice was the same.
+        """Return the selection bias of a winner's AP, and how often other folds make the same choice.
 
-        Nested cross-validation: images are dealt into parts, and for each part the choice is made anew on the others.
-        The penalty is the mean difference, on the part that had no say, between the winner, which has seen it, and
-        that choice. None if fewer than two images hold an object.
+        Nested cross-validation: for each fold, the choice is repeated on the other folds. The penalty is the mean
+        difference, on the held-out fold, between the winner, which was chosen with it, and that choice. None if fewer
+        than two images hold an object.
         """
         lost, same = [], []
         key = tuple(sorted(winner))
@@ -89,7 +89,7 @@ class Chooser:
         return max(0.0, float(np.mean(lost))), float(np.mean(same))
 
     def deals(self) -> Iterator[npt.NDArray[np.bool_]]:
-        """Yield which images are held back, fold by fold; those with an object are dealt evenly, and so are others."""
+        """Yield the held-out images of each fold, stratified by whether they hold an object."""
         has = self.judge.true > 0
         folds = min(_FOLDS, int(has.sum()))
         for seed in range(_DEALS if folds > 1 else 0):
@@ -100,5 +100,5 @@ class Chooser:
             yield from (fold == number for number in range(folds))
 
     def against_today(self, phrases: Phrases) -> tuple[float, float] | None:
-        """Return the 95 % interval of a set's AP minus today's, on the same resampled images; None with one image."""
+        """Return the 95 % interval of a set's gain in AP, on the same bootstrap samples; None with one image."""
         return self.judge.found(phrases).better_by(self.judge.found(self.today))

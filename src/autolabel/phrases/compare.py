@@ -1,4 +1,4 @@
-"""Compare the phrases that a class can be asked by, on checked images."""
+"""Compare phrases for classes on checked images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def compare_phrases(
     wanted: PhrasesToCompare,
     registry: Registry,
 ) -> PhraseComparison:
-    """Ask about the checked images once, for all phrases together, and judge each phrase and unions of them.
+    """Run the detector once on the checked images, for all phrases together, and evaluate phrases and unions.
 
     ``truth`` is a COCO file, or a run with checked images. Nothing is written, but for candidates where the spec keeps
     them, and answers of an endpoint. Raises SpecError if the spec has no classes, no such class, or no detector;
@@ -107,7 +107,7 @@ def compare_phrases(
 
 
 def _chosen_classes(wanted: PhrasesToCompare, classes: Sequence[str], shared: _Scenes) -> tuple[str, ...]:
-    """Return the classes to compare phrases for: those wanted, else all that the truth has too."""
+    """Return the classes to compare phrases for: those requested, or all that the truth also has."""
     known = {plain_name(name) for name in shared.classes}
     for name in (*wanted.classes, *(wanted.tried or {})):
         if name not in classes:
@@ -120,7 +120,7 @@ def _chosen_classes(wanted: PhrasesToCompare, classes: Sequence[str], shared: _S
 def _proposed(
     names: Sequence[str], ontology: Ontology, wanted: PhrasesToCompare, detector: Detector
 ) -> tuple[dict[str, list[Proposal]], list[str]]:
-    """Return the phrases to compare for each class, and sentences on those that were tried and cannot be."""
+    """Return the phrases to compare for each class, and notes on requested ones that cannot be used."""
 
     def listing(more: Mapping[str, Sequence[str]]) -> dict[str, list[Proposal]]:
         tried, built_in = wanted.tried or {}, wanted.built_in

@@ -12,7 +12,7 @@ _Bounds = tuple[float, float]
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):
-    """One phrase, or several that stand for a class together, on the checked images."""
+    """The results of one phrase, or of several together, on the checked images."""
 
     phrases: tuple[str, ...]
     origin: Origin | None
@@ -34,7 +34,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
-    """A winner beside today's phrases, each asked alone with all other classes, as the spec asks."""
+    """A winner compared with the current phrases, each run with all other classes of the spec."""
 
     today: float
     """AP of today's phrases."""
@@ -45,7 +45,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """All wordings of a class, the best first, and which to take."""
+    """All wordings of a class, the best first, and the recommendation."""
 
     name: str
     true: int
@@ -68,12 +68,12 @@ class ClassComparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def today(self) -> Wording:
-        """The wording that the spec has."""
+        """The current wording of the spec."""
         return next(one for one in self.wordings if one.today)
 
     @property
     def advised(self) -> tuple[str, ...]:
-        """The phrases to ask by: the winner's where it is shown to be better, else today's."""
+        """The recommended phrases: the winner's if it is significantly better, otherwise the current ones."""
         return self.wordings[self.winner].phrases if self.better else self.today.phrases
 
 
@@ -98,5 +98,5 @@ class PhraseComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of what ``--json`` prints."""
+    """Return the JSON Schema of the output of ``--json``."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(PhraseComparison)}

@@ -1,4 +1,4 @@
-"""Ask once more as the spec would with other phrases: what is asked beside a phrase has a say in its scores."""
+"""Confirm winners with complete prompts, because the other phrases in a prompt affect scores."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from autolabel.types.ontology import ClassPrompts, _terms_of, expand_prompts
 def confirmed(
     told: Sequence[ClassComparison], ground: Ground, questioner: Questioner, classes: Sequence[str]
 ) -> tuple[ClassComparison, ...]:
-    """Return comparisons whose winners were shown to be better where the spec asks them, beside all its classes, too.
+    """Return comparisons with winners confirmed in the spec's complete prompt.
 
-    Asks about each image twice, as the spec asks today and as it would; about none if nothing is better.
+    Runs each image twice, with the current and the new prompt; none if no winner is better.
     """
     better = {one.name: one.wordings[one.winner].phrases for one in told if one.better}
     if not better:
@@ -41,7 +41,7 @@ def confirmed(
 
 
 def _confirmation(one: ClassComparison, ground: Ground, before: Answers, after: Answers) -> ClassComparison:
-    """Return a comparison with what its winner is worth where the spec asks it."""
+    """Return a comparison with its winner's confirmation."""
     today = ground.judge(one.name, before).found(one.today.phrases)
     then = ground.judge(one.name, after).found(one.wordings[one.winner].phrases)
     once = np.ones(len(today.true))

@@ -1,4 +1,4 @@
-"""The forms of an English phrase: singular and plural, as a photo, with attributes and without."""
+"""Generate variants of an English phrase: singular, plural, "a photo of", with and without attributes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _ATTRIBUTES = ("small", "large")
 
 
 def forms(phrase: str) -> Iterator[str]:
-    """Yield other ways of saying a phrase: its other number, as a photo, with attributes, with fewer of its words."""
+    """Yield variants of a phrase: other number, "a photo of", with attributes, with fewer words."""
     several = is_plural(phrase)
     yield singular(phrase) if several else plural(phrase)
     yield f"a photo of {phrase}" if several else f"a photo of {article(phrase)} {phrase}"
@@ -62,12 +62,12 @@ def forms(phrase: str) -> Iterator[str]:
 
 
 def plural(phrase: str) -> str:
-    """Return a phrase with its last word in the plural; one that is a plural already is left as it is."""
+    """Return a phrase with its last word in the plural; plurals are unchanged."""
     return phrase if is_plural(phrase) else _with_last(phrase, _plural_of)
 
 
 def singular(phrase: str) -> str:
-    """Return a phrase with its last word in the singular; one that is a singular already is left as it is."""
+    """Return a phrase with its last word in the singular; singulars are unchanged."""
     return _with_last(phrase, _singular_of)
 
 

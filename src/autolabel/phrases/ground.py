@@ -1,4 +1,4 @@
-"""The checked images with what is true in them: the ground on which wordings are judged."""
+"""The checked images with their true objects, for evaluating wordings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Answers = Mapping[int, ImageAnswers | Exception]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ground:
-    """N checked images, and how what is found in them is judged."""
+    """N checked images, and the evaluation settings."""
 
     rows: Sequence[Labels]
     scenes: Mapping[str, Scene]
@@ -39,7 +39,7 @@ class Ground:
     iou: float
 
     def judge(self, name: str, answers: Answers) -> ClassJudge:
-        """Return what judges wordings of a class on the images that were answered; raises DataError if none was."""
+        """Return the evaluator of a class on the images with answers; raises DataError if there are none."""
         answered = {place: one for place, one in sorted(answers.items()) if isinstance(one, ImageAnswers)}
         if not answered:
             first = next((f": {one}" for one in answers.values() if isinstance(one, Exception)), "")
@@ -56,7 +56,7 @@ class Ground:
         )
 
     def compare(self, name: str, proposals: Iterable[Proposal], answers: Answers) -> ClassComparison:
-        """Judge every wording of a class, and choose."""
+        """Evaluate every wording of a class, and choose."""
         judge = self.judge(name, answers)
         origins = {one.phrase: one.origin for one in proposals}
         others = tuple(phrase for phrase, origin in origins.items() if origin != "today")
@@ -101,12 +101,12 @@ def _wording(chooser: Chooser, phrases: Phrases, origins: Mapping[str, Origin], 
 
 
 def above(bounds: tuple[float, float] | None, penalty: float | None) -> bool:
-    """Return whether an interval lies above 0 once the penalty is taken off."""
+    """Return whether an interval minus the penalty lies above 0."""
     return bounds is not None and penalty is not None and bounds[0] - penalty > 0
 
 
 def played(annealing: Annealing, floor: float) -> Annealing:
-    """Return how a wording is played: one round at the floor, in all looks, whatever was found before."""
+    """Return the annealing for evaluating a wording: one round at the floor, with all looks."""
     looks = Looks(annealing.looks.names, annealing.looks.agreement)
     last = replace(annealing.rounds[-1], index=0, conf_threshold=floor)
     return replace(annealing, rounds=[last], ask="all", looks=looks)

@@ -1,4 +1,4 @@
-"""The boxes that sets of phrases find of a class in checked images, each merged as in a run."""
+"""Evaluate the boxes that sets of phrases find for a class, merged as in a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DRAWS = 200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundBoxes:
-    """D boxes of a class in N images, the surest first."""
+    """D boxes of a class in N images, by descending score."""
 
     images: _Int64
     scores: Float64
@@ -33,12 +33,12 @@ class FoundBoxes:
     """(N,) true objects of each image."""
 
     def average_precision(self, times: Float64) -> float:
-        """Return COCO's average precision where image n counts ``times[n]`` times; 0 if there is no true object."""
+        """Return COCO's average precision, with image n counted ``times[n]`` times; 0 without true objects."""
         table = (self.images, self.right[None], ~self.right[None], self.true)
         return float(np.nan_to_num(weighted_precision(times, table))[0])
 
     def best_f1(self, times: Float64) -> tuple[float, float | None]:
-        """Return the best F1 of any threshold, and the lowest score that it keeps; (0, None) if nothing is right."""
+        """Return the best F1 over thresholds, and its threshold; (0, None) if nothing is right."""
         weight = times[self.images]
         right, kept = np.cumsum(weight * self.right), np.cumsum(weight)
         total = float(times @ self.true)
@@ -50,7 +50,7 @@ class FoundBoxes:
         return float(f1[best]), float(self.scores[best])
 
     def better_by(self, other: FoundBoxes) -> tuple[float, float] | None:
-        """Return the 95 % interval of this AP minus another's, on the same resampled images; None with one image."""
+        """Return the 95 % interval of the AP difference on the same bootstrap samples; None with one image."""
         if len(self.true) < _LEAST_IMAGES:
             return None
         weights = draws(len(self.true), _DRAWS)
@@ -59,7 +59,7 @@ class FoundBoxes:
         return float(low), float(high)
 
     def false_alarms(self, threshold: float | None) -> tuple[int, int]:
-        """Return the wrong boxes that score ``threshold`` or more, and how many images without an object have one."""
+        """Return the number of wrong boxes at ``threshold``, and the number of images without objects that have one."""
         if threshold is None:
             return 0, 0
         wrong = self.images[~self.right & (self.scores >= threshold)]
@@ -68,7 +68,7 @@ class FoundBoxes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassJudge:
-    """Judges sets of phrases for one class on the answers that were given about N images."""
+    """Evaluates sets of phrases for one class on the answers about N images."""
 
     name: str
     number: int
@@ -90,14 +90,14 @@ class ClassJudge:
         return np.array(counts, np.float64)
 
     def found(self, phrases: Phrases) -> FoundBoxes:
-        """Return what a set of phrases finds; the order of the phrases does not matter."""
+        """Return the boxes found by a set of phrases, in any order."""
         key = tuple(sorted(phrases))
         if key not in self.known:
             self.known[key] = self.play(key)
         return self.known[key]
 
     def play(self, phrases: Phrases) -> FoundBoxes:
-        """Search every image for the class by these phrases, and match what is found with what is true."""
+        """Search every image with these phrases, and match the boxes with the true objects."""
         terms = ClassPrompts(phrases=phrases, negatives=tuple(one for one in self.negatives if one not in phrases))
         annealing = replace(self.annealing, ontology={self.name: terms})
         parts = [self.image(annealing, place) for place in range(len(self.rows))]
@@ -108,7 +108,7 @@ class ClassJudge:
         return FoundBoxes(images[order], scores[order], right[order], self.true)
 
     def image(self, annealing: Annealing, place: int) -> tuple[Float64, npt.NDArray[np.bool_]]:
-        """Return the scores of the boxes in one image, those in crowds left out, and whether they are right."""
+        """Return the scores of the boxes in one image, without those in crowds, and whether they are right."""
         row, prompt = self.rows[place], Prompt((self.name,))
         search = Search(prompt, row.image.size, annealing, memory=self.answers[place])
         if search.next_query() is not None:

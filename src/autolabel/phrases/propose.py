@@ -1,4 +1,4 @@
-"""Gather the phrases that are to be compared for each class."""
+"""Collect the phrases to compare for each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Origin = Literal["today", "tried", "synonym", "form", "model"]
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A phrase that may stand for a class."""
+    """A proposed phrase for a class."""
 
     phrase: str
     origin: Origin
@@ -28,7 +28,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 def propose(
     name: str, ontology: Ontology, *, tried: Sequence[str], suggested: Sequence[str], built_in: bool
 ) -> list[Proposal]:
-    """Return the phrases to compare for a class, today's first, each once; letter case and spaces do not count."""
+    """Return the distinct phrases to compare for a class, the current ones first, ignoring letter case and spaces."""
     today = _terms_of(name, ontology).phrases
     found = [Proposal(phrase=phrase, origin="today") for phrase in today]
     found += [Proposal(phrase=phrase, origin="tried") for phrase in tried]
@@ -46,10 +46,10 @@ def propose(
 def without_conflicts(
     proposals: Mapping[str, Sequence[Proposal]], ontology: Ontology
 ) -> tuple[dict[str, list[Proposal]], list[str]]:
-    """Return the proposals that may stand in one spec, and a sentence on each that the user tried and may not.
+    """Return the proposals that are valid together in one spec, and a note on each invalid one of the user.
 
-    A phrase stands for one class: those that are another class's today, speak against a class, or are proposed for
-    several classes are left out.
+    A phrase may belong to one class only: phrases of other classes, negatives, and phrases proposed for several classes
+    are left out.
     """
     owner = {_plain(phrase): name for name in proposals for phrase in _terms_of(name, ontology).phrases}
     against = {_plain(phrase) for name in proposals for phrase in _terms_of(name, ontology).negatives}
@@ -79,9 +79,9 @@ def without_conflicts(
 
 
 def readable(listed: Sequence[Proposal], detector: Detector, *, seen: dict[object, str]) -> Iterator[Proposal | str]:
-    """Yield the proposals that a detector can read and tell apart from those in ``seen``; a sentence on others tried.
+    """Yield the proposals that a detector can read and distinguish from ``seen``; a note on others of the user.
 
-    ``seen`` holds what the detector makes of phrases that are compared already, and takes in those that are yielded.
+    ``seen`` holds the token readings of phrases already compared, and is extended by the yielded ones.
     """
     for one in listed:
         reading = detector.read(one.phrase)
@@ -101,5 +101,5 @@ def readable(listed: Sequence[Proposal], detector: Detector, *, seen: dict[objec
 
 
 def _plain(phrase: str) -> str:
-    """Return a phrase as it is compared."""
+    """Return a phrase normalised for comparison."""
     return " ".join(phrase.casefold().split())

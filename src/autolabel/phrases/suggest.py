@@ -1,4 +1,4 @@
-"""Ask a language model for more phrases; it is told the words alone, and no image."""
+"""Get more phrases from a language model, which receives only words, no images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PhraseModel:
 
     @classmethod
     def at(cls, url: str, model: str, *, key_env: str | None = None) -> PhraseModel:
-        """Return the model of an OpenAI-compatible endpoint; the key stands in the variable ``key_env``.
+        """Return the model of an OpenAI-compatible endpoint; ``key_env`` names the variable of the key.
 
         Raises SpecError if these name none, EndpointError where the variable is not set, MachineError without httpx.
         """
@@ -56,9 +56,9 @@ class PhraseModel:
         return cls(Endpoint(params.endpoint, params.model, key=params.key(), manners=params.manners()))
 
     def suggest(self, known: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-        """Return more phrases for each class, given those that are compared already.
+        """Return more phrases for each class, given the ones already compared.
 
-        A class about which the model says nothing of use gets none. Raises EndpointError if it cannot be asked.
+        A class without a usable answer gets none. Raises EndpointError if the model cannot be reached.
         """
         try:
             replies = self.endpoint.ask([_question(name, phrases) for name, phrases in known.items()])
@@ -86,7 +86,7 @@ def _question(name: str, phrases: Sequence[str]) -> Question:
 
 
 def read(text: str) -> list[str]:
-    """Return the phrases of an answer: of the first JSON object or array in it; none if there is none."""
+    """Return the phrases of an answer, from the first JSON object or array in it; empty if there is none."""
     decoder = json.JSONDecoder()
     for start in (place for place, character in enumerate(text) if character in "{["):
         try:
@@ -99,7 +99,7 @@ def read(text: str) -> list[str]:
 
 
 def sound(listed: Sequence[str], known: Sequence[str]) -> Iterator[str]:
-    """Yield the phrases that are phrases: short, of letters, new; at most MOST."""
+    """Yield valid phrases: short, alphabetic, new; at most MOST."""
     seen = {" ".join(one.casefold().split()) for one in known}
     count = 0
     for one in listed:

@@ -1,4 +1,4 @@
-"""A small list of words that stand for one another in photos."""
+"""A small list of synonyms of objects in photos."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 
 
 def synonyms(phrase: str) -> Iterator[str]:
-    """Yield phrases that may stand for one, in its number; its last word is looked up where the whole is in no group.
+    """Yield synonyms of a phrase, in its number; if the whole phrase has none, its last word is replaced.
 
     ``red car`` gives ``red automobile``.
     """

@@ -1,4 +1,4 @@
-"""The report of a run: pages and pictures for people to look at."""
+"""The HTML report and annotated pictures of a run."""
 
 from autolabel.callable_package import make_callable
 

@@ -12,7 +12,7 @@ _MOST_CROWDED = 20
 
 
 def certified(made: Certificate | None) -> Html:
-    """Return the section on the certificate; nothing if there is none."""
+    """Return the section on the certificate; empty if there is none."""
     if made is None:
         return Html("")
     return element(

@@ -1,4 +1,4 @@
-"""Write the page that shows what changed between two runs: one HTML file that needs nothing else."""
+"""Write the page of changes between two runs, one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SHOWN = ("gained", "lost", "moved", "relabelled")
 def write_changes(
     change: RunChange, out: Path, *, names: tuple[str, str], max_pixels: int, value_range: ValueRange = None
 ) -> Path:
-    """Write ``out/index.html`` and return its path; ``names`` are those of the runs, before and after.
+    """Write ``out/index.html`` and return its path; ``names`` are the names of the two runs.
 
-    The page stays below 15 MB however large the runs are.
+    The page stays below 15 MB for runs of any size.
     """
     folder = files("autolabel.report").joinpath("page")
     style = folder.joinpath("style.css").read_text("utf-8") + folder.joinpath("changes.css").read_text("utf-8")
@@ -128,7 +128,7 @@ def _drawing(image: ImageChange, jpeg: str) -> Html:
 
 
 def _shapes(change: Change) -> Iterator[Html]:
-    """Yield the outlines of an object: as it was dashed, as it is drawn through."""
+    """Yield the outlines of an object: dashed before, solid after."""
     was, now = change.before, change.after
     if change.kind in ("moved", "lost") and was is not None:
         yield _outline(was, change.kind, f"{change.kind}: was {was[1]} {was[2]:.2f}", was_there=True)

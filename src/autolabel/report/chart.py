@@ -15,7 +15,7 @@ HUES = 10
 
 @dataclass(frozen=True, slots=True)
 class PlotLine:
-    """A line through (x, y) points in 0..1, with one place of its own."""
+    """A line through (x, y) points in 0..1, with one highlighted point."""
 
     name: str
     hue: str
@@ -24,7 +24,7 @@ class PlotLine:
 
 
 def _svg(*children: str, width: float, height: float, label: str, class_: str) -> Html:
-    """Return a picture with a text for those who do not see it."""
+    """Return an SVG element with an alternative text."""
     return element(
         "svg",
         *children,
@@ -36,7 +36,7 @@ def _svg(*children: str, width: float, height: float, label: str, class_: str) -
 
 
 def stacked_columns(columns: Sequence[Mapping[str, int]], captions: Sequence[tuple[str, str]], *, label: str) -> Html:
-    """Draw a column for each round, its parts (hue to count) on top of each other; captions have two lines."""
+    """Draw a stacked column for each round, its parts given as hue to count; captions have two lines."""
     totals = [sum(column.values()) for column in columns]
     ceiling = _nice_ceiling(max(totals, default=0))
     pieces = [*_axis([0, ceiling / 2, ceiling], ceiling=ceiling, form=_thousands)]
@@ -66,7 +66,7 @@ def stacked_columns(columns: Sequence[Mapping[str, int]], captions: Sequence[tup
 
 
 def rising_line(shares: Sequence[float], captions: Sequence[tuple[str, str]], *, label: str) -> Html:
-    """Draw shares from 0 to 1, one a round, as a line with points."""
+    """Draw shares from 0 to 1, one per round, as a line with points."""
     step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(shares))
     points = [(_LEFT + step * (index + 0.5), _y(share, 1)) for index, share in enumerate(shares)]
     pieces = [*_axis([0, 0.5, 1], ceiling=1, form=_percent)]
@@ -110,7 +110,7 @@ def histogram(bins: Sequence[int], marks: Sequence[float], *, hue: str, label: s
 
 
 def bar(parts: Sequence[tuple[str, float]], *, label: str) -> Html:
-    """Draw shares of a whole, (class, share), beside each other as one bar."""
+    """Draw shares of a whole, (class, share), as one stacked bar."""
     pieces, left = [], 0.0
     for class_, share in parts:
         if share:
@@ -179,7 +179,7 @@ def matrix(counts: Sequence[Sequence[int]], *, rows: Sequence[str], columns: Seq
 
 
 def _axis(ticks: Sequence[float], *, ceiling: float, form: object) -> list[Html]:
-    """Draw lines across the plot with what they stand for."""
+    """Draw grid lines with their values."""
     assert callable(form)
     out = []
     for tick in dict.fromkeys(ticks):
@@ -204,7 +204,7 @@ def _words(x: float, y: float, text: str, *, class_: str) -> Html:
 
 
 def _keeps(index: int, count: int) -> bool:
-    """Return whether there is room for the caption of this one of ``count`` columns."""
+    """Return whether the caption of this one of ``count`` columns fits."""
     return index % -(-count // 8) == 0
 
 

@@ -19,7 +19,7 @@ _LONGEST_NAME = 16
 
 
 def comparison(evaluation: Evaluation | None, colours: Palette) -> Html:
-    """Return the section on the truth; nothing if there is none."""
+    """Return the section on the truth; empty if there is none."""
     if evaluation is None:
         return Html("")
     notes = [element("li", note) for note in evaluation.notes]

@@ -1,4 +1,4 @@
-"""The rows that a report shows, as plain data for its page, within a number of bytes."""
+"""The rows of a report's gallery as plain data, within a size limit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def gallery(
     review: Review | None,
     value_range: ValueRange = None,
 ) -> list[str]:
-    """Return each row as JSON for the page: as many of ``rows`` as MAX_BYTES holds, in their order."""
+    """Return the rows as JSON for the page, in order, as many as fit into MAX_BYTES."""
     share = max(1, len(rows))
     most = min(_LARGEST_PICTURE, _PICTURE_BYTES // share)
     shrink = partial(thumbnail, max_pixels=max_pixels, max_bytes=most, value_range=value_range)
@@ -66,7 +66,7 @@ def gallery(
 def _described(
     row: Labels, picture: Thumbnail, *, share: int, truth: Truth | None, review: Review | None
 ) -> dict[str, Any]:
-    """Return one row as plain data; ``share`` is how many rows divide the budgets among them."""
+    """Return one row as plain data; ``share`` rows share the size limits."""
     row, decided, keys = _as_decided(row, review)
     shown = _spread(row, min(_MOST_BOXES_IN_ROW, _MOST_BOXES // share))
     row_phrases = row.prompt.phrases
@@ -97,10 +97,10 @@ def _described(
 
 
 def _as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | None], list[list[Any] | None]]:
-    """Return a row with all its boxes, rejected ones too, where people put them, and those that they added.
+    """Return a row with all its boxes at their decided positions, including rejected and added ones.
 
-    Beside it stand each box's verdict, and what decisions call it, ``[x1, y1, x2, y2, phrase]``, where that is not what
-    the row says.
+    Also returns each box's verdict, and its key in decisions, ``[x1, y1, x2, y2, phrase]``, if that differs from the
+    row.
     """
     decisions = review.by_row.get(row_of(row), ()) if review else ()
     if not decisions or row.reason is not None:
@@ -125,7 +125,7 @@ def _as_decided(row: Labels, review: Review | None) -> tuple[Labels, list[str | 
 
 
 def _verified(row: Labels, shown: Sequence[int]) -> dict[str, list[float | None]]:
-    """Return what a verifier said of some boxes; nothing if the row has no verdicts."""
+    """Return the verdicts on boxes; empty if the row has none."""
     said = row.instances.verdicts
     if said is None:
         return {}
@@ -143,7 +143,7 @@ def _expressions(row: Labels, shown: Sequence[int]) -> dict[str, list[str | None
 
 
 def _spread(row: Labels, most: int) -> list[int]:
-    """Return the indices of at most ``most`` boxes, evenly spread from the least to the most certain."""
+    """Return the indices of at most ``most`` boxes, evenly spread over scores."""
     order = np.argsort(row.instances.scores, kind="stable")
     if len(order) > most:
         order = order[np.linspace(0, len(order) - 1, most).astype(np.intp)]
@@ -153,7 +153,7 @@ def _spread(row: Labels, most: int) -> list[int]:
 def _boxes(row: Labels, shown: Sequence[int], *, used: Sequence[str], outline_bytes: int) -> Iterator[list[Any]]:
     """Yield ``[x1, y1, x2, y2, phrase, score, round, outline]`` for each box; ``phrase`` is an index into ``used``.
 
-    Once the row's outlines take up ``outline_bytes``, the others are left out.
+    Outlines beyond ``outline_bytes`` per row are left out.
     """
     found = row.instances
     masks = found.masks or (None,) * len(found)

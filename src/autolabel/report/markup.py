@@ -1,4 +1,4 @@
-"""HTML and embedded JSON in which text can never become markup."""
+"""Build HTML and embedded JSON with all text escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 class Html(str):
-    """A string that is markup already; every other string is text and gets escaped."""
+    """A string that is markup; all other strings are text and are escaped."""
 
     __slots__ = ()
 
@@ -35,8 +35,8 @@ def join_html(children: Iterable[str]) -> Html:
 def element(name: str, *children: _Child, **attributes: _Attribute) -> Html:
     """Return an element.
 
-    A trailing underscore of an attribute's name is dropped, others become hyphens; None and False leave the attribute
-    out, True writes it bare.
+    In attribute names, a trailing underscore is dropped and others become hyphens. None and False omit the attribute,
+    True writes it without a value.
     """
     written = "".join(map(_attribute, attributes, attributes.values()))
     inside = join_html(piece for child in children for piece in ([child] if isinstance(child, str) else child))
@@ -52,7 +52,7 @@ def _attribute(name: str, value: _Attribute) -> str:
 
 
 def embed(value: Any) -> Html:
-    """Return plain data as JSON that may stand in a ``script`` element: ASCII without ``<``, ``>``, ``&``.
+    """Return plain data as JSON that is safe in a ``script`` element: ASCII without ``<``, ``>``, ``&``.
 
     U+2028 and U+2029 are escaped as everything outside ASCII is. Raises ValueError for numbers that are not finite.
     """
@@ -60,10 +60,10 @@ def embed(value: Any) -> Html:
 
 
 def csp_hash(text: str) -> str:
-    """Return the source expression that allows an inline script or style of exactly this text."""
+    """Return the CSP source expression for an inline script or style with this text."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return text of at most ``limit`` characters, with an ellipsis where something is left out."""
+    """Return text of at most ``limit`` characters, with an ellipsis if truncated."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -24,7 +24,7 @@ _TOLERANCE = 0.6
 def path_outline(mask: Rle) -> str:
     """Return the ``d`` of a path in pixels of the image, to be filled by the even-odd rule; empty for an empty mask.
 
-    The runs are sampled where they are, so the cost depends on the outline, not on the image.
+    Runs are sampled without decoding, so the cost depends on the outline, not on the image.
     """
     runs = expand(mask.counts)
     bounds = bounds_of(runs, mask.size[0])
@@ -77,7 +77,7 @@ def _stepped(ring: _Int64) -> _Int64:
 
 
 def _middles(loop: _Points) -> _Points:
-    """Return the middles of a closed loop's sides: those of a slanting staircase lie on a line."""
+    """Return the midpoints of a closed loop's sides; those of a staircase lie on a line."""
     return (loop + np.roll(loop, -1, axis=0)) / 2
 
 

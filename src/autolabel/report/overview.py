@@ -31,18 +31,18 @@ def _hue(phrase: Phrase, colours: Palette) -> str:
 
 
 def _name(phrase: Phrase) -> str:
-    """Return what a class is called on the page."""
+    """Return a class's display name."""
     return "(all further classes)" if phrase is None else shorten(phrase, _LONGEST_NAME)
 
 
 def swatch(phrase: Phrase, colours: Palette) -> Html:
-    """Return a class's name with a dot in its colour."""
+    """Return a class's name with a coloured dot."""
     dot = element("span", class_=f"dot {_hue(phrase, colours)}", aria_hidden="true")
     return element("span", dot, element("bdi", _name(phrase)), class_="swatch")
 
 
 def tiles(tally: Tally) -> Html:
-    """Return the run's large figures."""
+    """Return the run's key figures."""
     facts = (
         [("images", tally.images), ("rows", tally.rows)] if tally.rows != tally.images else [("images", tally.images)]
     )
@@ -56,7 +56,7 @@ def tiles(tally: Tally) -> Html:
 
 
 def decided(tally: Tally, review: Review | None) -> Html:
-    """Say that the counts are those of what people decided, where they decided anything."""
+    """Return a note that the counts include decisions, if there are any."""
     if review is None or not review.decisions:
         return Html("")
     count = len(review.decisions)
@@ -66,7 +66,7 @@ def decided(tally: Tally, review: Review | None) -> Html:
 
 
 def states(tally: Tally) -> Html:
-    """Return how rows ended, as a bar and in words."""
+    """Return the rows by state, as a bar and in words."""
     parts = [(f"state-{state}", tally.states[state] / max(1, tally.rows)) for state in _STATES]
     label = ", ".join(f"{tally.states[state]:,} {state}" for state in _STATES)
     legend = [
@@ -82,7 +82,7 @@ def states(tally: Tally) -> Html:
 
 
 def classes(tally: Tally, colours: Palette) -> Html:
-    """Return a row for each class: its boxes, and how they spread over the rounds."""
+    """Return a row for each class: its boxes, and their distribution over rounds."""
     ranked = tally.ranked()
     most = max(tally.classes.values(), default=1)
     rows = []
@@ -110,25 +110,25 @@ def classes(tally: Tally, colours: Palette) -> Html:
 
 
 def round_names(plan: Plan, rounds: Sequence[int]) -> list[tuple[str, str]]:
-    """Return two lines for each round: its number, and its threshold where the plan has one."""
+    """Return two lines for each round: its number, and its threshold if known."""
     literal = next((stage.rounds for stage in reversed(plan.recipe.stages) if stage.rounds), ())
     limits = {round.index: f"> {round.conf_threshold:.2f}" for round in literal}
     return [(round_name(round), limits.get(round, "")) for round in rounds]
 
 
 def round_name(round: int) -> str:
-    """Return what a round is called."""
+    """Return a round's name."""
     return "given" if round == GIVEN else f"round {round}"
 
 
 def asked_rounds(tally: Tally, plan: Plan) -> list[int]:
-    """Return the rounds that found boxes and those that the plan has, in order."""
+    """Return the rounds of the plan and those that found boxes, in order."""
     planned = {round.index for stage in plan.recipe.stages for round in stage.rounds}
     return sorted(planned | set(tally.rounds))[:_MOST_ROUNDS]
 
 
 def found_by_round(tally: Tally, plan: Plan, colours: Palette) -> Html:
-    """Plot what each round found, by class."""
+    """Plot the boxes of each round, by class."""
     rounds = asked_rounds(tally, plan)
     columns = []
     for round in rounds:
@@ -185,7 +185,7 @@ def histograms(tally: Tally, plan: Plan, colours: Palette) -> Html:
 
 
 def _median(bins: Sequence[int]) -> float:
-    """Return the middle of the bin that has the median."""
+    """Return the centre of the median's bin."""
     total = 0
     for index, count in enumerate(bins):
         total += count
@@ -195,7 +195,7 @@ def _median(bins: Sequence[int]) -> float:
 
 
 def failures(tally: Tally, rows: Sequence[Labels]) -> Html:
-    """Return how many rows failed for what reason, then those of ``rows`` one by one."""
+    """Return the failed rows by reason, then each of ``rows``."""
     if not tally.reasons:
         return element("p", "No row failed.", class_="note")
     counts = [element("li", element("b", f"{count:,}"), f" {code}") for code, count in tally.reasons.most_common(50)]

@@ -25,13 +25,13 @@ _LIGHT: Colour = (255, 255, 255)
 
 
 class Palette:
-    """Gives phrases colours in the order in which they are met, the same one to the same phrase."""
+    """Assigns colours to phrases in order of appearance."""
 
     def __init__(self) -> None:
         self.places: dict[str, int] = {}
 
     def __call__(self, phrase: str) -> Colour:
-        """Return the colour of a phrase; after very many phrases, one that its letters decide."""
+        """Return the colour of a phrase; beyond the palette's size, by a hash."""
         place = self.places.get(phrase)
         if place is None:
             if len(self.places) >= _REMEMBERED:

@@ -56,7 +56,7 @@ class _Pen:
 
     @classmethod
     def suited(cls, shape: tuple[int, ...], objects: int) -> _Pen:
-        """Return what suits a picture of a shape (H, W, ...) with so many objects."""
+        """Return sizes for a picture of shape (H, W, ...) with so many objects."""
         side = (shape[0] * shape[1]) ** 0.5
         share = 1 if objects <= _STARVED_AFTER else 0.85 if objects <= _DENSE else 0.7
         line = max(1, round(side / 320 * (0.5 if objects > _DENSE else 1)))
@@ -64,10 +64,9 @@ class _Pen:
 
 
 def draw_rows(pixels: _Pixels, rows: Sequence[Labels], *, colours: Palette) -> Pillow.Image:
-    """Return a copy of (H, W, 3) uint8 RGB pixels with the objects of all ``rows``, the surest on top.
+    """Return a copy of (H, W, 3) uint8 RGB pixels with the objects of all ``rows`` drawn, highest scores on top.
 
-    Every box is drawn; a text that would cover another's, or in a crowd a smaller object, is left out. Rows without
-    objects: the pixels alone.
+    Every box is drawn; a label that would cover another one, or a smaller object, is left out.
     """
     items = sorted((item for row in rows for item in _items_of(row, colours)), key=lambda item: item.score)
     pen = _Pen.suited(pixels.shape, len(items))
@@ -100,7 +99,7 @@ def _items_of(row: Labels, colours: Palette) -> list[_Item]:
 
 
 def short_label(phrase: str) -> str:
-    """Return a phrase on one line, cut where it is long."""
+    """Return a phrase on one line, truncated if long."""
     line = " ".join("".join(c if c.isprintable() else " " for c in phrase).split())
     return line if len(line) <= _LONGEST_PHRASE else line[: _LONGEST_PHRASE - 1] + "…"
 
@@ -135,7 +134,7 @@ def _eroded(mask: npt.NDArray[np.bool_], times: int) -> npt.NDArray[np.bool_]:
 
 
 def _draw_box(canvas: ImageDraw.ImageDraw, item: _Item, line: int) -> None:
-    """Draw a box inside its edges, between two dark hairlines where the line is wide enough to bear them."""
+    """Draw a box inside its edges, with dark hairlines if the line is wide enough."""
     left, top, right, bottom = (round(value) for value in item.box)
     right, bottom = max(left, right - 1), max(top, bottom - 1)
     if line > 1:
@@ -145,7 +144,7 @@ def _draw_box(canvas: ImageDraw.ImageDraw, item: _Item, line: int) -> None:
 
 
 def _draw_text(canvas: ImageDraw.ImageDraw, item: _Item, pen: _Pen, taken: list[_Rectangle]) -> None:
-    """Draw the text of an object on a tag in its colour, at the first free place about its box, if there is one."""
+    """Draw the label of an object on a tag in its colour, at the first free place around its box, if any."""
     font = font_for(item.text, size=pen.text)
     pad = max(1, pen.text // 6)
     left, _, right, _ = canvas.textbbox((0, 0), item.text, font=font)
@@ -163,7 +162,7 @@ def _draw_text(canvas: ImageDraw.ImageDraw, item: _Item, pen: _Pen, taken: list[
 
 
 def _places(box: Sequence[float], width: int, height: int, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return where a tag may lie: above the box, inside its top, below it, inside its bottom; kept in the picture."""
+    """Return candidate positions of a tag: above the box, inside its top, below it, inside its bottom."""
     left, top, right, bottom = (round(value) for value in box)
     limit_x, limit_y = max(0, size[0] - width), max(0, size[1] - height)
     wanted = [(left, top - height), (left, top), (left, bottom), (left, bottom - height), (right - width, top - height)]
@@ -185,8 +184,7 @@ def write_pictures(
 ) -> int:
     """Draw the first ``limit`` images (None: all) into JPEG files below ``out``, which mirror the images' folders.
 
-    Images that failed have no picture, nor have those that can no longer be read or have another size now. Returns
-    how many were written.
+    Failed images, and images that are unreadable or of another size now, are skipped. Returns the number of pictures.
     """
     colours, written = Palette(), 0
     for _, group in islice(groupby(labels, key=lambda row: row.image.id), limit):
@@ -209,8 +207,7 @@ def write_pictures(
 def picture_name(image_id: str) -> str:
     """Return the relative path of an image's picture: its own where that ends with ``.jpg``, else with ``.jpg`` added.
 
-    Two images never share one: names without a known ending, and those of which a part had to be replaced, as it would
-    lead out of the folder or cannot be written, get a hash.
+    Paths are distinct: names without a known extension, and names with replaced parts, get a hash.
     """
     parts = [_CONTROL.sub("_", part) for part in image_id.split("/") if part not in ("", ".", "..")] or ["_"]
     stem, dot, ending = parts[-1].rpartition(".")

@@ -1,4 +1,4 @@
-"""The report's section on origins: plan, stages, weights, licences, versions."""
+"""The report's section on provenance: plan, stages, weights, licences, versions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def provenance(plan: Plan) -> Html:
 
 
 def _versions() -> Iterator[str]:
-    """Yield what is installed here, by name and version."""
+    """Yield installed packages, by name and version."""
     yield f"Python {platform.python_version()}"
     for name in _PACKAGES:
         try:
@@ -75,7 +75,7 @@ def _stage_card(stage: Stage) -> Html:
 
 
 def _strategy(choice: ResolvedStrategy) -> Html:
-    """Return a strategy's name and version, with its parameters to unfold."""
+    """Return a strategy's name and version, with expandable parameters."""
     params = shorten(json.dumps(without_folders(choice.params), indent=2, ensure_ascii=False), _LONGEST_PARAMS)
     details = (
         element("details", element("summary", "parameters"), element("pre", params)) if choice.params else Html("")
@@ -84,12 +84,12 @@ def _strategy(choice: ResolvedStrategy) -> Html:
 
 
 def _asks(stage: Stage) -> str:
-    """Say what each round asks."""
+    """Describe the phrases of each round."""
     return "only what has no box yet" if stage.ask == "missing" else "everything in every round"
 
 
 def _licence(weights: Weights) -> str:
-    """Say what the licence allows."""
+    """Describe what the licence allows."""
     if not weights.files:
         return "no weights"
     known = {True: "commercial use allowed", False: "commercial use not allowed", None: "commercial use not known"}
@@ -112,7 +112,7 @@ def _rounds(written: tuple[Round, ...]) -> Html:
 
 
 def _suppression(threshold: float | None) -> str:
-    """Say what a round's ``nms_threshold`` means."""
+    """Describe a round's ``nms_threshold``."""
     if threshold is None:
         return "the aggregator's own"
     return f"{threshold:g}" if threshold else "off"

@@ -8,7 +8,7 @@ from autolabel.results.score_curves import Bin, Chances
 
 
 def reliability_section(chances: Chances | None) -> Html:
-    """Return the section on scores beside what came true; nothing if nothing was learnt of them."""
+    """Return the section on calibrated scores; empty if there is no calibration."""
     if chances is None:
         return Html("")
     facts = (

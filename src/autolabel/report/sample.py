@@ -1,4 +1,4 @@
-"""Choose the rows that a report shows, in one walk and bounded memory, the same ones every time."""
+"""Choose the rows of a report's gallery deterministically, in one pass and bounded memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MOST_CLASSES = 2000
 
 
 def _draw(row: Labels) -> float:
-    """Return a row's number in [0, 1), drawn from its name: rows with the smallest ones are a uniform sample."""
+    """Return a row's hash in [0, 1); the rows with the smallest values are a uniform sample."""
     name = f"{row.caption_index}\0{row.image.id}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(name, digest_size=6, key=_SEED).digest()) / 2**48
 
 
 @dataclass(slots=True)
 class Smallest:
-    """Keeps the ``most`` items of the smallest keys."""
+    """Keeps the ``most`` items with the smallest keys."""
 
     most: int
     heap: list[tuple[float, int]] = field(default_factory=list)
@@ -46,9 +46,9 @@ class Smallest:
 
 @dataclass(slots=True)
 class Sampler:
-    """Takes note of rows by their place in the walk.
+    """Samples rows by index.
 
-    The sample has the least certain rows, some of every round and of every class, then rows at random.
+    The sample has the least certain rows, some of every round and class, then random rows.
     """
 
     any: Smallest = field(default_factory=lambda: Smallest(ROWS))
@@ -58,7 +58,7 @@ class Sampler:
     classes: dict[str, Smallest] = field(default_factory=dict)
 
     def add(self, place: int, row: Labels) -> None:
-        """Offer the row that stands at ``place`` of the walk."""
+        """Offer the row at index ``place``."""
         key = _draw(row)
         if row.reason is not None:
             self.failed.add(key, place)
@@ -75,7 +75,7 @@ class Sampler:
                 self.classes.setdefault(phrase, Smallest(_PER_CLASS)).add(key, place)
 
     def chosen(self) -> frozenset[int]:
-        """Return the places of at most ROWS rows that did not fail: all, where there are no more."""
+        """Return the indices of at most ROWS rows that did not fail."""
         special = chain(
             self.least.items(),
             islice(_in_turn(self.rounds[round] for round in sorted(self.rounds)), ROWS // 8),
@@ -84,12 +84,12 @@ class Sampler:
         return frozenset(islice(dict.fromkeys(chain(special, self.any.items())), ROWS))
 
     def failures(self) -> frozenset[int]:
-        """Return the places of at most FAILURES rows that failed, drawn at random."""
+        """Return the indices of at most FAILURES random failed rows."""
         return frozenset(self.failed.items())
 
 
 def _in_turn(groups: Iterable[Smallest]) -> Iterator[int]:
-    """Yield the first item of every group, then the second of every group, and so on; each item once."""
+    """Yield items round-robin over groups, each item once."""
     columns = [group.items() for group in groups]
     ranks = range(max(map(len, columns), default=0))
     yield from dict.fromkeys(column[rank] for rank in ranks for column in columns if rank < len(column))

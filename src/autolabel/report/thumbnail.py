@@ -1,4 +1,4 @@
-"""Small pictures as text, each within a number of bytes."""
+"""Thumbnails as base64, within a size limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS = ((720, 80), (640, 75), (512, 72), (400, 68), (320, 60), (240, 50), (160
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A JPEG as base64; empty, with the reason why, where the image cannot be shown."""
+    """A JPEG as base64; empty, with the reason, if the image cannot be shown."""
 
     jpeg: str
     problem: str = ""
@@ -26,8 +26,8 @@ class Thumbnail:
 def thumbnail(path: str, *, max_pixels: int, max_bytes: int, value_range: ValueRange = None) -> Thumbnail:
     """Return the image at ``path``, upright, at the best of STEPS whose base64 has at most ``max_bytes`` characters.
 
-    The smallest step is taken where none does. An image that is not there (an empty path) or not readable any more
-    gives an empty thumbnail with the reason.
+    If none fits, the smallest step is used. A missing (empty path) or unreadable image gives an empty thumbnail with
+    the reason.
     """
     if not path:
         return Thumbnail("", "the path of this image is unknown")
@@ -47,7 +47,7 @@ def thumbnail(path: str, *, max_pixels: int, max_bytes: int, value_range: ValueR
 
 
 def _expected(text: str, *, side: int, quality: int, size: float) -> float:
-    """Guess how long a picture's base64 gets from that of another size; low, so that no step is passed over in vain."""
+    """Estimate the base64 length from that of another size, as a lower bound."""
     return 0.6 * len(text) * side**2 * quality / size
 
 

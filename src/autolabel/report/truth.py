@@ -1,4 +1,4 @@
-"""True boxes of the images shown, from a COCO file."""
+"""True boxes of the displayed images, from a COCO file."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ def read_truth(
 ) -> dict[str, list[TrueBox]]:
     """Return the true boxes of those of ``images`` (ids) that the COCO file lists, crowds and empty boxes left out.
 
-    ``image_of`` says which image each file name means, as far as that is known already. Raises DataError if the file
-    is not sound.
+    ``image_of`` maps file names to images, as far as known. Raises DataError if the file is invalid.
     """
     coco = read_coco(path, masks=False)
     if image_of is None:
@@ -61,8 +60,8 @@ def _corners(annotation: Annotation) -> _Box:
 def match_to_truth(found: Instances, phrases: Sequence[str], true: Sequence[TrueBox]) -> list[int]:
     """Return for each found box the index of the true box that it matches, or -1.
 
-    The surest box chooses first, among true boxes of its class not yet taken with an overlap of IOU or more; so what
-    matches above any threshold does not depend on the boxes below it. No true boxes: all -1.
+    In descending order of score, boxes are matched to free true boxes of their class with an overlap of at least IOU,
+    so matches above a threshold do not depend on boxes below it. Without true boxes, all -1.
     """
     out = [-1] * len(found)
     if not true:
@@ -80,5 +79,5 @@ def match_to_truth(found: Instances, phrases: Sequence[str], true: Sequence[True
 
 
 def true_boxes(truth: Mapping[str, Sequence[TrueBox]] | None, image: str) -> Sequence[TrueBox] | None:
-    """Return the true boxes of an image; None if nothing is known of it."""
+    """Return the true boxes of an image; None if it is not in the file."""
     return None if truth is None else truth.get(image)

@@ -1,4 +1,4 @@
-"""Fonts for text in pictures: the first one of this machine that has the letters."""
+"""Find fonts of this machine for text in pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MISSING = "\U0010fffd"
 
 
 def font_for(text: str, *, size: int) -> _Font:
-    """Return a font that has every letter of ``text``, else the one that has most of them."""
+    """Return a font with all characters of ``text``, otherwise the one with most of them."""
     fonts = _installed(size)
     return max(fonts, key=lambda font: sum(has(font, letter) for letter in text))
 
@@ -45,7 +45,7 @@ def _installed(size: int) -> tuple[_Font, ...]:
 
 @lru_cache(maxsize=1)
 def _matplotlib_fonts() -> tuple[str, ...]:
-    """Return the DejaVu Sans that matplotlib brings, where it is installed; imports nothing."""
+    """Return matplotlib's DejaVu Sans, if installed, without importing matplotlib."""
     spec = find_spec("matplotlib")
     if spec is None or spec.origin is None:
         return ()

@@ -1,4 +1,4 @@
-"""Write a run's report: one HTML file that needs nothing else."""
+"""Write a run's report, one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -47,13 +47,11 @@ def write_report(
 ) -> Path:
     """Write ``out/index.html`` and return its path.
 
-    ``labels`` are walked twice, sorted by (image id, caption index), with ``image.path`` set where a picture is to be
-    shown. ``truth`` is a COCO file to compare with, ``evaluation`` what comes of that for the whole run, ``review``
-    what a person has decided before,
-    ``certificate`` what was certified, ``chances`` what was learnt of the scores. Memory and the page (below 15 MB) do
-    not grow with the run: counts are of all rows, the gallery shows a sample. Equal labels, pictures and versions give
-    equal bytes. Raises DataError where
-    ``truth`` is not sound, ValueError where ``labels`` can be walked only once.
+    ``labels`` are iterated twice, sorted by (image id, caption index), with ``image.path`` set if the picture is to be
+    shown. ``truth`` is a COCO file to compare with, ``evaluation`` its metrics for the whole run, ``review`` the
+    decisions, ``certificate`` the certificate, ``chances`` the score calibration. Memory and the page (below 15 MB) do
+    not grow with the run: counts cover all rows, the gallery shows a sample. Equal labels, pictures and versions give
+    equal bytes. Raises DataError if ``truth`` is invalid, ValueError if ``labels`` can be iterated only once.
     """
     if iter(labels) is labels:
         raise ValueError("labels must be an iterable that can be walked twice, not an iterator")
@@ -82,7 +80,7 @@ def write_report(
 
 
 def _survey(labels: Iterable[Labels], review: Review | None, classes: Sequence[str]) -> tuple[Tally, Sampler]:
-    """Count over all rows, as people decided, and note which to show."""
+    """Count over all rows with decisions applied, and choose the rows to show."""
     tally, sampler = Tally(), Sampler()
     for place, row in enumerate(labels):
         sampler.add(place, row)
@@ -151,7 +149,7 @@ def _compose(
 
 
 def _sample_note(tally: Tally, shown: int) -> str:
-    """Say which rows the gallery shows."""
+    """Describe the sample of the gallery."""
     if shown == tally.usable:
         return f"All {shown:,} rows that did not fail."
     return (
@@ -161,7 +159,7 @@ def _sample_note(tally: Tally, shown: int) -> str:
 
 
 def _data(tally: Tally, plan: Plan, rows: list[str], *, with_truth: bool) -> Html:
-    """Return what the page's script reads, as JSON; ``rows`` are JSON already."""
+    """Return the data of the page's script as JSON; ``rows`` are already JSON."""
     head = {
         "plan": plan.digest,
         "classes": [phrase for phrase in tally.ranked() if phrase is not None and len(phrase) < 1000][:_MOST_CHOICES],

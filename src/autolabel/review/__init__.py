@@ -1,1 +1,1 @@
-"""The review page: a server on this machine that shows a run's labels and keeps what a person decides about them."""
+"""The review page: a local server that shows a run's labels and stores decisions about them."""

@@ -1,4 +1,4 @@
-"""The server's addresses: the page's files, pictures by row, lists, rows, and changes of them."""
+"""The server's routes: page files, pictures, lists, rows, changes."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _JsonReply = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageMode:
-    """One way to go through a run on the page, with the addresses that it needs.
+    """A mode of the page, with its routes.
 
     ``script`` is an ES module in the folder ``page`` of ``package``; it exports ``mount(root, page)``, which fills the
-    element ``root`` and returns a function that clears up. ``routes`` are served below ``mode/NAME/``.
+    element ``root`` and returns a cleanup function. ``routes`` are served below ``mode/NAME/``.
     """
 
     name: str
@@ -77,7 +77,7 @@ def make_app(
     modes: Sequence[PageMode] = (CORRECT,),
     query: Query | None = None,
 ) -> ASGIApp:
-    """Return the application of a session; the first of ``modes`` is shown first, ``query`` is its first list."""
+    """Return the application of a session; the first of ``modes`` is shown initially, ``query`` is its first list."""
     routes: list[BaseRoute] = [
         Route("/", _file("autolabel.review", "index.html")),
         Route("/file/{package}/{name}", _any_file({mode.package for mode in modes} | {"autolabel.review"})),
@@ -103,12 +103,12 @@ def _answer(value: Any, status: int = 200) -> Response:
 
 
 def get(work: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint that answers with what ``work`` returns, run in a thread; errors are sentences for people."""
+    """Return an endpoint that runs ``work`` in a thread and returns its result, or an error message."""
     return _get(work)
 
 
 def post(model: type[BaseModel], work: Callable[[Any], Any]) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint that reads a body of ``model`` and answers with what ``work`` makes of it, in a thread."""
+    """Return an endpoint that parses a body of ``model`` and runs ``work`` on it in a thread."""
     return _post(model, work)
 
 
@@ -123,7 +123,7 @@ def _post(model: type[BaseModel], work: Callable[[Any], Any]) -> Callable[[Reque
     async def endpoint(request: Request) -> Response:
         try:
             body = await request.body()
-        except ClientDisconnect:  # it hung up before its body was whole, or sent more than is taken
+        except ClientDisconnect:  # the client disconnected, or sent too much
             return _answer({"error": "the request is not whole"}, 400)
         try:
             asked = model.model_validate_json(body)

@@ -1,4 +1,4 @@
-"""The certificate's mode of the review page: one box or one image at a time, and what is certain by now."""
+"""The certificate mode of the review page: one box or image at a time, with the current bounds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _NoFields(BaseModel):
 
 
 class CertificateDesk:
-    """A certificate while its page is open; every method may be called from any thread."""
+    """The certificate of an open page; thread-safe."""
 
     def __init__(self, session: ReviewSession, asked: CertificateRequest) -> None:
         self._review, self._asked = session, asked
@@ -53,18 +53,18 @@ class CertificateDesk:
         self._seen: set[str] = set()
 
     def work(self) -> Mapping[str, Any]:
-        """Return the units that wait for an answer, or the next ones, with all that the page shows of them."""
+        """Return the unanswered or the next units, with the data to show."""
         with self._open() as found:
             session = found.at_work()
             if found.changes.holds:
                 asked = session.next(_BATCH, top_up=False)
-            else:  # what was shown still needs an answer before anything is drawn anew
+            else:  # shown units must be answered before a new draw
                 asked = [session.described(*unit) for unit in session.waiting()]
             units = [self._shown(found, unit) for unit in asked]
             return {"units": units, "state": self._state(found, found.write())}
 
     def answer(self, request: _SubmittedAnswer) -> Mapping[str, Any]:
-        """Take an answer in, and return what is stated then; it is on disk before this returns."""
+        """Record an answer and return the new statements; the answer is on disk before this returns."""
         with self._open() as found:
             if request.id not in self._seen:
                 try:
@@ -76,19 +76,19 @@ class CertificateDesk:
             return {"state": self._state(found, found.certificate())}
 
     def state(self) -> Mapping[str, Any]:
-        """Return what is stated by now."""
+        """Return the current statements."""
         with self._open() as found:
             return {"state": self._state(found, found.certificate())}
 
     def redraw(self, request: _NoFields) -> Mapping[str, Any]:
-        """Draw anew, after the labels were corrected."""
+        """Draw again after the labels were corrected."""
         with self._alone, self._review.store.lock(LOCK):
             self._found = open_locked(self._review.store, self._review.plan, self._asked, redraw=True)
             self._read = self._marks()
             return {"state": self._state(self._found, self._found.write())}
 
     def close(self) -> Certificate | None:
-        """Write the certificate as it is, if one was begun here; return it."""
+        """Write the current certificate, if it was opened here; return it."""
         with self._alone:
             if self._found is None:
                 return None
@@ -97,7 +97,7 @@ class CertificateDesk:
 
     @contextmanager
     def _open(self) -> Iterator[Opened]:
-        """Give the certificate as it is, alone; it is read again where others have written to it."""
+        """Yield the certificate under a lock, read again if others have changed it."""
         check_named(self._review.store.root, self._review.plan)
         with self._alone, self._review.store.lock(LOCK):
             if self._found is None or self._marks() != self._read:
@@ -108,13 +108,13 @@ class CertificateDesk:
                 self._read = self._marks()
 
     def _marks(self) -> tuple[int, int, float]:
-        """Return what changes whenever the certificate's journal, or a decision about the run, does."""
+        """Return fingerprints of the certificate's journal and of the decisions about the run."""
         store = self._review.store
         answers, decisions, decided = (_status(path) for path in (store.root / JOURNAL, store.journal, store.review))
         return answers[0], decisions[0], decided[1]
 
     def _shown(self, found: Opened, unit: Unit) -> dict[str, Any]:
-        """Return a unit with its row, the size of its image, and the boxes in it."""
+        """Return a unit with its row, image size, and boxes."""
         units = found.at_work().units
         kind, place = found.at_work().place(unit["id"]) or ("", 0)
         row = units.box_rows[place] if kind == "b" else place

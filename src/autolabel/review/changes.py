@@ -1,4 +1,4 @@
-"""Turn the changes that a page requests into decisions."""
+"""Convert a page's requested changes to decisions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _RequestedChange(BaseModel):
-    """One box's change. ``phrase`` and ``bbox`` name the box; a box that is not there yet is drawn."""
+    """The change of one box, named by ``phrase`` and ``bbox``; ``draw`` adds a new box."""
 
     model_config = _STRICT
 
@@ -43,7 +43,7 @@ class Request(BaseModel):
 
 
 def decisions(request: Request, view: RowView, *, classes: Sequence[str]) -> list[Decision]:
-    """Return the decisions that a request comes to; raises DataError if a box or class is not there."""
+    """Return the decisions for a request; raises DataError for an unknown box or class."""
     out: dict[Key, Decision] = {}
     known = {box.key: box for box in view.boxes}
     for change in request.changes:
@@ -68,7 +68,7 @@ def with_mask(box: Box, mask: Mask | Literal["none"], row: Row) -> Decision:
 
 
 def _of_row(request: Request, view: RowView, changed: Mapping[Key, Decision]) -> list[Decision]:
-    """Return the decisions about the whole row, with those about its boxes that they bring along."""
+    """Return the decisions about the whole row, with the implied ones about its boxes."""
     if request.whole is None:
         taken_back = any(one.verdict == "forget" and one.key for one in changed.values())
         if taken_back and view.verdict == "checked":

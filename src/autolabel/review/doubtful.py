@@ -1,4 +1,4 @@
-"""Order a review by likely mistakes, and say beforehand how much work reaches what is wanted."""
+"""Order a review by likely mistakes, and estimate the work to reach a goal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autolabel.review.session import ReviewSession
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewGoal:
-    """The goal of a review by choice; None without a goal."""
+    """The goals of a review; None without a goal."""
 
     precision: float | None
     recall: float | None
@@ -32,19 +32,18 @@ class ReviewGoal:
 
 @dataclass(frozen=True, slots=True)
 class _Pick:
-    """A box to look at, and its chance of being what is looked for."""
+    """A box to check, and its probability."""
 
     chance: float
     row: Row
 
 
 def limit_to_likely(session: ReviewSession, wanted: ReviewGoal) -> Iterator[str]:
-    """Limit a review to the images with likely mistakes; yield what to expect, in sentences.
+    """Limit a review to the images with likely mistakes; yield estimates in sentences.
 
-    For a precision: the boxes that are likeliest to be wrong. For a recall: the boxes below the run's thresholds that
-    are likeliest to be objects. Of each so many that checking them, and drawing from the rest, reaches what is wanted
-    with the least work; and no more than ``wanted.budget`` minutes allow. Raises DataError if nothing is left to
-    check.
+    For a precision, these are the boxes most likely wrong; for a recall, the boxes below the run's thresholds that are
+    most likely objects. Their number minimises the work of checking them and of certifying the rest, within
+    ``wanted.budget`` minutes. Raises DataError if nothing is left to check.
     """
     known = read_known(session.store, session.plan)
     picks: list[_Pick] = []
@@ -76,9 +75,9 @@ def limit_to_likely(session: ReviewSession, wanted: ReviewGoal) -> Iterator[str]
 def limit_to_doubts(
     session: ReviewSession, truth: str | None, *, names: Mapping[str, str] | None = None
 ) -> Iterator[str]:
-    """Show the images of a review in the order of their doubts, the likeliest to have an error first; yield a sentence.
+    """Order the images of a review by their error probability, descending; yield a sentence.
 
-    ``truth`` is whose labels are doubted, None for the run's own; images that it does not cover are not shown.
+    ``truth`` are the labels to rank, None for the run's own; images that it does not cover are not shown.
     """
     found = compare(session.store, session.plan, truth, names=names, near_duplicates=True)
     session.index.build()
@@ -120,7 +119,7 @@ def _errors_told(
 
 
 def _within(picks: Sequence[_Pick], seconds: float) -> list[_Pick]:
-    """Return the first picks that fit into so many seconds; one at least."""
+    """Return the first picks that fit into so many seconds, at least one."""
     rows: set[Row] = set()
     for count, pick in enumerate(picks):
         seconds -= BOX_SECONDS + IMAGE_SECONDS * (pick.row not in rows)
@@ -135,6 +134,6 @@ def _seconds(picks: Sequence[_Pick]) -> float:
 
 
 def _places(session: ReviewSession, picks: Sequence[_Pick]) -> list[int]:
-    """Return the rows of boxes, each once, in the order of the boxes."""
+    """Return the distinct rows of boxes, in the order of the boxes."""
     found = (session.index.find(*row) for row in dict.fromkeys(pick.row for pick in picks))
     return [row for row in found if row is not None]

@@ -1,4 +1,4 @@
-"""Who may talk to the server: pages that it sent itself, at its own address, with its token."""
+"""Restrict requests to the server's own pages, host name and token."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _HEADERS = {
 
 
 class Guard:
-    """Lets a request through where its host is ours, its path begins with the token, and no foreign page sent it.
+    """Passes requests with our host name and token that were not sent by a foreign page.
 
-    A foreign host is refused because a name of somebody else's may lead to this address (DNS rebinding); a foreign
-    origin, because any page in the browser may send requests here. What passes has the token taken off its path.
+    Foreign host names are refused to prevent DNS rebinding, foreign origins because any page in the browser may send
+    requests here. The token is removed from the path of passed requests.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: Collection[str]) -> None:
@@ -67,7 +67,7 @@ class Guard:
         return foreign_page(headers) or self._unfit(scope["method"], headers)
 
     def _unfit(self, method: str, headers: Headers) -> Fault | None:
-        """Refuse what is no request of the page's."""
+        """Return a refusal for requests that the page does not make."""
         if method in ("GET", "HEAD"):
             return None
         if method != "POST":

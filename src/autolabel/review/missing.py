@@ -1,4 +1,4 @@
-"""Likely misses: boxes below a run's thresholds, offered to a person so that recall is raised with the least work."""
+"""Offer boxes below a run's thresholds to raise recall with the least work."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _NOT_LOOKED = "how many objects are missed is not known yet: `review --next cert
 def likely_misses(
     store: RunStore, plan: Plan, known: Known, recall: float, *, certified: bool
 ) -> tuple[list[tuple[float, Row]], list[str]]:
-    """Return the candidates to check, each with its chance of being an object, and what is told of them.
+    """Return the candidates to check with their probabilities of being objects, and notes on them.
 
-    Only those are taken with which an object is found faster than by looking at images.
+    Only candidates that find objects faster than searching images are included.
     """
     low = candidates(store, plan, classes=known.units.place_of_class, thresholds=known.thresholds, review=known.review)
     if not low.rows:
@@ -55,9 +55,9 @@ def _picks(low: LowScoredBoxes, chances: Float64, order: Int64) -> list[tuple[fl
 
 
 def _looked(known: Known, low: LowScoredBoxes) -> Looked | None:
-    """Return what images that were looked at say of recall; None if none was.
+    """Return the recall estimate from checked images; None if there are none.
 
-    Where candidates were kept since, they are right, and no longer missed.
+    Candidates kept since then count as right, and no longer as missed.
     """
     audit = known.audit
     if audit is None or not known.missed:

@@ -37,8 +37,8 @@ class Query:
 def listed(index: RowIndex, query: Query, *, flags: Callable[[], bytearray], images: Sequence[int] | None) -> Rows:
     """Return the rows that a query asks for, in its order.
 
-    ``flags`` gives a byte for each row (UNTOUCHED ... LEFT_OUT); ``images`` are the rows of a list that was given, to
-    which everything is limited.
+    ``flags`` returns one byte per row (UNTOUCHED ... LEFT_OUT); ``images`` are the rows of a given list, to which the
+    result is limited.
     """
     count = len(index)
     rows = np.arange(count) if images is None else np.asarray(images, np.int64)
@@ -89,7 +89,7 @@ def _ordered(index: RowIndex, rows: Rows, order: _Order) -> Rows:
 
 
 def sample(index: RowIndex, name: str, size: int) -> list[int]:
-    """Return ``size`` rows drawn evenly, in the order of the draw: the same ones for the same name and run."""
+    """Return a uniform random sample of ``size`` rows, which depends only on the name and the run."""
     drawn = sorted(
         (hashlib.sha256(f"{name}\n{index.name(row)}\n{row}".encode("utf-8", "surrogatepass")).digest()[:8], row)
         for row in range(len(index))

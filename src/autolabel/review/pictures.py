@@ -1,4 +1,4 @@
-"""The image of a row for a browser: the file itself where browsers show it as it was labelled, else decoded anew."""
+"""Pictures for the browser: the original file if browsers show it correctly, otherwise re-encoded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Picture = tuple[str, bytes]
 
 
 class Pictures:
-    """Pictures of rows, at full size or as thumbnails, a few at a time; the ones used last are remembered."""
+    """Pictures of rows, full size or thumbnails, with limited concurrency and an LRU cache."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
@@ -41,7 +41,7 @@ class Pictures:
     def picture(self, labels: Labels, *, side: int = 0) -> _Picture:
         """Return the picture of a row, no side longer than ``side`` pixels where that is not 0.
 
-        Raises ImageError if the image cannot be read, or has another size than the one that was labelled.
+        Raises ImageError if the image cannot be read, or its size has changed since labelling.
         """
         key = (labels.image.id, side)
         with self._alone:

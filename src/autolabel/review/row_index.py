@@ -1,4 +1,4 @@
-"""The offset of each row in the ledger, with the few numbers for orders and searches; about 60 bytes a row."""
+"""An index of the ledger: offsets and sort keys, about 60 bytes per row."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _lines = msgspec.json.Decoder(_Line)
 class RowIndex:
     """The rows of a ledger by number, in its order: sorted by image and caption.
 
-    ``build`` fills it, in a thread of its own if wanted; what is indexed so far can be used at any time. Names are kept
-    in an unnamed temporary file, everything else in arrays, so memory stays small whatever the run.
+    ``build`` fills it, possibly in another thread; the part indexed so far can be used at any time. Names are stored in
+    an unnamed temporary file, everything else in arrays.
     """
 
     def __init__(self, ledger: Location, classes: Sequence[str], *, rows: int, labelers: int = 1) -> None:
-        """Index nothing yet; ``rows`` is how many there are to be, ``labelers`` how many were asked of each image."""
+        """Create an empty index for ``rows`` rows with ``labelers`` labelers per image."""
         self.ledger = ledger
         self.rows = rows
         self._file = open_regular(ledger)
@@ -77,7 +77,7 @@ class RowIndex:
         return len(self._name_ends) - 1
 
     def build(self) -> None:
-        """Read the ledger to its end; an error is kept for ``wait``."""
+        """Read the whole ledger; an error is stored for ``wait``."""
         try:
             for line, end in self._read():
                 self._add(line, end)
@@ -91,7 +91,7 @@ class RowIndex:
             self._grown.notify_all()
 
     def wait(self, rows: int | None = None, *, seconds: float) -> bool:
-        """Wait until so many rows (None: all) are indexed, or all there are; return whether that is so."""
+        """Wait until so many rows (None: all) are indexed; return whether they are."""
         with self._grown:
             self._grown.wait_for(lambda: self.complete or (rows is not None and len(self) >= rows), seconds)
         if self.error is not None:
@@ -99,7 +99,7 @@ class RowIndex:
         return self.complete or (rows is not None and len(self) >= rows)
 
     def labels(self, row: int) -> Labels:
-        """Read a row; raises IndexError if there is none of that number."""
+        """Read a row; raises IndexError for an unknown number."""
         if not 0 <= row < len(self):
             raise IndexError(row)
         start, end = self._offsets[row], self._offsets[row + 1]
@@ -111,7 +111,7 @@ class RowIndex:
             raise DataError(Problem(file=str(self.ledger), line=row + 1, column=1, message=str(error))) from None
 
     def replaced(self) -> bool:
-        """Return whether another ledger has taken the place of the one that is indexed."""
+        """Return whether the indexed ledger file was replaced."""
         if not isinstance(self.ledger, Path):
             return False
         return not self.ledger.exists() or self.ledger.stat().st_ino != os.fstat(self._file.fileno()).st_ino
@@ -138,7 +138,7 @@ class RowIndex:
         return row if row < len(self) and self.name(row) == image else None
 
     def search(self, text: str) -> Rows:
-        """Return the rows whose image's name contains a text; the case of the letters a to z does not count."""
+        """Return the rows whose image name contains a text, ignoring ASCII case."""
         wanted = text.encode("utf-8", "surrogatepass").lower()
         self._names.flush()
         size = self._name_ends[-1]
@@ -150,7 +150,7 @@ class RowIndex:
         return np.unique(np.searchsorted(ends, np.asarray(places, np.int64), side="right") - 1)
 
     def least(self) -> npt.NDArray[np.float32]:
-        """Return each row's least score, NOTHING where it has no boxes."""
+        """Return each row's lowest score, NOTHING without boxes."""
         return np.frombuffer(self._least.tobytes(), np.float32)
 
     def disputed(self) -> npt.NDArray[np.float32]:
@@ -158,11 +158,11 @@ class RowIndex:
         return np.frombuffer(self._disputed.tobytes(), np.float32)
 
     def boxes(self, row: int) -> int:
-        """Return how many boxes the ledger has of a row."""
+        """Return the number of boxes of a row."""
         return self._boxes[row]
 
     def least_of(self, row: int) -> float:
-        """Return the least score of a row, NOTHING where it has no boxes."""
+        """Return the lowest score of a row, NOTHING without boxes."""
         return self._least[row]
 
     def with_class(self, name: str) -> Rows:
@@ -175,7 +175,7 @@ class RowIndex:
         return np.unique(np.searchsorted(starts, places, side="right") - 1)
 
     def _read(self) -> Iterator[tuple[bytes, int]]:
-        """Yield each line with the place where it ends."""
+        """Yield each line with its end offset."""
         place = 0
         with os.fdopen(os.dup(self._file.fileno()), "rb") if isinstance(self.ledger, Path) else self._file as stream:
             for line in stream:
@@ -200,14 +200,14 @@ class RowIndex:
         self._captions.append(row.caption_index)
         self._class_ids.extend(sorted(found))
         self._class_starts.append(len(self._class_ids))
-        self._name_ends.append(self._name_ends[-1] + len(name))  # last: a row counts once all of it is there
+        self._name_ends.append(self._name_ends[-1] + len(name))  # last, because it makes the row visible
         if not len(self) % 500:
             with self._grown:
                 self._grown.notify_all()
 
 
 def _occurrences(names: mmap.mmap, wanted: bytes) -> Iterator[int]:
-    """Yield where a text of small letters stands; pieces overlap by what a text may be cut at."""
+    """Yield the positions of a lower-case text; chunks overlap so that no match is missed."""
     overlap = max(0, len(wanted) - 1)
     size = len(names)
     for start in range(0, size, _CHUNK):

@@ -13,7 +13,7 @@ _MOST_OUTLINES = 1_000
 
 
 def row_json(view: RowView) -> dict[str, Any]:
-    """Return a row; boxes are in the order of their scores, the least first."""
+    """Return a row as plain JSON; boxes are sorted by score, ascending."""
     labels = view.labels
     return {
         "image": view.row[0],

@@ -21,9 +21,9 @@ def serve(
     query: Query | None = None,
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve a session until SIGINT or SIGTERM arrives; ``started`` is told the address once it can be opened.
+    """Serve a session until SIGINT or SIGTERM; ``started`` is called with the address once it can be opened.
 
-    The address holds a random token, without which nothing is answered. The rows are indexed in a thread meanwhile.
+    The address contains a random token that every request needs. Rows are indexed in a background thread.
     """
     if not session.index.complete:
         threading.Thread(target=session.index.build, name="index", daemon=True).start()

@@ -1,4 +1,4 @@
-"""One review of a run while its page is open: the rows, what stands, and what is changed."""
+"""The session of an open review page: rows, current decisions, changes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PATIENCE = 0.4
 
 
 class ReviewSession:
-    """A run that is reviewed; every method may be called from any thread."""
+    """A run under review; thread-safe."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ReviewSession:
         reviewer: str | None = None,
         masks: MaskStage | None = None,
     ) -> None:
-        """Read what has been decided; ``index`` is filled by ``index.build``."""
+        """Read the decisions; ``index`` must be filled by ``index.build``."""
         self.store = store
         self.plan = plan
         self.reviewer = reviewer
@@ -70,7 +70,7 @@ class ReviewSession:
     # ---- reading ------------------------------------------------------------------------------------------------
 
     def labels(self, row: int) -> Labels:
-        """Return a row with the place of its image; raises DataError if there is none of that number."""
+        """Return a row with its image path; raises DataError for an unknown number."""
         try:
             labels = self.index.labels(row)
         except IndexError:
@@ -78,7 +78,7 @@ class ReviewSession:
         return replace(labels, image=replace(labels.image, path=self.plan.manifest.image_path(labels.image.id)))
 
     def view(self, row: int) -> RowView:
-        """Return a row as it is."""
+        """Return a row with its current decisions."""
         return self._view(self.labels(row))
 
     def _view(self, labels: Labels) -> RowView:
@@ -89,7 +89,7 @@ class ReviewSession:
         return view(labels, decisions, shown=shown.tolist())
 
     def rows(self, name: str, query: Query, *, start: int, count: int) -> dict[str, Any]:
-        """Return a part of a list; ``name`` is the page's own name for it, under which it stays as it is."""
+        """Return a part of a list; the page's ``name`` for it keeps the list unchanged between requests."""
         with self._alone:
             known = self._lists.get(name)
         if known is None or known[0] != query or (not known[1] and self.index.complete):
@@ -112,7 +112,7 @@ class ReviewSession:
         }
 
     def summary(self, row: int) -> dict[str, Any]:
-        """Return the little of a row that a list shows."""
+        """Return the summary of a row for a list."""
         labels = self.index
         return {
             "row": row,
@@ -123,7 +123,7 @@ class ReviewSession:
         }
 
     def flag(self, row: int) -> int:
-        """Return what has been decided about a row: UNTOUCHED, TOUCHED, CHECKED or LEFT_OUT."""
+        """Return the state of a row: UNTOUCHED, TOUCHED, CHECKED or LEFT_OUT."""
         said = self.journal.rows.get((self.index.name(row), self.index.caption(row)))
         if not said:
             return UNTOUCHED
@@ -132,7 +132,7 @@ class ReviewSession:
         return LEFT_OUT if said[None].verdict == "reject" else CHECKED
 
     def flags(self) -> bytearray:
-        """Return a byte for each row; while rows are still being indexed, those of earlier decisions are missing."""
+        """Return one byte per row; while indexing is in progress, later rows are missing."""
         with self._alone:
             grown = len(self.index) - len(self._flags)
             self._flags.extend(bytes(grown))
@@ -148,7 +148,7 @@ class ReviewSession:
                 self._flags[row] = self.flag(row)
 
     def progress(self) -> dict[str, int]:
-        """Return how many rows there are, and how many are checked, left out, or decided in part."""
+        """Return the numbers of all, checked, left-out and partly decided rows."""
         counts = np.bincount(np.frombuffer(bytes(self.flags()), np.uint8), minlength=4)
         return {
             "rows": len(self.index),
@@ -160,7 +160,7 @@ class ReviewSession:
     # ---- changing -----------------------------------------------------------------------------------------------
 
     def decide(self, request: changes.Request) -> dict[str, Any]:
-        """Write what a page asks for, and return the row as it is then."""
+        """Write the requested changes, and return the updated row."""
         with self._alone:
             self._follow()
             if request.id in self.journal.seen:
@@ -176,9 +176,9 @@ class ReviewSession:
             return self._row_json(request.row)
 
     def segment(self, row: int, image: str, key: Key, *, tab: str, follows: str) -> dict[str, Any]:
-        """Ask the mask stage for the mask of a box, write it, and return the row as it is then.
+        """Compute the mask of a box, write it, and return the updated row.
 
-        It is one step with the action ``follows`` when that is taken back. Raises DataError if there is no stage.
+        Undo treats it as one step with the action ``follows``. Raises DataError if there is no mask stage.
         """
         if self.masks is None or key is None:
             raise DataError("this review has no mask stage", hint="start it without --no-model on a run with masks")
@@ -199,14 +199,14 @@ class ReviewSession:
             return self._row_json(row)
 
     def undo(self, tab: str) -> dict[str, Any] | None:
-        """Take back the last action of a tab; return its row as it is then, None if there is nothing left.
+        """Undo the last action of a tab; return its updated row, None if there is nothing to undo.
 
-        Raises BusyError if somebody has decided otherwise about the same boxes since.
+        Raises BusyError if another decision about the same boxes was made since.
         """
         return self._back(tab, redo=False)
 
     def redo(self, tab: str) -> dict[str, Any] | None:
-        """Do again what was taken back last, as ``undo`` does."""
+        """Redo the last undone action, as ``undo`` does."""
         return self._back(tab, redo=True)
 
     def _back(self, tab: str, *, redo: bool) -> dict[str, Any] | None:
@@ -250,12 +250,12 @@ class ReviewSession:
         return ReviewStep(id, name, before, after)
 
     def _mark_stale(self) -> None:
-        """Record that what was handed out no longer shows what is decided, before that is decided."""
+        """Mark exports as outdated before a decision is written."""
         if any(standing(self.store, self.plan).values()):
             try:
                 with self.store.lock():
                     mark_stale(self.store, self.plan)
-            except BusyError:  # it is being written: the next look tries again
+            except BusyError:  # being written; the next call tries again
                 return
 
     def _same(self, row: int, image: str) -> Labels:
@@ -270,14 +270,14 @@ class ReviewSession:
         self._note(self.journal.follow())
 
     def _note(self, actions: Sequence[Review]) -> None:
-        """Bring up to date what depends on the decisions of some rows."""
+        """Update the state that depends on the decisions of some rows."""
         self.flags()
         names = dict.fromkeys(row for action in actions for row in action.by_row)
         self._flag(names)
         self._changed += names
 
     def news(self, since: int) -> dict[str, Any]:
-        """Return which rows have changed since a number of changes, and the number of changes now."""
+        """Return the rows changed since a change number, and the current number."""
         with self._alone:
             self._follow()
             if self.changed:
@@ -287,7 +287,7 @@ class ReviewSession:
             return {"changes": len(self._changed), "rows": [row for row in rows if row is not None]}
 
     def _row_json(self, row: int) -> dict[str, Any]:
-        """Return a row as it is, with all that a page shows beside it."""
+        """Return a row with its current decisions and the page's other data."""
         with self._alone:
             return {
                 "row": row,
@@ -298,13 +298,13 @@ class ReviewSession:
             }
 
     def row_json(self, row: int) -> dict[str, Any]:
-        """Return a row as it is, others' latest decisions among it."""
+        """Return a row with its current decisions, including those of other processes."""
         with self._alone:
             self._follow()
         return self._row_json(row)
 
     def checkpoint(self) -> int:
-        """Write ``review.json`` where anything has been decided; return how many decisions stand."""
+        """Write ``review.json`` if there are decisions; return their number."""
         with self._alone:
             self._follow()
             standing_now = self.journal.checkpoint() if self.journal.position else self.journal.decisions()

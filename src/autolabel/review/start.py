@@ -1,4 +1,4 @@
-"""Open a run for review: everything checked that can be, before the page is shown."""
+"""Open a run for review, with all checks before the page is shown."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def open_session(
     device: str | None = None,
     phrase: str = "",
 ) -> ReviewSession:
-    """Open a finished run for review, with its mask stage where ``model`` says so and the run has one.
+    """Open a finished run for review, with its mask stage if ``model`` is True and the run has one.
 
-    Raises DataError if ``run`` is no finished run of this machine.
+    Raises DataError if ``run`` is not a finished run of this machine.
     """
     if not isinstance(run, Path):
         raise DataError(f"{run}: a review needs the run in a folder", hint="copy it to this machine, then back")
@@ -43,9 +43,9 @@ def open_session(
 
 
 def hand_out(session: ReviewSession, *, registry: Registry) -> int:
-    """Write ``review.json`` and, as decided now, all that the run has handed out; return how many decisions stand.
+    """Write ``review.json`` and rewrite the run's exports; return the number of decisions.
 
-    Raises BusyError if another command works in the results directory: what is decided is on disk nevertheless.
+    Raises BusyError if another command uses the results directory; decisions are on disk in any case.
     """
     store, plan = session.store, session.plan
     with store.lock():
@@ -57,7 +57,7 @@ def hand_out(session: ReviewSession, *, registry: Registry) -> int:
 
 
 def limit_to_images(session: ReviewSession, names: Sequence[str], *, file: str) -> None:
-    """Limit a review to the images of a list, in its order; raises DataError, with near names, for any that is none."""
+    """Limit a review to the images of a list, in its order; raises DataError, with similar names, for unknown ones."""
     index = session.index
     index.build()
     rows: list[int] = []
@@ -78,13 +78,13 @@ def limit_to_images(session: ReviewSession, names: Sequence[str], *, file: str) 
 
 
 def limit_to_sample(session: ReviewSession, name: str, size: int) -> None:
-    """Limit a review to ``size`` images drawn evenly: the same ones for the same name and run."""
+    """Limit a review to a random sample of ``size`` images, which depends only on the name and the run."""
     session.index.build()
     session.images = sample(session.index, name, size)
 
 
 def read_names(file: Path) -> list[str]:
-    """Return the names in a file: one a line, empty lines left out; raises DataError if it cannot be read."""
+    """Return the names in a file, one per line, without empty lines; raises DataError if it cannot be read."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

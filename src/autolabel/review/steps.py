@@ -1,4 +1,4 @@
-"""Actions that can be taken back: a tab's own, and those that the journal remembers from earlier servers."""
+"""Undo history: actions of a tab, and actions of earlier servers in the journal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAIL = 1 << 22
 
 @dataclass(slots=True)
 class ReviewStep:
-    """One action with what stood before and after it."""
+    """One action with the decisions before and after it."""
 
     id: str
     name: Row
@@ -36,25 +36,25 @@ def _no_steps() -> _Steps:
 
 
 class History:
-    """What each tab has done and taken back; a tab that has nothing left goes on with what was done before.
+    """The undo and redo history of each tab, continued by the actions of earlier servers.
 
-    That is what the same reviewer did on the page of earlier servers.
+    Only actions of the same reviewer on the page are included.
     """
 
     def __init__(self, store: RunStore, reviewer: str | None, *, end: int) -> None:
-        """Remember nothing yet; ``end`` is how long the journal is now."""
+        """Create an empty history; ``end`` is the current length of the journal."""
         self._source = store, reviewer, end
         self._done: dict[str, _Steps] = {}
         self._undone: dict[str, _Steps] = {}
 
     def do(self, tab: str, step: ReviewStep) -> None:
-        """Remember what a tab has done; what it had taken back cannot be done again."""
+        """Add an action of a tab, and clear its redo history."""
         self._undone.pop(tab, None)
         self._earlier[1].clear()
         self._add(self._done, tab, step)
 
     def complete(self, tab: str, step: ReviewStep, *, follows: str) -> None:
-        """Make a step part of the last one of a tab, where that has the id ``follows``; else it is one of its own."""
+        """Merge a step into the tab's last one if that has the id ``follows``; otherwise add it."""
         last = self._done.get(tab)
         if last and last[-1].id == follows and last[-1].after.keys() >= step.after.keys():
             last[-1].after |= step.after
@@ -62,12 +62,12 @@ class History:
             self._add(self._done, tab, step)
 
     def take(self, tab: str, *, undone: bool) -> ReviewStep | None:
-        """Take the last step of a tab, or of those before it, off what it has done, or has ``undone``."""
+        """Remove and return the last step of a tab, or of earlier servers, from its undo or redo history."""
         mine = (self._undone if undone else self._done).get(tab) or self._earlier[undone]
         return mine.pop() if mine else None
 
     def give(self, tab: str, step: ReviewStep, *, undone: bool) -> None:
-        """Add a step to what a tab has done, or has ``undone``."""
+        """Add a step to a tab's undo or redo history."""
         self._add(self._undone if undone else self._done, tab, step)
 
     @cached_property
@@ -82,9 +82,9 @@ class History:
 
 
 def _earlier_steps(store: RunStore, reviewer: str | None, *, end: int) -> tuple[_Steps, _Steps]:
-    """Return what a reviewer did on the page, and what they took back, in the journal's first ``end`` bytes.
+    """Return a reviewer's done and undone actions on the page, from the journal's first ``end`` bytes.
 
-    Only its last lines are read. Actions that do not say what they replaced cannot be undone, and end the history.
+    Only the last lines are read. Actions without a record of what they replaced cannot be undone, and end the history.
     """
     done, undone = _no_steps(), _no_steps()
     for action in _actions(store, end):
@@ -110,7 +110,7 @@ def _earlier_steps(store: RunStore, reviewer: str | None, *, end: int) -> tuple[
 
 
 def _actions(store: RunStore, end: int) -> list[Review]:
-    """Return the actions that the last whole lines before ``end`` hold; none if they cannot be read."""
+    """Return the actions in the last complete lines before ``end``; empty if they cannot be read."""
     start = max(0, end - _TAIL)
     lines = read_part(store.journal, start, end).split(b"\n") if end else []
     try:
