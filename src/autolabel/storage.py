@@ -1,4 +1,4 @@
-"""Files and folders, on this machine or at a URL that fsspec reads."""
+"""Local and remote files and folders; remote ones are accessed through fsspec."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def retry(work: Callable[[], _T], passing: Collection[int]) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A file or folder at a URL, with the few methods of pathlib's Path that a run needs.
+    """A file or folder at a URL, with a subset of pathlib's methods.
 
-    Credentials and endpoints are those that fsspec and the store's own library find in their environment and files.
-    Every method raises MachineError if the store cannot be reached or refuses, FileNotFoundError where there is no
-    such file. What may pass is tried five times.
+    Credentials and endpoints are found by fsspec and the store's library in environment and configuration files. Every
+    method raises MachineError if the store cannot be reached or refuses, FileNotFoundError if there is no such file.
+    Transient errors are retried five times.
     """
 
     url: str
@@ -85,7 +85,7 @@ class Remote:
         return self.url.rpartition("/")[2]
 
     def exists(self) -> bool:
-        """Return whether there is such a file, or any file below."""
+        """Return whether the file exists, or any file below it."""
         return bool(self._ask("exists"))
 
     def is_file(self) -> bool:
@@ -93,7 +93,7 @@ class Remote:
         return bool(self._ask("isfile"))
 
     def is_dir(self) -> bool:
-        """Return whether there is any file below."""
+        """Return whether any file exists below it."""
         return bool(self._ask("isdir"))
 
     def read_bytes(self) -> bytes:
@@ -101,16 +101,16 @@ class Remote:
         return bytes(self._ask("cat_file"))
 
     def read_part(self, start: int, end: int) -> bytes:
-        """Return the bytes between two places, fewer where the file ends before; one request."""
+        """Return the bytes between two offsets, fewer at the end of the file; one request."""
         try:
             return bytes(self._ask("cat_file", start=start, end=end)) if end > start else b""
         except MachineError as error:
             if "range" in error.message.lower() and isinstance(error.__cause__, OSError):
-                return b""  # what S3 says of a range that starts beyond the end
+                return b""  # S3's answer to a range beyond the end
             raise
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
-        """Return the file as a stream that can seek; requests grow while it is read in order."""
+        """Return the file as a seekable stream; request sizes grow during sequential reads."""
         return io.BufferedReader(_Pieces(self), _LEAST)
 
     def files(self) -> Iterator[FileEntry]:
@@ -143,24 +143,24 @@ class Remote:
             return
         for facts in found:
             path = facts["name"].rstrip("/")
-            if path.lstrip("/") != top.lstrip("/"):  # a store may list a mark of the folder itself
+            if path.lstrip("/") != top.lstrip("/"):  # a store may list a marker object of the folder
                 yield facts["type"], FileEntry(path.rpartition("/")[2], int(facts.get("size") or 0), _modified(facts))
 
     def write_bytes(self, data: bytes) -> None:
-        """Put a whole file: it is there with all its bytes, or as it was before."""
+        """Write a file atomically."""
         self._ask("pipe_file", data)
 
     def create(self, data: bytes) -> None:
-        """Put a whole file if there is none; raises FileExistsError if there is one."""
+        """Create a file atomically; raises FileExistsError if it exists."""
         self._ask("pipe_file", data, mode="create")
 
     def upload(self, file: Path) -> None:
-        """Put a local file, whole."""
+        """Upload a local file."""
         system, path = self._system()
         self._call(partial(system.put_file, str(file), path))
 
     def upload_folder(self, folder: Path, names: list[str]) -> None:
-        """Put the files of a local folder, several at a time, each whole."""
+        """Upload the files of a local folder, several at a time."""
         system, path = self._system()
         targets = [f"{path}/{name}" for name in names]
         self._call(partial(system.put, [str(folder / name) for name in names], targets))
@@ -178,7 +178,7 @@ class Remote:
         return self._call(partial(getattr(system, method), path, *values, **words))
 
     def _system(self) -> tuple[Any, str]:
-        """Return fsspec's file system with the path in it; listings are never remembered."""
+        """Return fsspec's file system and the path in it, without caching of listings."""
         import fsspec
 
         try:
@@ -205,9 +205,9 @@ Location: TypeAlias = Path | Remote
 
 
 def at(text: str | Path | Remote) -> Location:
-    """Return the file or folder that a text names: a Remote for a URL, else a Path; ``file://`` is a path too.
+    """Return a Remote for a URL, or a Path for a path or ``file://`` URL.
 
-    Raises SpecError for a URL that is not read (``autolabel.urls``).
+    Raises SpecError for a URL that is not allowed (``autolabel.urls``).
     """
     if not isinstance(text, str):
         return text
@@ -222,15 +222,15 @@ def at(text: str | Path | Remote) -> Location:
 
 
 def resolved(place: Location) -> Location:
-    """Return a place with links followed, as far as they lead: links in a circle are left; a store has none."""
+    """Return a location with links resolved; circular links are left unresolved."""
     return place if isinstance(place, Remote) else Path(os.path.realpath(place))  # Path.resolve raises on a circle
 
 
 def open_regular(place: Location) -> BinaryIO:
-    """Open a file that autolabel has written itself, to be read.
+    """Open a file of autolabel's own for reading.
 
-    Raises FileNotFoundError if there is none, DataError where it is a link, a pipe, a device or a folder: those are
-    somebody else's, and reading them may never end.
+    Raises FileNotFoundError if it does not exist, DataError if it is a link, a pipe, a device or a folder, which
+    autolabel does not write and which may block.
     """
     if isinstance(place, Remote):
         return place.open()
@@ -248,7 +248,7 @@ def open_regular(place: Location) -> BinaryIO:
 
 
 def read_regular(place: Location, *, most: int) -> bytes:
-    """Return the bytes of a file as ``open_regular`` opens it; DataError where it has more than ``most``."""
+    """Return the bytes of a file opened by ``open_regular``; raises DataError if it has more than ``most``."""
     with open_regular(place) as stream:
         data = stream.read(most + 1)
     if len(data) > most:
@@ -257,7 +257,7 @@ def read_regular(place: Location, *, most: int) -> bytes:
 
 
 def read_part(place: Location, start: int, end: int) -> bytes:
-    """Return the bytes of a file of ours between two places."""
+    """Return the bytes of a file of our own between two offsets."""
     if isinstance(place, Remote):
         return place.read_part(start, end)
     with open_regular(place) as stream:
@@ -266,18 +266,18 @@ def read_part(place: Location, start: int, end: int) -> bytes:
 
 
 def list_files(folder: Location) -> Iterator[FileEntry]:
-    """Yield the files of a folder, none if there is no such folder."""
+    """Yield the files of a folder; none if the folder does not exist."""
     if isinstance(folder, Remote):
         yield from folder.entries()
     elif folder.is_dir():
         for path in folder.iterdir():
-            with suppress(FileNotFoundError):  # a temporary file, renamed in the meantime
+            with suppress(FileNotFoundError):  # a temporary file, renamed meanwhile
                 status = path.stat()
                 yield FileEntry(path.name, status.st_size, status.st_mtime)
 
 
 class _Pieces(io.RawIOBase):
-    """A remote file, fetched in pieces: small ones first, for headers; larger ones while it is read in order."""
+    """A remote file, fetched in chunks: small ones first, for headers; larger ones during sequential reads."""
 
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
@@ -297,11 +297,11 @@ class _Pieces(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the place of the next byte."""
+        """Return the position."""
         return self.place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move; relative to the end costs a request where the size is not known."""
+        """Set the position; relative to the end costs a request if the size is unknown."""
         if whence == io.SEEK_END and self.end is None:
             self.end = int(self.remote._ask("size"))
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.end or 0}[whence]
@@ -309,7 +309,7 @@ class _Pieces(io.RawIOBase):
         return self.place
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer as far as the piece at hand goes."""
+        """Fill a buffer from the current chunk."""
         if not self.start <= self.place < self.start + len(self.piece):
             self.fetch()
         offset = self.place - self.start
@@ -319,7 +319,7 @@ class _Pieces(io.RawIOBase):
         return len(found)
 
     def fetch(self) -> None:
-        """Fetch the piece that starts at the place; empty beyond the end."""
+        """Fetch the chunk at a position; empty beyond the end."""
         in_order = self.place == self.start + len(self.piece)
         self.next = min(self.next * 4, _MOST) if in_order and self.piece else _LEAST
         beyond = self.end is not None and self.place >= self.end
@@ -330,7 +330,7 @@ class _Pieces(io.RawIOBase):
 
 
 def _modified(facts: Mapping[str, Any]) -> float:
-    """Return when a file was written, in seconds; file systems call it by different names."""
+    """Return a file's modification time, in seconds; file systems use different keys."""
     for name in ("LastModified", "mtime", "updated", "last_modified", "created"):
         value = facts.get(name)
         if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""Put tensors on a device without holding up what it computes."""
+"""Copy tensors to a device without synchronising with it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ if TYPE_CHECKING:
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on ``device``; a CUDA device copies it from pinned memory, in turn with its other work.
+    """Return a tensor on ``device``; for CUDA, the copy from pinned memory is queued in the current stream.
 
-    A plain ``.to(device)``, or ``torch.tensor(..., device=device)``, has the host wait until the device has nothing
-    left to do.
+    A plain ``.to(device)``, or ``torch.tensor(..., device=device)``, makes the host wait for the device.
     """
     if str(device).startswith("cuda") and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)

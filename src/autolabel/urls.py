@@ -1,4 +1,4 @@
-"""Which URLs are read at all, and what of a URL may be shown."""
+"""Decide which URLs are allowed, and remove secrets from URLs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|^(sig|key|api
 
 
 def allowed() -> frozenset[str]:
-    """Return what the person at the command line allows besides."""
+    """Return the additional schemes allowed by the environment."""
     return frozenset(word.strip().lower() for word in os.environ.get(ALLOW, "").split(",") if word.strip())
 
 
@@ -41,10 +41,10 @@ def scheme_of(url: str) -> str:
 
 
 def url_fault(url: str, *, local: bool = False) -> tuple[str, str]:
-    """Return why a URL is not read, and what can be done; both empty if it is.
+    """Return why a URL is not allowed, and a hint; both empty if it is allowed.
 
-    Read are the schemes of SCHEMES and those that ``AUTOLABEL_ALLOW_URLS`` lists, one at a time, without secrets in
-    them, and no server on this machine unless ``local`` is true or that list has ``local``.
+    Allowed are single schemes of SCHEMES and of ``AUTOLABEL_ALLOW_URLS``, without secrets in the URL, and without
+    servers on this machine unless ``local`` is true or the variable lists ``local``.
     """
     scheme, more = scheme_of(url), allowed() | ({"local"} if local else frozenset())
     if "::" in url:
@@ -71,7 +71,7 @@ def url_fault(url: str, *, local: bool = False) -> tuple[str, str]:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL for people: without user, password and query."""
+    """Return a URL without user, password and query."""
     try:
         parts = urlsplit(url)
         return hidden(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
@@ -80,7 +80,7 @@ def without_secrets(url: str) -> str:
 
 
 def _is_local_name(host: str) -> bool:
-    """Return whether a host is this machine by its name or address alone; asks no name server."""
+    """Return whether a host is this machine, by its name or address, without a lookup."""
     host = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -91,7 +91,7 @@ def _is_local_name(host: str) -> bool:
 
 
 def _numeric(host: str) -> bool:
-    """Return whether a host is an address in one of the old forms, such as 2130706433 or 0x7f.1, and a local one."""
+    """Return whether a host is a local address in an old notation, such as 2130706433 or 0x7f.1."""
     try:
         return is_local(socket.inet_ntoa(socket.inet_aton(host)))
     except (OSError, ValueError):
@@ -99,9 +99,9 @@ def _numeric(host: str) -> bool:
 
 
 def is_local(address: str) -> bool:
-    """Return whether an IP address is of this machine, or of its link alone, as cloud metadata services are.
+    """Return whether an IP address is of this machine, or link-local like cloud metadata services.
 
-    Raises ValueError if it is no address.
+    Raises ValueError for an invalid address.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
@@ -111,7 +111,7 @@ def is_local(address: str) -> bool:
 
 
 def _is_own(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Return whether an address is one of this machine's: only those can be bound."""
+    """Return whether an address belongs to this machine, tested by binding it."""
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

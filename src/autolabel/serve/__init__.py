@@ -1,4 +1,4 @@
-"""Serve a spec over HTTP: labels for images that are sent, and Label Studio's ML backend protocol."""
+"""Serve a spec over HTTP: predictions, and Label Studio's ML backend protocol."""
 
 from autolabel.serve.limits import RequestLimits
 from autolabel.serve.run import Serving, serve

@@ -1,4 +1,4 @@
-"""The server's addresses."""
+"""The server's routes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Service:
         folders: Sequence[str] = (),
         decisions: Decisions | None = None,
     ) -> None:
-        """Serve a predictor; ``folders`` are those that Label Studio's files may lie in besides those of the plan."""
+        """Serve a predictor; ``folders`` are allowed for Label Studio's files besides those of the plan."""
         self.limits = limits
         self.metrics = Metrics()
         self.admission = Admission(limits)
@@ -58,7 +58,7 @@ class Service:
         )
 
     async def predict(self, request: Request) -> Response:
-        """Label what is sent: the bytes of an image, a form with several, or JSON."""
+        """Label the images of a request: image bytes, a form, or JSON."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         with self.admission.enter(stated_length(request, self.limits.body)):
             if kind == "multipart/form-data":
@@ -81,29 +81,29 @@ class Service:
         return Response(content, media_type="application/json")
 
     async def health(self, request: Request) -> Response:
-        """Tell that requests are answered."""
+        """Report that the server is up."""
         return as_json({"status": "UP", "model_class": "autolabel", "model_version": _model_version(self._predictor)})
 
     async def plan(self, request: Request) -> Response:
-        """Return the plan that is served."""
+        """Return the plan."""
         return Response(plan_file.encode_plan(self._predictor.plan), media_type="application/json")
 
     async def metrics_text(self, request: Request) -> Response:
-        """Return what was counted."""
+        """Return the metrics."""
         plan, version = self._predictor.plan.digest[:12], autolabel.__version__
         waiting, inside = self._predictor.waiting, self.admission.requests
         return Response(self.metrics.text(waiting=waiting, inside=inside, plan=plan, version=version), media_type=MEDIA)
 
 
 def _model_version(predictor: Predictor) -> str:
-    """Return what made the labels, in a few words: labelers, and the plan's digest."""
+    """Return a short model version: labelers, and the plan's digest."""
     plan = predictor.plan
     names = [choice.type for stage in plan.recipe.stages for choice in stage.members or (stage.labeler,)]
     return f"autolabel {autolabel.__version__} {'+'.join(dict.fromkeys(names))} plan {plan.digest[:16]}"
 
 
 def make_app(service: Service, *, token: str, hosts: Collection[str] | None) -> ASGIApp:
-    """Return the application behind its gate."""
+    """Return the application with its access checks."""
     answer = partial(answering, seconds=service.limits.seconds)
     routes = [
         Route("/", answer(service.health)),
@@ -120,7 +120,7 @@ def make_app(service: Service, *, token: str, hosts: Collection[str] | None) -> 
 
 
 class _Counted:
-    """Counts the requests that were let in."""
+    """Counts the accepted requests."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, known: Collection[str]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Read what a request sends: one image, several of them, or JSON."""
+"""Parse request bodies: one image, a form, or JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA_URI = "data:"
 
 @dataclass(frozen=True, slots=True)
 class _LabelRequest:
-    """Images to label, by name, and the classes that are asked for."""
+    """Images to label, by name, and the requested classes."""
 
     images: Sequence[tuple[str, bytes]]
     classes: Sequence[str] | None
@@ -32,13 +32,13 @@ class _LabelRequest:
 
 
 class _InMemory(MultiPartParser):
-    """Keeps parts in memory: what a request may send is bounded, and nothing is written to disk."""
+    """Keeps form parts in memory, because requests are bounded and nothing is written to disk."""
 
     spool_max_size = 1 << 62
 
 
 def stated_length(request: Request, most: int) -> int:
-    """Return how many bytes a request says it has, or the most it may have; raises Refusal where that is too much."""
+    """Return the stated length of a request, or the limit if not stated; raises Refusal if it exceeds the limit."""
     said = request.headers.get("content-length", "")
     if not said:
         return most if "transfer-encoding" in request.headers else 0
@@ -50,12 +50,12 @@ def stated_length(request: Request, most: int) -> int:
 
 
 def _too_large(most: int) -> Refusal:
-    """Return what is said of a body that is too large."""
+    """Return the refusal of a body that is too large."""
     return Refusal(413, f"a request has {most:,} bytes at most")
 
 
 async def _pieces(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """Yield a body as it comes; raises Refusal once it is too large."""
+    """Yield a body in chunks; raises Refusal once it is too large."""
     read = 0
     async for piece in request.stream():
         read += len(piece)
@@ -132,7 +132,7 @@ def of_json(asked: dict[str, Any], limits: RequestLimits) -> _LabelRequest:
 def checked(
     images: Sequence[tuple[str, bytes]], classes: Sequence[str] | None, *, several: bool, limits: RequestLimits
 ) -> _LabelRequest:
-    """Return what is asked; raises Refusal where there are no images, or too many images or classes."""
+    """Validate a request; raises Refusal for no images, or too many images or classes."""
     if not images:
         raise Refusal(400, "no image was sent")
     if len(images) > limits.images:
@@ -155,6 +155,6 @@ def unpacked(text: str) -> bytes:
 
 
 def named(name: str | None) -> str:
-    """Return a name that a client gave as one line of bounded length."""
+    """Return a client's name as one line of bounded length."""
     kept = "".join(one for one in name or "" if one.isprintable())[:_LONGEST_NAME].strip()
     return kept or "image"

@@ -1,4 +1,4 @@
-"""Who may ask: whoever has the token, under our name, from no page of another site."""
+"""Access checks: token, host name, origin."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ _HEADERS = {**SAFE, "content-security-policy": "default-src 'none'; frame-ancest
 
 
 class Gate:
-    """Lets a request through that has the token: as Bearer, as the password of Basic, or as ``?token=``.
+    """Passes requests with the token: as Bearer, as the password of Basic, or as ``?token=``.
 
-    ``hosts`` are the names that it may come under; None: any, for a server that other machines reach by names that it
-    does not know.
+    ``hosts`` are the allowed host names; None allows all, for a server that other machines reach by unknown names.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: Collection[str] | None) -> None:
@@ -63,7 +62,7 @@ class Gate:
 
 
 def _tokens(headers: Headers, query: bytes) -> list[str]:
-    """Return the tokens that a request shows."""
+    """Return the tokens in a request."""
     shown = [said for name, said in parse_qsl(query.decode("latin-1")) if name == "token"]
     for said in headers.getlist("authorization"):
         kind, _, rest = said.partition(" ")
@@ -75,7 +74,7 @@ def _tokens(headers: Headers, query: bytes) -> list[str]:
 
 
 def _password_of(packed: str) -> str:
-    """Return the password of Basic credentials; empty, which no token is, where they are none."""
+    """Return the password of Basic credentials; empty (never a valid token) if they are invalid."""
     try:
         return base64.b64decode(packed, validate=True).decode().partition(":")[2]
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""Label images for requests: on the predictor, within the limits, counted."""
+"""Label images for requests, with limits and metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autolabel.types import Labels
 
 
 class Labeling:
-    """The predictor as requests see it."""
+    """The predictor with limits and metrics."""
 
     def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
         self.predictor = predictor
@@ -31,7 +31,7 @@ class Labeling:
     async def label(self, image: bytes | str, classes: Sequence[str] | None, *, name: str | None = None) -> Labels:
         """Return the labels of an image's bytes, or of a file; raises as ``Predictor.predict`` does."""
         began = time.monotonic()
-        in_memory = isinstance(image, bytes)  # a header takes less time than another thread
+        in_memory = isinstance(image, bytes)  # reading a header is faster than starting a thread
         weight = self._weight(image) if in_memory else await run_in_threadpool(self._weight, image)
         async with self._pixels.take(weight):
             submit = partial(self.predictor.submit, image, classes, name=name)
@@ -44,7 +44,7 @@ class Labeling:
         return labels
 
     def _weight(self, image: bytes | str) -> int:
-        """Return how many pixels an image has by its header; 0 if that cannot be read: no pixel will be."""
+        """Return the number of pixels from an image's header; 0 if unreadable, because it will not be decoded."""
         most = self.predictor.plan.recipe.max_pixels
         with suppress(ImageError):
             height, width = decode_size(image, max_pixels=most) if isinstance(image, bytes) else read_size(image)
@@ -59,4 +59,4 @@ class Labeling:
             return [record.encode_labels(labels, digest) for labels in await asyncio.gather(*waiting)]
         finally:
             for one in waiting:
-                one.cancel()  # nothing happens to those that are done
+                one.cancel()  # no effect on finished ones

@@ -32,7 +32,7 @@ class RequestLimits:
 
 
 class Admission:
-    """Lets so many requests in at a time; used from one event loop."""
+    """Limits the number of simultaneous requests; for one event loop."""
 
     def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
@@ -44,7 +44,7 @@ class Admission:
 
     @contextmanager
     def enter(self, length: int) -> Iterator[None]:
-        """Let a request with a body of ``length`` bytes in; raises Refusal where there is no room."""
+        """Admit a request with a body of ``length`` bytes; raises Refusal if the limit is reached."""
         if self.closing:
             raise Refusal(503, "the server is ending", retry=5)
         full = self.requests >= self._limits.queue
@@ -60,7 +60,7 @@ class Admission:
 
 
 class PixelBudget:
-    """Bounds the pixels of images that are decoded at a time; used from one event loop."""
+    """Limits the pixels of images decoded at a time; for one event loop."""
 
     def __init__(self, most: int = PIXELS) -> None:
         self._most = most
@@ -69,7 +69,7 @@ class PixelBudget:
 
     @asynccontextmanager
     async def take(self, pixels: int) -> AsyncIterator[None]:
-        """Wait until there is room for so many pixels, or nobody else has any."""
+        """Wait until so many pixels fit, or no others are in use."""
         async with self._freed:
             await self._freed.wait_for(lambda: not self._taken or self._taken + pixels <= self._most)
             self._taken += pixels

@@ -12,7 +12,7 @@ MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Counts; threads may share it."""
+    """Counters; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +24,7 @@ class Metrics:
         self._answered = 0
 
     def request(self, path: str, status: int) -> None:
-        """Count a request by the address it was routed to."""
+        """Count a request by route."""
         with self._lock:
             self._requests[path, status] += 1
 
@@ -39,7 +39,7 @@ class Metrics:
                 self._buckets[bucket] += seconds <= bucket
 
     def text(self, *, waiting: int, inside: int, plan: str, version: str) -> str:
-        """Return all that was counted, with how many images wait and how many requests are inside."""
+        """Return all metrics, with the numbers of queued images and active requests."""
         with self._lock:
             lines = [
                 *_head("info", "gauge", "What is served."),
@@ -67,5 +67,5 @@ class Metrics:
 
 
 def _head(name: str, kind: str, about: str) -> tuple[str, str]:
-    """Return the two lines that stand before a metric."""
+    """Return the two header lines of a metric."""
     return f"# HELP {_NAMESPACE}_{name} {about}", f"# TYPE {_NAMESPACE}_{name} {kind}"

@@ -1,4 +1,4 @@
-"""Requests that are not done as asked, and the answers that say so."""
+"""Error responses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None
 
 
 def answering(endpoint: _Endpoint, *, seconds: float) -> _Endpoint:
-    """Return an endpoint that always answers: in time, and with a sentence where something is wrong."""
+    """Return an endpoint that always answers in time, with a message on errors."""
 
     async def guarded(request: Request) -> Response:
         try:
@@ -53,7 +53,7 @@ def answering(endpoint: _Endpoint, *, seconds: float) -> _Endpoint:
 
 
 def _refusal_of(error: Exception, seconds: float) -> Refusal:
-    """Return what a request is told of an error; one that nobody foresaw is logged, and kept to ourselves."""
+    """Return the refusal for an error; unexpected ones are logged without details in the answer."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, TimeoutError):

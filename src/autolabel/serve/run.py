@@ -48,10 +48,10 @@ def serve(
     decisions: Decisions | None = None,
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM arrives, and answer the requests that are inside.
+    """Serve until SIGINT or SIGTERM, and finish active requests.
 
-    Annotations that Label Studio sends go to ``decisions``. ``started`` is told the address once it answers. Raises
-    MachineError where the port cannot be had.
+    Annotations from Label Studio go to ``decisions``. ``started`` is called with the address once the server answers.
+    Raises MachineError if the port cannot be bound.
     """
     server = LabelStudioServer(serving.label_studio, serving.label_studio_token)
     with listening(serving.host, serving.port) as bound:

@@ -1,7 +1,7 @@
-"""Checks that a strategy keeps its contract, one function for each kind, for the tests of any package.
+"""Contract checks for strategies, one function per kind, for the tests of any package.
 
-Each raises AssertionError, naming the strategy with the clause that it breaks, and returns nothing. They need no
-test framework. Parameters are given as they would stand in a spec, without ``type``.
+Each returns None, or raises AssertionError naming the strategy and the violated clause. They need no test framework.
+Parameters are given as in a spec, without ``type``.
 """
 
 from autolabel.testing.aggregator import check_aggregator

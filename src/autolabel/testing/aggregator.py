@@ -21,7 +21,7 @@ _EXACT = 0.0
 
 
 def check_aggregator(strategy: type[Aggregator], params: Mapping[str, Any]) -> None:
-    """Check an aggregator on random crowded images: nothing is invented, nothing given is changed."""
+    """Check an aggregator on random crowded images: no new boxes, no changed inputs."""
     subject = Subject(strategy, params)
     subject.check(Aggregator)
     for index, count in enumerate(_SIZES):
@@ -34,7 +34,7 @@ def check_aggregator(strategy: type[Aggregator], params: Mapping[str, Any]) -> N
 
 
 def crowd(count: int, seed: int) -> Instances:
-    """Return ``count`` boxes that crowd round a few objects, with masks, given fields and equal scores among them."""
+    """Return ``count`` boxes around a few objects, some with masks, given fields and equal scores."""
     random = np.random.default_rng(seed)
     centres = random.uniform([60, 60], [340, 240], (max(1, count // 6), 2))
     half = random.uniform(10, 50, (len(centres), 2))
@@ -52,7 +52,7 @@ def crowd(count: int, seed: int) -> Instances:
 
 
 def _mask_of(box: npt.NDArray[np.float64], mark: int) -> Rle:
-    """Return a box as a mask that lacks one pixel, ``mark``, so that no two masks are equal."""
+    """Return a box as a mask without the pixel ``mark``, so that no two masks are equal."""
     left, top, right, bottom = np.clip(box.round().astype(int), 0, [SIZE[1], SIZE[0]] * 2).tolist()
     crop = np.ones((bottom - top, right - left), np.bool_)
     crop.flat[mark % crop.size] = False
@@ -60,7 +60,7 @@ def _mask_of(box: npt.NDArray[np.float64], mark: int) -> Rle:
 
 
 def _check_crowd(subject: Subject[Aggregator], instances: Instances, round: Round) -> None:
-    """Check one answer against what was put in."""
+    """Check one result against its input."""
     before = instances.take(np.arange(len(instances)))
     merged = subject.make().aggregate(instances, round)
     check_instances(subject, merged, "the result", prompt=Prompt(PHRASES))
@@ -87,7 +87,7 @@ def _check_crowd(subject: Subject[Aggregator], instances: Instances, round: Roun
 
 
 def _check_extras(subject: Subject[Aggregator], instances: Instances, merged: Instances) -> None:
-    """Check that masks and given fields come along, each pair from one and the same instance."""
+    """Check that masks and given fields are kept, each pair from the same instance."""
     subject.require(merged.masks is not None and merged.given is not None, "masks and given fields must be kept")
     origin = {mask: dict(fields) for mask, fields in zip(instances.masks or (), instances.given or (), strict=True)}
     for mask, fields in zip(merged.masks or (), merged.given or (), strict=True):

@@ -27,8 +27,8 @@ def check_detector(
 ) -> None:
     """Check a detector on ``samples``, each asked its own prompt.
 
-    Results in a batch, alone, and after other questions may differ by ``tolerance`` in score and 100 times that in
-    pixels. Give samples in which it finds something above ``floor``: an answer without boxes proves little.
+    Results in a batch, alone, and after other prompts may differ by ``tolerance`` in score and 100 times that in
+    pixels. Pass samples in which it finds boxes above ``floor``, because empty results prove little.
     """
     subject = Subject(strategy, params)
     check_labeler(subject, Detector, samples)
@@ -63,7 +63,7 @@ def check_detector(
 def _ask(
     subject: Subject[Detector], detector: Detector, samples: Sequence[Sample], prompts: Sequence[Prompt], floor: float
 ) -> list[Instances]:
-    """Return a detector's answers in the order of the samples, asked in batches of equal key."""
+    """Return a detector's results in the order of the samples, run in batches of equal key."""
     answers: dict[int, Instances] = {}
     for batch in sample_batches(detector, samples):
         items = detector.prepare([detector.preprocess(samples[index]) for index in batch])
@@ -75,7 +75,7 @@ def _ask(
 
 
 def _told(subject: Subject[Detector], answer: Instances | ImageError) -> Instances:
-    """Return an answer; raise where there is an error in its place."""
+    """Return a result; raises if it is an error."""
     subject.require(isinstance(answer, Instances), f"`detect` gave an error in place of an answer: {answer}")
     assert isinstance(answer, Instances)
     return answer
@@ -84,7 +84,7 @@ def _told(subject: Subject[Detector], answer: Instances | ImageError) -> Instanc
 def _same(
     subject: Subject[Detector], first: Sequence[Instances], second: Sequence[Instances], tolerance: float, case: str
 ) -> None:
-    """Require equal answers within ``tolerance``."""
+    """Require equal results within ``tolerance``."""
     for index, (a, b) in enumerate(zip(first, second, strict=True)):
         said = difference(a, b, tolerance)
         subject.require(not said, f"{case} must give the same answer to sample {index}: {said}")
@@ -99,7 +99,7 @@ def _check_reuse(
     floor: float,
     tolerance: float,
 ) -> None:
-    """Check that an item answers as before after it was asked something else, in any order of items."""
+    """Check that an item gives equal results after other prompts, in any order of items."""
     for batch in sample_batches(detector, samples):
         items = list(detector.prepare([detector.preprocess(samples[index]) for index in batch]))[::-1]
         prompts = [samples[index].prompt for index in batch][::-1]
@@ -113,7 +113,7 @@ def _check_reuse(
 def _check_floor(
     subject: Subject[Detector], low: Sequence[Instances], high: Sequence[Instances], tolerance: float
 ) -> None:
-    """Check that a higher floor only leaves candidates out."""
+    """Check that a higher floor only removes candidates."""
     for index, (all_of_them, some) in enumerate(zip(low, high, strict=True)):
         expected = all_of_them.take(all_of_them.scores > 0.5)
         said = difference(expected, some, tolerance)

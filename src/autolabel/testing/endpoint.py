@@ -1,4 +1,4 @@
-"""A server on this machine that plays an OpenAI-compatible endpoint by a script, for tests without a model."""
+"""A scripted OpenAI-compatible server on this machine, for tests without a model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Script = Callable[[dict[str, Any], int], Scripted]
 
 
 class ScriptedEndpoint:
-    """Answers by a script while its ``with`` block lasts; ``requests`` and ``headers`` are what came, in order."""
+    """Answers by a script inside its ``with`` block; records ``requests`` and ``headers`` in order."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -69,7 +69,7 @@ class ScriptedEndpoint:
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def note(self, request: dict[str, Any], headers: dict[str, str]) -> int:
-        """Take a request in; return how many came before it."""
+        """Record a request; return the number of earlier ones."""
         with self._lock:
             self.requests.append(request)
             self.headers.append(headers)
@@ -88,7 +88,7 @@ class ScriptedEndpoint:
 
 
 def words_of(request: Mapping[str, Any]) -> str:
-    """Return all texts of a request, for scripts that answer by what is asked."""
+    """Return all texts of a request, for scripts that depend on them."""
     texts: list[str] = []
     for message in request["messages"]:
         content = message["content"]
@@ -98,7 +98,7 @@ def words_of(request: Mapping[str, Any]) -> str:
 
 
 def picture_of(request: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a request's first picture, none if it has none."""
+    """Return the bytes of a request's first picture, empty if it has none."""
     import base64
 
     for message in request["messages"]:
@@ -132,6 +132,6 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Do not log."""
 
     return Handler

@@ -14,7 +14,7 @@ from autolabel.types import Labels
 
 
 class Rows:
-    """Labels that can be walked more than once, but not counted or indexed: they would not fit in memory."""
+    """Labels that can be iterated more than once, but not counted or indexed."""
 
     def __init__(self, labels: Sequence[Labels]) -> None:
         self.labels = labels
@@ -30,7 +30,7 @@ def check_exporter(
     labels: Sequence[Labels] = example_labels(),
     classes: Sequence[str] = AWKWARD,
 ) -> None:
-    """Check an exporter: files inside its folder, all of them named, equal bytes for equal labels, no labels at all."""
+    """Check an exporter: files inside its folder, all returned, equal bytes for equal labels, empty input."""
     subject = Subject(strategy, params)
     subject.check(Exporter)
     subject.require(strategy.needs in ("boxes", "masks"), f"`needs` must be boxes or masks, found {strategy.needs!r}")
@@ -48,7 +48,7 @@ def check_exporter(
 def _written(
     subject: Subject[Exporter], labels: Sequence[Labels], classes: Sequence[str], *, split: bool = False
 ) -> dict[str, bytes]:
-    """Export, perhaps in parts, into a new folder; return the bytes of each file, by its path within the folder."""
+    """Export, possibly in parts, to a new folder; return the bytes of each file by relative path."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         out.mkdir()
@@ -72,6 +72,6 @@ def _written(
 
 
 def _covered(file: Path, named: set[Path]) -> bool:
-    """Return whether a file, or a folder that holds it, is among those named."""
-    place = file.parent.resolve() / file.name  # a link counts where it lies
+    """Return whether a file, or a folder that contains it, was returned."""
+    place = file.parent.resolve() / file.name  # links are not resolved
     return any(path in named for path in (place, *place.parents))

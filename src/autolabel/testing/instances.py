@@ -1,4 +1,4 @@
-"""The contract of Instances, and when two of them count as equal."""
+"""The contract and the comparison of Instances."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def check_instance_masks(subject: Subject[Any], found: Instances, where: str, *,
 
 
 def difference(first: Instances, second: Instances, tolerance: float) -> str:
-    """Say in what the two differ by more than ``tolerance`` (scores; 100 times as many pixels), or return nothing.
+    """Describe a difference of more than ``tolerance`` (scores; 100 times as many pixels); empty if there is none.
 
-    The order must be the same, too. Masks may differ in ``tolerance`` of their pixels.
+    The order must be equal. Masks may differ in ``tolerance`` of their pixels.
     """
     if len(first) != len(second):
         return f"{len(first)} instances against {len(second)}"
@@ -85,7 +85,7 @@ def _largest(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) ->
 def _mask_difference(
     first: tuple[Rle | None, ...] | None, second: tuple[Rle | None, ...] | None, tolerance: float
 ) -> str:
-    """Say which mask differs in more than ``tolerance`` of its pixels, or return nothing."""
+    """Describe a mask that differs in more than ``tolerance`` of its pixels; empty if there is none."""
     if first is None or second is None or first == second:
         return "" if first == second else "masks are missing on one side"
     for index, (a, b) in enumerate(zip(first, second, strict=True)):

@@ -21,7 +21,7 @@ def loaded(subject: Subject[_L], device: str) -> _L:
 
 
 def check_labeler(subject: Subject[_L], kind: type[Any], samples: Sequence[Sample]) -> None:
-    """Check what a labeler says of itself before it is loaded."""
+    """Check a labeler's methods before it is loaded."""
     subject.check(kind)
     labeler = subject.make()
     for name, allowed in {"needs": ("prompts", "boxes", "images"), "gives": ("boxes", "masks", "captions")}.items():
@@ -51,6 +51,6 @@ def check_counters(subject: Subject[_L], counters: dict[str, int]) -> None:
 
 
 def check_pixels(subject: Subject[_L], samples: Sequence[Sample], before: Sequence[bytes]) -> None:
-    """Check that the labeler left the pixels as they were."""
+    """Check that the labeler did not change the pixels."""
     same = all(sample.pixels.tobytes() == copy for sample, copy in zip(samples, before, strict=True))
     subject.require(same, "the pixels that were passed in may not be changed")

@@ -19,10 +19,10 @@ _MARK = 255
 
 
 def check_look(strategy: type[Look], params: Mapping[str, Any]) -> None:
-    """Check a look on images of several sizes: what it shows has the shape it says, and its inverses are exact.
+    """Check a look on images of several sizes: its output has the stated shape, and its inverses are exact.
 
-    Rectangles, down to one pixel, are drawn into black images. Where a look shows one, the box about the pixels that
-    are not black, and their mask, have to come back as that rectangle, to the pixel.
+    Rectangles, down to one pixel, are drawn into black images. If a look shows a rectangle, the box and the mask of its
+    pixels must be mapped back to the same rectangle exactly.
     """
     subject = Subject(strategy, params)
     subject.check(Look)
@@ -35,7 +35,7 @@ def check_look(strategy: type[Look], params: Mapping[str, Any]) -> None:
 
 
 def _check_shape(subject: Subject[Look], look: Look, pixels: npt.NDArray[np.uint8]) -> None:
-    """Check what is shown of one image."""
+    """Check the output for one image."""
     before, size = pixels.copy(), (pixels.shape[0], pixels.shape[1])
     seen = look.apply(pixels)
     wanted = (*look.shape(size), 3)
@@ -48,7 +48,7 @@ def _check_shape(subject: Subject[Look], look: Look, pixels: npt.NDArray[np.uint
 
 
 def _rectangles(size: Size, seed: int) -> list[tuple[int, int, int, int]]:
-    """Return rectangles ``x1 y1 x2 y2`` in an image: all of it, a pixel in each corner, and some at random."""
+    """Return rectangles ``x1 y1 x2 y2``: the whole image, a pixel in each corner, and random ones."""
     height, width = size
     corners = [(x, y, x + 1, y + 1) for x in (0, width - 1) for y in (0, height - 1)]
     random = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def _rectangles(size: Size, seed: int) -> list[tuple[int, int, int, int]]:
 
 
 def _check_inverses(subject: Subject[Look], look: Look, size: Size, rectangle: tuple[int, int, int, int]) -> None:
-    """Check that one rectangle comes back as it was."""
+    """Check that one rectangle is mapped back exactly."""
     x1, y1, x2, y2 = rectangle
     mask: npt.NDArray[np.bool_] = np.zeros(size, np.bool_)
     mask[y1:y2, x1:x2] = True

@@ -26,7 +26,7 @@ def check_segmenter(
 ) -> None:
     """Check a segmenter on ``samples`` with boxes.
 
-    A sample's masks alone may differ from those in a batch in ``tolerance`` of their pixels.
+    Masks computed alone may differ from those in a batch in ``tolerance`` of their pixels.
     """
     subject = Subject(strategy, params)
     check_labeler(subject, Segmenter, samples)
@@ -52,7 +52,7 @@ def check_segmenter(
 
 
 def _ask(subject: Subject[Segmenter], segmenter: Segmenter, samples: Sequence[Sample]) -> list[Instances]:
-    """Return a segmenter's answers in the order of the samples, asked in batches of equal key."""
+    """Return a segmenter's results in the order of the samples, run in batches of equal key."""
     answers: dict[int, Instances] = {}
     for batch in sample_batches(segmenter, samples):
         found = segmenter.segment([samples[index] for index in batch])
@@ -62,7 +62,7 @@ def _ask(subject: Subject[Segmenter], segmenter: Segmenter, samples: Sequence[Sa
 
 
 def _check_answer(subject: Subject[Segmenter], sample: Sample, answer: Instances, where: str) -> None:
-    """Check that every box comes back as it was, with its mask."""
+    """Check that every box is returned unchanged, with its mask."""
     check_instances(subject, answer, where, prompt=sample.prompt)
     subject.require(len(answer) == len(sample.instances), f"{where}: every box must come back")
     unmasked = replace(answer, masks=sample.instances.masks, scores=sample.instances.scores)

@@ -1,4 +1,4 @@
-"""Checks of every kind of strategy: a name, strict parameters, pickling, a light import."""
+"""Checks for all kinds of strategy: name, strict parameters, pickling, light import."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _S = TypeVar("_S", bound=Strategy)
 
 @dataclass(frozen=True, slots=True)
 class Subject(Generic[_S]):
-    """A strategy class under test, with its parameters as a spec would give them."""
+    """A strategy class under test, with its parameters as in a spec."""
 
     strategy: type[_S]
     params: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Subject(Generic[_S]):
         return self.strategy(self.strategy.Params.model_validate(dict(self.params)))
 
     def check(self, kind: type[Any]) -> None:
-        """Check what all kinds have in common."""
+        """Check the common contract."""
         self.require(isinstance(self.strategy, type), "must be a class, not an instance")
         self.require(issubclass(self.strategy, kind), f"must be a subclass of {kind.__name__}")
         name = getattr(self.strategy, "name", None)
@@ -58,7 +58,7 @@ class Subject(Generic[_S]):
         self.check_import()
 
     def check_params(self) -> None:
-        """Check that parameters are a frozen model that refuses unknown keys, and that the instance keeps them."""
+        """Check that parameters are a frozen model that rejects unknown keys, and that the instance stores them."""
         model = self.strategy.Params
         self.require(issubclass(model, BaseModel), "`Params` must be a pydantic model")
         self.require(model.model_config.get("frozen"), "`Params` must be frozen")
@@ -99,7 +99,7 @@ class Subject(Generic[_S]):
 
 @cache
 def _heavy_imports(module: str, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Import a module in a new process; return what went wrong, if anything, and which heavy packages came along."""
+    """Import a module in a new process; return the error, if any, and the heavy packages that were imported."""
     order = json.dumps([module, path, _HEAVY])
     done = subprocess.run([sys.executable, "-c", _IMPORTER], input=order, capture_output=True, text=True, check=False)
     if done.returncode:

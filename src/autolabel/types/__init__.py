@@ -1,4 +1,4 @@
-"""The types shared by every part: numpy only, nobody's vendor types."""
+"""The types shared by all packages, based on numpy only."""
 
 from autolabel.types.image import Image, Size
 from autolabel.types.instances import GIVEN, Instances, Sample

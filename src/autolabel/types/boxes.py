@@ -44,13 +44,13 @@ def paired_iou(first: Boxes, second: Boxes) -> Float64:
 def clip(boxes: Boxes, size: Size) -> Float32:
     """Return (N, 4) ``x1 y1 x2 y2`` boxes cut to an image of ``size`` (height, width), float32.
 
-    A box that lies outside altogether collapses to a side of length 0; nothing is dropped.
+    A box outside the image collapses to a side of length 0; no box is dropped.
     """
     return clip_exactly(boxes, size).astype(np.float32)
 
 
 def clip_exactly(boxes: Boxes, size: Size) -> Boxes:
-    """Return what ``clip`` does in the boxes' own precision."""
+    """Clip like ``clip``, in the boxes' own precision."""
     height, width = size
     limits = np.array([width, height, width, height], boxes.dtype)
     return np.clip(boxes, boxes.dtype.type(0), limits)

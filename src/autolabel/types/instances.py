@@ -24,7 +24,7 @@ GIVEN = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """Who saw a box; one labeler that sees an image in one look is one pair."""
+    """The support of a box, counted in pairs of labeler and look."""
 
     looks: int
     """Pairs of labeler and look that saw it."""
@@ -112,7 +112,7 @@ class Instances:
         verdicts: Sequence[float | None] | None = None,
         expressions: Sequence[str | None] | None = None,
     ) -> Instances:
-        """Convert anything array-like to the right dtypes; a scalar ``rounds`` counts for every box."""
+        """Build from array-likes, converting dtypes; a scalar ``rounds`` applies to every box."""
         array = np.asarray(boxes, np.float32).reshape(-1, 4)
         return cls(
             boxes=array,
@@ -130,7 +130,7 @@ class Instances:
 
     @classmethod
     def empty(cls) -> Instances:
-        """Return no objects at all."""
+        """Return instances without objects."""
         return cls.build([], scores=[], labels=[])
 
     def take(self, index: npt.ArrayLike) -> Instances:
@@ -155,7 +155,7 @@ class Instances:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Instances]) -> Instances:
-        """Join objects of one image; an optional column is kept where any part has it, a note once."""
+        """Concatenate objects of one image; an optional column is kept if any part has it; notes are distinct."""
         notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         parts = [part for part in parts if len(part)]
         if len(parts) <= 1:
@@ -184,7 +184,7 @@ def _picked(column: tuple[_T, ...] | None, chosen: npt.NDArray[np.intp]) -> tupl
 
 
 def _joined(columns: Sequence[tuple[tuple[_T, ...] | None, int]], absent: _T) -> tuple[_T, ...] | None:
-    """Join optional columns, each with its length; ``absent`` fills those that are not there, unless none is."""
+    """Concatenate optional columns with their lengths; ``absent`` fills missing ones, unless all are missing."""
     if all(column is None for column, _ in columns):
         return None
     return tuple(entry for column, length in columns for entry in (column or (absent,) * length))

@@ -35,7 +35,7 @@ def pack(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def _run_bits(length: int, *, inside: bool) -> str:
-    """Return a run of equal bytes as bits, in pieces where it is longer than a length can say."""
+    """Return a run of equal bytes as bits, split if it exceeds the maximum length."""
     value = "1" * _WORD_BITS if inside else "0" * _WORD_BITS
     pieces, rest = divmod(length, _LONGEST_RUN)
     lengths = [_LONGEST_RUN] * pieces + ([rest] if rest else [])
@@ -43,13 +43,13 @@ def _run_bits(length: int, *, inside: bool) -> str:
 
 
 def _length_bits(value: int) -> str:
-    """Return which size holds a length less one, and the length in it."""
+    """Return the size class for a length minus one, and the encoded length."""
     size = next(index for index, bits in enumerate(_LENGTH_BITS) if value < 1 << bits)
     return f"{size:02b}{value:0{_LENGTH_BITS[size]}b}"
 
 
 def _share(place: float, side: int) -> float:
-    """Return a place in percent of a side."""
+    """Return a position in percent of a side."""
     return round(100 * place / side, _PERCENT_DECIMALS)
 
 
@@ -69,5 +69,5 @@ def percent_ring(ring: Sequence[Sequence[float]], size: Size) -> list[list[float
 
 
 def rings_of(mask: npt.NDArray[np.bool_]) -> list[list[list[float]]]:
-    """Return a polygon for each part of a mask, exact along its pixels; holes are joined by cuts of no width."""
+    """Return a polygon for each part of a mask, exact along pixel edges; holes are joined by zero-width cuts."""
     return [keyhole(part).astype(float).tolist() for part in parts(mask)]

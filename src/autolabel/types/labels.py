@@ -38,15 +38,15 @@ class Labels:
     """What a person should know of this image, such as a given box without area."""
 
     def inside(self) -> Labels:
-        """Return the row with its boxes cut at the image's edges, without those of which nothing is inside.
+        """Return the row with its boxes clipped to the image, without boxes outside.
 
-        A row with a number that is not finite comes back as it is: that is somebody's fault, no place.
+        A row with a non-finite number is returned unchanged, because clipping would hide the error.
         """
         found = self.instances
         if not np.isfinite(found.boxes).all():
             return self
         cut = clip(found.boxes, self.image.size)
-        thousandths = np.round(cut.astype(np.float64), 3)  # as files have them
+        thousandths = np.round(cut.astype(np.float64), 3)  # rounded as in files
         outside = (thousandths[:, :2] >= thousandths[:, 2:]).any(axis=1)
         if not outside.any() and np.array_equal(cut, found.boxes):
             return self

@@ -33,14 +33,14 @@ class Rle:
 
     @classmethod
     def encode(cls, mask: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]) -> Rle:
-        """Encode an (H, W) mask; anything but zero is inside."""
+        """Encode an (H, W) mask; nonzero is inside."""
         return cls.from_crop(mask, left=0, top=0, size=(mask.shape[0], mask.shape[1]))
 
     @classmethod
     def from_crop(cls, mask: npt.NDArray[np.bool_] | npt.NDArray[np.uint8], *, left: int, top: int, size: Size) -> Rle:
-        """Encode an (h, w) mask that lies at ``left``, ``top`` of an image of ``size``, all else being outside.
+        """Encode an (h, w) mask at ``left``, ``top`` of an image of ``size``; all other pixels are outside.
 
-        The bytes are those of the whole frame encoded. Raises ValueError if the crop reaches outside the image.
+        The bytes equal those of the encoded whole frame. Raises ValueError if the crop reaches outside the image.
         """
         height, width = mask.shape
         if left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
@@ -58,10 +58,10 @@ class Rle:
     def from_coco(cls, segmentation: Any, size: Size, *, added_up: bool = False) -> Rle:
         """Read a COCO ``segmentation``: polygons, uncompressed runs, or compressed ones.
 
-        Polygons are rasterised as pycocotools does it. Raises ValueError, saying what is wrong, for anything else, for
-        a size other than ``size``, and for runs that do not add up to the image's pixels (which pycocotools would
-        answer with memory that nobody wrote). ``added_up`` says that this was made sure of for compressed runs, as
-        ``read_coco`` does for many at a time.
+        Polygons are rasterised like pycocotools. Raises ValueError with the fault for anything else, for a size other
+        than ``size``, and for runs that do not add up to the image's pixels (for which pycocotools returns
+        uninitialised memory). ``added_up`` states that the sum of compressed runs was already checked, as ``read_coco``
+        does in bulk.
         """
         if isinstance(segmentation, Mapping):
             return _from_mapping(segmentation, size, added_up=added_up)
@@ -82,7 +82,7 @@ class Rle:
         return int(coco.area(self.as_coco()))
 
     def is_empty(self) -> bool:
-        """Return whether no pixel is inside; quick, since a mask of one run takes a few characters."""
+        """Return whether no pixel is inside, without decoding."""
         return len(self.counts) <= _ONE_RUN and not self.area()
 
     def bounds(self) -> tuple[int, int, int, int]:
@@ -98,7 +98,7 @@ class Rle:
 
 
 def _runs(edges: _Int64, size: Size) -> _Int64:
-    # Where a column's end is the next one's start, the run goes on: the pair of equal edges cancels out.
+    # If a column's end is the next one's start, the run continues: the two equal edges cancel out.
     joined = np.flatnonzero(edges[1:] == edges[:-1])
     edges = np.delete(edges, np.concatenate([joined, joined + 1]))
     total = size[0] * size[1]
@@ -138,7 +138,7 @@ def _from_polygons(polygons: list[Any], size: Size) -> Rle:
 
 
 def _outline(polygon: list[float]) -> float:
-    """Return how many pixels rasterising walks along a polygon."""
+    """Return the number of pixels along a polygon, the cost of rasterising it."""
     points = np.asarray(polygon, np.float64).reshape(-1, 2)
     return float(np.abs(np.roll(points, -1, axis=0) - points).max(axis=1).sum())
 

@@ -1,4 +1,4 @@
-"""Find the boxes that overlap, among many, without looking at every pair."""
+"""Find overlapping boxes without comparing all pairs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Neighbours:
         self.sorted_boxes = self.boxes[self.order]
 
     def search(self, queries: Index) -> tuple[int, Index, Index, Float64]:
-        """Find the neighbours of the first of ``queries`` (indices of boxes): as many as memory allows, at least one.
+        """Find the neighbours of the first ``queries`` (indices of boxes), as many as memory allows, at least one.
 
         Returns (answered, i, j, iou): how many queries were answered, then for each neighbour j of an answered i the
         two indices and their IoU, i in the order of ``queries``. A box is not its own neighbour; one without area has
@@ -107,11 +107,11 @@ class _Axis:
         )
 
     def level(self, lengths: Float64) -> Index:
-        """Return the level of each length, 1 to LEVELS - 2; the lowest takes all that is smaller still."""
+        """Return the level of each length, 1 to LEVELS - 2; smaller lengths are in the lowest level."""
         return np.maximum(_raw_level(lengths, self.ratio) - self.top_level + _LEVELS - 2, 1)
 
     def top(self, level: Index) -> Float64:
-        """Return the length that no box of ``level`` exceeds."""
+        """Return the maximum length of boxes in ``level``."""
         return np.power(self.ratio, (level + self.top_level - _LEVELS + 3).astype(np.float64)) * _SLACK
 
     def cell(self, level: Index) -> Float64:
@@ -159,7 +159,7 @@ class _Grid:
         return (((groups * _LEVELS + wide) * _LEVELS + high) * self.y.cells + row) * self.x.cells + column
 
     def ranges(self, boxes: Float64, groups: Index) -> tuple[Index, Index]:
-        """Return where in ``order`` partners of each of Q boxes can stand: starts and ends, each (Q, 27)."""
+        """Return the ranges in ``order`` of possible partners of each of Q boxes: starts and ends, each (Q, 27)."""
         centres, lengths = _centred(boxes)
         wide, high = self.x.level(lengths[0]), self.y.level(lengths[1])
         columns = {d: self.x.span(centres[0], lengths[0], wide + d) for d in (-1, 0, 1)}

@@ -1,4 +1,4 @@
-"""By which phrases a class is asked, and which speak against it."""
+"""The phrases and negative phrases of classes."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def _terms_of(name: str, ontology: Ontology) -> ClassPrompts:
 
 
 def expand_prompts(classes: Sequence[str], ontology: Ontology) -> tuple[str, ...]:
-    """Return the distinct phrases that ask for ``classes``, class by class, then their negatives."""
+    """Return the distinct phrases of ``classes``, class by class, then their negatives."""
     terms = [_terms_of(name, ontology) for name in classes]
     phrases = [phrase for one in terms for phrase in one.phrases]
     return tuple(dict.fromkeys([*phrases, *(phrase for one in terms for phrase in one.negatives)]))
 
 
 def collapse_to_classes(found: Instances, classes: Sequence[str], ontology: Ontology) -> Instances:
-    """Turn the answer to ``expand_prompts(classes, ontology)`` into one to ``classes``, whose order labels then follow.
+    """Convert instances labelled by ``expand_prompts(classes, ontology)`` to instances labelled by ``classes``.
 
-    A box is dropped where one with an IoU of at least 0.5 scores more under a negative of its class. Of equal boxes
-    that one labeler has found in one look by several phrases of a class, that of the highest score is left, of equals
-    the first: each labeler and each look keeps its own, since each has a vote. ``asked`` is the phrase that found a
-    box, None if it is the class's name. Order is kept; no instances, none.
+    A box is dropped if a box with an IoU of at least 0.5 scores higher under a negative of its class. Of equal boxes
+    that one labeler found in one look by several phrases of a class, the one with the highest score is kept, or the
+    first of ties; labelers and looks keep separate boxes, because each has a vote. ``asked`` is the phrase that found a
+    box, None if it is the class name. The order is kept.
     """
     asked = expand_prompts(classes, ontology)
     owner = {phrase: label for label, name in enumerate(classes) for phrase in _terms_of(name, ontology).phrases}
@@ -68,7 +68,7 @@ def collapse_to_classes(found: Instances, classes: Sequence[str], ontology: Onto
 
 
 def _contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return which of N boxes lose to a better one that overlaps them and whose phrase is against their class.
+    """Return which of N boxes lose to an overlapping, higher-scoring box of a negative phrase of their class.
 
     ``labels`` (N,) are classes, -1 for none; ``against`` is (classes, phrases).
     """
@@ -85,7 +85,7 @@ def _contradicted(found: Instances, labels: Int32, against: npt.NDArray[np.bool_
 
 
 def _best_of_equals(found: Instances) -> npt.NDArray[np.intp]:
-    """Return the indices of the best of every set of equal boxes of one label, labeler and look, ascending."""
+    """Return the ascending indices of the best box of each set of equal boxes of one label, labeler and look."""
     order = np.argsort(-found.scores, kind="stable")
     finder = [_numbered(column, len(found)) for column in (found.sources, found.looks)]
     rows = np.column_stack([found.labels, *finder, found.boxes])[order]
@@ -94,6 +94,6 @@ def _best_of_equals(found: Instances) -> npt.NDArray[np.intp]:
 
 
 def _numbered(column: Sequence[Hashable] | None, count: int) -> Int32:
-    """Return a number for each of ``count`` entries, equal for equal ones; the same for all without a column."""
+    """Return a number for each of ``count`` entries, equal for equal entries, or for all without a column."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(entry, len(numbers)) for entry in column or (None,) * count], np.int32)

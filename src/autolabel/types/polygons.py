@@ -40,7 +40,7 @@ def rings(mask: npt.NDArray[np.bool_]) -> list[Points]:
 
 
 def keyhole(part: _Part) -> Points:
-    """Return a part as one ring: each hole is joined to the outer ring by a cut of no width."""
+    """Return a part as one ring; holes are joined to the outer ring by zero-width cuts."""
     if not part.holes:
         return part.outer
     cuts = [np.concatenate([hole, hole[:1], part.outer[:1]]) for hole in part.holes]
@@ -48,7 +48,7 @@ def keyhole(part: _Part) -> Points:
 
 
 def single_ring(mask_parts: Sequence[_Part]) -> Points:
-    """Return all parts as one ring, joined by cuts of no width; a ring of no points if there are none."""
+    """Return all parts as one ring, joined by zero-width cuts; a ring without points if there are none."""
     if not mask_parts:
         return np.zeros((0, 2), np.int64)
     first, *others = (keyhole(part) for part in mask_parts)
@@ -59,7 +59,7 @@ def single_ring(mask_parts: Sequence[_Part]) -> Points:
 def _corners(inside: npt.NDArray[np.bool_]) -> tuple[Points, npt.NDArray[np.intp]]:
     """Return the corners of a padded mask by row, then column, and the order of the same by column, then row.
 
-    Where two parts touch at a corner it counts twice, and the orders of the two tell which edges belong together.
+    A corner where two parts touch is listed twice; the two orders determine which edges belong together.
     """
     above_left, above_right = inside[:-1, :-1], inside[:-1, 1:]
     below_left, below_right = inside[1:, :-1], inside[1:, 1:]
@@ -96,7 +96,7 @@ def _trace(points: Points, by_column: npt.NDArray[np.intp]) -> list[Points]:
 
 
 def _starts_inside(inside: npt.NDArray[np.bool_], ring: Points) -> bool:
-    """Tell an outer ring, whose first corner has the mask below and to the right, from a hole."""
+    """Return whether a ring is an outer ring, whose first corner has the mask below and to the right."""
     column, row = ring[0]
     return bool(inside[row + 1, column + 1])
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Phrases to look for: ordered and distinct; ``caption`` is the text they came from, carried through only.
+    """Distinct phrases to search for, in order; ``caption`` is their source text, for information only.
 
-    ``look`` names the look in which the image is to be seen; None: as it is.
+    ``look`` names the look to apply to the image; None for the original image.
     """
 
     phrases: tuple[str, ...]

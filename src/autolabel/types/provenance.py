@@ -1,4 +1,4 @@
-"""Where labels come from: the plan, the weights, their licences."""
+"""The provenance of labels: plan, weights, licences."""
 
 from __future__ import annotations
 

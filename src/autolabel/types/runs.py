@@ -20,10 +20,10 @@ def compress(runs: _Int64) -> str:
     owners = np.arange(len(runs))
     lengths = np.zeros(len(runs), np.int64)
     pieces = []
-    while len(owners):  # one character of every number that is not yet done
+    while len(owners):  # one character of every unfinished number
         low = rest & 31
         rest >>= _CHUNK_BITS
-        more = rest != -(low >> 4)  # what is left repeats the sign: -1 after a set highest bit, else 0
+        more = rest != -(low >> 4)  # the rest repeats the sign: -1 if the highest bit is set, otherwise 0
         pieces.append((owners, (low + 32 * more + 48).astype(np.uint8)))
         lengths[owners] += 1
         owners, rest = owners[more], rest[more]
@@ -35,7 +35,7 @@ def compress(runs: _Int64) -> str:
 
 
 def expand(counts: str) -> _Int64:
-    """Read runs from COCO's string; the opposite of ``compress``. Raises ValueError if it is not one."""
+    """Decode runs from COCO's string, the inverse of ``compress``. Raises ValueError for an invalid string."""
     try:
         codes = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(48)
     except UnicodeEncodeError:
@@ -53,7 +53,7 @@ def expand(counts: str) -> _Int64:
 
 
 def totals(strings: Sequence[str]) -> _Int64:
-    """Return the sum of the runs of each of many COCO strings, -1 for one that is none or has a negative run."""
+    """Return the sum of the runs of each of many COCO strings; -1 for invalid strings and negative runs."""
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
     joined = "".join(strings)
     if not joined or not lengths.all() or not joined.isascii():
@@ -74,12 +74,12 @@ def totals(strings: Sequence[str]) -> _Int64:
 
 
 def _summed(values: _Int64, firsts: _Int64, counts: _Int64) -> _Int64:
-    """Return the runs of strings that begin at ``firsts``: each is its difference and the run before last."""
+    """Decode the runs of strings that begin at ``firsts``: each is a difference plus the run before last."""
     odd = (np.arange(len(values)) ^ np.repeat(firsts, counts)) & 1
     odds = values * odd
     evens = values - odds
     evens[firsts] = 0
-    for steps in (odds, evens):  # a string's first step takes back what the string before added up
+    for steps in (odds, evens):  # a string's first step subtracts the previous string's total
         steps[firsts[1:]] -= np.add.reduceat(steps, firsts)[:-1]
         np.cumsum(steps, out=steps)
     runs: _Int64 = np.where(odd, odds, evens)
@@ -88,7 +88,7 @@ def _summed(values: _Int64, firsts: _Int64, counts: _Int64) -> _Int64:
 
 
 def sum_fault(total: int, size: tuple[int, int]) -> str:
-    """Return what is wrong with runs that add up to ``total`` in an image of ``size``; empty if nothing is."""
+    """Return the fault of runs with the sum ``total`` in an image of ``size``; empty if valid."""
     pixels = size[0] * size[1]
     if total == pixels:
         return ""
@@ -97,7 +97,7 @@ def sum_fault(total: int, size: tuple[int, int]) -> str:
 
 
 def rle_fault(counts: str, size: tuple[int, int]) -> str:
-    """Return what is wrong with a COCO string in an image of ``size``; empty if nothing is."""
+    """Return the fault of a COCO string in an image of ``size``; empty if valid."""
     try:
         runs = expand(counts)
     except ValueError as error:
@@ -106,9 +106,9 @@ def rle_fault(counts: str, size: tuple[int, int]) -> str:
 
 
 def _values(codes: npt.NDArray[np.uint8], stops: _Int64) -> tuple[_Int64, _Int64]:
-    """Return the numbers whose last characters stand at ``stops``, and how many characters each has.
+    """Return the numbers whose last characters are at ``stops``, and the number of characters of each.
 
-    Characters beyond the longest that a number may have are left out.
+    Characters beyond the maximum length of a number are ignored.
     """
     starts = np.concatenate([[0], stops[:-1] + 1])
     lengths = stops - starts + 1

@@ -1,4 +1,4 @@
-"""Code that autolabel's HTTP servers share: listening, and the checks of every request."""
+"""Code shared by autolabel's HTTP servers: listening, and request checks."""
 
 from autolabel.web.checks import Fault, bounded, foreign_host, foreign_page, same_secret, with_headers
 from autolabel.web.listening import LOOPBACK, host_names, is_loopback, listening, serve_app

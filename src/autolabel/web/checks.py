@@ -1,4 +1,4 @@
-"""Checks of requests: they come under our name, from no foreign page, with the token, and end somewhere."""
+"""Request checks: host name, origin, token, size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAFE = {
 
 
 def foreign_host(headers: Headers, hosts: Collection[str]) -> Fault | None:
-    """Refuse a request under another name than ours: one of somebody else's may lead here (DNS rebinding)."""
+    """Refuse a request with another host name than ours, to prevent DNS rebinding."""
     said = headers.getlist("host")
     if len(said) != 1 or said[0].lower() not in hosts:
         return 421, "this server answers only at its own address"
@@ -29,7 +29,7 @@ def foreign_host(headers: Headers, hosts: Collection[str]) -> Fault | None:
 
 
 def foreign_page(headers: Headers) -> Fault | None:
-    """Refuse what a page of another site makes a browser send."""
+    """Refuse requests that a page of another site makes the browser send."""
     origin = headers.get("origin")
     own = f"http://{headers.get('host', '').lower()}"
     if origin is not None and origin.lower() != own:
@@ -40,12 +40,12 @@ def foreign_page(headers: Headers) -> Fault | None:
 
 
 def same_secret(said: str, secret: str) -> bool:
-    """Compare in a time that does not depend on where two texts differ."""
+    """Compare two texts in constant time."""
     return hmac.compare_digest(said.encode("utf-8", "replace"), secret.encode())
 
 
 def bounded(receive: Receive, most: int) -> Receive:
-    """Return what receives a body of at most ``most`` bytes, and then hangs up."""
+    """Return a receive function that limits the body to ``most`` bytes, and then disconnects."""
     read = 0
 
     async def receive_bounded() -> Message:
@@ -58,7 +58,7 @@ def bounded(receive: Receive, most: int) -> Receive:
 
 
 def with_headers(send: Send, headers: Mapping[str, str]) -> Send:
-    """Return what sends answers with headers of ours, which are not kept anywhere unless they say so."""
+    """Return a send function that adds security headers; answers are not cached by default."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":

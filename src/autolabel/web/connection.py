@@ -1,4 +1,4 @@
-"""A connection that is ended where nobody asks anything: idle ones would use up the files that a process may open."""
+"""Close idle connections, which would otherwise exhaust the process's file descriptors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ SECONDS = 20
 
 
 class Connection(H11Protocol):
-    """Hangs up on whoever has not sent the head of a request in time, with or without a token."""
+    """Disconnects clients that do not send the head of a request in time, with or without a token."""
 
     _due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for the first head."""
+        """Start the timer for the first request head."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a head that has begun has as long as the first."""
+        """Process data; each head has the same time limit."""
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             self._wait()
@@ -31,7 +31,7 @@ class Connection(H11Protocol):
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Cancel the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 

@@ -1,4 +1,4 @@
-"""Listen at an address and serve an application there until a signal ends it."""
+"""Listen at an address and serve an application until a signal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BACKLOG = 2048
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind a port (0: any that is free); raises MachineError if that cannot be."""
+    """Bind a port (0: any free one); raises MachineError if that fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as bound:
@@ -41,7 +41,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_names(host: str, port: int) -> set[str]:
-    """Return what the Host header may say."""
+    """Return the allowed values of the Host header."""
     names = {host, "localhost", LOOPBACK} if host in (LOOPBACK, "localhost") else {f"[{host}]" if ":" in host else host}
     return {f"{name}:{port}".lower() for name in names} | ({name.lower() for name in names} if port == 80 else set())
 
@@ -54,7 +54,7 @@ def serve_app(
     stopping: Callable[[], None] = lambda: None,
     waits: int = _WAITS,
 ) -> None:
-    """Serve on a bound socket until SIGINT or SIGTERM arrives; requests then have ``waits`` seconds to end.
+    """Serve on a bound socket until SIGINT or SIGTERM; active requests then have ``waits`` seconds.
 
     ``ready`` is called once requests are answered, ``stopping`` at the first signal.
     """
@@ -75,19 +75,19 @@ def serve_app(
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready, and when it is to end."""
+    """Reports when it is ready, and when it stops."""
 
     ready: Callable[[], None] = staticmethod(lambda: None)
     stopping: Callable[[], None] = staticmethod(lambda: None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End well at the first signal, at once at the second; neither is an error."""
+        """Stop gracefully at the first signal, at once at the second; neither is an error."""
         self.force_exit = self.should_exit
         self.should_exit = True
         self.stopping()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
+        """Start, then report."""
         await super().startup(sockets)
         if self.started:
             self.ready()

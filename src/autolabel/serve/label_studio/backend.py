@@ -29,7 +29,7 @@ _IGNORED = {"taken": 0, "problems": []}
 
 
 class Backend:
-    """The ML backend protocol; runs in one event loop."""
+    """The handlers of the ML backend protocol; runs in one event loop."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Backend:
         self._decisions = decisions
 
     async def setup(self, request: Request) -> Response:
-        """Take in where Label Studio is; answer with the version of the model."""
+        """Learn Label Studio's address; answer with the model version."""
         said = json_of(await whole(request, self._limits.body))
         read_config(said.get("schema"))
         peer = request.client.host if request.client else ""
@@ -60,13 +60,13 @@ class Backend:
         return as_json({"model_version": self._version})
 
     async def versions(self, request: Request) -> Response:
-        """Tell the versions there are: one."""
+        """List the model versions: one."""
         return as_json({"versions": [self._version]})
 
     async def predict(self, said: Mapping[str, Any]) -> Response:
-        """Label the images of tasks; the caller has let the request in.
+        """Label the images of tasks; the caller has checked access.
 
-        A task whose image cannot be had gets no prediction; where that is all of them, the request is refused.
+        A task without an accessible image gets no prediction; if no task has one, the request is refused.
         """
         tasks = said.get("tasks")
         if not isinstance(tasks, list) or not tasks or not all(isinstance(task, dict) for task in tasks):
@@ -90,7 +90,7 @@ class Backend:
     async def _prediction(
         self, task: Mapping[str, Any], pictures: list[TaggedPicture], room: asyncio.Semaphore
     ) -> dict[str, Any] | Refusal:
-        """Return the prediction of a task, or why there is none."""
+        """Return the prediction of a task, or the reason for none."""
         async with room:
             try:
                 result = [region for picture in pictures for region in await self._regions(task, picture)]
@@ -112,7 +112,7 @@ class Backend:
         return regions(labels, picture)
 
     async def webhook(self, request: Request) -> Response:
-        """Take in what people have submitted, where a run was named."""
+        """Import submitted annotations, if a run was given."""
         with self._admission.enter(stated_length(request, self._limits.body)):
             said = json_of(await whole(request, self._limits.body))
             if self._decisions is None:

@@ -1,4 +1,4 @@
-"""Annotations that people submit become decisions about a run."""
+"""Import submitted annotations as decisions about a run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _PATIENCE = 30.0
 
 
 class Decisions:
-    """The run that annotations go to; threads may share it."""
+    """The run that receives annotations; thread-safe."""
 
     def __init__(self, run: Location, *, registry: Registry) -> None:
-        """Raise DataError if ``run`` is no finished run."""
+        """Raise DataError if ``run`` is not a finished run."""
         self._run = run
         self._registry = registry
         self._alone = threading.Lock()
@@ -38,10 +38,10 @@ class Decisions:
         self._classes = finished(run)[1].manifest.classes
 
     def take(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Take in what a webhook says, and tell what came of it once that is on disk.
+        """Import a webhook's annotations, and return the counts once they are on disk.
 
-        An annotation says all about its image: a box that it lacks is removed. What has no place in the run is left
-        out, and told. Raises BusyError if another command keeps the results directory.
+        An annotation is complete: boxes that it lacks are removed. Unknown images and classes are left out and
+        reported. Raises BusyError if another command holds the results directory.
         """
         tasks = _tasks_in(payload)
         if not tasks:
@@ -62,7 +62,7 @@ class Decisions:
         return take_corrections(self._run, corrections, file=_SOURCE, registry=None, names=names, skip_unknown=True)
 
     def close(self) -> int:
-        """Write again what the run has handed out, where decisions were taken; return how many."""
+        """Rewrite the run's exports if decisions were imported; return their number."""
         if self._taken:
             store, plan = finished(self._run)
             with store.lock():
@@ -87,13 +87,13 @@ def _tasks_in(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _listed(value: object) -> list[dict[str, Any]]:
-    """Return one mapping or several as a list."""
+    """Return one or several mappings as a list."""
     some = value if isinstance(value, list) else [value]
     return [one for one in some if isinstance(one, dict)]
 
 
 def _names_in(project: object, classes: tuple[str, ...]) -> dict[str, str]:
-    """Return what the labels of a project's config are called in the run, where that is something else."""
+    """Map the labels of a project's config to class names of the run, if they differ."""
     config = project.get("label_config") if isinstance(project, dict) else None
     try:
         pictures = read_config(config)

@@ -1,4 +1,4 @@
-"""Find the image of a task: in the task, below a served folder, or on the Label Studio server."""
+"""Resolve the image of a task: inline, below a served folder, or on the Label Studio server."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LOCAL_FILES = "/data/local-files/"
 
 
 class ImagePlaces:
-    """Finds the images of tasks; never a path outside the folders, never an address but Label Studio's own."""
+    """Resolves the images of tasks, only inside the folders and on the Label Studio server."""
 
     def __init__(self, folders: Sequence[str], server: LabelStudioServer, *, most: int) -> None:
-        """Read below ``folders``; paths may be relative to them, to the folder of each, or to the one they share."""
+        """Read below ``folders``; paths may be relative to them, to their parents, or to their common parent."""
         self._folders = [os.path.realpath(folder) for folder in folders]
         tops = [posixpath.dirname(folder) for folder in self._folders]
         shared = [posixpath.commonpath(self._folders)] if self._folders else []
@@ -33,7 +33,7 @@ class ImagePlaces:
         self._most = most
 
     def find(self, said: object) -> bytes | str:
-        """Return an image's bytes, or the path of its file; raises Refusal where it is in no place that is read."""
+        """Return an image's bytes or file path; raises Refusal if it is elsewhere."""
         if not isinstance(said, str) or not said:
             raise Refusal(422, "the task names no image")
         if said.startswith(DATA_URI):
@@ -52,7 +52,7 @@ class ImagePlaces:
         raise Refusal(422, f"{said[:200]!r} is in no place that images are read from", hint=hint)
 
     def below(self, name: str) -> str | None:
-        """Return the path of a regular file below a folder that is served; None if there is none."""
+        """Return the path of a regular file below a served folder; None if there is none."""
         if safe_names.path_fault(name) or "\0" in name:
             return None
         for base in self._bases:

@@ -1,4 +1,4 @@
-"""Labels as regions of Label Studio."""
+"""Convert labels to Label Studio regions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _Value = dict[str, Any]
 
 
 def regions(labels: Labels, picture: TaggedPicture) -> list[dict[str, Any]]:
-    """Return the regions of an image, in every kind of shape that a label of the config has.
+    """Return the regions of an image, in the shapes of the labeling config.
 
-    A box is drawn where there is a tag for rectangles; a mask by a tag for brushes, or else for polygons. Further
-    regions of an object have its number in front of their own: ``apply-review`` takes them for one object.
+    Boxes need a rectangle tag; masks a brush tag, or without it a polygon tag. Ids of further regions of an object are
+    prefixed with its number, so that ``apply-review`` joins them to one object.
     """
     found, (height, width) = labels.instances, labels.image.size
     about = {"to_name": picture.name, "original_width": width, "original_height": height, "image_rotation": 0}
@@ -35,7 +35,7 @@ def regions(labels: Labels, picture: TaggedPicture) -> list[dict[str, Any]]:
 def _shapes(
     labels: Labels, index: int, phrase: str, mask: Rle | None, picture: TaggedPicture
 ) -> Iterator[tuple[Control, _Value]]:
-    """Yield what is drawn of one object, and by which tag."""
+    """Yield the shapes of one object, with their tags."""
     size = labels.image.size
     by_shape = {one.shape: one for one in reversed(picture.controls) if one.label_of(phrase) is not None}
     if control := by_shape.get("rectangle"):
@@ -50,7 +50,7 @@ def _shapes(
 
 
 def _results(control: Control, phrase: str, value: _Value) -> Iterator[dict[str, Any]]:
-    """Yield a region; two results, the shape and its labels, where different tags hold them."""
+    """Yield the results of a region: one, or separate ones for shape and labels if these have different tags."""
     label = control.label_of(phrase)
     if control.drawn_by == control.name:
         kind = f"{control.shape}labels"

@@ -1,4 +1,4 @@
-"""The Label Studio server itself, as far as images are fetched from it: no other address is ever asked."""
+"""Fetch images from the Label Studio server, and from no other address."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin | None:
-        """Return the origin of a URL of http or https, None if it is none that is plain."""
+        """Return the origin of an http or https URL, None if it is not a plain one."""
         try:
             parts: SplitResult = urlsplit(url)
             port = parts.port
@@ -49,7 +49,7 @@ class Origin:
         return cls(parts.scheme, host.lower(), port or (443 if parts.scheme == "https" else 80))
 
     def addresses(self) -> list[str]:
-        """Return the host's addresses; none if it has none."""
+        """Return the host's addresses; empty if it cannot be resolved."""
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
@@ -58,10 +58,10 @@ class Origin:
 
 
 class LabelStudioServer:
-    """The one server that images may be fetched from, with the token that it was given.
+    """The only server that images are fetched from, with its token.
 
-    Named by whoever starts us, or else by ``/setup``: then it must be the machine that sent the request, so that
-    nobody can have us ask a third one.
+    It is set on the command line, or by ``/setup``. In that case it must be the machine that sent the request, so that
+    requests cannot be directed to third parties.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
@@ -77,7 +77,7 @@ class LabelStudioServer:
         self._token = token or ""
 
     def learn(self, hostname: object, token: object, *, peer: str) -> None:
-        """Take in what ``/setup`` says of the server; what would lead elsewhere is left out, with a warning."""
+        """Learn the server's address from ``/setup``; other machines are ignored, with a warning."""
         if isinstance(token, str) and self._own_token is None:
             self._token = token
         origin = Origin.of(hostname) if isinstance(hostname, str) else None
@@ -93,9 +93,9 @@ class LabelStudioServer:
         self._origin, self._address = origin, found
 
     def serves(self, url: str) -> str | None:
-        """Return the path, with its query, of an image at this server; None if it is somewhere else.
+        """Return the path, with query, of an image on this server; None if it is elsewhere.
 
-        A path alone is of this server.
+        A path without a host is on this server.
         """
         parts = urlsplit(url)
         if (parts.scheme or parts.netloc) and (self._origin is None or Origin.of(url) != self._origin):
@@ -105,7 +105,7 @@ class LabelStudioServer:
         return parts.path + (f"?{parts.query}" if parts.query else "")
 
     def fetch(self, path: str, *, most: int) -> bytes:
-        """Return an image's bytes; raises Refusal where the server does not give them. Redirects are not followed."""
+        """Return an image's bytes; raises Refusal if the server refuses. Redirects are not followed."""
         if self._origin is None:
             hint = "say --label-studio URL, or have Label Studio call /setup from the machine that its hostname names"
             raise Refusal(422, "the image is on the Label Studio server, whose address is not known", hint=hint)
@@ -143,7 +143,7 @@ class LabelStudioServer:
 
 
 def _connection(origin: Origin, address: str | None) -> http.client.HTTPConnection:
-    """Return a connection to an origin; to ``address``, whatever its name leads to by now."""
+    """Return a connection to an origin, using ``address`` instead of resolving its name again."""
     made: http.client.HTTPConnection
     if origin.scheme == "https":
         made = http.client.HTTPSConnection(
@@ -160,7 +160,7 @@ def _connection(origin: Origin, address: str | None) -> http.client.HTTPConnecti
 
 
 def same_machine(address: str, peer: str) -> bool:
-    """Return whether an address is the one that a request came from; all loopback addresses are one machine's."""
+    """Return whether an address is the sender of a request; all loopback addresses are one machine."""
     try:
         one, other = _plain_address(address), _plain_address(peer)
     except ValueError:
@@ -169,6 +169,6 @@ def same_machine(address: str, peer: str) -> bool:
 
 
 def _plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return an address, one of IPv4 that is written as IPv6 as IPv4."""
+    """Return an address, with IPv4-mapped IPv6 addresses as IPv4."""
     found = ipaddress.ip_address(text.partition("%")[0])
     return getattr(found, "ipv4_mapped", None) or found

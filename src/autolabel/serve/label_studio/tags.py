@@ -1,4 +1,4 @@
-"""The tags of a labeling config: which images it shows, and what is drawn on them under which labels."""
+"""Parse the tags of a labeling config: images, shapes, labels."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class TaggedPicture:
     controls: Sequence[Control]
 
     def asked(self, classes: Sequence[str]) -> Sequence[str] | None:
-        """Return the classes to ask for: None if a label is one of the spec's, which are asked as in a run.
+        """Return the classes of the prompt: None (the spec's) if any label matches a class of the spec.
 
-        Else the labels themselves, since the spec has nothing to say about them.
+        Otherwise the labels themselves.
         """
         known = set(map(plain, classes))
         if any(name in known for control in self.controls for name in control.labels):
@@ -55,7 +55,7 @@ class TaggedPicture:
 
 
 def read_config(text: object) -> list[TaggedPicture]:
-    """Return the images that a config shows and that something can be drawn on; raises Refusal if there is none."""
+    """Return the images of a config that have drawing tags; raises Refusal if there are none."""
     if not isinstance(text, str) or len(text) > _LONGEST:
         raise Refusal(422, "label_config: wanted the project's labeling config")
     try:
@@ -97,7 +97,7 @@ def _shape_of(tag: Element) -> _Shape:
 
 
 def _labels_in(tag: Element) -> dict[str, str]:
-    """Return what regions say by the plain names of a class; of two labels for one name the first counts."""
+    """Map normalised class names to labels; the first of several labels for one name counts."""
     found: dict[str, str] = {}
     for one in tag.iter("Label"):
         value, alias = one.get("value", ""), one.get("alias", "")
@@ -110,5 +110,5 @@ def _labels_in(tag: Element) -> dict[str, str]:
 
 
 def plain(name: str) -> str:
-    """Return a name without differences in case and spaces."""
+    """Return a name normalised in case and spaces."""
     return " ".join(name.split()).casefold()
