@@ -48,7 +48,7 @@ def _asks(text: str) -> str:
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Referral:
     """A question about some boxes of one image."""
 
     place: int
@@ -57,10 +57,10 @@ class _Asked:
     answer: str = ""
     """The answer, or the one before, of which nothing could be read."""
 
-    def rest(self, told: Sequence[str | None]) -> _Asked:
+    def rest(self, told: Sequence[str | None]) -> _Referral:
         """Return the question about the boxes that have no expression yet."""
         boxes = [box for box in self.boxes if told[box] is None]
-        return _Asked(self.place, boxes, self.answer if len(boxes) == len(self.boxes) else "")
+        return _Referral(self.place, boxes, self.answer if len(boxes) == len(self.boxes) else "")
 
     def repeated(self, question: Question) -> Question:
         """Return a question with the answer that could not be read before it, if there is one."""
@@ -112,7 +112,9 @@ class VlmReferrer(AsksEndpoint, Referrer):
         found: list[list[str | None]] = [[None] * len(sample.instances) for sample in batch]
         errors: dict[int, ImageError] = {}
         asked = [
-            _Asked(place, boxes) for place, one in enumerate(batch) for boxes in self.dealt(range(len(one.instances)))
+            _Referral(place, boxes)
+            for place, one in enumerate(batch)
+            for boxes in self.dealt(range(len(one.instances)))
         ]
         self.ask(batch, asked, found, errors)
         again = [one.rest(found[one.place]) for one in asked if one.place not in errors]
@@ -127,14 +129,14 @@ class VlmReferrer(AsksEndpoint, Referrer):
     def ask(
         self,
         batch: Sequence[Sample],
-        asked: Sequence[_Asked],
+        asked: Sequence[_Referral],
         found: list[list[str | None]],
         errors: dict[int, ImageError],
     ) -> None:
         """Ask about some boxes of some samples, and take in what is said of them."""
         assert self.endpoint is not None, "load comes first"
         questions: list[Question] = []
-        sent: list[_Asked] = []
+        sent: list[_Referral] = []
         for one in asked:
             try:
                 question = self.question(batch[one.place], one.boxes)

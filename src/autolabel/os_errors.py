@@ -13,11 +13,13 @@ from autolabel.storage import TRANSIENT
 _MACHINE = TRANSIENT | {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK),
     *(errno.EROFS, errno.EINTR, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED),
-    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMLINK, errno.ETXTBSY),
+    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMLINK, errno.ETXTBSY, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS),
 }
 """Errors of a full, failing or lost disk or file server, or of too many open files: not autolabel's fault."""
-_UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
+_UNFIT = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ})
 """Errors for a name that no file can have."""
+_TAKEN = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
+"""Errors for a file where a folder is wanted, a folder where a file is, and for what is there already."""
 _REFUSED = frozenset({errno.EACCES, errno.EPERM})
 _LONGEST = 200
 
@@ -35,6 +37,8 @@ def expected(error: OSError, *, named: Collection[Path] = ()) -> AutolabelError 
         return MachineError(said, hint="choose a file or folder with read and write permission")
     if error.errno == errno.ENOENT and place is not None and not _is_there(place.parent):
         return MachineError(f"{place.parent}: was removed during the run", hint="the same command starts again")
+    if error.errno in _TAKEN:
+        return SpecError(said, hint="move what is there elsewhere, or name another place")
     if error.errno in _UNFIT or (place is not None and any(place == name or place in name.parents for name in named)):
         return SpecError(said, hint="name a file in an existing folder")
     return None

@@ -23,13 +23,18 @@ class CommandLineText(str):
 def absolute_path(value: object, info: ValidationInfo) -> object:
     """Make a path absolute against ``info.context["root"]``; values that are not strings pass unchanged.
 
-    A URL is absolute. URLs that are not allowed (``autolabel.urls``) are refused.
+    A URL is absolute. URLs that are not allowed (``autolabel.urls``) and homes of unknown users are refused.
     """
     if not isinstance(value, str) or not value:
         return value
     if is_url(value):
         return _checked_url(value)
-    return os.path.normpath(spec_root(value, info).joinpath(Path(value).expanduser()))
+    try:
+        return os.path.normpath(spec_root(value, info).joinpath(Path(value).expanduser()))
+    except RuntimeError:
+        name = Path(value).parts[0]
+        said = f"{name} is no user's home here; write ./{name} for a folder of that name"
+        raise PydanticCustomError("said", "{said}", {"said": said}) from None
 
 
 def _checked_url(url: str) -> str:

@@ -63,6 +63,8 @@ def url_fault(url: str, *, local: bool = False) -> tuple[str, str]:
         return "holds a password", "leave it to the environment: a URL is written into plans and reports"
     if secret := next((name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)), ""):
         return f"holds a secret, {secret!r}", "leave it to the environment: a URL is written into plans and reports"
+    if scheme not in ("file", "memory") and not parts.netloc:
+        return "names no bucket or server", f"wanted {scheme}://BUCKET/FOLDER"
     if scheme in ("http", "https") and not _PLAIN_HOST.fullmatch(host):
         return "has no plain host", "write the host in letters, digits, '.' and '-': a name of other letters as xn--..."
     if scheme in ("http", "https") and "local" not in more and _is_local_name(host):

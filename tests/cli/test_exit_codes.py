@@ -18,6 +18,7 @@ import autolabel
 from autolabel.cli.app import _run
 from autolabel.executors.messages import failure
 from autolabel.plan.difference import plan_differences
+from autolabel.results import ownership, seal
 from tests.specs import make_spec
 
 Monkey = pytest.MonkeyPatch
@@ -278,3 +279,25 @@ def test_a_name_that_is_no_text_is_no_image_of_a_run(command: Any, tmp_path: Pat
     assert command("generate", "-q", spec_of(tmp_path, good=1, bad=0)).returncode == 0
     done = command("explain", tmp_path / "run", "x\udcff.png")
     assert done.returncode == 4 and "is not an image of this run" in done.stderr
+
+
+@pytest.mark.parametrize("number", ["EISDIR", "ENOTDIR", "EEXIST", "ENOTEMPTY", "EILSEQ"])
+def test_what_is_in_the_way_is_no_bug(number: str, monkeypatch: Monkey) -> None:
+    code = getattr(errno, number)
+    assert ends_with(monkeypatch, OSError(code, os.strerror(code), "/kept/x")) == 2
+
+
+@pytest.mark.parametrize("value", ["~nobody-of-that-name/x", "s3://", "https://"])
+def test_a_place_that_cannot_be_is_told(value: str, command: Any, tmp_path: Path) -> None:
+    done = command("generate", "-q", spec_of(tmp_path, good=1, bad=0), f"results_dir={value}")
+    assert done.returncode == 2 and value.partition("/")[0] in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_user_without_a_home_has_no_key(tmp_path: Path, monkeypatch: Monkey) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert seal.key() == b""
+    ownership.check_place(tmp_path / "run")

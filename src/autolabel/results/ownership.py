@@ -135,16 +135,24 @@ def check_place(root: Location) -> None:
     if isinstance(root, Remote):
         return
     place = Path(os.path.realpath(root))
-    home = Path(os.path.realpath(Path.home()))
+    home = _home()
     if place == Path("/") or str(place) in _SYSTEM:
         what = "a folder of the system"
-    elif place == home or home.is_relative_to(place):
+    elif home is not None and home.is_relative_to(place):
         what = "a home"
     elif os.path.exists(place / ".git"):  # noqa: PTH110 - a name that is too long is no error here
         what = "a repository"
     else:
         return
     raise BusyError(f"{root} is {what}: a run would replace files in it", hint="name a folder in it as results_dir")
+
+
+def _home() -> Path | None:
+    """Return the home of the user; None for one without, as in a container with an arbitrary user id."""
+    try:
+        return Path(os.path.realpath(Path.home()))
+    except RuntimeError:
+        return None
 
 
 def check_links(root: Location, folders: Iterable[str]) -> None:

@@ -24,9 +24,9 @@ _log = logging.getLogger(__name__)
 
 def key() -> bytes:
     """Return this user's key, created on first use; empty if it can be neither read nor stored."""
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autolabel"
-    path = folder / "key"
     try:
+        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autolabel"
+        path = folder / "key"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             _make_key(path)
