@@ -1,4 +1,4 @@
-"""Linear layers on a CPU that multiply in bfloat16: weights are rounded and laid out once, sums and results stay wide.
+"""Linear layers that multiply in bfloat16: weights are rounded and laid out once, sums and results stay wide.
 
 Processors with AVX512-BF16 or AMX multiply bfloat16 two to four times as fast as float32. What is not a product of
 matrices gains nothing from it and stays in float32: sums of layers, norms, softmax, convolutions, sampled places.
@@ -53,7 +53,9 @@ class HalfPerceptron(nn.Module):
 
 
 def _in_parts(work: Callable[[Tensor], Tensor], rows: Tensor, width: int, result: torch.dtype) -> Tensor:
-    """Return what ``work`` makes of rows (..., in) in bfloat16, some at a time, as (..., width)."""
+    """Return what ``work`` makes of rows (..., in) in bfloat16, on a CPU some at a time, as (..., width)."""
+    if rows.device.type != "cpu":
+        return work(rows.bfloat16()).to(result)
     flat = rows.reshape(-1, rows.shape[-1])
     made = flat.new_empty(len(flat), width, dtype=result)
     if len(flat):
@@ -66,7 +68,7 @@ def _product(stock: nn.Linear, activation: Activation) -> Callable[[Tensor], Ten
     """Return a linear layer on bfloat16 with what follows it: oneDNN's with weights laid out for it, else torch's."""
     weight = stock.weight.detach().bfloat16()
     bias = None if stock.bias is None else stock.bias.detach().bfloat16()
-    if not _packs():
+    if weight.device.type != "cpu" or not _packs():
         follow = _ACTIVATIONS[activation]
         return lambda rows: follow(functional.linear(rows, weight, bias))
     oneDNN: Any = torch.ops.mkldnn

@@ -76,8 +76,12 @@ class Mal(Segmenter):
         from autolabel_mal.ensemble import Ensemble
         from autolabel_mal.load import load_networks
 
+        networks = load_networks(locate_checkpoint(self.params.checkpoint), self.params)
+        if self.params.precision == "bfloat16" and device == "cpu":
+            for network in networks:
+                network.halve()
         self._ensemble: Ensemble = Ensemble(
-            load_networks(locate_checkpoint(self.params.checkpoint), self.params),
+            networks,
             device=device,
             flip=self.params.flip,
             refined=self.params.refine == "mean_field",

@@ -57,6 +57,11 @@ class MalNetwork(nn.Module):
         if isinstance(self.backbone, VisionTransformer):
             self.backbone.settle(self.sizes.crop)
 
+    def halve(self) -> None:
+        """Have the transformer's linear layers multiply in bfloat16; convolutions gain too little by it."""
+        if isinstance(self.backbone, VisionTransformer):
+            self.backbone.halve()
+
     def normalise(self, crops: Tensor) -> Tensor:
         """Map crops (B, side, side, 3) of 0..255 to what ``forward`` takes, on the network's device."""
         mean, std = self.get_buffer("mean"), self.get_buffer("std")

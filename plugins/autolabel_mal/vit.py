@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autolabel_labeling.half import HalfPerceptron, halve
+
 _Positions = Literal["size", "scale"]
 """How a position table is resized: to a size with antialiasing (TAO), or by a factor without (NVlabs)."""
 
@@ -51,6 +53,12 @@ class VisionTransformer(nn.Module):
         """Replace the position table by the one for pixels of ``side`` x ``side``."""
         grid = side // self.stride
         self.pos_embed = nn.Parameter(resize_positions(self.pos_embed, (grid, grid), self.positions))
+
+    def halve(self) -> None:
+        """Have the linear layers multiply in bfloat16."""
+        for block in self.blocks:
+            block.mlp = HalfPerceptron(block.mlp.fc1, block.mlp.fc2, "gelu")  # type: ignore[arg-type, union-attr]
+        halve(self)
 
 
 def resize_positions(table: Tensor, shape: tuple[int, int], positions: _Positions) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from autolabel.transfer import to_device
 from autolabel.weights import bare, load_state_dict
+from autolabel_labeling.half import halve
 from autolabel_labeling.pixels import Shaping
 from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_labeling.tensors import to_tensor
@@ -88,10 +89,15 @@ def _padded(tasks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return features, (torch.arange(len(features), device=features.device) < lengths[:, None]).long()
 
 
-def load_omdet(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, timm: bool) -> OmdetNetwork:
-    """Return the network of a folder on ``device``, in float32; raises WeightsError if it does not fit.
+def load_omdet(
+    folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, half: bool, timm: bool
+) -> OmdetNetwork:
+    """Return the network of a folder on ``device``, rounded if ``half``; raises WeightsError if it does not fit.
 
     ``timm`` is True for a backbone from the package timm.
     """
     model = build_model(_OMDET_TURBO, fields, bare(load_state_dict(folder)), path=folder, timm=timm)
-    return OmdetNetwork(model.to(device), shaping=shaping, device=device)
+    model.to(device)
+    if half:
+        halve(model.vision_backbone)
+    return OmdetNetwork(model, shaping=shaping, device=device)

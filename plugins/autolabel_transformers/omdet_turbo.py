@@ -141,7 +141,9 @@ class OmdetTurbo(PhraseDetector["OmdetNetwork"]):
         """Return the folder's network on ``device``."""
         from autolabel_transformers.omdet_network import load_omdet
 
-        return load_omdet(self.folder, self.configuration, shaping=self.shaping, device=device, timm=self.takes_timm())
+        return load_omdet(
+            self.folder, self.configuration, shaping=self.shaping, device=device, half=self.half, timm=self.takes_timm()
+        )
 
     def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage[Pyramid]]:
         """Run the vision tower and its encoder once over a batch."""

@@ -127,7 +127,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         """Return the folder's network on ``device``."""
         from autolabel_transformers.owlv2_network import load_owlv2
 
-        network = load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device)
+        network = load_owlv2(self.folder, self.configuration, shaping=self.shaping, device=device, half=self.half)
         self._shown.clear()
         for example, pixels in read_examples(self.params.examples):
             side = max(pixels.shape[:2])

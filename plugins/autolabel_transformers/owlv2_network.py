@@ -16,6 +16,7 @@ from torch import Tensor
 from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
 from autolabel.weights import bare, load_state_dict
+from autolabel_labeling.half import halve
 from autolabel_labeling.pixels import Shaping
 from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_transformers.phrases import Ids
@@ -150,10 +151,13 @@ def _unit(features: Tensor) -> Tensor:
     return features / (lengths + _SMALLEST)
 
 
-def load_owlv2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> Owlv2Network:
-    """Return the network of a folder on ``device``, in float32; raises WeightsError if it does not fit."""
+def load_owlv2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, half: bool) -> Owlv2Network:
+    """Return the network of a folder on ``device``, rounded if ``half``; raises WeightsError if it does not fit."""
     model = build_model(_OWLV2, fields, bare(load_state_dict(folder)), path=folder)
     side = model.config.vision_config.image_size
     if shaping.exact != (side, side):
         raise WeightsError(f"{folder}: the network wants squares of {side} pixels, its processor makes {shaping.exact}")
-    return Owlv2Network(model.to(device), shaping=shaping, device=device)
+    model.to(device)
+    if half:
+        halve(model.owlv2.vision_model)
+    return Owlv2Network(model, shaping=shaping, device=device)

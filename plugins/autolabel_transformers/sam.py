@@ -33,4 +33,4 @@ class Sam(BoxSegmenter):
         from autolabel_transformers.sam_network import load_sam
 
         shaping = read_shaping(self.folder, _SHAPING, square=True)
-        return load_sam(self.folder, self.configuration, shaping=shaping, device=device)
+        return load_sam(self.folder, self.configuration, shaping=shaping, device=device, half=self.half)

@@ -35,4 +35,4 @@ class Sam2(BoxSegmenter):
         from autolabel_transformers.sam_network import load_sam2
 
         shaping = read_shaping(self.folder, _SHAPING, square=True)
-        return load_sam2(self.folder, self.configuration, shaping=shaping, device=device)
+        return load_sam2(self.folder, self.configuration, shaping=shaping, device=device, half=self.half)

@@ -67,7 +67,7 @@ class Sam3(PhraseDetector["Sam3Network"]):
         """Return the folder's network on ``device``."""
         from autolabel_transformers.sam3_network import load_sam3
 
-        return load_sam3(self.folder, self.configuration, shaping=self.shaping, device=device)
+        return load_sam3(self.folder, self.configuration, shaping=self.shaping, device=device, half=self.half)
 
     def prepare(self, batch: Sequence[ResizedImage]) -> Sequence[SeenImage[Maps]]:
         """Run the vision tower once over a batch."""

@@ -18,6 +18,7 @@ from autolabel.errors import WeightsError
 from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import bare, load_state_dict
+from autolabel_labeling.half import halve
 from autolabel_labeling.pixels import Shaping
 from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_labeling.tensors import to_tensor
@@ -107,8 +108,8 @@ class Sam3Network:
         return functional.pad(features, (0, 0, 0, self._longest - len(ids))), valid
 
 
-def load_sam3(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> Sam3Network:
-    """Return the network of a folder for images or video, without its tracker, on ``device``, in float32.
+def load_sam3(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, half: bool) -> Sam3Network:
+    """Return the network of a folder for images or video, without its tracker, on ``device``, rounded if ``half``.
 
     Raises WeightsError if it does not fit.
     """
@@ -121,4 +122,7 @@ def load_sam3(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devi
     side = model.config.image_size
     if shaping.exact != (side, side):
         raise WeightsError(f"{folder}: the network wants squares of {side} pixels, its processor makes {shaping.exact}")
-    return Sam3Network(model.to(device), shaping=shaping, device=device)
+    model.to(device)
+    if half:
+        halve(model.vision_encoder)
+    return Sam3Network(model, shaping=shaping, device=device)

@@ -18,6 +18,7 @@ from autolabel.errors import ImageError, WeightsError
 from autolabel.transfer import to_device
 from autolabel.types import Size
 from autolabel.weights import bare, load_state_dict
+from autolabel_labeling.half import halve
 from autolabel_labeling.pixels import Shaping, resize_pixels
 from autolabel_labeling.pretrained import Architecture, build_model
 from autolabel_labeling.tensors import to_tensor
@@ -136,9 +137,9 @@ class _Sam2Network(SamNetwork):
         return _stretch(masks, seen.size)
 
 
-def load_sam(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> SamNetwork:
-    """Return the network of a SAM folder on ``device``, in float32; raises WeightsError if it does not fit."""
-    network = _Sam1Network(_model(_SAM, folder, fields).to(device), shaping=shaping, device=device)
+def load_sam(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, half: bool) -> SamNetwork:
+    """Return the network of a SAM folder on ``device``, rounded if ``half``; raises WeightsError if it does not fit."""
+    network = _Sam1Network(_model(_SAM, folder, fields, device, half=half), shaping=shaping, device=device)
     if shaping.long_side != network.side:
         raise WeightsError(
             f"{folder}: the network wants squares of {network.side} pixels, its processor makes {shaping.long_side}"
@@ -146,9 +147,9 @@ def load_sam(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devic
     return network
 
 
-def load_sam2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str) -> SamNetwork:
+def load_sam2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, device: str, half: bool) -> SamNetwork:
     """Return the network of a SAM 2 folder, for images or video, without its memory; raises WeightsError likewise."""
-    network = _Sam2Network(_model(_SAM2, folder, fields).to(device), shaping=shaping, device=device)
+    network = _Sam2Network(_model(_SAM2, folder, fields, device, half=half), shaping=shaping, device=device)
     if shaping.exact != (network.side, network.side):
         raise WeightsError(
             f"{folder}: the network wants squares of {network.side} pixels, its processor makes {shaping.exact}"
@@ -156,6 +157,9 @@ def load_sam2(folder: Path, fields: Mapping[str, Any], *, shaping: Shaping, devi
     return network
 
 
-def _model(architecture: Architecture, folder: Path, fields: Mapping[str, Any]) -> Any:
+def _model(architecture: Architecture, folder: Path, fields: Mapping[str, Any], device: str, *, half: bool) -> Any:
     own = {key: value for key, value in fields.items() if key in _PARTS}
-    return build_model(architecture, own, bare(load_state_dict(folder)), path=folder)
+    model = build_model(architecture, own, bare(load_state_dict(folder)), path=folder).to(device)
+    if half:
+        halve(model.vision_encoder)
+    return model

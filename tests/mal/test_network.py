@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -119,3 +120,14 @@ def test_gradients_reach_every_parameter() -> None:
     assert isinstance(network.backbone, VisionTransformer)
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert not without
+
+
+def test_in_bfloat16_the_transformer_is_rounded_and_masks_stay_near(network: MalNetwork) -> None:
+    half = copy.deepcopy(network)
+    half.halve()
+    kinds = {type(part).__name__ for part in half.backbone.modules()}
+    assert {"HalfPerceptron", "HalfLinear"} <= kinds and "Linear" not in kinds
+    crops, groups = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2])
+    with torch.inference_mode():
+        exact, near = network(crops, groups), half(crops, groups)
+    assert 0 < (exact - near).abs().mean() < 0.05 * exact.std()
