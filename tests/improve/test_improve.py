@@ -23,6 +23,7 @@ from autolabel.improve.improve import _drawn, improve_run
 from autolabel.improve.rounds import ImproveHistory, ImproveRound, read_history, read_request
 from autolabel.plan.compile import compile_plan
 from autolabel.registry import Registry
+from autolabel.results import failpoints
 from autolabel.results.decision import Decision, Review, encode_review
 from autolabel.results.journal import read_decisions
 from autolabel.results.select import measured
@@ -300,3 +301,39 @@ def test_killed_anywhere_the_same_command_ends_as_if_nothing_had_been(
     reviews = [read_decisions(RunStore(run.with_name(name))) for name in ("shapes-2", "again")]
     assert reviews[0] is not None and reviews[1] is not None
     assert [one.key for one in reviews[0].decisions] == [one.key for one in reviews[1].decisions]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
+def test_killed_at_any_failpoint_on_the_way_the_same_call_ends_alike(
+    run: Path, learning: Registry, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every visit of every failpoint of a round is killed once, and the round resumed."""
+    check(run, CHECKED)
+    visits: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(failpoints, "_armed", "all")
+        patch.setattr(failpoints, "_fail", visits.append)
+        [whole] = improved(run, learning, settings={"skill": 0.9}, out=run.with_name("whole")).rounds
+    assert len(visits) > 20
+    wanted = standing(run.with_name("whole"))
+    for number, name in enumerate(visits):
+        place = run.with_name(f"killed-{number}")
+        child = os.fork()
+        if not child:
+            failpoints.arm(f"{name}:kill:{visits[: number + 1].count(name)}")
+            try:
+                improved(run, learning, settings={"skill": 0.9}, out=place)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, name
+        last = improved(run, learning, settings={"skill": 0.9}, out=place).rounds[-1]
+        assert (last.gain, last.held_out, last.accepted) == (whole.gain, whole.held_out, whole.accepted), name
+        assert standing(place) == wanted, name
+
+
+def standing(place: Path) -> tuple[bytes, list[Any]]:
+    """Return the labels of a run, and the decisions about it."""
+    review = read_decisions(RunStore(place))
+    assert review is not None
+    return (place / "labels.jsonl").read_bytes(), [(one.key, one.verdict) for one in review.decisions]

@@ -90,8 +90,22 @@ def test_masks_choose_among_weights_and_boxes_alone_do_not(
     boxes, told = learn(registry, tmp_path / "boxes.json", start, tmp_path / "b")
     assert boxes.figures is None and not any(record["event"] == "dev" for record in told)
     assert "unmeasured" in (tmp_path / "b" / "checkpoint" / "README.md").read_text()
+    assert (boxes.train, boxes.dev) == (6, 0), "without masks no image has to be held back"
+    card = (tmp_path / "b" / "checkpoint" / "README.md").read_text()
+    assert "on 6 images of boxes.json." in card and "chose among" not in card.partition("| class")[0]
+
+
+def test_no_mask_is_learnt_from(registry: Registry, start: Path, photos: Path, tmp_path: Path) -> None:
+    """All masks are exchanged for triangles: the weights after the last step stay the same."""
+    learn(registry, tmp_path / "masks.json", start, tmp_path / "a")
+    coco = json.loads((tmp_path / "masks.json").read_text())
+    for one in coco["annotations"]:
+        x, y, width, height = one["bbox"]
+        one["segmentation"] = [[x, y, x + width, y, x, y + height]]
+    (tmp_path / "other.json").write_text(json.dumps(coco))
+    learn(registry, tmp_path / "other.json", start, tmp_path / "b")
     states = [torch.load(tmp_path / name / STATE_FILE, weights_only=True)["student"] for name in "ab"]
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0]), "no mask is learnt from"
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 def test_the_licence_of_the_start_stays(registry: Registry, start: Path, photos: Path, tmp_path: Path) -> None:

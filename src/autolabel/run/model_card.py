@@ -45,8 +45,8 @@ def model_card(labeler: Labeler, data: TrainedOn, figures: Mapping[str, Any] | N
         "",
         f"# {Path(data.start).name}, fine-tuned",
         "",
-        f"Trained by `autolabel train` from `{data.start}` on {data.train} images of {Path(data.source).name}; "
-        f"{data.dev} more chose among the weights.",
+        f"Trained by `autolabel train` from `{data.start}` on {data.train} images of {Path(data.source).name}"
+        + (f"; {data.dev} more chose among the weights." if data.dev else "."),
         "",
         "| class | boxes |",
         "|---|---|",

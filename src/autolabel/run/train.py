@@ -98,6 +98,8 @@ def train(
     task_settings = checked_settings(learner, settings)
     material = read_material(source, images, masks=learner.gives == "masks")
     dev = dev_part(material)
+    if learner.gives == "masks":
+        dev = [row for row in dev if row.instances.masks]  # without masks an image can choose nothing
     chosen = {row.image.id for row in dev}
     rest = [row for row in material.rows if row.image.id not in chosen]
     _check_same(out, _fingerprint(start, labeler, task_settings.model_dump(mode="json"), material))
