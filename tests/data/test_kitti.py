@@ -90,6 +90,15 @@ def test_folder_without_labels_is_refused(tmp_path: Path, files: dict[str, str |
         read_kitti(written(tmp_path, files), ["a.png"])
 
 
+def test_folder_at_a_url() -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    store = MemoryFileSystem()
+    store.pipe({"/kitti-labels/a.txt": GOOD.encode(), "/kitti-labels/sub/b.txt": GOOD.encode()})
+    read = read_kitti("memory://kitti-labels", ["a.png", "sub/b.png"])
+    assert {name: len(found) for name, found in boxes(read).items()} == {"a.png": 1, "sub/b.png": 1}
+
+
 def test_labels_of_our_own_exporter_come_back(tmp_path: Path) -> None:
     from autolabel.types import Image, Instances, Labels, Prompt
     from autolabel_exporters.kitti import Kitti
