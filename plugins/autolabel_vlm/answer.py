@@ -1,4 +1,4 @@
-"""Read the objects of an answer, however they are wrapped; what is whole is kept, what is cut is counted."""
+"""Parse the objects of an answer in any wrapping; complete objects are kept, truncated ones counted."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Read:
 
     @property
     def whole(self) -> bool:
-        """Whether there is nothing to ask again."""
+        """Whether the answer is complete."""
         return not self.cut and not self.unreadable and (bool(self.objects) or self.nothing)
 
 
 def read(text: str, *, cut: bool = False) -> Read:
-    """Return the objects in an answer; ``cut`` says that it ended at the limit of its length."""
+    """Return the objects in an answer; ``cut`` states that it was truncated at the length limit."""
     out = Read(cut=cut or len(text) > _MOST)
     thought = _THOUGHT.match(text)
     begin = thought.end() if thought else 0
@@ -69,13 +69,13 @@ def read(text: str, *, cut: bool = False) -> Read:
 
 
 def after_thought(text: str) -> str:
-    """Return an answer without the thoughts that a model tells before it."""
+    """Return an answer without a preceding reasoning section."""
     thought = _THOUGHT.match(text)
     return text[thought.end() :] if thought else text
 
 
 def _walk(text: str, begin: int, end: int, out: Read) -> bool:
-    """Read the objects between two places; return whether any brace there spoke of one."""
+    """Parse the objects between two offsets; return whether any brace looked like one."""
     spoke = False
     place = text.find("{", begin, end)
     while 0 <= place < end and out.hollow < _MOST_HOLLOW:
@@ -97,7 +97,7 @@ def _walk(text: str, begin: int, end: int, out: Read) -> bool:
 
 
 def _object(text: str, place: int) -> tuple[dict[str, Any] | None, int]:
-    """Return the mapping that begins at a brace and where it ends, as JSON or as Python writes it; None for neither."""
+    """Parse the JSON or Python mapping that begins at a brace; return it and its end, None if invalid."""
     try:
         value, stop = _decoder.raw_decode(text, place)
         return (value, stop) if isinstance(value, dict) else (None, place)
@@ -114,7 +114,7 @@ def _object(text: str, place: int) -> tuple[dict[str, Any] | None, int]:
 
 
 def _skip(text: str, place: int, end: int, out: Read) -> tuple[int, bool]:
-    """Pass over a brace that begins no whole object; return where the next one is, and whether this was an object."""
+    """Skip a brace without a complete object; return the next brace, and whether this was an object."""
     out.hollow += 1
     after = text.find("{", place + 1, end)
     closed = text.find("}", place + 1, end)
@@ -155,5 +155,5 @@ def _number(value: Any) -> float | None:
 
 
 def _hollow(value: Any) -> bool:
-    """Return whether a mapping holds no object because it says that there is none: ``{"objects": []}``."""
+    """Return whether a mapping explicitly states that there are no objects: ``{"objects": []}``."""
     return isinstance(value, dict) and all(inner in ([], {}, None, "") for inner in value.values())

@@ -1,4 +1,4 @@
-"""Code that labelers of a server share: the client and its notes."""
+"""Code shared by labelers that use an endpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autolabel_vlm.params import PictureParams
 
 
 class AsksEndpoint:
-    """Makes the client where the labeler is loaded; mixed into a labeler, which has ``params`` and ``desk``."""
+    """A mixin that creates the client in ``load``; the labeler has ``params`` and ``desk``."""
 
     params: PictureParams
     desk: EndpointAccount
@@ -22,20 +22,20 @@ class AsksEndpoint:
         require_client()
 
     def load(self, device: str) -> None:
-        """Make the client; raises EndpointError if the key is not there. Nothing runs on ``device``."""
+        """Create the client; raises EndpointError if the key is missing. ``device`` is not used."""
         require_client()
         params = self.params
         key, manners = params.key() if self.desk.asks else "", params.manners()
         self.endpoint = Endpoint(params.endpoint, params.model, key=key, manners=manners, desk=self.desk)
 
     def sends_to(self) -> Sequence[str]:
-        """Return the address that images are sent to."""
+        """Return the URL that images are sent to."""
         return (self.params.endpoint,)
 
     def batch_key(self, size: Size) -> tuple[int, ...]:
-        """Return the same key for all: each image, or box, is a request of its own."""
+        """Return one key for all images, because each image or box is a separate request."""
         return ()
 
     def counters(self) -> dict[str, int]:
-        """Return the requests that were sent, and the answers kept from before."""
+        """Return the numbers of requests sent and of cached answers used."""
         return {"requests": self.endpoint.sent, "kept": self.endpoint.recalled} if self.endpoint else {}

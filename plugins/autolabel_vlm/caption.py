@@ -1,4 +1,4 @@
-"""The labeler ``caption``: a vision-language model says in words what an image shows."""
+"""The labeler ``caption``: captions written by a vision-language model."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class VlmCaptioner(AsksEndpoint, Captioner):
 
     @classmethod
     def of(cls, params: PictureParams) -> Self:
-        """Return what asks the model of another labeler, reached and shown images in the same way."""
+        """Return a captioner with the model and settings of another labeler."""
         shared = {name: getattr(params, name) for name in PictureParams.model_fields if name != "max_tokens"}
         return cls(cls.Params(**shared))
 
     def requests(self, size: Size) -> Requests:
-        """Return what the caption of an image of ``size`` takes."""
+        """Return the endpoint requests for the caption of an image of ``size``."""
         height, width = self.params.resize.shape(size)
         picture = -(-height * width // self.params.pixels_per_token)
         return Requests(requests=1, images=1, tokens=picture + len(self.params.prompt) // 4 + _EXPECTED)
@@ -65,7 +65,7 @@ class VlmCaptioner(AsksEndpoint, Captioner):
         return examine_captioner(self)
 
     def describe(self, batch: Sequence[Sample]) -> Sequence[str | ImageError]:
-        """Return a caption for each sample; all are asked for at once."""
+        """Return a caption for each sample; all requests are sent at once."""
         assert self.endpoint is not None, "load comes first"
         asked: list[Question | ImageError] = []
         for sample in batch:
@@ -77,7 +77,7 @@ class VlmCaptioner(AsksEndpoint, Captioner):
         return [one if isinstance(one, ImageError) else said_in(next(replies)) for one in asked]
 
     def question(self, sample: Sample) -> Question:
-        """Return the question about an image; raises ImageError if it cannot be shown."""
+        """Return the question about an image; raises ImageError if it cannot be sent."""
         params = self.params
         shape = params.resize.shape(sample.image.size)
         picture = resize.picture(sample.pixels, shape, kind=params.image_format, quality=params.quality)
@@ -92,7 +92,7 @@ class VlmCaptioner(AsksEndpoint, Captioner):
 
 
 def said_in(reply: Reply | ImageError) -> str | ImageError:
-    """Return the caption that a reply holds, on one line; an error if it holds none."""
+    """Return the caption in a reply, on one line; an error if there is none."""
     if isinstance(reply, ImageError):
         return reply
     if reply.refusal or reply.finish == "content_filter":

@@ -1,4 +1,4 @@
-"""A small verifier without any model: how much the colours in a box differ from those around it."""
+"""A verifier without a model: the difference between the colours in a box and around it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _RING = 0.25
 
 
 class Contrast(Verifier):
-    """Holds a box for an object where its colours are not those around it; knows nothing of labels.
+    """Scores a box by how much its colours differ from its surroundings; ignores labels.
 
-    A stand-in for a model in tests and tutorials. It needs no endpoint and no weights, and always says the same.
+    For tests and tutorials; needs no endpoint and no weights, and is deterministic.
     """
 
     name = "contrast"
@@ -28,10 +28,10 @@ class Contrast(Verifier):
         """Which boxes are in doubt."""
 
     def load(self, device: str) -> None:
-        """There is nothing to load."""
+        """Do nothing."""
 
     def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32]]:
-        """Return the distance of the two histograms for each box, in [0, 1]; NaN if a box has no surroundings."""
+        """Return the distance of the two histograms for each box, in [0, 1]; NaN if the box fills the image."""
         return [
             np.array([_contrast(sample.pixels, box) for box in sample.instances.boxes], np.float32) for sample in batch
         ]
@@ -52,7 +52,7 @@ def _contrast(pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.float32]) -> fl
 
 
 def _limits(x1: float, y1: float, x2: float, y2: float, height: int, width: int) -> tuple[slice, slice]:
-    """Return the pixels that a box covers, cut at the image's edges."""
+    """Return the pixels that a box covers, clipped to the image."""
     rows = slice(max(int(np.floor(y1)), 0), min(int(np.ceil(y2)), height))
     return rows, slice(max(int(np.floor(x1)), 0), min(int(np.ceil(x2)), width))
 

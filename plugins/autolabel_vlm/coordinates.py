@@ -18,7 +18,7 @@ _FARTHEST = 1e9
 
 
 def ends(coordinates: Coordinates, sent: Size) -> tuple[float, float]:
-    """Return what stands for the right and the bottom edge of an image that was sent in (height, width) ``sent``."""
+    """Return the coordinates of the right and bottom edge of an image sent in (height, width) ``sent``."""
     match coordinates:
         case "pixels":
             return float(sent[1]), float(sent[0])
@@ -33,7 +33,7 @@ def ends(coordinates: Coordinates, sent: Size) -> tuple[float, float]:
 def restored(
     boxes: npt.NDArray[np.float64], coordinates: Coordinates, axes: Axes, *, sent: Size, size: Size
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return (N, 4) boxes in pixels of the image of ``size``, and which of them are in the range of the coordinates.
+    """Convert (N, 4) boxes to pixels of the image of ``size``; also return which are within the coordinate range.
 
     Corners may come in any order.
     """
@@ -59,7 +59,7 @@ def written(
 
 
 def described(coordinates: Coordinates, *, sent: Size) -> str:
-    """Return the sentence that tells a model what numbers are wanted."""
+    """Return the sentence of the prompt that describes the coordinates."""
     height, width = sent
     match coordinates:
         case "pixels":
@@ -71,5 +71,5 @@ def described(coordinates: Coordinates, *, sent: Size) -> str:
 
 
 def corners(axes: Axes) -> str:
-    """Return the names of a box's numbers in their order."""
+    """Return the names of a box's numbers, in order."""
     return "x1, y1, x2, y2" if axes == "xyxy" else "y1, x1, y2, x2"

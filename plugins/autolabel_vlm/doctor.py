@@ -1,4 +1,4 @@
-"""Ask a model about squares whose places are known, and tell what its answers are worth."""
+"""Test a model with squares at known positions, and report the results."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _ServerReading:
 
 @dataclass(frozen=True, slots=True)
 class _ExpectedAnswer:
-    """A picture, how it was sent, and what came back."""
+    """A picture, its sent size, and the answer."""
 
     picture: _SamplePicture
     shown: _ShownPicture
@@ -85,18 +85,18 @@ class _ExpectedAnswer:
 
     @property
     def boxes(self) -> npt.NDArray[np.float64]:
-        """All boxes of the answer, as written."""
+        """All boxes of the answer, unconverted."""
         return np.array([one.box for one in self.read.objects], np.float64).reshape(-1, 4)
 
     def miss(self, reading: _ServerReading) -> float:
-        """Return how far the nearest box is from the square: the mean over its edges, as a share of the picture."""
+        """Return the mean edge distance of the nearest box to the square, as a share of the picture."""
         height, width = self.picture.size
         found = reading.boxes(self.shown, self.boxes)
         away = np.abs(found - np.array(self.picture.square, np.float32)) / [width, height, width, height]
         return float(away.mean(axis=1).min())
 
     def overlap(self, reading: _ServerReading) -> float:
-        """Return the overlap of the square with the box that fits it best."""
+        """Return the best IoU of a box with the square."""
         if not len(self.boxes):
             return 0.0
         square = np.array([self.picture.square], np.float32)
@@ -104,7 +104,7 @@ class _ExpectedAnswer:
 
 
 def examine(labeler: Vlm) -> Sequence[Finding]:
-    """Return what is found of the endpoint of a labeler; raises EndpointError if it is not reached."""
+    """Return the findings on a labeler's endpoint; raises EndpointError if it is not reached."""
     labeler.load("cpu")
     assert labeler.endpoint is not None
     samples = [_drawn(picture) for picture in _PICTURES]
@@ -129,7 +129,7 @@ def examine(labeler: Vlm) -> Sequence[Finding]:
 
 
 def examine_verifier(verifier: Verify) -> Sequence[Finding]:
-    """Return what is found of the endpoint of a verifier: squares that are there are shown, and others that are not."""
+    """Return the findings on a verifier's endpoint, tested with boxes on squares and boxes beside them."""
     verifier.load("cpu")
     assert verifier.endpoint is not None
     boxes = [(_drawn(picture), picture.square, True) for picture in _PICTURES]
@@ -161,7 +161,7 @@ def examine_verifier(verifier: Verify) -> Sequence[Finding]:
 
 
 def _with_box(sample: Sample, box: tuple[int, int, int, int]) -> Sample:
-    """Return a picture with one box that is to be a red square."""
+    """Return a picture with one box labelled as a red square."""
     found = Instances.build([box], scores=[0.5], labels=[0])
     return replace(sample, instances=found)
 
@@ -176,7 +176,7 @@ def _drawn(picture: _SamplePicture) -> Sample:
 
 
 def _forms(asked: Sequence[_ExpectedAnswer]) -> Finding:
-    """Say in what form the answers came."""
+    """Report the form of the answers."""
     counts: dict[str, int] = {}
     for one in asked:
         form = _form_of(one)
@@ -193,7 +193,7 @@ def _forms(asked: Sequence[_ExpectedAnswer]) -> Finding:
 
 
 def _form_of(asked: _ExpectedAnswer) -> str:
-    """Return a few words for the form of an answer."""
+    """Describe the form of an answer."""
     text = asked.reply.text.strip()
     if asked.read.cut:
         return "cut"
@@ -206,7 +206,7 @@ def _form_of(asked: _ExpectedAnswer) -> str:
 
 
 def _readings() -> Iterator[_ServerReading]:
-    """Yield every way of reading boxes."""
+    """Yield every combination of coordinate settings."""
     axes: Axes
     for axes in ("xyxy", "yxyx"):
         for coordinates in ("pixels", "unit_1000", "unit_999", "unit_1"):
@@ -215,7 +215,7 @@ def _readings() -> Iterator[_ServerReading]:
 
 
 def _places(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Iterator[Finding]:
-    """Say whether the boxes land, and which reading would fit better."""
+    """Report whether the boxes match, and which settings would fit better."""
     stated = _ServerReading(labeler.params.coordinates, labeler.params.axes)
     boxed = [one for one in asked if len(one.boxes)]
     landed = [one.overlap(stated) for one in boxed]
@@ -238,7 +238,7 @@ def _places(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Iterator[Finding]
 
 
 def examine_captioner(captioner: VlmCaptioner) -> Sequence[Finding]:
-    """Return what a captioner says of a picture of a red square; raises EndpointError if it is not reached."""
+    """Return the findings on a captioner, tested with a picture of a red square; EndpointError if not reached."""
     from autolabel_vlm.caption import said_in
 
     captioner.load("cpu")
@@ -291,7 +291,7 @@ def _two_squares() -> Sample:
 
 
 def _probabilities(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Finding:
-    """Say what scores would rest on."""
+    """Report the source of scores."""
     if not labeler.params.probabilities:
         return Finding(subject="scores", said="token probabilities are not asked for: what the model says of itself")
     given = sum(score.from_tokens(one.reply, one.read.objects) is not None for one in asked)
@@ -305,7 +305,7 @@ def _probabilities(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Finding:
 
 
 def _price(labeler: Vlm, asked: Sequence[_ExpectedAnswer], question: Question) -> Iterator[Finding]:
-    """Say what one image costs, by the server's own count."""
+    """Report the tokens of one image, as counted by the server."""
     used = [one.reply.usage for one in asked]
     if not any(one.total for one in used):
         yield Finding(subject="cost", said="the server does not count tokens")

@@ -1,4 +1,4 @@
-"""The labeler ``vlm``: boxes as a vision-language model writes them."""
+"""The labeler ``vlm``: boxes written by a vision-language model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NONE = "the model gives no scores: 1 is used"
 
 
 class _ShownPicture(NamedTuple):
-    """An image as it is sent."""
+    """An encoded image."""
 
     size: Size
     sent: Size
@@ -38,7 +38,7 @@ class _ShownPicture(NamedTuple):
 
 @dataclass(slots=True)
 class _AnsweredQuestion:
-    """One question about an image, with what its answers said."""
+    """One question about an image, with its parsed answers."""
 
     item: int
     shown: _ShownPicture
@@ -50,11 +50,11 @@ class _AnsweredQuestion:
     notes: dict[str, None] = field(default_factory=dict)
 
     def tell(self, text: str) -> None:
-        """Note something about the answers."""
+        """Add a note about the answers."""
         self.notes[f"{Vlm.name}: {text}"] = None
 
     def take(self, reply: Reply | ImageError) -> None:
-        """Take in what came back."""
+        """Add a reply."""
         if isinstance(reply, ImageError):
             self.error = reply
         elif reply.refusal or reply.finish == "content_filter":
@@ -65,26 +65,26 @@ class _AnsweredQuestion:
 
     @property
     def objects(self) -> list[answer.Found]:
-        """All objects that were read."""
+        """All parsed objects."""
         return [found for read in self.reads for found in read.objects]
 
 
 class Vlm(AsksEndpoint, Detector):
-    """Asks a vision-language model for boxes, in words and by a schema, and reads what it writes."""
+    """Requests boxes from a vision-language model, by a prompt and a JSON schema, and parses its answers."""
 
     name = "vlm"
     incidental = VlmParams.INCIDENTAL
     params: VlmParams
 
     class Params(VlmParams):
-        """The server, and what its boxes mean."""
+        """The server, and the coordinate convention of its boxes."""
 
     def __init__(self, params: VlmParams) -> None:
         super().__init__(params)
         self.count: Counter[str] = Counter()
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
-        """Return what a question about an image of ``size`` takes."""
+        """Return the endpoint requests for a question about an image of ``size``."""
         height, width = self.params.resize.shape(size)
         parts = self.passes(asked)
         picture = -(-height * width // self.params.pixels_per_token)
@@ -92,17 +92,17 @@ class Vlm(AsksEndpoint, Detector):
         return Requests(requests=parts, images=parts, tokens=parts * (picture + _ANSWER) + words // 4)
 
     def captioner(self) -> VlmCaptioner:
-        """Return what asks the same model for captions."""
+        """Return a captioner with the same model."""
         return VlmCaptioner.of(self.params)
 
     def examine(self) -> Sequence[Finding]:
-        """Ask about squares whose places are known."""
+        """Test with squares at known positions."""
         from autolabel_vlm.doctor import examine
 
         return examine(self)
 
     def passes(self, prompt: Prompt) -> int:
-        """Return how many questions a prompt is dealt over."""
+        """Return the number of questions needed for a prompt."""
         return max(1, -(-len(prompt.phrases) // self.params.phrases_per_request))
 
     def preprocess(self, sample: Sample) -> _ShownPicture:
@@ -113,13 +113,13 @@ class Vlm(AsksEndpoint, Detector):
         return _ShownPicture(size, sent, picture)
 
     def prepare(self, batch: Sequence[_ShownPicture]) -> Sequence[_ShownPicture]:
-        """Return the images as they are."""
+        """Return the images unchanged."""
         return batch
 
     def detect(
         self, prepared: Sequence[_ShownPicture], prompts: Sequence[Prompt], floor: float
     ) -> Sequence[Instances | ImageError]:
-        """Ask about all images at once; ask again, once, for what was cut or could not be read."""
+        """Send the questions about all images at once; repeat truncated and unreadable ones once."""
         pairs = enumerate(zip(prepared, prompts, strict=True))
         asked = [one for place, (shown, text) in pairs for one in self.dealt(place, shown, text)]
         self.ask(asked, [one.question for one in asked])
@@ -132,7 +132,7 @@ class Vlm(AsksEndpoint, Detector):
         ]
 
     def ask(self, asked: Sequence[_AnsweredQuestion], questions: Sequence[Question]) -> None:
-        """Ask the server, and let each question take its answer; a second answer that fails leaves the first."""
+        """Send questions and add their replies; if a repeated question fails, the first answer is kept."""
         assert self.endpoint is not None, "load comes first"
         for one, reply in zip(asked, self.endpoint.ask(questions), strict=True):
             one.take(reply)
@@ -174,7 +174,7 @@ class Vlm(AsksEndpoint, Detector):
     def found(
         self, shown: _ShownPicture, text: Prompt, asked: Sequence[_AnsweredQuestion], floor: float
     ) -> Instances | ImageError:
-        """Return what the answers about one image say, or why they say nothing."""
+        """Return the instances from the answers about one image, or an error."""
         parts = []
         for one in asked:
             error = one.error or _unread(one)
@@ -187,7 +187,7 @@ class Vlm(AsksEndpoint, Detector):
         return failed[0] if failed else found.take(found.scores > floor)
 
     def instances(self, shown: _ShownPicture, text: Prompt, asked: _AnsweredQuestion) -> Instances | ImageError:
-        """Return the boxes of one question in pixels of the image; an error where none has numbers that can be."""
+        """Return the boxes of one question in pixels of the image; an error if all are out of range."""
         objects, scores = asked.objects, self.scores(asked)
         if not objects:
             return replace(Instances.empty(), notes=tuple(asked.notes))
@@ -217,13 +217,13 @@ class Vlm(AsksEndpoint, Detector):
         return replace(_without_doubles(found), notes=tuple(asked.notes))
 
     def out_of_range(self, found: answer.Found) -> ImageError:
-        """Return the error for an answer whose numbers cannot be what the spec says."""
+        """Return the error for coordinates that contradict the spec."""
         numbers = ", ".join(f"{number:g}" for number in found.box)
         told = f"a box [{numbers}] is none of coordinates: {self.params.coordinates}; see `autolabel doctor --endpoint`"
         return ImageError("wrong_coordinates", told)
 
     def scores(self, asked: _AnsweredQuestion) -> list[float]:
-        """Return a score for each object, and note where it comes from."""
+        """Return a score for each object, and note its source."""
         out: list[float] = []
         for reply, read in zip(asked.replies, asked.reads, strict=True):
             if not read.objects:
@@ -239,7 +239,7 @@ class Vlm(AsksEndpoint, Detector):
         return out
 
     def account(self, asked: _AnsweredQuestion) -> None:
-        """Count what was cut or could not be read, and note it."""
+        """Count and note truncated and unreadable objects."""
         first = asked.reads[0]
         self.count["cut"] += first.cut
         self.count["unreadable"] += first.unreadable
@@ -255,17 +255,17 @@ class Vlm(AsksEndpoint, Detector):
             asked.tell("the second answer was cut as well: objects are missing")
 
     def counters(self) -> dict[str, int]:
-        """Return the requests that were sent, answers kept from before, and what could not be read."""
+        """Return the numbers of requests, cached answers, and unreadable objects."""
         return {**super().counters(), **self.count}
 
 
 def _normal(label: str) -> str:
-    """Return a label without what does not matter: case, spaces and full stops around it."""
+    """Return a label normalised in case, spaces and surrounding full stops."""
     return " ".join(label.casefold().strip(" .\"'").split())
 
 
 def _rest(asked: _AnsweredQuestion) -> Question:
-    """Return the question for what is missing in an answer."""
+    """Return the question for the missing part of an answer."""
     objects = asked.objects
     text = asked.replies[0].text
     if objects:
@@ -277,7 +277,7 @@ def _rest(asked: _AnsweredQuestion) -> Question:
 
 
 def _unread(asked: _AnsweredQuestion) -> ImageError | None:
-    """Return the error for answers of which nothing could be read; None if something could."""
+    """Return the error if no answer could be read; otherwise None."""
     if asked.objects or any(read.nothing for read in asked.reads):
         return None
     said = json.dumps(" ".join(asked.replies[0].text.split())[:120], ensure_ascii=False)
@@ -285,7 +285,7 @@ def _unread(asked: _AnsweredQuestion) -> ImageError | None:
 
 
 def _without_doubles(found: Instances) -> Instances:
-    """Return boxes without those that an earlier one of the same label equals."""
+    """Return boxes without duplicates of the same label."""
     seen: set[tuple[float, ...]] = set()
     keep = []
     for index, row in enumerate(zip(found.boxes.tolist(), found.labels.tolist(), strict=True)):

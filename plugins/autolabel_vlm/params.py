@@ -35,7 +35,7 @@ class PictureParams(EndpointParams, Strategy.Params):
 
 
 class VlmParams(PictureParams):
-    """The server, and what its boxes mean."""
+    """The server, and the coordinate convention of its boxes."""
 
     coordinates: Coordinates
     """What a box's numbers are: ``pixels`` of the image as sent, or fractions of its sides in units of 1/1000, 1/999

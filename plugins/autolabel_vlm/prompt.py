@@ -1,4 +1,4 @@
-"""The words of a question."""
+"""Build the text and schema of a question."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PLACE = re.compile(r"\{(phrases|coordinates|corners|caption|width|height|phrase
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """Return a template with its places filled in, in one pass; what stands in a value is left as it is."""
+    """Fill in a template in one pass; placeholders inside values are not replaced."""
     return _PLACE.sub(lambda place: values.get(place[1], place[0]), template)
 
 
 def listed(phrases: Sequence[str]) -> str:
-    """Return phrases as a list in a sentence, each in quotes."""
+    """Return phrases as a comma-separated list, each in quotes."""
     return ", ".join(json.dumps(phrase, ensure_ascii=False) for phrase in phrases)
 
 

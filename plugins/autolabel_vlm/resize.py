@@ -1,4 +1,4 @@
-"""Resize an image before it is sent, such that boxes can be mapped back exactly."""
+"""Resize images before sending, so that boxes can be mapped back exactly."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _Whole = Annotated[int, Field(ge=1)]
 
 
 class Unchanged(StrategyParams):
-    """Images are sent in their own size."""
+    """Images are sent in their original size."""
 
     type: Literal["none"]
 
     def shape(self, size: Size) -> Size:
-        """Return (height, width) of what is sent of an image of ``size``."""
+        """Return the sent (height, width) of an image of ``size``."""
         return size
 
 
 class Longest(StrategyParams):
-    """The longer side is brought down to a length; smaller images are sent as they are."""
+    """The longer side is reduced to a length; smaller images are sent unchanged."""
 
     type: Literal["longest"]
     side: _Whole = 1280
     """Pixels of the longer side, at most."""
 
     def shape(self, size: Size) -> Size:
-        """Return (height, width) of what is sent of an image of ``size``."""
+        """Return the sent (height, width) of an image of ``size``."""
         longest = max(size)
         if longest <= self.side:
             return size
@@ -48,10 +48,10 @@ class Longest(StrategyParams):
 
 
 class Multiple(StrategyParams):
-    """Sides become multiples of a number, the area stays between two: the rule of Qwen's processors.
+    """Sides are rounded to multiples of a number, within limits on the area: the rule of Qwen's processors.
 
-    Images that come in such a size are not resized again by the server, so that pixels mean the same on both sides.
-    Qwen2-VL and Qwen2.5-VL have multiples of 28, Qwen3-VL of 32.
+    The server does not resize images of such a size again, so pixel coordinates agree. Qwen2-VL and Qwen2.5-VL use
+    multiples of 28, Qwen3-VL of 32.
     """
 
     type: Literal["multiple"]
@@ -63,7 +63,7 @@ class Multiple(StrategyParams):
     """Greatest area."""
 
     def shape(self, size: Size) -> Size:
-        """Return (height, width) of what is sent of an image of ``size``; raises ImageError if it is too narrow."""
+        """Return the sent (height, width) of an image of ``size``; raises ImageError if it is too narrow."""
         height, width = size
         if max(size) > _MOST_STRETCHED * min(size):
             told = f"{width}x{height} is too narrow for resize: multiple (at most {_MOST_STRETCHED}:1)"
@@ -89,7 +89,7 @@ Resize = Annotated[
 
 
 def picture(pixels: npt.NDArray[np.uint8], shape: Size, *, kind: Literal["jpeg", "png"], quality: int) -> Picture:
-    """Return (H, W, 3) uint8 RGB pixels in (height, width) ``shape``, encoded."""
+    """Resize (H, W, 3) uint8 RGB pixels to (height, width) ``shape``, and encode them."""
     from PIL import Image
 
     drawn = Image.fromarray(pixels)

@@ -1,4 +1,4 @@
-"""The labeler ``verify``: a vision-language model is shown a box and asked whether it is what its label says."""
+"""The labeler ``verify``: a vision-language model checks whether boxes have the objects of their labels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _asks(text: str) -> str:
 
 
 class VerifyParams(PictureParams, Verifier.Params):
-    """The server, which boxes are in doubt, and how they are shown."""
+    """The server, which boxes are checked, and how they are drawn."""
 
     prompt: Annotated[str, AfterValidator(_asks)] = _DEFAULT
     """The question; ``{phrase}`` and ``{colour}`` are filled in."""
@@ -51,16 +51,16 @@ class Verify(AsksEndpoint, Verifier):
     params: VerifyParams
 
     class Params(VerifyParams):
-        """The server, which boxes are in doubt, and how they are shown."""
+        """The server, which boxes are checked, and how they are drawn."""
 
     def examine(self) -> Sequence[Finding]:
-        """Ask about squares that are there, and some that are not."""
+        """Test with boxes on squares and boxes beside them."""
         from autolabel_vlm.doctor import examine_verifier
 
         return examine_verifier(self)
 
     def verify(self, batch: Sequence[Sample]) -> Sequence[npt.NDArray[np.float32] | ImageError]:
-        """Return the verdicts on the boxes of each sample; all are asked at once."""
+        """Return the verdicts on the boxes of each sample; all requests are sent at once."""
         assert self.endpoint is not None, "load comes first"
         questions: list[Question] = []
         places: list[tuple[int, int] | ImageError] = []
@@ -98,7 +98,7 @@ class Verify(AsksEndpoint, Verifier):
 
 
 def _verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] | ImageError:
-    """Return the verdict of each reply, NaN if it has none; the error where no reply came at all."""
+    """Return the verdict of each reply, NaN if it has none; an error if all requests failed."""
     failed = [reply for reply in replies if isinstance(reply, ImageError)]
     if failed and len(failed) == len(replies):
         return failed[0]
@@ -107,9 +107,9 @@ def _verdicts(replies: Sequence[Reply | ImageError]) -> npt.NDArray[np.float32] 
 
 
 def chance_of_yes(reply: Reply) -> float:
-    """Return p(yes) / (p(yes) + p(no)) of the first token, spellings added up; NaN if it is neither.
+    """Return p(yes) / (p(yes) + p(no)) of the first token, summed over spellings; NaN if it is neither.
 
-    Without probabilities the answer itself counts: 1 for yes, 0 for no.
+    Without token probabilities, 1 for yes and 0 for no.
     """
     chances = {"yes": 0.0, "no": 0.0}
     if reply.tokens:
@@ -125,7 +125,7 @@ def chance_of_yes(reply: Reply) -> float:
 
 
 def plain(token: str) -> str:
-    """Return a word without the marks that tokenizers and models put around it."""
+    """Return a word without markers of tokenizers and models."""
     return token.strip(" \t\n\r.,!\"'*▁Ġ").lower()
 
 
@@ -141,7 +141,7 @@ def _resized(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArr
 def outline(
     pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.float32], size: tuple[int, int], colour: tuple[int, int, int]
 ) -> npt.NDArray[np.uint8]:
-    """Return a copy of pixels with a line just outside of a box, which is in pixels of the image of ``size``."""
+    """Return a copy of pixels with a line drawn just outside a box, given in pixels of the image of ``size``."""
     height, width = pixels.shape[:2]
     scale = np.array([width / size[1], height / size[0]] * 2)
     x1, y1, x2, y2 = (box * scale).tolist()
@@ -152,7 +152,7 @@ def outline(
     whole = (slice(max(top - wide, 0), bottom + wide), slice(max(left - wide, 0), right + wide))
     out[whole] = colour
     out[top:bottom, left:right] = pixels[top:bottom, left:right]
-    edges = (top == 0, left == 0, bottom == height, right == width)  # no room outside: the line goes inside
+    edges = (top == 0, left == 0, bottom == height, right == width)  # no room outside: draw the line inside
     for at_edge, line in zip(
         edges,
         (

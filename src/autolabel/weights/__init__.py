@@ -1,4 +1,4 @@
-"""Find, hash and safely load checkpoint files; torch is imported inside functions only."""
+"""Find, hash and safely load checkpoints; torch is only imported inside functions."""
 
 from autolabel.weights.checkpoint import CheckpointPath, check_reachable, is_cached, locate_checkpoint, on_hub, shipped
 from autolabel.weights.content import file_digest, files_of, weight_files

@@ -35,7 +35,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _shelves() -> list[Path]:
-    """Return where shipped checkpoints are looked for: the variable, a clone's root, the installed distribution."""
+    """Return the search folders for shipped checkpoints: the variable, a clone's root, the installed distribution."""
     package = Path(__file__).resolve().parents[1]
     folders = [Path(folder) for folder in os.environ.get(_FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
     if package.parent.name == "src":
@@ -46,7 +46,7 @@ def _shelves() -> list[Path]:
 
 
 def _resolve(value: object, info: ValidationInfo) -> object:
-    """Make a path absolute against the spec's folder; keep shipped and hub names, and anything that is no string."""
+    """Make a path absolute against the spec's folder; keep shipped and hub names, and values that are not strings."""
     if not isinstance(value, str) or not value or value in shipped():
         return value
     if _looks_like_path(value) or spec_root(value, info).joinpath(value).exists():
@@ -55,7 +55,7 @@ def _resolve(value: object, info: ValidationInfo) -> object:
 
 
 def _looks_like_path(value: str) -> bool:
-    """Return whether a name can only be meant as a path: by how it begins, or by a suffix of weight files."""
+    """Return whether a name must be a path, by its prefix or by a weight file extension."""
     return value.startswith(("./", "../", "/", "~", ".\\", "..\\")) or value.lower().endswith(_SUFFIXES)
 
 
@@ -69,9 +69,9 @@ A shipped name comes first, then a path relative to the spec that exists or look
 def locate_checkpoint(checkpoint: str, *, weights: bool = True) -> Path:
     """Return the file or folder of a validated checkpoint name.
 
-    Hub names come from huggingface_hub's cache, else from the hub unless ``HF_HUB_OFFLINE`` is set; without
-    ``weights`` only what describes them is fetched, the tokenizer with it. Raises WeightsError, with the nearest name
-    as its hint, if nothing is found.
+    Hub models come from huggingface_hub's cache, or are downloaded unless ``HF_HUB_OFFLINE`` is set; without
+    ``weights`` only configuration and tokenizer are downloaded. Raises WeightsError, with the nearest name as a hint,
+    if nothing is found.
     """
     ours = shipped()
     if checkpoint in ours:
@@ -85,22 +85,22 @@ def locate_checkpoint(checkpoint: str, *, weights: bool = True) -> Path:
 
 
 def on_hub(checkpoint: str) -> bool:
-    """Return whether a validated checkpoint name is one of the hub: neither shipped nor a path."""
+    """Return whether a validated checkpoint name is a hub name, neither shipped nor a path."""
     if not checkpoint or checkpoint in shipped() or _looks_like_path(checkpoint) or Path(checkpoint).exists():
         return False
     return _hub_name(checkpoint) is not None
 
 
 def check_reachable(checkpoint: str) -> None:
-    """Raise WeightsError unless a name of the hub is cached or the hub has it; fetches nothing."""
+    """Raise WeightsError unless a hub model is cached or exists on the hub; downloads nothing."""
     if (named := _hub_name(checkpoint)) is not None and on_hub(checkpoint):
         hub.check_on_hub(*named)
 
 
 def is_cached(checkpoint: str, *, weights: bool = True) -> bool:
-    """Return whether a checkpoint can be had without the network: it is not a name on the hub, or the cache has it.
+    """Return whether a checkpoint needs no network: it is not a hub name, or it is cached.
 
-    Without ``weights``, whether what describes them can.
+    Without ``weights``, only configuration and tokenizer are considered.
     """
     named = _hub_name(checkpoint)
     if named is None or not on_hub(checkpoint):

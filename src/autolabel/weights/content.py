@@ -1,4 +1,4 @@
-"""Which files of a checkpoint decide its results, with their hash."""
+"""List and hash the files of a checkpoint that affect its results."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _digests: dict[tuple[str, int, int], str] = {}
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """Return the files that decide what a checkpoint computes: weights, configuration, tokenizer.
+    """Return the files that affect a checkpoint's results: weights, configuration, tokenizer.
 
-    A file stands for itself. Raises WeightsError if a folder has no weights or lacks a shard.
+    A single file is returned as it is. Raises WeightsError if a folder has no weights or lacks a shard.
     """
     if not path.is_dir():
         return (path,)
@@ -53,18 +53,18 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return a folder's weight files: the single one, else those of its index; safetensors before pickles.
+    """Return a folder's weight files: a single one, otherwise those of its index; safetensors before pickles.
 
-    Raises WeightsError if there are none, or where one that the index names is missing.
+    Raises WeightsError if there are none, or if a file in the index is missing.
     """
     name = _weights_name(folder, _names(folder))
     return _shards(folder / name) if name.endswith(INDEX) else (folder / name,)
 
 
 def _weights_name(where: object, names: Collection[str]) -> str:
-    """Return which of a folder's files, by name, its weights are read from: a file of tensors, or an index of several.
+    """Return the name of the file to read weights from: a tensor file, or an index of several.
 
-    One that is called otherwise counts where it is the only one. Raises WeightsError that names ``where``.
+    A file with another name is used if it is the only one. Raises WeightsError naming ``where``.
     """
     if (known := next((name for name in WEIGHTS if name in names), None)) is not None:
         return known
@@ -87,9 +87,9 @@ def _weights_name(where: object, names: Collection[str]) -> str:
 
 
 def checkpoint_files(where: object, names: Collection[str]) -> list[str]:
-    """Return those of a repository's files, by name, that make up a checkpoint: weights, descriptions, cards.
+    """Return the names of a repository's files that belong to a checkpoint: weights, configuration, cards.
 
-    Of weights cut in shards only the index is among them: it names the rest. Raises WeightsError as ``_weights_name``.
+    For sharded weights only the index is included, which lists the rest. Raises WeightsError as ``_weights_name`` does.
     """
     cards = [name for name in names if CARDS.fullmatch(name)]
     return sorted({_weights_name(where, names), *(name for name in DESCRIPTIONS if name in names), *cards})
@@ -100,7 +100,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def shard_names(index: Path) -> list[str]:
-    """Return the names of the files that an index names, sorted; raises WeightsError if it is no index."""
+    """Return the sorted names of the files in an index; raises WeightsError if it is invalid."""
     content = read_json(index)
     named: Iterable[object] = ()
     if isinstance(content, dict) and isinstance(content.get("weight_map"), dict):
@@ -123,7 +123,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex; of a folder, that of its files' names and hashes.
 
-    A file is read once for each path, size and time of change.
+    Hashes are cached by path, size and modification time.
     """
     if path.is_dir():
         lines = "".join(f"{file.name}\0{file_digest(file)}\n" for file in files_of(path))

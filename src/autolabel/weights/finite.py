@@ -1,4 +1,4 @@
-"""Refuse weights that are no numbers: they would make every answer empty, or nonsense, without a word."""
+"""Refuse NaN and infinite weights, which would silently give empty or meaningless results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def refuse_not_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Raise WeightsError that names the first tensor with a NaN or an infinity in it; integers have none."""
+    """Raise WeightsError naming the first tensor with NaN or infinity; integer tensors are skipped."""
     for name, tensor in state.items():
         if not tensor.dtype.is_floating_point or math.isfinite(_total(tensor)):
             continue
@@ -29,5 +29,5 @@ def refuse_not_finite(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _total(tensor: Tensor) -> float:
-    """Return the sum, which is finite only of finite numbers; those of half precision would overflow on their own."""
+    """Return the sum in higher precision, which is finite only if all numbers are; half precision would overflow."""
     return float(tensor.double().sum() if tensor.itemsize < 4 else tensor.sum())

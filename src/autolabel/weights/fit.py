@@ -1,4 +1,4 @@
-"""Whether the tensors of a checkpoint are those that its configuration speaks of, told by headers alone."""
+"""Check from headers that the tensors of a checkpoint match its configuration."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def check_folder(
     timm: bool = False,
     ignored: str = "",
 ) -> dict[str, TensorHeader]:
-    """Return the headers of a Hugging Face folder's tensors, which must be those that its configuration speaks of.
+    """Return the headers of a Hugging Face folder's tensors, after checking them against its configuration.
 
-    Empty if only torch can read them. Raises WeightsError if they do not fit.
-    ``ignored`` is taken off names that begin with it.
+    Empty if only torch can read them. Raises WeightsError if they do not match. The prefix ``ignored`` is removed from
+    names.
     """
     plain = plain_configuration(fields, path, timm=timm)
     if (headers := headers_of(path)) is None:
@@ -53,7 +53,7 @@ def compare_shapes(
     counts: Mapping[str, str],
     title: str,
 ) -> None:
-    """Raise WeightsError if a configuration and the tensors of a file speak of different networks."""
+    """Raise WeightsError if a configuration and the tensors of a file do not match."""
     missing = sorted({key for key, _ in sizes.values() if key not in headers})
     if missing and not any(key in headers for key, _ in sizes.values()):
         raise WeightsError(f"{path}: does not fit {title}: {len(missing)} missing: {', '.join(missing[:5])}")
@@ -68,7 +68,7 @@ def compare_shapes(
         check_alike(layers, start, path, title)
     for name, (key, axis) in sizes.items():
         if key not in headers:
-            continue  # under an older name, which transformers knows; loading compares every tensor
+            continue  # possibly an older name that transformers accepts; loading checks every tensor
         shape, stated = headers[key].shape, _number_at(fields, name)
         if len(shape) <= axis or (stated is not None and stated != shape[axis]):
             said = f"config.json says {name} {stated}, the tensor {key} has the shape {shape}"
@@ -76,7 +76,7 @@ def compare_shapes(
 
 
 def _check_whole(fields: Mapping[str, Any], name: str, path: Path) -> None:
-    """Raise WeightsError if a number that a network is built by is something else."""
+    """Raise WeightsError if a size in a configuration is not an integer."""
     value = _value_at(fields, name)
     if value is not None and _number_at(fields, name) is None:
         raise WeightsError(f"{path}: config.json says {name} {str(value)[:80]!r}; wanted a whole number")
@@ -90,13 +90,13 @@ def _value_at(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _number_at(fields: Mapping[str, Any], name: str) -> int | None:
-    """Return the whole number at a dotted name of a configuration, None if it has none."""
+    """Return the integer at a dotted name of a configuration, None if missing."""
     value = _value_at(fields, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def layers_of(headers: _Headers, start: str) -> dict[int, set[str]]:
-    """Return the numbered parts below a name, with the names of their tensors."""
+    """Return the numbered layers below a name, with the names of their tensors."""
     found: dict[int, set[str]] = {}
     pattern = re.compile(rf"{re.escape(start)}(\d{{1,4}})\.(.+)")
     for key in headers:
@@ -106,7 +106,7 @@ def layers_of(headers: _Headers, start: str) -> dict[int, set[str]]:
 
 
 def check_alike(layers: Mapping[int, set[str]], start: str, path: Path, title: str) -> None:
-    """Raise WeightsError if one layer lacks what the others have."""
+    """Raise WeightsError if a layer lacks tensors that the others have."""
     whole = set().union(*layers.values())
     lacking = [f"{start}{number}.{name}" for number, names in sorted(layers.items()) for name in sorted(whole - names)]
     if lacking:

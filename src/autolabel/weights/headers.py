@@ -1,4 +1,4 @@
-"""Read the header of a weights file: names, types and shapes, without torch and without the tensors."""
+"""Read the names, types and shapes of a weight file's tensors, without torch and without their data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _HARMLESS = (
 
 @dataclass(frozen=True, slots=True)
 class TensorHeader:
-    """A tensor without its numbers."""
+    """A tensor without its data."""
 
     shape: tuple[int, ...]
     stored: int = 0
@@ -70,10 +70,10 @@ class _Storage:
 
 
 def tensor_headers(file: Path) -> dict[str, TensorHeader] | None:
-    """Return the tensors of a weight file by name, those of the known nests; None if only torch can tell.
+    """Return the tensors of a weight file by name, unwrapped from known nests; None if only torch can read the file.
 
-    Raises WeightsError if the file is cut short, holds objects that could run code, or tensors that stand for more
-    numbers than it holds (a few bytes must not become gigabytes).
+    Raises WeightsError if the file is truncated, holds objects that could run code, or tensors larger than their data
+    (so that a few bytes cannot become gigabytes).
     """
     with _reading(file), file.open("rb") as stream:
         if file.suffix == ".safetensors":
@@ -88,7 +88,7 @@ def tensor_headers(file: Path) -> dict[str, TensorHeader] | None:
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """Turn whatever a damaged file makes the readers raise into one error."""
+    """Convert any error of reading a damaged file to WeightsError."""
     try:
         yield
     except WeightsError:
@@ -119,7 +119,7 @@ def _of_safetensors(file: Path, stream: BinaryIO) -> dict[str, TensorHeader]:
 
 
 def _check_extent(file: Path, name: str, entry: Mapping[str, Any]) -> None:
-    """Raise WeightsError if a tensor's shape and type take other bytes than the header gives it."""
+    """Raise WeightsError if a tensor's shape and type do not match its byte range."""
     start, end = map(int, entry["data_offsets"])
     shape, kind = _shape(entry["shape"]), str(entry["dtype"])
     if kind not in _DTYPES:
@@ -170,7 +170,7 @@ def _of_zip(file: Path) -> dict[str, TensorHeader] | None:
 
 
 def _of_legacy(file: Path, stream: BinaryIO) -> dict[str, TensorHeader] | None:
-    """Read torch's form before zip: a magic number, a version, the system, the objects; numbers follow."""
+    """Read torch's legacy format: magic number, version, system, objects, data."""
     if _PickleReader(stream).load() != _LEGACY_MAGIC:
         return None
     _PickleReader(stream).load()
@@ -182,7 +182,7 @@ def _of_legacy(file: Path, stream: BinaryIO) -> dict[str, TensorHeader] | None:
 
 
 def _tensors(file: Path, content: Any, held: Mapping[str, int] | None) -> dict[str, TensorHeader] | None:
-    """Return the tensors of an unpickled content; ``held`` has the bytes of each storage where that is known."""
+    """Return the tensors of unpickled content; ``held`` has the size of each storage, if known."""
     if not isinstance(content, Mapping):
         return None
     if content.get("state_dict_encrypted"):
@@ -207,7 +207,7 @@ def _tensors(file: Path, content: Any, held: Mapping[str, int] | None) -> dict[s
 
 
 def _refuse_views(file: Path, tensors: Any, size: int) -> None:
-    """Refuse many different views of the same numbers, which would be copied one by one."""
+    """Refuse many different views of the same data, which would be copied one by one."""
     views = {
         (tensor.storage.key, tensor.offset, tensor.shape): math.prod(tensor.shape)
         for tensor in tensors
@@ -218,7 +218,7 @@ def _refuse_views(file: Path, tensors: Any, size: int) -> None:
 
 
 def no_tensors(file: Path, content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> WeightsError:
-    """Return what is said of a file without tensors where they are looked for."""
+    """Return the error for a file without tensors in the expected places."""
     if nests := unknown_nests(content, is_tensor):
         return WeightsError(
             f"{file}: its tensors lie under {', '.join(map(repr, nests[:5]))}, which no known tool writes",
@@ -245,14 +245,14 @@ class _Tensor:
 
 
 class _Object(Nothing):
-    """A stand-in for every object: it stores nothing."""
+    """A stand-in for any object; stores nothing."""
 
     def __call__(self, *_: Any, **__: Any) -> _Object:
-        """Stand for what it would have returned."""
+        """Return itself as the result."""
         return self
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Forget an entry."""
+        """Ignore an entry."""
 
     def append(self, value: Any) -> None:
         """Forget an item."""
@@ -274,20 +274,20 @@ def _wrapped(tensor: Any, *_: Any) -> Any:
 
 @dataclass(slots=True, eq=False)
 class _Kind:
-    """A kind of storage, by the bytes of a number."""
+    """A storage type, by its item size."""
 
     bytes: int
 
 
 class _PickleReader(pickle.Unpickler):
-    """Reads a pickle without importing or calling anything that it names."""
+    """Unpickles without importing or calling anything that the pickle names."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
         self.foreign: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return our own stand-in for what a pickle names."""
+        """Return a stand-in for a name in a pickle."""
         full = f"{module}.{name}"
         if full in _KNOWN:
             return _KNOWN[full]
@@ -318,7 +318,7 @@ _KNOWN: dict[str, Any] = {
 
 
 def all_headers(files: Iterable[Path]) -> dict[str, TensorHeader] | None:
-    """Return the tensors of several files together; None if only torch can tell what one holds."""
+    """Return the tensors of several files; None if only torch can read one of them."""
     found: dict[str, TensorHeader] = {}
     for file in files:
         headers = tensor_headers(file)

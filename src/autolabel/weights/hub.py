@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: what the cache holds, what is fetched, and what to do where that fails."""
+"""Find and download models of the Hugging Face hub, with clear errors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt")
 
 
 def snapshot(name: str, revision: str | None, *, weights: bool = True) -> Path:
-    """Return the folder of a hub model: the cached one where it is whole, else with what was missing fetched.
+    """Return the folder of a hub model, downloading files that the cache lacks.
 
-    Fetched is what ``content.wanted`` names and nothing else; without ``weights``, only what describes them. Raises
-    WeightsError, with what to do, for whatever the network, the hub or the disk does.
+    Only the files named by ``content`` are downloaded; without ``weights``, only configuration and tokenizer. Raises
+    WeightsError, with a hint, for any error of network, hub or disk.
     """
     folder = cached(name, revision)
     if folder is not None and not lacking(folder, weights=weights):
@@ -37,12 +37,12 @@ def snapshot(name: str, revision: str | None, *, weights: bool = True) -> Path:
     except WeightsError:
         if folder is None or (weights and not _has_weights(folder)):
             raise
-        return folder  # not all of it: what reads it says what it misses
+        return folder  # incomplete: its reader will name the missing file
 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Keep the hub's library, and transformers, off the network while the block runs."""
+    """Keep huggingface_hub and transformers offline while the block runs."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
@@ -54,7 +54,7 @@ def offline() -> Iterator[None]:
 
 
 def cached(name: str, revision: str | None) -> Path | None:
-    """Return where the local cache has a model, whole or not; asks nobody."""
+    """Return the folder of a model in the local cache, complete or not, without network access."""
     from huggingface_hub import constants
 
     repository = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
@@ -67,11 +67,11 @@ def cached(name: str, revision: str | None) -> Path | None:
 
 
 def lacking(folder: Path, *, weights: bool = True) -> list[str]:
-    """Return what a cached folder lacks of what every model of its form has, in words."""
+    """Describe the required files that a cached folder lacks."""
     if weights and not _has_weights(folder):
         return ["weights"]
     if weights and not any((folder / name).is_file() for name in WEIGHTS):
-        return []  # a file of an original project: it stands alone
+        return []  # a single file of an original project
     if not (folder / "config.json").is_file():
         return ["config.json"]
     content = read_mapping(folder / "config.json")
@@ -92,14 +92,14 @@ def _has_weights(folder: Path) -> bool:
 
 
 def check_on_hub(name: str, revision: str | None) -> None:
-    """Raise WeightsError unless a model is cached, or the hub has it: one request, nothing is fetched."""
+    """Raise WeightsError unless a model is cached or exists on the hub; one request, no download."""
     folder = cached(name, revision)
     if folder is None or lacking(folder):
         checkpoint_files(repr(_called(name, revision)), _listed(name, revision))
 
 
 def _called(name: str, revision: str | None) -> str:
-    """Return a model as a spec names it."""
+    """Return a model's name as in a spec."""
     return f"{name}@{revision}" if revision else name
 
 
@@ -126,14 +126,14 @@ def _fetched(name: str, revision: str | None, *, weights: bool) -> Path:
     while pending:
         file = pending.pop(0)
         folder = Path(_asked(name, revision, partial(hf_hub_download, name, file, revision=at))).parent
-        at = folder.name  # all files are of the commit that the first one is of
+        at = folder.name  # all files from the same commit
         if file.endswith(INDEX):
             pending += shard_names(folder / file)
     return folder
 
 
 def _fetch_card(name: str, folder: Path) -> None:
-    """Fetch the model card of a cached model, which states its licence; do without where that fails."""
+    """Download the model card of a cached model, which states its licence; ignore failures."""
     from huggingface_hub import constants, hf_hub_download
 
     known_missing = folder.parents[1] / ".no_exist" / folder.name / _CARD
@@ -152,7 +152,7 @@ def _check_endpoint(name: str, revision: str | None) -> None:
 
 
 def _asked(name: str, revision: str | None, ask: Callable[[], Any]) -> Any:
-    """Return what the hub answers; raise WeightsError for whatever goes wrong."""
+    """Return the hub's answer; raises WeightsError for any failure."""
     try:
         with panics_as_errors():
             return ask()
@@ -168,7 +168,7 @@ def _cannot(name: str, revision: str | None, reason: str, *, hint: str = "") -> 
 
 
 def _explained(error: BaseException, name: str, revision: str | None) -> MachineError:
-    """Return our own error for one of the hub's library, the network's, or the disk's."""
+    """Convert an error of huggingface_hub, the network, or the disk."""
     chain = list(_chain(error))
     kinds = {kind.__name__ for one in chain for kind in type(one).__mro__}
     if any(isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT) for one in chain):
@@ -187,7 +187,7 @@ def _explained(error: BaseException, name: str, revision: str | None) -> Machine
 
 
 def _refused(name: str, revision: str | None, kinds: set[str], status: int | None) -> WeightsError | None:
-    """Return what is said of an answer of the hub that is no."""
+    """Return the message for a refusal of the hub."""
     from huggingface_hub import get_token
 
     page, token = f"https://huggingface.co/{name}", get_token()
@@ -239,7 +239,7 @@ _NETWORK = (
 
 def _network(kinds: set[str], chain: list[BaseException]) -> tuple[str, str]:
     reason = first_line(chain[-1])
-    detail = f" ({reason})" if len(reason) > len("KeyError") else ""  # a library's bare number tells nobody anything
+    detail = f" ({reason})" if len(reason) > len("KeyError") else ""  # a bare error number is not informative
     proxies = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
     if proxies and "ConnectError" in kinds:
         return f"neither the proxy nor the hub can be reached{detail}", f"check {', '.join(proxies)} and NO_PROXY"
@@ -257,7 +257,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and those that it came of."""
+    """Yield an error and its causes."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

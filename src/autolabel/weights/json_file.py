@@ -1,4 +1,4 @@
-"""Read the small JSON files of a checkpoint, whatever a stranger has put into them."""
+"""Read the small JSON files of a checkpoint as untrusted input."""
 
 from __future__ import annotations
 

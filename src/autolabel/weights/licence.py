@@ -1,4 +1,4 @@
-"""The licence of a checkpoint, as the files beside it state it."""
+"""Read the licence of a checkpoint from the files beside it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMMERCIAL = {
 _NON_COMMERCIAL = re.compile(r"(^|-)(nc|noncommercial|non-commercial)(-|$)|non-?commercial", re.IGNORECASE)
 _MOST_TEXT = 64_000
 """Characters of a card or a licence that are read: front matter stands first."""
-# What the first lines of a licence text say, with its SPDX name; the first match counts.
+# Text in the first lines of a licence, with its SPDX name; the first match counts.
 _TITLES = (
     (re.compile(r"non-?commercial", re.IGNORECASE), "other-noncommercial"),
     (re.compile(r"Apache License\s{1,200}Version 2\.0", re.IGNORECASE), "apache-2.0"),
@@ -51,8 +51,8 @@ UNKNOWN = Licence("unknown", None)
 def licence_of(path: Path) -> Licence:
     """Return a checkpoint's licence: from the model card's front matter, a LICENSE file, or safetensors metadata.
 
-    Those beside a file count for it. Returns UNKNOWN where nothing says; a labeler that knows better has a method
-    ``licence()`` of its own.
+    For a single file, the files beside it are read. Returns UNKNOWN if nothing states a licence; a labeler can override
+    its method ``licence()``.
     """
     folder = path if path.is_dir() else path.parent
     readers = (_of_card(folder / "README.md"), _of_text(folder), _of_metadata(_tensors(path)))
@@ -73,7 +73,7 @@ def _of_card(card: Path) -> str:
 
 
 def _front_matter(text: str) -> dict[str, str]:
-    """Return the texts of a card's front matter by key, read line by line; of a list, its first item."""
+    """Return the values of a card's front matter by key, read line by line; for lists, the first item."""
     lines = text.removeprefix("\ufeff").splitlines()
     if not lines or lines[0].rstrip() != "---":
         return {}
@@ -108,7 +108,7 @@ def _of_text(folder: Path) -> str:
 
 
 def _start_of(file: Path) -> str:
-    """Return the first part of a text file; nothing if there is none."""
+    """Return the first part of a text file; empty if it does not exist."""
     try:
         with file.open("rb") as stream:
             return stream.read(_MOST_TEXT).decode("utf-8", errors="replace")
@@ -117,7 +117,7 @@ def _start_of(file: Path) -> str:
 
 
 def _tensors(path: Path) -> Path:
-    """Return the file whose metadata may state a licence: of a folder, its first weight file."""
+    """Return the file whose metadata may state a licence: for a folder, its first weight file."""
     try:
         return weight_files(path)[0] if path.is_dir() else path
     except WeightsError:

@@ -1,4 +1,4 @@
-"""A model's configuration without what would steer anything but its network's sizes."""
+"""Reduce a model's configuration to the sizes of its network."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ _FREE = ("_id", "theta", "token", "eps", "init", "seed")
 
 
 def plain_configuration(fields: Mapping[str, Any], path: Path, *, timm: bool = False) -> dict[str, Any]:
-    """Return a model's configuration, as config.json has it, that decides the network's sizes and nothing else.
+    """Return a model's config.json reduced to settings of the network.
 
-    What would choose code or ask the hub is left out at every depth. Raises WeightsError for what cannot be left out:
-    quantized weights, parts of a kind that is not known, a backbone that only its name describes (unless it is
-    ``timm``'s, which has it without the network), and numbers that no model has.
+    Settings that select code or access the hub are removed at every depth. Raises WeightsError for settings that cannot
+    be removed: quantized weights, unknown parts, a backbone given only by name (unless it is ``timm``'s, which needs no
+    network), and implausible sizes.
     """
     kinds = _SUB_MODELS | ({"timm_backbone"} if timm else set())
     plain: dict[str, Any] = _plain(fields, path, "", kinds)
@@ -129,7 +129,7 @@ def _check_number(number: float, path: Path, where: str) -> None:
 
 
 def _check_backbone(fields: Mapping[str, Any], path: Path, *, timm: bool) -> None:
-    """Refuse a backbone that would be looked up by its name."""
+    """Refuse a backbone that would be downloaded by name."""
     if timm:
         return
     named = fields.get("backbone")

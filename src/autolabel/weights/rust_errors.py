@@ -1,4 +1,4 @@
-"""Errors of libraries written in Rust, which end Python's own way only in part."""
+"""Handle errors of libraries written in Rust, whose panics are not Exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def panics_as_errors() -> Iterator[None]:
-    """Turn a panic, which no ``except Exception`` catches, into a RuntimeError."""
+    """Convert a panic, which ``except Exception`` does not catch, to a RuntimeError."""
     try:
         yield
     except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -18,5 +18,5 @@ def panics_as_errors() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its name."""
+    """Return the first line of an error's message, or its type name."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,4 +1,4 @@
-"""Stand-ins for the configuration objects that training tools leave in a checkpoint beside its tensors."""
+"""Stand-ins for configuration objects that training tools store in checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN = frozenset(
 
 
 class Nothing:
-    """A stand-in for settings objects: it accepts any arguments, stores nothing and does nothing."""
+    """A stand-in for settings objects: accepts any arguments, stores nothing and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> Nothing:
         return object.__new__(cls)
@@ -29,14 +29,14 @@ class Nothing:
 
 
 def _no_entries(*_: Any) -> dict[Any, Any]:
-    """Return an empty mapping, for a mapping with a default."""
+    """Return an empty mapping in place of a defaultdict."""
     return {}
 
 
 def stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]] | None:
-    """Return harmless stand-ins for a pickle's foreign objects, by full name; None if one may be more than settings.
+    """Return harmless stand-ins for foreign objects in a pickle, by full name; None if one may not be settings.
 
-    The real classes are never imported: a checkpoint of TAO or Lightning loads without those packages.
+    The real classes are never imported, so checkpoints of TAO or Lightning load without those packages.
     """
     import torch
 
@@ -48,7 +48,7 @@ def stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any],
 
 
 def only_settings(name: str) -> bool:
-    """Return whether an object of this full name holds settings only."""
+    """Return whether a class with this full name only holds settings."""
     return name in _PLAIN or name.split(".")[0] in _TOOLS
 
 

@@ -1,4 +1,4 @@
-"""Read the tensors of a checkpoint without running any code in it."""
+"""Read the tensors of a checkpoint without running code from it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ _LIKELY_TEXT = {
 def load_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file, or of a folder's weight files, by key, on the CPU.
 
-    Only these are read into memory. ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` go through torch's weights-only reader,
-    which runs no code; settings that TAO and Lightning leave in a file are passed over; tensors nested under
-    ``state_dict``, ``model`` and the like are taken out. Raises WeightsError that names the file and the reason: not
-    weights, truncated, encrypted, holds objects that would run code, stands for more numbers than it holds, or holds
-    no tensors.
+    Only tensors are read into memory. ``.pth``, ``.pt``, ``.ckpt`` and ``.bin`` are read by torch's weights-only
+    reader, which runs no code; settings of TAO and Lightning are ignored; tensors nested under ``state_dict``,
+    ``model`` and the like are unwrapped. Raises WeightsError with the file and the reason: not weights, truncated,
+    encrypted, objects that would run code, tensors larger than their data, or no tensors.
     """
     state: dict[str, Tensor] = {}
     for file in weight_files(path) if path.is_dir() else (path,):
@@ -43,9 +42,9 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take mapped tensors into memory, so that a file replaced during a run does not change the network.
+    """Copy memory-mapped tensors, so that replacing the file during a run does not change the network.
 
-    Tensors that are one in the file stay one: a thousand names of one tensor take no more memory than one.
+    Tensors that share data in the file still share it.
     """
     known: dict[tuple[Any, ...], Tensor] = {}
     for tensor in state.values():
@@ -117,7 +116,7 @@ def _unpickle(file: Path) -> Any:
 
 
 def _refusal(error: Exception) -> str:
-    """Return the sentence of torch's long message that says what was found."""
+    """Return the informative sentence of torch's long message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     found = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), None)
     found = found or next((line for line in lines if "WeightsUnpickler" in line), lines[0] if lines else "unreadable")

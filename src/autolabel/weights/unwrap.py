@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint, and their names, without what training tools put around them."""
+"""Unwrap the tensors of a checkpoint and their names from additions of training tools."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DEEPEST = 4
 
 
 def bare(state: Mapping[str, _T]) -> dict[str, _T]:
-    """Return tensors under the network's own names: compilers' marks taken out, and what stands before every name."""
+    """Return tensors under the network's own names, without compiler markers and common prefixes."""
     found = {_without_marks(key): value for key, value in state.items()}
     while (wrapper := _wrapper(found)) is not None:
         found = {key.removeprefix(wrapper): value for key, value in found.items()}
@@ -61,7 +61,7 @@ def _without_marks(key: str) -> str:
 
 
 def innermost(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> Mapping[Any, Any]:
-    """Return the mapping within the known nests that holds tensors; the mapping itself where none does."""
+    """Return the nested mapping that holds tensors; the mapping itself if no known nest does."""
     for nest in _NESTS:
         inner = content.get(nest)
         if isinstance(inner, Mapping) and _holds(inner, is_tensor, _DEEPEST):
@@ -70,7 +70,7 @@ def innermost(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> M
 
 
 def unknown_nests(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> list[str]:
-    """Return the keys of mappings, of names that no tool is known for, that hold tensors."""
+    """Return the keys of nested mappings with tensors that are not known nests."""
     return [
         str(key)[:60]
         for key, inner in content.items()
