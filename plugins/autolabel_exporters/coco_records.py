@@ -32,7 +32,7 @@ class Form(NamedTuple):
 
     segmentation: Segmentation
     boxed: bool = False
-    """An object without a mask has its box as a polygon: without a segmentation, evaluation of masks fails on it."""
+    """Write the box of an object without a mask as a polygon, because evaluation of masks needs a segmentation."""
 
 
 class _ExportedAnnotation(msgspec.Struct, gc=False):

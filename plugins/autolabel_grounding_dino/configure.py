@@ -89,7 +89,7 @@ _AXES = {
     "backbone.0.patch_embed.proj.weight": 4,
     "bert.embeddings.word_embeddings.weight": 2,
 }
-"""Axes of the tensors whose sides tell sizes."""
+"""The number of axes of the tensors that determine sizes."""
 
 
 def _check_axes(state: _Shapes) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 ROWS = 1024
-"""Rows at a time: what lies between the layers, some 8 MB, stays in a CPU's cache and is not asked of the system."""
+"""Rows at a time: the hidden activations, about 8 MB, then fit into a CPU's cache."""
 
 
 class FeedForward(nn.Module):

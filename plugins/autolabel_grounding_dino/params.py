@@ -18,7 +18,7 @@ class ModelParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     nheads: Count | None = None
-    """Attention heads; 8 unless the points per head tell."""
+    """Attention heads; 8 unless determined by the points per head."""
     enc_n_points: Count | None = None
     """Points that an encoder head samples in each level."""
     dec_n_points: Count | None = None

@@ -36,7 +36,7 @@ class MalParams(Strategy.Params):
     which: Literal["student", "teacher", "mixed"] = "student"
     """The network to use; ``mixed`` takes the mean of both networks' logits."""
     flip: bool = False
-    """Whether the mirrored crop is asked too, and the mean taken."""
+    """Whether the logits are averaged with those of the mirrored crop."""
     crop_size: Annotated[int, Field(ge=32, le=4096)] | None = None
     """Side of the crop that the network sees; the file's own, else 512."""
     test_margin_rate: tuple[_Rate, _Rate] = (0.6, 0.6)

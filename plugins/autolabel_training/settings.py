@@ -34,7 +34,7 @@ class CourseSettings(StrategyParams):
     clip: Positive = 5.0
     """The largest norm of a gradient."""
     average: Part = 0.99
-    """Momentum of the average of weights, which is what is judged and kept."""
+    """Momentum of the moving average of weights, which is evaluated and saved."""
     turn: bool = False
     """Whether images are flipped up-down and transposed too: for things that have no upright side."""
     checks: Count = 6
@@ -46,4 +46,4 @@ class TrainingSettings(CourseSettings):
     """What the training of a detector follows."""
 
     foreign_names: Annotated[int, Field(ge=0, le=20)] = 3
-    """Names of things that no image shows which are asked beside the classes, so that they are not found everywhere."""
+    """Negative phrases added to each prompt, names of objects that no image shows, against false alarms."""

@@ -39,7 +39,7 @@ class Example(ExplainedModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     phrase: Annotated[str, Field(min_length=1)]
-    """The phrase that the boxes stand for: one that a class is asked by."""
+    """The phrase of the boxes, one of a class's phrases."""
     image: Annotated[SpecPath, Field(min_length=1), AfterValidator(_local)]
     """The image's file; a relative path starts from the spec's folder."""
     boxes: tuple[Annotated[_Box, AfterValidator(_ordered)], ...] = ()

@@ -81,12 +81,11 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         """The checkpoint and how it is queried."""
 
         template: Annotated[str, AfterValidator(_has_place)] = "a photo of a {}"
-        """The sentence that a phrase is asked in; ``"{}"`` asks the phrase alone."""
+        """The sentence template for a phrase; ``"{}"`` is the phrase alone."""
         examples: tuple[Example, ...] = ()
-        """Experimental: boxes in a few images that phrases are asked by (image-guided detection)."""
+        """Experimental: example boxes of phrases in a few images (image-guided detection)."""
         examples_as: Literal["beside", "instead"] = "beside"
-        """``beside``: a phrase that has examples is asked by its words too, and the better of all counts; ``instead``:
-        by its examples alone."""
+        """``beside``: a phrase is also searched by its words, and the best score counts; ``instead``: by examples only."""
 
     params: Params
 

@@ -23,7 +23,7 @@ _COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yello
 _DEFAULT = "Is the object in the {colour} box a {phrase}? Answer yes or no."
 _THINNEST = 2
 _SHARE = 400
-"""A line is one part in so many of the image's longer side."""
+"""The line width is the image's longer side divided by this."""
 
 
 def _asks(text: str) -> str:
@@ -40,7 +40,7 @@ class VerifyParams(PictureParams, Verifier.Params):
     colour: Literal["red", "lime", "blue", "yellow"] = "red"
     """The colour of the line that is drawn around a box."""
     alternatives: Annotated[int, Field(ge=1, le=20)] = 20
-    """Likeliest tokens (``top_logprobs``) among which yes and no are looked for."""
+    """The number of alternative tokens (``top_logprobs``) in which yes and no are searched."""
 
 
 class Verify(AsksEndpoint, Verifier):

@@ -112,14 +112,14 @@ class FineTuning(Generic[S]):
     """The new checkpoint lands in its folder ``checkpoint``; the rest of it is the labeler's own, to go on from."""
     device: str
     told: Callable[[Mapping[str, Any]], None]
-    """Takes records of progress."""
+    """Called with records of progress."""
 
 
 class Labeler(Strategy[P]):
     """Finds or refines objects, in a worker, on one device. Subclass one of its five kinds below."""
 
     desk: EndpointAccount = EndpointAccount()
-    """For a labeler that asks an endpoint: where answers are kept and what may be spent; set before ``load``."""
+    """For a labeler that uses an endpoint: the answer cache and the budget; set before ``load``."""
 
     needs: ClassVar[Literal["prompts", "boxes", "images"]]
     gives: Literal["boxes", "masks", "captions"]
@@ -261,7 +261,7 @@ class VerifierParams(StrategyParams):
     """Which boxes a verifier checks, and whether it drops boxes."""
 
     between: tuple[Chance, Chance] = (0.0, 1.0)
-    """Least and greatest score of the boxes that are asked about; all by default."""
+    """Lowest and highest score of the boxes to check; all boxes by default."""
     drop_below: Chance | None = None
     """Leave out boxes whose verdict is below this; without it every box is kept, with its verdict beside its score."""
 

@@ -34,7 +34,7 @@ class Answer:
 
     id: str
     verdict: _Verdict | None = None
-    """The verdict on a box; on an image only ``cannot tell``."""
+    """The verdict on a box; for an image only ``cannot tell``."""
     missed: tuple[Missed, ...] | None = None
     """The missed objects of an image; empty if it lacks none."""
     withdrawn: bool = False

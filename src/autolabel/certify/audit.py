@@ -30,9 +30,9 @@ class Bounds:
     at_least: float | None = None
     """Holds at every look with the confidence of the audit."""
     at_most: float | None = None
-    """The upper bound, with the same confidence by itself."""
+    """The upper bound, with the same confidence, separately."""
     estimate: float | None = None
-    """The likeliest value; no promise."""
+    """The most likely value, without guarantee."""
     exact: bool = False
     """Whether everything was checked: all three are the share itself."""
 

@@ -14,7 +14,7 @@ class Changes:
 
     reason: str | None
     holds: bool
-    """Whether only mistakes that the checks found were mended: that is what "after review" speaks of."""
+    """Whether only mistakes found by checks were corrected, so that "after review" describes the current labels."""
 
 
 def between(session: CertificateSession, now: Units) -> Changes:

@@ -17,7 +17,7 @@ _PILOT = 60
 CANDIDATE_SECONDS = BOX_SECONDS + IMAGE_SECONDS
 """A candidate is judged in its image, which is opened for it; most images have only one that is worth a look."""
 USUAL = 0.5
-"""Missed objects of an image, as long as nobody has looked at one."""
+"""Assumed missed objects per image before any image was checked."""
 _HOPED = 0.96
 """The part of the right boxes that will be known to be right once enough are checked."""
 

@@ -13,20 +13,20 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     """The statement about one share; null values if nothing can be stated."""
 
     at_least: float | None
-    """The lower bound; holds with the confidence, by itself, at every look."""
+    """The lower bound; holds with the confidence, separately, at any time."""
     at_most: float | None
     """The upper bound, likewise."""
     estimate: float | None
-    """The likeliest value; no promise."""
+    """The most likely value, without guarantee."""
     exact: bool = False
     """Whether all was checked, so that the three are the share itself."""
     wanted: float | None = None
     certified: bool = False
     """Whether ``at_least`` reaches ``wanted``."""
     impossible: bool = False
-    """Whether ``at_most`` is below ``wanted``: no number of checks will do."""
+    """Whether ``at_most`` is below ``wanted``, so that no number of checks suffices."""
     more_checks: int | None = None
-    """About so many more boxes, or images, until it is certified; null if that is not in sight."""
+    """Estimated further boxes or images until it is certified; null if that is not in sight."""
 
 
 class _UnitCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +66,9 @@ class ImageCounts(_UnitCounts, frozen=True, kw_only=True):
     cannot_tell: int
     beyond_K: tuple[Crowded, ...]
     unreadable: int
-    """Images that nobody can look at; nothing is stated of them."""
+    """Images that cannot be shown; the certificate does not cover them."""
     stood_for: int = 0
-    """Near-duplicates for which another image of their group stands; nothing is stated of them."""
+    """Near-duplicates that are represented by another image of their group; the certificate does not cover them."""
 
 
 class AfterReview(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class Minutes(msgspec.Struct, frozen=True, kw_only=True):
 
     spent: float
     left: float | None
-    """About so many more until all that is wanted is certified; null if that is not in sight."""
+    """Estimated further minutes until all goals are certified; null if that is not in sight."""
     budget: float | None = None
     within_budget: WithinBudget | None = None
 
@@ -127,11 +127,11 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     holds: bool
-    """Whether the run still hands out what was drawn from, but for mistakes that the checks found."""
+    """Whether the exported labels are those that were drawn from, except for corrected mistakes found by checks."""
     changes: str | None
     """The changes since the draw, if there are any."""
     certified: bool
-    """Whether it holds, and all that is wanted is certified."""
+    """Whether it holds, and all goals are certified."""
     sentence: str
     """To quote."""
     confidence: float
@@ -153,7 +153,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     population: str
     """SHA-256 of the boxes and images that were drawn from."""
     seed: str
-    """The seed of the latest round; it follows from the population and earlier decisions, so nobody can choose it."""
+    """The seed of the latest round, derived from the population and earlier decisions, so that it cannot be chosen."""
     rounds: int
     audits: int
     """The number of certificates begun for this run, including this one."""

@@ -18,7 +18,7 @@ from autolabel.results.score_curves import shares
 from autolabel.types import Labels
 
 _UNREADABLE = frozenset({"missing", "unreadable", "corrupt_image", "unsupported_format", "io_error", "too_large"})
-"""Reasons for which nobody can look at an image: it is left out, and counted."""
+"""Reasons why an image cannot be shown; such images are left out and counted."""
 _BOX_DECIMALS = 3
 
 
@@ -59,7 +59,7 @@ class Units:
     support: array[float] = field(default_factory=lambda: array("d"))
     """The share of the looks that saw each box, 1 if an image was seen in none."""
     verdicts: array[float] = field(default_factory=lambda: array("d"))
-    """The chance of each box by a verifier; NaN if none was asked."""
+    """The verdict on each box; NaN if it was not verified."""
     corners: array[float] = field(default_factory=lambda: array("d"))
     """Four numbers a box, ``x1 y1 x2 y2`` in pixels, with the decimals of ``labels.jsonl``."""
     kept: list[int] = field(default_factory=list)
@@ -67,9 +67,9 @@ class Units:
     complete: list[int] = field(default_factory=list)
     """Places of the images of which a person has said that they lack nothing."""
     unreadable: int = 0
-    """Images that nobody can look at; they are no units."""
+    """Images that cannot be shown, which are not units."""
     stood_for: int = 0
-    """Rows of near-duplicates for which another one of their group stands; they are no units."""
+    """Rows of near-duplicates that are represented by another image of their group, and are not units."""
     digest: str = ""
     """Identifies boxes with scores, and images; not what was decided of them."""
 

@@ -40,7 +40,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     stated: tuple[int, int] = (0, 0)
     """(height, width) that the file of boxes states, until they are compared with the image's; 0 if it does not."""
     wanting: bool = False
-    """Whether something is to describe the image before it is known what is asked of it."""
+    """Whether the image still needs a caption before its phrases are known."""
     mark: str = ""
     """Tells the content of the file from another's; no part of what the row is."""
 

@@ -27,7 +27,7 @@ class Doubt:
     sure: float
     """After a single look, which has no other to agree with, a box that scores more than this is in no doubt."""
     boxes: int
-    """An image with no more boxes in doubt than these is asked about in no further look."""
+    """An image with at most this many boxes in doubt gets no further look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

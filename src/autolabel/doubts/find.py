@@ -33,9 +33,9 @@ class _Compared:
     """The images that were compared, and their doubts."""
 
     doubts: tuple[LabelDoubt, ...]
-    """Likeliest errors first."""
+    """Most likely errors first."""
     images: tuple[DoubtfulImage, ...]
-    """All images, the likeliest to have an error first."""
+    """All images, those most likely to have an error first."""
     boxes: int
     notes: tuple[str, ...]
 

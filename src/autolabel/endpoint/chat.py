@@ -67,7 +67,7 @@ class Question:
     schema: Mapping[str, Any] | None = None
     """JSON Schema of the answer, for ``form: json_schema``."""
     probabilities: int | None = None
-    """None: token probabilities are not asked for; else how many alternatives of each token, 0 or more."""
+    """The number of alternative tokens to request with token probabilities; None requests no probabilities."""
     request: Mapping[str, Any] = field(default_factory=dict)
     """More fields of the request; None takes a field away."""
 
@@ -142,7 +142,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     """The model's name, as the server states it."""
     kept: bool = False
-    """Whether the answer was there before, and nothing was asked."""
+    """Whether the answer came from the cache."""
 
     @property
     def cut(self) -> bool:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 MOST_BYTES = 32 << 20
 """The most bytes of one answer."""
 _MOST_TOLD = 300
-"""Characters of what a server says that a message repeats."""
+"""Characters of a server's message that are repeated in errors."""
 _KEPT = "all answers so far are kept, and the same command resumes"
 _CONNECTING = 20.0
 """Seconds to reach a server."""

@@ -49,18 +49,18 @@ class EndpointParams(ExplainedModel):
     INCIDENTAL: ClassVar[frozenset[str]] = frozenset(
         {"endpoint", "api_key_env", "concurrency", "timeout", "retries", "retry_wait", "patience"}
     )
-    """Parameters that decide where and how a model is asked, but not its answers."""
+    """Parameters that affect how a model is called, but not its answers."""
 
     endpoint: EndpointUrl
     """Base URL of an OpenAI-compatible server, such as ``http://localhost:8000/v1``."""
     model: Annotated[str, Field(min_length=1)]
-    """The model's name, as the server knows it."""
+    """The model's name on the server."""
     api_key_env: _Variable | None = None
     """Name of the environment variable that holds the key; without it none is sent."""
     max_tokens: _Whole = 2048
-    """Most tokens of an answer; one that is cut is asked for the rest once."""
+    """Maximum tokens of an answer; the rest of a truncated answer is requested once."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """0: the likeliest answer."""
+    """0 gives the most likely answer."""
     seed: int | None = 0
     """Sent along, for servers that sample; null sends none."""
     request: dict[str, Any] = {}

@@ -45,9 +45,9 @@ class ClassThreshold:
     precision: float | None
     """The share of those that are right; None if there are none."""
     more_images: int | None = None
-    """About so many more images like the checked ones would do; None with a threshold, or where no number would."""
+    """Estimated further images to check; None with a threshold, or if no number suffices."""
     more_boxes: int | None = None
-    """About so many more checked boxes of the class those images would have."""
+    """Estimated boxes of the class in those images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

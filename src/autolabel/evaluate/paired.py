@@ -66,7 +66,7 @@ class RunGain:
     precision: PairedEstimate
     recall: PairedEstimate
     f1: PairedEstimate
-    """Of the labels as they are handed out, at IoU 0.5."""
+    """F1 of the exported labels at IoU 0.5."""
 
 
 def measure_gain(

@@ -39,7 +39,7 @@ class Precision:
     ap_unlimited: float | None
     """``ap`` with all boxes of an image, where COCO takes the 100 surest of a class; the same where none has more."""
     ap_interval: Interval | None
-    """The 95 % interval of ``ap``; None with one image, or with so many boxes that it would take minutes."""
+    """The 95 % interval of ``ap``; None with one image, or if computing it would take minutes."""
     ap50_interval: Interval | None
     beyond_limit: int
     """Images with more than 100 true or found boxes of a class."""

@@ -12,11 +12,11 @@ _Float64 = npt.NDArray[np.float64]
 _Int64 = npt.NDArray[np.int64]
 
 STARTS = 5
-"""The chance of a broken promise is shared out evenly over so many thresholds."""
+"""The number of thresholds over which the risk is distributed evenly."""
 _SPENT = 0.5
 """The part of the risk that the tests may spend; the rest is for the effective number being an estimate itself."""
 _MOST_TIMES = 1000.0
-"""Nobody is asked to check more than so many times what was checked."""
+"""Estimates of further checks are limited to this multiple of the checked images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -23,7 +23,7 @@ _Bool = npt.NDArray[np.bool_]
 _BINS = 10
 _FOLDS = 5
 _FEW = 20
-"""A class with fewer checked boxes, or with none right or none wrong, is not told from the others."""
+"""A class with fewer checked boxes, or with only right or only wrong ones, gets no parameter of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,11 +34,11 @@ class JudgedBoxes:
     """The number of each box's image."""
     scores: Float64
     share: Float64
-    """The share of the looks that were asked which saw a box; 1 without looks."""
+    """The share of looks that saw a box; 1 without looks."""
     classes: tuple[str, ...]
     right: _Bool
     verdicts: Float64 | None = None
-    """The chance of each by a verifier, NaN if it was not asked about a box; None: it was asked about none."""
+    """The verdict on each box, NaN if it was not verified; None if no box was."""
 
     def take(self, chosen: _Bool) -> JudgedBoxes:
         """Return the chosen boxes, in the same order."""

@@ -50,9 +50,9 @@ class Scene:
     scores: _Float64
     rounds: Int64
     shares: _Float64
-    """The share of the looks that were asked which saw a found object; 1 without looks."""
+    """The share of looks that saw a found object; 1 without looks."""
     verdicts: _Float64
-    """The chance by a verifier that a found object is what its label says; NaN if none was asked."""
+    """The verdict on a found object; NaN if it was not verified."""
 
 
 def truth_of(annotations: Sequence[Annotation], size: Size, class_of: Callable[[int], int | None]) -> Scene:

@@ -25,9 +25,9 @@ from autolabel.plan.model import Cluster
 _log = logging.getLogger(__name__)
 
 _PATIENCE = 1.0
-"""Seconds after which the driver looks round for new room while nobody says anything."""
+"""Seconds without messages after which the driver checks for free resources."""
 _PAUSE = 0.5
-"""Seconds between what an actor says while it works."""
+"""Seconds between progress messages of an actor."""
 _STARVED_AFTER = 60.0
 """Seconds without any worker after which the driver says that the cluster has no room."""
 _REACH_SECONDS = 10.0

@@ -25,7 +25,7 @@ class Candidate:
     asked: str | None
     """The phrase that found it where its class was asked by other words, None if by its name."""
     look: str | None = None
-    """The look that it was found in, None if the image was seen as it is alone."""
+    """The look in which it was found, None without looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class BoxOrigin:
     given: Mapping[str, Any] | None
     """The fields of the input annotation that it came from."""
     derived: Box | None
-    """The box as it is derived from its sources, cut at the image's edges; None if nothing like it is."""
+    """The box derived from its sources, clipped to the image; None if none matches."""
     sources: tuple[Candidate, ...]
     """The candidates that it is made of: one where it was kept as it was found."""
     displaced: tuple[Candidate, ...]
@@ -63,7 +63,7 @@ class BoxOrigin:
     verdict: str | None
     """A person's decision: keep or reject."""
     verified: float | None = None
-    """The chance that it is what its label says, by a verifier; None if none was asked."""
+    """The verdict of a verifier; None if it was not verified."""
     expression: str | None = None
     """A referring expression: words that fit it and no other box of the image; None without one."""
     support: Support | None = None
@@ -110,7 +110,7 @@ class Explanation:
     boxes: tuple[BoxOrigin, ...]
     unfound: tuple[Unfound, ...]
     looks: tuple[str, ...] = ()
-    """The looks that were asked; none if the image was seen as it is alone."""
+    """The looks that were used; empty without looks."""
 
     @property
     def off(self) -> float:

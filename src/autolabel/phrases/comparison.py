@@ -18,7 +18,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin | None
     """Who proposed it; null for several phrases together."""
     today: bool
-    """Whether the spec asks for the class by exactly these."""
+    """Whether these are exactly the spec's phrases for the class."""
     ap: float
     """Average precision at the comparison's IoU."""
     against_today: _Bounds | None
@@ -81,11 +81,11 @@ class PhraseComparison(msgspec.Struct, frozen=True, kw_only=True):
     """The result of ``autolabel phrases``."""
 
     images: int
-    """Checked images that were asked about."""
+    """Checked images on which the detector ran."""
     failed: int
-    """Checked images that could not be read or asked about."""
+    """Checked images that could not be read or processed."""
     phrases: int
-    """Phrases that were asked, negatives included."""
+    """Phrases that were searched, negatives included."""
     passes: dict[str, int]
     """The detector's own counts of its work; empty if cached candidates answered everything."""
     iou: float

@@ -18,7 +18,7 @@ _REMEMBERED = 10_000
 """Prompts whose forward passes are counted once."""
 
 _TYPICAL = Prompt(tuple(f"phrase {number}" for number in range(8)))
-"""What an image is taken to be asked for until it has a caption."""
+"""The assumed phrases of an image without a caption."""
 
 _Forwards = Callable[[Prompt], int]
 _Asking = Callable[[Prompt, Size, int], Requests]

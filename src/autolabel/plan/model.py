@@ -74,7 +74,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     aggregator: ResolvedStrategy | None = None
     ask: Literal["missing", "all"] = "missing"
     members: tuple[ResolvedStrategy, ...] = ()
-    """The detectors that are asked the same, where there are several; ``labeler`` stands for all of them."""
+    """The detectors, if there are several; ``labeler`` then represents all of them."""
     vote: Vote | None = None
     """The number of members that must support a box; None with one member."""
     tiles: Tiles | None = None
@@ -90,7 +90,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     stages: tuple[Stage, ...]
     ontology: dict[str, ClassPrompts] = {}
-    """The phrases of each class; a class without an entry is asked by its name."""
+    """The phrases of each class; a class without an entry uses its name."""
     batch_size: int
     shard_size: int
     max_pixels: int
@@ -121,7 +121,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: int
     images: int
-    """Images that are sent, one and the same as often as it is."""
+    """Images that are sent, counting repeated ones."""
     tokens: int
     """About how many, of questions and answers."""
 
@@ -130,7 +130,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The rows to label, and their shards; the rows themselves are in ``inputs.jsonl``."""
 
     fingerprint: str
-    """SHA-256 of the rows, whatever their order and wherever the images lie."""
+    """SHA-256 of the rows, independent of their order and of image folders."""
     images: int
     rows: int
     unusable: int
@@ -149,7 +149,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[Asked | None, ...] = ()
     """The most requests to endpoints, by stage; None if there are none, or if earlier boxes decide it."""
     contents: str = ""
-    """A sum over the bytes of the images, whatever their order; no part of the digest."""
+    """A sum over the images' contents, independent of their order; not part of the digest."""
     follow_symlinks: bool = False
     """Whether images may be links that leave their folder; no part of the digest."""
 
@@ -208,7 +208,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     answers: str | None = None
     """Folder of what endpoints have answered; None: the folder ``answers`` of the results."""
     budget: SpendingLimit | None = None
-    """The most that may be asked of endpoints."""
+    """The spending limits for endpoints."""
 
     @property
     def places(self) -> str:
@@ -248,7 +248,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: dict[str, float] | None = None
     """The least score of a box by class."""
     scores: Literal["raw", "calibrated"] = "raw"
-    """Whether exports hand out what the labeler said, or the chance of being right."""
+    """Whether exports have the labeler's scores or calibrated ones."""
     report: bool
     visualize: bool
 
@@ -275,7 +275,7 @@ class CaptionPlan(msgspec.Struct, frozen=True, kw_only=True):
     wanting: int
     """Rows that are still to be described; their phrases are not known yet."""
     asked: Asked
-    """What that takes of endpoints at most."""
+    """The maximum endpoint requests for that."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,7 +291,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Outputs
     notices: tuple[str, ...] = ()
     captions: CaptionPlan | None = None
-    """None if all captions are given, or none is asked for."""
+    """None if all captions are given, or captions are not used."""
     forecast: Forecast | None = None
     """Only in what ``autolabel plan`` prints, where candidates are kept: it needs the images' bytes."""
     unanswered: Asked | None = None

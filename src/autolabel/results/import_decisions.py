@@ -28,7 +28,7 @@ class Taken:
     images: tuple[str, ...] = ()
     """Images that are not in the run; decisions about them are left out."""
     classes: tuple[str, ...] = ()
-    """Classes that the run was not asked for; decisions about them are left out."""
+    """Classes that the run does not have; decisions about them are left out."""
     left_out: int = 0
     """The number of those decisions."""
     problems: tuple[Problem, ...] = field(default=())

@@ -34,7 +34,7 @@ class Ledger:
     """Leave out the rows that this says no to."""
     change: Callable[[Labels], Labels] | None = None
     image_path: Callable[[str], str] | None = None
-    """Tells where the image of an id lies; a ledger does not."""
+    """Returns the path of an image id, which a ledger does not contain."""
     classes: frozenset[str] | None = None
     """The classes of the run, which every phrase is one of; None if they are not known."""
     rows: int | None = None

@@ -29,7 +29,7 @@ _BUSY_PAUSE = 0.1
 LOCK_RETRY_PAUSES = (0.01, 0.05, 0.2)
 """Seconds before each further try: who only looks (``holder``) has a lock for an instant."""
 LEASE_SECONDS = 120.0
-"""Seconds after which a lease that nobody renewed has ended."""
+"""Seconds after which a lease that is not renewed expires."""
 LEASE_RENEWAL_SECONDS = 20.0
 """Seconds between renewals."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

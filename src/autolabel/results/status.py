@@ -45,14 +45,14 @@ class Status:
     stages: dict[str, str]
     """Rows labelled of all, by stage."""
     damaged: tuple[str, ...]
-    """Files that are not what was written, each with what is wrong; their shards do not count as labelled."""
+    """Damaged files with their faults; their shards do not count as labelled."""
     states: dict[str, int]
     finished: bool
-    """Whether every row is labelled and everything that the plan asks for is written."""
+    """Whether all rows are labelled and all outputs of the plan are written."""
     outputs: dict[str, bool]
-    """Whether each export, the pictures, the report show the labels as they stand; empty until all is labelled."""
+    """Whether each export, the pictures and the report are up to date; empty until all rows are labelled."""
     running: Holder | None
-    """Who holds the whole directory; None if nobody does, or slices run."""
+    """The process that holds the whole directory; None if there is none, or slices run."""
     slices: tuple[SliceStatus, ...]
     """The slices; empty if the run is finished or has no slices."""
     rows_per_second: float | None

@@ -27,7 +27,7 @@ class ReviewGoal:
     budget: float | None = None
     """Minutes."""
     certified: bool = False
-    """Whether what is left is to be drawn from afterwards."""
+    """Whether the rest will be certified afterwards."""
 
 
 @dataclass(frozen=True, slots=True)

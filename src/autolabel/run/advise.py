@@ -41,7 +41,7 @@ class Way:
     """One setting of a stage."""
 
     looks: tuple[str, ...]
-    """The looks; empty: the image as it is."""
+    """The looks; empty for the original image only."""
     spend: str
     score: str
     aggregator: str
@@ -56,7 +56,7 @@ class Measured:
     passes: float
     """Forward passes an image and caption, where each question takes one."""
     threshold: float | None
-    """The least score to hand out for the wanted precision and the most recall; None if no score is that precise."""
+    """The score threshold with the requested precision and the highest recall; None if there is none."""
     recall: float
     low: float
     high: float

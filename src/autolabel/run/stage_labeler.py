@@ -28,7 +28,7 @@ from autolabel.types import Instances, Labels, Reason
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, Labels, bool], None]
-"""Told of every row that is done: its position, its labels, whether kept candidates answered all that it asks."""
+"""Called for every finished row: its position, its labels, whether it was fully cached."""
 
 PIXELS_IN_FLIGHT = 150_000_000
 """The most pixels of images that a worker decodes ahead, or one image alone; a pixel takes up to about 10 bytes."""

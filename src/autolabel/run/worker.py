@@ -42,7 +42,7 @@ class Done:
     rounds: tuple[tuple[str, int], ...]
     """(phrase, round) of every box."""
     recalled: bool = False
-    """Whether kept candidates answered all that the row asks."""
+    """Whether the row was answered from cached candidates."""
 
 
 def done(labels: Labels, recalled: bool = False, *, shard: int, row: int) -> Done:

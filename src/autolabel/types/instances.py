@@ -31,7 +31,7 @@ class Support:
     labelers: int
     """Labelers that saw it in any look."""
     asked: int
-    """Pairs that were asked about the image."""
+    """Pairs that were used for the image."""
 
 
 UNSEEN = Support(looks=0, labelers=0, asked=0)
@@ -58,17 +58,17 @@ class Instances:
     given: tuple[Mapping[str, Any], ...] | None = None
     """N mappings: id, category and extra fields of the annotation a box came from, kept to the output."""
     asked: tuple[str | None, ...] | None = None
-    """N phrases by which a class was asked when the box was found; an entry is None if that is the class's name."""
+    """N phrases that found the boxes; an entry is None if it is the class name."""
     sources: tuple[tuple[str, ...], ...] | None = None
-    """N lists of the labelers that support a box, where several were asked."""
+    """N lists of the labelers that support a box, if there are several labelers."""
     looks: tuple[str, ...] | None = None
     """N names of the looks that the boxes were seen in, where an image is seen in several."""
     support: tuple[Support, ...] | None = None
     """The number of looks that saw each of N boxes, if there are several looks."""
     verdicts: tuple[float | None, ...] | None = None
-    """N chances, in [0, 1], that a box is what its label says, by a verifier; None if it was not asked."""
+    """N verdicts in [0, 1], the probability that a box has the object of its label; None without a verifier."""
     expressions: tuple[str | None, ...] | None = None
-    """N referring expressions, which tell a box from all others of its image; None for a box without one."""
+    """N referring expressions, which identify a box in its image; None for a box without one."""
     notes: tuple[str, ...] = ()
     """Notes of the labeler about its answer as a whole; they are added to the notes of the image's row."""
 

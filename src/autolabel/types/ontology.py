@@ -20,13 +20,13 @@ class ClassPrompts:
     """The phrases and negative phrases of one class."""
 
     phrases: tuple[str, ...]
-    """Any of them stands for the class."""
+    """A box of any of these phrases belongs to the class."""
     negatives: tuple[str, ...] = ()
     """A box of the class that one of these fits better is dropped."""
 
 
 Ontology = Mapping[str, ClassPrompts]
-"""ClassPrompts by class; a class without an entry is asked by its own name."""
+"""ClassPrompts by class; a class without an entry uses its name."""
 
 
 def _terms_of(name: str, ontology: Ontology) -> ClassPrompts:

@@ -28,7 +28,7 @@ class Provenance:
     labelers: tuple[str, ...] = ()
     weights: tuple[WeightSource, ...] = ()
     masks: bool | None = None
-    """Whether the run gives masks; None if nobody knows."""
+    """Whether the run gives masks; None if unknown."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
     """All parts of a COCO file of given boxes except images and annotations: info, licences, categories and others."""
