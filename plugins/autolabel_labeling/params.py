@@ -10,6 +10,8 @@ from autolabel.strategies import Strategy
 from autolabel.weights import CheckpointPath
 
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["float32", "bfloat16", "auto"]
+"""``auto`` is settled when a plan is made; a labeler without a plan takes float32."""
 _Positive = Annotated[float, Field(gt=0)]
 
 
@@ -36,5 +38,5 @@ class GroundedParams(Strategy.Params):
     """Most tokens of one caption; a longer list of phrases is dealt over several captions."""
     num_queries: Count | None = None
     """Most boxes of one caption; the checkpoint's own unless given."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """``bfloat16`` is faster on GPUs, and on CPUs with AVX512-BF16 or AMX; scores move by some hundredths."""
+    precision: Precision = "float32"
+    """``bfloat16`` moves scores a little; ``auto`` takes it on GPUs and CPUs where it is faster (AVX512-BF16, AMX)."""

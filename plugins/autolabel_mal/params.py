@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from autolabel.strategies import Strategy
 from autolabel.weights import CheckpointPath
+from autolabel_labeling.params import Precision
 from autolabel_mal.sizes import ARCHS, Arch
 
 
@@ -58,7 +59,7 @@ class MalParams(Strategy.Params):
     """Whether masks are refined by the colours of their crops."""
     use_amp: bool = True
     """Whether a GPU computes in float16; without effect elsewhere."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """``bfloat16`` is faster on CPUs with AVX512-BF16 or AMX; without effect elsewhere, and on EfficientNet."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Crops in one forward pass; 8 on a GPU and 1 on a CPU, where more are not quicker."""

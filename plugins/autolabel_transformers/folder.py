@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from autolabel.errors import WeightsError
 from autolabel.strategies import Labeler
 from autolabel.weights import CheckpointPath, Licence, check_folder, files_of, licence_of, locate_checkpoint
 from autolabel_labeling.configuration import check_kind, read_configuration
+from autolabel_labeling.params import Precision
 
 
 class FolderParams(Labeler.Params):
@@ -18,7 +19,7 @@ class FolderParams(Labeler.Params):
 
     checkpoint: CheckpointPath
     """A Hugging Face folder, or a name on the hub: ``org/name``, better ``org/name@revision``."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """``bfloat16``: the vision tower is faster on GPUs, and on CPUs with AVX512-BF16 or AMX; scores move a little."""
 
 

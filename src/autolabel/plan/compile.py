@@ -48,6 +48,7 @@ from autolabel.plan.model import (
     Weights,
 )
 from autolabel.plan.names import check_names
+from autolabel.plan.precision import with_precision
 from autolabel.plan.shards import Key, shard_rows
 from autolabel.registry import Registry
 from autolabel.spec.choice import Choice
@@ -89,7 +90,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     labelers = _make_labelers(spec)
     said = check_names(spec)
     execution = compile_execution(spec)
-    recipe = _compile_recipe(spec, labelers, registry=registry)
+    recipe, chosen = with_precision(_compile_recipe(spec, labelers, registry=registry), execution.workers)
     again = partial(compile_plan, spec, registry=registry, limit=limit)
     describing = describing_of(spec, results_dir_for(spec, limit=limit) / DESCRIBED, again=again, registry=registry)
     census, manifest, rows, remarks = _list_inputs(spec, recipe, labelers, describing=describing, limit=limit)
@@ -101,7 +102,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
         manifest=manifest,
         execution=execution,
         outputs=outputs,
-        notices=(*_notices(spec, execution.workers), *said, *remarks),
+        notices=(*_notices(spec, execution.workers), *chosen, *said, *remarks),
         captions=caption_plan(describing, census) if describing else None,
     )
     return Compiled(plan, rows, labelers[0].batch_key, describing)
@@ -116,7 +117,7 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
     labelers = _make_labelers(spec)
     said = check_names(spec)
     execution = compile_execution(spec)
-    recipe = _compile_recipe(spec, labelers, registry=registry)
+    recipe, chosen = with_precision(_compile_recipe(spec, labelers, registry=registry), execution.workers)
     classes = old.manifest.classes if spec.data.classes is None else tuple(spec.data.classes)
     roots = {source.prefix: str(source.root) for source in sources(spec.data.images)}
     plan = Plan(
@@ -128,7 +129,7 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
         manifest=replace(old.manifest, classes=classes, roots=roots, follow_symlinks=spec.data.follow_symlinks),
         execution=execution,
         outputs=_compile_outputs(spec, classes, limit=limit),
-        notices=(*_notices(spec, execution.workers), *said),
+        notices=(*_notices(spec, execution.workers), *chosen, *said),
         captions=old.captions,
     )
     return Compiled(plan, rows, labelers[0].batch_key)
@@ -145,7 +146,7 @@ def compile_rowless(spec: Spec, *, registry: Registry, on: _Devices | None = Non
     said = check_names(spec)
     run = spec.run.model_copy(update={"executor": "inline"})
     execution = compile_execution(spec.model_copy(update={"run": run, "devices": spec.devices if on is None else on}))
-    recipe = _compile_recipe(spec, labelers, registry=registry)
+    recipe, chosen = with_precision(_compile_recipe(spec, labelers, registry=registry), execution.workers)
     there = all(at(folder).is_dir() for folder in spec.data.images)
     manifest = Manifest(
         fingerprint=str(Fingerprint()),
@@ -164,7 +165,7 @@ def compile_rowless(spec: Spec, *, registry: Registry, on: _Devices | None = Non
         manifest=manifest,
         execution=execution,
         outputs=_compile_outputs(spec, manifest.classes, limit=None),
-        notices=(*_notices(spec, execution.workers), *said),
+        notices=(*_notices(spec, execution.workers), *chosen, *said),
     )
 
 
