@@ -7,8 +7,6 @@ from math import exp
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from autolabel.kernels import compiled
 
@@ -21,6 +19,7 @@ _SIGNATURE = (
 @cache
 def attend(kind: str) -> Any:
     """Return the loop for values of ``float32``, or of ``uint16``: the bits of bfloat16."""
+    _teach()
     return compiled(_SIGNATURE.format(kind), fastmath={"contract"})(_attend)
 
 
@@ -114,9 +113,14 @@ def _wide(number: Any) -> Any:
 
 def _widening(number: Any) -> Any:
     """Return what numba compiles for ``_wide``, by the type of the number."""
-    if number == types.uint16:
+    if str(number) == "uint16":
         return lambda number: np.uint32(np.uint32(number) << np.uint32(16)).view(np.float32)
     return lambda number: number
 
 
-overload(_wide, inline="always", strict=False)(_widening)
+@cache
+def _teach() -> None:
+    """Tell numba, an optional package, what ``_wide`` is."""
+    from numba.extending import overload
+
+    overload(_wide, inline="always", strict=False)(_widening)
