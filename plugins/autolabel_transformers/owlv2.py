@@ -85,7 +85,7 @@ class Owlv2(PhraseDetector["Owlv2Network"]):
         examples: tuple[Example, ...] = ()
         """Experimental: example boxes of phrases in a few images (image-guided detection)."""
         examples_as: Literal["beside", "instead"] = "beside"
-        """``beside``: a phrase is also searched by its words, and the best score counts; ``instead``: by examples only."""
+        """``beside``: a phrase is also searched by its words, the best score counts; ``instead``: only by examples."""
 
     params: Params
 
