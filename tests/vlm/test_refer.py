@@ -133,6 +133,19 @@ def test_many_boxes_are_dealt_over_questions(tmp_path: Path, registry: Registry)
     assert expressions(row) == ["the left cat", "the right cat"]
 
 
+def test_image_that_cannot_be_shown_keeps_its_boxes_and_stops_no_plan(tmp_path: Path, registry: Registry) -> None:
+    with ScriptedEndpoint(lambda request, before: Scripted(text=json.dumps([ONE, TWO]))) as server:
+        path = spec(tmp_path, server.url, ", resize: {type: multiple, of: 28}")
+        Image.new("RGB", (1000, 3)).save(tmp_path / "photos" / "1.png")
+        (tmp_path / "labels" / "1.txt").write_text("cat 0 0 0 0 0 900 3 0 0 0 0 0 0 0\n")
+        good, narrow = rows(path, registry)
+    assert expressions(good) == ["the left cat", "the right cat"]
+    assert expressions(narrow) == [None] and narrow["state"] == "labelled"
+    assert narrow["notes"] == [
+        "refer: no expressions: 1000x3 is too narrow for resize: multiple (at most 200:1)",
+    ]
+
+
 def test_verifier_is_asked_about_the_expression(tmp_path: Path, registry: Registry) -> None:
     def script(request: dict[str, Any], before: int) -> Scripted:
         if request["max_tokens"] > 1:

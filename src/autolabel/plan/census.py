@@ -146,12 +146,24 @@ def forwards(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Forwards | 
     return of
 
 
+def _referring(referrer: Referrer) -> _Asking:
+    """Return what tells the most that the boxes of a row can ask of endpoints."""
+
+    def of(prompt: Prompt, size: Size, boxes: int) -> Requests:
+        try:
+            return referrer.requests(size, boxes) if boxes else Requests()
+        except ImageError:  # this row gets no expressions, alone
+            return Requests()
+
+    return of
+
+
 def asking(labeler: Labeler, stage: Stage, ontology: Ontology) -> _Asking | None:
     """Return a function from a row to the maximum endpoint requests in a stage; None without an endpoint."""
     if not labeler.sends_to():
         return None
-    if isinstance(labeler, Referrer) and stage.index == 0:
-        return lambda prompt, size, boxes: labeler.requests(size, boxes) if boxes else Requests()
+    if isinstance(labeler, Referrer):
+        return _referring(labeler) if stage.index == 0 else None
     if not isinstance(labeler, Detector):
         return None
 
