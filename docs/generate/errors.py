@@ -12,8 +12,8 @@ from docs.generate.markdown import code, plain, table
 
 OTHER_CODES = {
     0: "Done.",
-    1: "Done, but more images failed than `run.max_failures` allows, `calibrate` could not promise the precision for"
-    " every class, or `improve` could not show that the new labels are better. Everything is written.",
+    1: "Done, but more images failed than `run.max_failures` allows, `calibrate` found no guaranteed"
+    " threshold for some class, or `improve` could not show that the new labels are better. Everything is written.",
     70: "A bug. The traceback is printed; please report it with the output of `autolabel doctor`.",
     130: "Stopped by SIGINT (Ctrl-C). The same command resumes.",
     143: "Stopped by SIGTERM. The same command resumes.",
