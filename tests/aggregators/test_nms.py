@@ -125,3 +125,23 @@ def test_identical_boxes_by_the_thousand_leave_one() -> None:
 @pytest.mark.parametrize("params", [{}, {"threshold": 0.3, "across_labels": True}, {"threshold": 0}])
 def test_keeps_the_contract(params: dict[str, object]) -> None:
     check_aggregator(Nms, params)
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("threshold", [1e-7, 0.3, 0.7, 1.0])
+def test_few_boxes_compared_directly_and_in_a_grid_leave_the_same(
+    across: bool, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(5)
+    corner, side = random.integers(0, 60, (300, 2)), random.integers(0, 20, (300, 2))  # some equal, some without area
+    found = Instances.build(
+        np.hstack([corner, corner + side]), scores=random.integers(0, 9, 300) / 9, labels=random.integers(0, 3, 300)
+    )
+    suppress = Nms(Nms.Params(threshold=threshold, across_labels=across))
+    directly = suppress.aggregate(found, Round(index=0, conf_threshold=0.1))
+    monkeypatch.setattr("autolabel_aggregators.nms._FEW", 0)
+    monkeypatch.setattr("autolabel.types.neighbours.FEW", 0)
+    in_a_grid = suppress.aggregate(found, Round(index=0, conf_threshold=0.1))
+    assert np.array_equal(directly.boxes, in_a_grid.boxes)
+    assert np.array_equal(directly.scores, in_a_grid.scores)
+    assert 0 < len(directly) < 300 or threshold == 1, "some boxes are dropped"
