@@ -93,7 +93,7 @@ class ReviewSession:
         with self._alone:
             known = self._lists.get(name)
         if known is None or known[0] != query or (not known[1] and self.index.complete):
-            complete = self.index.wait(1 if query.order in ("name", "list") else None, seconds=_PATIENCE)
+            complete = self.index.wait(start + count if query.order in ("name", "list") else None, seconds=_PATIENCE)
             complete = complete and self.index.complete
             known = (query, complete, listed(self.index, query, flags=self.flags, images=self.images))
             with self._alone:
