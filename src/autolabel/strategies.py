@@ -193,7 +193,7 @@ class Detector(Labeler[P]):
     gives: Literal["boxes", "masks"] = "boxes"
 
     def preprocess(self, sample: Sample) -> Any:
-        """Convert a sample to the input of ``prepare``; runs in decode threads, without the model."""
+        """Convert a sample to the input of ``prepare``; runs in decode threads, before or after ``load``."""
         return sample
 
     @abstractmethod

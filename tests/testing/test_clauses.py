@@ -217,9 +217,16 @@ class Reddish(Detector):
 
     params: Any
     loads = 0
+    ready = False
 
     def load(self, device: str) -> None:
         type(self).loads += 1
+        self.ready = True
+
+    def preprocess(self, sample: Sample) -> Any:
+        if self.params.fault == "needs the model" and not self.ready:
+            return replace(sample, pixels=np.roll(sample.pixels, 1, axis=0))
+        return sample
 
     def prepare(self, batch: Sequence[Sample]) -> Sequence[Any]:
         if self.params.fault == "paints":
@@ -269,6 +276,7 @@ class Masked(Reddish):
         ("is reversed", "x1 y1 x2 y2 with an area"),
         ("tires", "an item that was asked another prompt before"),
         ("depends on the batch", "a sample alone instead of in a batch"),
+        ("needs the model", "preprocessing before `load` must give the same answer"),
         ("depends on the instance", "a new instance must give the same answer"),
         ("raises the floor", "the floor may only filter"),
         ("ignores the floor", "scores must be above the floor 0.1"),

@@ -50,6 +50,7 @@ def check_detector(
             subject.require(answer.masks is None, f"{where}: masks, but `gives` says boxes")
     _same(subject, answers, _ask(subject, detector, samples, prompts, floor), 0, "the same question asked again")
     _same(subject, answers, _ask(subject, loaded(subject, device), samples, prompts, floor), 0, "a new instance")
+    _check_early(subject, answers, samples, device=device, floor=floor)
     alone = [_ask(subject, detector, [sample], [sample.prompt], floor)[0] for sample in samples]
     _same(subject, answers, alone, tolerance, "a sample alone instead of in a batch")
     _check_reuse(subject, detector, samples, answers, floor=floor, tolerance=tolerance)
@@ -108,6 +109,20 @@ def _check_reuse(
         again = [_told(subject, one) for one in detector.detect(items, prompts, floor)][::-1]
         expected = [answers[index] for index in batch]
         _same(subject, expected, again, tolerance, "an item that was asked another prompt before")
+
+
+def _check_early(
+    subject: Subject[Detector], answers: Sequence[Instances], samples: Sequence[Sample], *, device: str, floor: float
+) -> None:
+    """Check that ``preprocess`` needs no loaded model: it gives equal items before ``load`` and after."""
+    detector = subject.make()
+    early = [detector.preprocess(sample) for sample in samples]
+    detector.load(device)
+    for batch in sample_batches(detector, samples):
+        items = detector.prepare([early[index] for index in batch])
+        found = detector.detect(items, [samples[index].prompt for index in batch], floor)
+        expected = [answers[index] for index in batch]
+        _same(subject, expected, [_told(subject, one) for one in found], 0, "preprocessing before `load`")
 
 
 def _check_floor(
