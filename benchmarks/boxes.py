@@ -284,6 +284,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, nargs="+", default=[1, 3, 5])
     parser.add_argument("--leaving", choices=("none", "half"), nargs="+", default=["none", "half"], help="a round")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="autolabel's")
     parser.add_argument("--no-pipeline", action="store_true", help="leave transformers' pipeline out")
     parser.add_argument("--profile", action="store_true", help="print where the time of one image of ours goes")
     arguments = parser.parse_args()
@@ -299,7 +300,7 @@ def main() -> None:
 
 def compare(checkpoint: Path, paths: Sequence[Path], arguments: argparse.Namespace) -> None:
     """Run both loops by turns over the same images."""
-    detector = GroundingDino(GroundingDino.Params(checkpoint=str(checkpoint)))
+    detector = GroundingDino(GroundingDino.Params(checkpoint=str(checkpoint), precision=arguments.precision))
     detector.load("cpu")
     model = GroundingDinoForObjectDetection.from_pretrained(checkpoint, dtype=torch.float32).eval()
     stock = Stock(model, AutoTokenizer.from_pretrained(checkpoint), detector.shaping)
@@ -314,7 +315,7 @@ def compare(checkpoint: Path, paths: Sequence[Path], arguments: argparse.Namespa
     load = os.getloadavg()[0]
     print(
         f"{arguments.model}, input {height}x{width}, {len(CLASSES)} classes, {len(paths)} images, batches of 1,"
-        f" {arguments.threads} thread(s), load {load:.1f}"
+        f" {arguments.threads} thread(s), {arguments.precision}, load {load:.1f}"
     )
     print(f"{'seconds an image':56} {'ours':>7} {'peer':>7}   CPU     {'ours':>7} {'peer':>7}  wall")
     rows, difference = [], Difference()

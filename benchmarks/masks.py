@@ -158,6 +158,7 @@ def main() -> None:
     """Print a table, then the same as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", choices=ARCHS, default="vit-deit-tiny/16", help="with random weights")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network")
     parser.add_argument("--boxes", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -169,7 +170,9 @@ def main() -> None:
         image.write_bytes(photo())
         network = randomised(MalNetwork(from_arch(arguments.arch)))
         save_file(network.state_dict(), weights, metadata={"crop_size": str(network.sizes.crop)})
-        mal = Mal(Mal.Params(checkpoint=str(weights), mask_thres=THRESHOLD, test_margin_rate=MARGINS))
+        precision = arguments.precision
+        given = {"checkpoint": str(weights), "mask_thres": THRESHOLD, "test_margin_rate": MARGINS}
+        mal = Mal(Mal.Params.model_validate({**given, "precision": precision}))
         mal.load("cpu")
         shared = mal._ensemble.networks[0]
         clock = Clock()
@@ -190,7 +193,10 @@ def main() -> None:
     least = min(least_overlap(run["autolabel"][1], run["box by box"][1]) for run in runs)
     parts = ("seconds", "input", "network", "output", "outside")
     result = {name: {key: median(run[name][0][key] for run in runs) for key in parts} for name in ways}
-    print(f"{WIDTH}x{HEIGHT} JPEG of {size // 1000} kB, {len(boxes)} boxes, {arguments.arch}, CPU seconds of 1 thread")
+    print(
+        f"{WIDTH}x{HEIGHT} JPEG of {size // 1000} kB, {len(boxes)} boxes, {arguments.arch}, {precision},"
+        " CPU seconds of 1 thread"
+    )
     for name, figures in result.items():
         each = {key: 1000 * figures[key] / len(boxes) for key in parts}
         print(
