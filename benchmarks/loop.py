@@ -191,7 +191,6 @@ def main() -> None:
     head = ("set", "trained on + held out", "AP50 before", "after", "precision", "recall", "gain by `improve`", "")
     print(f"| {' | '.join((*head, 'label', 'improve'))} |")
     print("|---" * (len(head) + 2) + "|")
-    notes = []
     with tempfile.TemporaryDirectory() as folder:
         for source in words.sets:
             loop = Loop(words.python, Path(folder) / source.name)
@@ -199,11 +198,11 @@ def main() -> None:
             row = measure(loop, words.steps, words.settings)
             print(f"| {source.name} | {' | '.join(row)} |", flush=True)
             if words.known is not None:
-                notes.append(f"{source.name}, {check_known(loop, words.known, words.apart)}")
+                print(f"{source.name}, {check_known(loop, words.known, words.apart)}", flush=True)
             if words.kill and source == words.sets[0]:
-                notes.append(f"{source.name} {check_killed(loop, words.steps, words.settings, words.kill)}")
+                print(f"{source.name} {check_killed(loop, words.steps, words.settings, words.kill)}", flush=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print("\n".join(["", *notes, f"the command that took most memory: {peak:,.0f} MiB"]))
+    print(f"\nthe command that took most memory: {peak:,.0f} MiB")
 
 
 if __name__ == "__main__":
