@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from autolabel.cli.console import print_skipped
 from autolabel.cli.options import class_renames
+from autolabel.cli.printed_plan import print_skipped
 from autolabel.errors import SpecError
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from autolabel.cli import console
+from autolabel.cli.printed_plan import print_plan
 from autolabel.cli.terminal import LiteralConsole
 from autolabel.literal import COMMANDS, LiteralFormatter, escape, escape_json
 from autolabel.plan.compile import compile_plan
@@ -86,7 +87,7 @@ def test_a_run_full_of_commands_shows_none(
         Image.new("RGB", (9, 9), "red").save(name) if number % 2 else name.write_bytes(b"no image")
     spec = make_spec(tmp_path / "photos", tmp_path / "run\x1b[31m", classes=classes, report=False)
     compiled = compile_plan(spec_from_mapping(spec, root=tmp_path, registry=registry), registry=registry)
-    console.print_plan(compiled.plan)
+    print_plan(compiled.plan)
     with console.watching(quiet=False) as watch:
         summary = generate(compiled, registry=registry, watch=watch)
     assert summary.states["failed"] >= 10 and summary.boxes

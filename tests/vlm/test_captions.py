@@ -126,7 +126,7 @@ def test_only_images_without_a_caption_are_described(tmp_path: Path, registry: R
 def test_plan_counts_captions_and_asks_nothing(
     tmp_path: Path, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from autolabel.cli.console import print_plan
+    from autolabel.cli.printed_plan import print_plan
 
     with ScriptedEndpoint(answers) as server:
         path = write_spec(tmp_path, server.url)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autolabel import compile_plan, load_spec
-from autolabel.cli import console
+from autolabel.cli.printed_plan import print_plan
 from autolabel.errors import EndpointError
 from autolabel.phrases.compare import PhrasesToCompare, compare_phrases
 from autolabel.plan.model import Asked, Plan
@@ -42,7 +42,7 @@ def test_plan_counts_what_is_left(tmp_path: Path, registry: Registry, capsys: py
         assert whole is not None and plan.unanswered is not None
         assert (plan.unanswered.requests, plan.unanswered.images, whole.requests) == (2, 2, 6)
         assert plan.unanswered.tokens == whole.tokens // 3
-        console.print_plan(plan)
+        print_plan(plan)
         assert "left to ask at most 2, about" in " ".join(capsys.readouterr().out.split())
         assert len(server.requests) == 4, "a plan asks nothing"
         path.write_text(path.read_text().replace("requests: 4", "requests: 6"))

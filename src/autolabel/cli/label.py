@@ -9,6 +9,7 @@ import typer
 
 from autolabel.cli import console
 from autolabel.cli.options import AsJson, Extend, Quiet, Run, SpecOption, Words
+from autolabel.cli.printed_plan import print_plan
 from autolabel.errors import SpecError, WeightsError
 from autolabel.literal import escape_json
 from autolabel.storage import at
@@ -117,7 +118,7 @@ def plan(
         console.out.say(escape_json(plan_file.encode_plan(made).decode().rstrip()))
     else:
         console.notices(made.notices)
-        console.print_plan(made)
+        print_plan(made)
 
 
 def generate(
