@@ -17,6 +17,23 @@ if TYPE_CHECKING:
     from autolabel.phrases.compare import Suggest
     from autolabel.phrases.comparison import ClassComparison, PhraseComparison, Wording
 
+_Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="URL",
+        envvar="AUTOLABEL_LLM_ENDPOINT",
+        help="An OpenAI-compatible server that suggests more phrases.",
+    ),
+]
+_Model = Annotated[
+    str | None, typer.Option("--model", envvar="AUTOLABEL_LLM_MODEL", help="The model's name, for --endpoint.")
+]
+_KeyEnv = Annotated[
+    str | None,
+    typer.Option("--key-env", metavar="NAME", help="The environment variable that holds the key, for --endpoint."),
+]
+
 _SHOWN = 15
 """The most phrases of a class in the table."""
 
@@ -40,22 +57,9 @@ def phrases(
     built_in: Annotated[
         bool, typer.Option("--built-in/--no-built-in", help="Compare built-in synonyms and forms too.")
     ] = True,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--endpoint",
-            metavar="URL",
-            envvar="AUTOLABEL_LLM_ENDPOINT",
-            help="An OpenAI-compatible server that suggests more phrases.",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", envvar="AUTOLABEL_LLM_MODEL", help="The model's name, for --endpoint.")
-    ] = None,
-    key_env: Annotated[
-        str | None,
-        typer.Option("--key-env", metavar="NAME", help="The environment variable that holds the key, for --endpoint."),
-    ] = None,
+    endpoint: _Endpoint = None,
+    model: _Model = None,
+    key_env: _KeyEnv = None,
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a right box.")] = 0.5,
     floor: Annotated[
         float | None,
@@ -74,18 +78,26 @@ def phrases(
     """Compare phrases for a class on checked images; changes neither spec nor run."""
     from autolabel import compile_plan
     from autolabel.phrases.compare import PhrasesToCompare, compare_phrases
-    from autolabel.results.store import publish
 
     if gt is None:
         raise SpecError("phrases need checked images to be compared on", hint="autolabel phrases SPEC --gt FILE|RUN")
     loaded, registry = _load(words, spec)
-    asked = _by_class(tried or (), classes or ())
-    suggest = _suggesting(endpoint, model, key_env)
     wanted = PhrasesToCompare(
-        classes=tuple(classes or ()), tried=asked, built_in=built_in, suggest=suggest, iou=iou, floor=floor
+        classes=tuple(classes or ()),
+        tried=_by_class(tried or (), classes or ()),
+        built_in=built_in,
+        suggest=_suggesting(endpoint, model, key_env),
+        iou=iou,
+        floor=floor,
     )
     compiled = compile_plan(loaded, registry=registry)
-    told = compare_phrases(loaded, compiled, gt, wanted=wanted, registry=registry)
+    _hand_out(compare_phrases(loaded, compiled, gt, wanted=wanted, registry=registry), out, json=json)
+
+
+def _hand_out(told: PhraseComparison, out: Path | None, *, json: bool) -> None:
+    """Write the classes: block to ``out`` if that is named, and print the comparison."""
+    from autolabel.results.store import publish
+
     if out is not None:
         publish(out, [told.block.encode()], name="phrases")
     if json:

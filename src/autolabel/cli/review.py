@@ -21,6 +21,19 @@ _NextName = Literal["certificate", "errors", "mixed", "doubts"]
 _OrderName = Literal["least", "most", "disagreement", "boxes", "name", "random"]
 _ShowName = Literal["all", "unchecked", "undecided", "checked", "left_out", "labelled", "empty"]
 
+_Truth = Annotated[
+    str | None, typer.Option("--gt", metavar="FILE", help="With --next doubts: the COCO file whose labels to check.")
+]
+_PrecisionGoal = Annotated[
+    float | None, typer.Option("--precision", min=0, max=1, help="With --next: the precision to reach [0.9].")
+]
+_RecallGoal = Annotated[
+    float | None, typer.Option("--recall", min=0, max=1, help="With --next: the recall to reach [0.8].")
+]
+_Minutes = Annotated[
+    float | None, typer.Option("--budget", min=0, metavar="MINUTES", help="With --next: the time available.")
+]
+
 
 def review(
     run: Run,
@@ -47,20 +60,10 @@ def review(
             " the most doubtful first.",
         ),
     ] = None,
-    gt: Annotated[
-        str | None,
-        typer.Option("--gt", metavar="FILE", help="With --next doubts: the COCO file whose labels to check."),
-    ] = None,
-    precision: Annotated[
-        float | None, typer.Option("--precision", min=0, max=1, help="With --next: the precision to reach [0.9].")
-    ] = None,
-    recall: Annotated[
-        float | None, typer.Option("--recall", min=0, max=1, help="With --next: the recall to reach [0.8].")
-    ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option("--budget", min=0, metavar="MINUTES", help="With --next: the time available."),
-    ] = None,
+    gt: _Truth = None,
+    precision: _PrecisionGoal = None,
+    recall: _RecallGoal = None,
+    budget: _Minutes = None,
     model: Annotated[
         bool, typer.Option("--model/--no-model", help="Make masks for boxes that are moved or drawn.")
     ] = True,
@@ -72,18 +75,12 @@ def review(
     from autolabel.registry import discover
     from autolabel.review.order import Query
     from autolabel.review.serve import serve
-    from autolabel.review.start import hand_out, limit_to_images, limit_to_sample, open_session, read_names
+    from autolabel.review.start import hand_out, open_session
 
-    if images is not None and sample is not None:
-        raise SpecError("--images and --sample exclude each other")
-    if gt is not None and what != "doubts":
-        raise SpecError("--gt needs --next doubts: it names the labels to check")
+    _check_options(images=images, sample=sample, gt=gt, what=what)
     registry = discover()
     session = open_session(at(run), registry=registry, reviewer=reviewer, model=model, device=device, phrase=phrase)
-    if images is not None:
-        limit_to_images(session, read_names(images), file=str(images))
-    if sample is not None:
-        limit_to_sample(session, sample, size)
+    _limit(session, images=images, sample=sample, size=size)
     modes, desk = _modes(session, what, gt=gt, precision=precision, recall=recall, budget=budget)
     limited = session.images is not None
     query = Query(order="list" if limited and order == "least" else order, show=show, phrase=phrase)
@@ -95,6 +92,24 @@ def review(
     console.out.say(f"{console.count_noun(standing, 'decision')} about {run}; its exports are up to date")
     if made is not None:
         console.out.say(made.sentence)
+
+
+def _check_options(*, images: Path | None, sample: str | None, gt: str | None, what: _NextName | None) -> None:
+    """Raise SpecError for options that exclude or need each other."""
+    if images is not None and sample is not None:
+        raise SpecError("--images and --sample exclude each other")
+    if gt is not None and what != "doubts":
+        raise SpecError("--gt needs --next doubts: it names the labels to check")
+
+
+def _limit(session: ReviewSession, *, images: Path | None, sample: str | None, size: int) -> None:
+    """Limit the review to the images of a file, or to a random sample, if one is named."""
+    from autolabel.review.start import limit_to_images, limit_to_sample, read_names
+
+    if images is not None:
+        limit_to_images(session, read_names(images), file=str(images))
+    if sample is not None:
+        limit_to_sample(session, sample, size)
 
 
 def _modes(

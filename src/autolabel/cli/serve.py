@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,18 @@ from autolabel.cli.options import SpecOption, Words
 from autolabel.errors import SpecError
 from autolabel.storage import at
 
+if TYPE_CHECKING:
+    from autolabel.predict import Predictor
+    from autolabel.serve import Serving
+    from autolabel.serve.label_studio import Decisions
+
 _TOKEN, _KEY = "AUTOLABEL_TOKEN", "LABEL_STUDIO_API_KEY"
+
+_Megabytes = Annotated[
+    int, typer.Option("--max-mb", min=1, help="The largest request in megabytes; larger ones get status 413.")
+]
+_Requests = Annotated[int, typer.Option("--queue", min=1, help="The most requests at a time; more get status 429.")]
+_Seconds = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds until a request fails with status 503.")]
 
 
 def serve(
@@ -43,15 +54,9 @@ def serve(
         typer.Option("--label-studio", metavar="URL", help=f"Fetch images from this Label Studio, with ${_KEY}."),
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="The device for the models: cpu, cuda:0, mps.")] = None,
-    max_mb: Annotated[
-        int, typer.Option("--max-mb", min=1, help="The largest request in megabytes; larger ones get status 413.")
-    ] = 64,
-    queue: Annotated[
-        int, typer.Option("--queue", min=1, help="The most requests at a time; more get status 429.")
-    ] = 64,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds until a request fails with status 503.")
-    ] = 90.0,
+    max_mb: _Megabytes = 64,
+    queue: _Requests = 64,
+    timeout: _Seconds = 90.0,
 ) -> None:
     """Label images over HTTP, with the same labels as a run of the spec; SPEC may be a results directory."""
     from secrets import token_urlsafe
@@ -61,17 +66,15 @@ def serve(
     from autolabel.predict import open_predictor
     from autolabel.registry import discover
     from autolabel.serve import RequestLimits, Serving
-    from autolabel.serve import serve as serve_predictor
     from autolabel.serve.label_studio import Decisions
 
     tune_process(cores())  # before torch is imported; each device's thread then takes the plan's count
     given = token or os.environ.get(_TOKEN)
-    limits = RequestLimits(body=max_mb << 20, queue=queue, seconds=timeout)
     serving = Serving(
         token=given or token_urlsafe(24),
         host=host,
         port=port,
-        limits=limits,
+        limits=RequestLimits(body=max_mb << 20, queue=queue, seconds=timeout),
         folders=[_folder(one) for one in root or ()],
         label_studio=label_studio,
         label_studio_token=os.environ.get(_KEY),
@@ -80,13 +83,22 @@ def serve(
     source, overrides = _spec_and_overrides(words, spec)
     with open_predictor(source, overrides=overrides, device=device) as predictor:
         console.notices(predictor.plan.notices)
-        tell = lambda address: _started(address, None if given else serving.token)  # noqa: E731
-        try:
-            serve_predictor(predictor, serving, decisions=decisions, started=tell)
-        finally:
-            taken = decisions.close() if decisions is not None else 0
+        taken = _answer(predictor, serving, decisions, drawn=None if given else serving.token)
     if decisions is not None:
         console.out.say(f"{console.count_noun(taken, 'decision')} applied to {run}")
+
+
+def _answer(predictor: Predictor, serving: Serving, decisions: Decisions | None, *, drawn: str | None) -> int:
+    """Answer requests until interrupted, and return how many decisions were applied to the run."""
+    from autolabel.serve import serve as serve_predictor
+
+    taken = 0
+    try:
+        serve_predictor(predictor, serving, decisions=decisions, started=lambda address: _started(address, drawn=drawn))
+    finally:
+        if decisions is not None:
+            taken = decisions.close()
+    return taken
 
 
 def _folder(text: str) -> str:
@@ -96,7 +108,7 @@ def _folder(text: str) -> str:
     return str(Path(text).absolute())
 
 
-def _started(address: str, drawn: str | None) -> None:
+def _started(address: str, *, drawn: str | None) -> None:
     """Print the address, and the token if it was drawn."""
     console.out.say(f"serving at {address}")
     if drawn is not None:
