@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autolabel_training.boxes import iou_matrix, suppress
+from autolabel.types.boxes import iou
 
 IOU = 0.5
 _LOWEST_SCORE = 0.003
@@ -50,7 +50,7 @@ def judge(answers: Detections, nms: float) -> ScoredHits:
     scored = answers.scores > _LOWEST_SCORE
     boxes, scores = answers.boxes[scored], answers.scores[scored]
     kept = suppress(boxes, scores, nms)
-    overlaps = iou_matrix(boxes[kept], answers.truth)
+    overlaps = iou(boxes[kept], answers.truth)
     hits = np.zeros(len(kept), bool)
     for number in range(len(kept)):
         if not overlaps.shape[1]:
@@ -60,6 +60,17 @@ def judge(answers: Detections, nms: float) -> ScoredHits:
             hits[number] = True
             overlaps[:, best] = -1
     return ScoredHits(scores[kept], hits, len(answers.truth))
+
+
+def suppress(boxes: _Floats, scores: _Floats, threshold: float) -> NDArray[np.int64]:
+    """Return the indices that greedy non-maximum suppression keeps, best first; `threshold` 1 keeps all."""
+    order = np.argsort(-scores, kind="stable")
+    overlaps = iou(boxes, boxes)
+    kept: list[int] = []
+    for candidate in order:
+        if not kept or overlaps[candidate, kept].max() < threshold or threshold >= 1:
+            kept.append(int(candidate))
+    return np.array(kept, dtype=np.int64)
 
 
 def average_precision(images: Sequence[ScoredHits]) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autolabel_training.boxes import suppress
 from autolabel_training.metric import (
     Detections,
     OperatingPoint,
@@ -15,6 +14,7 @@ from autolabel_training.metric import (
     bootstrap_mean,
     judge,
     mean_average_precision,
+    suppress,
 )
 from training.detector.checkpoint import phrase_spans
 

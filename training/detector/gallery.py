@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from autolabel_training.boxes import iou_matrix, suppress
-from autolabel_training.metric import IOU, Detections
+from autolabel.types.boxes import iou
+from autolabel_training.metric import IOU, Detections, suppress
 from autolabel_training.recipe import read
 
 from .checkpoint import Checkpoint
@@ -44,7 +44,7 @@ def verdict(answers: Detections, threshold: float) -> Verdict:
     scored = answers.scores >= threshold
     boxes, scores = answers.boxes[scored], answers.scores[scored]
     boxes = boxes[suppress(boxes, scores, NMS)]
-    overlaps = iou_matrix(boxes, answers.truth)
+    overlaps = iou(boxes, answers.truth)
     free = np.ones(len(answers.truth), bool)
     hit = np.zeros(len(boxes), bool)
     for number, row in enumerate(overlaps):
