@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from autolabel import compile_plan, generate, load_spec
 from autolabel.errors import EndpointError
 from autolabel.registry import Registry
+from tests.vlm.commands import doctor, run
 from tests.vlm.llama_model import END, token_of, write_model
 
 pytest.importorskip("httpx")
@@ -83,12 +80,6 @@ def write_spec(root: Path, stages: str, data: str = "classes: [cat, dog]") -> Pa
     return path
 
 
-def run(path: Path, registry: Registry) -> list[dict[str, Any]]:
-    """Run a spec and return its rows."""
-    generate(compile_plan(load_spec(path, registry=registry), registry=registry), registry=registry)
-    return [json.loads(line) for line in (path.parent / "out" / "labels.jsonl").read_text().splitlines()]
-
-
 def vlm(url: str, more: str = "") -> str:
     """Return the labeler and the verifier of a server, as a spec writes them."""
     asked = f"endpoint: '{url}', model: any, retries: 0{more}"
@@ -128,12 +119,6 @@ def test_doctor_reports_what_comes(tmp_path: Path) -> None:
     assert "right  scores: token probabilities come" in found and "right  chances: token probabilities come" in found
     assert "WRONG  boxes: 0 of 6 boxes land with coordinates: unit_1000" in found
     assert "640x480 pixels are 16 tokens" in found and "pixels_per_token: 19200" in found
-
-
-def doctor(spec: Path) -> str:
-    """Return what the doctor prints."""
-    words = [sys.executable, "-m", "autolabel", "doctor", "--endpoint", str(spec)]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
 def test_captions_come_from_the_server(tmp_path: Path, registry: Registry) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from autolabel.registry import Registry
+from tests.vlm.commands import doctor, run
 from tests.vlm.llava_model import write_llava
 from tests.vlm.test_labeler import photos
-from tests.vlm.test_llama_cpp import doctor, run
 
 pytest.importorskip("httpx")
 PYTHON = os.environ.get("TRANSFORMERS_SERVE", "")
