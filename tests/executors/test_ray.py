@@ -24,7 +24,11 @@ from autolabel.spec.load import spec_from_mapping
 from tests.specs import make_spec
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    # older versions of Ray leave files open
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 CPUS = 2
 STORE = 80 * 2**20
