@@ -12,13 +12,13 @@ from typing import Any
 BOX = ("bbox_2d", "bbox", "box_2d", "box")
 LABEL = ("label", "phrase", "category", "class", "name")
 _SCORE = ("score", "confidence")
-_MOST = 200_000
+MOST = 200_000
 """Characters of an answer that are read."""
 _MOST_HOLLOW = 300
 """Braces without an object after which the rest is not read."""
 _decoder = json.JSONDecoder(strict=False)
 _NOTHING = re.compile(r"\[\s*\]")
-_FLAT = re.compile(r"\{[^{}]*\}")
+FLAT = re.compile(r"\{[^{}]*\}")
 _THOUGHT = re.compile(r".*</think(?:ing)?>", re.S)
 
 
@@ -59,10 +59,10 @@ class Read:
 
 def read(text: str, *, cut: bool = False) -> Read:
     """Return the objects in an answer; ``cut`` states that it was truncated at the length limit."""
-    out = Read(cut=cut or len(text) > _MOST)
+    out = Read(cut=cut or len(text) > MOST)
     thought = _THOUGHT.match(text)
     begin = thought.end() if thought else 0
-    text = text[:_MOST]
+    text = text[:MOST]
     if (brace := text.find("{", begin)) < 0 or not _walk(text, brace, len(text), out):
         out.nothing = not out.objects and not out.unreadable and _NOTHING.search(text, begin) is not None
     return out
@@ -103,14 +103,20 @@ def _object(text: str, place: int) -> tuple[dict[str, Any] | None, int]:
         return (value, stop) if isinstance(value, dict) else (None, place)
     except (ValueError, RecursionError):
         pass
-    flat = _FLAT.match(text, place)
+    flat = FLAT.match(text, place)
     if flat is None:
         return None, place
+    value = python_mapping(flat[0])
+    return (None, place) if value is None else (value, flat.end())
+
+
+def python_mapping(text: str) -> dict[str, Any] | None:
+    """Return the mapping that a text writes as Python does; None if it writes none."""
     try:
-        value = ast.literal_eval(flat[0])
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None, place
-    return (value, flat.end()) if isinstance(value, dict) else (None, place)
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _skip(text: str, place: int, end: int, out: Read) -> tuple[int, bool]:

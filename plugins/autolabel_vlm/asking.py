@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autolabel.endpoint import Endpoint, EndpointAccount
+from autolabel.endpoint import Endpoint, EndpointAccount, Reply
 from autolabel.endpoint.client import require_client
+from autolabel.errors import ImageError
 from autolabel.types import Size
 from autolabel_vlm.params import PictureParams
 
@@ -39,3 +40,10 @@ class AsksEndpoint:
     def counters(self) -> dict[str, int]:
         """Return the numbers of requests sent and of cached answers used."""
         return {"requests": self.endpoint.sent, "kept": self.endpoint.recalled} if self.endpoint else {}
+
+
+def unless_refused(reply: Reply | ImageError) -> Reply | ImageError:
+    """Return a reply; an error instead if the model refuses, or its answer was withheld."""
+    if isinstance(reply, ImageError) or not (reply.refusal or reply.finish == "content_filter"):
+        return reply
+    return ImageError("refused", f"the model refuses: {reply.refusal or 'its answer was withheld'}"[:300])

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from autolabel.endpoint import Question, Reply
 from autolabel.errors import ImageError
+from autolabel.literal import one_line
 from autolabel.strategies import Captioner, Finding, Requests
 from autolabel.types import Sample, Size
 from autolabel_vlm import resize
 from autolabel_vlm.answer import after_thought
-from autolabel_vlm.asking import AsksEndpoint
+from autolabel_vlm.asking import AsksEndpoint, unless_refused
 from autolabel_vlm.params import PictureParams
 
 _DEFAULT = (
@@ -54,9 +55,8 @@ class VlmCaptioner(AsksEndpoint, Captioner):
 
     def requests(self, size: Size) -> Requests:
         """Return the endpoint requests for the caption of an image of ``size``."""
-        height, width = self.params.resize.shape(size)
-        picture = -(-height * width // self.params.pixels_per_token)
-        return Requests(requests=1, images=1, tokens=picture + len(self.params.prompt) // 4 + _EXPECTED)
+        tokens = self.params.picture_tokens(size) + len(self.params.prompt) // 4 + _EXPECTED
+        return Requests(requests=1, images=1, tokens=tokens)
 
     def examine(self) -> Sequence[Finding]:
         """Ask for the caption of a picture of a red square."""
@@ -93,12 +93,10 @@ class VlmCaptioner(AsksEndpoint, Captioner):
 
 def said_in(reply: Reply | ImageError) -> str | ImageError:
     """Return the caption in a reply, on one line; an error if there is none."""
+    reply = unless_refused(reply)
     if isinstance(reply, ImageError):
         return reply
-    if reply.refusal or reply.finish == "content_filter":
-        return ImageError("refused", f"the model refuses: {reply.refusal or 'its answer was withheld'}"[:300])
     text = _FENCE.sub("", after_thought(reply.text).strip()).strip().strip('"')
     if reply.cut and (ends := list(_SENTENCE_END.finditer(text))):
         text = text[: ends[-1].end()]
-    caption = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return caption or ImageError("unreadable_answer", "the answer holds no caption")
+    return one_line(text) or ImageError("unreadable_answer", "the answer holds no caption")

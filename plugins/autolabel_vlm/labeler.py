@@ -15,7 +15,7 @@ from autolabel.errors import ImageError
 from autolabel.strategies import Detector, Finding, Requests
 from autolabel.types import Instances, Prompt, Sample, Size
 from autolabel_vlm import answer, coordinates, prompt, resize, score
-from autolabel_vlm.asking import AsksEndpoint
+from autolabel_vlm.asking import AsksEndpoint, unless_refused
 from autolabel_vlm.caption import VlmCaptioner
 from autolabel_vlm.params import VlmParams
 
@@ -55,10 +55,9 @@ class _AnsweredQuestion:
 
     def take(self, reply: Reply | ImageError) -> None:
         """Add a reply."""
+        reply = unless_refused(reply)
         if isinstance(reply, ImageError):
             self.error = reply
-        elif reply.refusal or reply.finish == "content_filter":
-            self.error = ImageError("refused", f"the model refuses: {reply.refusal or 'its answer was withheld'}"[:300])
         else:
             self.replies.append(reply)
             self.reads.append(answer.read(reply.text, cut=reply.cut))
@@ -85,9 +84,7 @@ class Vlm(AsksEndpoint, Detector):
 
     def requests(self, size: Size, asked: Prompt) -> Requests:
         """Return the endpoint requests for a question about an image of ``size``."""
-        height, width = self.params.resize.shape(size)
-        parts = self.passes(asked)
-        picture = -(-height * width // self.params.pixels_per_token)
+        parts, picture = self.passes(asked), self.params.picture_tokens(size)
         words = (len(self.params.prompt) + 40) * parts + sum(len(phrase) + 4 for phrase in asked.phrases)
         return Requests(requests=parts, images=parts, tokens=parts * (picture + _ANSWER) + words // 4)
 

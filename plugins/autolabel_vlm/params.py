@@ -9,15 +9,21 @@ from pydantic_core import PydanticCustomError
 
 from autolabel.endpoint import EndpointParams
 from autolabel.strategies import Strategy
+from autolabel.types import Size
 from autolabel_vlm.coordinates import Axes, Coordinates
 from autolabel_vlm.prompt import DEFAULT
 from autolabel_vlm.resize import Longest, Resize
 
 
-def _asks(prompt: str) -> str:
-    if "{phrases}" not in prompt:
-        raise PydanticCustomError("said", "{said}", {"said": "lacks the placeholder {phrases}"})
-    return prompt
+def naming(placeholder: str, said: str) -> AfterValidator:
+    """Return a validator of prompts that must name a placeholder; ``said`` is the message if one does not."""
+
+    def check(prompt: str) -> str:
+        if placeholder not in prompt:
+            raise PydanticCustomError("said", "{said}", {"said": said})
+        return prompt
+
+    return AfterValidator(check)
 
 
 class PictureParams(EndpointParams, Strategy.Params):
@@ -33,6 +39,11 @@ class PictureParams(EndpointParams, Strategy.Params):
     pixels_per_token: Annotated[int, Field(ge=1)] = 784
     """For the forecast of a plan: 28 x 28 for most models."""
 
+    def picture_tokens(self, size: Size) -> int:
+        """Return the tokens that a picture of an image of ``size`` is expected to take."""
+        height, width = self.resize.shape(size)
+        return -(-height * width // self.pixels_per_token)
+
 
 class VlmParams(PictureParams):
     """The server, and the coordinate convention of its boxes."""
@@ -42,7 +53,7 @@ class VlmParams(PictureParams):
     or 1. ``autolabel doctor --endpoint`` finds out."""
     axes: Axes = "xyxy"
     """Which number comes first."""
-    prompt: Annotated[str, AfterValidator(_asks)] = DEFAULT
+    prompt: Annotated[str, naming("{phrases}", "lacks the placeholder {phrases}")] = DEFAULT
     """The question; ``{phrases}``, ``{coordinates}``, ``{corners}``, ``{caption}``, ``{width}`` and ``{height}`` are
     filled in."""
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"

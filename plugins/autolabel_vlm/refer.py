@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from autolabel.endpoint import Message, Question
 from autolabel.errors import ImageError
+from autolabel.literal import one_line
 from autolabel.strategies import Finding, Referrer, Requests
 from autolabel.types import Sample, Size
 from autolabel_vlm import coordinates, prompt, resize
-from autolabel_vlm.answer import after_thought
-from autolabel_vlm.asking import AsksEndpoint
+from autolabel_vlm.answer import FLAT, MOST, after_thought, python_mapping
+from autolabel_vlm.asking import AsksEndpoint, unless_refused
 from autolabel_vlm.coordinates import Axes, Coordinates
-from autolabel_vlm.params import PictureParams
+from autolabel_vlm.params import PictureParams, naming
 
 _DEFAULT = (
     "These objects are in the image, each with its number and its box: {objects}. {coordinates} "
@@ -29,22 +28,13 @@ _DEFAULT = (
     "it, or what it does. Say only what can be seen. Answer with a JSON array and nothing else, one entry for each "
     'object: {"id": its number, "expression": the phrase}.'
 )
-_FLAT = re.compile(r"\{[^{}]*\}")
 _WORDS = ("expression", "description", "phrase", "text")
 _EXPECTED = 25
 """Tokens that an expression is expected to take, for the forecast of a plan."""
 _LONGEST = 300
 """Characters of an expression that are kept."""
-_MOST = 200_000
-"""Characters of an answer that are read."""
 _REPEATED = 2_000
 """Characters of an answer that cannot be read, shown to the model again."""
-
-
-def _asks(text: str) -> str:
-    if "{objects}" not in text:
-        raise PydanticCustomError("said", "{said}", {"said": "has no place for the objects: {objects}"})
-    return text
 
 
 @dataclass(slots=True)
@@ -73,7 +63,7 @@ class _Referral:
 class ReferParams(PictureParams):
     """The server, and how boxes are told to it."""
 
-    prompt: Annotated[str, AfterValidator(_asks)] = _DEFAULT
+    prompt: Annotated[str, naming("{objects}", "has no place for the objects: {objects}")] = _DEFAULT
     """The question; ``{objects}``, ``{coordinates}``, ``{width}`` and ``{height}`` are filled in."""
     coordinates: Coordinates = "unit_1000"
     """The numbers in which boxes are told."""
@@ -95,9 +85,7 @@ class VlmReferrer(AsksEndpoint, Referrer):
 
     def requests(self, size: Size, boxes: int) -> Requests:
         """Return what an image of ``size`` with some boxes takes."""
-        height, width = self.params.resize.shape(size)
-        parts = -(-boxes // self.params.boxes_per_request)
-        picture = -(-height * width // self.params.pixels_per_token)
+        parts, picture = -(-boxes // self.params.boxes_per_request), self.params.picture_tokens(size)
         words = parts * len(self.params.prompt) // 4 + boxes * (_EXPECTED + 15)
         return Requests(requests=parts, images=parts, tokens=parts * picture + words)
 
@@ -145,12 +133,9 @@ class VlmReferrer(AsksEndpoint, Referrer):
                 continue
             questions.append(one.repeated(question))
             sent.append(one)
-        for one, reply in zip(sent, self.endpoint.ask(questions), strict=True):
+        for one, reply in zip(sent, map(unless_refused, self.endpoint.ask(questions)), strict=True):
             if isinstance(reply, ImageError):
                 errors[one.place] = reply
-            elif reply.refusal or reply.finish == "content_filter":
-                told = f"the model refuses: {reply.refusal or 'its answer was withheld'}"
-                errors[one.place] = ImageError("refused", told[:300])
             else:
                 one.answer = reply.text
                 for number, words in expressions_in(reply.text).items():
@@ -189,12 +174,12 @@ class VlmReferrer(AsksEndpoint, Referrer):
 def expressions_in(text: str) -> dict[int, str]:
     """Return the expressions of an answer by the numbers of their objects; what cannot be read is not in it."""
     out: dict[int, str] = {}
-    for match in _FLAT.finditer(after_thought(text)[:_MOST]):
+    for match in FLAT.finditer(after_thought(text)[:MOST]):
         value = _mapping(match[0])
         number = value.get("id", value.get("number"))
         number = int(number) if isinstance(number, str) and re.fullmatch(r"[0-9]{1,6}", number) else number
         words = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), "")
-        plain = " ".join("".join(char if char.isprintable() else " " for char in words).split())[:_LONGEST]
+        plain = one_line(words)[:_LONGEST]
         if isinstance(number, int) and not isinstance(number, bool) and plain:
             out.setdefault(number, plain)
     return out
@@ -202,11 +187,8 @@ def expressions_in(text: str) -> dict[int, str]:
 
 def _mapping(text: str) -> dict[str, Any]:
     """Return the mapping that a text writes, as JSON or as Python does; an empty one for anything else."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value
-    return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, MemoryError, RecursionError):
+        return python_mapping(text) or {}
+    return value if isinstance(value, dict) else {}

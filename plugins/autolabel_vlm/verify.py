@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from autolabel.endpoint import Question, Reply
 from autolabel.errors import ImageError
@@ -17,7 +16,7 @@ from autolabel.strategies import Finding, Verifier
 from autolabel.types import Sample
 from autolabel_vlm import prompt, resize
 from autolabel_vlm.asking import AsksEndpoint
-from autolabel_vlm.params import PictureParams
+from autolabel_vlm.params import PictureParams, naming
 
 _COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
 _DEFAULT = "Is the object in the {colour} box a {phrase}? Answer yes or no."
@@ -26,16 +25,10 @@ _SHARE = 400
 """The line width is the image's longer side divided by this."""
 
 
-def _asks(text: str) -> str:
-    if "{phrase}" not in text:
-        raise PydanticCustomError("said", "{said}", {"said": "has no place for what a box is called: {phrase}"})
-    return text
-
-
 class VerifyParams(PictureParams, Verifier.Params):
     """The server, which boxes are checked, and how they are drawn."""
 
-    prompt: Annotated[str, AfterValidator(_asks)] = _DEFAULT
+    prompt: Annotated[str, naming("{phrase}", "has no place for what a box is called: {phrase}")] = _DEFAULT
     """The question; ``{phrase}`` and ``{colour}`` are filled in."""
     colour: Literal["red", "lime", "blue", "yellow"] = "red"
     """The colour of the line that is drawn around a box."""

@@ -1,4 +1,4 @@
-"""Escape text for terminals, and remove secrets of URLs."""
+"""Escape text for terminals, put it on one line, and remove secrets of URLs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 def escape(text: str) -> str:
     """Return a text with control characters and unencodable characters escaped; line ends are kept."""
     return COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line: what cannot be printed and runs of white space become single spaces."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def escape_json(text: str) -> str:

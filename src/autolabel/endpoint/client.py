@@ -17,6 +17,7 @@ from autolabel.endpoint.chat import Question, Reply, read_reply
 from autolabel.endpoint.desk import EndpointAccount, NotAsked
 from autolabel.endpoint.manners import Clock, Manners, asked_to_wait
 from autolabel.errors import AutolabelError, EndpointError, ImageError, MachineError
+from autolabel.literal import one_line
 
 if TYPE_CHECKING:
     import asyncio
@@ -296,7 +297,7 @@ class Endpoint:
     def _clean(self, text: str) -> str:
         """Return a server's message on one line, with the key removed."""
         text = text.replace(self._key, "***") if self._key else text
-        plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        plain = one_line(text)
         return plain if len(plain) <= _MOST_TOLD else f"{plain[:_MOST_TOLD]}..."
 
 

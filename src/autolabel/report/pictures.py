@@ -16,6 +16,7 @@ from PIL import ImageDraw
 
 from autolabel.errors import ImageError
 from autolabel.images import MAX_PIXELS, SUFFIXES, ValueRange, read_pixels
+from autolabel.literal import one_line
 from autolabel.report.palette import Colour, Palette, ink
 from autolabel.report.typeface import font_for
 from autolabel.types import Labels, Rle
@@ -100,7 +101,7 @@ def _items_of(row: Labels, colours: Palette) -> list[_Item]:
 
 def short_label(phrase: str) -> str:
     """Return a phrase on one line, truncated if long."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in phrase).split())
+    line = one_line(phrase)
     return line if len(line) <= _LONGEST_PHRASE else line[: _LONGEST_PHRASE - 1] + "…"
 
 
