@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import autolabel
-from autolabel.plan.compile import compile_plan
 from autolabel.results.ledger import read_labels
-from autolabel.run.generate import generate
-from autolabel.spec.load import load_spec
 from autolabel.types import Labels
 
 pytestmark = [
@@ -25,29 +21,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning"),
     pytest.mark.skipif("FIFTYONE_DATABASE_URI" not in os.environ, reason="FIFTYONE_DATABASE_URI is not set"),
 ]
-
-
-@pytest.fixture
-def run(hazards_path: str, tmp_path: Path) -> Path:
-    from autolabel_colors import Rectangle, save
-
-    for index in range(3):
-        rectangles = [Rectangle(2 + index, 3, 20 + index, 20, "red", 0.9), Rectangle(30, 30, 50, 60, "blue", 0.8)]
-        save(tmp_path / "photos" / f"{index}.png", rectangles if index < 2 else [], size=(64, 80))
-    document = {
-        "version": 1,
-        "data": {"images": [str(tmp_path / "photos")], "classes": ["red", "blue", "green"]},
-        "stages": [
-            {"labeler": {"type": "colors"}, "looks": ["plain", "mirror"]},
-            {"labeler": {"type": "filled"}},
-        ],
-        "devices": "cpu",
-        "export": [],
-        "results_dir": str(tmp_path / "run"),
-    }
-    registry = autolabel.discover()
-    generate(compile_plan(load_spec(document, registry=registry), registry=registry), registry=registry)
-    return tmp_path / "run"
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ from torch import Tensor
 from autolabel.errors import DataError
 from autolabel.strategies import FineTuning
 from autolabel.types import Labels, Rle
+from autolabel.types.boxes import clip, iou
 from autolabel.weights import locate_checkpoint
 from autolabel_mal.learning.crops import CropRecipe, CropSampler, CropShape, source
 from autolabel_mal.learning.figures import compare_overlaps, mean_overlaps
 from autolabel_mal.learning.loss import MaskLossRecipe
-from autolabel_mal.learning.mask_probes import MaskProbe, NetworkMasks, iou, mask_probes, overlaps
+from autolabel_mal.learning.mask_probes import MaskProbe, NetworkMasks, mask_probes, overlaps
 from autolabel_mal.learning.picture import BoxedPicture
 from autolabel_mal.learning.settings import MaskTrainingSettings
 from autolabel_mal.learning.student import Lesson, StudentTeacher
@@ -128,12 +129,7 @@ def _with_truth(row: Labels) -> tuple[list[MaskProbe], list[str]]:
 
 
 def _box_iou(mask: Rle, box: Any) -> float:
-    whole = mask.decode()
-    filled, given = np.zeros_like(whole), np.zeros_like(whole)
-    rows, columns = np.flatnonzero(whole.any(1)), np.flatnonzero(whole.any(0))
-    if not len(rows):
-        return 0.0
-    filled[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    """Return the IoU of a mask's bounds with the pixels that a box touches."""
     x0, y0, x1, y1 = box
-    given[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = True
-    return iou(filled, given)
+    touched = clip(np.array([[np.floor(x0), np.floor(y0), np.ceil(x1), np.ceil(y1)]]), mask.size)
+    return float(iou(np.array([mask.bounds()], np.float32), touched)[0, 0])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autolabel.strategies import Captioner
-from autolabel.testing.labeler import check_counters, check_labeler, check_pixels, loaded
+from autolabel.testing.labeler import check_answers
 from autolabel.testing.samples import example_samples
 from autolabel.testing.subject import Subject
 from autolabel.types import Sample
@@ -17,18 +17,19 @@ def check_captioner(
 ) -> None:
     """Check a captioner on ``samples``; on the example samples unless given."""
     subject = Subject(strategy, params)
-    samples = samples or example_samples()
-    check_labeler(subject, Captioner, samples)
-    subject.require(strategy.gives == "captions", "`gives` must be captions")
-    before = [sample.pixels.tobytes() for sample in samples]
-    captioner = loaded(subject, device)
-    said = list(captioner.describe(samples))
-    subject.require(len(said) == len(samples), f"`describe` must return {len(samples)} captions, found {len(said)}")
-    for index, (sample, caption) in enumerate(zip(samples, said, strict=True)):
+
+    def check(name: str, sample: Sample, caption: Any, alone: Any) -> None:
         told = isinstance(caption, str) and bool(caption.strip())
-        subject.require(told, f"the caption of sample {index}: wanted text, found {caption!r}")
-        [alone] = captioner.describe([sample])
-        subject.require(alone == caption, f"sample {index} alone must get the same caption, found {alone!r}")
-    subject.require(list(captioner.describe([])) == [], "`describe` of no samples must return nothing")
-    check_counters(subject, captioner.counters())
-    check_pixels(subject, samples, before)
+        subject.require(told, f"the caption of {name}: wanted text, found {caption!r}")
+        subject.require(alone == caption, f"{name} alone must get the same caption, found {alone!r}")
+
+    check_answers(
+        subject,
+        samples or example_samples(),
+        kind=Captioner,
+        gives="captions",
+        method="describe",
+        device=device,
+        check=check,
+        noun="captions",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,3 +54,35 @@ def check_pixels(subject: Subject[_L], samples: Sequence[Sample], before: Sequen
     """Check that the labeler did not change the pixels."""
     same = all(sample.pixels.tobytes() == copy for sample, copy in zip(samples, before, strict=True))
     subject.require(same, "the pixels that were passed in may not be changed")
+
+
+def check_answers(
+    subject: Subject[_L],
+    samples: Sequence[Sample],
+    *,
+    kind: type[Any],
+    gives: str,
+    method: str,
+    device: str,
+    check: Callable[[str, Sample, Any, Any], None],
+    noun: str = "answers",
+) -> None:
+    """Check a labeler whose ``method`` returns one answer for each sample.
+
+    ``check`` is given the name of a sample, the sample, its answer, and the one that it gets alone. Messages call the
+    answers ``noun``.
+    """
+    check_labeler(subject, kind, samples)
+    subject.require(subject.strategy.gives == gives, f"`gives` must be {gives}")
+    before = [sample.pixels.tobytes() for sample in samples]
+    labeler: Any = loaded(subject, device)
+    ask = getattr(labeler, method)
+    answers = list(ask(samples))
+    wanted = f"`{method}` must return {len(samples)} {noun}, found {len(answers)}"
+    subject.require(len(answers) == len(samples), wanted)
+    for index, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
+        [alone] = ask([sample])
+        check(f"sample {index}", sample, answer, alone)
+    subject.require(list(ask([])) == [], f"`{method}` of no samples must return nothing")
+    check_counters(subject, labeler.counters())
+    check_pixels(subject, samples, before)

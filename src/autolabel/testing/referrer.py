@@ -7,7 +7,7 @@ from typing import Any
 
 from autolabel.errors import ImageError
 from autolabel.strategies import Referrer
-from autolabel.testing.labeler import check_counters, check_labeler, check_pixels, loaded
+from autolabel.testing.labeler import check_answers
 from autolabel.testing.samples import example_samples
 from autolabel.testing.subject import Subject
 from autolabel.testing.verifier import boxed
@@ -19,21 +19,14 @@ def check_referrer(
 ) -> None:
     """Check a referrer on ``samples`` that have boxes; on two boxes in each of the example samples unless given."""
     subject = Subject(strategy, params)
-    samples = samples or [boxed(sample) for sample in example_samples()]
-    check_labeler(subject, Referrer, samples)
-    subject.require(strategy.gives == "boxes", "`gives` must be boxes")
-    before = [sample.pixels.tobytes() for sample in samples]
-    referrer = loaded(subject, device)
-    answers = list(referrer.refer(samples))
-    subject.require(len(answers) == len(samples), f"`refer` must return {len(samples)} answers, found {len(answers)}")
-    for index, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
-        where, count = f"the answer to sample {index}", len(sample.instances)
+
+    def check(name: str, sample: Sample, answer: Any, alone: Any) -> None:
+        where, count = f"the answer to {name}", len(sample.instances)
         assert not isinstance(answer, ImageError), f"{where}: {answer.message}"
         subject.require(len(answer) == count, f"{where}: wanted {count} expressions, found {len(answer)}")
         told = all(one is None or (isinstance(one, str) and bool(one.strip())) for one in answer)
         subject.require(told, f"{where}: wanted texts, or None for a box without one, found {answer!r}")
-        [alone] = referrer.refer([sample])
         subject.require(alone == answer, f"{where}: a sample alone must get the same expressions, found {alone!r}")
-    subject.require(list(referrer.refer([])) == [], "`refer` of no samples must return nothing")
-    check_counters(subject, referrer.counters())
-    check_pixels(subject, samples, before)
+
+    samples = samples or [boxed(sample) for sample in example_samples()]
+    check_answers(subject, samples, kind=Referrer, gives="boxes", method="refer", device=device, check=check)

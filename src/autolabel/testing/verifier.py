@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.strategies import Verifier
-from autolabel.testing.labeler import check_counters, check_labeler, check_pixels, loaded
+from autolabel.testing.labeler import check_answers
 from autolabel.testing.samples import example_samples
 from autolabel.testing.subject import Subject
 from autolabel.types import Instances, Prompt, Sample
@@ -29,26 +29,19 @@ def check_verifier(
     Verdicts in a batch and alone may differ by ``tolerance``.
     """
     subject = Subject(strategy, params)
-    samples = samples or [boxed(sample) for sample in example_samples()]
-    check_labeler(subject, Verifier, samples)
-    subject.require(strategy.gives == "boxes", "`gives` must be boxes")
-    before = [sample.pixels.tobytes() for sample in samples]
-    verifier = loaded(subject, device)
-    answers = list(verifier.verify(samples))
-    subject.require(len(answers) == len(samples), f"`verify` must return {len(samples)} answers, found {len(answers)}")
-    for index, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
-        where, count = f"the answer to sample {index}", len(sample.instances)
+
+    def check(name: str, sample: Sample, answer: Any, alone: Any) -> None:
+        where, count = f"the answer to {name}", len(sample.instances)
         subject.require(isinstance(answer, np.ndarray), f"{where}: wanted an array, found {answer!r}")
         assert isinstance(answer, np.ndarray)
         subject.require(answer.shape == (count,), f"{where}: wanted {count} verdicts, found the shape {answer.shape}")
         known = answer[np.isfinite(answer)]
         subject.require(((known >= 0) & (known <= 1)).all(), f"{where}: verdicts must be in [0, 1], found {answer}")
-        [alone] = verifier.verify([sample])
         close = np.allclose(np.asarray(alone), answer, rtol=0, atol=tolerance, equal_nan=True)
         subject.require(close, f"{where}: a sample alone must get the same verdicts, found {alone} and {answer}")
-    subject.require(list(verifier.verify([])) == [], "`verify` of no samples must return nothing")
-    check_counters(subject, verifier.counters())
-    check_pixels(subject, samples, before)
+
+    samples = samples or [boxed(sample) for sample in example_samples()]
+    check_answers(subject, samples, kind=Verifier, gives="boxes", method="verify", device=device, check=check)
 
 
 def boxed(sample: Sample) -> Sample:
