@@ -12,6 +12,7 @@ from rich.console import Console
 from autolabel.cli import progress
 from autolabel.cli.progress import Lines
 from autolabel.run.worker import Done
+from autolabel.types.labels import State
 
 
 class Clock:
@@ -30,9 +31,10 @@ def test_lines_tell_rate_time_left_and_failures_once_there_is_a_rate(monkeypatch
     plan: Any = SimpleNamespace(execution=SimpleNamespace(places="2 x cpu"))
     stage: Any = SimpleNamespace(name="0-colors")
     lines.stage_started(plan, stage, rows=100, left=40)
-    for seconds, state in ((50, "labelled"), (10, "failed"), (30, "labelled")):
+    states: list[tuple[int, State]] = [(50, "labelled"), (10, "failed"), (30, "labelled")]
+    for seconds, state in states:
         clock.now += seconds
-        lines.row(Done(0, 0, state, "", (("red", 0),) if state == "labelled" else ()))
+        lines.row(Done(0, 0, state, boxes=int(state == "labelled")))
     assert [line.strip() for line in screen.getvalue().splitlines()] == [
         "0-colors: 40 of 100 rows to label on 2 x cpu",
         "0-colors: 61 of 100 rows, 1 boxes",

@@ -20,8 +20,8 @@ def write(tmp_path: Path, text: str | bytes) -> Path:
 
 def test_phrases_are_distinct_and_in_order(tmp_path: Path) -> None:
     [caption] = list(read_captions(write(tmp_path, f"\n{GOOD}\n\n")))
-    assert caption.prompt.phrases == ("cat", "dog")
-    assert (caption.line, caption.file_name, caption.prompt.caption) == (2, "a.jpg", "a cat")
+    assert caption.phrases == ("cat", "dog")
+    assert (caption.image, caption.caption) == ("a.jpg", "a cat")
 
 
 def test_a_caption_without_phrases_is_split(tmp_path: Path) -> None:
@@ -32,8 +32,8 @@ def test_a_caption_without_phrases_is_split(tmp_path: Path) -> None:
         '{"file_name": "d.jpg", "caption": "", "noun_chunks": null}',
     ]
     captions = list(read_captions(write(tmp_path, "\n".join(lines))))
-    assert [caption.prompt.phrases for caption in captions] == [("cat", "mat"), ("mat",), (), ()]
-    assert captions[0].prompt.caption == "a cat on a mat"
+    assert [caption.phrases for caption in captions] == [("cat", "mat"), ("mat",), (), ()]
+    assert captions[0].caption == "a cat on a mat"
 
 
 BAD: list[tuple[str | bytes, str]] = [
@@ -80,12 +80,12 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 def test_a_line_that_is_wrong_fails_its_image_or_is_left_out_and_costs_no_other(tmp_path: Path) -> None:
     bad = ['{"file_name": "b.jpg", "noun_chunks": "cat"}', "not json", '{"noun_chunks": ["a"]}', GOOD[:-5]]
     captions = read_captions(write(tmp_path, "\n".join([GOOD, *bad, GOOD.replace("a.jpg", "c.jpg")])))
-    assert [(one.file_name, bool(one.fault)) for one in captions] == [
+    assert [(one.image, bool(one.code)) for one in captions] == [
         ("a.jpg", False),
         ("b.jpg", True),
         ("c.jpg", False),
     ]
-    assert captions.usable[1].fault == "line 2: /noun_chunks: must be a list of phrases, got 'cat'"
+    assert captions.usable[1].message == "line 2: /noun_chunks: must be a list of phrases, got 'cat'"
     (note,) = captions.notes()
     assert "3 lines are left out: line 3: is not JSON" in note and "line 4: must be the name" in note
 

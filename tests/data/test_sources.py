@@ -13,7 +13,7 @@ from autolabel.data.batches import batches
 from autolabel.data.collect import _ListedImages, number
 from autolabel.data.inputs import Input, decode_input, encode_input
 from autolabel.data.skipped_files import PassedOver
-from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, ListedFile, Results, inner, sources, walk_files
+from autolabel.data.sources import HIDDEN, RESULTS, SYSTEM_FOLDER, Results, inner, sources, walk_files
 from autolabel.errors import DataError
 
 
@@ -25,7 +25,7 @@ def touch(*paths: Path) -> None:
 
 def ids(root: Path, **options: Any) -> list[tuple[str, str]]:
     found = (one for source in sources([str(root)]) for one in walk_files(source, **options))
-    return sorted((one.id, one.code) for one in found if not one.passed_over)
+    return sorted((row.image, row.code) for row, reason in found if not reason)
 
 
 def test_lists_images_in_subfolders_by_relative_path(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_ids_of_several_roots_resolve_from_the_folder_they_share_in_any_order(
     roots = [str(tmp_path / "d" / folder) for folder in folders]
     touch(*(tmp_path / "d" / folder / "a.jpg" for folder in ("train", *folders)))
     ids = {
-        order: {found.id: found.path for root in sources(list(order)) for found in walk_files(root)}
+        order: {row.image: row.path for root in sources(list(order)) for row, _ in walk_files(root)}
         for order in (tuple(roots), tuple(reversed(roots)))
     }
     assert ids[tuple(roots)] == ids[tuple(reversed(roots))] and len(ids[tuple(roots)]) == 2
@@ -82,7 +82,7 @@ def test_ids_of_several_roots_resolve_from_the_folder_they_share_in_any_order(
 def test_a_root_inside_another_counts_once(tmp_path: Path) -> None:
     touch(tmp_path / "x" / "a.jpg", tmp_path / "x" / "y" / "b.jpg")
     both = [str(tmp_path / "x" / "y"), str(tmp_path / "x")]
-    assert sorted(found.id for root in sources(both) for found in walk_files(root)) == ["a.jpg", "y/b.jpg"]
+    assert sorted(row.image for root in sources(both) for row, _ in walk_files(root)) == ["a.jpg", "y/b.jpg"]
     assert inner(both) == [both[0]]
 
 
@@ -98,11 +98,11 @@ def test_every_file_is_an_input_or_is_told_why_not(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in wanted))
     (tmp_path / "noext").write_bytes(b"\xff\xd8\xff\xe0" + bytes(20))
     (source,) = sources([str(tmp_path)])
-    found = {one.id: one.passed_over for one in walk_files(source, results=Results(folder=tmp_path / "mine"))}
+    found = {row.image: reason for row, reason in walk_files(source, results=Results(folder=tmp_path / "mine"))}
     assert found == wanted
     (tmp_path / "mine" / "x.jpg").unlink()
     own = Results(folder=tmp_path, names=frozenset({"deep"}))
-    assert {one.id for one in walk_files(source, results=own) if one.passed_over == RESULTS} >= {"deep/a.jpg"}
+    assert {row.image for row, reason in walk_files(source, results=own) if reason == RESULTS} >= {"deep/a.jpg"}
 
 
 @pytest.mark.parametrize("names", [["none"], ["here", "here"], ["here", "here/../here"]])
@@ -131,9 +131,9 @@ def test_roots_that_are_missing_or_doubled_are_refused(tmp_path: Path, names: li
 )
 def test_names_only_ever_find_listed_images(name: str, image: str) -> None:
     found = [
-        ListedFile(id="x/a.jpg", path="/1"),
-        ListedFile(id="y/a.jpg", path="/2"),
-        ListedFile(id="x/b.jpg", path="/3"),
+        Input(image="x/a.jpg", path="/1"),
+        Input(image="y/a.jpg", path="/2"),
+        Input(image="x/b.jpg", path="/3"),
     ]
     row = _ListedImages(found, [name], PassedOver()).row(name)
     assert image in (row.image, row.code)
@@ -141,14 +141,12 @@ def test_names_only_ever_find_listed_images(name: str, image: str) -> None:
 
 
 def test_an_exact_id_beats_a_longer_path_that_ends_alike() -> None:
-    found = [ListedFile(id="a.jpg", path="/1"), ListedFile(id="x/a.jpg", path="/2")]
+    found = [Input(image="a.jpg", path="/1"), Input(image="x/a.jpg", path="/2")]
     assert _ListedImages(found, ["a.jpg"], PassedOver()).row("a.jpg").path == "/1"
 
 
 def test_a_name_that_differs_is_told_and_one_that_is_not_there_is_offered_the_nearest() -> None:
-    listing = _ListedImages(
-        [ListedFile(id="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"], PassedOver()
-    )
+    listing = _ListedImages([Input(image="x/photo.jpg", path="/1")], ["1a2b3c4d-photo.jpg", "phoot.jpg"], PassedOver())
     assert listing.row("1a2b3c4d-photo.jpg").image == "x/photo.jpg"
     assert "another tool adds" in listing.row("1a2b3c4d-photo.jpg").notes[0]
     assert "nearest: x/photo.jpg" in listing.row("phoot.jpg").message
@@ -157,10 +155,11 @@ def test_a_name_that_differs_is_told_and_one_that_is_not_there_is_offered_the_ne
 def test_a_file_that_is_passed_over_is_read_where_it_is_named_or_told_why_not() -> None:
     passed = PassedOver()
     all_found = [
-        ListedFile(id="a.jpg", path="/1"), ListedFile(id=".b.jpg", path="/2", passed_over=HIDDEN),
-        ListedFile(id="c.CR2", path="/3", passed_over="format"),
-        ListedFile(id="r/d.jpg", path="/4", passed_over=RESULTS),
-    ]  # fmt: skip
+        (Input(image="a.jpg", path="/1"), ""),
+        (Input(image=".b.jpg", path="/2"), HIDDEN),
+        (Input(image="c.CR2", path="/3"), "format"),
+        (Input(image="r/d.jpg", path="/4"), RESULTS),
+    ]
     listing = _ListedImages(passed.sift(all_found), [".b.jpg", "c.cr2", "d.jpg"], passed)
     assert listing.row(".b.jpg").path == "/2" and passed.counts[HIDDEN] == 0
     assert listing.row("c.cr2").code == "unsupported_format" and "develop it" in listing.row("c.cr2").message

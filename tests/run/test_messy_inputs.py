@@ -123,5 +123,5 @@ def test_a_listed_folder_with_loops_and_pipes_ends(registry: Registry, inputs: t
     from autolabel.data.sources import sources, walk_files
 
     [source] = sources([str(inputs[0] / "photos")])
-    found = [item.id for item in walk_files(source)]
+    found = [row.image for row, _ in walk_files(source)]
     assert len(found) == len(set(found)) == ROWS - 1 - len({"gone.png", "x.png"})

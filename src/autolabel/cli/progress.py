@@ -54,7 +54,7 @@ class _ProgressCounts(Quiet):
         if not self.states:  # the rate counts from the first row, as loading the model takes time
             self.began = time.monotonic()
         self.states[done.state] += 1
-        self.boxes += len(done.rounds)
+        self.boxes += done.boxes
         self.recalled += done.recalled
 
     def counts_text(self) -> str:

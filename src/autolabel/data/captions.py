@@ -1,4 +1,4 @@
-"""Read captions and their phrases from a JSONL file, one image and caption per line."""
+"""Read captions and their phrases from a JSONL file, one row per line."""
 
 from __future__ import annotations
 
@@ -8,26 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from autolabel.data.inputs import Input
 from autolabel.data.splitter import split_caption
 from autolabel.errors import DataError, Problem
 from autolabel.storage import Location, at
-from autolabel.types import Prompt
 
 _MAX_PROBLEMS = 50
 _SURROGATE = "\\ud"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptionLine:
-    """The content of one line: the image's name as written, its caption and its phrases."""
-
-    line: int
-    file_name: str
-    prompt: Prompt
-    fault: str = ""
-    """The fault of the line, with which its image fails; empty for a valid line."""
-    wanting: bool = False
-    """Whether the line names an image and says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +22,13 @@ class Captions:
     """The captions of a file, and its unusable lines."""
 
     file: str
-    usable: list[CaptionLine]
+    usable: list[Input]
+    """Rows with a caption, or ``wanting`` one, or failed; their images are names as written, not yet ids."""
     left_out: list[Problem]
     """The first of them."""
     skipped: int
 
-    def __iter__(self) -> Iterator[CaptionLine]:
+    def __iter__(self) -> Iterator[Input]:
         return iter(self.usable)
 
     def notes(self, shown: int = 5) -> list[str]:
@@ -62,29 +50,30 @@ def read_captions(path: str | Location, *, described: bool = False) -> Captions:
     names; without a name it is left out. Raises DataError, with the first 50 faults by line, if no line can be used.
     """
     problems: list[Problem] = []
-    captions: list[CaptionLine] = []
+    unnamed: list[Problem] = []
+    rows: list[Input] = []
     skipped = 0
     for number, line in _lines(at(path)):
         outcome = _parse(line, number=number, file=str(path), described=described)
-        if isinstance(outcome, CaptionLine):
-            captions.append(outcome)
+        if isinstance(outcome, Input):
+            rows.append(outcome)
             continue
         problem, name = outcome
+        few = len(problems) < _MAX_PROBLEMS
+        problems += [problem] if few else []
         if name:
             fault = f"line {number}: {problem.path}: {problem.message}".replace(": : ", ": ")
-            captions.append(CaptionLine(line=number, file_name=name, prompt=Prompt(()), fault=fault))
+            rows.append(Input(image=name, phrases=(), code="bad_caption", message=fault))
         else:
             skipped += 1
-        if len(problems) < _MAX_PROBLEMS:
-            problems.append(problem)
-    if problems and all(caption.fault for caption in captions):
+            unnamed += [problem] if few else []
+    if problems and all(row.code for row in rows):
         raise DataError(problems)
-    if not captions and not described:
+    if not rows and not described:
         raise DataError(
             Problem(file=str(path), message="holds no captions", hint='one {"file_name", "caption"} a line')
         )
-    unnamed = [problem for problem in problems if problem.line not in {caption.line for caption in captions}]
-    return Captions(str(path), captions, unnamed, skipped)
+    return Captions(str(path), rows, unnamed, skipped)
 
 
 def _lines(path: Location) -> Iterator[tuple[int, str]]:
@@ -100,8 +89,8 @@ def _lines(path: Location) -> Iterator[tuple[int, str]]:
         raise DataError(Problem(file=str(path), message=f"cannot be read: {error.strerror}")) from error
 
 
-def _parse(line: str, *, number: int, file: str, described: bool) -> CaptionLine | tuple[Problem, str]:
-    """Parse one line; return its content, or its fault and the image that it names."""
+def _parse(line: str, *, number: int, file: str, described: bool) -> Input | tuple[Problem, str]:
+    """Parse one line; return its row, or its fault and the image that it names."""
     name: Any = ""
 
     def problem(message: str, pointer: str = "") -> tuple[Problem, str]:
@@ -123,16 +112,16 @@ def _parse(line: str, *, number: int, file: str, described: bool) -> CaptionLine
     if caption is not None and not isinstance(caption, str):
         return problem(f"must be text, got {caption!r}", "/caption")
     if described and not chunks and not (caption or "").strip():
-        return CaptionLine(line=number, file_name=name, prompt=Prompt(()), wanting=True)
+        return Input(image=name, phrases=(), wanting=True)
     if chunks is None and caption is not None:
-        return CaptionLine(line=number, file_name=name, prompt=Prompt(split_caption(caption), caption))
+        return Input(image=name, phrases=split_caption(caption), caption=caption)
     if not isinstance(chunks, list):
         return problem(f"must be a list of phrases, got {chunks!r}", "/noun_chunks")
     for index, chunk in enumerate(chunks):
         if not isinstance(chunk, str) or not chunk.strip():
             return problem(f"must be a phrase, got {chunk!r}", f"/noun_chunks/{index}")
     phrases = tuple(dict.fromkeys(chunk.strip() for chunk in chunks))
-    return CaptionLine(line=number, file_name=name, prompt=Prompt(phrases, caption))
+    return Input(image=name, phrases=phrases, caption=caption)
 
 
 def _is_text(row: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from autolabel.data.batches import batches
-from autolabel.data.captions import CaptionLine, Captions, read_captions
+from autolabel.data.captions import Captions, read_captions
 from autolabel.data.coco.faults import Faults
 from autolabel.data.coco.read import CocoBoxes, notes_on, read_coco
 from autolabel.data.described import Descriptions
@@ -22,7 +22,7 @@ from autolabel.data.inputs import GivenBox, Input
 from autolabel.data.kitti import read_kitti
 from autolabel.data.pairing import nearest_names, pair
 from autolabel.data.skipped_files import NOT_NAMED, PassedOver
-from autolabel.data.sources import NO_RESULTS, ListedFile, Results, inner, sources, walk_files
+from autolabel.data.sources import NO_RESULTS, Results, inner, sources, walk_files
 from autolabel.errors import DataError, ImageError
 from autolabel.images import FORMATS, content_mark, page_name, read_header
 from autolabel.spec.data import DataSpec
@@ -33,10 +33,6 @@ _TASK = 16
 """Headers that a thread reads at a time: handing them over one by one takes as long as reading them."""
 _OFFERS = 20
 """Missing names for which the nearest ones are looked for."""
-_MESSAGES = {
-    "bad_name": "the file's name is not valid UTF-8, or no path below its folder; rename it",
-    "outside_root": "a link that leaves the folder; set data.follow_symlinks to follow it",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +78,13 @@ def collect(
     coco: CocoBoxes | None = None
     if data.boxes is not None and at(data.boxes).is_dir():
         files = list(listing)
-        coco, listing = read_kitti(data.boxes, [one.id for one in files]), iter(files)
+        coco, listing = read_kitti(data.boxes, [one.image for one in files]), iter(files)
     elif data.boxes is not None:
         coco = read_coco(data.boxes, masks=False)
     captions: Captions | None = None
     if data.classes is not None:
         classes: tuple[str, ...] = tuple(data.classes)
-        rows: Iterator[Input] = map(_row_of, listing)
+        rows: Iterator[Input] = listing
     elif data.captions is not None:
         file, described = data.captions_file, descriptions is not None
         captions = read_captions(file, described=described) if file is not None else Captions("", [], [], 0)
@@ -115,26 +111,17 @@ def collect(
     )
 
 
-def _row_of(found: ListedFile) -> Input:
-    """Create the row of a listed file."""
-    message = _MESSAGES.get(found.code, "")
-    return Input(image=found.id, path=found.path, bytes=found.bytes, code=found.code, message=message)
-
-
 class _ListedImages:
     """The listed files, looked up by names from a file of captions or boxes."""
 
-    def __init__(
-        self, found: Iterable[ListedFile], names: Iterable[str], passed: PassedOver, *, alone: bool = True
-    ) -> None:
+    def __init__(self, found: Iterable[Input], names: Iterable[str], passed: PassedOver, *, alone: bool = True) -> None:
         """Pair files with names; if ``alone``, images without a name are skipped."""
-        self.found = {item.id: item for item in found}
+        self.found = {row.image: row for row in found}
         self.passed = passed
         names = list(names)
         self.pairing = pair(self.found, names)
         self.others = pair(passed.files, (name for name in names if name not in self.pairing.image_of))
         self.offers = _OFFERS
-        self.taken: set[str] = set()
         named = set(self.pairing.image_of.values())
         self.unnamed = [image for image in self.found if image not in named]
         for image in self.unnamed if alone else ():
@@ -146,64 +133,54 @@ class _ListedImages:
         if image is not None:
             how = self.pairing.inexact.get(name)
             notes = (f"found although its name differs from {name!r}: {how}",) if how else ()
-            return replace(_row_of(self.found[image]), notes=notes)
+            return replace(self.found[image], notes=notes)
         if (other := self.others.image_of.get(name)) is not None:
-            return self.row_of_other(name, self.passed.files[other])
+            return self.passed.named(name, other)
         if alike := self.pairing.ambiguous.get(name):
             names = ", ".join(sorted(alike)[:3])
             text = (
                 f"several images have that name: {names}" if len(alike) > 1 else f"another name means {names} as well"
             )
-            return Input(image=name, path="", code="ambiguous_name", message=text)
+            return Input(image=name, code="ambiguous_name", message=text)
         offered = ", ".join(nearest_names(name, self.found)) if self.offers > 0 else ""
         self.offers -= 1
         text = "no image of that name below data.images" + (f"; nearest: {offered}" if offered else "")
-        return Input(image=name, path="", code="missing", message=text)
-
-    def row_of_other(self, name: str, found: ListedFile) -> Input:
-        """Return the row of a file that is only used if named, or a failed row with the reason."""
-        if self.passed.usable(found):
-            self.passed.counts[found.passed_over] -= name not in self.taken
-            self.taken.add(name)
-            return _row_of(found)
-        return Input(image=name, path="", code="unsupported_format", message=f"{found.id}: {self.passed.why(found)}")
+        return Input(image=name, code="missing", message=text)
 
 
 def _by_caption(
-    captions: Captions, found: Iterable[ListedFile], passed: PassedOver, descriptions: Descriptions | None
+    captions: Captions, found: Iterable[Input], passed: PassedOver, descriptions: Descriptions | None
 ) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return all phrases in order of appearance, and a row for every caption; an invalid one gives a failed row.
 
     With ``descriptions`` every image has a row; rows without a caption are marked as wanting one.
     """
-    names = (caption.file_name for caption in captions)
-    listing = _ListedImages(found, names, passed, alone=descriptions is None)
-    told = {listing.pairing.image_of.get(caption.file_name) for caption in captions if not caption.wanting}
-    lines = [line for line in captions if not (line.wanting and listing.pairing.image_of.get(line.file_name) in told)]
+    listing = _ListedImages(found, (line.image for line in captions), passed, alone=descriptions is None)
+    image_of = listing.pairing.image_of
+    told = {image_of.get(line.image) for line in captions if not line.wanting}
+    lines = [line for line in captions if not (line.wanting and image_of.get(line.image) in told)]
     left = [] if descriptions is None else listing.unnamed
-    wanted = sorted([*(listing.pairing.image_of.get(line.file_name, "") for line in lines if line.wanting), *left])
+    wanted = sorted([*(image_of.get(line.image, "") for line in lines if line.wanting), *left])
     written = (descriptions.known[image] for image in wanted if descriptions and image in descriptions.known)
-    phrases = chain((line.prompt.phrases for line in lines), (one.noun_chunks for one in written))
+    phrases = chain((line.phrases or () for line in lines), (one.noun_chunks for one in written))
     classes = tuple(dict.fromkeys(chain.from_iterable(phrases)))
 
-    def asked(caption: CaptionLine) -> Input:
-        row = listing.row(caption.file_name)
-        if caption.wanting:
+    def asked(line: Input) -> Input:
+        row = listing.row(line.image)
+        if line.wanting:
             return replace(row, phrases=(), wanting=not row.code)
-        if caption.fault:
-            row = replace(row, path="", code=row.code or "bad_caption", message=row.message or caption.fault)
-        elif not caption.prompt.phrases:
+        if line.code:
+            row = replace(row, path="", code=row.code or line.code, message=row.message or line.message)
+        elif not line.phrases:
             row = replace(row, notes=(*row.notes, "nothing is asked of it: its caption has no phrase"))
-        return replace(row, phrases=caption.prompt.phrases, caption=caption.prompt.caption)
+        return replace(row, phrases=line.phrases, caption=line.caption)
 
-    unnamed = (_row_of(listing.found[image]) for image in sorted(left))
+    unnamed = (listing.found[image] for image in sorted(left))
     rest = (replace(row, phrases=(), wanting=not row.code) for row in unnamed)
     return classes, number(chain(map(asked, lines), rest))
 
 
-def _by_box(
-    coco: CocoBoxes, found: Iterable[ListedFile], passed: PassedOver
-) -> tuple[tuple[str, ...], Iterator[Input]]:
+def _by_box(coco: CocoBoxes, found: Iterable[Input], passed: PassedOver) -> tuple[tuple[str, ...], Iterator[Input]]:
     """Return the categories in the file's order, and a row with its given boxes for every image of the file."""
     classes = tuple(dict.fromkeys(coco.categories.values()))
     label_of = {category: classes.index(name) for category, name in coco.categories.items()}

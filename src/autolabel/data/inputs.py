@@ -20,7 +20,7 @@ class GivenBox(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Input(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row to label; ``phrases`` is None for the run's classes."""
+    """A row before it is labelled, from its listing to ``inputs.jsonl``; ``phrases`` is None for the run's classes."""
 
     image: str
     path: str = ""
@@ -76,19 +76,8 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class _InputOutline(msgspec.Struct, frozen=True):
-    """The fields of a row that sorting needs."""
-
-    image: str
-    caption_index: int = 0
-    height: int = 0
-    width: int = 0
-    code: str = ""
-
-
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Input)
-_outlines = msgspec.json.Decoder(_InputOutline)
 
 
 def encode_input(row: Input) -> bytes:
@@ -99,8 +88,3 @@ def encode_input(row: Input) -> bytes:
 def decode_input(line: bytes) -> Input:
     """Decode a row from its line, without its path: ``Manifest.placed`` adds it."""
     return _decoder.decode(line)
-
-
-def input_outline(line: bytes) -> _InputOutline:
-    """Decode the sort fields of a line."""
-    return _outlines.decode(line)

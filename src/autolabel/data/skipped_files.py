@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from autolabel.data.sources import HIDDEN, SYSTEM_FOLDER, ListedFile
+from autolabel.data.inputs import Input
+from autolabel.data.sources import HIDDEN, SYSTEM_FOLDER, ListedRow
 from autolabel.images import advice, suffix_of
 
 _FORMAT, NOT_NAMED = "format", "not named"
@@ -21,18 +22,19 @@ class PassedOver:
         self.first: dict[str, list[str]] = defaultdict(list)
         self.several: list[str] = []
         """Images of files with several pages or frames, of which the first is a row."""
-        self.files: dict[str, ListedFile] = {}
+        self._taken: set[str] = set()
+        self.files: dict[str, ListedRow] = {}
         """Skipped files that are images, by id; a file of captions or boxes may name them."""
 
-    def sift(self, listing: Iterable[ListedFile]) -> Iterator[ListedFile]:
-        """Yield the files that are inputs, count the others."""
-        for found in listing:
-            if not found.passed_over:
-                yield found
+    def sift(self, listing: Iterable[ListedRow]) -> Iterator[Input]:
+        """Yield the rows of files that are inputs, count the others."""
+        for row, reason in listing:
+            if not reason:
+                yield row
                 continue
-            self.add(found.passed_over, found.id)
-            if found.passed_over != "extension" and len(self.files) < _MOST_REMEMBERED:
-                self.files[found.id] = found
+            self.add(reason, row.image)
+            if reason != "extension" and len(self.files) < _MOST_REMEMBERED:
+                self.files[row.image] = row, reason
 
     def add(self, reason: str, name: str) -> None:
         """Count one file."""
@@ -40,15 +42,20 @@ class PassedOver:
         if len(self.first[reason]) < _SHOWN:
             self.first[reason].append(name)
 
-    def usable(self, found: ListedFile) -> bool:
-        """Return whether a skipped file can be read if it is named."""
-        return found.passed_over in (HIDDEN, SYSTEM_FOLDER)
+    def named(self, name: str, image: str) -> Input:
+        """Return the row for ``name``, which means the skipped file ``image``; failed if that cannot be used.
 
-    def why(self, found: ListedFile) -> str:
-        """Return why a named file cannot be used."""
-        if found.passed_over == _FORMAT:
-            return f"{suffix_of(found.id).removeprefix('.')} files are not read; {advice(suffix_of(found.id))}"
-        return f"it is passed over: {found.passed_over}"
+        Hidden files and those of system folders can be used if they are named.
+        """
+        row, reason = self.files[image]
+        if reason in (HIDDEN, SYSTEM_FOLDER):
+            self.counts[reason] -= name not in self._taken
+            self._taken.add(name)
+            return row
+        suffix = suffix_of(image)
+        unread = f"{suffix.removeprefix('.')} files are not read; {advice(suffix)}"
+        why = unread if reason == _FORMAT else f"it is passed over: {reason}"
+        return Input(image=name, code="unsupported_format", message=f"{image}: {why}")
 
     def notices(self) -> list[str]:
         """Return notices about images that are not labelled: other formats, files not named, further pages."""

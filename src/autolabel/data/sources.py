@@ -1,4 +1,4 @@
-"""List the files below one or several folders, with the reason for skipped ones."""
+"""List the files below one or several folders as rows, with the reason for skipped ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePath
 
+from autolabel.data.inputs import Input
 from autolabel.errors import DataError
 from autolabel.images import is_image_file, suffix_of, unread_reason
 from autolabel.safe_names import path_fault
@@ -23,6 +24,13 @@ HIDDEN, SYSTEM_FOLDER, RESULTS = "hidden", "system folder", "results of a run"
 _LINK = "link to a folder outside"
 _PLAN, _INPUTS = "plan.json", "inputs.jsonl"
 """Files that every results directory has."""
+_MESSAGES = {
+    "bad_name": "the file's name is not valid UTF-8, or no path below its folder; rename it",
+    "outside_root": "a link that leaves the folder; set data.follow_symlinks to follow it",
+}
+ListedRow = tuple[Input, str]
+"""The row of a file, and why the file is no input: hidden, system folder, results of a run, format, extension; empty if
+it is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +43,6 @@ class _ImageRoot:
     def identify(self, relative: str) -> str:
         """Return the id of the image at ``relative``, a ``/``-separated path below the root."""
         return f"{self.prefix}/{relative}" if self.prefix else relative
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedFile:
-    """A file below a root; ``code`` is ``bad_name`` or ``outside_root`` where its name cannot be used."""
-
-    id: str
-    path: str
-    bytes: int = 0
-    """Its size, where the listing says."""
-    code: str = ""
-    passed_over: str = ""
-    """Why it is no input: hidden, system folder, results of a run, format, extension; empty if it is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +111,8 @@ def _prefixes(places: Sequence[str]) -> list[str]:
 
 def walk_files(
     source: _ImageRoot, *, follow_symlinks: bool = False, results: Results = NO_RESULTS
-) -> Iterator[ListedFile]:
-    """Yield every file below a root, in no particular order.
+) -> Iterator[ListedRow]:
+    """Yield the row of every file below a root, in no particular order; it has failed if its name cannot be used.
 
     Links are followed if they stay below the root, or everywhere with ``follow_symlinks``; a folder is visited only
     once, so loops end. Unreadable folders raise DataError. A store has no links; a key that is not a path below its
@@ -128,7 +123,7 @@ def walk_files(
     return _walk_here(source, source.root, follow_symlinks=follow_symlinks, results=results)
 
 
-def _listed(source: _ImageRoot, root: Remote, results: Results) -> Iterator[ListedFile]:
+def _listed(source: _ImageRoot, root: Remote, results: Results) -> Iterator[ListedRow]:
     """Yield the files of a remote folder; its own files come before those of its subfolders."""
     plans: set[str] = set()
     inputs: set[str] = set()
@@ -148,14 +143,10 @@ def _listed(source: _ImageRoot, root: Remote, results: Results) -> Iterator[List
             passed = RESULTS
         if bool(path_fault(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/")):
             if not passed and not unread_reason(suffix_of(base)):
-                yield ListedFile(id=source.identify(entry.name), path="", code="bad_name")
+                yield _failed(source.identify(entry.name), "bad_name"), ""
             continue
-        yield ListedFile(
-            id=source.identify(entry.name),
-            path=path,
-            bytes=entry.size,
-            passed_over=passed or unread_reason(suffix_of(base)),
-        )
+        row = Input(image=source.identify(entry.name), path=path, bytes=entry.size)
+        yield row, passed or unread_reason(suffix_of(base))
 
 
 def _ends(folder: str) -> Iterator[int]:
@@ -180,7 +171,7 @@ def _by_name(parts: Sequence[str]) -> str:
     return SYSTEM_FOLDER if any(part.lower() in _SYSTEM for part in parts) else ""
 
 
-def _walk_here(source: _ImageRoot, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[ListedFile]:
+def _walk_here(source: _ImageRoot, root: Path, *, follow_symlinks: bool, results: Results) -> Iterator[ListedRow]:
     """Yield the files of a local folder."""
     top = Path(os.path.realpath(root))
     own = resolved(results.folder) if results.folder is not None else None
@@ -246,8 +237,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _found(source: _ImageRoot, name: str, path: str, *, outside: bool, passed: str) -> ListedFile:
-    """Describe a file, marking names that are not valid Unicode and links that leave the root."""
+def _found(source: _ImageRoot, name: str, path: str, *, outside: bool, passed: str) -> ListedRow:
+    """Return the row of a local file, failed if its name is not valid Unicode or it is a link that leaves the root."""
     base = name.rpartition("/")[2]
     suffix = suffix_of(base)
     passed = passed or unread_reason(suffix)
@@ -257,5 +248,11 @@ def _found(source: _ImageRoot, name: str, path: str, *, outside: bool, passed: s
         name.encode("utf-8")
     except UnicodeEncodeError:
         printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return ListedFile(id=source.identify(printable), path="", code="bad_name", passed_over=passed)
-    return ListedFile(id=source.identify(name), path=path, code="outside_root" if outside else "", passed_over=passed)
+        return _failed(source.identify(printable), "bad_name"), passed
+    image = source.identify(name)
+    return _failed(image, "outside_root", path) if outside else Input(image=image, path=path), passed
+
+
+def _failed(image: str, code: str, path: str = "") -> Input:
+    """Return the row of a file that cannot be used."""
+    return Input(image=image, path=path, code=code, message=_MESSAGES[code])

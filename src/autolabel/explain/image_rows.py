@@ -12,6 +12,7 @@ from autolabel.plan.model import Plan
 from autolabel.results import record
 from autolabel.results.ledger import Ledger, checked_ledger, lines_of
 from autolabel.results.store import RunStore
+from autolabel.results.stored_rows import StoredRows
 from autolabel.types import Labels
 
 _SHOWN = 3
@@ -30,7 +31,7 @@ def labels_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
 def inputs_of(store: RunStore, plan: Plan, image: str) -> list[Labels]:
     """Return the input rows of an image, in the order of its captions."""
     start = _beginning(image)
-    lines = (line for shard in plan.manifest.shards for line in store.rows(shard) if line.startswith(start))
+    lines = (line for line in StoredRows(store, plan) if line.startswith(start))
     rows = (plan.manifest.placed(inputs.decode_input(line)) for line in lines)
     return [row.labels(plan.manifest.classes) for row in sorted(rows, key=lambda row: row.caption_index)]
 
@@ -52,7 +53,7 @@ def _beginning(image: str) -> bytes:
 def _only_ending(store: RunStore, image: str) -> str:
     """Return the only image whose id ends with a path; raises DataError if there is none, or more than one."""
     try:
-        names = list(dict.fromkeys(record.row_outline(line).image for line in lines_of(store.labels)))
+        names = list(dict.fromkeys(record.decode_head(line).image for line in lines_of(store.labels)))
     except record.RowError as error:
         raise DataError(f"{store.labels}: {error}", hint="`autolabel merge RUN` writes it again") from None
     found = [name for name in names if name.endswith("/" + image)]

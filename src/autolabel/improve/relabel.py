@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -19,6 +17,7 @@ from autolabel.results.decision import Review
 from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.ledger import mend
 from autolabel.results.store import RunStore, finished
+from autolabel.results.stored_rows import StoredRows
 from autolabel.results.written import mark_stale
 from autolabel.run.outputs import follow
 from autolabel.run.stage import make_labeler
@@ -57,19 +56,7 @@ def with_weights(store: RunStore, plan: Plan, checkpoint: str, *, out: Path, reg
         execution=plan.execution,
         outputs=replace(plan.outputs, results_dir=str(out)),
     )
-    return Compiled(made, _RunRows(store, plan), labeler.batch_key)
-
-
-@dataclass(frozen=True, slots=True)
-class _RunRows:
-    """The rows of another run, as lines of JSON."""
-
-    store: RunStore
-    plan: Plan
-
-    def __iter__(self) -> Iterator[bytes]:
-        for shard in self.plan.manifest.shards:
-            yield from self.store.rows(shard)
+    return Compiled(made, StoredRows(store, plan), labeler.batch_key)
 
 
 def carry_decisions(before: RunStore, run: Path, *, name: str, registry: Registry) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-from autolabel.data.inputs import Input, encode_input, input_outline
+from autolabel.data.inputs import Input, decode_input, encode_input
 from autolabel.external_sort import SpooledLines, sort_lines
 from autolabel.plan.model import Shard
 from autolabel.types import Size
@@ -32,7 +32,7 @@ def shard_rows(rows: Iterable[Input], *, key: Callable[[Size], Key], shard_size:
     known = cache(key)
 
     def place(line: bytes) -> tuple[Key, str, int]:
-        row = input_outline(line)
+        row = decode_input(line)
         return known((row.height, row.width)) if not row.code else (), row.image, row.caption_index
 
     def shards() -> Iterator[Shard]:
@@ -53,7 +53,7 @@ def shard_of(index: int, lines: list[bytes], spool: SpooledLines) -> Shard:
 def _images_together(lines: Iterable[bytes], shard_size: int) -> Iterator[list[bytes]]:
     """Split sorted lines into lists of at least ``shard_size`` (the last may be shorter), not splitting images."""
     group: list[bytes] = []
-    for _, rows in groupby(lines, key=lambda line: input_outline(line).image):
+    for _, rows in groupby(lines, key=lambda line: decode_input(line).image):
         if len(group) >= shard_size:
             yield group
             group = []

@@ -155,5 +155,5 @@ def write_ledger(store: RunStore, plan: Plan) -> None:
 
 def _order(line: bytes) -> tuple[str, int]:
     """Return the sort key of lines."""
-    row = record.row_outline(line)
+    row = record.decode_head(line)
     return row.image, row.caption_index

@@ -78,14 +78,19 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One line of ``labels.jsonl``: the outcome of an image, or of one caption of it."""
+class RowHead(msgspec.Struct, frozen=True):
+    """The first fields of a row: enough to count and sort, and decoded without its objects."""
 
     image: str
     caption_index: _Count
     width: _Side
     height: _Side
     state: State
+
+
+class Row(RowHead, frozen=True):
+    """One line of ``labels.jsonl``: the outcome of an image, or of one caption of it."""
+
     reason: Failure | None
     phrases: tuple[str, ...]
     caption: str | None
@@ -96,17 +101,9 @@ class Row(msgspec.Struct, frozen=True):
     """Other fields of the image in the COCO file of given boxes, besides its name and size."""
 
 
-class _RowOutline(msgspec.Struct, frozen=True):
-    """The fields of a row for counting and sorting."""
-
-    image: str
-    caption_index: int
-    state: State
-
-
 _encoder = msgspec.json.Encoder()
 _rows = msgspec.json.Decoder(Row)
-_outlines = msgspec.json.Decoder(_RowOutline)
+_heads = msgspec.json.Decoder(RowHead)
 
 
 def encode_labels(labels: Labels, plan: str) -> bytes:
@@ -183,9 +180,9 @@ def _rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return out
 
 
-def row_outline(line: bytes) -> _RowOutline:
-    """Decode the image, caption and state of a line; raises RowError if it is invalid."""
-    return _read(_outlines, line)
+def decode_head(line: bytes) -> RowHead:
+    """Decode the first fields of a line; raises RowError if they are invalid."""
+    return _read(_heads, line)
 
 
 def decode_labels(line: bytes, path: str = "") -> Labels:

@@ -123,7 +123,7 @@ def _whole_shards(
             damaged.append(f"{STAGES}/{stage.name}/{store.shard(stage, shard.index).name}: {outcome}")
             continue
         try:
-            states.update([record.row_outline(line).state for line in outcome])
+            states.update([record.decode_head(line).state for line in outcome])
             done.append(shard)
         except record.RowError as error:
             damaged.append(f"{STAGES}/{stage.name}/{store.shard(stage, shard.index).name}: {error}")

@@ -29,20 +29,21 @@ Rows = npt.NDArray[np.int64]
 
 
 class _IndexedBox(msgspec.Struct, frozen=True):
+    """The fields of an instance that the index needs: masks are not decoded."""
+
     phrase: str
     score: float
     sources: tuple[str, ...] = ()
     verdict: float | None = None
 
 
-class _Line(msgspec.Struct, frozen=True):
-    image: str
-    caption_index: int
-    state: str
+class _IndexedRow(record.RowHead, frozen=True):
+    """A row with its boxes as the index needs them."""
+
     instances: tuple[_IndexedBox, ...]
 
 
-_lines = msgspec.json.Decoder(_Line)
+_lines = msgspec.json.Decoder(_IndexedRow)
 
 
 class RowIndex:

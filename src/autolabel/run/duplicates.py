@@ -18,6 +18,7 @@ from autolabel.registry import Registry
 from autolabel.results.duplicates import duplicates_file, publish_groups, read_groups
 from autolabel.results.seal import check_named
 from autolabel.results.store import RunStore, finished
+from autolabel.results.stored_rows import StoredRows
 from autolabel.results.written import mark_stale
 from autolabel.run.outputs import follow
 from autolabel.storage import Location
@@ -66,7 +67,7 @@ def group_run(run: Location, *, registry: Registry) -> Groups:
 def group_folder(folder: Location, *, threads: int = _THREADS) -> Groups:
     """Find the near-duplicates among the images below a folder; raises DataError if there is no folder or image."""
     listed = PassedOver().sift(one for source in sources([str(folder)]) for one in walk_files(source))
-    files = [_File(one.id, one.path, content_mark(one.path)) for one in listed if not one.code]
+    files = [_File(row.image, row.path, content_mark(row.path)) for row in listed if not row.code]
     if not files:
         raise DataError(f"{folder}: no images below this folder")
     return _grouped(files, threads=threads, max_pixels=MAX_PIXELS, value_range=None)
@@ -94,8 +95,7 @@ def _search(store: RunStore, plan: Plan) -> Groups:
 def _found(store: RunStore, plan: Plan) -> Groups:
     files = (
         _File(row.image, plan.manifest.image_path(row.image), row.mark)
-        for shard in plan.manifest.shards
-        for row in map(decode_input, store.rows(shard))
+        for row in map(decode_input, StoredRows(store, plan))
         if not row.code and not row.caption_index
     )
     recipe = plan.recipe

@@ -30,7 +30,7 @@ from autolabel.run.describe import described, refuse_wanting
 from autolabel.run.duplicates import keep_groups
 from autolabel.run.outputs import write_outputs
 from autolabel.run.prepare import Mode, forget_spending, prepare, refuse_foreign
-from autolabel.run.worker import Once, StartStage, Watch, done
+from autolabel.run.worker import Done, Once, StartStage, Watch
 from autolabel.storage import Location
 from autolabel.types import Instances, Reason
 
@@ -185,7 +185,7 @@ def _isolate(store: RunStore, plan: Plan, stage: Stage, shard: Shard, *, tell: O
             labels = inputs.decode_input(text).labels(plan.manifest.classes)
             reason = Reason(code="worker_crash", message=outcome.message)
             failed = replace(labels, instances=Instances.empty(), reason=reason)
-            tell(done(failed, shard=shard.index, row=row))
+            tell(Done(shard.index, row, failed.state, boxes=0))
             outcome = record.encode_labels(failed, plan.digest)
         lines.append(outcome)
     store.publish_shard(plan, stage, shard, lines)

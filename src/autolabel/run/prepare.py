@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +19,7 @@ from autolabel.plan.shards import shard_rows
 from autolabel.registry import Registry
 from autolabel.results.ownership import PLAN, check_links, check_place, foreign, mark_older
 from autolabel.results.store import INPUTS, LABELS, LOGS, STAGES, RunStore, publish
+from autolabel.results.stored_rows import StoredRows
 from autolabel.results.written import OUTPUTS
 from autolabel.results.written import planned_outputs as outputs
 from autolabel.run.reconcile import compare_rows, empty_shards, lay_out, move_decisions, move_labels
@@ -60,10 +60,11 @@ def prepare(store: RunStore, compiled: Compiled, mode: Mode, *, alone: bool = Tr
         _check_places(store, plan)
         store.publish_plan(plan)
         return plan
-    if mode is Mode.FRESH and isinstance(rows, _StoredRows):
+    own_rows = isinstance(rows, StoredRows) and str(rows.store.root) == str(store.root)
+    if mode is Mode.FRESH and own_rows:
         raise ValueError("a plan with the rows of its results directory cannot start that directory over")
     untouched = alone and next(store.shards(), None) is None and not store.labels.exists()
-    old = None if mode is Mode.FRESH or (untouched and not isinstance(rows, _StoredRows)) else store.read_plan()
+    old = None if mode is Mode.FRESH or (untouched and not own_rows) else store.read_plan()
     if old is None:
         store.clear()
     else:
@@ -101,29 +102,15 @@ def planned_run(spec: Spec, *, registry: Registry, limit: int | None = None) -> 
         raise DataError(
             f"{store.root}: no plan.json here", hint="run `autolabel plan SPEC --write` first, without --planned"
         )
-    return compile_around(spec, old, _StoredRows(store, old), registry=registry, limit=limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredRows:
-    """The rows of a stored plan, as JSON lines."""
-
-    store: RunStore
-    plan: Plan
-    """An extension may have left more rows than those of the plan."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        for shard in self.plan.manifest.shards:
-            yield from self.store.rows(shard)
+    return compile_around(spec, old, StoredRows(store, old), registry=registry, limit=limit)
 
 
 def _check_places(store: RunStore, plan: Plan) -> None:
     """Raise DataError if a stored row names an image outside the spec's folders."""
-    for shard in plan.manifest.shards:
-        for row in map(decode_input, store.rows(shard)):
-            if not row.code and not plan.manifest.image_path(row.image):
-                message = f"{store.inputs}: {row.image!r} is in no folder of data.images"
-                raise DataError(message, hint="start again without --planned")
+    for row in map(decode_input, StoredRows(store, plan)):
+        if not row.code and not plan.manifest.image_path(row.image):
+            message = f"{store.inputs}: {row.image!r} is in no folder of data.images"
+            raise DataError(message, hint="start again without --planned")
 
 
 def _check_same(store: RunStore, plan: Plan) -> None:
@@ -148,7 +135,7 @@ def _reconcile(store: RunStore, old: Plan, compiled: Compiled, *, extend: bool) 
         _refuse(store, old, new)
     if old.digest == new.digest and _rows_each(old) == _rows_each(new) and _same_contents(old, new):
         return replace(new, version=old.version, extends=old.extends), compiled.rows
-    before = [decode_input(line) for shard in old.manifest.shards for line in store.rows(shard)]
+    before = list(map(decode_input, StoredRows(store, old)))
     step = compare_rows(before, map(decode_input, compiled.rows))
     if step and not extend:
         raise BusyError(

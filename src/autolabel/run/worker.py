@@ -22,6 +22,7 @@ from autolabel.results.store import LOGS, RunStore
 from autolabel.run.shard import ShardLabeler
 from autolabel.storage import at
 from autolabel.types import Labels
+from autolabel.types.labels import State
 
 _log = logging.getLogger(__name__)
 
@@ -33,30 +34,14 @@ _Task = tuple[int, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One row as progress shows it: the ``row``-th of its shard."""
+    """A worker's message that the ``row``-th row of a shard is labelled; labels themselves stay on its machine."""
 
     shard: int
     row: int
-    state: str
-    code: str
-    rounds: tuple[tuple[str, int], ...]
-    """(phrase, round) of every box."""
+    state: State
+    boxes: int
     recalled: bool = False
     """Whether the row was answered from cached candidates."""
-
-
-def done(labels: Labels, recalled: bool = False, *, shard: int, row: int) -> Done:
-    """Summarise a row."""
-    found = labels.instances
-    pairs = zip(found.labels.tolist(), found.rounds.tolist(), strict=True)
-    return Done(
-        shard,
-        row,
-        labels.state,
-        labels.reason.code if labels.reason else "",
-        tuple((labels.prompt.phrases[label], round) for label, round in pairs),
-        recalled,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +70,8 @@ class StartStage:
             shard, began = plan.manifest.shards[index], time.monotonic()
 
             def tell(row: int, labels: Labels, recalled: bool) -> None:
-                emit(done(labels, recalled, shard=index, row=row if only is None else only))
+                place = row if only is None else only
+                emit(Done(index, place, labels.state, len(labels.instances), recalled))
 
             if only is not None:
                 return worker.lines(worker.before(shard)[only : only + 1], progress=tell)[0]

@@ -25,7 +25,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Labels:
-    """One row of the ledger: every input image ends in exactly one state."""
+    """A row once it is labelled, as arrays in memory; ``results.record.Row`` is its line on disk.
+
+    Every input image ends in exactly one state.
+    """
 
     image: Image
     prompt: Prompt
