@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import random
@@ -17,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from autolabel.errors import ImageError
-from autolabel.images import read_pixels, read_size
+from autolabel.images import content_mark, read_pixels, read_size
 from autolabel.images.opener import open_image
 from autolabel.storage import PAUSES
 
@@ -248,3 +249,14 @@ def test_too_many_open_files_are_no_fault_of_the_image(tmp_path: Path, monkeypat
     finally:
         for handle in taken:
             os.close(handle)
+
+
+@pytest.mark.parametrize("length", [0, 1, 4096, 4097, 33_000, 100_001])
+def test_a_mark_is_of_the_length_and_of_eight_samples(tmp_path: Path, length: int) -> None:
+    path, data = tmp_path / "any.bin", random.Random(length).randbytes(length)
+    path.write_bytes(data)
+    starts = [max(0, length - 4096) * number // 7 for number in range(8)]
+    samples = b"".join(data[start : start + 4096] for start in starts)
+    wanted = hashlib.blake2b(str(length).encode() + samples, digest_size=8).hexdigest()
+    assert content_mark(path) == content_mark(f"file://{path}") == wanted
+    assert content_mark(tmp_path / "none") == content_mark(tmp_path) == ""

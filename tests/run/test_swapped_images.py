@@ -11,7 +11,7 @@ import pytest
 
 from autolabel import read_labels
 from autolabel.errors import ImageError
-from autolabel.images import image_digest, read_pixels, read_size
+from autolabel.images import image_digest, leaves_root, read_pixels, read_size
 from autolabel.images.inside import InsidePath
 from autolabel.plan.compile import Compiled, compile_plan
 from autolabel.registry import Registry
@@ -106,3 +106,16 @@ def test_every_reader_refuses_and_workers_know(photos: Path) -> None:
     page = InsidePath(f"{photos}/00.png#page=2", str(photos))
     with pytest.raises(ImageError, match="out of its folder"):
         read_pixels(page)
+
+
+@pytest.mark.parametrize("name", ["sub/../00.png", "sub/./../00.png", "inner.png", "sub/03.png#page=1", "none.png"])
+def test_a_path_that_stays_inside_does_so_however_it_is_written(photos: Path, name: str) -> None:
+    assert not leaves_root(InsidePath(f"{photos}/{name}", f"{photos}/"))
+    swap(photos)
+    outside = name.startswith("sub") or "00" in name
+    assert leaves_root(InsidePath(f"{photos}/{name}", str(photos))) == outside
+
+
+def test_a_plain_path_is_judged_without_resolving_it(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.realpath", lambda path: pytest.fail(f"{path} is resolved"))
+    assert not leaves_root(InsidePath(f"{photos}/sub/03.png", str(photos)))

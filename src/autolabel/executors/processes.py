@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ from autolabel.executors.messages import Death, Event, Message, Ready, Result, f
 from autolabel.executors.tuning import tune_process
 
 _GRACE = 5.0
+_PAUSE = 0.5
+"""Seconds that an event waits for others to be sent with it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -109,22 +111,42 @@ def _serve(pipe: Connection, device: str, threads: int) -> None:
     """Main loop of a worker: start, then run tasks until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    messages = _Messages(pipe)
+    threading.Thread(target=_watch, args=[messages], daemon=True).start()
     tune_process(threads)
     try:
-        work = pipe.recv()(device, lambda event: pipe.send(Event((event,))))
-        pipe.send(Ready())
+        work = pipe.recv()(device, messages.events.append)
+        messages.send(Ready())
         while True:
-            pipe.send(Result(work(pipe.recv())))
+            messages.send(Result(work(pipe.recv())))
     except EOFError:
         return
     except Exception as error:
-        pipe.send(failure(error, device))
+        messages.send(failure(error, device))
 
 
-def _die_with_parent() -> None:
-    """End this process when its parent is gone."""
+class _Messages:
+    """Messages to the driver; events wait for a moment, because a message for each costs more than a quick row."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self.events: deque[Any] = deque()
+        self.sending = threading.Lock()
+
+    def send(self, *messages: Message) -> None:
+        """Send the events so far, then messages."""
+        with self.sending:
+            if self.events:
+                self.pipe.send(Event(tuple(self.events.popleft() for _ in range(len(self.events)))))
+            for message in messages:
+                self.pipe.send(message)
+
+
+def _watch(messages: _Messages) -> None:
+    """Send waiting events now and then; end this process when its parent is gone."""
     parent = parent_process()
     assert parent is not None
-    wait([parent.sentinel])
+    while not wait([parent.sentinel], _PAUSE):
+        with suppress(OSError):  # the main loop ends when its pipe is closed
+            messages.send()
     os._exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import stat
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import BinaryIO, TypeVar
 
 from autolabel.errors import ImageError, MachineError
 from autolabel.images.inside import check_inside
-from autolabel.storage import EXHAUSTED, PAUSES, TRANSIENT, Remote, at, retry
+from autolabel.storage import EXHAUSTED, PAUSES, TRANSIENT, Remote, at, is_url, retry
 
 MAX_PIXELS = 100_000_000
 _PAGE = re.compile(r"#page=([1-9]\d{0,8})")
@@ -32,25 +33,37 @@ def split_page(path: str | Path) -> tuple[str, int]:
     return (file, int(number)) if mark and _PAGE.fullmatch(mark + number) else (str(path), 1)
 
 
+def name_of(path: str | Path) -> str:
+    """Return the last part of a path or URL."""
+    return str(path).rpartition("/")[2]
+
+
 def from_start(path: str | Path) -> Source:
-    """Return a function that opens a file as a stream, so that only the needed part is read."""
-    place = at(path)
+    """Open a file as a stream, so that only the needed part is read."""
+    place = _placed(path)
     return place.open() if isinstance(place, Remote) else _local(place)
 
 
 def whole_file(path: str | Path) -> Source:
-    """Return a function that reads a whole file, in one request if it is remote."""
-    place = at(path)
+    """Open a whole file, in one request if it is remote."""
+    place = _placed(path)
     return io.BytesIO(place.read_bytes()) if isinstance(place, Remote) else _local(place)
 
 
-def _local(path: Path) -> str:
+def _placed(path: str | Path) -> str | Remote:
+    """Return the place of a file; a ``file://`` URL becomes a path."""
+    text = str(path)
+    place = at(text) if is_url(text) else text
+    return place if isinstance(place, Remote) else str(place)
+
+
+def _local(path: str) -> str:
     """Return the path of a regular file; raises ImageError for anything else, such as a pipe that would block."""
-    if path == Path():
+    if path in ("", "."):
         raise ImageError("unreadable", "it lies in no folder of images that was named on this machine")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ImageError("unreadable", f"{path.name}: not a file")
-    return str(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+        raise ImageError("unreadable", f"{name_of(path)}: not a file")
+    return path
 
 
 def image_digest(path: str | Path) -> str:
@@ -70,16 +83,16 @@ def content_mark(path: str | Path) -> str:
     Files of up to 32 kB are hashed completely. Empty for a remote file, where every sample would cost a request, and
     for an unreadable one.
     """
-    place = at(split_page(path)[0])
+    place = _placed(split_page(path)[0])
     if isinstance(place, Remote):
         return ""
     try:
-        length = place.stat().st_size
-        mark = hashlib.blake2b(str(length).encode(), digest_size=8)
-        with place.open("rb") as stream:
+        with open(place, "rb", buffering=0) as stream:  # noqa: PTH123
+            length = os.fstat(stream.fileno()).st_size
+            mark = hashlib.blake2b(str(length).encode(), digest_size=8)
             for number in range(_SAMPLES):
-                stream.seek(max(0, length - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
-                mark.update(stream.read(_SAMPLE_BYTES))
+                start = max(0, length - _SAMPLE_BYTES) * number // (_SAMPLES - 1)
+                mark.update(os.pread(stream.fileno(), _SAMPLE_BYTES, start))
         return mark.hexdigest()
     except OSError:
         return ""
@@ -96,7 +109,7 @@ def _hash_of(path: str) -> str:
     except OSError as error:
         if error.errno in TRANSIENT | EXHAUSTED:
             raise
-        raise ImageError("unreadable", f"{Path(path).name}: {error.strerror}") from error
+        raise ImageError("unreadable", f"{name_of(path)}: {error.strerror}") from error
 
 
 def retried(read: Callable[[], _T], path: str | Path) -> _T:
@@ -108,6 +121,6 @@ def retried(read: Callable[[], _T], path: str | Path) -> _T:
     except OSError as error:
         if error.errno in EXHAUSTED:
             hint = "raise the limit (ulimit -n), or lower run.num_workers; the same command resumes"
-            raise MachineError(f"{Path(path).name}: {error.strerror}", hint=hint) from error
+            raise MachineError(f"{name_of(path)}: {error.strerror}", hint=hint) from error
         often = f", {len(PAUSES) + 1} times" if error.errno in TRANSIENT else ""
-        raise ImageError("io_error", f"{Path(path).name}: {error.strerror}{often}") from error
+        raise ImageError("io_error", f"{name_of(path)}: {error.strerror}{often}") from error

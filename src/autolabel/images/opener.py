@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
@@ -23,7 +22,7 @@ def open_image(source: Source, formats: Sequence[str]) -> Pillow.Image:
     own limit. Raises UnidentifiedImageError if no format matches.
     """
     name = source if isinstance(source, str) else ""
-    stream: Any = Path(source).open("rb") if isinstance(source, str) else source  # noqa: SIM115
+    stream: Any = open(source, "rb") if isinstance(source, str) else source  # noqa: PTH123, SIM115
     try:
         image = _first_that_reads(stream, name, formats)
     except BaseException:

@@ -19,7 +19,16 @@ from PIL import ImageOps, UnidentifiedImageError
 from autolabel.errors import ImageError, MachineError
 from autolabel.images import deep
 from autolabel.images.decode_limit import check_scans, hurried
-from autolabel.images.files import MAX_PIXELS, Source, content_mark, from_start, retried, split_page, whole_file
+from autolabel.images.files import (
+    MAX_PIXELS,
+    Source,
+    content_mark,
+    from_start,
+    name_of,
+    retried,
+    split_page,
+    whole_file,
+)
 from autolabel.images.formats import FORMATS, HEIF, advice, heif_file, is_heif, is_tiff
 from autolabel.images.header import Header, header_of, orientation
 from autolabel.images.inside import check_inside
@@ -98,7 +107,7 @@ def _header(path: str | Path, find: Callable[[], Source], max_pixels: int) -> He
     """Read the header of ``find``'s result without retries; a transient OSError passes through."""
     _, page = split_page(path)
     image, source = _open(path, find, max_pixels)
-    with _told(Path(path).name):
+    with _told(name_of(path)):
         if image is None:
             return deep.header(source, max_pixels=max_pixels, page=page)
         with image:
@@ -111,7 +120,7 @@ def _pixels(
     """Decode ``find``'s result without retries; a transient OSError passes through."""
     _, page = split_page(path)
     image, source = _open(path, find, max_pixels)
-    with _told(Path(path).name), warnings.catch_warnings():
+    with _told(name_of(path)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if image is None:
             return deep.pixels(source, max_pixels=max_pixels, page=page, value_range=value_range)
@@ -169,7 +178,7 @@ def _to_rgb(image: Pillow.Image) -> npt.NDArray[np.uint8]:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, "white"), rgba)
-    return np.array(image.convert("RGB"), np.uint8)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
 
 
 def _open(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tuple[Pillow.Image | None, Source]:
@@ -177,7 +186,7 @@ def _open(path: str | Path, find: Callable[[], Source], max_pixels: int) -> tupl
 
     The image is None for a TIFF of floats, which Pillow does not read but ``deep`` does.
     """
-    name = Path(path).name
+    name = name_of(path)
     source: Source | None = None
     try:
         source = find()
@@ -222,7 +231,7 @@ def _head(source: Source | None) -> bytes:
     if source is None:
         return b""
     if isinstance(source, str):
-        with Path(source).open("rb") as stream:
+        with open(source, "rb") as stream:  # noqa: PTH123
             return stream.read(_HEAD)
     source.seek(0)
     head = source.read(_HEAD)
@@ -249,7 +258,7 @@ def _to_page(image: Pillow.Image, page: int, name: str) -> None:
 def _check_end(source: Source) -> None:
     """Raise OSError if a PNG lacks its end chunk, which Pillow does not check."""
     stream: Any
-    with Path(source).open("rb") if isinstance(source, str) else _kept_open(source) as stream:
+    with open(source, "rb") if isinstance(source, str) else _kept_open(source) as stream:  # noqa: PTH123
         stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL))
         if _PNG_END in stream.read():
             return

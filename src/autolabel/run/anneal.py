@@ -157,7 +157,8 @@ class Search:
 
     def asks(self, question: Prompt) -> Prompt:
         """Return the detector's prompt: the ontology's phrases for the classes of a query."""
-        return replace(question, phrases=expand_prompts(question.phrases, self.annealing.ontology))
+        ontology = self.annealing.ontology
+        return replace(question, phrases=expand_prompts(question.phrases, ontology)) if ontology else question
 
     def result(self) -> Instances:
         """Return the kept boxes, clipped to the image only here, so that overlaps are computed on whole boxes."""
@@ -191,8 +192,10 @@ class Search:
 
 def _usable(found: Instances, size: Size) -> npt.NDArray[np.bool_]:
     """Return which of N candidates have finite numbers and some area inside the image."""
-    finite = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
-    return finite & (boxes.areas(boxes.clip(np.where(finite[:, None], found.boxes, 0), size)) > 0)
+    inside = boxes.clip(found.boxes, size)
+    has_area = (inside[:, :2] < inside[:, 2:]).all(axis=1)
+    usable: npt.NDArray[np.bool_] = has_area & np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
+    return usable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

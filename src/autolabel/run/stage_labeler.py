@@ -223,7 +223,8 @@ def concluded(row: Labels, outcome: Outcome[Instances]) -> Labels:
     if isinstance(outcome, Instances):
         kept, hollow = _without_hollow_masks(outcome)
         noted = (f"{hollow} mask{'s' * (hollow > 1)} without a pixel left out, the box kept",) if hollow else ()
-        return replace(row, instances=replace(kept, notes=()), notes=(*row.notes, *kept.notes, *noted))
+        notes = (*row.notes, *kept.notes, *noted)
+        return replace(row, instances=replace(kept, notes=()) if kept.notes else kept, notes=notes)
     reason = Reason(code=_code_of(outcome), message=_describe(outcome))
     _log.info("%s: %s: %s", row.image.id, reason.code, reason.message)
     if not isinstance(outcome, AutolabelError):

@@ -63,7 +63,7 @@ def clip_exactly(boxes: Boxes, size: Size) -> Boxes:
     """Clip like ``clip``, in the boxes' own precision."""
     height, width = size
     limits = np.array([width, height, width, height], boxes.dtype)
-    return np.clip(boxes, boxes.dtype.type(0), limits)
+    return boxes.clip(boxes.dtype.type(0), limits)
 
 
 def to_xywh(boxes: Boxes) -> Boxes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -76,20 +76,8 @@ class Instances:
         n = len(self.boxes)
         if self.boxes.shape != (n, 4):
             raise ValueError(f"boxes must have the shape (N, 4), got {self.boxes.shape}")
-        columns: dict[str, Sized | None] = {
-            "scores": self.scores,
-            "labels": self.labels,
-            "rounds": self.rounds,
-            "masks": self.masks,
-            "given": self.given,
-            "asked": self.asked,
-            "sources": self.sources,
-            "looks": self.looks,
-            "support": self.support,
-            "verdicts": self.verdicts,
-            "expressions": self.expressions,
-        }
-        for name, column in columns.items():
+        for name in _COLUMNS:
+            column: Sized | None = getattr(self, name)
             if column is not None and len(column) != n:
                 raise ValueError(f"{name} must have {n} entries as boxes has, got {len(column)}")
 
@@ -114,11 +102,13 @@ class Instances:
     ) -> Instances:
         """Build from array-likes, converting dtypes; a scalar ``rounds`` applies to every box."""
         array = np.asarray(boxes, np.float32).reshape(-1, 4)
+        found_in = np.empty(len(array), np.int16)
+        found_in[:] = np.asarray(rounds, np.int16)
         return cls(
             boxes=array,
             scores=np.asarray(scores, np.float32).reshape(-1),
             labels=np.asarray(labels, np.int32).reshape(-1),
-            rounds=np.broadcast_to(np.asarray(rounds, np.int16), (len(array),)).copy(),
+            rounds=found_in,
             masks=None if masks is None else tuple(masks),
             given=None if given is None else tuple(given),
             asked=None if asked is None else tuple(asked),
@@ -131,12 +121,17 @@ class Instances:
     @classmethod
     def empty(cls) -> Instances:
         """Return instances without objects."""
-        return cls.build([], scores=[], labels=[])
+        return _EMPTY
 
     def take(self, index: npt.ArrayLike) -> Instances:
         """Return the objects at ``index`` (integers, or a boolean mask of length N), in that order."""
         chosen = np.asarray(index)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.intp)
+        if chosen.dtype == bool:
+            if chosen.all() and len(chosen) == len(self):
+                return self
+            chosen = chosen.nonzero()[0]
+        else:
+            chosen = chosen.astype(np.intp)
         return Instances(
             boxes=self.boxes[chosen],
             scores=self.scores[chosen],
@@ -176,6 +171,10 @@ class Instances:
             expressions=_joined([(part.expressions, len(part)) for part in parts], None),
             notes=notes,
         )
+
+
+_COLUMNS = tuple(field.name for field in fields(Instances) if field.name not in ("boxes", "notes"))
+_EMPTY = Instances.build([], scores=[], labels=[])
 
 
 def _picked(column: tuple[_T, ...] | None, chosen: npt.NDArray[np.intp]) -> tuple[_T, ...] | None:
