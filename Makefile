@@ -14,14 +14,16 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-# The oldest and the newest versions that pyproject.toml allows, each in an environment of its own.
+# The oldest and the newest versions that pyproject.toml allows, each in a new environment; TESTS names a part of the tests.
+# torch keeps its pin, as anything looser pulls gigabytes of CUDA libraries; an empty TORCH lets it vary too.
+TORCH ?= $(shell grep '^torch==' constraints.txt)
 test-lowest: RESOLUTION = lowest-direct
 test-newest: RESOLUTION = highest
 test-lowest test-newest:
-	$(PYTHON) -m venv $(VENV)-$@
-	$(VENV)-$@/bin/python -m pip install -q --disable-pip-version-check uv
-	$(VENV)-$@/bin/uv pip install -q --python $(VENV)-$@ --resolution $(RESOLUTION) -e '.[fast,train,dev]'
-	OMP_NUM_THREADS=1 $(VENV)-$@/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -W default
+	$(PYTHON) -m venv --clear $(VENV)-$@
+	$(VENV)-$@/bin/python -m pip install -q --disable-pip-version-check uv $(TORCH)
+	$(VENV)-$@/bin/uv pip install -q --python $(VENV)-$@ --resolution $(RESOLUTION) $(TORCH) -e '.[fast,train,dev]'
+	OMP_NUM_THREADS=1 $(VENV)-$@/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -W default $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
