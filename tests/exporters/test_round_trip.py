@@ -76,7 +76,7 @@ def test_back_and_equal(exporter: Any, sent: list[Any], export: Any) -> None:
             if one.mask is not None and mask is not None:
                 assert np.array_equal(one.mask, mask.decode())
             assert one.box is not None or (
-                carries_mask and told["box beside the mask"] in ("one or the other", "asked for")
+                carries_mask and told["box besides the mask"] in ("one or the other", "optional")
             )
             if one.box is not None:
                 assert one.box == pytest.approx(box.tolist(), abs=TOLERANCE[told["boxes"]])
