@@ -33,6 +33,7 @@ from autolabel_training.loss import LossRecipe, Predictions, Target, detection_l
 from autolabel_training.metric import Detections, ScoredHits, judge, mean_average_precision
 from autolabel_training.optimizer_step import network_precision, optimizer_step
 from autolabel_training.photo import TrainingPhoto
+from autolabel_training.recompute import recompute
 from autolabel_training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ _WHOLE = 0.3
 """The part of the views that show all of an image."""
 _KEPT_PART = 0.6
 """A box that a crop cuts is kept where this part of its area is left."""
+
+
+_LARGE = 50_000_000
+"""Parameters above which activations are not kept: without, a full-size model takes more than 16 GB."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class DetectorTraining(LearningWeights):
         parameters = _let_learn(self.model)
         self.model.to(self.device)
         _quicken(self.model, self.device)
+        if _recomputes(self.model, self.settings):
+            recompute(_layers(self.model))
         super().__init__(parameters, self.settings, fused=False)
         self.photos = [_photo_of(row) for row in task.train]
         self._dev = [_photo_of(row) for row in task.dev]
@@ -217,6 +224,21 @@ def _let_learn(model: Any) -> dict[str, nn.Parameter]:
     for parameter in tower[: len(tower) // 2]:
         parameter.requires_grad_(False)
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _recomputes(model: nn.Module, settings: TrainingSettings) -> bool:
+    if settings.gradient_checkpointing is not None:
+        return settings.gradient_checkpointing
+    return sum(parameter.numel() for parameter in model.parameters()) > _LARGE
+
+
+def _layers(model: Any) -> Iterator[nn.Module]:
+    """Yield the layers whose activations take most memory: of the encoder, of the decoder, and blocks of Swin."""
+    yield from model.model.encoder.layers
+    yield from model.model.decoder.layers
+    for module in model.model.backbone.modules():
+        if type(module).__name__ == "SwinLayer":
+            yield module
 
 
 def _quicken(model: nn.Module, device: torch.device) -> None:

@@ -47,3 +47,8 @@ class TrainingSettings(CourseSettings):
 
     foreign_names: Annotated[int, Field(ge=0, le=20)] = 3
     """Negative phrases added to each prompt, names of objects that no image shows, against false alarms."""
+    gradient_checkpointing: bool | None = None
+    """Whether activations are computed again instead of kept, which takes less memory and a third more time.
+
+    Null: in networks of more than 50 million parameters.
+    """

@@ -198,6 +198,33 @@ def test_a_stopped_training_ends_where_a_whole_one_does(
             assert torch.equal(value, again[kind][name]), name
 
 
+def _count(calls: list[int]) -> None:
+    calls[-1] += 1
+
+
+def test_activations_that_are_not_kept_change_no_gradient(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    weights: list[dict[str, torch.Tensor | None]] = []
+    calls: list[int] = []
+    for again in (False, True):
+        training = started(registry, checkpoint, rows, tmp_path, gradient_checkpointing=again)
+        layer = training.model.model.encoder.layers[0]
+        calls.append(0)
+        layer.text_enhancer_layer.register_forward_pre_hook(lambda *_: _count(calls))
+        [batch] = training.batches(range(1))
+        training.learn(batch, 0)
+        weights.append({name: parameter.grad for name, parameter in training.parameters.items()})
+    kept, recomputed = weights
+    assert calls[1] == 2 * calls[0] > 0, "forward, and again for the backward pass"
+    assert any(value is not None for value in kept.values())
+    for name, value in kept.items():
+        other = recomputed[name]
+        assert (value is None) == (other is None), name
+        if value is not None and other is not None:
+            assert torch.allclose(value, other, atol=1e-6), name
+
+
 def test_a_start_that_nothing_betters_is_kept(
     registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
 ) -> None:

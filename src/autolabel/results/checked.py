@@ -24,7 +24,7 @@ from autolabel.types.boxes import to_xywh
 HINT = "check images in `autolabel review`: key C marks an image as checked"
 
 
-def _checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tuple[str, list[Labels]]]:
+def checked_images(store: RunStore, plan: Plan, review: Review) -> Iterator[tuple[str, list[Labels]]]:
     """Yield each image with all rows checked, with decisions applied; without failed images."""
     for image, group in groupby(checked_ledger(store, plan), key=lambda row: row.image.id):
         rows = list(group)
@@ -60,7 +60,7 @@ def _coco(store: RunStore, plan: Plan, run: str) -> dict[str, Any]:
     numbers = {name: number for number, name in enumerate(plan.manifest.classes, 1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image, rows in _checked_images(store, plan, review) if review is not None else ():
+    for image, rows in checked_images(store, plan, review) if review is not None else ():
         height, width = rows[0].image.size
         images.append({"id": len(images) + 1, "file_name": image, "height": height, "width": width})
         for row in rows:
