@@ -143,7 +143,7 @@ def _listed(source: _ImageRoot, root: Remote, results: Results) -> Iterator[List
             passed = RESULTS
         if bool(path_fault(entry.name)) or not {"", ".", ".."}.isdisjoint(entry.name.split("/")):
             if not passed and not unread_reason(suffix_of(base)):
-                yield _failed(source.identify(entry.name), "bad_name"), ""
+                yield _failed(source.identify(entry.name), code="bad_name"), ""
             continue
         row = Input(image=source.identify(entry.name), path=path, bytes=entry.size)
         yield row, passed or unread_reason(suffix_of(base))
@@ -248,11 +248,11 @@ def _found(source: _ImageRoot, name: str, path: str, *, outside: bool, passed: s
         name.encode("utf-8")
     except UnicodeEncodeError:
         printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return _failed(source.identify(printable), "bad_name"), passed
+        return _failed(source.identify(printable), code="bad_name"), passed
     image = source.identify(name)
-    return _failed(image, "outside_root", path) if outside else Input(image=image, path=path), passed
+    return _failed(image, path, code="outside_root") if outside else Input(image=image, path=path), passed
 
 
-def _failed(image: str, code: str, path: str = "") -> Input:
+def _failed(image: str, path: str = "", *, code: str) -> Input:
     """Return the row of a file that cannot be used."""
     return Input(image=image, path=path, code=code, message=_MESSAGES[code])
