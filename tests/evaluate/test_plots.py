@@ -1,28 +1,27 @@
-"""Plots as PNG files."""
+"""Plots of an evaluation as SVG files: those of the report, with all they need inside."""
 
 from __future__ import annotations
 
-import importlib.util
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
 
-from autolabel.cli.app import app
-from autolabel.errors import MachineError
-from autolabel.evaluate import evaluate, plots
+from autolabel.evaluate import evaluate
+from autolabel.report import plots
+from autolabel.report.comparison import comparison
 from autolabel.types import Rle
 
 A, B = [0, 0, 20, 20], [50, 50, 90, 90]
-NAMES = ("cat", "_a $x^2$ \\frac{1}{2} 猫 <b>")
+NAMES = ("cat", "_$x$ 猫 <b>&\x1b")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
 def result(row: Any, truth: Any) -> Any:
-    pytest.importorskip("matplotlib")
     mask = np.zeros((100, 200), bool)
     mask[:20, :20] = True
     rows = [row("a.jpg", [A, B, B], phrases=NAMES, labels=[0, 1, 0], rounds=[0, 1, 2], masks=[Rle.encode(mask)] * 3)]
@@ -30,34 +29,37 @@ def result(row: Any, truth: Any) -> Any:
     return evaluate(rows, truth({"a.jpg": [(NAMES[0], A, polygon), (NAMES[1], B, polygon)]}, NAMES))
 
 
-def colours(path: Path) -> set[tuple[int, ...]]:
-    picture = Image.open(path).convert("RGB")
-    return {colour for count, colour in picture.getcolors(picture.width * picture.height) or () if count > 20}  # type: ignore[misc]
-
-
-def test_every_plot_is_drawn_and_the_same_each_time(result: Any, tmp_path: Path) -> None:
+def test_every_plot_of_the_report_is_a_file_and_the_same_each_time(result: Any, tmp_path: Path) -> None:
     written = plots.write_plots(result, tmp_path / "a")
     assert [path.name for path in written] == [
-        "precision_recall_boxes.png",
-        "precision_recall_masks.png",
-        "confusion.png",
-        "rounds.png",
+        "precision_recall_boxes.svg",
+        "precision_recall_masks.svg",
+        "rounds.svg",
+        "recall.svg",
+        "confusion.svg",
     ]
     again = plots.write_plots(result, tmp_path / "b")
     assert [path.read_bytes() for path in written] == [path.read_bytes() for path in again]
-    assert {(0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)} <= colours(written[0])
-    assert {(0x12, 0x78, 0x4C), (0xC4, 0x2B, 0x2B)} <= colours(written[3])
+    section = comparison(result, {})
+    for path, plot in zip(written, plots.evaluation_plots(result, {}), strict=True):
+        assert plot.svg in section
+        shown = path.read_text("utf-8").replace("\ufffd", "?")
+        assert plot.svg.replace("\x1b", "?") in shown
 
 
-def test_nothing_found_still_has_its_curves(row: Any, truth: Any, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+def test_a_file_is_xml_with_every_colour_in_it_whatever_a_class_is_called(result: Any, tmp_path: Path) -> None:
+    for path in plots.write_plots(result, tmp_path):
+        root = ElementTree.parse(path).getroot()
+        assert root.tag == f"{SVG}svg" and all(one.tag.startswith(SVG) for one in root.iter())
+        style = root.findtext(f"{SVG}style") or ""
+        assert "var(" not in style and "@" not in style
+        painted = [one for one in root.iter() if (one.get("class") or "").startswith(("hue-", "right", "wrong"))]
+        for name in {one.get("class") for one in painted}:
+            assert re.search(rf"rect\.{name}\b[^}}]*\{{ fill: #\w+ \}}", style), f"{path.name}: {name} has no colour"
+    texts = [one.text for one in ElementTree.parse(tmp_path / "confusion.svg").iter(f"{SVG}text")]
+    assert "_$x$ 猫 <b>&\ufffd" in texts
+
+
+def test_nothing_found_still_has_its_confusion(row: Any, truth: Any, tmp_path: Path) -> None:
     written = plots.write_plots(evaluate([row("a.jpg")], truth({"a.jpg": [("cat", A)]})), tmp_path)
-    assert [path.name for path in written] == ["precision_recall_boxes.png", "confusion.png"]
-
-
-def test_without_matplotlib_nothing_is_measured_in_vain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(plots, "find_spec", lambda name: None if name == "matplotlib" else found(name))
-    words = ["evaluate", str(tmp_path), "--gt", str(tmp_path / "none.json"), "--plots", str(tmp_path / "p")]
-    failed = CliRunner().invoke(app, words).exception
-    assert isinstance(failed, MachineError) and "pip install 'autolabel-vision[plots]'" in str(failed)
+    assert [path.name for path in written] == ["precision_recall_boxes.svg", "confusion.svg"]

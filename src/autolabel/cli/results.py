@@ -78,16 +78,16 @@ def evaluate(
     iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a found object.")] = 0.5,
     thresholds: Thresholds = None,
     names: Names = None,
-    plots: Annotated[Path | None, typer.Option("--plots", metavar="DIR", help="Also write plots as PNG files.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", metavar="DIR", help="Also write the report's plots, as SVG files.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure a run's exported labels against the truth, with 95 % intervals."""
-    from autolabel.evaluate.plots import check_plots, write_plots
     from autolabel.evaluate.table import render_evaluation
+    from autolabel.report.plots import write_plots
     from autolabel.run.evaluate import evaluate_run
 
-    if plots is not None:
-        check_plots()
     result, what = evaluate_run(at(run), gt, raw=raw, iou=iou, thresholds=thresholds, names=class_renames(names))
     if json:
         console.print_json({"measured": what, **result.as_dict()})

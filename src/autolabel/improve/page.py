@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -12,6 +11,7 @@ from autolabel.evaluate.paired import Estimate
 from autolabel.improve.rounds import ImproveHistory, ImproveRound
 from autolabel.report.chart import rising_line
 from autolabel.report.markup import Html, csp_hash, element, join_html
+from autolabel.report.style import page_part, page_style
 from autolabel.results.store import publish
 
 _PAGE = "index.html"
@@ -20,9 +20,8 @@ _HEAD = ("run", "images checked", "trained on", "held out", "AP at IoU 0.5", "ga
 
 def write_page(folder: Path, history: ImproveHistory) -> Path:
     """Write ``folder/index.html`` and return its path."""
-    page = files("autolabel.report").joinpath("page")
-    style = "".join(page.joinpath(name).read_text("utf-8") for name in ("style.css", "changes.css"))
-    text = Template(page.joinpath("history.html").read_text("utf-8")).substitute(
+    style = page_style("changes.css")
+    text = Template(page_part("history.html")).substitute(
         style=style,
         style_hash=csp_hash(style),
         table=_table(history.rounds),

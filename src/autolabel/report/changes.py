@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from autolabel.images import ValueRange
 from autolabel.report.markup import Html, csp_hash, element, escape_html, join_html, shorten
+from autolabel.report.style import page_part, page_style
 from autolabel.report.thumbnail import thumbnail
 from autolabel.results.change import BINS, KINDS, Change, ImageChange, RunChange, Seen
 
@@ -27,9 +27,8 @@ def write_changes(
 
     The page stays below 15 MB for runs of any size.
     """
-    folder = files("autolabel.report").joinpath("page")
-    style = folder.joinpath("style.css").read_text("utf-8") + folder.joinpath("changes.css").read_text("utf-8")
-    page = Template(folder.joinpath("changes.html").read_text("utf-8")).substitute(
+    style = page_style("changes.css")
+    page = Template(page_part("changes.html")).substitute(
         style=style,
         style_hash=csp_hash(style),
         before=escape_html(names[0]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from autolabel.report.markup import Html, csp_hash, embed, escape_html, join_htm
 from autolabel.report.provenance import provenance
 from autolabel.report.reliability import reliability_section
 from autolabel.report.sample import Sampler
+from autolabel.report.style import page_part, page_style
 from autolabel.report.truth import read_truth
 from autolabel.results.ledger import Ledger
 from autolabel.results.review import Review, apply_to_row, left_out
@@ -117,7 +117,7 @@ def _compose(
     chances: Chances | None,
 ) -> str:
     """Fill the page's template."""
-    style, script, template = _resource("style.css"), _resource("script.js"), _resource("template.html")
+    style, script, template = page_style(), page_part("script.js"), page_part("template.html")
     colours = overview.palette(tally)
     shown = gallery(
         rows, max_pixels=plan.recipe.max_pixels, truth=truth, review=review, value_range=plan.recipe.value_range
@@ -175,8 +175,3 @@ def _named_rounds(tally: Tally, plan: Plan) -> Iterator[tuple[int, tuple[str, st
     """Yield each round with the two lines that name it."""
     rounds = overview.asked_rounds(tally, plan)
     return zip(rounds, overview.round_names(plan, rounds), strict=True)
-
-
-def _resource(name: str) -> str:
-    """Read one of the page's files."""
-    return files("autolabel.report").joinpath("page", name).read_text(encoding="utf-8")
