@@ -94,7 +94,9 @@ def _attend(
                     factor_c[s], factor_d[s] = weight * bottom_part * left_part, weight * bottom_part * right_part
                     x[s], y[s] = left, top
                 for s in range(samples):
-                    column, row, width, height = np.int64(x[s]), np.int64(y[s]), np.int64(broad[s]), np.int64(tall[s])
+                    column: Any = np.int64(x[s])
+                    row: Any = np.int64(y[s])
+                    width, height = np.int64(broad[s]), np.int64(tall[s])
                     upper, lower = max(row, 0) * width, min(row + 1, height - 1) * width
                     near, far, origin = max(column, 0), min(column + 1, width - 1), origins[s] + h * channels
                     cell_a[s], cell_b[s] = origin + (upper + near) * step, origin + (upper + far) * step
