@@ -52,6 +52,8 @@ class Nms(Aggregator):
         if threshold == 0 or not len(instances):
             return instances
         groups = None if self.params.across_labels else instances.labels
+        if groups is not None and len(set(groups.tolist())) == len(groups):  # each stands alone
+            return instances.take(precedence(instances))
         return instances.take(_suppress(instances.boxes, precedence(instances), threshold=threshold, groups=groups))
 
 

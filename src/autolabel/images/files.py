@@ -90,9 +90,10 @@ def content_mark(path: str | Path) -> str:
         with open(place, "rb", buffering=0) as stream:  # noqa: PTH123
             length = os.fstat(stream.fileno()).st_size
             mark = hashlib.blake2b(str(length).encode(), digest_size=8)
+            whole = os.pread(stream.fileno(), _SAMPLE_BYTES, 0) if length <= _SAMPLE_BYTES else b""
             for number in range(_SAMPLES):
                 start = max(0, length - _SAMPLE_BYTES) * number // (_SAMPLES - 1)
-                mark.update(os.pread(stream.fileno(), _SAMPLE_BYTES, start))
+                mark.update(whole or os.pread(stream.fileno(), _SAMPLE_BYTES, start))
         return mark.hexdigest()
     except OSError:
         return ""

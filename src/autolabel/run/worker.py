@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import autolabel
 from autolabel.errors import MachineError
@@ -32,8 +32,7 @@ _Task = tuple[int, int | None]
 """(shard, None) labels and publishes a shard; (shard, row) labels one row of it and returns its line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A worker's message that the ``row``-th row of a shard is labelled; labels themselves stay on its machine."""
 
     shard: int
