@@ -23,31 +23,13 @@ from autolabel_mal.sizes import Sizes, from_arch
 from benchmarks.boxes import CLASSES, photos, swin_t
 from benchmarks.gpu.part import Setting
 from benchmarks.masks import randomised, some_boxes
+from benchmarks.small_detector import MODEL
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY, TINY_MAL = ROOT / "checkpoints" / "tiny", ROOT / "checkpoints" / "tiny-mal"
 SHIPPED = ROOT / "examples" / "bccd" / "images"
 CELLS = Prompt(("red blood cell", "white blood cell", "platelet"))
 THINGS = Prompt(CLASSES)
-_REDUCED: dict[str, Any] = {
-    "backbone_config": {
-        "model_type": "swin",
-        "embed_dim": 16,
-        "depths": [1, 1, 2, 1],
-        "num_heads": [1, 2, 4, 4],
-        "window_size": 4,
-        "out_features": ["stage2", "stage3", "stage4"],
-    },
-    "text_config": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
-    "d_model": 64,
-    "num_queries": 30,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "encoder_ffn_dim": 96,
-    "decoder_ffn_dim": 48,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-}
 REDUCED_MAL = Sizes(width=64, depth=2, patch=16, hidden=16, out=8, crop=96, nvlabs=True)
 
 
@@ -58,7 +40,7 @@ def detector_size(setting: Setting) -> Size:
 
 def detector_configuration(setting: Setting) -> GroundingDinoConfig:
     """Return the configuration of Grounding DINO with a Swin-T, a far smaller one in the reduced form."""
-    return GroundingDinoConfig.from_dict(_REDUCED) if setting.reduced else GroundingDinoConfig()
+    return GroundingDinoConfig.from_dict(MODEL) if setting.reduced else GroundingDinoConfig()
 
 
 def detector_checkpoint(setting: Setting) -> Path:

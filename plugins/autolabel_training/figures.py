@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from autolabel_training.metric import ScoredHits, bootstrap_intervals, mean_aver
 
 BEFORE, FIGURES = "before.json", "figures.json"
 _DRAWS = 500
+_Image = TypeVar("_Image")
 
 
 def plain_hits(images: Sequence[Mapping[str, ScoredHits]]) -> list[dict[str, Any]]:
@@ -38,15 +39,36 @@ def compare_hits(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[st
     Both are what ``plain_hits`` returned for the same images.
     """
     first, second = _hits(before), _hits(after)
-    gain, interval = paired_gain(first, second, draws=_DRAWS, seed=0)
+    boxes = sum(one.truths for image in second for one in image.values())
+    return compare(first, second, of=mean_average_precision, metric="AP at IoU 0.5", boxes=boxes)
+
+
+def compare(
+    before: Sequence[_Image],
+    after: Sequence[_Image],
+    *,
+    of: Callable[[Sequence[_Image]], Mapping[str, float]],
+    metric: str,
+    boxes: int,
+) -> dict[str, Any]:
+    """Return the values that ``of`` takes by class and as ``mean``, before and after, and the gain.
+
+    Intervals are of 95 %, over images; ``metric`` and the number of ``boxes`` say what was measured.
+    """
+    gain, interval = paired_gain(before, after, draws=_DRAWS, seed=0, of=of)
     return {
-        "metric": "AP at IoU 0.5",
-        "images": len(second),
-        "boxes": sum(one.truths for image in second for one in image.values()),
-        "before": _ap50(first),
-        "after": _ap50(second),
+        "metric": metric,
+        "images": len(after),
+        "boxes": boxes,
+        "before": _with_intervals(before, of),
+        "after": _with_intervals(after, of),
         "gain": {"value": gain, "interval": list(interval)},
     }
+
+
+def _with_intervals(images: Sequence[_Image], of: Callable[[Sequence[_Image]], Mapping[str, float]]) -> dict[str, Any]:
+    intervals = bootstrap_intervals(images, draws=_DRAWS, seed=0, of=of)
+    return {name: {"value": value, "interval": list(intervals[name])} for name, value in of(images).items()}
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -54,11 +76,3 @@ def write_json(path: Path, content: Any) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content) + "\n")
     partial.replace(path)
-
-
-def _ap50(images: Sequence[dict[str, ScoredHits]]) -> dict[str, Any]:
-    intervals = bootstrap_intervals(images, draws=_DRAWS, seed=0)
-    return {
-        name: {"value": value, "interval": list(intervals[name])}
-        for name, value in mean_average_precision(images).items()
-    }

@@ -1,21 +1,27 @@
-"""Average precision at IoU 0.5, and its bootstrap interval over images."""
+"""Average precision at IoU 0.5, and bootstrap intervals over images."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autolabel.types.boxes import iou
+from autolabel.types.suppression import suppress
 
 IOU = 0.5
 _LOWEST_SCORE = 0.003
 _INTERVAL = (2.5, 97.5)
 
 _Floats = NDArray[np.floating]
+_Image = TypeVar("_Image")
+"""What is known of one image: its judged detections, or the overlaps of its masks."""
+_Means = Callable[[Sequence[_Image]], Mapping[str, float]]
+"""Takes a value by phrase, and their `mean`, of images."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def judge(answers: Detections, nms: float) -> ScoredHits:
     """Suppress duplicates at IoU `nms` (1 keeps all), then match boxes, best score first, to the best free true box."""
     scored = answers.scores > _LOWEST_SCORE
     boxes, scores = answers.boxes[scored], answers.scores[scored]
-    kept = suppress(boxes, scores, nms)
+    kept = suppress(boxes, np.argsort(-scores, kind="stable"), threshold=nms)
     overlaps = iou(boxes[kept], answers.truth)
     hits = np.zeros(len(kept), bool)
     for number in range(len(kept)):
@@ -60,17 +66,6 @@ def judge(answers: Detections, nms: float) -> ScoredHits:
             hits[number] = True
             overlaps[:, best] = -1
     return ScoredHits(scores[kept], hits, len(answers.truth))
-
-
-def suppress(boxes: _Floats, scores: _Floats, threshold: float) -> NDArray[np.int64]:
-    """Return the indices that greedy non-maximum suppression keeps, best first; `threshold` 1 keeps all."""
-    order = np.argsort(-scores, kind="stable")
-    overlaps = iou(boxes, boxes)
-    kept: list[int] = []
-    for candidate in order:
-        if not kept or overlaps[candidate, kept].max() < threshold or threshold >= 1:
-            kept.append(int(candidate))
-    return np.array(kept, dtype=np.int64)
 
 
 def average_precision(images: Sequence[ScoredHits]) -> float:
@@ -109,22 +104,22 @@ def best_point(images: Sequence[dict[str, ScoredHits]]) -> OperatingPoint:
 
 
 def bootstrap_intervals(
-    images: Sequence[dict[str, ScoredHits]], *, draws: int, seed: int
+    images: Sequence[_Image], *, draws: int, seed: int, of: _Means[_Image]
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95 % intervals of the AP per phrase and of their `mean`, over images drawn with replacement."""
+    """Return the 95 % intervals of each value that `of` takes of images, over images drawn with replacement."""
     generator = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = defaultdict(list)
     for _ in range(draws):
         chosen = generator.integers(0, len(images), len(images))
-        for name, value in mean_average_precision([images[number] for number in chosen]).items():
+        for name, value in of([images[number] for number in chosen]).items():
             drawn[name].append(value)
     return {name: _interval(values) for name, values in drawn.items()}
 
 
 def paired_gain(
-    before: Sequence[dict[str, ScoredHits]], after: Sequence[dict[str, ScoredHits]], *, draws: int, seed: int
+    before: Sequence[_Image], after: Sequence[_Image], *, draws: int, seed: int, of: _Means[_Image]
 ) -> tuple[float, tuple[float, float]]:
-    """Return the gain in mean AP on the same images, and its 95 % interval.
+    """Return the gain in the `mean` that `of` takes of the same images, and its 95 % interval.
 
     Both are evaluated on the images of each resample, so that the difficulty of images cancels out.
     """
@@ -133,8 +128,8 @@ def paired_gain(
     for _ in range(draws):
         chosen = generator.integers(0, len(before), len(before))
         first, second = ([images[number] for number in chosen] for images in (before, after))
-        gains.append(mean_average_precision(second)["mean"] - mean_average_precision(first)["mean"])
-    whole = mean_average_precision(after)["mean"] - mean_average_precision(before)["mean"]
+        gains.append(of(second)["mean"] - of(first)["mean"])
+    whole = of(after)["mean"] - of(before)["mean"]
     return whole, _interval(gains)
 
 

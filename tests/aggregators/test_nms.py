@@ -139,7 +139,7 @@ def test_few_boxes_compared_directly_and_in_a_grid_leave_the_same(
     )
     suppress = Nms(Nms.Params(threshold=threshold, across_labels=across))
     directly = suppress.aggregate(found, Round(index=0, conf_threshold=0.1))
-    monkeypatch.setattr("autolabel_aggregators.nms._FEW", 0)
+    monkeypatch.setattr("autolabel.types.suppression._FEW", 0)
     monkeypatch.setattr("autolabel.types.neighbours.FEW", 0)
     in_a_grid = suppress.aggregate(found, Round(index=0, conf_threshold=0.1))
     assert np.array_equal(directly.boxes, in_a_grid.boxes)

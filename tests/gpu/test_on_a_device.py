@@ -20,7 +20,8 @@ from autolabel_grounding_dino.deformable import disagreement, fastest_kernel
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_mal.labeler import Mal
 from benchmarks._matched import matched
-from tests.grounding_dino.checkpoints import MODEL, random_folder
+from benchmarks.small_detector import MODEL
+from tests.grounding_dino.checkpoints import random_folder
 
 pytestmark = pytest.mark.gpu
 

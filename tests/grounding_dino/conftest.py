@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_labeling.tokenizer import BERT_BASE
-from tests.grounding_dino.checkpoints import MODEL, load, original_names, random_folder
+from benchmarks.small_detector import MODEL
+from tests.grounding_dino.checkpoints import load, original_names, random_folder
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,8 @@ from autolabel_grounding_dino.configure import configure
 from autolabel_grounding_dino.convert import to_transformers, unwrapped
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_grounding_dino.params import GroundingDinoParams
-from tests.grounding_dino.checkpoints import MODEL, SHARED, detect, load, original_names, random_folder
+from benchmarks.small_detector import MODEL
+from tests.grounding_dino.checkpoints import SHARED, detect, load, original_names, random_folder
 from tests.labelers.tiny_models import photo
 
 PHRASES = ("cat", "traffic light", "man")

@@ -14,7 +14,6 @@ from autolabel_training.metric import (
     bootstrap_mean,
     judge,
     mean_average_precision,
-    suppress,
 )
 from training.detector.checkpoint import phrase_spans
 
@@ -52,7 +51,7 @@ def test_the_best_point_leaves_out_the_low_miss() -> None:
 def test_the_interval_holds_the_value() -> None:
     right = {"cell": judge(_answers([LEFT], [0.5], [LEFT]), 0.5)}
     wrong = {"cell": judge(_answers([NOWHERE], [0.4], [LEFT]), 0.5)}
-    intervals = bootstrap_intervals([right, wrong] * 5, draws=200, seed=0)
+    intervals = bootstrap_intervals([right, wrong] * 5, draws=200, seed=0, of=mean_average_precision)
     assert intervals.keys() == {"mean", "cell"}
     low, high = intervals["cell"]
     assert 0 < low < 0.5 < high < 1
@@ -66,10 +65,11 @@ def test_the_interval_of_a_mean() -> None:
     assert high == pytest.approx(2 + 1.96 * 0.2, abs=0.1)
 
 
-def test_suppression_keeps_the_best_first() -> None:
-    boxes, scores = np.array([LEFT, LEFT, RIGHT]), np.array([0.2, 0.9, 0.5])
-    assert suppress(boxes, scores, 0.5).tolist() == [1, 2]
-    assert suppress(boxes, scores, 1.0).tolist() == [1, 2, 0]
+def test_duplicates_are_suppressed_before_boxes_are_matched() -> None:
+    twice = Detections(np.array([LEFT, LEFT, RIGHT]), np.array([0.2, 0.9, 0.5]), np.array([LEFT]))
+    assert judge(twice, 0.5).scores.tolist() == [0.9, 0.5]
+    assert judge(twice, 1.0).scores.tolist() == [0.9, 0.5, 0.2]
+    assert judge(twice, 1.0).hits.tolist() == [True, False, False]
 
 
 def test_phrase_spans_lie_between_delimiters() -> None:

@@ -8,27 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from autolabel import compile_plan, generate, load_spec
+from autolabel import compile_plan, generate
 from autolabel.errors import SpecError
 from autolabel.registry import Registry
-from autolabel.spec.model import Spec
 from autolabel.testing.endpoint import Scripted, ScriptedEndpoint, words_of
+from tests.vlm.tao_documents import asking, loaded, write_document
 
 pytest.importorskip("httpx")
-AS_PUBLISHED = """results_dir: out
-autolabel_type: "image_grounding"
-
-image_grounding:
-  vlm:
-    backend: "gemini"
-    gemini:
-      api_key: ""                               # Set GOOGLE_API_KEY env var or fill in here
-      model: "gemini-3.1-flash-lite-preview"
-      media_resolution: "MEDIA_RESOLUTION_HIGH"
-      temperature: 0.3
-      max_output_tokens: 8192
-      timeout: 120
-  workflow:
+REST = """  workflow:
     steps: ["0", "1"]
     max_workers: 4
     force_reprocess: false
@@ -45,14 +32,7 @@ def document(tmp_path: Path) -> Path:
     Image.new("RGB", (60, 40)).save(tmp_path / "photos" / "a.png")
     line = {"image_path": "a.png", "caption": "A black cat beside a small dog.", "image_id": "7"}
     (tmp_path / "photos" / "captions.jsonl").write_text(json.dumps(line) + "\n")
-    path = tmp_path / "tao.yaml"
-    path.write_text(AS_PUBLISHED)
-    return path
-
-
-def loaded(path: Path, registry: Registry, *overrides: str) -> Spec:
-    """Load a document with overrides."""
-    return load_spec(path, overrides=list(overrides), registry=registry)
+    return write_document(tmp_path, "image_grounding", REST)
 
 
 def test_published_document_becomes_a_labeler(document: Path, registry: Registry) -> None:
@@ -80,9 +60,7 @@ def test_document_runs(document: Path, registry: Registry, monkeypatch: pytest.M
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     answer = '[{"bbox_2d": [15, 20, 30, 40], "label": "black cat", "score": 0.75}]'
     with ScriptedEndpoint(lambda request, before: Scripted(text=answer)) as server:
-        vlm = "image_grounding.vlm"
-        words = [f"{vlm}.backend=openai", f"{vlm}.openai.base_url={server.url}", f"{vlm}.openai.model_name=m"]
-        spec = loaded(document, registry, *words)
+        spec = loaded(document, registry, *asking("image_grounding", server.url))
         generate(compile_plan(spec, registry=registry), registry=registry)
         [request] = server.requests
         assert '"black cat", "small dog"' in words_of(request)

@@ -9,28 +9,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from autolabel import compile_plan, generate, load_spec
+from autolabel import compile_plan, generate
 from autolabel.errors import SpecError
 from autolabel.registry import Registry
-from autolabel.spec.model import Spec
 from autolabel.testing.endpoint import Scripted, ScriptedEndpoint, words_of
+from tests.vlm.tao_documents import asking, loaded, write_document
 
 pytest.importorskip("httpx")
-AS_PUBLISHED = """results_dir: out
-autolabel_type: "image_referring_expression"
-
-image_referring_expression:
-  vlm:
-    backend: "gemini"
-    gemini:
-      api_key: ""                               # Set GOOGLE_API_KEY env var or fill in here
-      model: "gemini-3.1-flash-lite-preview"
-      media_resolution: "MEDIA_RESOLUTION_HIGH"
-      temperature: 0.3
-      max_output_tokens: 8192
-      timeout: 120
-
-  workflow:
+REST = """  workflow:
     steps: ["0", "1", "2", "3"]
     max_workers: 4
     force_reprocess: false
@@ -56,23 +42,14 @@ def document(tmp_path: Path) -> Path:
     for index, lines in enumerate(([CAR, BUS, REGION], [CAR], [REGION])):
         Image.new("RGB", (60, 40), (90 * index, 0, 0)).save(tmp_path / "photos" / f"{index}.png")
         (tmp_path / "labels" / f"{index}.txt").write_text("\n".join(lines) + "\n")
-    path = tmp_path / "tao.yaml"
-    path.write_text(AS_PUBLISHED)
-    return path
-
-
-def loaded(path: Path, registry: Registry, *overrides: str) -> Spec:
-    """Load a document with overrides."""
-    return load_spec(path, overrides=list(overrides), registry=registry)
+    return write_document(tmp_path, SECTION, REST)
 
 
 def run(
     path: Path, registry: Registry, server: ScriptedEndpoint, *overrides: str, mode: str = "resume"
 ) -> list[dict[str, Any]]:
     """Run a document before a server; return its rows."""
-    vlm = f"{SECTION}.vlm"
-    words = [f"{vlm}.backend=openai", f"{vlm}.openai.base_url={server.url}", f"{vlm}.openai.model_name=m"]
-    spec = loaded(path, registry, *words, *overrides)
+    spec = loaded(path, registry, *asking(SECTION, server.url), *overrides)
     generate(compile_plan(spec, registry=registry), registry=registry, mode=mode)
     return lines(path.parent / "out" / "labels.jsonl")
 

@@ -94,7 +94,7 @@ def figures(dataset: str, answers: Sequence[PictureAnswers], *, threshold: float
     if dataset in SCENES_OF_KIND:
         pooled, pooled_raw = ([{PHRASE: join(list(image.values()))} for image in images] for images in (pooled, raw))
     values = mean_average_precision(pooled)
-    intervals = bootstrap_intervals(pooled, draws=BOOTSTRAP_DRAWS, seed=0)
+    intervals = bootstrap_intervals(pooled, draws=BOOTSTRAP_DRAWS, seed=0, of=mean_average_precision)
     boxes = sum(judged.truths for image in pooled for judged in image.values())
     return Result(
         dataset=dataset,
@@ -103,7 +103,7 @@ def figures(dataset: str, answers: Sequence[PictureAnswers], *, threshold: float
         map50=values.pop("mean"),
         interval=intervals.pop("mean"),
         map50_raw=mean_average_precision(pooled_raw)["mean"],
-        interval_raw=bootstrap_intervals(pooled_raw, draws=BOOTSTRAP_DRAWS, seed=0)["mean"],
+        interval_raw=bootstrap_intervals(pooled_raw, draws=BOOTSTRAP_DRAWS, seed=0, of=mean_average_precision)["mean"],
         classes=values,
         class_intervals=intervals,
         best_point=best_point(pooled) if boxes else None,

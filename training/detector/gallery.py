@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from autolabel.types.boxes import iou
-from autolabel_training.metric import IOU, Detections, suppress
+from autolabel.types.suppression import suppress
+from autolabel_training.metric import IOU, Detections
 from autolabel_training.recipe import read
 
 from .checkpoint import Checkpoint
@@ -43,7 +44,7 @@ def verdict(answers: Detections, threshold: float) -> Verdict:
     """Judge the detections at or above a score, with NMS: best first, each true box is found once at most."""
     scored = answers.scores >= threshold
     boxes, scores = answers.boxes[scored], answers.scores[scored]
-    boxes = boxes[suppress(boxes, scores, NMS)]
+    boxes = boxes[suppress(boxes, np.argsort(-scores, kind="stable"), threshold=NMS)]
     overlaps = iou(boxes, answers.truth)
     free = np.ones(len(answers.truth), bool)
     hit = np.zeros(len(boxes), bool)

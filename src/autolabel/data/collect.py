@@ -60,11 +60,13 @@ def collect(
     threads: int,
     results: Results = NO_RESULTS,
     descriptions: Descriptions | None = None,
+    coco: CocoBoxes | None = None,
 ) -> Inputs:
     """List the rows of ``data``, each with its upright size or the reason why it cannot be used.
 
     Rows are unordered; files in ``results`` are excluded. Images without a caption get one from ``descriptions``, or
-    are marked as ``wanting`` one. Raises DataError if a folder or file cannot be read, or nothing is found.
+    are marked as ``wanting`` one. ``coco`` is the file of boxes if it has been read already. Raises DataError if a
+    folder or file cannot be read, or nothing is found.
     """
     roots = sources(data.images)
     passed = PassedOver()
@@ -75,11 +77,10 @@ def collect(
         reasons = "".join(f"; {count:,} x {reason}" for reason, count in sorted(passed.counts.items()))
         raise DataError(f"no images below {', '.join(data.images)}{reasons}", hint=f"{', '.join(FORMATS)} are read")
     listing = chain([one], listing)
-    coco: CocoBoxes | None = None
-    if data.boxes is not None and at(data.boxes).is_dir():
+    if coco is None and data.boxes is not None and at(data.boxes).is_dir():
         files = list(listing)
         coco, listing = read_kitti(data.boxes, [one.image for one in files]), iter(files)
-    elif data.boxes is not None:
+    elif coco is None and data.boxes is not None:
         coco = read_coco(data.boxes, masks=False)
     captions: Captions | None = None
     if data.classes is not None:

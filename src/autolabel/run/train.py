@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
+from autolabel.data.coco.read import read_coco
 from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.duplicates import Groups
@@ -139,14 +140,16 @@ def read_material(source: Location, images: Sequence[Location], *, masks: bool =
     with truth_at(source) as file:
         roots = _roots(source, images)
         data = DataSpec.model_validate({"images": roots, "boxes": str(file)}, context={"root": Path.cwd()})
-        inputs = collect(data, max_pixels=MAX_PIXELS, threads=_THREADS)
+        with_truth = masks and not source.is_dir()  # those of a run are a model's
+        coco = read_coco(file, masks=with_truth)
+        inputs = collect(data, max_pixels=MAX_PIXELS, threads=_THREADS, coco=coco)
         read = [_readable(row) for row in inputs.rows]
         usable = [row for row in read if not row.code]
         notes = tuple(inputs.remarks())
         left_out = tuple(f"{row.image} is left out: {row.message}" for row in read if row.code)
         rows = tuple(row.labels(inputs.classes) for row in usable)
-        if masks and not source.is_dir():  # those of a run are a model's
-            rows = with_masks(rows, file)
+        if with_truth:
+            rows = with_masks(rows, coco)
     if sum(bool(len(row.instances)) for row in rows) < _FEWEST:
         told = ": ".join([f"{source}: fewer than {_FEWEST} images with boxes to learn from", *(*notes, *left_out)[:1]])
         raise DataError(told, hint="check some images first: `autolabel review RUN`")

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from autolabel.data.coco.read import read_coco
-from autolabel.storage import Location
+from autolabel.data.coco.read import CocoBoxes
 from autolabel.types import Labels, Rle, Size
 
 
-def with_masks(rows: Sequence[Labels], file: str | Location) -> tuple[Labels, ...]:
-    """Return the rows that were read from a COCO file with the masks of their boxes.
+def with_masks(rows: Sequence[Labels], coco: CocoBoxes) -> tuple[Labels, ...]:
+    """Return the rows of a COCO file with the masks of their boxes.
 
     A box has None where the file gives it no mask, or one that is not of an image of this size. Crowds have none.
     """
     masks: dict[tuple[Any, Any], Any] = {}
-    for image, objects in read_coco(file).by_image():
+    for image, objects in coco.by_image():
         for one in objects:
             if one.segmentation and not one.iscrowd and one.id is not None:
                 masks[image.id, one.id] = one.segmentation
