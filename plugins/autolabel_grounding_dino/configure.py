@@ -178,7 +178,7 @@ def _bert(state: _Shapes, text: Mapping[str, Any]) -> dict[str, Any]:
     heads = text.get("num_attention_heads") or width // _BERT_HEAD_WIDTH
     if heads < 1 or width % heads:
         raise WeightsError(
-            f"the text encoder is {width} wide, and nothing tells its number of heads",
+            f"the text encoder is {width} wide, and its number of heads is unknown",
             hint="set text_encoder to the folder with its config.json and tokenizer",
         )
     return {

@@ -50,7 +50,8 @@ def check_finite(*answers: _Floats) -> None:
     """Raise ImageError if a network's output contains NaN or infinity, which would look like an empty image."""
     if not all(np.isfinite(answer).all() for answer in answers):
         raise ImageError(
-            "answer_not_finite", "the model's answer is not finite: its weights, or its precision, do not hold"
+            "answer_not_finite",
+            "the model's output is not finite: its weights are damaged, or its precision is too low",
         )
 
 

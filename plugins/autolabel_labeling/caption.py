@@ -35,7 +35,7 @@ def build_captions(phrases: Sequence[str], tokenizer: PhraseTokenizer, *, limit:
 def _checked(phrase: str, tokenizer: PhraseTokenizer, *, limit: int) -> tuple[int, ...]:
     ids = tokenizer.ids(phrase)
     if not ids:
-        raise ImageError("phrase_empty", f"the phrase {phrase!r} holds nothing that the model can read")
+        raise ImageError("phrase_empty", f"the phrase {phrase!r} contains nothing that the model can read")
     if len(ids) + 3 > limit:
         raise ImageError(
             "phrase_too_long",

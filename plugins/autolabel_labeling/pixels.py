@@ -116,18 +116,18 @@ def _processor(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     if images.is_file():
         content = read_mapping(images)
         return images, content.get("image_processor") or content
-    if _speaks_of_images(said):
+    if _is_for_images(said):
         return both, said
     if not (folder / "config.json").is_file():
         return None
     raise WeightsError(
-        f"{folder}: has neither preprocessor_config.json nor a processor_config.json that speaks of images, so nothing"
-        " says what size the network wants",
+        f"{folder}: has neither preprocessor_config.json nor a processor_config.json for images, so the input size of"
+        " the network is unknown",
         hint="copy the file from where the model came from",
     )
 
 
-def _speaks_of_images(content: dict[str, Any]) -> bool:
+def _is_for_images(content: dict[str, Any]) -> bool:
     return any(name in content for name in ("size", "image_mean", "do_resize", "image_processor_type"))
 
 

@@ -92,7 +92,7 @@ class Started:
             self.event.synchronize()
         encode = fastest_encode()
         if not bool(self.logits.isfinite().all()):
-            raise ImageError("answer_not_finite", "the model's masks are not finite: its weights do not hold")
+            raise ImageError("answer_not_finite", "the model's masks are not finite: its weights are damaged")
         for job, logits in zip(self.jobs, self.logits.numpy(), strict=True):
             size = job.pixels.shape[:2]
             yield job, encode(logits, job.region, size, side=self.side, threshold=job.threshold)

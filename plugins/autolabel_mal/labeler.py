@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _CUTTERS = 4
-"""Threads that cut crops while a GPU works; on a CPU the network wants the cores itself."""
+"""Threads that cut crops while a GPU works; on a CPU the network uses the cores itself."""
 
 _GPU_BATCH = 8
 
@@ -58,9 +58,9 @@ class Mal(Segmenter):
         return licence(locate_checkpoint(self.params.checkpoint))
 
     def fine_tune(self, task: FineTuning[MaskTrainingSettings]) -> None:
-        """Train the heads and the later part of the backbone on images whose boxes are known; no mask is learnt from.
+        """Train the heads and the later part of the backbone on images with known boxes; no masks are needed.
 
-        Dev images whose annotations have a ``segmentation`` decide which weights are kept; else the last ones are.
+        Dev images whose annotations have a ``segmentation`` decide which weights are kept; without any, the last are.
         """
         from autolabel_mal.learning.tuning import MaskTraining
         from autolabel_training.timed import train_in_time

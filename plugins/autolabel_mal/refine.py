@@ -15,10 +15,10 @@ from autolabel_mal.crop import CropRegion, box_profiles
 from autolabel_mal.mean_field import mean_field, standardised
 
 _SURE = 0.02
-"""Probabilities closer than this to 0 and 1 count as this far: colours can overrule any."""
+"""Probabilities are clipped to this distance from 0 and 1, so that colours can overrule them."""
 
 _LEAST = 1e-4
-"""Thresholds closer than this to 0 and 1 count as this far."""
+"""Thresholds are clipped to this distance from 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Field:
     colour_weight: float = 1.0
     """Weight of the colours' log-odds where the mean field begins; 0 is the CRF of MAL's paper."""
     zeta: float = 0.4
-    """Colour distance at which two pixels stop to pull at each other, in deviations of the crop's colours."""
+    """Colour distance beyond which pixels hardly influence each other, in standard deviations of the crop's colours."""
     kernel: int = 3
     iterations: int = 10
     ceiling: float = 0.9

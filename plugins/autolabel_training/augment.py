@@ -38,7 +38,7 @@ def _squash(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def plain_view(photo: TrainingPhoto, size: int | None) -> View:
-    """Return the whole photo; here and below, without a ``size`` pixels are not resized."""
+    """Return the whole photo; here and below, it is resized to a square of side ``size`` if one is given."""
     return _finish(read_pixels(photo.path), photo.boxes, photo.names, size)
 
 

@@ -28,7 +28,7 @@ class ClipTokenizer:
     def _mark(self, word: str, folder: Path) -> int:
         token: int | None = self._tokenizer.token_to_id(word)
         if token is None:
-            raise WeightsError(f"{folder}: its tokenizer does not know {word}: it is not one of CLIP")
+            raise WeightsError(f"{folder}: its tokenizer does not know {word}: it is not CLIP's")
         return token
 
     def words(self, text: str) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ def sentences(
 
 def _checked(phrase: str, tokenizer: ClipTokenizer, *, limit: int, template: str) -> Ids:
     if not tokenizer.words(phrase):
-        raise ImageError("phrase_empty", f"the phrase {phrase!r} holds nothing that the model can read")
+        raise ImageError("phrase_empty", f"the phrase {phrase!r} contains nothing that the model can read")
     ids = tokenizer.sentence(template.replace("{}", phrase))
     if len(ids) > limit:
         raise ImageError(

@@ -89,7 +89,7 @@ class SamNetwork(ABC):
             self.counts["boxes"] += len(part)
             self.counts["forward_passes"] += 1
             if not bool(output.pred_masks.isfinite().all()):
-                raise ImageError("answer_not_finite", "the model's masks are not finite: its weights do not hold")
+                raise ImageError("answer_not_finite", "the model's masks are not finite: its weights are damaged")
             choice = output.iou_scores[0].argmax(-1)
             for masks, index in zip(output.pred_masks[0], choice, strict=True):
                 yield self._whole(masks[index], seen)

@@ -29,12 +29,12 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
 class CaptionParams(PictureParams):
-    """The server, and how an image's caption is asked for."""
+    """The server, and how captions are requested."""
 
     prompt: Annotated[str, Field(min_length=1)] = _DEFAULT
     """The question."""
     max_tokens: Annotated[int, Field(ge=1)] = 300
-    """Most tokens of a caption; one that is cut ends with its last whole sentence."""
+    """Maximum number of tokens of a caption; a truncated caption ends with its last complete sentence."""
 
 
 class VlmCaptioner(AsksEndpoint, Captioner):
@@ -45,7 +45,7 @@ class VlmCaptioner(AsksEndpoint, Captioner):
     params: CaptionParams
 
     class Params(CaptionParams):
-        """The server, and how an image's caption is asked for."""
+        """The server, and how captions are requested."""
 
     @classmethod
     def of(cls, params: PictureParams) -> Self:
@@ -59,7 +59,7 @@ class VlmCaptioner(AsksEndpoint, Captioner):
         return Requests(requests=1, images=1, tokens=tokens)
 
     def examine(self) -> Sequence[Finding]:
-        """Ask for the caption of a picture of a red square."""
+        """Request the caption of an image of a red square."""
         from autolabel_vlm.doctor import examine_captioner
 
         return examine_captioner(self)

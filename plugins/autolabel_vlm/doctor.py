@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 _PHRASE = "red square"
 _LANDS = 0.5
-"""Overlap from which a box has landed."""
+"""Minimum IoU of a correct box."""
 _BETTER = 0.5
-"""Another reading fits better where its error is at most this share of the spec's own."""
+"""Another convention fits better if its error is at most this share of that of the spec."""
 
 
 class _SamplePicture(NamedTuple):
@@ -49,7 +49,7 @@ _PICTURES = (
     _SamplePicture((720, 720), (620, 560, 690, 630)),
     _SamplePicture((333, 517), (60, 40, 320, 300)),
 )
-"""Large and small, wide and high; most far from the corner where all systems of coordinates meet."""
+"""Large and small, wide and high; mostly far from the origin, where all conventions agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _places(labeler: Vlm, asked: Sequence[_ExpectedAnswer]) -> Iterator[Finding]
 
 
 def examine_captioner(captioner: VlmCaptioner) -> Sequence[Finding]:
-    """Return the findings on a captioner, tested with a picture of a red square; EndpointError if not reached."""
+    """Return the findings on a captioner, tested with a red square; raises EndpointError if it is not reached."""
     from autolabel_vlm.caption import said_in
 
     captioner.load("cpu")
@@ -251,14 +251,14 @@ def examine_captioner(captioner: VlmCaptioner) -> Sequence[Finding]:
     if isinstance(caption, ImageError):
         return [Finding(subject="caption", said=caption.message, right=False, hint="look at model and prompt")]
     sees = "red" in caption.lower() and "square" in caption.lower()
-    told = Finding(subject="caption", said=f"of a picture of a red square: {caption[:200]}", right=sees or None)
+    told = Finding(subject="caption", said=f"for an image of a red square: {caption[:200]}", right=sees or None)
     used = reply.usage if isinstance(reply, Reply) else Reply(text="").usage
     said = f"one caption takes {used.prompt_tokens:,} tokens of question and {used.completion_tokens:,} of answer"
     return [told, *([Finding(subject="cost", said=said)] if used.total else [])]
 
 
 def examine_referrer(referrer: VlmReferrer) -> Sequence[Finding]:
-    """Return how a referrer tells a red square from a blue one; raises EndpointError if it is not reached."""
+    """Return the findings on a referrer, tested with two squares; raises EndpointError if it is not reached."""
     from autolabel_vlm.refer import expressions_in
 
     referrer.load("cpu")
@@ -277,7 +277,7 @@ def examine_referrer(referrer: VlmReferrer) -> Sequence[Finding]:
         said = f"{len({1, 2} & told.keys())} of 2 can be read"
         return [Finding(subject="expressions", said=said, right=False, hint=hint)]
     right = "red" in told[1].lower() and "blue" in told[2].lower()
-    said = f"of a red and a blue square: {told[1][:80]}; {told[2][:80]}"
+    said = f"for a red and a blue square: {told[1][:80]}; {told[2][:80]}"
     return [Finding(subject="expressions", said=said, right=right or None)]
 
 

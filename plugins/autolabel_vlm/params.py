@@ -59,10 +59,10 @@ class VlmParams(PictureParams):
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
     """The ``response_format`` of the request, besides the prompt."""
     probabilities: bool = True
-    """Ask for token probabilities, which become the scores; else, and where none come, what the model says of itself
-    does."""
+    """Request token probabilities and use them as scores. If false, or if the server returns none, the scores are
+    those that the model writes."""
     phrases_per_request: Annotated[int, Field(ge=1)] = 40
-    """Most phrases in one question; longer lists are dealt over several."""
+    """Maximum number of phrases in one question; longer lists are split into several."""
 
     @model_validator(mode="after")
     def _stated(self) -> Self:

@@ -1,4 +1,4 @@
-"""The labeler ``refer``: a vision-language model finds words for each box that tell it from the others."""
+"""The labeler ``refer``: a vision-language model writes an expression for each box that fits no other box."""
 
 from __future__ import annotations
 
@@ -61,30 +61,30 @@ class _Referral:
 
 
 class ReferParams(PictureParams):
-    """The server, and how boxes are told to it."""
+    """The server, and how boxes are sent to it."""
 
     prompt: Annotated[str, naming("{objects}", "has no place for the objects: {objects}")] = _DEFAULT
     """The question; ``{objects}``, ``{coordinates}``, ``{width}`` and ``{height}`` are filled in."""
     coordinates: Coordinates = "unit_1000"
-    """The numbers in which boxes are told."""
+    """The coordinates in which boxes are sent."""
     axes: Axes = "xyxy"
     """Which number comes first."""
     boxes_per_request: Annotated[int, Field(ge=1)] = 40
-    """Most boxes in one question; more are dealt over several."""
+    """Maximum number of boxes in one question; more boxes are split into several."""
 
 
 class VlmReferrer(AsksEndpoint, Referrer):
-    """Tells a model all boxes of an image, and asks for words that fit each of them alone."""
+    """Sends all boxes of an image to a model, and requests an expression for each that fits no other box."""
 
     name = "refer"
     incidental = ReferParams.INCIDENTAL
     params: ReferParams
 
     class Params(ReferParams):
-        """The server, and how boxes are told to it."""
+        """The server, and how boxes are sent to it."""
 
     def requests(self, size: Size, boxes: int) -> Requests:
-        """Return what an image of ``size`` with some boxes takes."""
+        """Return the endpoint requests for an image of ``size`` with so many boxes."""
         parts, picture = -(-boxes // self.params.boxes_per_request), self.params.picture_tokens(size)
         words = parts * len(self.params.prompt) // 4 + boxes * (_EXPECTED + 15)
         return Requests(requests=parts, images=parts, tokens=parts * picture + words)
@@ -96,7 +96,7 @@ class VlmReferrer(AsksEndpoint, Referrer):
         return examine_referrer(self)
 
     def refer(self, batch: Sequence[Sample]) -> Sequence[Sequence[str | None] | ImageError]:
-        """Return an expression for each box of each sample; what an answer leaves out is asked for once more."""
+        """Return an expression for each box of each sample; boxes without an answer are asked about once more."""
         found: list[list[str | None]] = [[None] * len(sample.instances) for sample in batch]
         errors: dict[int, ImageError] = {}
         asked = [
@@ -110,7 +110,7 @@ class VlmReferrer(AsksEndpoint, Referrer):
         return [errors[place] if place in errors and not any(told) else told for place, told in enumerate(found)]
 
     def dealt(self, boxes: Sequence[int]) -> list[Sequence[int]]:
-        """Deal boxes over questions."""
+        """Split boxes into questions."""
         step = self.params.boxes_per_request
         return [boxes[start : start + step] for start in range(0, len(boxes), step)]
 
@@ -121,7 +121,7 @@ class VlmReferrer(AsksEndpoint, Referrer):
         found: list[list[str | None]],
         errors: dict[int, ImageError],
     ) -> None:
-        """Ask about some boxes of some samples, and take in what is said of them."""
+        """Send the questions about some boxes of some samples, and add the answers to ``found`` or ``errors``."""
         assert self.endpoint is not None, "load comes first"
         questions: list[Question] = []
         sent: list[_Referral] = []
@@ -172,7 +172,7 @@ class VlmReferrer(AsksEndpoint, Referrer):
 
 
 def expressions_in(text: str) -> dict[int, str]:
-    """Return the expressions of an answer by the numbers of their objects; what cannot be read is not in it."""
+    """Return the expressions of an answer by the numbers of their objects; unreadable ones are left out."""
     out: dict[int, str] = {}
     for match in FLAT.finditer(after_thought(text)[:MOST]):
         value = _mapping(match[0])

@@ -36,7 +36,7 @@ class Longest(StrategyParams):
 
     type: Literal["longest"]
     side: _Whole = 1280
-    """Pixels of the longer side, at most."""
+    """Maximum length of the longer side, in pixels."""
 
     def shape(self, size: Size) -> Size:
         """Return the sent (height, width) of an image of ``size``."""
@@ -56,11 +56,11 @@ class Multiple(StrategyParams):
 
     type: Literal["multiple"]
     of: _Whole = 28
-    """The number."""
+    """The number, in pixels."""
     min_pixels: _Whole = 3_136
-    """Least area."""
+    """Minimum area, in pixels."""
     max_pixels: _Whole = 1_003_520
-    """Greatest area."""
+    """Maximum area, in pixels."""
 
     def shape(self, size: Size) -> Size:
         """Return the sent (height, width) of an image of ``size``; raises ImageError if it is too narrow."""

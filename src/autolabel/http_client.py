@@ -29,7 +29,7 @@ async def _check(answer: Any) -> None:
     """Refuse redirects, and responses that are too large."""
     if 300 <= answer.status < 400 and answer.status != 304:
         to = urls.without_secrets(answer.headers.get("Location", "nowhere"))
-        raise OSError(f"the server sends on to {to}, which is not followed ({urls.ALLOW}=redirects allows it)")
+        raise OSError(f"the server redirects to {to}, which is not followed ({urls.ALLOW}=redirects allows it)")
     if (answer.content_length or 0) > _MOST_BYTES:
         raise OSError(f"the server answers with {answer.content_length:,} bytes")
 
@@ -38,7 +38,7 @@ def _socket(found: tuple[Any, ...]) -> socket.socket:
     """Create the socket for a resolved address; refuse addresses of this machine, in any notation."""
     family, kind, protocol, _, address = found
     if "local" not in urls.allowed() and urls.is_local(address[0]):
-        raise OSError(errno.EACCES, f"{address[0]} is of this machine ({urls.ALLOW}=local allows it)")
+        raise OSError(errno.EACCES, f"{address[0]} is an address of this machine ({urls.ALLOW}=local allows it)")
     return socket.socket(family, kind, protocol)
 
 
@@ -55,7 +55,7 @@ def _resolver() -> Any:
         async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
             found = await self.own.resolve(host, port, family)
             if "local" not in urls.allowed() and any(urls.is_local(one["host"]) for one in found):
-                raise OSError(errno.EACCES, f"{host} leads to this machine ({urls.ALLOW}=local allows it)")
+                raise OSError(errno.EACCES, f"{host} is an address of this machine ({urls.ALLOW}=local allows it)")
             return found
 
         async def close(self) -> None:

@@ -122,7 +122,9 @@ class Remote:
             if below.count("/") >= _DEEPEST or len(seen) > _MOST_FOLDERS:
                 limits = f"lie deeper than {_DEEPEST} levels, or are more than {_MOST_FOLDERS:,}"
                 message = f"{self.url}: folders below it {limits}"
-                raise DataError(message, hint="a server's folder may hold itself; name the folders that hold images")
+                raise DataError(
+                    message, hint="the folders of a server may contain each other; name the folders that hold images"
+                )
             for kind, entry in (self / below)._listed():
                 name = f"{below}/{entry.name}" if below else entry.name
                 if kind == "file":

@@ -68,7 +68,7 @@ def url_fault(url: str, *, local: bool = False) -> tuple[str, str]:
     if scheme in ("http", "https") and not _PLAIN_HOST.fullmatch(host):
         return "has no plain host", "write the host in letters, digits, '.' and '-': a name of other letters as xn--..."
     if scheme in ("http", "https") and "local" not in more and _is_local_name(host):
-        return "leads to this machine", f"{ALLOW}=local allows it"
+        return "is an address of this machine", f"{ALLOW}=local allows it"
     return "", ""
 
 

@@ -150,7 +150,7 @@ def test_validate_names_missing_files(cli: Cli, spec: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["generate"], 2, "no spec is named"),
+        (["generate"], 2, "no spec was given"),
         (["generate", "none.yaml"], 2, "none.yaml"),
         (["bogus"], 2, "No such command"),
         (["generate", "SPEC", "devices=[7]"], 3, "asked for GPU 7"),

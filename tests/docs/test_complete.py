@@ -60,7 +60,7 @@ def test_every_command_and_option_is_described() -> None:
 
 
 def test_every_code_of_the_ledger_is_described() -> None:
-    assert first_column("errors.md", "## What can befall one image") == set(ledger_codes())
+    assert first_column("errors.md", "## Failed images") == set(ledger_codes())
 
 
 def ledger_codes() -> Iterator[str]:

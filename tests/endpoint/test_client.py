@@ -223,7 +223,7 @@ def test_refusal_of_everybody_ends_the_run_and_tells_no_key(asking: Any, status:
 
 def test_redirect_is_not_followed(asking: Any) -> None:
     asked = asking(says("", status=307, headers={"Location": "http://192.0.2.1/v1"}), key="sk-secret")
-    with pytest.raises(EndpointError, match=r"sends on to http://192\.0\.2\.1/v1, which is not followed"):
+    with pytest.raises(EndpointError, match=r"redirects to http://192\.0\.2\.1/v1, which is not followed"):
         asked.endpoint.ask([HELLO])
 
 
@@ -342,7 +342,7 @@ def test_what_is_not_answered_costs_nothing(asking: Any, tmp_path: Path) -> None
 
 def test_bill_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "spent.json").write_text('{"requests": "many"}')
-    with pytest.raises(DataError, match=r"spent\.json: does not say what is spent"):
+    with pytest.raises(DataError, match=r"spent\.json: the spent budget cannot be read"):
         Budget(requests=1, file=tmp_path / "spent.json").take(1)
 
 

@@ -99,7 +99,7 @@ def test_no_phrases_make_no_caption() -> None:
 
 @pytest.mark.parametrize("phrase", ["", "   ", ".", "...?", "[SEP]"])
 def test_an_empty_phrase_is_refused(phrase: str) -> None:
-    with pytest.raises(ImageError, match="holds nothing that the model can read") as error:
+    with pytest.raises(ImageError, match="contains nothing that the model can read") as error:
         ask("cat", phrase)
     assert error.value.code == "phrase_empty"
 

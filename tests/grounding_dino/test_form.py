@@ -190,7 +190,7 @@ def test_heads_that_do_not_divide_the_points_are_refused(
 
 
 def test_a_narrow_text_encoder_without_configuration_is_refused(write_original: Callable[..., Path]) -> None:
-    with pytest.raises(WeightsError, match="the text encoder is 16 wide, and nothing tells its number of heads"):
+    with pytest.raises(WeightsError, match="the text encoder is 16 wide, and its number of heads is unknown"):
         load(write_original(lambda state: state), model=HEADS)
 
 

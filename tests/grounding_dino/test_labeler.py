@@ -236,9 +236,9 @@ def test_boxes_may_reach_beyond_the_image_and_are_dropped_without_area() -> None
 @pytest.mark.parametrize("box", [[np.nan, 0.5, 1, 1], [0.5, np.inf, 1, 1]])
 def test_an_answer_that_is_not_finite_fails_its_image(box: list[float]) -> None:
     boxes, logits = np.array([box], np.float32), np.full((1, 7), 5, np.float32)
-    with pytest.raises(ImageError, match="the model's answer is not finite"):
+    with pytest.raises(ImageError, match="the model's output is not finite"):
         candidates(logits, boxes, CAPTION, size=(100, 200), score="mean", floor=0.5)
-    with pytest.raises(ImageError, match="the model's answer is not finite"):
+    with pytest.raises(ImageError, match="the model's output is not finite"):
         candidates(
             logits * np.float32(np.nan),
             np.ones_like(boxes) / np.float32(2),
@@ -269,7 +269,7 @@ def test_the_licence_is_the_checkpoints(folder: Path) -> None:
 
 
 def test_a_phrase_that_cannot_be_asked_is_refused_before_any_work(folder: Path) -> None:
-    with pytest.raises(ImageError, match="holds nothing that the model can read"):
+    with pytest.raises(ImageError, match="contains nothing that the model can read"):
         GroundingDino(GroundingDino.Params(checkpoint=str(folder))).passes(Prompt(("cat", "?")))
 
 

@@ -239,7 +239,7 @@ def test_too_little_to_go_by_is_told_with_what_to_do(run: Path, learning: Regist
     check(run, CHECKED)
     with pytest.raises(SpecError, match="skil: unknown"):
         improved(run, learning, settings={"skil": 1})
-    with pytest.raises(DataError, match="holds something else"):
+    with pytest.raises(DataError, match="contains something other"):
         improved(run, learning, out=run)
     with pytest.raises(DataError, match="not a finished run"):
         improved(run.with_name("none"), learning)

@@ -122,7 +122,7 @@ def test_samples_hold_all_that_a_run_hands_out(integration: Any, run: Path) -> N
 def test_corrections_of_checked_samples_come_home(integration: Any, run: Path) -> None:
     before = handed_out(run)
     samples = list(integration.samples_of(run))
-    with pytest.raises(DataError, match="do not say which run"):
+    with pytest.raises(DataError, match="do not name their run"):
         integration.from_fiftyone(samples)
     assert integration.from_fiftyone(samples, run=run).new == 0, "no sample is checked"
     first, second, _ = samples

@@ -114,7 +114,7 @@ def test_what_cannot_be_asked_is_refused_before_any_work(owlv2: Path) -> None:
     detector = Owlv2(Owlv2.Params(checkpoint=str(owlv2)))
     assert detector.passes(Prompt(())) == 0
     assert detector.passes(Prompt(PHRASES)) == 1
-    with pytest.raises(ImageError, match="holds nothing that the model can read"):
+    with pytest.raises(ImageError, match="contains nothing that the model can read"):
         detector.passes(Prompt(("cat", "<|endoftext|>")))
     with pytest.raises(ImageError, match="'zzzzzzzzzzzz' has 18 tokens with its template, at most 16"):
         detector.passes(Prompt(("cat", "z" * 12)))

@@ -147,7 +147,7 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     for path in (Path("/dev/zero"), tmp_path / "pipe.json"):
         with pytest.raises(DataError, match="not a regular file"), open_archive(path):
             pass
-    with pytest.raises(DataError, match="no tool is known"):
+    with pytest.raises(DataError, match="no supported tool"):
         tool_of(tmp_path)
 
 

@@ -308,13 +308,13 @@ def test_an_archive_is_looked_into_and_leads_nowhere(run: Path, exported: Callab
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{}", "no tool is known"),
+        ("{}", "no supported tool"),
         ("[", "not JSON"),
         ("[1, 2]", "not a list of Label Studio's tasks"),
         ("<a/>", "not CVAT's XML"),
         ("<annotations>", "not XML"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "document type"),
-        ("<annotations><track/></annotations>", "tracks of a video"),
+        ("<annotations><track/></annotations>", "contains video tracks"),
         ("[" * 100_000, "not JSON"),
         ("", "not JSON"),
     ],

@@ -138,7 +138,7 @@ def test_an_earlier_action_is_not_taken_back_where_its_box_was_decided_anew(
 ) -> None:
     ask(open_session(reviewer="ann"), step("reject"))
     ask(open_session(reviewer="bob"), step("keep"))
-    with pytest.raises(BusyError, match="decided otherwise"):
+    with pytest.raises(BusyError, match="someone has changed"):
         open_session(reviewer="ann").undo("tab")
 
 
@@ -146,7 +146,7 @@ def test_nothing_is_undone_that_somebody_has_changed_since(open_session: Callabl
     ann, bob = open_session(reviewer="ann"), open_session(reviewer="bob")
     ask(ann, step("reject"))
     ask(bob, step("keep"))
-    with pytest.raises(BusyError, match="somebody has decided otherwise"):
+    with pytest.raises(BusyError, match="someone has changed"):
         ann.undo("t")
     assert exported(ann) == [("blue", list(BLUE[1])), ("red", list(RED[1]))]
     [red, _] = ann.row_json(0)["boxes"]
@@ -209,7 +209,7 @@ def test_labels_that_are_written_anew_end_the_review(session: ReviewSession) -> 
     ledger = Path(str(session.store.root)) / "labels.jsonl"
     ledger.with_suffix(".new").write_bytes(ledger.read_bytes())
     ledger.with_suffix(".new").replace(ledger)
-    with pytest.raises(BusyError, match="written anew"):
+    with pytest.raises(BusyError, match="rewritten"):
         ask(session, step("keep"))
 
 

@@ -77,17 +77,17 @@ UNREAD = {
     ),
     "studio text for x": (
         studio({"id": "a", "value": {"x": "1", "y": 2, "width": 1, "height": 1, "rectanglelabels": ["red"]}}),
-        "no place that can be read",
+        "position cannot be read",
     ),
     "studio without label": (
         studio({"id": "a", "value": {"x": 1, "y": 2, "width": 1, "height": 1, "rectanglelabels": []}}),
-        "no label",
+        "label is not a text",
     ),
     "studio no region": (studio("red"), "not a region"),
     "studio points": (studio({"id": "a", "value": {"points": [1, 2], "polygonlabels": ["red"]}}), "region a"),
     "studio turned ellipse": (
         studio({"id": "a", "value": {"x": 1, "y": 2, "radiusX": 1, "radiusY": 1, "rotation": 9, "labels": ["red"]}}),
-        "turned ellipse",
+        "rotated ellipse",
     ),
 }
 

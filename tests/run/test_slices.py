@@ -137,7 +137,7 @@ def test_while_a_slice_runs_others_may_but_not_the_same_nor_the_whole(
         generate_slice(plan, Slice(2, 2))
         with pytest.raises(BusyError, match=f"in use by process {os.getpid()}"):
             generate_slice(plan, Slice(1, 2))
-        with pytest.raises(BusyError, match="in use by slice 1/2, and 1/3 is cut another way"):
+        with pytest.raises(BusyError, match="in use by slice 1/2, and 1/3 is divided differently"):
             generate_slice(plan, Slice(1, 3))
         with pytest.raises(BusyError, match="in use by slice 1/2"):
             generate(plan, registry=hazards)

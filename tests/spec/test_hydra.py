@@ -65,8 +65,8 @@ def test_values(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a,b", "is a sweep, which is for several runs"),
-        ("choice(a,b)", r"calls choice\(\), which is for several runs"),
+        ("a,b", "is a sweep, which defines several runs"),
+        ("choice(a,b)", r"calls choice\(\), which defines several runs"),
         ("range(1,3)", r"calls range\(\)"),
         ("[a,b", "lacks a ']'"),
         ("[a", "lacks a ']'"),

@@ -286,7 +286,7 @@ def test_captions_of_the_run_itself_are_not_given(tmp_path: Path, registry: Regi
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "captions.jsonl").write_text("")
     path = write_spec(tmp_path, "http://localhost:1/v1", captions="{labeler: vlm, file: out/captions.jsonl}")
-    with pytest.raises(SpecError, match="is what the run itself writes"):
+    with pytest.raises(SpecError, match="is a file that the run itself writes"):
         plan_of(path, registry)
 
 
@@ -313,4 +313,4 @@ def test_doctor_asks_for_a_caption(tmp_path: Path) -> None:
     with ScriptedEndpoint(lambda request, before: Scripted(text="A red square on a grey ground.")) as server:
         found = examine_endpoints(str(write_spec(tmp_path, server.url)))
     told = found["data.captions.labeler: caption"][0]
-    assert (told.right, told.said) == (True, "of a picture of a red square: A red square on a grey ground.")
+    assert (told.right, told.said) == (True, "for an image of a red square: A red square on a grey ground.")

@@ -187,8 +187,8 @@ def test_nothing_is_asked_twice(tmp_path: Path, registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("told", "said", "right"),
     [
-        ([(2, "a blue square"), (1, "the red one")], "of a red and a blue square: the red one; a blue square", True),
-        ([(1, "a blue square"), (2, "the red one")], "of a red and a blue square: a blue square; the red one", None),
+        ([(2, "a blue square"), (1, "the red one")], "for a red and a blue square: the red one; a blue square", True),
+        ([(1, "a blue square"), (2, "the red one")], "for a red and a blue square: a blue square; the red one", None),
         ([(1, "a red square")], "1 of 2 can be read", False),
         ([], "0 of 2 can be read", False),
     ],

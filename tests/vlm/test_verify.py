@@ -240,7 +240,7 @@ def test_verifier_comes_after_what_finds_boxes(tmp_path: Path, registry: Registr
     text = path.read_text()
     start, end = text.index("  - labeler: {type: colors}"), text.index("  - labeler: {type: contrast}")
     path.write_text(text[:start] + text[end:])
-    with pytest.raises(SpecError, match="needs boxes, and nothing gives it any"):
+    with pytest.raises(SpecError, match="needs boxes, and no earlier stage finds any"):
         compile_plan(load_spec(path, registry=registry), registry=registry)
 
 

@@ -1,1 +1,1 @@
-"""How the mask network learns from boxes alone."""
+"""Train the mask network from boxes alone."""

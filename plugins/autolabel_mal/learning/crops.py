@@ -1,4 +1,4 @@
-"""Crops about boxes, with random margins, colours and turns, batched for training."""
+"""Crops around boxes with random margins, colours and flips, batched for training."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class CropRecipe:
     smallest_side: float
     """Boxes with a side below this many pixels are left out of training."""
     margins: tuple[float, float]
-    """Lowest and highest margin rate; half of it is added on either side, as a share of the box."""
+    """Minimum and maximum margin, as a share of the box; half of it is added on each side."""
     recolour: float
-    """Part of the crops whose colours are changed."""
+    """Share of the crops whose colours are changed."""
 
 
 @dataclass(frozen=True)
 class CropShape:
-    """Sides in pixels of what the network sees and of what it gives."""
+    """Sides in pixels of the network's input and output."""
 
     crop: int
     logits: int
@@ -43,7 +43,7 @@ class CropShape:
 
 @dataclass(frozen=True, eq=False)
 class CutCrop:
-    """Pixels (crop, crop, 3) uint8, rows and columns (logits,) of the box as 0 and 1, what is known of the object."""
+    """Pixels (crop, crop, 3) uint8, rows and columns (logits,) of the box as 0 and 1, and properties of the object."""
 
     pixels: NDArray[np.uint8]
     rows: NDArray[np.uint8]
@@ -65,7 +65,7 @@ class CropBatch:
     solid: Tensor
 
     def to(self, device: torch.device) -> CropBatch:
-        """Return the batch on a device; groups and solid stay on the CPU, where they are asked for."""
+        """Return the batch on a device; groups and solid stay on the CPU, where they are used."""
         pixels, rows, columns = (
             value.to(device, non_blocking=True) for value in (self.pixels, self.rows, self.columns)
         )
@@ -83,7 +83,7 @@ class Source:
 
 
 def source(pictures: list[BoxedPicture], recipe: CropRecipe, *, share: float, turn: bool, solid: bool) -> Source:
-    """Collect the objects of pictures that are large enough. Raises ValueError where there is none."""
+    """Collect the objects of pictures that are large enough. Raises ValueError if there is none."""
     objects = [
         (picture, index)
         for picture in pictures
@@ -96,7 +96,7 @@ def source(pictures: list[BoxedPicture], recipe: CropRecipe, *, share: float, tu
 
 
 class CropSampler:
-    """Draws the batch of any step from that step's own generator: a resumed run draws what it would have drawn."""
+    """Draws the batch of a step from a generator of that step, so a resumed run draws the same batches."""
 
     def __init__(self, sources: Sequence[Source], recipe: CropRecipe, shape: CropShape, *, seed: int) -> None:
         self._sources, self._recipe, self._shape, self._seed = sources, recipe, shape, seed
@@ -119,7 +119,7 @@ class CropSampler:
 def cut_crop(
     pixels: NDArray[np.uint8], box: NDArray[np.float32], margins: tuple[float, float], shape: CropShape
 ) -> CutCrop:
-    """Cut as the labeler does: the box, clipped to the image, with margins. Raises ValueError where no area is left."""
+    """Cut as the labeler does: the box, clipped to the image, with margins. Raises ValueError if no area is left."""
     size = (pixels.shape[0], pixels.shape[1])
     inside = clip_box(box, size)
     if inside is None:

@@ -1,4 +1,4 @@
-"""A trained mask network as a checkpoint folder."""
+"""Write a trained mask network as a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WEIGHTS_FILE = "model.safetensors"
 
 
 def export(network: MalNetwork, folder: Path, *, licence: str) -> None:
-    """Write weights (float16, with what the file's shapes cannot tell as metadata) and config.json to `folder`."""
+    """Write weights (float16; metadata holds the settings that shapes do not show) and config.json to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_type": "mal", "arch": name(network.sizes), "crop_size": network.sizes.crop, "license": licence}
     metadata = {"format": "pt", **{key: str(value) for key, value in config.items()}}

@@ -1,4 +1,4 @@
-"""How good masks are before and after a training, on dev images whose true masks are known."""
+"""The quality of masks before and after a training, on dev images with true masks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from autolabel_training.figures import compare
 
 _Judged = Sequence[Mapping[str, Sequence[float]]]
-"""Of each image, the IoU of each mask with the true one, by class."""
+"""For each image, the IoU of each mask with the true one, by class."""
 _Sums = Mapping[str, tuple[float, int]]
-"""Of one image, the sum of those IoU and their number, by class."""
+"""For one image, the sum and the number of these IoU, by class."""
 
 
 def mean_overlaps(images: _Judged) -> dict[str, float]:

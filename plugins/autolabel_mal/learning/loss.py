@@ -19,18 +19,18 @@ _EPSILON = 1e-4
 
 @record(frozen=True, config=STRICT)
 class MaskLossRecipe:
-    """Weights of the two losses, their course, the mean field behind the second."""
+    """Weights of the two losses, their schedule, and the mean field of the second."""
 
     decision: float
-    """Probability at which the labeler will cut; the losses see logits shifted so that it counts as one half."""
+    """The labeler's mask threshold; logits are shifted so that this probability counts as one half."""
     mil_weight: float
     crf_weight: float
     crf_start: int
-    """Step at which the CRF loss sets in."""
+    """Step at which the CRF loss begins."""
     crf_ramp: int
     """Steps over which it then rises to its weight."""
     field: Field
-    """How the mean field makes labels of probabilities and colours."""
+    """Parameters of the mean field that makes labels from probabilities and colours."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def crf_loss(probabilities: Tensor, labels: Tensor, inside: Tensor) -> Tensor:
 def crf_labels(probabilities: Tensor, batch: CropBatch, recipe: MaskLossRecipe) -> Tensor:
     """Return (B, side, side) labels 0 and 1: where the mean field ends above one half, holes of solid objects filled.
 
-    It begins at the probabilities, and at what the colours of the crop say (which the paper's CRF does not ask).
+    The mean field starts from the probabilities and, unlike the paper's CRF, from the colour evidence of the crop.
     """
     colours = standardised(batch.pixels, probabilities.shape[-1])
     labels = settled(probabilities, colours, box_masks(batch), recipe.field) > 0.5
@@ -91,7 +91,7 @@ def box_supervised_loss(
 
     The masks are what lies above the recipe's decision, so logits count from there: at it, a pixel is half inside.
     The mean field starts at the mean of the two (the paper's ensemble). The parts include ``area``, the part of the box
-    that the student's mask fills: 1 means that it has fallen to the full box, which MIL alone is content with.
+    that the student's mask fills: 1 means the full box, a solution that satisfies the MIL loss alone.
     """
     probabilities, inside = calibrated(student, recipe.decision), box_masks(batch)
     mil = mil_loss(probabilities, batch.rows, batch.columns).mean()

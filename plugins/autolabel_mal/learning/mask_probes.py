@@ -38,7 +38,7 @@ class MaskProbe:
 
     @cached_property
     def reach(self) -> Mask:
-        """The pixels (h, w) that the labeler may give: the box with the last row and column that it touches."""
+        """The pixels (h, w) that a mask may have: the box, including the last row and column that it touches."""
         mask = np.zeros((self.at.height, self.at.width), bool)
         mask[slice(*self.at.rows), slice(*self.at.columns)] = True
         return mask[inside(self.at, self.size)]
@@ -65,7 +65,7 @@ class MaskProbe:
 
 
 MaskMaker = Callable[[Sequence[MaskProbe]], list[Mask]]
-"""Answers probes with one mask (h, w) each."""
+"""Returns one mask (h, w) per probe."""
 
 
 def mask_probes(pictures: Sequence[BoxedPicture], *, smallest_side: float) -> list[MaskProbe]:

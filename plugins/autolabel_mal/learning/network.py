@@ -1,4 +1,4 @@
-"""What of the network learns, and how fast."""
+"""The trainable part of the network, and its learning rates."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Rates(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the heads."""
+        """Learning rate of the heads."""
 
     @property
     def backbone_factor(self) -> float:
-        """The part of it that the backbone gets."""
+        """Factor of the learning rate for the backbone."""
 
     @property
     def weight_decay(self) -> float:
@@ -29,7 +29,7 @@ class Rates(Protocol):
 
 
 def freeze(network: MalNetwork, stages: int) -> None:
-    """Keep the weights of the stem and of `stages` stages or blocks; -1 keeps none."""
+    """Freeze the stem and `stages` stages or blocks; -1 freezes nothing."""
     if stages < 0:
         return
     backbone = network.backbone
@@ -44,9 +44,9 @@ def freeze(network: MalNetwork, stages: int) -> None:
 
 
 def build_optimiser(network: MalNetwork, rates: Rates) -> torch.optim.AdamW:
-    """Return AdamW over what is not frozen: pretrained weights learn at a part of the rate, vectors do not decay.
+    """Return AdamW over what is not frozen: pretrained weights have a lower learning rate, vectors no weight decay.
 
-    Every group holds its own full rate as ``base``.
+    Each group has its full learning rate as ``base``.
     """
     pretrained = _pretrained(network)
     groups = []

@@ -1,4 +1,4 @@
-"""A picture with boxes, and with masks where a network is to be judged."""
+"""A picture with boxes, and with masks if a network is evaluated on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BoxedPicture:
     masks: tuple[Rle, ...] = ()
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Return the pixels (height, width, 3) uint8 RGB, decoding the photo where it was not of late."""
+        """Return the pixels (height, width, 3) uint8 RGB, decoding the photo unless it is cached."""
         return _decode(self.source) if isinstance(self.source, Path) else self.source
 
 

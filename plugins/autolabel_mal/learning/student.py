@@ -31,7 +31,7 @@ class _MaskCourse(Rates, OptimizerSettings, Protocol):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the student is taught: crops, the losses, how much of its backbone learns, threads that cut ahead."""
+    """The training of a student: crops, losses, trainable part of the backbone, threads that prepare crops."""
 
     sampler: CropSampler
     loss: MaskLossRecipe
@@ -55,12 +55,12 @@ class StudentTeacher:
         self.optimiser = build_optimiser(self.student, settings)
 
     def batches(self, steps: range) -> Iterator[CropBatch]:
-        """Yield the crops of every step, cut ahead by threads."""
+        """Yield the crops of every step, prepared ahead by threads."""
         draw = partial(self.lesson.sampler.draw, count=self.settings.batch)
         return drawn_ahead(draw, steps, workers=self.lesson.workers)
 
     def learn(self, batch: CropBatch, step: int) -> dict[str, float]:
-        """Let the student learn from a batch and the teacher follow."""
+        """Train the student on a batch, and update the teacher."""
         batch = batch.to(self.device)
         with network_precision(self.device):
             pixels = self.student.normalise(batch.pixels).contiguous(memory_format=torch.channels_last)
@@ -86,7 +86,7 @@ class StudentTeacher:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self.student.load_state_dict(state["student"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])

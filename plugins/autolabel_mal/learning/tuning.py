@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from autolabel_mal.labeler import Mal
 
 _FIELD = Field(colour_weight=2.0, iterations=20)
-"""The mean field behind the labels: surer than the one that refines masks, for these are averaged over a training."""
+"""The mean field of the training labels; more certain than that for refining masks, as training averages labels."""
 _RAMP = 50
 """Steps over which the loss by colours rises to its weight."""
 _LEAST_SIDE = 8
-"""Boxes with a side below this many pixels are not judged."""
+"""Boxes with a side below this many pixels are not evaluated."""
 _SAME = 0.5
 """A region whose bounding box overlaps the annotation's box by less than this IoU is not that object's mask."""
 
@@ -70,7 +70,7 @@ class MaskTraining(StudentTeacher):
         self._dev = [found for found in map(_with_truth, task.dev) if found[0]]
 
     def check_dev(self) -> DevCheck | None:
-        """Judge the teacher by its mean IoU with true masks; None if there are none."""
+        """Evaluate the teacher's mean IoU with true masks; None if there are none."""
         if not self._dev:
             return None
         values = mean_overlaps(self._judge())
@@ -90,7 +90,7 @@ class MaskTraining(StudentTeacher):
         return compare_overlaps(before, after)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Write a checkpoint folder with these weights of the teacher, under the licence of those it began with."""
+        """Write a checkpoint folder with these weights of the teacher, under the licence of the initial weights."""
         self.export_as(weights, folder, licence=self._licence)
 
     @torch.no_grad()

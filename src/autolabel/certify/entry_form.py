@@ -76,7 +76,7 @@ def read_entry(line: bytes) -> Entry:
     [(kind, said)] = entry.items()
     if kind == "answer":
         if not re.match(_UNIT, parse_answer(said).id):
-            raise ValueError("an answer is about a unit, by its name")
+            raise ValueError("an answer needs the id of its unit")
         return entry
     try:
         return {kind: msgspec.to_builtins(msgspec.convert(said, _FORMS[kind]))}
@@ -103,4 +103,4 @@ def order_fault(entries: Sequence[Entry]) -> tuple[int, str] | None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")

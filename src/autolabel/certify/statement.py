@@ -26,7 +26,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     impossible: bool = False
     """Whether ``at_most`` is below ``wanted``, so that no number of checks suffices."""
     more_checks: int | None = None
-    """Estimated further boxes or images until it is certified; null if that is not in sight."""
+    """Estimated further boxes or images until it is certified; null if that is probably out of reach."""
 
 
 class _UnitCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class Minutes(msgspec.Struct, frozen=True, kw_only=True):
 
     spent: float
     left: float | None
-    """Estimated further minutes until all goals are certified; null if that is not in sight."""
+    """Estimated further minutes until all goals are certified; null if that is probably out of reach."""
     budget: float | None = None
     within_budget: WithinBudget | None = None
 

@@ -117,7 +117,7 @@ def _to_do(stated: Stated, noun: str) -> str:
     if stated.impossible:
         return f"no: it is at most {_percent_up(stated.at_most)}" + (" (exact)" if stated.exact else "")
     if stated.more_checks is None:
-        return "not in sight"
+        return "probably out of reach"
     return f"about {one_digit(max(1, stated.more_checks))} more {noun}"
 
 

@@ -103,7 +103,7 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what happens.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log details to stderr.")] = False,
 ) -> None:
     """Label image data sets from a short spec."""
     handler = logging.StreamHandler()

@@ -38,7 +38,7 @@ _Groups = Annotated[
 ]
 _Budget = Annotated[
     float | None,
-    typer.Option("--budget", min=0, metavar="MINUTES", help="Forecast what so many minutes of checking would show."),
+    typer.Option("--budget", min=0, metavar="MINUTES", help="Forecast the bounds after this many minutes of checking."),
 ]
 _MostMissed = Annotated[
     int | None, typer.Option("--most-missed", min=1, metavar="K", help="Count at most K missed objects of an image.")
@@ -47,7 +47,7 @@ _Next = Annotated[
     int | None, typer.Option("--next", min=1, metavar="N", help="Print the next N boxes or images to check.")
 ]
 _Answers = Annotated[
-    Path | None, typer.Option("--answers", metavar="FILE", help="Read answers, one JSON object a line.")
+    Path | None, typer.Option("--answers", metavar="FILE", help="Read answers, one JSON object per line.")
 ]
 _Reviewer = Annotated[
     str | None, typer.Option("--reviewer", help="Who answered, for answers in FILE without a reviewer.")

@@ -23,7 +23,7 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A results directory.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another results directory, over the same images.")],
     raw: Annotated[
-        bool, typer.Option("--raw", help="Compare the models' own boxes: no review, thresholds or filters.")
+        bool, typer.Option("--raw", help="Compare the models' own boxes, without review, thresholds and filters.")
     ] = False,
     page: Annotated[bool, typer.Option(help="Write an HTML page into AFTER's diff folder.")] = True,
     json: AsJson = False,

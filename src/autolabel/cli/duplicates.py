@@ -28,7 +28,7 @@ def duplicates(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Find images that show the same scene: resaved copies, shots in a row, tiles that overlap.
+    """Find images of the same scene: resaved copies, consecutive shots, overlapping tiles.
 
     A run keeps the groups: splits and samples keep the images of a group together.
     """

@@ -30,7 +30,7 @@ def explain(
     device: Annotated[str | None, typer.Option("--device", help="Where the detector runs: cpu, cuda:0, mps.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Explain how each box of an image came about, and why a phrase has none; runs the detector once more."""
+    """Explain the origin of each box of an image, and why a phrase has none; runs the detector once more."""
     from autolabel.explain.explain import explain_run
     from autolabel.registry import discover
 

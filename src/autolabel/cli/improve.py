@@ -28,7 +28,7 @@ def improve(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings of the training, such as turn=true.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The new run (default: RUN-2, RUN-3 ... beside RUN).")
+        Path | None, typer.Option("--out", metavar="DIR", help="The new run. Default: RUN-2, RUN-3 ... next to RUN.")
     ] = None,
     share: Annotated[
         float,
@@ -41,19 +41,22 @@ def improve(
         ),
     ] = 0.3,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, help="About how long to train (default: 300 steps).")
+        float | None,
+        typer.Option("--minutes", min=0.1, help="About how long to train. Default: as many `steps` as set, or 300."),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE", help="A YAML file of settings; KEY=VALUE goes before it.")
+        Path | None,
+        typer.Option("--recipe", metavar="FILE", help="A YAML file of settings; KEY=VALUE takes precedence."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where to train: cpu, cuda, mps or auto.")] = "auto",
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
-    """Fine-tune the detector on a run's checked images, label the run again beside it, and compare the two.
+    """Fine-tune the detector on a run's checked images, label all images into a new run, and compare both.
 
-    Both are measured on checked images that were held out. The new run is accepted if the lower bound of the gain is
-    above zero; otherwise the exit code is 1. The same command resumes a round that was stopped.
+    Both are measured on checked images that were held out.
+    The new run is accepted if the lower bound of the gain is above zero; otherwise the exit code is 1.
+    The same command resumes a round that was stopped.
     """
     import msgspec
 

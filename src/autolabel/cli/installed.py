@@ -67,7 +67,9 @@ def schema(
     check: Annotated[
         Path | None, typer.Option("--check", metavar="FILE", help="Check a document against its schema.")
     ] = None,
-    name: Annotated[str | None, typer.Argument(help="spec, tao, plan, labels, review or certificate.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="spec, tao, plan, labels, certificate, review, phrases, doubts or improvement.")
+    ] = None,
 ) -> None:
     """Print a JSON Schema, write all of them, or check a document against its schema."""
     from autolabel.cli.schemas import schema_text, write_all
@@ -90,7 +92,7 @@ def doctor(
         typer.Option(
             "--endpoint",
             metavar="SPEC",
-            help="Test the endpoints of a spec with drawn pictures: do boxes land where they should, at what cost?",
+            help="Test the endpoints of a spec with generated images: coordinates, form of the answers, cost.",
         ),
     ] = None,
 ) -> None:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def _spec_and_overrides(words: list[str] | None, option: str | None) -> tuple[str, list[str]]:
-    """Separate the spec from the overrides; raises SpecError if no spec is named."""
+    """Separate the spec from the overrides; raises SpecError if no spec was given."""
     words = list(words or [])
     if option is None and (not words or ("=" in words[0] and not Path(words[0]).exists())):
-        raise SpecError("no spec is named", hint="autolabel generate -e spec.yaml; `autolabel init` writes one")
+        raise SpecError("no spec was given", hint="autolabel generate -e spec.yaml; `autolabel init` writes one")
     return (option, words) if option is not None else (words[0], words[1:])
 
 

@@ -18,10 +18,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 Thresholds = Annotated[
     Path | None,
     typer.Option(
-        "--thresholds", help="A file with the least score of each class; replaces the thresholds of the run's spec."
+        "--thresholds", help="A file with the minimum score of each class; replaces the thresholds of the run's spec."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A results directory, or its URL.")]
 Extend = Annotated[
     bool,

@@ -60,14 +60,14 @@ def phrases(
     endpoint: _Endpoint = None,
     model: _Model = None,
     key_env: _KeyEnv = None,
-    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a right box.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The minimum IoU of a right box.")] = 0.5,
     floor: Annotated[
         float | None,
         typer.Option(
             "--floor",
             min=0,
             max=1,
-            help="The least score of candidates; default 0.05, or the spec's lowest threshold if that is less.",
+            help="The minimum score of candidates. Default: 0.05, or the spec's lowest threshold if that is lower.",
         ),
     ] = None,
     out: Annotated[

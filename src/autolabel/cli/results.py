@@ -54,7 +54,9 @@ def export(
     words = list(words or [])
     if format is None:
         if not words or "=" in words[0]:
-            raise SpecError("no format is named", hint="autolabel export RUN coco; `autolabel plugins` lists exporters")
+            raise SpecError(
+                "no format was given", hint="autolabel export RUN coco; `autolabel plugins` lists exporters"
+            )
         format = words.pop(0)
     registry = discover()
     for path in export_run(at(run), format, words, registry=registry, thresholds=thresholds, checked=checked):
@@ -73,9 +75,9 @@ def evaluate(
         ),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Measure the models' own boxes: no review, thresholds or filters.")
+        bool, typer.Option("--raw", help="Measure the models' own boxes, without review, thresholds and filters.")
     ] = False,
-    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a found object.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The minimum IoU of a found object.")] = 0.5,
     thresholds: Thresholds = None,
     names: Names = None,
     plots: Annotated[
@@ -83,7 +85,7 @@ def evaluate(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Measure a run's exported labels against the truth, with 95 % intervals."""
+    """Measure a run's exported labels against true boxes, with 95 % intervals."""
     from autolabel.evaluate.table import render_evaluation
     from autolabel.report.plots import write_plots
     from autolabel.run.evaluate import evaluate_run
@@ -105,22 +107,22 @@ def calibrate(
         typer.Option(
             "--gt",
             metavar="FILE",
-            help="A COCO file with every true box of images that were drawn at random, or a run whose checked images"
-            " were. Default: the certificate's checks, or without them this run's checked images.",
+            help="A COCO file with all true boxes of randomly drawn images, or a run whose checked images were drawn"
+            " at random. Default: the certificate's checks or, without any, this run's checked images.",
         ),
     ] = None,
     precision: Annotated[float, typer.Option("--precision", min=0, max=1, help="The precision to guarantee.")] = 0.9,
     confidence: Annotated[
         float, typer.Option("--confidence", min=0, max=1, help="The confidence of the guarantee for each class.")
     ] = 0.95,
-    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The least IoU of a right box.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", min=0.05, max=0.95, help="The minimum IoU of a right box.")] = 0.5,
     names: Names = None,
     out: Annotated[Path, typer.Option("--out", help="The file to write or replace.")] = Path("thresholds.yaml"),
     scores: Annotated[
         bool, typer.Option("--scores", help="Also learn each score's probability of being right, into RUN/scores.json.")
     ] = False,
     method: Annotated[
-        _Fitting, typer.Option("--method", help="How --scores learns it: a smooth curve, or any rising one.")
+        _Fitting, typer.Option("--method", help="With --scores: fit a smooth curve, or any increasing one.")
     ] = _Fitting.logistic,
     json: AsJson = False,
 ) -> None:

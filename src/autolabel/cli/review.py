@@ -45,7 +45,7 @@ def review(
     phrase: Annotated[str, typer.Option("--class", metavar="NAME", help="Only images with a box of this class.")] = "",
     images: Annotated[
         Path | None,
-        typer.Option("--images", metavar="FILE", help="Only the images in FILE, in that order: one name a line."),
+        typer.Option("--images", metavar="FILE", help="Only the images in FILE, in that order: one name per line."),
     ] = None,
     sample: Annotated[
         str | None,

@@ -24,7 +24,10 @@ _TOKEN, _KEY = "AUTOLABEL_TOKEN", "LABEL_STUDIO_API_KEY"
 _Megabytes = Annotated[
     int, typer.Option("--max-mb", min=1, help="The largest request in megabytes; larger ones get status 413.")
 ]
-_Requests = Annotated[int, typer.Option("--queue", min=1, help="The most requests at a time; more get status 429.")]
+_Requests = Annotated[
+    int,
+    typer.Option("--queue", min=1, help="The maximum number of simultaneous requests; further ones get status 429."),
+]
 _Seconds = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds until a request fails with status 503.")]
 
 

@@ -46,7 +46,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path("trained"),
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", min=0.1, help="About how long the training may take. Default: `steps`."),
+        typer.Option("--minutes", min=0.1, help="About how long to train. Default: as many `steps` as set."),
     ] = None,
     recipe: Annotated[
         Path | None,

@@ -90,5 +90,5 @@ def _read(data: bytes, file: Path) -> Spent:
         return msgspec.json.decode(data, type=Spent)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{file}: does not say what is spent: {error}", hint="remove it to count the budget from zero"
+            f"{file}: the spent budget cannot be read: {error}", hint="remove it to count the budget from zero"
         ) from None

@@ -267,7 +267,9 @@ class Endpoint:
         said = self._clean(f"{status}: {_message(body)}")
         if 300 <= status < 400:
             to = urls.without_secrets(headers.get("location", "nowhere"))
-            raise EndpointError(f"{self._shown} sends on to {to}, which is not followed", hint="name that address")
+            raise EndpointError(
+                f"{self._shown} redirects to {to}, which is not followed", hint="use that address as the endpoint"
+            )
         if status in _FOR_EVERYBODY or (status == 429 and _SPENT.search(said)):
             raise EndpointError(f"{self._shown} answers {said}", hint=f"{_cause(status, self._key)}{_KEPT}")
         if status in _BUSY:

@@ -69,7 +69,7 @@ def learn(
     shared = gather_scenes(labels, truth, names=names)
     boxes = judged(shared.scenes, shared.classes, iou=iou)
     if not len(boxes.scores):
-        raise DataError(f"{truth}: no box was found in its images, so that nothing can be learnt of scores")
+        raise DataError(f"{truth}: no box was found in its images, so nothing can be learned about scores")
     return Chances(
         plan=plan,
         truth=truth.name,

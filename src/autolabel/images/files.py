@@ -60,7 +60,7 @@ def _placed(path: str | Path) -> str | Remote:
 def _local(path: str) -> str:
     """Return the path of a regular file; raises ImageError for anything else, such as a pipe that would block."""
     if path in ("", "."):
-        raise ImageError("unreadable", "it lies in no folder of images that was named on this machine")
+        raise ImageError("unreadable", "it is outside the image folders that were named on this machine")
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         raise ImageError("unreadable", f"{name_of(path)}: not a file")
     return path

@@ -10,9 +10,9 @@ from autolabel.errors import DataError
 from autolabel.results.checked import HINT
 
 LEAST_TO_TELL = 6
-"""Groups held out below which no gain is accepted: with five, all may get better by chance once in 32 times."""
+"""Minimum number of held-out groups to accept a gain: with five, all improve by chance once in 32 times."""
 _LEAST = 2
-"""Groups with boxes that either part needs at all."""
+"""Minimum number of groups with boxes in each part."""
 
 
 def hold_out(

@@ -50,7 +50,7 @@ _LOCK = ".improve.lock"
 _LEARN, _TRUTH, _TRAINING = "checked-images.json", "held-out.json", "training"
 _NUMBERED = re.compile(r"(.+)-(\d+)")
 _NEXT = 10
-"""Images to check next that are named."""
+"""Number of images to check next that are listed."""
 
 
 def improve_run(
@@ -69,11 +69,11 @@ def improve_run(
     About ``share`` of the checked images are held out, near-duplicates together. The run's detector is fine-tuned on
     the others, with ``settings`` of its training. The new weights label the run again in ``out``, by default a folder
     beside it, and the decisions about it are copied. A round that was stopped is resumed; a finished round, after which
-    nothing more was checked, is returned as it is. Raises DataError if too little is checked, or ``out`` holds
+    nothing more was checked, is returned unchanged. Raises DataError if too little is checked, or ``out`` holds
     something else; MachineError or SpecError if the detector cannot be trained.
     """
     if not isinstance(run, Path):
-        raise DataError(f"{run}: only a run in a folder of this machine is improved", hint="copy it here first")
+        raise DataError(f"{run}: only a run in a local folder can be improved", hint="copy it here first")
     store, plan = finished(run)
     check_named(run, plan)
     stage = learning_stage(plan, registry)
@@ -87,7 +87,7 @@ def improve_run(
     with RunStore(place).lock(_LOCK):
         request = read_request(place) or _begin(place, fresh, truth)
         if request.plan != plan.digest:
-            raise DataError(f"{run}: was labelled otherwise when this round began", hint=f"delete {place}")
+            raise DataError(f"{run}: its labels have changed since this round began", hint=f"delete {place}")
         if (done := _until(read_history(place), place)).rounds:
             return done
         folder = place / FOLDER
@@ -143,7 +143,7 @@ def _place(run: Path, out: Path | None, asked: Mapping[str, Any], truth: str) ->
     if out is not None:
         if _is_free(out) or _is_same(out, run, asked, truth):
             return out
-        raise DataError(f"{out}: holds something else than this round", hint="choose another --out, or delete it")
+        raise DataError(f"{out}: contains something other than this round", hint="choose another --out, or delete it")
     places = _beside(run)
     return next(place for place in places if _is_free(place) or _is_same(place, run, asked, truth))
 

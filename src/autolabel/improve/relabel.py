@@ -30,7 +30,9 @@ def learning_stage(plan: Plan, registry: Registry) -> Stage:
         raise SpecError("the boxes of this run were given, so it has no detector to train")
     if stage.members:
         names = ", ".join(member.type for member in stage.members)
-        raise SpecError(f"several detectors have labelled this run ({names}): one has to be trained by itself")
+        raise SpecError(
+            f"several detectors have labelled this run ({names}): only a run of one detector can be improved"
+        )
     if registry.make("labeler", stage.labeler.type, stage.labeler.params).Training is None:
         raise MachineError(f"{stage.labeler.type} cannot be trained here", hint="grounding_dino can")
     return stage

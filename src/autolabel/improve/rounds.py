@@ -15,7 +15,7 @@ from autolabel.storage import read_regular
 _VERSION = 1
 _MOST_BYTES = 1 << 28
 FOLDER = "improve"
-"""Of a results directory: what a round leaves besides labels."""
+"""The folder of a results directory with the files of a round."""
 _REQUEST, _HISTORY = "request.json", "history.json"
 _T = TypeVar("_T")
 
@@ -26,24 +26,24 @@ class ImproveRound(msgspec.Struct, frozen=True, kw_only=True):
     before: str
     """The results directory that was improved."""
     after: str
-    """The one that the new weights have labelled."""
+    """The results directory that the new weights have labelled."""
     checkpoint: str
     """The new weights."""
     checked: int
-    """Images of the run that a person had checked as a whole when the round began."""
+    """The number of completely checked images when the round began."""
     decisions: int
-    """All decisions about the run by then."""
+    """The number of decisions about the run when the round began."""
     trained_on: tuple[str, ...]
-    """The checked images that were learnt from, those that chose among the weights included."""
+    """The checked images used for training, including those that selected the best weights."""
     held_out: tuple[str, ...]
-    """The checked images that were neither: both runs are measured on them."""
+    """The other checked images, on which both runs are measured."""
     gain: RunGain
     accepted: bool
     """Whether the lower bound of the gain in AP at IoU 0.5 is above zero."""
     said: str
-    """The same in words."""
+    """The verdict in words."""
     check_next: tuple[str, ...]
-    """Unchecked images of the new run that are likeliest to have an error."""
+    """Unchecked images of the new run that are most likely to have an error."""
     notes: tuple[str, ...] = ()
 
 

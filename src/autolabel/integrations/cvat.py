@@ -83,5 +83,5 @@ def create(spec: str, shapes: str = "auto", score: str = "score", device: str = 
     predictor = open_predictor(spec, device=device or None)
     if not predictor.classes:
         predictor.close()
-        raise SpecError(f"{spec}: names no classes, which the labels of a CVAT task are matched with")
+        raise SpecError(f"{spec}: names no classes to match with the labels of the CVAT task")
     return Function(predictor, shapes=shapes, score=score)

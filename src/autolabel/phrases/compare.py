@@ -113,7 +113,7 @@ def _chosen_classes(wanted: PhrasesToCompare, classes: Sequence[str], shared: _S
         if name not in classes:
             raise SpecError(f"the spec has no class {name!r}", hint=f"it has {', '.join(classes)}")
         if plain_name(name) not in known:
-            raise DataError(f"no checked image was looked through for {name!r}: the truth has no such class")
+            raise DataError(f"no checked image was searched for {name!r}: the truth has no such class")
     return tuple(name for name in wanted.classes or classes if plain_name(name) in known)
 
 

@@ -43,7 +43,7 @@ class Ground:
         answered = {place: one for place, one in sorted(answers.items()) if isinstance(one, ImageAnswers)}
         if not answered:
             first = next((f": {one}" for one in answers.values() if isinstance(one, Exception)), "")
-            raise DataError(f"none of the checked images could be asked about{first}")
+            raise DataError(f"the detector failed on all checked images{first}")
         return ClassJudge(
             name=name,
             number=self.numbers[plain_name(name)],

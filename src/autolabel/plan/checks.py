@@ -22,7 +22,7 @@ def check_kinds(spec: Spec, labelers: list[Labeler]) -> None:
             problems.append(spec.problem(where, said))
         if labeler.needs == "boxes" and index == 0 and spec.data.boxes is None:
             hint = "put a detector such as grounding_dino before it, or name a file of boxes in data.boxes"
-            problems.append(spec.problem(where, f"{name!r} needs boxes, and nothing gives it any", hint=hint))
+            problems.append(spec.problem(where, f"{name!r} needs boxes, and no earlier stage finds any", hint=hint))
         if labeler.needs == "prompts" and (index > 0 or spec.data.boxes is not None):
             before = "data.boxes" if index == 0 else f"stages[{index - 1}]"
             problems.append(spec.problem(where, f"{name!r} finds boxes itself, but {before} already gives some"))

@@ -45,7 +45,9 @@ def describing_of(
     given = spec.data.captions_file
     if given is not None and str(at(given)) == str(place):
         hint = "leave `file` out: a run goes on from what it has written there"
-        raise SpecError(spec.problem(("data", "captions", "file"), f"{given} is what the run itself writes", hint=hint))
+        raise SpecError(
+            spec.problem(("data", "captions", "file"), f"{given} is a file that the run itself writes", hint=hint)
+        )
     labeler = _resolved(captioner, registry)
     model = str(labeler.params.get("model", ""))
     by = Describer(labeler=labeler.type, model=model, settings=canonical_digest(reduced(labeler)))

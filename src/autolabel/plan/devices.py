@@ -23,7 +23,7 @@ def resolve_devices(asked: _Devices) -> list[str]:
     if asked == "mps":
         if mps_there():
             return ["mps"]
-        raise MachineError("this machine has no Apple GPU (mps)", hint="say devices=cpu, or devices=auto")
+        raise MachineError("this machine has no Apple GPU (mps)", hint="set devices=cpu or devices=auto")
     count = cuda_count()
     if asked == "auto":
         return [f"cuda:{index}" for index in range(count)] or ["mps" if mps_there() else "cpu"]
@@ -31,7 +31,7 @@ def resolve_devices(asked: _Devices) -> list[str]:
     if missing:
         gpus = f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0 only" if count else "no GPU that CUDA can use"
         message = f"asked for GPU {', '.join(map(str, missing))}, but this machine has {gpus}"
-        raise MachineError(message, hint="say devices=cpu, or devices=auto")
+        raise MachineError(message, hint="set devices=cpu or devices=auto")
     return [f"cuda:{index}" for index in asked]
 
 
@@ -42,7 +42,7 @@ def asked_device(name: str) -> _Devices:
         return [int(number or 0)]
     if name in ("cpu", "mps"):
         return name
-    raise SpecError(f"{name!r} is not a device", hint="say cpu, cuda:0 or mps")
+    raise SpecError(f"{name!r} is not a device", hint="choose cpu, cuda:0 or mps")
 
 
 def fallback(asked: _Devices | None, taken: Sequence[str]) -> Iterator[str]:

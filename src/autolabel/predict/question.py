@@ -39,7 +39,7 @@ class Questions:
         """
         if classes is None:
             if not self._own.phrases:
-                raise SpecError("the spec names no classes, and neither does the request", hint="say classes=[...]")
+                raise SpecError("the spec names no classes, and neither does the request", hint="pass classes=[...]")
             return self._own
         if isinstance(classes, str) or not isinstance(classes, Sequence):
             raise SpecError(f"classes: wanted a list of names, found {type(classes).__name__}")

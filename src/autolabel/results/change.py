@@ -41,7 +41,7 @@ class Change:
         """Return the object before, or after if it is new."""
         side = self.before or self.after
         if side is None:
-            raise ValueError("an object that neither run has")
+            raise ValueError("an object must be in one of the runs")
         return side
 
     def as_dict(self) -> dict[str, Any]:

@@ -101,9 +101,9 @@ class Decision(BaseModel):
             raise ValueError("bbox and phrase go together: both for a box, neither for a whole image")
         _check_corners(self.bbox)
         if self.verdict == "checked" and self.bbox is not None:
-            raise ValueError("only a whole image is checked: a box is kept or rejected")
+            raise ValueError("only a whole image can be checked; a box is kept or rejected")
         if self.becomes is not None and (self.verdict != "keep" or self.bbox is None):
-            raise ValueError("only a box that is kept becomes something else")
+            raise ValueError("only a kept box can have 'becomes'")
         return self
 
     @property

@@ -130,7 +130,7 @@ def read_chances(store: RunStore, plan: Plan) -> Chances | None:
             f"{curves_file(store)}: not what `autolabel calibrate --scores` writes: {error}", hint=hint
         ) from error
     if chances.plan != plan.digest:
-        raise DataError(f"{curves_file(store)}: was learnt of another plan, {chances.plan[:16]}", hint=hint)
+        raise DataError(f"{curves_file(store)}: was learned from another plan, {chances.plan[:16]}", hint=hint)
     return chances
 
 

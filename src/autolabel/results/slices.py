@@ -74,7 +74,9 @@ def entered(store: RunStore, part: Slice, settle: Callable[..., Plan]) -> Iterat
             held.enter_context(store.lock(part.lock))
             others = [other for other in running(store) if other != part]
             if unknown_names := [other for other in others if other.count != part.count]:
-                raise BusyError(f"{store.root} is in use by slice {unknown_names[0]}, and {part} is cut another way")
+                raise BusyError(
+                    f"{store.root} is in use by slice {unknown_names[0]}, and {part} is divided differently"
+                )
             plan = settle(alone=not others)
         yield plan
 

@@ -218,7 +218,7 @@ class ReviewSession:
                 return None
             stands = self.journal.rows.get(step.name, {})
             if any(stands.get(key) != decision for key, decision in step.after.items()):
-                raise BusyError("somebody has decided otherwise since: nothing was changed")
+                raise BusyError("someone has changed this decision in the meantime; nothing was changed")
             forget = {"image": step.name[0], "caption_index": step.name[1], "verdict": "forget"}
             back = [
                 decision if decision is not None else _forgotten(key, forget) for key, decision in step.before.items()
@@ -260,7 +260,7 @@ class ReviewSession:
 
     def _same(self, row: int, image: str) -> Labels:
         if self.index.replaced():
-            raise BusyError("the labels of this run were written anew: start the review again")
+            raise BusyError("the labels of this run have been rewritten: start the review again")
         labels = self.labels(row)
         if labels.image.id != image:
             raise DataError(f"row {row} is {labels.image.id}, not {image}: load the page again")

@@ -34,7 +34,9 @@ def open_session(
     Raises DataError if ``run`` is not a finished run of this machine.
     """
     if not isinstance(run, Path):
-        raise DataError(f"{run}: a review needs the run in a folder", hint="copy it to this machine, then back")
+        raise DataError(
+            f"{run}: only a run in a local folder can be reviewed", hint="copy it to this machine, then back"
+        )
     store, plan = finished(run)
     if phrase and phrase not in plan.manifest.classes:
         raise SpecError(f"{phrase!r} is not a class of this run", hint=nearest_hint(phrase, plan.manifest.classes))

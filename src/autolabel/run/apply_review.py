@@ -62,7 +62,7 @@ def apply_review(
     if not isinstance(file, Path):
         tool = tool or "review"
         if tool != "review":
-            raise DataError(f"{file}: corrections of other tools are read from files", hint="fetch it first")
+            raise DataError(f"{file}: corrections of other tools must be local files", hint="fetch it first")
         return _review(run, file, registry, names, skip_unknown=skip_unknown, dry_run=dry_run)
     with open_archive(file) as place:
         tool = tool or tool_of(place)

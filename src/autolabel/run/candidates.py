@@ -158,7 +158,7 @@ def _read_index(path: Location, number: int, size: int) -> npt.NDArray[np.void]:
         if end > size or zlib.crc32(index := read_part(path, HEAD.size, end)) != check:
             raise ValueError("its index is cut short, or has the wrong checksum")
     except (OSError, ValueError) as error:
-        _log.warning("%s: cannot be used (%s); what it held is asked again", path, error)
+        _log.warning("%s: cannot be used (%s); its content is requested again", path, error)
         return out
     entries = np.frombuffer(index, _ENTRY)
     out = np.zeros(count, _FOUND)
@@ -274,7 +274,7 @@ def unpack_candidates(packed: bytes) -> Instances:
     masks, scores, labels = answer.masks, np.frombuffer(answer.scores, "<f4"), np.frombuffer(answer.labels, "<i4")
     boxes = np.frombuffer(answer.boxes, "<f4").reshape(-1, 4)
     if not (((scores >= 0) & (scores <= 1)).all() and (labels >= 0).all()):
-        raise ValueError("an answer has a score or a label that no detector gives")
+        raise ValueError("an answer has an invalid score or label")
     if not _whole_masks([mask for mask in masks or () if mask is not None]):
         raise ValueError("an answer has a mask whose runs do not add up")
     found = Instances.build(

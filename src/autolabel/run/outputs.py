@@ -74,7 +74,7 @@ def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | No
                 report(store, plan, truth=_named_truth(plan, output))
             elif name == DIFF:
                 if not plan.manifest.roots:
-                    raise DataError("the run that it compares with was not named here", hint="autolabel diff A B")
+                    raise DataError("the run that it compares with is not known here", hint="autolabel diff A B")
                 diff_again(store, plan, output)
         except (DataError, PluginError) as error:
             _log.warning("%s is stale: %s", store.root / name, error)

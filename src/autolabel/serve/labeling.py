@@ -21,7 +21,7 @@ from autolabel.types import Labels
 
 
 class Labeling:
-    """The predictor with limits and metrics."""
+    """Labels images of requests with a predictor, within limits, and counts them."""
 
     def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
         self.predictor = predictor

@@ -18,17 +18,17 @@ class RequestLimits:
     """Limits on requests."""
 
     body: int = 64 << 20
-    """Bytes of a request, and of an image that is fetched: 413."""
+    """Maximum bytes of a request, and of an image that is fetched: 413."""
     images: int = 64
-    """Images of a request: 413."""
+    """Maximum images of a request: 413."""
     tasks: int = 1000
-    """Tasks of a request of Label Studio, which sends all that are chosen at once: 413."""
+    """Maximum tasks of a request of Label Studio, which sends all selected tasks at once: 413."""
     queue: int = 64
-    """Requests that are worked on at a time: 429."""
+    """Maximum simultaneous requests: 429."""
     bodies: int = 1 << 30
-    """Bytes of all their bodies together: 429."""
+    """Maximum bytes of all their bodies together: 429."""
     seconds: float = 90.0
-    """The most seconds until a request is answered; then status 503. Label Studio waits 100 s."""
+    """Maximum seconds until a request is answered; then status 503. Label Studio waits 100 s."""
 
 
 class Admission:

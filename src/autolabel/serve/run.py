@@ -15,7 +15,7 @@ from autolabel.web import LOOPBACK, host_names, is_loopback, listening, serve_ap
 _PORT = 9090
 """The port of Label Studio's own ML backends."""
 _WAITS = 30
-"""Seconds that requests have to end when the server is stopped."""
+"""Seconds that active requests may take to finish when the server is stopped."""
 _LONGEST_TOKEN = 500
 
 

@@ -35,7 +35,7 @@ def parse_hydra(text: str, place: Place) -> Node:
     if reader.rest:
         sweep = reader.rest.startswith(",")
         raise reader.error(
-            "is a sweep, which is for several runs" if sweep else f"is followed by {short(reader.rest, 20)}",
+            "is a sweep, which defines several runs" if sweep else f"is followed by {short(reader.rest, 20)}",
             hint="put a text with a comma in quotes, or several values in brackets: [a,b]" if sweep else "",
         )
     return node
@@ -158,7 +158,7 @@ class _HydraParser:
         """Read a cast such as ``int(3)``; Hydra's other functions are sweeps, which are refused."""
         name = match[1]
         if name not in _CASTS:
-            raise self.error(f"calls {name}(), which is for several runs", hint="write one value")
+            raise self.error(f"calls {name}(), which defines several runs", hint="write one value")
         self.at = match.end()
         self.spaces()
         mark = self.text[self.at : self.at + 1]

@@ -88,7 +88,7 @@ class Subject(Generic[_S]):
             loaded = pickle.loads(pickle.dumps((self.strategy, params)))
         except Exception as error:
             raise AssertionError(self.sentence(f"class and params must pickle: {error}")) from error
-        self.require(loaded == (self.strategy, params), "class and params must pickle to themselves")
+        self.require(loaded == (self.strategy, params), "class and params must be equal after pickling")
 
     def check_import(self) -> None:
         """Check, in a new process, that the strategy's module can be imported without the heavy packages."""

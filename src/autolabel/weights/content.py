@@ -80,7 +80,7 @@ def _weights_name(where: object, names: Collection[str]) -> str:
             return found[0]
         if len(found) > 1:
             raise WeightsError(
-                f"{where}: several weight files and nothing that says which counts: {', '.join(found[:5])}",
+                f"{where}: several weight files, and it is unclear which one to load: {', '.join(found[:5])}",
                 hint="give the path of the one that is wanted, or call it model.safetensors",
             )
     raise WeightsError(f"{where}: no weights in this folder", hint=f"expected {', '.join(WEIGHTS[:3:2])}, or an index")

@@ -110,7 +110,7 @@ def _of_safetensors(file: Path, stream: BinaryIO) -> dict[str, TensorHeader]:
     end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
     if end > size - 8 - length:
         raise WeightsError(
-            f"{file}: not a whole safetensors file: {size:,} bytes, its header speaks of {end + 8 + length:,}",
+            f"{file}: not a whole safetensors file: {size:,} bytes, its header requires {end + 8 + length:,}",
             hint="download it again",
         )
     for name, entry in header.items():

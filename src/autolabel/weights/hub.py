@@ -174,7 +174,7 @@ def _explained(error: BaseException, name: str, revision: str | None) -> Machine
     if any(isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT) for one in chain):
         return MachineError(f"{_called(name, revision)!r} cannot be fetched: no space left for the Hugging Face cache")
     if any(isinstance(one, OSError) and one.errno in (errno.EACCES, errno.EROFS, errno.EPERM) for one in chain):
-        return _cannot(name, revision, first_line(error), hint="let HF_HOME name a folder that can be written to")
+        return _cannot(name, revision, first_line(error), hint="set HF_HOME to a writable folder")
     if "OfflineModeIsEnabled" in kinds:
         return _cannot(
             name, revision, "HF_HUB_OFFLINE is set", hint="unset it, or give the folder of a downloaded copy"
@@ -202,22 +202,22 @@ def _refused(name: str, revision: str | None, kinds: set[str], status: int | Non
     if "RevisionNotFoundError" in kinds:
         return _cannot(name, revision, f"it has no revision {revision!r}", hint=f"those it has are at {page}/tree/main")
     if "RepositoryNotFoundError" in kinds:
-        who = "set HF_TOKEN if it is private" if token is None else "or your token may not see it"
+        who = "set HF_TOKEN if it is private" if token is None else "or your token has no access to it"
         return _cannot(name, revision, "there is no such model", hint=f"check the name ({page}); {who}")
     if "DisabledRepoError" in kinds:
         return _cannot(name, revision, "the hub has disabled it", hint=f"see {page}")
     if "HFValidationError" in kinds:
         return _cannot(name, revision, "it is not a name on the hub", hint="a name is org/name, or org/name@revision")
     if status in (401, 403):
-        return _cannot(name, revision, f"the hub answers {status}", hint="check HF_TOKEN, and what it may read")
+        return _cannot(name, revision, f"the hub answers {status}", hint="check HF_TOKEN and its permissions")
     if status == 404:
         return _cannot(name, revision, "the hub has no such file (404)", hint="check HF_ENDPOINT, and the revision")
     if status == 407:
         return _cannot(name, revision, "the proxy wants a password (407)", hint="check HTTPS_PROXY")
     if status == 429:
-        return _cannot(name, revision, "the hub has had too many requests (429)", hint="wait, or set HF_TOKEN")
+        return _cannot(name, revision, "the hub refuses further requests for now (429)", hint="wait, or set HF_TOKEN")
     if status is not None and status >= 500:
-        return _cannot(name, revision, f"the hub is out of order ({status})", hint="try again later")
+        return _cannot(name, revision, f"the hub is unavailable ({status})", hint="try again later")
     return None
 
 

@@ -33,7 +33,7 @@ def read_cvat(text: bytes, *, file: str) -> Corrections:
         raise DataError(Problem(file=file, message=f"not CVAT's XML: its root is <{root.tag}>, not <annotations>"))
     if root.find("track") is not None:
         hint = "export the task as 'CVAT for images 1.1'"
-        raise DataError(Problem(file=file, message="has the tracks of a video", hint=hint))
+        raise DataError(Problem(file=file, message="contains video tracks", hint=hint))
     images = [_image(one) for one in root.iter("image")]
     return Corrections(tool="CVAT", images=images)
 

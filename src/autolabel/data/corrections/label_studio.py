@@ -122,7 +122,7 @@ def _shape(value: Mapping[str, Any], *, group: str | None, place: str) -> list[S
         raise ValueError(f"{str(unknown[0])[:40]!r} cannot be read, only {', '.join(_LABELS)}")
     phrase = next((said[0] for said in labels.values() if isinstance(said, list)), None)
     if not isinstance(phrase, str):
-        raise ValueError("has no label that is a text")
+        raise ValueError("its label is not a text")
     make = partial(Shape, phrase=phrase, group=group, place=place)
     if isinstance(runs := value.get("rle"), list):
         return [make(kind="mask", mask=partial(unpack_brush, runs))]
@@ -130,11 +130,13 @@ def _shape(value: Mapping[str, Any], *, group: str | None, place: str) -> list[S
         return [make(kind="polygon", points=_corners(points), unit="percent")]
     if all(_is_number(value.get(key)) for key in ("x", "y", "radiusX", "radiusY")):
         if value.get("rotation"):
-            raise ValueError("a turned ellipse cannot be read: draw a polygon")
+            raise ValueError("a rotated ellipse cannot be read: draw a polygon")
         return [make(kind="polygon", points=_ellipse(value), unit="percent")]
     if all(_is_number(value.get(key)) for key in ("x", "y", "width", "height")):
         return [make(kind="box", points=_rectangle(value), unit="percent")]
-    raise ValueError("has no place that can be read: numbers x, y, width, height (or radiusX, radiusY), points, or rle")
+    raise ValueError(
+        "its position cannot be read: wanted numbers x, y, width, height (or radiusX, radiusY), points, or rle"
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -84,7 +84,7 @@ def _points(said: Any) -> list[tuple[float, float]]:
 def _mask(text: Any, points: list[tuple[float, float]], size: Size) -> Rle:
     """Return the mask of a PNG whose top-left pixel is at the first point."""
     if not isinstance(text, str) or not points:
-        raise ValueError("a mask needs its PNG and its place")
+        raise ValueError("a mask needs a PNG and a point")
     try:
         with Pillow.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as image:
             left, top = round(points[0][0]), round(points[0][1])

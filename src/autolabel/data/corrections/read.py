@@ -37,7 +37,7 @@ def tool_of(path: Path) -> Tool:
         return "coco"
     if is_labelme(value):
         return "labelme"
-    raise DataError(f"{path}: no tool is known that writes this", hint=f"say which: --from {' | '.join(_TOOLS)}")
+    raise DataError(f"{path}: no supported tool writes such a file", hint=f"say which: --from {' | '.join(_TOOLS)}")
 
 
 def _start(path: Path) -> bytes:
@@ -56,14 +56,14 @@ def _tool_of_folder(folder: Path) -> Tool:
     known = [*_annotations(folder, ".json"), *_annotations(folder, ".xml")]
     if len(known) == 1:
         return tool_of(known[0])
-    raise DataError(f"{folder}: no tool is known that writes such a folder", hint="name the file in it, or say --from")
+    raise DataError(f"{folder}: no supported tool writes such a folder", hint="name the file in it, or say --from")
 
 
 def read_corrections(path: Path, tool: Tool) -> Corrections:
     """Read a tool's export; raises DataError, with the place, if it is invalid."""
     if tool == "yolo":
         if not path.is_dir():
-            raise DataError(f"{path}: YOLO's labels are a folder")
+            raise DataError(f"{path}: YOLO labels must be a folder")
         return read_yolo(path)
     if tool == "labelme":
         return _labelme(path)
@@ -110,7 +110,7 @@ def _labelme(path: Path) -> Corrections:
         else:
             others += 1
     if not images:
-        raise DataError(f"{path}: no file of LabelMe is in it")
+        raise DataError(f"{path}: it contains no LabelMe file")
     notes = [f"{others} JSON file(s) are not LabelMe's"] if others else []
     return Corrections(tool="LabelMe", images=images, notes=notes)
 
@@ -151,4 +151,4 @@ def _guarded(work: Any, file: Path) -> Any:
     try:
         return work()
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
-        raise DataError(f"{file}: not what its tool writes: {error}") from error
+        raise DataError(f"{file}: its tool writes no such file: {error}") from error

@@ -137,7 +137,7 @@ def _points(shape: Shape, size: Size) -> np.ndarray[tuple[int, ...], np.dtype[np
     scale = {"pixel": (1.0, 1.0), "share": (width, height), "percent": (width / 100, height / 100)}[shape.unit]
     points = np.asarray(shape.points, np.float64).reshape(-1, 2)
     if not len(points) or not np.isfinite(points).all():
-        raise ValueError("has no corners that are finite numbers")
+        raise ValueError("its corners are not finite numbers")
     if (np.abs(points) > _MOST_COORDINATE).any() or (np.abs(points * scale) > _MOST_COORDINATE).any():
         raise ValueError(f"has corners more than {_MOST_COORDINATE:,} pixels away")
     points *= scale

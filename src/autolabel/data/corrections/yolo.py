@@ -35,7 +35,7 @@ def read_yolo(folder: Path) -> Corrections:
     """
     named = find_names(folder)
     if named is None:
-        raise DataError(f"{folder}: nothing names the classes", hint=f"there should be a {_NAMES[0]} or {_LISTS[0]}")
+        raise DataError(f"{folder}: no file names the classes", hint=f"there should be a {_NAMES[0]} or {_LISTS[0]}")
     classes = _classes(named)
     files = [path for path in sorted(folder.rglob("*.txt")) if path.name not in _LISTS and _is_labels(path, folder)]
     return Corrections(tool="YOLO", images=[_image(path, folder, classes) for path in files], endings=False)

@@ -93,7 +93,7 @@ def _run_of(view: object) -> str:
     dataset = getattr(view, "_dataset", view)
     info = getattr(dataset, "info", None)
     if not isinstance(info, dict) or not isinstance(info.get(RUN), str):
-        raise DataError("these samples do not say which run they are of", hint="say run=RUN")
+        raise DataError("these samples do not name their run", hint="say run=RUN")
     return str(info[RUN])
 
 

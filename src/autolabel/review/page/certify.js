@@ -262,7 +262,7 @@ class Certify {
     const wanted = [precision, recall].filter((one) => one.wanted !== null && !one.certified);
     const left = wanted.reduce((sum, one) => sum + (one.more_checks || 0), 0);
     const inSight = minutes.left !== null && wanted.every((one) => one.more_checks !== null);
-    const words = !wanted.length ? "certified" : inSight ? `about ${plural(oneDigit(left), "more check")}, ${aboutMinutes(minutes.left)}` : "not in sight by now";
+    const words = !wanted.length ? "certified" : inSight ? `about ${plural(oneDigit(left), "more check")}, ${aboutMinutes(minutes.left)}` : "probably out of reach";
     this.page.measure(wanted.length && !inSight ? 0 : checked / Math.max(1, checked + left), words);
   }
 
@@ -302,7 +302,7 @@ class Certify {
     if (stated.wanted === null) return "";
     if (stated.certified) return make("p", { class: "todo done" }, `${percent(stated.wanted)} is certified.`);
     if (stated.impossible) return make("p", { class: "todo no" }, `No: it is at most ${percent(Math.min(1, stated.at_most + 0.000999))}.`);
-    if (stated.more_checks === null) return make("p", { class: "todo" }, "Not in sight by now.");
+    if (stated.more_checks === null) return make("p", { class: "todo" }, "Probably out of reach.");
     const about = oneDigit(stated.more_checks);
     return make("p", { class: "todo" }, `About ${plural(about, `more ${one}`, `more ${many}`)} for ${percent(stated.wanted)}.`);
   }

@@ -49,7 +49,7 @@ class ImagePlaces:
         if elsewhere is not None:
             return self._server.fetch(elsewhere, most=self._most)
         hint = "images are read from data URIs, below the folders of the spec or --root, and from Label Studio itself"
-        raise Refusal(422, f"{said[:200]!r} is in no place that images are read from", hint=hint)
+        raise Refusal(422, f"{said[:200]!r} is outside the places that images are read from", hint=hint)
 
     def below(self, name: str) -> str | None:
         """Return the path of a regular file below a served folder; None if there is none."""

@@ -68,7 +68,7 @@ class LabelStudioServer:
         self._named = Origin.of(url) if url is not None else None
         if url is not None and self._named is None:
             raise SpecError(
-                f"{urls.without_secrets(url)!r} is not the address of a server", hint="say http://host:port"
+                f"{urls.without_secrets(url)!r} is not the address of a server", hint="write http://host:port"
             )
         self._own_token = token
         self._origin = self._named
