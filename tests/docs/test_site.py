@@ -57,3 +57,25 @@ def test_what_people_search_for_stands_in_a_heading(query: str, page: str) -> No
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     headings = [set(re.findall(r"[a-z]+", line.lower())) for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
     assert any(set(query.split()) <= heading for heading in headings)
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("offline", "spec"),
+        ("windows", "tutorial"),
+        ("metrics", "tutorial"),
+        ("multi gpu", "big-runs"),
+        ("background images", "own-photos"),
+        ("test time augmentation", "consensus"),
+        ("data leakage", "images"),
+        ("keyboard shortcuts", "review"),
+        ("pascal voc", "formats"),
+        ("pre annotations", "formats"),
+        ("license", "labelers"),
+    ],
+)
+def test_what_people_search_for_stands_in_a_section(query: str, page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    sections = [set(re.findall(r"[a-z]+", part.lower())) for part in re.split(r"^#+ ", text, flags=re.MULTILINE)]
+    assert any(set(query.split()) <= section for section in sections)
