@@ -302,9 +302,9 @@ def test_rows_that_are_swapped_doubled_missing_or_none_are_told(run: Path, damag
 def test_a_row_that_no_run_writes_is_told_where_it_is_shown(run: Path) -> None:
     store, plan = finished(run)
     text = store.labels.read_bytes()
-    store.labels.write_bytes(text.replace(b'"width":64', b'"width":-4', 1))
+    store.labels.write_bytes(text.replace(b'"caption":null', b'"caption":7', 1))
     index = RowIndex(store.labels, plan.manifest.classes, rows=plan.manifest.rows)
     index.build()
-    with pytest.raises(DataError, match=r"labels\.jsonl:1:1: .*width"):
+    with pytest.raises(DataError, match=r"labels\.jsonl:1:1: .*caption"):
         index.labels(0)
     index.close()
