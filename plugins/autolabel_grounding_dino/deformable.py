@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autolabel_grounding_dino import torch_kernel
+from autolabel_labeling.joined import joined
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class FusedAttention(nn.Module):
         super().__init__()
         self._kernel, self._heads = kernel, stock.n_heads
         self.value_proj, self.output_proj = stock.value_proj, stock.output_proj
-        self.drawing = _joined(stock.sampling_offsets, stock.attention_weights)
+        self.drawing = joined(stock.sampling_offsets, stock.attention_weights)
 
     def forward(
         self,
@@ -70,14 +71,6 @@ class FusedAttention(nn.Module):
         value = torch.unflatten(value, -1, (self._heads, -1))
         result = self._kernel(value, spatial_shapes, level_start_index, reference_points.float(), drawn)
         return self.output_proj(result.flatten(2)), None
-
-
-def _joined(*layers: nn.Linear) -> nn.Linear:
-    """Return one layer that gives what several give of the same rows, one beside the other."""
-    whole = nn.Linear(layers[0].in_features, sum(layer.out_features for layer in layers), device="meta")
-    whole.weight = nn.Parameter(torch.cat([layer.weight for layer in layers]), requires_grad=False)
-    whole.bias = nn.Parameter(torch.cat([layer.bias for layer in layers]), requires_grad=False)
-    return whole
 
 
 class NumbaKernel:

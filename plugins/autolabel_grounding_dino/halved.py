@@ -11,6 +11,7 @@ from autolabel_grounding_dino.deformable import FusedAttention
 from autolabel_grounding_dino.feed_forward import FeedForward
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_labeling.half import Activation, HalfLinear, HalfPerceptron, halve
+from autolabel_labeling.windows import WindowLayer
 
 _PLACES = ("bbox_embed", "reference_points_head", "drawing")
 """Layers that say where to look and where boxes lie: in bfloat16 they move half as many boxes as all others do."""
@@ -23,6 +24,8 @@ def halve_towers(model: Any) -> None:
     once, what ranks places, and what says where they are.
     """
     for module in list(model.modules()):
+        if isinstance(module, WindowLayer):
+            module.halve()
         for name, part in list(module.named_children()):
             if isinstance(part, FeedForward):
                 setattr(module, name, HalfPerceptron(part.widen, part.narrow, "relu"))

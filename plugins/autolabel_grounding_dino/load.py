@@ -27,6 +27,7 @@ from autolabel_grounding_dino.similarity import Similarity, read_similarity
 from autolabel_labeling import efficientnet  # noqa: F401  (registers the shipped checkpoint's backbone)
 from autolabel_labeling.params import GroundedParams
 from autolabel_labeling.pretrained import Architecture, build_model
+from autolabel_labeling.windows import gather_windows
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +110,8 @@ def assemble(
     if wanted is not None and wanted > found:
         _log.warning("num_queries is %s in the spec, the checkpoint has %s", wanted, found)
     _quicken(model, device)
+    if device == "cpu":
+        gather_windows(model)
     model.to(device)
     half = params.precision == "bfloat16"
     if half and device == "cpu":

@@ -57,6 +57,8 @@ def _in_parts(work: Callable[[Tensor], Tensor], rows: Tensor, width: int, result
     if rows.device.type != "cpu":
         return work(rows.bfloat16()).to(result)
     flat = rows.reshape(-1, rows.shape[-1])
+    if rows.dtype == result == torch.bfloat16 and len(flat):
+        return work(flat).view(*rows.shape[:-1], width)
     made = flat.new_empty(len(flat), width, dtype=result)
     if len(flat):
         for place, part in zip(torch.split(made, _ROWS), torch.split(flat, _ROWS), strict=True):
