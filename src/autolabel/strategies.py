@@ -380,6 +380,8 @@ class Exporter(Strategy[P]):
         """Write files into the existing folder ``out`` and return their paths; equal labels give equal bytes.
 
         ``labels`` can be iterated more than once, are sorted by (image id, caption index), and may not fit in memory.
+        The exporters of a run share one walk over the labels, each in a thread of its own. What is only begun starts
+        again without cost; any further iteration reads all labels again.
         Boxes lie inside the image, whose file is ``image.path``. ``classes`` are the phrases of the whole run, in the
         order that category ids follow.
         """

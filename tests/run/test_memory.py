@@ -114,9 +114,9 @@ def test_twenty_thousand_images_are_planned_exported_reported(registry: Registry
         store.publish_shard(plan, stage, shard, (record.encode_labels(row, plan.digest) for row in labels))
     write_ledger(store, plan)
     scales.writing("ledger")
-    written = write_outputs(store, plan, registry=registry, watch=scales)
+    written = write_outputs(store, plan, registry=registry, watch=scales).written
     scales.writing("report")
-    assert [path.name for path in written] == ["annotations.json", "index.html"]
+    assert [Path(path).name for path in written] == ["labels.jsonl", "annotations.json", "index.html"]
     assert sum(1 for _ in read_labels(tmp_path / "run")) == images
     assert max(scales.sizes) - before < 60 * MIB
 

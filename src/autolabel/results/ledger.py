@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -39,8 +39,15 @@ class Ledger:
     """The classes of the run, which every phrase is one of; None if they are not known."""
     rows: int | None = None
     """The number of rows in the plan; None without a plan to check against."""
+    decoded: Iterable[Labels] | None = None
+    """All rows, decoded and with their image paths, to take in place of the file's."""
 
     def __iter__(self) -> Iterator[Labels]:
+        for labels in self._read_all() if self.decoded is None else self.decoded:
+            if self.keep is None or self.keep(labels):
+                yield labels if self.change is None else self.change(labels)
+
+    def _read_all(self) -> Iterator[Labels]:
         number, last = 0, None
         for number, line in enumerate(lines_of(self.path), 1):
             labels = self.read(line, number)
@@ -48,8 +55,7 @@ class Ledger:
             if self.rows is not None and last is not None and name <= last:
                 raise self._damage(number, f"{name} does not come after {last}, the row before it")
             last = name
-            if self.keep is None or self.keep(labels):
-                yield labels if self.change is None else self.change(labels)
+            yield labels
         if self.rows is not None and number != self.rows:
             raise self._damage(number + 1, f"the ledger has {number:,} rows, and its plan has {self.rows:,}")
 

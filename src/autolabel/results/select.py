@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,13 @@ from autolabel.storage import Location
 from autolabel.types import Labels
 
 
-def selections(store: RunStore, plan: Plan, *, checked: bool = False) -> Iterator[tuple[str, Ledger]]:
+def selections(
+    store: RunStore, plan: Plan, *, checked: bool = False, decoded: Iterable[Labels] | None = None
+) -> Iterator[tuple[str, Ledger]]:
     """Yield each split's name with its labels; one nameless split where the spec asks for none.
 
-    With ``checked``, only the rows that a person has checked as a whole.
+    With ``checked``, only the rows that a person has checked as a whole. ``decoded`` are the rows of the ledger, to be
+    taken in place of the file's.
     """
     review = read_decisions(store)
     change = partial(
@@ -48,6 +51,7 @@ def selections(store: RunStore, plan: Plan, *, checked: bool = False) -> Iterato
                 keep=partial(_kept, belongs_to, review, checked=checked),
                 change=change,
                 image_path=plan.manifest.image_path,
+                decoded=decoded,
             ),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ REPORT = "report"
 DIFF = "diff"
 _MOST_BYTES = 1 << 26
 """The most bytes of the record."""
+_noting = Lock()
+"""Outputs are written in threads."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,7 +71,8 @@ def read_written(store: RunStore) -> Written | None:
 
 def note(store: RunStore, name: str, output: Output) -> None:
     """Record that a folder is up to date."""
-    _write(store, {**_there(store), name: output})
+    with _noting:
+        _write(store, {**_there(store), name: output})
 
 
 def mark_stale(store: RunStore, plan: Plan) -> None:

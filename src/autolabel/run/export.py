@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from autolabel.results.written import Output, Written, note, read_written
 from autolabel.spec.scalar import resolve_scalar
 from autolabel.spec.thresholds import read_thresholds
 from autolabel.storage import Location
-from autolabel.types import Provenance
+from autolabel.types import Labels, Provenance
 from autolabel.types.provenance import WeightSource
 
 _CHUNK = 1 << 20
@@ -35,18 +35,20 @@ def export(
     registry: Registry,
     thresholds: Mapping[str, float] | None = None,
     checked: bool = False,
+    decoded: Iterable[Labels] | None = None,
 ) -> list[Location]:
     """Write one exporter's files below ``results_dir/<its name>``, with a folder per split if the spec has splits.
 
-    ``thresholds`` replace the plan's; ``checked`` only exports completely checked images. The export and its parameters
-    are recorded, so that it can be rewritten after a review.
+    ``thresholds`` replace the plan's; ``checked`` only exports completely checked images; ``decoded`` are the rows of
+    the ledger, to be taken in place of the file's. The export and its parameters are recorded, so that it can be
+    rewritten after a review.
     """
     if thresholds is not None:
         plan = replace(plan, outputs=replace(plan.outputs, thresholds=dict(thresholds)))
     exporter = registry.make("exporter", choice.type, choice.params)
     target = store.root / choice.type
     exporter.provenance = _provenance(plan)
-    parts = dict(selections(store, plan, checked=checked))
+    parts = dict(selections(store, plan, checked=checked, decoded=decoded))
     with publish_folder(target, name="export") as folder:
         if parts.keys() == {""}:
             paths = exporter.export(parts[""], plan.manifest.classes, folder)

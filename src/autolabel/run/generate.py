@@ -19,12 +19,12 @@ from autolabel.plan.compile import Compiled
 from autolabel.plan.model import Execution, Plan, Shard, Stage
 from autolabel.registry import Registry
 from autolabel.results import record
-from autolabel.results.ledger import ledger_of, write_ledger
+from autolabel.results.ledger import write_ledger
 from autolabel.results.ownership import check_links
 from autolabel.results.seal import as_named
 from autolabel.results.slices import Slice, alone, check_complete, entered
 from autolabel.results.store import LOGS, STAGES, RunStore
-from autolabel.results.summary import Summary, summarise
+from autolabel.results.summary import Summary
 from autolabel.results.written import mark_stale
 from autolabel.run.describe import described, refuse_wanting
 from autolabel.run.duplicates import keep_groups
@@ -131,9 +131,7 @@ def _finish(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) ->
     write_ledger(store, plan)
     if groups := keep_groups(store, plan).members:
         watch.noted(f"{sum(map(len, groups)):,} images are near-duplicates of others, in {len(groups):,} groups")
-    written = [str(store.labels), *map(str, write_outputs(store, plan, registry=registry, watch=watch))]
-    max_failures = plan.execution.max_failures
-    return summarise(ledger_of(store, plan), results_dir=str(store.root), max_failures=max_failures, written=written)
+    return write_outputs(store, plan, registry=registry, watch=watch)
 
 
 def _run_stage(store: RunStore, plan: Plan, stage: Stage, shards: Sequence[Shard], *, watch: Watch) -> None:

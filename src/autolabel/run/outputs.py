@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 
 from msgspec.structs import replace
 
 from autolabel.errors import DataError, PluginError
-from autolabel.plan.model import Plan
+from autolabel.plan.model import Plan, ResolvedStrategy
 from autolabel.registry import Registry
 from autolabel.results import review as reviews
 from autolabel.results.import_decisions import Taken, record, refuse, take_in
 from autolabel.results.journal import Journal, read_decisions
 from autolabel.results.ledger import Ledger, ledger_of, mend
+from autolabel.results.read_together import read_together
 from autolabel.results.review import Review
 from autolabel.results.score_curves import Chances, Fit, asked_for, calibrated, read_chances
 from autolabel.results.select import measured, selections, sure
 from autolabel.results.store import RunStore, finished, publish_folder
+from autolabel.results.summary import Summary, summarise
 from autolabel.results.written import DIFF, PICTURES, REPORT, Output, mark_stale, note, read_written
 from autolabel.run.diff import diff_again
 from autolabel.run.export import export
@@ -27,25 +31,37 @@ from autolabel.storage import Location, at
 from autolabel.types import Labels
 
 _log = logging.getLogger(__name__)
+_Writer = Callable[[Iterable[Labels]], list[Location]]
+"""Writes outputs from the rows of the ledger, and returns their main paths."""
 
 
-def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> list[Location]:
-    """Write all outputs of the plan besides the ledger; return their main paths.
+def write_outputs(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch) -> Summary:
+    """Write all outputs of the plan besides the ledger, and count, in one walk over the ledger.
 
     Outputs of later commands are rewritten too.
     """
-    written: list[Location] = []
-    for choice in plan.outputs.exports:
-        watch.writing(choice.type)
-        written += export(plan, choice, store=store, registry=registry)
+    writers: list[_Writer] = [partial(_exported, plan, one, store, registry) for one in plan.outputs.exports]
+    names = [one.type for one in plan.outputs.exports]
     if plan.outputs.visualize:
-        watch.writing("pictures")
-        written.append(write_annotated(store, plan))
+        names.append("pictures")
+        writers.append(lambda rows: [write_annotated(store, plan, decoded=rows)])
     if plan.outputs.report:
-        watch.writing("report")
-        written.append(report(store, plan))
+        names.append("report")
+        writers.append(lambda rows: [report(store, plan, decoded=rows)])
+    for name in names:
+        watch.writing(name)
+    count = partial(summarise, results_dir=str(store.root), max_failures=plan.execution.max_failures)
+    rows = ledger_of(store, plan, image_path=plan.manifest.image_path)
+    summary, paths = read_together(rows, writers, count)
     follow(store, plan, registry=registry, watch=watch)
-    return written
+    written = (str(store.labels), *map(str, chain.from_iterable(paths)))
+    return dataclasses.replace(summary, written=written)
+
+
+def _exported(
+    plan: Plan, choice: ResolvedStrategy, store: RunStore, registry: Registry, rows: Iterable[Labels]
+) -> list[Location]:
+    return export(plan, choice, store=store, registry=registry, decoded=rows)
 
 
 def follow(store: RunStore, plan: Plan, *, registry: Registry, watch: Watch | None = None) -> None:
@@ -85,12 +101,12 @@ def _named_truth(plan: Plan, output: Output) -> Location | None:
     return None if output.truth is None or not plan.manifest.roots else at(output.truth)
 
 
-def _located(store: RunStore, plan: Plan) -> Ledger:
-    """Return the labels above the thresholds, with image paths."""
+def _located(store: RunStore, plan: Plan, decoded: Iterable[Labels] | None) -> Ledger:
+    """Return the labels above the thresholds, with image paths; ``decoded`` rows take the place of the file's."""
     thresholds, fit = plan.outputs.thresholds, asked_for(store, plan)
     change = partial(_shown, thresholds=thresholds or {}, review=read_decisions(store), fit=fit)
     needed = change if thresholds or fit else None
-    return ledger_of(store, plan, change=needed, image_path=plan.manifest.image_path)
+    return ledger_of(store, plan, change=needed, image_path=plan.manifest.image_path, decoded=decoded)
 
 
 def _shown(labels: Labels, *, thresholds: Mapping[str, float], review: Review | None, fit: Fit | None) -> Labels:
@@ -107,25 +123,33 @@ def _learnt(store: RunStore, plan: Plan) -> Chances | None:
         return None
 
 
-def write_annotated(store: RunStore, plan: Plan) -> Location:
-    """Write an annotated picture of every image; return their folder."""
+def write_annotated(store: RunStore, plan: Plan, *, decoded: Iterable[Labels] | None = None) -> Location:
+    """Write an annotated picture of every image; return their folder.
+
+    ``decoded`` are the rows of the ledger, to be taken in place of the file's.
+    """
     from autolabel.report.pictures import write_pictures
 
     with publish_folder(store.root / PICTURES, name="pictures") as folder:
         whole = replace(plan, outputs=replace(plan.outputs, split=None))
-        drawn = dict(selections(store, whole))[""]
+        drawn = dict(selections(store, whole, decoded=decoded))[""]
         write_pictures(drawn, folder, max_pixels=plan.recipe.max_pixels, value_range=plan.recipe.value_range)
     note(store, PICTURES, Output(current=True))
     return store.root / PICTURES
 
 
-def report(store: RunStore, plan: Plan, *, truth: Location | None = None) -> Location:
-    """Write the HTML report; return its page."""
+def report(
+    store: RunStore, plan: Plan, *, truth: Location | None = None, decoded: Iterable[Labels] | None = None
+) -> Location:
+    """Write the HTML report; return its page.
+
+    ``decoded`` are the rows of the ledger, to be taken in place of the file's.
+    """
     from autolabel.certify.opening import read_certificate
     from autolabel.evaluate import evaluate
     from autolabel.report.write import PAGE, write_report
 
-    labels, review = _located(store, plan), read_decisions(store)
+    labels, review = _located(store, plan, decoded), read_decisions(store)
     chances = _learnt(store, plan)
     evaluation = None if truth is None else evaluate(measured(store.root)[0], truth)
     with publish_folder(store.root / REPORT, name="report") as folder:
