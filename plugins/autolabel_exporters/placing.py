@@ -61,7 +61,7 @@ class Placing:
         """Return the folder if images were placed, and warn about missing images."""
         if self.missing:
             some = ", ".join(self.missing[:_SHOWN]) + (", ..." if len(self.missing) > _SHOWN else "")
-            _log.warning("%d image(s) are not there any more and were not placed: %s", len(self.missing), some)
+            _log.warning("%d image(s) no longer exist and were left out: %s", len(self.missing), some)
         return [self.folder] if self.folder.exists() else []
 
 

@@ -86,7 +86,7 @@ def test_an_image_that_is_gone_is_left_out_and_told(
     root = pictures(tmp_path_factory.mktemp("photos"), "a.jpg")
     files = export(Yolo, [placed(row(name, BOXES), root) for name in ("a.jpg", "gone.jpg")])
     assert sorted(files) == ["data.yaml", "images/a.jpg", "labels/a.txt", "labels/gone.txt"]
-    assert "1 image(s) are not there any more and were not placed: gone.jpg" in caplog.text
+    assert "1 image(s) no longer exist and were left out: gone.jpg" in caplog.text
 
 
 def test_yolo_joins_the_parts_of_a_split(row: Any, tmp_path: Path, tmp_path_factory: Any) -> None:

@@ -278,7 +278,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(
 def test_auto_says_that_it_takes_the_cpu(registry: Registry, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autolabel.plan.devices.mps_there", lambda: False)
     monkeypatch.setattr("autolabel.plan.devices.cuda_count", lambda: 0)
-    assert compiled(registry, photos, devices="auto").plan.notices == ("devices: auto finds no GPU, and takes the CPU",)
+    assert compiled(registry, photos, devices="auto").plan.notices == ("devices: auto finds no GPU and uses the CPU",)
     assert compiled(registry, photos, devices="cpu").plan.notices == ()
     mapping = {
         "version": 1,

@@ -110,7 +110,7 @@ def read_descriptions(place: Location, by: Describer) -> Descriptions:
             try:
                 one = _lines.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                _log.warning("%s: a line cannot be used (%s); its image is described again", place, error)
+                _log.warning("%s: a line cannot be used (%s); its caption is requested again", place, error)
                 continue
             if one.settings == by.settings:
                 known[one.file_name] = one

@@ -60,7 +60,7 @@ class Answers:
             return None
         except (OSError, DataError, msgspec.DecodeError, UnicodeDecodeError) as error:
             fault = str(error)
-        _log.warning("%s: an answer cannot be used (%s); the model is asked again", path, fault)
+        _log.warning("%s: an answer cannot be used (%s); the request is sent again", path, fault)
         return None
 
     def keep(self, key: str, reply: Reply) -> None:

@@ -137,7 +137,7 @@ class _Actors:
     def __post_init__(self) -> None:
         self.num_gpus = self.cluster.num_gpus
         if self.cluster.fall_back and not self.ray.cluster_resources().get("GPU"):
-            _log.warning("devices: auto finds no GPU in the Ray cluster; taking CPUs")
+            _log.warning("devices: auto finds no GPU in the Ray cluster and uses CPUs")
             self.num_gpus = 0.0
         asked = {"num_cpus": self.cluster.num_cpus, "num_gpus": self.num_gpus}
         self.kind = self.ray.remote(**asked, max_restarts=0)(_Actor)
@@ -190,7 +190,7 @@ class _Actors:
             self.heard = time.monotonic()
             asked = f"{self.cluster.num_cpus:g} CPUs and {self.num_gpus:g} GPUs"
             _log.warning(
-                "no worker has started for %d s: the Ray cluster has to find %s for one", _STARVED_AFTER, asked
+                "no worker has started for %d s: a worker needs %s from the Ray cluster", _STARVED_AFTER, asked
             )
 
     def stop(self, workers: Sequence[_ActorWorker]) -> None:

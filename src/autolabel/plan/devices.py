@@ -48,7 +48,7 @@ def asked_device(name: str) -> _Devices:
 def fallback(asked: _Devices | None, taken: Sequence[str]) -> Iterator[str]:
     """Yield a notice if an explicit ``auto`` found no GPU and fell back; None: ``devices`` was not set."""
     if asked == "auto" and "cpu" in taken:
-        yield "devices: auto finds no GPU, and takes the CPU"
+        yield "devices: auto finds no GPU and uses the CPU"
 
 
 def cuda_count() -> int:

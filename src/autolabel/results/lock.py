@@ -198,7 +198,7 @@ def lease(target: Remote) -> Iterator[None]:
         try:
             target.write_bytes(_written(begun, renewed=0))
         except AutolabelError as error:
-            _log.warning("the lease could not be given back, and ends by itself: %s", error.message)
+            _log.warning("the lease could not be released and will expire: %s", error.message)
 
 
 def _claim(target: Remote, now: float) -> None:

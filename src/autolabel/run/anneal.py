@@ -317,7 +317,7 @@ def bisect_on_error(work: Callable[[Sequence[_T]], Sequence[_R]], batch: Sequenc
         if len(results) != len(batch):
             raise RuntimeError(f"{work!r} returned {len(results)} results for a batch of {len(batch)}")
         return list(results)
-    _log.info("a batch of %d failed (%s: %s); trying its halves", len(batch), type(failure).__name__, failure)
+    _log.info("a batch of %d failed (%s: %s); trying each half", len(batch), type(failure).__name__, failure)
     if out_of_memory(failure):
         _free_memory()
     half = len(batch) // 2

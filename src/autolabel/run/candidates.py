@@ -118,7 +118,7 @@ class CandidateStore:
             fault = "its checksum is wrong"
         except (OSError, ValueError) as error:
             fault = str(error)
-        _log.warning("%s: an answer cannot be used (%s); the detector is asked again", path, fault)
+        _log.warning("%s: an answer cannot be used (%s); the detector runs again", path, fault)
         return None
 
     def keep(self, key: bytes, found: Instances, floor: float) -> None:
@@ -198,7 +198,7 @@ class ImageMemory:
         found = self.store.recall(self.key(prompt), self.floor)
         if found is None or self._fits(found, prompt):
             return found
-        _log.warning("cached candidates are for other phrases, or for an image of another size; the detector is asked")
+        _log.warning("cached candidates are for other phrases, or another size of the image; the detector runs again")
         return None
 
     def _fits(self, found: Instances, prompt: Prompt) -> bool:

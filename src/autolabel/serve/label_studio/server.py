@@ -86,7 +86,7 @@ class LabelStudioServer:
         found = next((one for one in origin.addresses() if same_machine(one, peer)), None)
         if found is None:
             _log.warning(
-                "Label Studio says that it is at %s, which is not where it asks from: say --label-studio URL",
+                "Label Studio names the address %s, but its requests come from another one: set --label-studio URL",
                 urls.without_secrets(str(hostname)),
             )
             return
