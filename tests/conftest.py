@@ -22,6 +22,7 @@ from hypothesis import settings
 
 from autolabel.registry import Registry, discover
 from tests import web
+from tests.installed import installed, write_entry_point
 
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
@@ -61,10 +62,7 @@ def calls() -> Calls:
 def example_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Make the example package look installed, here and in processes started with this as PYTHONPATH."""
     folder = tmp_path_factory.mktemp("installed")
-    info = folder / "autolabel_colors-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: autolabel-colors\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text("[autolabel]\ncolors = autolabel_colors\n")
+    write_entry_point(folder, "colors", "autolabel_colors", version="0.1.0")
     sys.path[:0] = [str(folder), str(EXAMPLE)]
     return os.pathsep.join([str(folder), str(EXAMPLE)])
 
@@ -111,13 +109,5 @@ def start_server(example_path: str) -> Iterator[Callable[..., web.Server]]:
 @pytest.fixture(scope="module")
 def hazards_path(example_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Make the hazardous package look installed, here and in processes started with this as PYTHONPATH."""
-    folder = tmp_path_factory.mktemp("hazards")
-    info = folder / "autolabel_hazards-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: autolabel-hazards\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[autolabel]\nhazards = autolabel_hazards\n")
-    paths = [str(folder), str(HAZARDS)]
-    sys.path[:0] = paths
-    yield os.pathsep.join([*paths, example_path])
-    for path in paths:
-        sys.path.remove(path)
+    with installed(tmp_path_factory.mktemp("hazards"), "hazards", "autolabel_hazards", source=HAZARDS) as paths:
+        yield os.pathsep.join([paths, example_path])

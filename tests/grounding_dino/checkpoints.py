@@ -12,6 +12,7 @@ import torch
 from autolabel.types import Instances, Sample
 from autolabel_grounding_dino.labeler import GroundingDino
 from autolabel_labeling.tokenizer import BERT_BASE
+from tests.random_weights import fill
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/oracles"
 
@@ -22,16 +23,7 @@ def random_folder(folder: Path, model: dict[str, Any]) -> Path:
 
     torch.manual_seed(5)
     network = GroundingDinoForObjectDetection(GroundingDinoConfig.from_dict(model))
-    for name, parameter in network.named_parameters():
-        scale = 0.2 if parameter.ndim < 2 or "embed" in name else 1.2 / parameter[0].numel() ** 0.5
-        torch.nn.init.normal_(parameter, std=scale)
-        if "norm" in name and name.endswith("weight"):
-            parameter.data += 1
-    for name, buffer in network.named_buffers():
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5)
-        elif name.endswith("running_mean"):
-            buffer.normal_()
+    fill(network, small=("embed",))
     network.save_pretrained(folder)
     processor = {"image_processor": {"size": {"shortest_edge": 64, "longest_edge": 100}}}
     (folder / "processor_config.json").write_text(json.dumps(processor))

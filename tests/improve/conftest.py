@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from autolabel.results.decision import Decision, Review, encode_review
 from autolabel.run.generate import generate
 from autolabel.run.outputs import review_run
 from autolabel.spec.load import spec_from_mapping
+from tests.installed import installed
 from tests.specs import make_spec
 
 COLORS = ("red", "blue")
@@ -27,16 +27,9 @@ COLORS = ("red", "blue")
 @pytest.fixture(scope="session")
 def learner_path(example_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Make the learner look installed, here and in processes started with this as PYTHONPATH."""
-    folder = tmp_path_factory.mktemp("learner")
-    info = folder / "autolabel_learner-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: autolabel-learner\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[autolabel]\nlearner = autolabel_learner\n")
-    paths = [str(folder), str(Path(__file__).parent)]
-    sys.path[:0] = paths
-    yield os.pathsep.join([*paths, example_path])
-    for path in paths:
-        sys.path.remove(path)
+    here = Path(__file__).parent
+    with installed(tmp_path_factory.mktemp("learner"), "learner", "autolabel_learner", source=here) as paths:
+        yield os.pathsep.join([paths, example_path])
 
 
 @pytest.fixture

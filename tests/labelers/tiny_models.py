@@ -15,16 +15,10 @@ from numpy.typing import NDArray
 from autolabel.strategies import Detector, Labeler
 from autolabel.types import Image, Instances, Prompt, Sample
 from autolabel_labeling.tokenizer import BERT_BASE
+from benchmarks.small_detector import MODEL
+from tests.random_weights import fill
 
-SWIN: dict[str, Any] = {
-    "model_type": "swin",
-    "embed_dim": 16,
-    "depths": [1, 1, 2, 1],
-    "num_heads": [1, 2, 4, 4],
-    "window_size": 4,
-    "image_size": 64,
-    "out_features": ["stage2", "stage3", "stage4"],
-}
+SWIN: dict[str, Any] = {**MODEL["backbone_config"], "image_size": 64}
 WORDS = ("a", "photo", "of", "the", "car", "cat", "dog", "red", "old", "boat", "hat", "detect", "cargo", "truck")
 
 
@@ -55,16 +49,7 @@ def seeded(kind: Callable[[Any], Any], config: Any, *, seed: int = 5) -> Any:
 def write(model: Any, folder: Path, *, seed: int = 5) -> None:
     """Fill a model with random numbers of a sensible size and save it."""
     torch.manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        small = parameter.ndim < 2 or "embed" in name or "position" in name
-        torch.nn.init.normal_(parameter, std=0.2 if small else 1.2 / parameter[0].numel() ** 0.5)
-        if "norm" in name and name.endswith("weight"):
-            parameter.data += 1
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5)
-        elif name.endswith("running_mean"):
-            buffer.normal_()
+    fill(model, small=("embed", "position"))
     model.save_pretrained(folder)
 
 

@@ -108,17 +108,8 @@ def leftovers(out: Path) -> list[str]:
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Fork, run ``work`` there and return the child's wait status; it leaves no trace in this process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(9)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
+    """Do ``work`` in a child process, and return its wait status; it leaves no trace in this process."""
+    return os.waitpid(child_of(work), 0)[1]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -166,15 +157,16 @@ def test_a_full_disk_or_an_error_leaves_no_half_file(
 
 
 def child_of(work: Callable[[], Any]) -> int:
-    """Do ``work`` in a child process; return its id."""
+    """Do ``work`` in a child process, which exits with 9 if it fails; return its id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         try:
             work()
-        finally:
-            os._exit(0)
+        except BaseException:
+            os._exit(9)
+        os._exit(0)
     return child
 
 

@@ -49,30 +49,36 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_file(str(ROOT / "checkpoints" / "tiny" / "tokenizer.json"))
 
 
+def tiny_config(backbone: Any, *, levels: int) -> GroundingDinoConfig:
+    """Return the configuration of a very small detector with a backbone of so many levels of features."""
+    return GroundingDinoConfig(
+        backbone_config=backbone,
+        text_config=BertConfig(
+            vocab_size=20000, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+        ),
+        num_queries=10,
+        d_model=32,
+        encoder_layers=1,
+        encoder_ffn_dim=32,
+        encoder_attention_heads=4,
+        decoder_layers=2,
+        decoder_ffn_dim=32,
+        decoder_attention_heads=4,
+        num_feature_levels=levels,
+        dropout=0.0,
+        fusion_droppath=0.0,
+        disable_custom_kernels=True,
+    )
+
+
 @pytest.fixture
 def tiny_model() -> Callable[[], GroundingDinoForObjectDetection]:
     """Build a random detector with frozen towers, the same at each call."""
 
     def build() -> GroundingDinoForObjectDetection:
         torch.manual_seed(1)
-        config = GroundingDinoConfig(
-            backbone_config=EfficientNetLite0Config(out_features=["stage3", "stage5", "stage7"]),
-            text_config=BertConfig(
-                vocab_size=20000, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-            ),
-            num_queries=10,
-            d_model=32,
-            encoder_layers=1,
-            encoder_ffn_dim=32,
-            encoder_attention_heads=4,
-            decoder_layers=2,
-            decoder_ffn_dim=32,
-            decoder_attention_heads=4,
-            num_feature_levels=3,
-            dropout=0.0,
-            fusion_droppath=0.0,
-            disable_custom_kernels=True,
-        )
+        backbone = EfficientNetLite0Config(out_features=["stage3", "stage5", "stage7"])
+        config = tiny_config(backbone, levels=3)
         model = GroundingDinoForObjectDetection(config).eval()
         freeze(model)
         return model

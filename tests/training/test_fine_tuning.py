@@ -13,13 +13,14 @@ import pytest
 import torch
 from PIL import Image as Pillow
 from tokenizers import Tokenizer
-from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
+from transformers import GroundingDinoForObjectDetection, SwinConfig
 
 from autolabel.registry import Registry
 from autolabel.strategies import FineTuning, Labeler
 from autolabel.types import Image, Instances, Labels, Prompt, Sample
 from autolabel_grounding_dino.learning import DetectorTraining
 from autolabel_training.loop import STATE_FILE
+from tests.training.conftest import tiny_config
 from training.detector.export import export
 
 CLASSES = ("square", "star")
@@ -37,25 +38,7 @@ def swin_model() -> GroundingDinoForObjectDetection:
         image_size=64,
         out_features=["stage2", "stage3", "stage4"],  # type: ignore[call-arg]
     )
-    config = GroundingDinoConfig(
-        backbone_config=backbone,
-        text_config=BertConfig(
-            vocab_size=20000, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-        ),
-        num_queries=10,
-        d_model=32,
-        encoder_layers=1,
-        encoder_ffn_dim=32,
-        encoder_attention_heads=4,
-        decoder_layers=2,
-        decoder_ffn_dim=32,
-        decoder_attention_heads=4,
-        num_feature_levels=4,
-        dropout=0.0,
-        fusion_droppath=0.0,
-        disable_custom_kernels=True,
-    )
-    return GroundingDinoForObjectDetection(config).eval()
+    return GroundingDinoForObjectDetection(tiny_config(backbone, levels=4)).eval()
 
 
 @pytest.fixture(params=["efficientnet", "swin"])
