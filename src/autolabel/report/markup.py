@@ -1,4 +1,9 @@
-"""Build HTML and embedded JSON with all text escaped."""
+"""Build HTML and embedded JSON with all text escaped.
+
+Jinja2 with autoescape is not used: it makes a page of tables and drawings a tenth shorter in lines, no shorter in
+characters, and takes as long to fill it. Here every attribute is quoted as well as escaped, whoever writes the call. A
+type checker sees every name, while a misspelt name in a template fails when the page is written.
+"""
 
 from __future__ import annotations
 
