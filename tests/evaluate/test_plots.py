@@ -40,8 +40,9 @@ def test_every_plot_of_the_report_is_a_file_and_the_same_each_time(result: Any, 
     ]
     again = plots.write_plots(result, tmp_path / "b")
     assert [path.read_bytes() for path in written] == [path.read_bytes() for path in again]
-    section = comparison(result, {})
-    for path, plot in zip(written, plots.evaluation_plots(result, {}), strict=True):
+    hues: dict[str | None, str] = {NAMES[0]: "hue-0", NAMES[1]: "hue-1"}  # two boxes of the first, one of the second
+    section = comparison(result, hues)
+    for path, plot in zip(written, plots.evaluation_plots(result, hues), strict=True):
         assert plot.svg in section
         shown = path.read_text("utf-8").replace("\ufffd", "?")
         assert plot.svg.replace("\x1b", "?") in shown

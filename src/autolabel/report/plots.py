@@ -47,7 +47,7 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for plot in evaluation_plots(evaluation, {}):
+    for plot in evaluation_plots(evaluation, _hues(evaluation)):
         written.append(folder / f"{plot.name}.svg")
         written[-1].write_text(_stand_alone(plot), encoding="utf-8")
     return written
@@ -70,6 +70,12 @@ def evaluation_plots(evaluation: Evaluation, colours: Colours) -> list[Plot]:
         legend = f"Rows are true classes, columns found ones, {at}"
         plots.append(Plot("confusion", "Confusion", legend, _confusion(evaluation)))
     return plots
+
+
+def _hues(evaluation: Evaluation) -> Colours:
+    """Give the most frequent classes the colours of the report: by their number of found boxes."""
+    ranked = sorted(evaluation.classes, key=lambda one: (-one.found, one.name))
+    return {one.name: f"hue-{rank}" for rank, one in enumerate(ranked[: chart.HUES])}
 
 
 def _stand_alone(plot: Plot) -> str:
