@@ -1,7 +1,8 @@
 """Measure how near-duplicates are found: tiles of one photo that overlap, and changed copies; beside imagededup.
 
 ``python benchmarks/duplicates.py SETS...``: folders with ``images/`` and COCO files in which every image names its
-``source_photo``. imagededup is measured where it is installed (``pip install imagededup``).
+``source_photo``. imagededup is measured where it is installed (``pip install imagededup``). ``--features CHECKPOINT``
+also ranks the pairs of overlapping tiles by the cosine of a Grounding DINO's pooled image features, each level of them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageEnhance
 
@@ -94,6 +97,42 @@ def ours(folder: Path) -> set[Pair]:
     return {pair for members in group_folder(folder).members for pair in combinations(members, 2)}
 
 
+def pooled(folder: Path, checkpoint: str) -> list[NDArray[np.float32]]:
+    """Return the mean features of the images in a folder by name, one (images, channels) unit matrix for each level."""
+    import torch
+
+    from autolabel.images import read_pixels
+    from autolabel.registry import discover
+    from autolabel_grounding_dino.load import load_model
+    from autolabel_labeling.pixels import resize_pixels
+    from autolabel_labeling.tensors import to_tensor
+
+    labeler: Any = discover().make("labeler", "grounding_dino", {"checkpoint": checkpoint})
+    model = load_model(labeler.path, labeler.params, text_folder=labeler.text_folder).eval()
+    rows: list[list[NDArray[np.float32]]] = []
+    for path in sorted(folder.iterdir()):
+        pixels = read_pixels(path)
+        resized = resize_pixels(pixels, labeler.shaping.resized(pixels.shape[:2]))
+        batch = to_tensor([resized], resized.shape[:2], labeler.shaping, "cpu")
+        with torch.no_grad():
+            maps = model.model.backbone.conv_encoder(batch.pixels, batch.valid.long())
+        rows.append([level[0].mean((2, 3))[0].numpy() for level in maps])
+    levels = [np.stack(level) for level in zip(*rows, strict=True)]
+    return [level / np.linalg.norm(level, axis=1, keepdims=True) for level in levels]
+
+
+def measure_features(name: str, folder: Path, checkpoint: str, wanted: set[Pair], same: set[Pair]) -> None:
+    """Print the wanted pairs that are nearer than any pair of different photos, and those among as many as wanted."""
+    images = sorted(path.name for path in folder.iterdir())
+    pairs = list(combinations(images, 2))
+    for number, level in enumerate(pooled(folder, checkpoint)):
+        cosines = (level @ level.T)[np.triu_indices(len(images), 1)]
+        ranked = [pairs[place] for place in np.argsort(-cosines, kind="stable")]
+        clean = next(place for place, pair in enumerate(ranked) if pair not in same)
+        print(f"{name:28} features, level {number} {figures(ranked[:clean], wanted, same)}; among the nearest")
+        print(f"{'':28} {len(wanted)} pairs:           {figures(ranked[: len(wanted)], wanted, same)}", flush=True)
+
+
 def cpu_seconds() -> float:
     """Return what this process and those that it has started have used."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -123,7 +162,9 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="+", type=Path)
-    for folder in parser.parse_args().sets:
+    parser.add_argument("--features", metavar="CHECKPOINT", help="a Grounding DINO whose image features are compared")
+    words = parser.parse_args()
+    for folder in words.sets:
         photo = sources(folder)
         same = {pair for pair in combinations(sorted(photo), 2) if photo[pair[0]] == photo[pair[1]]}
         images = folder / "images"
@@ -134,6 +175,8 @@ def main() -> None:
             changed.mkdir()
             for image in photo:
                 shutil.copy(images / image, tiles / image)
+            if words.features and shared:  # before the peer, whose stand-in for torchvision confuses transformers
+                measure_features(f"{folder.name}: overlapping tiles", tiles, words.features, shared, same)
             measure(f"{folder.name}: overlapping tiles", tiles, shared, same)
             groups = []
             for image in random.Random(0).sample(sorted(set({photo[i]: i for i in sorted(photo)}.values())), COPIED):

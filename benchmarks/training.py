@@ -1,30 +1,35 @@
 """Measure what a training takes: processor and wall time of a step, and the most memory.
 
-``python benchmarks/training.py [--full-size] [--steps N]`` trains `tiny` with `autolabel train` on the twelve photos of
-the repository. ``--full-size`` trains a network of the size of the published Grounding DINO tiny (Swin-T, 172 million
-parameters; random weights) in pictures of 800 to 1333 pixels instead, one a step.
+``python benchmarks/training.py [--full-size] [--steps N]`` trains `tiny` as `autolabel train` does, on the twelve
+photos of the repository. ``--full-size`` trains a network of the size of the published Grounding DINO tiny instead
+(Swin-T, 172 million parameters; random weights), one image of 800 x 1066 pixels a step.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import torch
+
+from autolabel.registry import discover
+from autolabel.run.train import read_material
+from autolabel.strategies import FineTuning
+from autolabel_grounding_dino.learning import DetectorTraining
 
 CELLS = Path(__file__).resolve().parents[1] / "examples" / "bccd"
 TINY = Path(__file__).resolve().parents[1] / "checkpoints" / "tiny"
 _WORDS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
-def write_full_size(folder: Path) -> int:
-    """Write a checkpoint with the published sizes and random weights; return how many numbers it holds."""
-    import torch
+def write_full_size(folder: Path) -> None:
+    """Write a checkpoint with the published sizes and random weights."""
     from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 
     vision = SwinConfig(image_size=224, window_size=7, embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
@@ -37,38 +42,60 @@ def write_full_size(folder: Path) -> int:
     pixels = json.loads((TINY / "processor_config.json").read_text())
     pixels["image_processor"] |= {"size": {"shortest_edge": 800, "longest_edge": 1333}, "do_pad": True}
     (folder / "processor_config.json").write_text(json.dumps(pixels))
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
-def train(folder: Path, checkpoint: str, *, steps: int, batch: int) -> tuple[float, float, float]:
-    """Train and return wall seconds, processor seconds and the most memory in MiB."""
-    words = ["train", str(CELLS / "boxes.json"), "--images", str(CELLS / "images"), "--from", checkpoint]
-    settings = [f"steps={steps}", f"batch={batch}", "checks=1", "--device", "cpu", "--quiet", "--out", str(folder)]
-    started = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "autolabel", *words, *settings], stdout=subprocess.DEVNULL)
-    _, code, used = os.wait4(process.pid, 0)
-    if code:
-        raise SystemExit(f"autolabel train: exit code {os.waitstatus_to_exitcode(code)}")
-    return time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+def started(checkpoint: str, *, batch: int, folder: Path, settings: dict[str, Any]) -> DetectorTraining:
+    """Return a training on the twelve photos of the repository, as `autolabel train` begins it."""
+    labeler: Any = discover().make("labeler", "grounding_dino", {"checkpoint": checkpoint})
+    material = read_material(CELLS / "boxes.json", [CELLS / "images"])
+    task = FineTuning(
+        train=list(material.rows),
+        dev=[],
+        classes=material.classes,
+        settings=labeler.Training.model_validate({"batch": batch, **settings}),
+        out=folder,
+        device="cpu",
+        told=print,
+    )
+    return DetectorTraining(labeler, task)
+
+
+def kept(training: DetectorTraining) -> str:
+    """Say what a training holds all the time, on any device: weights, gradients, AdamW's two moments, the average."""
+    everything = sum(parameter.numel() for parameter in training.model.parameters())
+    learning = sum(parameter.numel() for parameter in training.parameters.values())
+    mib = 4 * (everything + 4 * learning) / 2**20
+    return f"{everything / 1e6:.0f} million parameters, {learning / 1e6:.0f} million learn: {mib:,.0f} MiB"
 
 
 def main() -> None:
-    """Train for a few steps and for more; the difference is that of the steps."""
+    """Take a step to warm up, then those that are measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full-size", action="store_true")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--keep-activations", action="store_true", help="without gradient checkpointing")
     words = parser.parse_args()
     batch = 1 if words.full_size else 4
+    settings = {"gradient_checkpointing": False} if words.keep_activations else {}
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint, size = "tiny", ""
+        checkpoint = "tiny"
         if words.full_size:
             checkpoint = str(Path(folder) / "full")
-            size = f", {write_full_size(Path(checkpoint)) / 1e6:.0f} million numbers"
-        few = train(Path(folder) / "few", checkpoint, steps=1, batch=batch)
-        more = train(Path(folder) / "more", checkpoint, steps=1 + words.steps, batch=batch)
-    wall, cpu = ((more[place] - few[place]) / words.steps for place in (0, 1))
-    print(f"{'full size' if words.full_size else 'tiny'}{size}, {batch} images a step, {words.steps} steps:")
-    print(f"{wall:.2f} s a step ({cpu:.2f} s CPU), at most {more[2]:,.0f} MiB")
+            write_full_size(Path(checkpoint))
+        training = started(checkpoint, batch=batch, folder=Path(folder), settings=settings)
+        print(kept(training), flush=True)
+        batches = training.batches(range(words.steps + 1))
+        training.learn(next(batches), 0)
+        wall, cpu = time.monotonic(), time.process_time()
+        for step, views in enumerate(batches, start=1):
+            training.learn(views, step)
+        wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    threads = torch.get_num_threads()
+    print(
+        f"{'full size' if words.full_size else 'tiny'}, {batch} images a step, {words.steps} steps, {threads} threads:"
+    )
+    print(f"{wall / words.steps:.2f} s a step ({cpu / words.steps:.2f} s CPU), at most {peak:,.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ from autolabel_labeling.caption import Caption
 from autolabel_labeling.pixels import resize_pixels
 from autolabel_labeling.tensors import to_tensor
 from autolabel_training.answer import answer
-from autolabel_training.augment import View, plain_view, random_view, whole_view
+from autolabel_training.augment import View, plain_view
 from autolabel_training.average import follow
 from autolabel_training.boxes import corners
 from autolabel_training.figures import compare_hits, plain_hits
 from autolabel_training.foreign import FOREIGN
 from autolabel_training.layers import predictions_of
-from autolabel_training.learning_weights import LearningWeights
+from autolabel_training.learning_weights import LearningWeights, Rates
 from autolabel_training.loop import DevCheck
 from autolabel_training.loss import LossRecipe, Predictions, Target, detection_loss
 from autolabel_training.metric import Detections, ScoredHits, judge, mean_average_precision
@@ -35,20 +35,19 @@ from autolabel_training.optimizer_step import network_precision, optimizer_step
 from autolabel_training.photo import TrainingPhoto
 from autolabel_training.recompute import recompute
 from autolabel_training.settings import TrainingSettings
+from autolabel_training.views import Views
 
 if TYPE_CHECKING:
     from autolabel_grounding_dino.labeler import GroundingDino
 
-_LOSS = LossRecipe(sigma=0.11, dense_class_weight=0.5, l1_weight=5.0, giou_weight=2.0)
+_LOSS = LossRecipe(sigma=0.11, dense_class_weight=0.5, class_weight=2.0, l1_weight=5.0, giou_weight=2.0)
 _NMS = 0.5
-_WHOLE = 0.3
-"""The part of the views that show all of an image."""
-_KEPT_PART = 0.6
-"""A box that a crop cuts is kept where this part of its area is left."""
 
 
 _LARGE = 50_000_000
-"""Parameters above which activations are not kept: without, a full-size model takes more than 16 GB."""
+"""Parameters above which activations are not kept, and the learning rate is lower."""
+_RATE, _RATE_OF_LARGE = 6e-4, 1e-4
+"""The latter is that of MMDetection's recipes for fine-tuning Grounding DINO."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,10 @@ class DetectorTraining(LearningWeights):
         _quicken(self.model, self.device)
         if _recomputes(self.model, self.settings):
             recompute(_layers(self.model))
-        super().__init__(parameters, self.settings, fused=False)
-        self.photos = [_photo_of(row) for row in task.train]
+        super().__init__(parameters, _rates(self.settings, self.model), fused=False)
+        shaping = labeler.shaping
+        side = shaping.exact[0] if shaping.exact else None
+        self._views = Views([_photo_of(row) for row in task.train], self.settings, side=side)
         self._dev = [_photo_of(row) for row in task.dev]
 
     def batches(self, steps: range) -> Iterator[Batch]:
@@ -85,8 +86,8 @@ class DetectorTraining(LearningWeights):
         for step in steps:
             rng = random.Random(f"{self.settings.seed}-{step}")
             views, captions, targets = [], [], []
-            for photo in rng.choices(self.photos, k=self.settings.batch):
-                view = _view(photo, rng, turn=self.settings.turn)
+            for _ in range(self.settings.batch):
+                view = self._views.draw(rng)
                 caption = self._caption(self._asked(view, rng))
                 views.append(view)
                 captions.append(caption[0])
@@ -210,12 +211,6 @@ def _photo_of(row: Labels) -> TrainingPhoto:
     return TrainingPhoto(Path(row.image.path), row.instances.boxes, names)
 
 
-def _view(photo: TrainingPhoto, rng: random.Random, *, turn: bool) -> View:
-    if not len(photo.boxes) or rng.random() < _WHOLE:
-        return whole_view(photo, None, rng=rng, turn=turn)
-    return random_view(photo, None, rng=rng, turn=turn, kept_part=_KEPT_PART)
-
-
 def _let_learn(model: Any) -> dict[str, nn.Parameter]:
     """Freeze the text tower and the first half of the image tower; return the trainable parameters by name."""
     model.requires_grad_(True)
@@ -226,9 +221,18 @@ def _let_learn(model: Any) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+def _rates(settings: TrainingSettings, model: nn.Module) -> Rates:
+    rate = settings.learning_rate or (_RATE_OF_LARGE if _is_large(model) else _RATE)
+    return Rates(rate, settings.image_tower_rate, settings.weight_decay)
+
+
 def _recomputes(model: nn.Module, settings: TrainingSettings) -> bool:
     if settings.gradient_checkpointing is not None:
         return settings.gradient_checkpointing
+    return _is_large(model)
+
+
+def _is_large(model: nn.Module) -> bool:
     return sum(parameter.numel() for parameter in model.parameters()) > _LARGE
 
 

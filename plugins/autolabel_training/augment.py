@@ -95,22 +95,25 @@ def shrunk_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, m
     return _finish(canvas, boxes + _row([left, top, left, top]), photo.names, size)
 
 
-def mosaic_view(photos: Sequence[TrainingPhoto], size: int, *, rng: random.Random, kept_part: float) -> View:
+def mosaic_view(photos: Sequence[TrainingPhoto], size: int | None, *, rng: random.Random, kept_part: float) -> View:
     """Return crops of four photos, each in a quarter of a square of side `size`, flipped left-right, in random colours.
 
+    Without a `size` the view is as large as the first photo.
     Objects appear smaller, beside other objects, on other backgrounds and in another light than in the photos. The
     point where the quarters meet is random; each crop shows at least a third of its photo's sides.
     """
     if len(photos) != len(_QUARTERS):
         raise ValueError(f"a mosaic is made of {len(_QUARTERS)} photos, not {len(photos)}")
-    cut_x, cut_y = (int(size * rng.uniform(*_MEETING)) for _ in range(2))
-    canvas = np.empty((size, size, 3), np.uint8)
+    pictures = [read_pixels(photo.path) for photo in photos]
+    full_height, full_width = pictures[0].shape[:2] if size is None else (size, size)
+    cut_x, cut_y = (int(side * rng.uniform(*_MEETING)) for side in (full_width, full_height))
+    canvas = np.empty((full_height, full_width, 3), np.uint8)
     found: list[NDArray[np.float32]] = []
     names: list[str] = []
-    for photo, (right, low) in zip(photos, _QUARTERS, strict=True):
+    for photo, picture, (right, low) in zip(photos, pictures, _QUARTERS, strict=True):
         left, top = cut_x * right, cut_y * low
-        width, height = (size - cut_x if right else cut_x), (size - cut_y if low else cut_y)
-        pixels, boxes, shown = _crop(read_pixels(photo.path), photo, rng, kept_part, scale=_MOSAIC_SCALE)
+        width, height = (full_width - cut_x if right else cut_x), (full_height - cut_y if low else cut_y)
+        pixels, boxes, shown = _crop(picture, photo, rng, kept_part, scale=_MOSAIC_SCALE)
         pixels, boxes = _flip(pixels, boxes, rng, turn=False)
         unit = _row([pixels.shape[1], pixels.shape[0]] * 2)
         resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BILINEAR)

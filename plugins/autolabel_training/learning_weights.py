@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +27,15 @@ class _DetectorRates(Protocol):
     @property
     def weight_decay(self) -> float:
         """The weight decay of matrices outside the image tower."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The learning rate, the fraction of it for the image tower, and the weight decay."""
+
+    learning_rate: float
+    image_tower_rate: float
+    weight_decay: float
 
 
 class LearningWeights:

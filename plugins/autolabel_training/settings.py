@@ -22,10 +22,6 @@ class CourseSettings(StrategyParams):
     """About how long the training may take, including the evaluation on dev images."""
     batch: Count = 4
     """Images per step."""
-    learning_rate: Positive = 4e-4
-    """Learning rate of the layers that were not pretrained on images or text."""
-    image_tower_rate: Part = 0.1
-    """Factor of the rate for the later half of the image backbone; its first half and the text encoder are frozen."""
     warmup: Count = 30
     """Steps over which the learning rate rises."""
     cooldown: Part = 0.7
@@ -45,6 +41,19 @@ class CourseSettings(StrategyParams):
 class TrainingSettings(CourseSettings):
     """Settings for training a detector."""
 
+    learning_rate: Positive | None = None
+    """Learning rate of the layers that were not pretrained on images or text.
+
+    Null: 0.0006, and 0.0001 for networks of more than 50 million parameters.
+    """
+    image_tower_rate: Part = 0.25
+    """Factor of the rate for the later half of the image backbone; its first half and the text encoder are frozen."""
+    balanced: bool = True
+    """Whether a class is drawn first and then an image that shows it, so that rare classes are seen as often."""
+    mosaics: Part = 0.3
+    """Share of the views that consist of crops of four images: objects are smaller, and on other backgrounds."""
+    shrunk: Part = 0.05
+    """Share of the views that show a whole image at a smaller size."""
     foreign_names: Annotated[int, Field(ge=0, le=20)] = 3
     """Number of names of other objects added to each prompt as negative phrases, against false alarms."""
     gradient_checkpointing: bool | None = None
