@@ -208,6 +208,30 @@ def test_activations_that_are_not_kept_change_no_gradient(
             assert torch.allclose(value, other, atol=1e-6), name
 
 
+@pytest.mark.parametrize("checkpoint", ["efficientnet"], indirect=True)
+def test_a_large_network_learns_slowly_and_keeps_no_activations(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rates(training: DetectorTraining) -> list[float]:
+        return [group["base"] for group in training.optimiser.param_groups]
+
+    def recomputes(training: DetectorTraining) -> bool:
+        return "forward" in vars(training.model.model.encoder.layers[0])
+
+    small = started(registry, checkpoint, rows, tmp_path)
+    assert rates(small) == pytest.approx([6e-4, 6e-4, 1.5e-4])
+    assert not recomputes(small)
+    monkeypatch.setattr("autolabel_grounding_dino.learning._LARGE", 1000)
+    large = started(registry, checkpoint, rows, tmp_path)
+    assert rates(large) == pytest.approx([1e-4, 1e-4, 2.5e-5])
+    assert recomputes(large)
+    told = started(
+        registry, checkpoint, rows, tmp_path, learning_rate=0.002, image_tower_rate=0.5, gradient_checkpointing=False
+    )
+    assert rates(told) == pytest.approx([2e-3, 2e-3, 1e-3]), "what is set counts"
+    assert not recomputes(told)
+
+
 def test_a_start_that_nothing_betters_is_kept(
     registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
 ) -> None:
