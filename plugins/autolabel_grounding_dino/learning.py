@@ -46,7 +46,7 @@ _NMS = 0.5
 
 _LARGE = 50_000_000
 """Parameters above which activations are not kept, and the learning rate is lower."""
-_RATE, _RATE_OF_LARGE = 6e-4, 1e-4
+_RATE, _RATE_OF_LARGE = 4e-4, 1e-4
 """The latter is that of MMDetection's recipes for fine-tuning Grounding DINO."""
 
 

@@ -44,9 +44,9 @@ class TrainingSettings(CourseSettings):
     learning_rate: Positive | None = None
     """Learning rate of the layers that were not pretrained on images or text.
 
-    Null: 0.0006, and 0.0001 for networks of more than 50 million parameters.
+    Null: 0.0004, and 0.0001 for networks of more than 50 million parameters.
     """
-    image_tower_rate: Part = 0.25
+    image_tower_rate: Part = 0.1
     """Factor of the rate for the later half of the image backbone; its first half and the text encoder are frozen."""
     balanced: bool = True
     """Whether a class is drawn first and then an image that shows it, so that rare classes are seen as often."""

@@ -219,11 +219,11 @@ def test_a_large_network_learns_slowly_and_keeps_no_activations(
         return "forward" in vars(training.model.model.encoder.layers[0])
 
     small = started(registry, checkpoint, rows, tmp_path)
-    assert rates(small) == pytest.approx([6e-4, 6e-4, 1.5e-4])
+    assert rates(small) == pytest.approx([4e-4, 4e-4, 4e-5])
     assert not recomputes(small)
     monkeypatch.setattr("autolabel_grounding_dino.learning._LARGE", 1000)
     large = started(registry, checkpoint, rows, tmp_path)
-    assert rates(large) == pytest.approx([1e-4, 1e-4, 2.5e-5])
+    assert rates(large) == pytest.approx([1e-4, 1e-4, 1e-5])
     assert recomputes(large)
     told = started(
         registry, checkpoint, rows, tmp_path, learning_rate=0.002, image_tower_rate=0.5, gradient_checkpointing=False
