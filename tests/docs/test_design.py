@@ -82,7 +82,7 @@ def test_every_folder_of_the_core_is_named() -> None:
         ("worker dies", "executors/driver.py"),
         ("threads", "executors/tuning.py"),
         ("report show", "report/overview.py"),
-        ("captions", "autolabel_labeling/caption.py"),
+        ("packed", "autolabel_labeling/caption.py"),
     ],
 )
 def test_questions_are_answered_by_the_file_that_answers_them(words: str, file: str) -> None:
