@@ -150,11 +150,14 @@ class Killer(Watch):
 
     def row(self, done: Done) -> None:
         self.rows += 1
-        self.most = max(self.most, len(actors()))
+        there = self.loopback.other is not None  # or the driver has yet to ask it for workers
         if "node" not in self.killed:
             self.loopback.join()
-        if self.most <= CPUS:
-            time.sleep(0.5)  # the node's workers take their time to start
+        for _ in range(40 if there else 0):
+            if self.most > CPUS:
+                break
+            time.sleep(0.25)  # the node's workers take their time to start
+            self.most = max(self.most, len(actors()))
         if self.rows >= self.actor and "actor" not in self.killed:
             random.Random(self.rows).choice(actors()).kill()
             self.killed.append("actor")
@@ -204,6 +207,25 @@ def test_twenty_runs_with_an_actor_and_a_node_killed(loopback: Loopback, tmp_pat
     if seed % 2:
         loopback.join()
     kill_run(loopback, tmp_path, SLOW, seed)
+
+
+class Leaver(Watch):
+    """Leaves the cluster in the middle of a run, as a program that uses Ray itself may."""
+
+    def row(self, done: Done) -> None:
+        import ray
+
+        ray.shutdown()
+
+
+def test_a_program_that_leaves_the_cluster_ends_the_run_and_nothing_else(loopback: Loopback, tmp_path: Path) -> None:
+    import ray
+
+    mapping = spec(tmp_path, ["a", "b", "c"], loopback=loopback)
+    with pytest.raises(MachineError, match="left the Ray cluster during the run"):
+        run(mapping, Leaver())
+    assert not ray.is_initialized(), "nothing joined the cluster anew"
+    assert dict(run(mapping).states) == {"labelled": 3}
 
 
 def test_no_cluster_is_told_with_what_to_do(hazards_path: str, tmp_path: Path) -> None:

@@ -130,12 +130,14 @@ class _Actors:
     starter: Start
     num_gpus: float = field(init=False)
     kind: Any = field(init=False)
+    job: str = field(init=False)
     room: int = 0
     looked: float = float("-inf")
     heard: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.num_gpus = self.cluster.num_gpus
+        self.job = self.ray.get_runtime_context().get_job_id()
         if self.cluster.fall_back and not self.ray.cluster_resources().get("GPU"):
             _log.warning("devices: auto finds no GPU in the Ray cluster and uses CPUs")
             self.num_gpus = 0.0
@@ -143,10 +145,19 @@ class _Actors:
         self.kind = self.ray.remote(**asked, max_restarts=0)(_Actor)
 
     def start(self, running: Sequence[_ActorWorker], wanted: int) -> Sequence[_ActorWorker]:
-        """Request as many actors as fit now; Ray places them."""
+        """Request as many actors as fit now; Ray places them. Raises MachineError if the process left the cluster."""
+        if not self.connected():
+            raise MachineError("this process left the Ray cluster during the run", hint="run it again: it resumes")
         if wanted and time.monotonic() - self.looked > _PATIENCE:
             self.room, self.looked = self.cluster.workers or self.places(), time.monotonic()
         return [self.actor() for _ in range(min(wanted, self.room - len(running)))]
+
+    def connected(self) -> bool:
+        """Say whether the process is still connected as the job that the actors belong to.
+
+        Otherwise Ray's functions would join a cluster anew, and killing an actor of another job aborts the process.
+        """
+        return self.ray.is_initialized() and self.ray.get_runtime_context().get_job_id() == self.job
 
     def places(self) -> int:
         """Return how many workers fit on the live machines; at least one, so that a cluster can autoscale."""
@@ -194,8 +205,8 @@ class _Actors:
             )
 
     def stop(self, workers: Sequence[_ActorWorker]) -> None:
-        """Kill all actors."""
-        for worker in workers:
+        """Kill all actors; Ray has done so if the process left the cluster."""
+        for worker in workers if self.connected() else ():
             self.ray.kill(worker.actor)
 
 
