@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -91,7 +92,7 @@ async def read_form(request: Request, limits: RequestLimits) -> _LabelRequest:
     )
     try:
         form = await parser.parse()
-    except (MultiPartException, UnicodeDecodeError, KeyError) as error:
+    except (MultiPartException, FormParserError, UnicodeDecodeError, KeyError) as error:
         told = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         raise Refusal(413 if "Too many files" in told else 400, f"not a form that can be read: {told}") from None
     images: list[tuple[str, bytes]] = []
