@@ -85,7 +85,7 @@ class Network:
             text_features=text.features,
             text_attention_mask=~text.valid,
             text_self_attention_masks=~text.attends,
-            text_position_ids=text.positions,
+            text_position_ids=text.positions.to(text.features.dtype),  # before 5.23 codes have the type of positions
             return_dict=True,
         )
         return output.last_hidden_state_vision.float(), output.last_hidden_state_text.float()

@@ -23,6 +23,7 @@ from autolabel_grounding_dino.network import _sine_code
 from autolabel_grounding_dino.text import phrase_blocks
 from autolabel_labeling.tensors import PixelBatch
 from tests.labelers.tiny_models import photo
+from tests.since import since
 
 SEPARATORS = torch.tensor([101, 102, 1012, 1029])
 
@@ -184,6 +185,7 @@ def test_every_attention_of_a_loaded_network_is_the_fast_one(detector: Grounding
     assert "GroundingDinoMultiheadAttention" not in kinds
 
 
+@since("transformers", "5.23", "positions restarted elsewhere, and separators were fixed")
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([5, 6, 7, 1012, 1029, 101]), max_size=20), st.booleans())
 def test_phrases_see_themselves_as_in_transformers(body: list[int], closed: bool) -> None:
@@ -201,6 +203,7 @@ def test_the_position_code_of_boxes_is_that_of_transformers() -> None:
     assert _sine_code(boxes, 16)[0, 0, 0] == pytest.approx(math.sin(float(boxes[0, 0, 1]) * 2 * math.pi), abs=1e-6)
 
 
+@since("transformers", "5.23", "the codes of positions in a phrase were rounded to whole numbers")
 @pytest.mark.parametrize("padded", [False, True])
 def test_the_network_answers_as_transformers_forward_does(detector: GroundingDino, folder: Path, padded: bool) -> None:
     reference = GroundingDinoForObjectDetection.from_pretrained(folder).eval()
