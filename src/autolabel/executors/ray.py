@@ -157,7 +157,7 @@ class _Actors:
 
         Otherwise Ray's functions would join a cluster anew, and killing an actor of another job aborts the process.
         """
-        return self.ray.is_initialized() and self.ray.get_runtime_context().get_job_id() == self.job
+        return bool(self.ray.is_initialized() and self.ray.get_runtime_context().get_job_id() == self.job)
 
     def places(self) -> int:
         """Return how many workers fit on the live machines; at least one, so that a cluster can autoscale."""
