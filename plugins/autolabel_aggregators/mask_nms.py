@@ -32,7 +32,8 @@ class MaskNms(Aggregator):
             description="An object is dropped if its IoU with a better one is above this; 0: none is.",
         )
         across_labels: bool = Field(
-            default=False, description="Whether an object can drop one of another label; else each label stands alone."
+            default=False,
+            description="Whether an object can drop one of another label; otherwise labels are processed separately.",
         )
 
     params: Params

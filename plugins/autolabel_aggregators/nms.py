@@ -25,7 +25,8 @@ class Nms(Aggregator):
             description="A box is dropped if its IoU with a better one is above this; 0: none is.",
         )
         across_labels: bool = Field(
-            default=False, description="Whether a box can drop one of another label; else each label stands alone."
+            default=False,
+            description="Whether a box can drop one of another label; otherwise labels are processed separately.",
         )
 
     params: Params

@@ -50,5 +50,5 @@ class GroundingDinoParams(GroundedParams):
     """Further parameters for TAO's files."""
 
     backbone: str | None = None
-    """TAO's name of the backbone, such as ``swin_tiny_224_1k``; compared with the file only."""
+    """TAO's name of the backbone, such as ``swin_tiny_224_1k``; only compared with the file."""
     model: ModelParams = ModelParams()

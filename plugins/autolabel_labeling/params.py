@@ -29,14 +29,14 @@ class GroundedParams(Strategy.Params):
     short_side: Count | None = None
     """Pixels of the shorter side after resizing; the checkpoint's own (800) unless given."""
     long_side: Count | None = None
-    """Most pixels of the longer side; the checkpoint's own (1333) unless given."""
+    """Maximum length of the longer side in pixels; the checkpoint's own (1333) unless given."""
     image_mean: tuple[float, float, float] | None = None
     """Mean of red, green and blue in 0..1; the checkpoint's own unless given."""
     image_std: tuple[_Positive, _Positive, _Positive] | None = None
     """Standard deviation of red, green and blue; the checkpoint's own unless given."""
     max_text_len: Annotated[int, Field(ge=4, le=512)] = 256
-    """Most tokens of one caption; a longer list of phrases is dealt over several captions."""
+    """Maximum number of tokens in one text prompt; a longer list of phrases is split into several."""
     num_queries: Count | None = None
-    """Most boxes of one caption; the checkpoint's own unless given."""
+    """Maximum number of boxes per text prompt; the checkpoint's own unless given."""
     precision: Precision = "float32"
     """``bfloat16`` moves scores a little; ``auto`` takes it on GPUs and CPUs where it is faster (AVX512-BF16, AMX)."""

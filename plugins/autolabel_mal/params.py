@@ -62,4 +62,4 @@ class MalParams(Strategy.Params):
     precision: Precision = "float32"
     """``bfloat16`` is faster on CPUs with AVX512-BF16 or AMX; without effect elsewhere, and on EfficientNet."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Crops in one forward pass; 8 on a GPU and 1 on a CPU, where more are not quicker."""
+    """Crops in one forward pass; by default 8 on a GPU, and 1 on a CPU, where more are not faster."""

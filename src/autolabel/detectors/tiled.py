@@ -29,7 +29,7 @@ class Tiles:
     size: int
     """Side of a tile in pixels."""
     overlap: float
-    """The least overlap of neighbours, as a share of the side."""
+    """Minimum overlap of neighbours, as a share of the side."""
     whole: bool
     """Whether the detector looks at the whole image besides."""
     batch: int

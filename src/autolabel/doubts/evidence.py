@@ -18,9 +18,9 @@ Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 SAME = 0.5
-"""The least IoU at which a found box supports a labelled one."""
+"""The minimum IoU at which a found box supports a labelled one."""
 _NEAR = 0.1
-"""The least IoU at which a labelled box may be a misplaced box of its class; from SAME on it is the same box."""
+"""The minimum IoU at which a labelled box may be a misplaced box of its class; from SAME on it is the same box."""
 ODD = 3.0
 """A box is odd from so many robust standard deviations of log side length on."""
 _SPREAD = 0.1

@@ -12,7 +12,7 @@ from autolabel.doubts.evidence import Float64, Int64, log_sides, usual
 from autolabel.types.boxes import iou
 
 _CLASH = 0.5
-"""The least IoU at which boxes of different classes are about one object."""
+"""The minimum IoU at which boxes of different classes are about one object."""
 _OFTEN_ODD = 2.0
 """Up to so many spreads, a size says nothing against a box."""
 

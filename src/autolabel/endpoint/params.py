@@ -62,19 +62,19 @@ class EndpointParams(ExplainedModel):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     """0 gives the most likely answer."""
     seed: int | None = 0
-    """Sent along, for servers that sample; null sends none."""
+    """Seed sent to servers that sample; null sends none."""
     request: dict[str, Any] = {}
-    """More fields of the request, such as ``{reasoning_effort: low}``; null takes a field away."""
+    """Additional fields of the request, such as ``{reasoning_effort: low}``; null removes a field."""
     concurrency: _Whole = 8
-    """Questions that a worker has under way at once; no more than ``run.batch_size``."""
+    """Simultaneous requests of a worker; at most ``run.batch_size``."""
     timeout: _Seconds = 120.0
     """Seconds that an answer may take."""
     retries: Annotated[int, Field(ge=0)] = 5
-    """Further tries where the server fails."""
+    """Number of retries if the server fails."""
     retry_wait: Annotated[float, Field(ge=0)] = 1.0
-    """Seconds before the first of them; doubled each time, up to a minute."""
+    """Seconds before the first retry; doubled each time, up to a minute."""
     patience: Annotated[float, Field(ge=0)] = 900.0
-    """Seconds that a question may be put off by a server that is busy (429)."""
+    """Seconds to wait for a server that is busy (429)."""
 
     def manners(self) -> Manners:
         """Return the request limits."""

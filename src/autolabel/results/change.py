@@ -16,7 +16,7 @@ from autolabel.types import Labels
 from autolabel.types.boxes import iou
 
 _SAME_OBJECT = 0.5
-"""The least IoU at which two boxes are one object."""
+"""The minimum IoU at which two boxes are one object."""
 _UNMOVED = 1.0
 """Pixels that each side of a box may be off and not have moved."""
 KINDS = ("kept", "moved", "relabelled", "gained", "lost")

@@ -25,11 +25,11 @@ from autolabel.types.boxes import iou
 _SAME_PLACE = 1.0
 """Pixels by which formats round a box; a box that is off by no more was not moved."""
 _MOVED = 0.3
-"""The least IoU at which a box of the class at another place is the same object, moved."""
+"""The minimum IoU at which a box of the class at another place is the same object, moved."""
 _RECLASSIFIED = 0.5
-"""The least IoU at which a box of another class is the same object, reclassified."""
+"""The minimum IoU at which a box of another class is the same object, reclassified."""
 _SAME_MASK = 0.98
-"""The least IoU at which masks are the same; tracing polygons changes them a little."""
+"""The minimum IoU at which masks are the same; tracing polygons changes them a little."""
 _MOST_NEAR = 5
 """Unknown names for which the nearest are looked for, which takes long among many images."""
 

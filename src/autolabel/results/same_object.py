@@ -13,7 +13,7 @@ from autolabel.types.boxes import iou
 from autolabel.types.neighbours import Neighbours
 
 _SAME = 0.7
-"""The least IoU at which boxes of one phrase are the same object: the default of ``nms``."""
+"""The minimum IoU at which boxes of one phrase are the same object: the default of ``nms``."""
 _ALL_PAIRS = 1 << 20
 """Up to so many pairs, all are looked at; beyond, a grid finds those that overlap."""
 _MOST_PAIRS = 1 << 21
