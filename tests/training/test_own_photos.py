@@ -134,4 +134,4 @@ def test_every_phase_goes_on_from_what_the_one_before_exports() -> None:
     recipes = [read(Recipe, ROOT / phase["--recipe"]) for phase in phases]
     assert [recipe.start for recipe in recipes] == [None, *(f"{phase['--out']}/checkpoint" for phase in phases[:-1])]
     assert len(recipes) == 3
-    assert {recipe.image_size for recipe in recipes} == {320}
+    assert [recipe.image_size for recipe in recipes] == [320, 320, 384]

@@ -20,7 +20,7 @@ from autolabel_training.loss import detection_loss
 from autolabel_training.run_log import RunLog
 from autolabel_training.schedule import rate_factor
 from training.detector.config import Recipe, SetRecipe
-from training.detector.features import frozen_part
+from training.detector.features import frozen_part, load_tensors
 from training.detector.model import CachedDetector
 from training.detector.text import CaptionEncoder
 from training.detector.train import DetectorRun, Ingredients
@@ -86,6 +86,31 @@ def test_the_log_and_the_exported_checkpoint(
             assert torch.equal(parameter, run.average[name].half().float()), name
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")
     assert tokenizer("red blood cell .")["input_ids"] == [101, 2417, 2668, 3526, 1012, 102]
+
+
+def test_a_share_of_the_start_is_exported(
+    recipe: Recipe, ingredients: Callable[[], Ingredients], tmp_path: Path
+) -> None:
+    """Also after a stop: the start is that of the recipe, not the saved state."""
+    _trained(_with_steps(recipe, 2), ingredients(), tmp_path / "start")
+    going_on = replace(recipe, model=None, start=str(tmp_path / "start" / "checkpoint"), start_share=0.5)
+    parts = ingredients()
+    start = {name: value.clone() for name, value in parts.model.state_dict().items()}
+    for steps in (1, 3):
+        _trained(_with_steps(going_on, steps), ingredients(), tmp_path / "run")
+    learned = torch.load(tmp_path / "run" / "best.pt", weights_only=True)["model.text_projection.weight"]
+    expected = 0.5 * learned + 0.5 * start["model.text_projection.weight"]
+    shipped = load_tensors(tmp_path / "run" / "checkpoint", "model.text_projection.")["weight"].float()
+    torch.testing.assert_close(shipped, expected, atol=2e-5, rtol=1e-3)
+    assert (learned - start["model.text_projection.weight"]).abs().max() > 5e-4
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_of_the_start_is_below_one(recipe: Recipe, share: float) -> None:
+    with pytest.raises(ValueError, match="start_share"):
+        replace(recipe, model=None, start="there", start_share=share)
+    with pytest.raises(ValueError, match="start_share"):
+        replace(recipe, start_share=0.1)
 
 
 def test_cached_features_change_nothing(

@@ -119,6 +119,11 @@ class Recipe:
     """Sizes of a fresh detector."""
     start: str | None = None
     """The checkpoint directory to go on from; then `model` is left out."""
+    start_share: float = 0.0
+    """The part of `start` in the exported weights: they are the weighted mean of what was learned and of `start`.
+
+    It keeps more of what `start` knew (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
+    """
     scenes: SceneRecipe | None = None
     bfloat16: bool = False
     """Whether the network without its image tower computes in bfloat16 on a CPU; on a GPU it always does."""
@@ -128,6 +133,8 @@ class Recipe:
             raise ValueError(
                 "a recipe has either `model`, for a fresh detector, or `start`, a checkpoint to go on from"
             )
+        if not 0 <= self.start_share < 1 or (self.start_share and self.start is None):
+            raise ValueError("`start_share` is at least 0 and below 1, and above 0 only in a recipe with `start`")
 
     def shares(self, step: int) -> dict[str, float]:
         """Return the shares of the last mix that has started."""

@@ -69,6 +69,7 @@ class DetectorRun(LearningWeights):
         if self.device.type == "cpu":
             compile_attention(parts.model)
         super().__init__(trained_parameters(parts.model), recipe.optimiser, fused=True)
+        self._start = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         judged = [dataset for dataset in recipe.evaluate_on if self.cache.rows(dataset, "dev")]
         self.validator = Validator(self.cache, self.writer, self.encoder, judged, device=self.device)
         self._rows = {name: [self.cache.rows(name, "train")] for name in (*recipe.sets, SCENES)}
@@ -111,8 +112,12 @@ class DetectorRun(LearningWeights):
         return DevCheck(score, asdict(result))
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Write a checkpoint directory with these weights; the run cannot go on after it."""
-        self.put(weights)
+        """Write a checkpoint directory with these weights and the recipe's share of those of the start.
+
+        The run cannot go on after it.
+        """
+        share = self.recipe.start_share
+        self.put({name: torch.lerp(weight, self._start[name], share) for name, weight in weights.items()})
         model = self.detector.restore_towers().eval()
         export(model, self.tokenizer, image_size=self.recipe.image_size, folder=folder)
 
