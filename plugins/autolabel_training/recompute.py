@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 def recompute(layers: Iterable[nn.Module]) -> None:
     """Keep only the inputs of these layers for the backward pass (Chen et al. 2016); results are the same.
 
-    The memory of a step is then that of its largest layer and all inputs, for about a third more time.
+    The memory of a step is then that of its largest layer and all inputs; each layer is computed twice.
     """
     for layer in layers:
         layer.forward = partial(_forward, layer.forward)

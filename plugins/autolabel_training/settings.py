@@ -57,7 +57,7 @@ class TrainingSettings(CourseSettings):
     foreign_names: Annotated[int, Field(ge=0, le=20)] = 3
     """Number of names of other objects added to each prompt as negative phrases, against false alarms."""
     gradient_checkpointing: bool | None = None
-    """Whether activations are computed again instead of kept: less memory, a third more time.
+    """Whether activations are computed again instead of kept: less memory, more time.
 
     Null: in networks of more than 50 million parameters.
     """
