@@ -27,7 +27,7 @@ from autolabel_training.boxes import corners
 from autolabel_training.figures import compare_hits, plain_hits
 from autolabel_training.foreign import FOREIGN
 from autolabel_training.layers import predictions_of
-from autolabel_training.learning_weights import LearningWeights, Rates
+from autolabel_training.learning_weights import LearningWeights, ScaledRates
 from autolabel_training.loop import DevCheck
 from autolabel_training.loss import LossRecipe, Predictions, Target, detection_loss
 from autolabel_training.metric import Detections, ScoredHits, judge, mean_average_precision
@@ -221,9 +221,9 @@ def _let_learn(model: Any) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def _rates(settings: TrainingSettings, model: nn.Module) -> Rates:
+def _rates(settings: TrainingSettings, model: nn.Module) -> ScaledRates:
     rate = settings.learning_rate or (_RATE_OF_LARGE if _is_large(model) else _RATE)
-    return Rates(rate, settings.image_tower_rate, settings.weight_decay)
+    return ScaledRates(rate, settings.image_tower_rate, settings.weight_decay)
 
 
 def _recomputes(model: nn.Module, settings: TrainingSettings) -> bool:

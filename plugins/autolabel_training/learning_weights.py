@@ -30,7 +30,7 @@ class _DetectorRates(Protocol):
 
 
 @dataclass(frozen=True)
-class Rates:
+class ScaledRates:
     """The learning rate, the fraction of it for the image tower, and the weight decay."""
 
     learning_rate: float

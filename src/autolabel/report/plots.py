@@ -27,7 +27,7 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto S
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-Colours = Mapping[str | None, str]
+_Colours = Mapping[str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     return written
 
 
-def evaluation_plots(evaluation: Evaluation, colours: Colours) -> list[Plot]:
+def evaluation_plots(evaluation: Evaluation, colours: _Colours) -> list[Plot]:
     """Return the plots that have something to show; ``colours`` are the hues of classes, others are given by rank."""
     kinds = [("boxes", evaluation.boxes), ("masks", evaluation.masks)]
     legend = "By class, with its AP at IoU 0.5. A dot is the run at its thresholds."
@@ -72,7 +72,7 @@ def evaluation_plots(evaluation: Evaluation, colours: Colours) -> list[Plot]:
     return plots
 
 
-def _hues(evaluation: Evaluation) -> Colours:
+def _hues(evaluation: Evaluation) -> _Colours:
     """Give the most frequent classes the colours of the report: by their number of found boxes."""
     ranked = sorted(evaluation.classes, key=lambda one: (-one.found, one.name))
     return {one.name: f"hue-{rank}" for rank, one in enumerate(ranked[: chart.HUES])}
@@ -105,7 +105,7 @@ def _curves(
     measured: Precision,
     *,
     kind: str,
-    colours: Colours,
+    colours: _Colours,
 ) -> Html:
     """Plot precision over recall of the most frequent classes."""
     lines: list[chart.PlotLine] = []

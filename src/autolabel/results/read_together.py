@@ -31,7 +31,7 @@ def read_together(
     may iterate its rows more than once: what it has only begun starts again, and every further iteration is a walk of
     its own. Raises the exception of ``own``, then that of the first reader that fails; the others are done by then.
     """
-    views = [_View(rows) for _ in readers]
+    views = [_SharedRows(rows) for _ in readers]
     with ThreadPoolExecutor(max(1, len(readers)), thread_name_prefix="reader") as pool:
         futures = [pool.submit(_read, reader, view) for reader, view in zip(readers, views, strict=True)]
         feed = _feeding(rows, views)
@@ -45,7 +45,7 @@ def read_together(
         return made, [future.result() for future in futures]
 
 
-def _feeding(rows: Iterable[Labels], views: Sequence[_View]) -> Iterator[Labels]:
+def _feeding(rows: Iterable[Labels], views: Sequence[_SharedRows]) -> Iterator[Labels]:
     """Yield rows while giving them to the views, once every reader asks for rows or has ended."""
     for view in views:
         view.wait()
@@ -57,14 +57,14 @@ def _feeding(rows: Iterable[Labels], views: Sequence[_View]) -> Iterator[Labels]
         view.close()
 
 
-def _read(reader: Callable[[Iterable[Labels]], _T], view: _View) -> _T:
+def _read(reader: Callable[[Iterable[Labels]], _T], view: _SharedRows) -> _T:
     try:
         return reader(view)
     finally:
         view.leave()
 
 
-class _View:
+class _SharedRows:
     """The rows as one reader sees them; the walk gives, the reader takes."""
 
     def __init__(self, rows: Iterable[Labels]) -> None:
