@@ -89,9 +89,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_several_weight_files_that_nothing_chooses_among_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        WeightsError, match=r"several weight files, .*: one\.safetensors, two\.safetensors"
-    ):
+    with pytest.raises(WeightsError, match=r"several weight files, .*: one\.safetensors, two\.safetensors"):
         files_of(write(tmp_path, "config.json", "one.safetensors", "two.safetensors"))
 
 
