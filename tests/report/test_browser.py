@@ -50,6 +50,10 @@ class Visit:
         found: str = self.page.locator(selector).inner_text()
         return found
 
+    def waits_for(self, selector: str, text: str) -> None:
+        """Return once an element shows this text; fails after playwright's own patience."""
+        self.page.locator(selector, has_text=text).wait_for()
+
     def cards(self) -> list[str]:
         """Return the names on the cards, those out of sight too: the browser lays them out when it comes to it."""
         names: list[str] = self.page.locator(".cards .name").all_text_contents()
@@ -173,8 +177,9 @@ def test_decisions_outlive_the_visit_and_can_be_taken_back(tmp_path: Path, repor
     here = visit(report)
     here.page.locator(".cards .open").first.click()
     here.keys("y")
+    here.waits_for("#decided", "1 decision")
     here.page.reload()
-    assert here.text("#decided") == "1 decision"
+    here.waits_for("#decided", "1 decision")
     here.page.locator(".cards .open").first.click()
     here.keys("u")
     here.page.locator("#close").click()
