@@ -12,7 +12,7 @@ from autolabel_mal.network import MalNetwork
 from autolabel_mal.vit import VisionTransformer
 
 
-class Rates(Protocol):
+class MaskRates(Protocol):
     """The fields of a recipe or settings that the optimiser reads."""
 
     @property
@@ -43,7 +43,7 @@ def freeze(network: MalNetwork, stages: int) -> None:
         module.requires_grad_(False)
 
 
-def build_optimiser(network: MalNetwork, rates: Rates) -> torch.optim.AdamW:
+def build_optimiser(network: MalNetwork, rates: MaskRates) -> torch.optim.AdamW:
     """Return AdamW over what is not frozen: pretrained weights have a lower learning rate, vectors no weight decay.
 
     Each group has its full learning rate as ``base``.

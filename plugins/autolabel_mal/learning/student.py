@@ -15,13 +15,13 @@ from torch import Tensor
 from autolabel_mal.learning.crops import CropBatch, CropSampler, drawn_ahead
 from autolabel_mal.learning.export import export
 from autolabel_mal.learning.loss import MaskLossRecipe, box_supervised_loss
-from autolabel_mal.learning.network import Rates, build_optimiser, freeze
+from autolabel_mal.learning.network import MaskRates, build_optimiser, freeze
 from autolabel_mal.network import MalNetwork
 from autolabel_training.average import follow
 from autolabel_training.optimizer_step import OptimizerSettings, network_precision, optimizer_step
 
 
-class _MaskCourse(Rates, OptimizerSettings, Protocol):
+class _MaskCourse(MaskRates, OptimizerSettings, Protocol):
     """The fields of a recipe or settings that a step reads."""
 
     @property
