@@ -75,7 +75,7 @@ def detector(checkpoint: Path, device: str, precision: str = "float32", **params
 
 def tiny(setting: Setting, device: str, precision: str = "float32") -> GroundingDino:
     """Return the shipped detector, at a lower resolution in the reduced form."""
-    sides = {"short_side": 96, "long_side": 160} if setting.reduced else {}
+    sides = {"short_side": 192, "long_side": 256} if setting.reduced else {}
     return detector(TINY, device, precision, **sides)
 
 
