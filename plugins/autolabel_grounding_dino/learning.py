@@ -76,6 +76,8 @@ class DetectorTraining(LearningWeights):
         if _recomputes(self.model, self.settings):
             recompute(_layers(self.model))
         super().__init__(parameters, _rates(self.settings, self.model), fused=False)
+        kept = parameters if self.settings.start_share else {}
+        self._start = {name: parameter.detach().clone() for name, parameter in kept.items()}
         shaping = labeler.shaping
         side = shaping.exact[0] if shaping.exact else None
         self._views = Views([_photo_of(row) for row in task.train], self.settings, side=side)
@@ -120,11 +122,18 @@ class DetectorTraining(LearningWeights):
         follow(self.average.values(), self.parameters.values(), momentum=self.settings.average, step=step)
         return dict(parts) | {"gradient": norm}
 
+    def averaged(self) -> dict[str, Tensor]:
+        """Return the averaged weights, with their share of the weights before the training."""
+        if not self._start:
+            return self.average
+        share = self.settings.start_share
+        return {name: torch.lerp(weight, self._start[name], share) for name, weight in self.average.items()}
+
     def check_dev(self) -> DevCheck | None:
         """Return the mean AP at IoU 0.5 of the averaged weights on the dev images; None if there are none."""
         if not self._dev:
             return None
-        values = mean_average_precision(self.judge(self.average))
+        values = mean_average_precision(self.judge(self.averaged()))
         return DevCheck(0.0 if math.isnan(values["mean"]) else values["mean"], {"ap50": values})
 
     @torch.no_grad()

@@ -151,6 +151,22 @@ def test_what_is_kept_answers_as_the_trained_model_does(
     assert GroundingDinoForObjectDetection.from_pretrained(tmp_path / "checkpoint").config.num_queries == 10
 
 
+@pytest.mark.parametrize("checkpoint", ["swin"], indirect=True)
+def test_a_share_of_the_weights_before_is_evaluated_and_saved(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    training = started(registry, checkpoint, rows, tmp_path, learning_rate=0.01, steps=3, start_share=0.25)
+    before = {name: weight.detach().clone() for name, weight in training.parameters.items()}
+    for step, batch in enumerate(training.batches(range(3))):
+        training.learn(batch, step)
+    saved = training.averaged()
+    assert any(not torch.equal(training.average[name], weight) for name, weight in before.items())
+    for name, weight in saved.items():
+        torch.testing.assert_close(weight, 0.75 * training.average[name] + 0.25 * before[name])
+    training.load_state(training.state())  # a resumed training begins with the state, not with the weights before
+    assert all(torch.equal(weight, saved[name]) for name, weight in training.averaged().items())
+
+
 def test_a_stopped_training_ends_where_a_whole_one_does(
     registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
 ) -> None:
