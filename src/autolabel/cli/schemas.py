@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,19 @@ def schema_text(name: str) -> str:
     """Return a schema as JSON text; raises SpecError for an unknown name."""
     if name not in SCHEMAS:
         raise SpecError(f"unknown schema {name!r}", hint=f"one of {', '.join(SCHEMAS)}")
-    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(_undented(SCHEMAS[name]()), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _undented(value: Any) -> Any:
+    """Return a schema with descriptions that are not indented; whether docstrings are depends on msgspec's version."""
+    if isinstance(value, list):
+        return [_undented(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: inspect.cleandoc(each) if key == "description" and isinstance(each, str) else _undented(each)
+        for key, each in value.items()
+    }
 
 
 def write_all(folder: Path) -> list[Path]:
