@@ -75,9 +75,8 @@ class DetectorTraining(LearningWeights):
         _quicken(self.model, self.device)
         if _recomputes(self.model, self.settings):
             recompute(_layers(self.model))
-        super().__init__(parameters, _rates(self.settings, self.model), fused=False)
-        kept = parameters if self.settings.start_share else {}
-        self._start = {name: parameter.detach().clone() for name, parameter in kept.items()}
+        rates = _rates(self.settings, self.model)
+        super().__init__(parameters, rates, fused=False, start_share=self.settings.start_share)
         shaping = labeler.shaping
         side = shaping.exact[0] if shaping.exact else None
         self._views = Views([_photo_of(row) for row in task.train], self.settings, side=side)
@@ -124,10 +123,7 @@ class DetectorTraining(LearningWeights):
 
     def averaged(self) -> dict[str, Tensor]:
         """Return the averaged weights, with their share of the weights before the training."""
-        if not self._start:
-            return self.average
-        share = self.settings.start_share
-        return {name: torch.lerp(weight, self._start[name], share) for name, weight in self.average.items()}
+        return self.mixed(self.average)
 
     def check_dev(self) -> DevCheck | None:
         """Return the mean AP at IoU 0.5 of the averaged weights on the dev images; None if there are none."""

@@ -39,16 +39,29 @@ class ScaledRates:
 
 
 class LearningWeights:
-    """Holds the trainable parameters by name, their average and the optimiser."""
+    """Holds the trainable parameters by name, their average and the optimiser.
 
-    def __init__(self, parameters: dict[str, nn.Parameter], rates: _DetectorRates, *, fused: bool) -> None:
+    ``start_share`` is the share of the initial parameters in the weights that `mixed` returns.
+    """
+
+    def __init__(
+        self, parameters: dict[str, nn.Parameter], rates: _DetectorRates, *, fused: bool, start_share: float
+    ) -> None:
         self.parameters = parameters
+        self._share = start_share
+        self._start = {name: each.detach().clone() for name, each in parameters.items()} if start_share else {}
         self.average = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         self.optimiser = _optimiser(parameters, rates, fused=fused)
 
     def averaged(self) -> dict[str, Tensor]:
         """Return the averaged weights."""
         return self.average
+
+    def mixed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weighted mean of weights and the initial parameters (Wortsman et al., arXiv 2109.01903)."""
+        if not self._start:
+            return weights
+        return {name: torch.lerp(weight, self._start[name], self._share) for name, weight in weights.items()}
 
     def state(self) -> dict[str, Any]:
         """Return all trainable weights and the optimiser's state."""

@@ -68,8 +68,8 @@ class DetectorRun(LearningWeights):
         parts.model.to(self.device).train()  # type: ignore[arg-type]
         if self.device.type == "cpu":
             compile_attention(parts.model)
-        super().__init__(trained_parameters(parts.model), recipe.optimiser, fused=True)
-        self._start = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        learned, share = trained_parameters(parts.model), recipe.start_share
+        super().__init__(learned, recipe.optimiser, fused=True, start_share=share)
         judged = [dataset for dataset in recipe.evaluate_on if self.cache.rows(dataset, "dev")]
         self.validator = Validator(self.cache, self.writer, self.encoder, judged, device=self.device)
         self._rows = {name: [self.cache.rows(name, "train")] for name in (*recipe.sets, SCENES)}
@@ -116,8 +116,7 @@ class DetectorRun(LearningWeights):
 
         The run cannot go on after it.
         """
-        share = self.recipe.start_share
-        self.put({name: torch.lerp(weight, self._start[name], share) for name, weight in weights.items()})
+        self.put(self.mixed(weights))
         model = self.detector.restore_towers().eval()
         export(model, self.tokenizer, image_size=self.recipe.image_size, folder=folder)
 
