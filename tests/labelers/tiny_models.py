@@ -90,29 +90,8 @@ def owlv2_folder(folder: Path) -> Path:
 def mm_folder(folder: Path) -> Path:
     from transformers import MMGroundingDinoConfig, MMGroundingDinoForObjectDetection
 
-    config = MMGroundingDinoConfig(
-        backbone_config=SWIN,
-        text_config={
-            "model_type": "bert",
-            "vocab_size": 30522,
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-        },
-        d_model=64,
-        num_queries=30,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_ffn_dim=96,
-        decoder_ffn_dim=48,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_n_points=2,
-        decoder_n_points=3,
-        decoder_bbox_embed_share=False,
-        decoder_cls_embed_share=False,
-    )
+    sizes = {name: value for name, value in MODEL.items() if name != "model_type"}
+    config = MMGroundingDinoConfig(**sizes | {"backbone_config": SWIN}, decoder_cls_embed_share=False)
     write(seeded(MMGroundingDinoForObjectDetection, config), folder)
     processor(folder, size={"shortest_edge": 64, "longest_edge": 100})
     shutil.copy(BERT_BASE / "vocab.txt", folder / "vocab.txt")
