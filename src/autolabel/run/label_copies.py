@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ from autolabel.storage import Location
 from autolabel.types import Labels, Rle, Size
 
 _SOURCE = "duplicates"
+_HELD = 4
+"""Decoded checked images of a group that are kept for its next copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +105,11 @@ def _pairs(asked: Sequence[str], known: Sequence[str], plan: Plan) -> Iterator[t
         path = plan.manifest.image_path(image)
         return read_pixels(path, max_pixels=recipe.max_pixels, value_range=recipe.value_range)
 
+    known_pixels = lru_cache(_HELD)(pixels_of)
     for copy in asked:
         try:
             pixels = pixels_of(copy)
-            of = next((one for one in known if same_picture(pixels_of(one), pixels)), None)
+            of = next((one for one in known if same_picture(known_pixels(one), pixels)), None)
         except ImageError:
             continue  # it failed in the run as well, and cannot be compared
         if of is not None:
