@@ -1,4 +1,4 @@
-"""What is wrong with a document by its JSON Schema, each fault with its JSON pointer."""
+"""JSON Schemas of documents, and what is wrong with one by its schema, each fault with its JSON pointer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 from autolabel.errors import Problem
 
 if TYPE_CHECKING:
+    import msgspec
     from jsonschema.exceptions import ValidationError
 
 _LONGEST = 200
 _MOST = 20
+
+
+def struct_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the documents that a type describes."""
+    from msgspec.json import schema
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema(kind)}
 
 
 def schema_faults(value: Any, schema: Mapping[str, Any], *, file: str, line: int = 0) -> Iterator[Problem]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from autolabel.schema_faults import struct_schema
+
 VERSION = 1
 
 
@@ -162,7 +164,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 def certificate_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``certificate.json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Certificate)}
+    return struct_schema(Certificate)
 
 
 def encode_certificate(certificate: Certificate) -> bytes:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from autolabel.schema_faults import struct_schema
+
 _VERSION = 1
 _Corners = tuple[float, float, float, float]
 """``x1 y1 x2 y2`` in pixels."""
@@ -80,4 +82,4 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
 
 def doubts_schema() -> dict[str, Any]:
     """Return the JSON Schema of the output of ``autolabel doubts --json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Doubts)}
+    return struct_schema(Doubts)

@@ -10,6 +10,7 @@ import msgspec
 from autolabel.errors import DataError
 from autolabel.evaluate.paired import RunGain
 from autolabel.results.store import publish
+from autolabel.schema_faults import struct_schema
 from autolabel.storage import read_regular
 
 _VERSION = 1
@@ -96,7 +97,7 @@ def write_history(run: Path, history: ImproveHistory) -> None:
 
 def history_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``improve/history.json``, which ``autolabel improve --json`` prints."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(ImproveHistory)}
+    return struct_schema(ImproveHistory)
 
 
 def _read(path: Path, kind: type[_T]) -> _T | None:

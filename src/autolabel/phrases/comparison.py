@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from autolabel.phrases.propose import Origin
+from autolabel.schema_faults import struct_schema
 
 _Bounds = tuple[float, float]
 
@@ -99,4 +100,4 @@ class PhraseComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the output of ``--json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(PhraseComparison)}
+    return struct_schema(PhraseComparison)

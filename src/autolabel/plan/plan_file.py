@@ -13,7 +13,7 @@ from autolabel.errors import DataError
 from autolabel.plan.faults import faults_of
 from autolabel.plan.identity import as_json_value, canonical_digest
 from autolabel.plan.model import PROVEN, VERSION, Plan
-from autolabel.schema_faults import why_refused
+from autolabel.schema_faults import struct_schema, why_refused
 from autolabel.storage import Location, read_regular
 
 _DAMAGED = "start over with --fresh, or restore it from a copy"
@@ -101,4 +101,4 @@ def read_plan(path: Location) -> Plan:
 
 def plan_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``plan.json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Plan)}
+    return struct_schema(Plan)

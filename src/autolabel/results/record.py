@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.schema_faults import why_refused
+from autolabel.schema_faults import struct_schema, why_refused
 from autolabel.types import GIVEN, Image, Instances, Labels, Prompt, Reason, Rle, Size
 from autolabel.types.instances import UNSEEN, Support
 from autolabel.types.labels import State
@@ -78,17 +78,22 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
-class RowHead(msgspec.Struct, frozen=True):
-    """The first fields of a row: enough to count and sort, and decoded without its objects."""
+class RowKey(msgspec.Struct, frozen=True):
+    """What rows are sorted and found by."""
 
     image: str
     caption_index: _Count
+
+
+class _RowHead(RowKey, frozen=True):
+    """The first fields of a row: enough to count and sort, and decoded without its objects."""
+
     width: _Side
     height: _Side
     state: State
 
 
-class Row(RowHead, frozen=True):
+class Row(_RowHead, frozen=True):
     """One line of ``labels.jsonl``: the outcome of an image, or of one caption of it."""
 
     reason: Failure | None
@@ -103,7 +108,7 @@ class Row(RowHead, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _rows = msgspec.json.Decoder(Row)
-_heads = msgspec.json.Decoder(RowHead)
+_heads = msgspec.json.Decoder(_RowHead)
 
 
 def encode_labels(labels: Labels, plan: str) -> bytes:
@@ -180,7 +185,7 @@ def _rounded(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return out
 
 
-def decode_head(line: bytes) -> RowHead:
+def decode_head(line: bytes) -> _RowHead:
     """Decode the first fields of a line; raises RowError if they are invalid."""
     return _read(_heads, line)
 
@@ -287,4 +292,4 @@ def _supported(seen: Seen | None) -> Support:
 
 def labels_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line of ``labels.jsonl``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Row)}
+    return struct_schema(Row)

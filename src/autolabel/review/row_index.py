@@ -37,13 +37,14 @@ class _IndexedBox(msgspec.Struct, frozen=True):
     verdict: float | None = None
 
 
-class _IndexedRow(record.RowHead, frozen=True):
+class _IndexedRow(record.RowKey, frozen=True):
     """A row with its boxes as the index needs them."""
 
-    instances: tuple[_IndexedBox, ...]
+    instances: tuple[_IndexedBox, ...] = ()
 
 
 _lines = msgspec.json.Decoder(_IndexedRow)
+_keys = msgspec.json.Decoder(record.RowKey)
 
 
 class RowIndex:
@@ -184,7 +185,7 @@ class RowIndex:
                 yield line, place
 
     def _add(self, line: bytes, end: int) -> None:
-        row = _lines.decode(line)
+        row = _indexed(line)
         place = row.image, row.caption_index
         if self._last is not None and place <= self._last:
             raise DataError(f"line {len(self) + 1}: {place} does not come after {self._last}, the row before it")
@@ -205,6 +206,15 @@ class RowIndex:
         if not len(self) % 500:
             with self._grown:
                 self._grown.notify_all()
+
+
+def _indexed(line: bytes) -> _IndexedRow:
+    """Decode a row for the index; without its boxes if one of them is wrong, which ``RowIndex.labels`` then says."""
+    try:
+        return _lines.decode(line)
+    except msgspec.ValidationError:
+        key = _keys.decode(line)
+        return _IndexedRow(key.image, key.caption_index)
 
 
 def _occurrences(names: mmap.mmap, wanted: bytes) -> Iterator[int]:
