@@ -1,11 +1,13 @@
 """Measure what `autolabel improve` brings: label zero-shot, check some photos, improve, judge on photos kept apart.
 
-``python benchmarks/loop.py SET... [--checkpoint NAME] [--python PYTHON]``: folders with ``images/``, ``train.json`` and
+``python -m benchmarks.loop SET... [--checkpoint NAME] [--python PYTHON]``: folders with ``images/``, ``train.json`` and
 ``dev.json`` (COCO). A run labels ``--checked`` photos of the train split and ``--apart`` of the dev split; the truth of
 the former is applied as a review, so they count as checked; the latter judge both runs and are never checked. With
 ``--kill`` one more round of the first set is killed after so many seconds, again and again, resumed, and compared with
 the undisturbed one.
 ``--known`` names a set that the checkpoint knows: its dev photos are labelled with the weights before and after.
+``--shares 0,0.2,0.35,0.5`` mixes such shares of the weights before into those after the training, and prints for each
+mix what it finds of the new set and of the known one. `improve` is then run with ``start_share=0``.
 ``--python`` runs another installation of autolabel, such as a wheel's, in an empty folder.
 """
 
@@ -20,10 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks._shares import HEAD, Shares
 
 _THRESHOLD = 0.2
 _SEED = 7
@@ -136,17 +140,37 @@ def cpu(since: float = 0.0) -> float:
     return used.ru_utime + used.ru_stime - since
 
 
-def check_known(loop: Loop, source: Path, count: int) -> str:
-    """Label photos of a set that the checkpoint knows with the weights before and after; say how good either is."""
+def lay_out_known(loop: Loop, source: Path, count: int) -> Path:
+    """Lay out a folder with dev photos of a set that the checkpoint knows."""
     place = loop.folder / "known"
     prepare(source, place, spec_of(loop)["stages"][0]["labeler"]["checkpoint"], checked=1, apart=count)
+    return place
+
+
+def check_known(loop: Loop, place: Path, name: str) -> str:
+    """Label photos of a set that the checkpoint knows with the weights before and after; say how good either is."""
     known, values = Loop(loop.python, place), []
     new = json.loads((loop.folder / "zero-2/improve/history.json").read_text())["rounds"][-1]["checkpoint"]
     for run, words in (("zero", []), ("new", [f"stages[0].labeler.checkpoint={new}", "results_dir=new"])):
         known.run("generate", "spec.yaml", "--quiet", *words)
         one = figures(known, run)["boxes"]
         values.append(f"{one['ap50']:.3f} [{one['ap50_interval'][0]:.3f}, {one['ap50_interval'][1]:.3f}]")
-    return f"what it knew: {source.name}, AP50 {values[0]} with the weights before, {values[1]} after"
+    return f"what it knew: {name}, AP50 {values[0]} with the weights before, {values[1]} after"
+
+
+def check_shares(loop: Loop, known: Path, shares: Sequence[float]) -> Iterator[list[str]]:
+    """Mix the weights before into those after the training; yield the cells of a row for each share."""
+
+    def generate(place: Path, checkpoint: str, run: str, lowest: float) -> None:
+        changes = (
+            f"stages[0].labeler.checkpoint={checkpoint}",
+            f"stages[0].scheduler.rounds[0].conf_threshold={lowest}",
+            f"results_dir={run}",
+        )
+        Loop(loop.python, place).run("generate", "spec.yaml", "--quiet", *changes, codes=(0, 1))
+
+    before = Path(spec_of(loop)["stages"][0]["labeler"]["checkpoint"])
+    return Shares(loop.folder, before, known, _THRESHOLD, generate).rows(shares)
 
 
 def spec_of(loop: Loop) -> dict[str, Any]:
@@ -174,6 +198,15 @@ def check_killed(loop: Loop, steps: int, settings: Sequence[str], seconds: Seque
     return f"killed {kills} times and resumed: labels {labels}, figures {measured}"
 
 
+def headed(names: Sequence[str]) -> tuple[str, str]:
+    """Return the first two lines of a table."""
+    return f"| {' | '.join(names)} |", "|---" * len(names) + "|"
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,22 +218,32 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--known", type=Path, help="a set that the checkpoint knows")
+    parser.add_argument(
+        "--shares", type=_numbers, default=(), help="such as 0,0.2; needs --known"
+    )
     parser.add_argument("--kill", type=float, nargs="*", default=[], metavar="SECONDS")
     words = parser.parse_args()
+    if words.shares and not (words.known and Path(words.checkpoint).is_dir()):
+        parser.error("--shares needs --known, and a folder as --checkpoint")
+    settings = [*words.settings, *(["start_share=0"] if words.shares else [])]
     checkpoint = str(Path(words.checkpoint).resolve()) if Path(words.checkpoint).is_dir() else words.checkpoint
     head = ("set", "trained on + held out", "AP50 before", "after", "precision", "recall", "gain by `improve`", "")
-    print(f"| {' | '.join((*head, 'label', 'improve'))} |")
-    print("|---" * (len(head) + 2) + "|")
+    print(*headed((*head, "label", "improve")), sep="\n")
     with tempfile.TemporaryDirectory() as folder:
         for source in words.sets:
             loop = Loop(words.python, Path(folder) / source.name)
             prepare(source, loop.folder, checkpoint, checked=words.checked, apart=words.apart)
-            row = measure(loop, words.steps, words.settings)
+            row = measure(loop, words.steps, settings)
             print(f"| {source.name} | {' | '.join(row)} |", flush=True)
             if words.known is not None:
-                print(f"{source.name}, {check_known(loop, words.known, words.apart)}", flush=True)
+                known = lay_out_known(loop, words.known, words.apart)
+                print(f"{source.name}, {check_known(loop, known, words.known.name)}", flush=True)
+                if words.shares:
+                    print(*headed(HEAD), sep="\n")
+                    for cells in check_shares(loop, known, words.shares):
+                        print(f"| {source.name} | {' | '.join(cells)} |", flush=True)
             if words.kill and source == words.sets[0]:
-                print(f"{source.name} {check_killed(loop, words.steps, words.settings, words.kill)}", flush=True)
+                print(f"{source.name} {check_killed(loop, words.steps, settings, words.kill)}", flush=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"\nthe command that took most memory: {peak:,.0f} MiB")
 
