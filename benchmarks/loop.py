@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,9 +219,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--known", type=Path, help="a set that the checkpoint knows")
-    parser.add_argument(
-        "--shares", type=_numbers, default=(), help="such as 0,0.2; needs --known"
-    )
+    parser.add_argument("--shares", type=_numbers, default=(), help="such as 0,0.2; needs --known")
+    parser.add_argument("--keep", type=Path, help="work in this folder, and leave it there")
     parser.add_argument("--kill", type=float, nargs="*", default=[], metavar="SECONDS")
     words = parser.parse_args()
     if words.shares and not (words.known and Path(words.checkpoint).is_dir()):
@@ -229,7 +229,7 @@ def main() -> None:
     checkpoint = str(Path(words.checkpoint).resolve()) if Path(words.checkpoint).is_dir() else words.checkpoint
     head = ("set", "trained on + held out", "AP50 before", "after", "precision", "recall", "gain by `improve`", "")
     print(*headed((*head, "label", "improve")), sep="\n")
-    with tempfile.TemporaryDirectory() as folder:
+    with nullcontext(words.keep.resolve()) if words.keep else tempfile.TemporaryDirectory() as folder:
         for source in words.sets:
             loop = Loop(words.python, Path(folder) / source.name)
             prepare(source, loop.folder, checkpoint, checked=words.checked, apart=words.apart)
@@ -237,11 +237,12 @@ def main() -> None:
             print(f"| {source.name} | {' | '.join(row)} |", flush=True)
             if words.known is not None:
                 known = lay_out_known(loop, words.known, words.apart)
-                print(f"{source.name}, {check_known(loop, known, words.known.name)}", flush=True)
                 if words.shares:
                     print(*headed(HEAD), sep="\n")
                     for cells in check_shares(loop, known, words.shares):
                         print(f"| {source.name} | {' | '.join(cells)} |", flush=True)
+                else:
+                    print(f"{source.name}, {check_known(loop, known, words.known.name)}", flush=True)
             if words.kill and source == words.sets[0]:
                 print(f"{source.name} {check_killed(loop, words.steps, settings, words.kill)}", flush=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import GroundingDinoForObjectDetection, SwinConfig
 
@@ -20,6 +21,7 @@ from autolabel.strategies import FineTuning, Labeler
 from autolabel.types import Image, Instances, Labels, Prompt, Sample
 from autolabel_grounding_dino.learning import DetectorTraining
 from autolabel_training.loop import STATE_FILE
+from benchmarks._shares import mix
 from tests.training.conftest import tiny_config
 from training.detector.export import export
 
@@ -78,14 +80,16 @@ def rows(tmp_path: Path) -> list[Labels]:
     return made
 
 
-def tune(registry: Registry, checkpoint: Path, rows: list[Labels], out: Path, **settings: Any) -> list[dict[str, Any]]:
-    """Train; return what was told."""
+def tune(
+    registry: Registry, checkpoint: Path, rows: list[Labels], out: Path, *, dev: int = 1, **settings: Any
+) -> list[dict[str, Any]]:
+    """Train, with the first ``dev`` rows as dev images; return what was told."""
     told: list[dict[str, Any]] = []
     labeler: Labeler = registry.make("labeler", "grounding_dino", {"checkpoint": str(checkpoint)})
     assert labeler.Training is not None
     task = FineTuning(
         train=rows[1:],
-        dev=rows[:1],
+        dev=rows[:dev],
         classes=CLASSES,
         settings=labeler.Training.model_validate({"batch": 2, "checks": 1, **settings}),
         out=out,
@@ -165,6 +169,27 @@ def test_a_share_of_the_weights_before_is_evaluated_and_saved(
         torch.testing.assert_close(weight, 0.75 * training.average[name] + 0.25 * before[name])
     training.load_state(training.state())  # a resumed training begins with the state, not with the weights before
     assert all(torch.equal(weight, saved[name]) for name, weight in training.averaged().items())
+
+
+@pytest.mark.parametrize("checkpoint", ["swin"], indirect=True)
+def test_what_is_saved_is_the_mix_of_the_files_before_and_after(
+    registry: Registry, checkpoint: Path, rows: list[Labels], tmp_path: Path
+) -> None:
+    for share in (0.0, 0.5):
+        settings = {"steps": 4, "learning_rate": 0.01, "start_share": share}
+        tune(registry, checkpoint, rows, tmp_path / f"{share}", dev=0, **settings)
+    mix(checkpoint, tmp_path / "0.0" / "checkpoint", 0.5, tmp_path / "mixed")
+    before, after, saved, mixed = (
+        {name: each.float() for file in folder.glob("*.safetensors") for name, each in load_file(file).items()}
+        for folder in (checkpoint, tmp_path / "0.0/checkpoint", tmp_path / "0.5/checkpoint", tmp_path / "mixed")
+    )
+    assert any((after[name] - saved[name]).abs().max() > 0.01 for name in saved)
+    assert any((before[name] - saved[name]).abs().max() > 0.01 for name in saved)
+    assert saved.keys() == mixed.keys() <= before.keys()
+    for name, weight in saved.items():
+        torch.testing.assert_close(weight, mixed[name], atol=2e-3, rtol=2e-3)
+    made = found(registry, tmp_path / "mixed", rows[0])
+    assert np.allclose(made.scores, found(registry, tmp_path / "0.5/checkpoint", rows[0]).scores, atol=0.02)
 
 
 def test_a_stopped_training_ends_where_a_whole_one_does(
