@@ -13,6 +13,14 @@ import pytest
 from tests.docs.pages import ROOT
 
 
+def page_text(page: str) -> str:
+    return (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def holds_words(text: str, query: str) -> bool:
+    return set(query.split()) <= set(re.findall(r"[a-z]+", text.lower()))
+
+
 @pytest.mark.soak
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs the extra docs")
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
@@ -54,9 +62,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 )
 def test_what_people_search_for_stands_in_a_heading(query: str, page: str) -> None:
     """The site's search ranks headings first."""
-    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    headings = [set(re.findall(r"[a-z]+", line.lower())) for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
-    assert any(set(query.split()) <= heading for heading in headings)
+    headings = re.findall(r"^#+ (.*)$", page_text(page), re.MULTILINE)
+    assert any(holds_words(heading, query) for heading in headings)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +83,5 @@ def test_what_people_search_for_stands_in_a_heading(query: str, page: str) -> No
     ],
 )
 def test_what_people_search_for_stands_in_a_section(query: str, page: str) -> None:
-    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    sections = [set(re.findall(r"[a-z]+", part.lower())) for part in re.split(r"^#+ ", text, flags=re.MULTILINE)]
-    assert any(set(query.split()) <= section for section in sections)
+    sections = re.split(r"^#+ ", page_text(page), flags=re.MULTILINE)
+    assert any(holds_words(section, query) for section in sections)
