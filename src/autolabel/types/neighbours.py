@@ -12,8 +12,8 @@ from autolabel.types.boxes import Boxes, Float64, iou, paired_iou
 
 Index = npt.NDArray[np.int64]
 
-FEW = 256
-"""Up to so many boxes it is quicker to look at all of them than to build a grid."""
+FEW = 180
+"""Up to so many boxes it is quicker to look at all of them than to build a grid (``benchmarks/aggregation.py``)."""
 CANDIDATES = 1 << 17
 """The number of candidate pairs held at once (about 20 MB)."""
 _QUERIES = 2048
