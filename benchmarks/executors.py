@@ -1,11 +1,10 @@
-"""Measure executors: what each costs an image, and what a second worker gains on a CPU."""
+"""Measure what each executor costs an image besides the model."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -15,21 +14,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "autolabel-colors" / "src"
-PHOTOS = ROOT / "examples" / "bccd" / "images"
 
 
-def main(images: int = 2000, photos: int = 48, shard_size: int = 64) -> None:
-    """Print the wall time an image of each executor with a free labeler, then the rates of one and of two CPU workers.
+def main(images: int = 2000, shard_size: int = 64) -> None:
+    """Print the wall time an image of each executor with a free labeler.
 
     The first row of a stage starts its clock: what workers take to start is told apart.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         install_example(folder / "installed")
-        result = {"benchmark": "executors", "images": images, "photos": photos}
-        result |= overheads(folder / "free", images, shard_size)
-        if photos:
-            result |= gains(folder / "tiny", photos)
+        result = {"benchmark": "executors", "images": images} | overheads(folder / "free", images, shard_size)
     print(json.dumps(result))
 
 
@@ -58,7 +53,7 @@ def overheads(folder: Path, images: int, shard_size: int) -> dict[str, float]:
     }
     ways: dict[str, dict[str, Any]] = {
         "inline": {"executor": "inline"},
-        "processes": {"executor": "processes"},
+        "processes": {"executor": "processes", "workers_per_device": 1},
         "processes x 2": {"executor": "processes", "workers_per_device": 2},
     }
     if find_spec("ray"):
@@ -73,33 +68,6 @@ def overheads(folder: Path, images: int, shard_size: int) -> dict[str, float]:
         found[f"{name} ms"] = 1000 / clock["rate"]
         print(f"  {name:14} {1000 / clock['rate']:6.2f} ms an image; the first row after {clock['start']:.1f} s")
     return found
-
-
-def gains(folder: Path, photos: int) -> dict[str, float]:
-    """Run the shipped detector with one worker and with two, on one core each."""
-    (folder / "photos").mkdir(parents=True)
-    files = sorted(PHOTOS.iterdir())
-    for index in range(photos):
-        shutil.copyfile(files[index % len(files)], folder / "photos" / f"{index:03d}.jpg")
-    spec = {
-        "data": {"images": [str(folder / "photos")], "classes": ["red blood cell", "platelet"]},
-        "stages": [{"labeler": {"type": "grounding_dino", "checkpoint": "tiny"}}],
-    }
-    common = {"executor": "processes", "num_workers": 1, "shard_size": 4, "batch_size": 1}
-    print(f"{photos} photos, the shipped detector on a CPU:")
-    rates = {}
-    for name, run in {
-        "1 worker, 1 thread": {"threads": 1},
-        "1 worker, 2 threads": {"threads": 2},
-        "2 workers, 1 thread each": {"threads": 1, "workers_per_device": 2},
-    }.items():
-        rates[name] = measured(spec | {"run": {**common, **run}}, folder / name.replace(" ", ""))["rate"]
-        print(f"  {name:25} {rates[name]:6.2f} images a second")
-    one, threaded, two = rates.values()
-    print(
-        f"  two workers: {two / one:.2f} times one worker's rate, {two / threaded:.2f} times that of one with 2 threads"
-    )
-    return {"two_workers": two / one, "two_workers_against_threads": two / threaded}
 
 
 def measured(spec: dict[str, Any], out: Path) -> dict[str, float]:
@@ -132,6 +100,5 @@ def measured(spec: dict[str, Any], out: Path) -> dict[str, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--photos", type=int, default=48, help="0: leave the second part out")
     parser.add_argument("--shard-size", type=int, default=64)
     main(**vars(parser.parse_args()))

@@ -84,7 +84,7 @@ class Client:
 def alone(path: str) -> None:
     """Detect in one photo for every line of stdin, and print the seconds: preprocess, prepare, detect; no decoding."""
     from autolabel.executors.tuning import tune_process
-    from autolabel.plan.devices import cores
+    from autolabel.plan.machine import cores
 
     tune_process(cores())
     from autolabel import discover, load_spec

@@ -96,7 +96,7 @@ def test_defaults(builtins: Registry) -> None:
         "num_workers": 8,
         "shard_size": 64,
         "threads": None,
-        "workers_per_device": 1,
+        "workers_per_device": None,
         "max_failures": 0.01,
         "max_pixels": 100_000_000,
         "candidates": None,

@@ -10,7 +10,7 @@ from typing import Any
 import autolabel
 from autolabel import weights
 from autolabel.errors import SpecError
-from autolabel.plan import devices
+from autolabel.plan import devices, machine
 from autolabel.registry import discover
 from autolabel.spec.load import load_spec
 from autolabel.strategies import Finding
@@ -35,7 +35,7 @@ def examine() -> dict[str, Any]:
         "autolabel": autolabel.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": devices.cores(),
+        "cores": machine.cores(),
         "devices": ", ".join(devices.resolve_devices("auto")),
         "checkpoints": ", ".join(weights.shipped()) or "none",
         "strategies": len(list(discover())),

@@ -28,7 +28,7 @@ def print_plan(plan: Plan) -> None:
             "classes": _classes(plan),
             **({"asked by": _asked_by(plan)} if plan.recipe.ontology else {}),
             "devices": plan.execution.places,
-            "executor": f"{plan.execution.executor}, {plan.execution.threads} threads a worker",
+            "executor": f"{plan.execution.executor}, {console.count_noun(plan.execution.threads, 'thread')} a worker",
             "results": console.nearby(plan.outputs.results_dir),
             "writes": ", ".join(_outputs(plan)),
             **_captions(plan),

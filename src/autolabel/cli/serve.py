@@ -65,7 +65,7 @@ def serve(
     from secrets import token_urlsafe
 
     from autolabel.executors.tuning import tune_process
-    from autolabel.plan.devices import cores
+    from autolabel.plan.machine import cores
     from autolabel.predict import open_predictor
     from autolabel.registry import discover
     from autolabel.serve import RequestLimits, Serving

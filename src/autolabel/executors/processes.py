@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 from typing import Any
 
 from autolabel.executors.driver import Worker, drive
@@ -85,10 +87,26 @@ def _spawn(start: Start, device: str, threads: int) -> _ProcessWorker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, device, threads), name=f"autolabel {device}")
-    process.start()
+    with _hidden_main():
+        process.start()
     theirs.close()
     _send(ours, start)  # not as process arguments: unpickling them would import numpy before threads are limited
     return _ProcessWorker(device, process=process, pipe=ours)
+
+
+_HIDING = threading.Lock()
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Hide the main module, which a spawned process would import: a script without a guard would start over there."""
+    with _HIDING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _send(pipe: Connection, message: Any) -> None:

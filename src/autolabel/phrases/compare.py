@@ -87,7 +87,7 @@ def compare_phrases(
         annealing=played(annealing, floor),
         iou=wanted.iou,
     )
-    with torch_threads(plan.execution.threads):
+    with torch_threads(plan.execution.alone().threads):
         answers = dict(questioner.ask(ground.rows, phrases))
         passes = labeler.counters()
         compared = [ground.compare(name, proposals[name], answers) for name in names]

@@ -29,6 +29,7 @@ from autolabel.plan.checks import (
     check_members,
     check_weights,
 )
+from autolabel.plan.cpu_workers import with_cpu_workers
 from autolabel.plan.describing import Describing, caption_plan, describing_of
 from autolabel.plan.devices import _Devices
 from autolabel.plan.execution import compile_execution
@@ -94,6 +95,7 @@ def compile_plan(spec: Spec, *, registry: Registry, limit: int | None = None) ->
     again = partial(compile_plan, spec, registry=registry, limit=limit)
     describing = describing_of(spec, results_dir_for(spec, limit=limit) / DESCRIBED, again=again, registry=registry)
     census, manifest, rows, remarks = _list_inputs(spec, recipe, labelers, describing=describing, limit=limit)
+    execution = with_cpu_workers(execution, spec.run, recipe, manifest)
     outputs = _compile_outputs(spec, manifest.classes, limit=limit)
     plan = Plan(
         digest=plan_digest(recipe, manifest),
@@ -127,7 +129,7 @@ def compile_around(spec: Spec, old: Plan, rows: Iterable[bytes], *, registry: Re
         autolabel=autolabel.__version__,
         recipe=recipe,
         manifest=replace(old.manifest, classes=classes, roots=roots, follow_symlinks=spec.data.follow_symlinks),
-        execution=execution,
+        execution=with_cpu_workers(execution, spec.run, recipe, old.manifest),
         outputs=_compile_outputs(spec, classes, limit=limit),
         notices=(*_notices(spec, execution.workers), *chosen, *said),
         captions=old.captions,

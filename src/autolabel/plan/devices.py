@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autolabel.errors import MachineError, SpecError
+from autolabel.plan.machine import cores
 
 _Devices = str | Sequence[int]
 
@@ -75,8 +76,3 @@ def mps_there() -> bool:
 def threads_per_worker(devices: Sequence[str], asked: int | None) -> int:
     """Return torch's threads per worker: as set, otherwise an equal share of this machine's cores."""
     return asked or max(1, cores() // max(1, len(devices)))
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,14 +10,16 @@ from autolabel.urls import is_url
 
 
 def compile_execution(spec: Spec) -> Execution:
-    """Compile where the plan runs."""
+    """Compile where the plan runs; ``with_cpu_workers`` adds workers once the rows are known."""
     run, cluster = spec.run, None
     if run.executor == "ray":
         cluster = _asked_of_ray(spec)
         workers: tuple[str, ...] = ()
         threads = run.threads or max(1, int(cluster.num_cpus))
     else:
-        workers = tuple(name for name in devices.resolve_devices(spec.devices) for _ in range(run.workers_per_device))
+        workers = tuple(
+            name for name in devices.resolve_devices(spec.devices) for _ in range(run.workers_per_device or 1)
+        )
         threads = devices.threads_per_worker(workers, run.threads)
     executor = run.executor
     if executor == "auto":
@@ -49,7 +51,7 @@ def _spending_limit(spec: Spec) -> SpendingLimit | None:
 def _asked_of_ray(spec: Spec) -> Cluster:
     """Compile the resources of each worker on a Ray cluster, where only the number of GPUs matters."""
     asked, ray = spec.devices, spec.run.ray
-    share = spec.run.workers_per_device
+    share = spec.run.workers_per_device or 1
     if asked == "mps" or (asked == "cpu" and ray.num_gpus):
         found = "mps" if asked == "mps" else "cpu, and run.ray.num_gpus asks for GPUs"
         raise SpecError(spec.problem(("devices",), f"found {found}; on a Ray cluster wanted auto, cpu or GPU numbers"))

@@ -201,6 +201,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """The device of every worker; none if the cluster decides."""
     cluster: Cluster | None = None
     threads: int
+    chosen: bool = False
+    """Whether workers and threads were chosen by the cores, the memory and the number of rows, not by the spec."""
     num_workers: int
     max_failures: float | int
     candidates: str | None = None
@@ -209,6 +211,13 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of what endpoints have answered; None: the folder ``answers`` of the results."""
     budget: SpendingLimit | None = None
     """The spending limits for endpoints."""
+
+    def alone(self) -> Execution:
+        """Return the execution of work in one process: chosen workers become one, with the threads of all of them."""
+        if not self.chosen:
+            return self
+        threads = self.threads * len(self.workers)
+        return replace(self, executor="inline", workers=self.workers[:1], threads=threads, chosen=False)
 
     @property
     def places(self) -> str:

@@ -63,6 +63,7 @@ def open_predictor(
         raise SpecError("a plan takes no overrides", hint="open the spec with them")
     else:
         plan, fit = _plan_and_fit(place)
+        plan = replace(plan, execution=plan.execution.alone())
     _check_searches(plan)
     names = _workers_here(plan) if on is None or place is None else devices.resolve_devices(on)
     if place is not None:

@@ -89,7 +89,10 @@ class RunSpec(Section):
     num_workers: Count = Field(8, description="threads of each worker that decode images")
     shard_size: Count = Field(64, description="images in a shard, the unit of work and of resume")
     threads: Count | None = Field(None, description="CPU threads of each worker; null: the cores are divided evenly")
-    workers_per_device: Count = Field(1, description="workers on each device")
+    workers_per_device: Count | None = Field(
+        None,
+        description="workers on each device; null: 1 on a GPU, on a CPU as many as cores, memory and images allow",
+    )
     max_failures: _Failures = Field(
         0.01, description="images that may fail: a share (a number with a point) or a count (a whole number)"
     )
