@@ -32,6 +32,7 @@ from autolabel.images.files import (
 from autolabel.images.formats import FORMATS, HEIF, advice, heif_file, is_heif, is_tiff
 from autolabel.images.header import Header, header_of, orientation
 from autolabel.images.inside import check_inside
+from autolabel.images.jpeg import quick_pixels
 from autolabel.images.opener import open_image
 from autolabel.images.values import ValueRange
 from autolabel.storage import EXHAUSTED, TRANSIENT
@@ -130,6 +131,8 @@ def _pixels(
                     return deep.pixels(source, max_pixels=max_pixels, page=page, value_range=value_range)
                 except ImageError:
                     pass  # a compression that only Pillow supports, with fewer bits
+            if (quick := quick_pixels(image, source)) is not None:
+                return _upright(quick, orientation(image))
             check_scans(image, source)
             return _decoded(image, source, value_range)
 
