@@ -1,37 +1,44 @@
-"""Run tasks in spawned processes of this machine, one per worker."""
+"""Run tasks in processes of this machine, one per worker."""
 
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
 import sys
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from types import ModuleType
+from multiprocessing.spawn import get_executable
 from typing import Any
 
 from autolabel.executors.driver import Worker, drive
 from autolabel.executors.executor import Emit, Start
-from autolabel.executors.messages import Death, Event, Message, Ready, Result, failure
-from autolabel.executors.tuning import tune_process
+from autolabel.executors.messages import Death, Message
+from autolabel.executors.process_worker import serve
 
 _GRACE = 5.0
-_PAUSE = 0.5
-"""Seconds that an event waits for others to be sent with it."""
+_BOOT = """
+import signal, sys
+from multiprocessing.connection import Connection
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+pipe, driver = Connection(int(sys.argv[1])), Connection(int(sys.argv[2]), writable=False)
+sys.path[:] = pipe.recv()
+serve, *place = pipe.recv()
+serve(pipe, driver, *place)
+"""
+"""What a worker process runs: its arguments are the handles of its ends of two pipes."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _ProcessWorker(Worker):
-    """A process with the driver's end of its pipe."""
+    """A process with the driver's ends of its pipes."""
 
-    process: SpawnProcess
+    process: subprocess.Popen[bytes]
     pipe: Connection
+    alive: Connection
+    """Closed by the system when the driver ends, however it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,37 +83,26 @@ class _Spawned:
             if worker.busy or not worker.ready:
                 worker.process.kill()
         for worker in workers:
-            worker.process.join(_GRACE)
-            if worker.process.is_alive():
+            try:
+                worker.process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
                 worker.process.kill()
-                worker.process.join()
+                worker.process.wait()
+            worker.alive.close()
 
 
 def _spawn(start: Start, device: str, threads: int) -> _ProcessWorker:
-    """Start a worker."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, device, threads), name=f"autolabel {device}")
-    with _hidden_main():
-        process.start()
-    theirs.close()
-    _send(ours, start)  # not as process arguments: unpickling them would import numpy before threads are limited
-    return _ProcessWorker(device, process=process, pipe=ours)
-
-
-_HIDING = threading.Lock()
-
-
-@contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Hide the main module, which a spawned process would import: a script without a guard would start over there."""
-    with _HIDING:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
+    """Start a worker: a process that knows nothing of the caller's main module, so a script needs no guard."""
+    ours, theirs = Pipe()
+    ends, alive = Pipe(duplex=False)
+    handles = theirs.fileno(), ends.fileno()
+    command = [get_executable(), "-P", "-c", _BOOT, *map(str, handles)]
+    with theirs, ends:
+        process = subprocess.Popen(command, pass_fds=handles, stdin=subprocess.DEVNULL)
+    _send(ours, sys.path)
+    _send(ours, (serve, device, threads))
+    _send(ours, start)  # by itself, because reading it imports numpy, for which threads are limited before
+    return _ProcessWorker(device, process=process, pipe=ours, alive=alive)
 
 
 def _send(pipe: Connection, message: Any) -> None:
@@ -120,51 +116,5 @@ def _receive(worker: _ProcessWorker) -> Message:
     try:
         message: Message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
-        worker.process.join()
-        return Death(f"worker on {worker.device} died (exit code {worker.process.exitcode})")
+        return Death(f"worker on {worker.device} died (exit code {worker.process.wait()})")
     return message
-
-
-def _serve(pipe: Connection, device: str, threads: int) -> None:
-    """Main loop of a worker: start, then run tasks until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    messages = _Messages(pipe)
-    threading.Thread(target=_watch, args=[messages], daemon=True).start()
-    tune_process(threads)
-    try:
-        work = pipe.recv()(device, messages.events.append)
-        messages.send(Ready())
-        while True:
-            messages.send(Result(work(pipe.recv())))
-    except EOFError:
-        return
-    except Exception as error:
-        messages.send(failure(error, device))
-
-
-class _Messages:
-    """Messages to the driver; events wait for a moment, because a message for each costs more than a quick row."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
-        self.events: deque[Any] = deque()
-        self.sending = threading.Lock()
-
-    def send(self, *messages: Message) -> None:
-        """Send the events so far, then messages."""
-        with self.sending:
-            if self.events:
-                self.pipe.send(Event(tuple(self.events.popleft() for _ in range(len(self.events)))))
-            for message in messages:
-                self.pipe.send(message)
-
-
-def _watch(messages: _Messages) -> None:
-    """Send waiting events now and then; end this process when its parent is gone."""
-    parent = parent_process()
-    assert parent is not None
-    while not wait([parent.sentinel], _PAUSE):
-        with suppress(OSError):  # the main loop ends when its pipe is closed
-            messages.send()
-    os._exit(1)

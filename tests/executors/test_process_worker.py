@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autolabel.executors.messages import Event, Ready, Result
-from autolabel.executors.processes import _Messages
+from autolabel.executors.process_worker import _Messages
 
 
 class Pipe:
