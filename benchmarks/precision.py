@@ -1,4 +1,8 @@
-"""What ``precision: bfloat16`` costs in boxes on photos with known boxes, and what it gains in time."""
+"""What ``precision: bfloat16`` costs in boxes on photos with known boxes, and what it gains in time.
+
+In the last row the places that the decoder starts from have float32's order, which chooses the learned query of each.
+What still moves is moved by rounding alone; what moves with bfloat16 beside that, by places that changed ranks.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from typing import Any
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from torch import Tensor
 
 from autolabel.executors.tuning import reuse_memory
 from autolabel.types import Instances, Prompt, Round, Sample
@@ -25,7 +30,8 @@ from benchmarks._matched import matched
 from benchmarks.gpu import made
 
 _FLOOR = 0.05
-_PRECISIONS = ("float32", "bfloat16")
+_PRECISIONS = {"float32": "float32", "bfloat16": "bfloat16", "bfloat16, ranked by float32": "bfloat16"}
+"""The precision of each row's model."""
 
 
 def find(model: GroundingDino, photo: Sample) -> tuple[Instances, float]:
@@ -35,6 +41,20 @@ def find(model: GroundingDino, photo: Sample) -> tuple[Instances, float]:
     found = model.detect(model.prepare([item]), [photo.prompt], _FLOOR)[0]
     taken = time.process_time() - began
     return Nms(Nms.Params()).aggregate(found, Round(index=0, conf_threshold=_FLOOR)), taken
+
+
+def follow(leader: GroundingDino, follower: GroundingDino) -> None:
+    """Have a model rank places as another one did last, so that only what follows the ranks differs."""
+    network = leader.network
+    ranks: list[Tensor] = []
+    ranked = network._ranked
+
+    def note(logits: Tensor) -> Tensor:
+        ranks[:] = [ranked(logits)]
+        return ranks[0]
+
+    network._ranked = note  # type: ignore[method-assign]
+    follower.network._ranked = lambda logits: ranks[0]  # type: ignore[method-assign]
 
 
 def average_precision(truth: Path, photos: Sequence[Sample], found: Sequence[Instances]) -> tuple[float, float]:
@@ -75,7 +95,8 @@ def main() -> None:
     names = [image["file_name"] for image in content["images"]][: given.photos]
     prompt = Prompt(tuple(category["name"] for category in content["categories"]))
     photos = made.samples([given.truth.parent / "images" / name for name in names], prompt)
-    models = {one: made.detector(Path(given.checkpoint), "cpu", one) for one in _PRECISIONS}
+    models = {name: made.detector(Path(given.checkpoint), "cpu", one) for name, one in _PRECISIONS.items()}
+    follow(models["float32"], models["bfloat16, ranked by float32"])
     answers: dict[str, list[Instances]] = {one: [] for one in models}
     seconds: dict[str, list[float]] = {one: [] for one in models}
     for model in models.values():
@@ -91,7 +112,7 @@ def main() -> None:
         same = matched(zip(answers["float32"], answers[one], strict=True))
         rows.append({"precision": one, "ap": ap, "ap50": ap50, "seconds": median(seconds[one]), "matched": same.share})
         print(
-            f"{one:9} AP {ap:.4f}, AP50 {ap50:.4f}; {median(seconds[one]):.3f} s of CPU a photo;"
+            f"{one:27} AP {ap:.4f}, AP50 {ap50:.4f}; {median(seconds[one]):.3f} s of CPU a photo;"
             f" {100 * same.share:.1f} % of {same.boxes} boxes above 0.3 found again at IoU 0.95",
             flush=True,
         )

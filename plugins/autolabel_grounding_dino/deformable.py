@@ -41,7 +41,7 @@ class FusedAttention(nn.Module):
         super().__init__()
         self._kernel, self._heads = kernel, stock.n_heads
         self.value_proj, self.output_proj = stock.value_proj, stock.output_proj
-        self.drawing = joined(stock.sampling_offsets, stock.attention_weights)
+        self.drawing: Any = joined(stock.sampling_offsets, stock.attention_weights)
 
     def forward(
         self,

@@ -14,6 +14,8 @@ from autolabel.transfer import to_device
 from autolabel_labeling.tensors import PixelBatch
 
 _Shapes = tuple[tuple[int, int], ...]
+_SHAPES = 4
+"""Shapes of images whose position codes are kept: 8 MB each for 480x800."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class VisionEncoder:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._codes: dict[_Shapes, Tensor] = {}
         self.passes = 0
 
     def encode(self, batch: PixelBatch) -> ImageFeatures:
@@ -80,7 +83,7 @@ class VisionEncoder:
         starts = torch.tensor([sum(places[:level]) for level in range(len(places))])
         return ImageFeatures(
             tokens=torch.cat([_flat(level) for level, _ in levels], 1),
-            positions=torch.cat([self._position(i, *level, whole=batch.whole) for i, level in enumerate(levels)], 1),
+            positions=self._positions(levels, shapes, whole=batch.whole),
             valid=torch.cat([mask.flatten(1) for _, mask in levels], 1),
             ratios=torch.stack([_ratio(mask) for _, mask in levels], 1),
             shapes=shapes,
@@ -99,11 +102,22 @@ class VisionEncoder:
             levels.append((source, _shrunk(valid, source)))
         return levels
 
-    def _position(self, number: int, level: Tensor, mask: Tensor, *, whole: bool) -> Tensor:
-        """Return (B, places, width); computed once if nothing is padded."""
-        code = _flat(self._model.backbone.position_embedding(level, mask[:1] if whole else mask).to(level.dtype))
-        with_level: Tensor = code + self._model.level_embed[number]
-        return with_level.expand(len(level), -1, -1)
+    def _positions(self, levels: list[tuple[Tensor, Tensor]], shapes: _Shapes, *, whole: bool) -> Tensor:
+        """Return (B, S, width); for images without padding, which all have the same of a shape, computed once."""
+        if not whole:
+            return self._coded(levels)
+        code = self._codes.get(shapes)
+        if code is None:
+            code = self._coded([(level, mask[:1]) for level, mask in levels])
+            while len(self._codes) >= _SHAPES:
+                self._codes.pop(next(iter(self._codes)), None)
+            self._codes[shapes] = code
+        return code.expand(len(levels[0][0]), -1, -1)
+
+    def _coded(self, levels: list[tuple[Tensor, Tensor]]) -> Tensor:
+        embed = self._model.backbone.position_embedding
+        codes = [_flat(embed(level, mask).to(level.dtype)) for level, mask in levels]
+        return torch.cat([code + self._model.level_embed[number] for number, code in enumerate(codes)], 1)
 
 
 def _flat(level: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class ReassociatedFusion(nn.Module):
     def __init__(self, stock: Any) -> None:
         super().__init__()
         self.num_heads, self.head_dim, self.scale = stock.num_heads, stock.head_dim, stock.scale
+        self._kind = torch.float32
         for name in (
             "vision_proj",
             "text_proj",
@@ -34,6 +35,10 @@ class ReassociatedFusion(nn.Module):
             "out_text_proj",
         ):
             self.add_module(name, getattr(stock, name))
+
+    def halve(self) -> None:
+        """Round the products with the places of an image to bfloat16; softmax and all else stays in float32."""
+        self._kind = torch.bfloat16
 
     def forward(
         self,
@@ -46,35 +51,42 @@ class ReassociatedFusion(nn.Module):
 
         The masks, (batch, S) and (batch, N), are True at padding. Attention weights are not returned.
         """
-        logits = self._logits(vision_features, text_features)
-        to_text = (
-            logits
-            if text_attention_mask is None
-            else logits.masked_fill(text_attention_mask[:, None, None], -torch.inf)
-        )
-        vision = self._vision_takes(to_text.softmax(-1), text_features)
+        seen = vision_features if self._kind == torch.float32 else vision_features.to(self._kind)
+        logits = self._logits(seen, text_features)
+        to_text, to_vision = logits, logits
+        if text_attention_mask is not None:
+            to_text = _hidden(logits, text_attention_mask[:, None, None])
         if vision_attention_mask is not None:
-            logits = logits.masked_fill(vision_attention_mask[:, :, None, None], -torch.inf)
-        return (vision, None), (self._text_takes(logits.softmax(1), vision_features), None)
+            to_vision = _hidden(logits, vision_attention_mask[:, :, None, None])
+        vision = self._vision_takes(to_text.softmax(-1), text_features)
+        return (vision, None), (self._text_takes(to_vision.softmax(1), seen), None)
 
     def _logits(self, vision: Tensor, text: Tensor) -> Tensor:
-        """Return (batch, S, heads, N)."""
+        """Return (batch, S, heads, N) in float32."""
         keys = self._heads(self.text_proj(text))
         weight = self.vision_proj.weight.view(self.num_heads, self.head_dim, -1)
         bias = self.vision_proj.bias.view(self.num_heads, self.head_dim)
         columns = torch.einsum("bnhe,hed->bhnd", keys, weight).flatten(1, 2)
         offsets = torch.einsum("bnhe,he->bhn", keys, bias).flatten(1)
-        logits = torch.baddbmm(offsets[:, None], vision, columns.transpose(1, 2), beta=self.scale, alpha=self.scale)
+        if self._kind != torch.float32:
+            offsets, columns = (offsets * self.scale).to(self._kind), (columns * self.scale).to(self._kind)
+            logits = torch.baddbmm(offsets[:, None], vision, columns.transpose(1, 2)).float()
+        else:
+            logits = torch.baddbmm(offsets[:, None], vision, columns.transpose(1, 2), beta=self.scale, alpha=self.scale)
         return logits.view(*logits.shape[:2], self.num_heads, -1)
 
     def _vision_takes(self, shares: Tensor, text: Tensor) -> Tensor:
         values = self._heads(self.values_text_proj(text))
         weight = self.out_vision_proj.weight.view(-1, self.num_heads, self.head_dim)
         rows = torch.einsum("bnhe,dhe->bhnd", values, weight).flatten(1, 2)
+        if self._kind != torch.float32:
+            shares, rows = shares.to(self._kind), rows.to(self._kind)
+            return torch.bmm(shares.flatten(2), rows).float().add_(self.out_vision_proj.bias)
         return torch.baddbmm(self.out_vision_proj.bias, shares.flatten(2), rows)
 
     def _text_takes(self, shares: Tensor, vision: Tensor) -> Tensor:
-        pooled = torch.bmm(shares.flatten(2).transpose(1, 2), vision)
+        shares = shares if self._kind == torch.float32 else shares.to(self._kind)
+        pooled = torch.bmm(shares.flatten(2).transpose(1, 2), vision).to(self.values_vision_proj.weight.dtype)
         pooled = pooled.view(len(pooled), self.num_heads, -1, pooled.shape[-1])
         weight = self.values_vision_proj.weight.view(self.num_heads, self.head_dim, -1)
         bias = self.values_vision_proj.bias.view(self.num_heads, self.head_dim)
@@ -84,3 +96,10 @@ class ReassociatedFusion(nn.Module):
 
     def _heads(self, tensor: Tensor) -> Tensor:
         return tensor.view(*tensor.shape[:-1], self.num_heads, self.head_dim)
+
+
+def _hidden(logits: Tensor, padding: Tensor) -> Tensor:
+    """Return logits with -inf at padding; on a CPU, where to look costs no wait, the same ones if there is none."""
+    if padding.device.type == "cpu" and not bool(padding.any()):
+        return logits
+    return logits.masked_fill(padding, -torch.inf)

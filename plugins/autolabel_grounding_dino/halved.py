@@ -10,7 +10,7 @@ from torch import nn
 from autolabel_grounding_dino.deformable import FusedAttention
 from autolabel_grounding_dino.feed_forward import FeedForward
 from autolabel_grounding_dino.fusion import ReassociatedFusion
-from autolabel_labeling.half import Activation, HalfLinear, HalfPerceptron, halve
+from autolabel_labeling.half import Activation, HalfLinear, HalfPerceptron, LaidOutLinear, halve
 from autolabel_labeling.windows import WindowLayer
 
 _PLACES = ("bbox_embed", "reference_points_head", "drawing")
@@ -20,11 +20,11 @@ _PLACES = ("bbox_embed", "reference_points_head", "drawing")
 def halve_towers(model: Any) -> None:
     """Round the linear layers of the vision tower, the encoder and the decoder to bfloat16, once and for all.
 
-    Fusion of image and text, which multiplies little, stays as it is; so do the text encoder, which reads a phrase
-    once, what ranks places, and what says where they are.
+    The text encoder, which reads a phrase once, stays as it is; what ranks places, and what says where they are, stay
+    in float32.
     """
     for module in list(model.modules()):
-        if isinstance(module, WindowLayer):
+        if isinstance(module, WindowLayer | ReassociatedFusion):
             module.halve()
         for name, part in list(module.named_children()):
             if isinstance(part, FeedForward):
@@ -33,8 +33,10 @@ def halve_towers(model: Any) -> None:
                 setattr(module, name, HalfPerceptron(part.fc1, part.fc2, activation))
             elif isinstance(part, FusedAttention):
                 part.value_proj = HalfLinear(part.value_proj, result=torch.bfloat16)
+                part.drawing = LaidOutLinear(part.drawing)
     for tower in (model.backbone, model.encoder, model.decoder):
         halve(tower, leave=_stays)
+    model.enc_output = LaidOutLinear(model.enc_output)
 
 
 def _activation(perceptron: Any) -> Activation | None:

@@ -94,10 +94,17 @@ class Network:
         """Return the boxes (B, Q, 4) of the places with the best match to any token."""
         places, anchors = self._model.generate_encoder_output_proposals(seen, ~images.valid, list(images.shapes))
         logits = self._proposing(places, read).masked_fill(~text.valid[:, None], -torch.inf)
-        best = logits.amax(-1).topk(min(self._queries, places.shape[1]), dim=1).indices[..., None]
+        best = self._ranked(logits)[..., None]
         boxes = self._model.encoder_output_bbox_embed(places.take_along_dim(best, 1)) + anchors.take_along_dim(best, 1)
         proposals: Tensor = boxes.sigmoid()
         return proposals
+
+    def _ranked(self, logits: Tensor) -> Tensor:
+        """Return the places (B, Q) with the best match to any token, by logits (B, places, T): the best one first.
+
+        A place's rank chooses its learned query, so places that change ranks change their boxes.
+        """
+        return logits.amax(-1).topk(min(self._queries, logits.shape[1]), dim=1).indices
 
     def _decode(
         self, images: ImageFeatures, text: TextBatch, *, seen: Tensor, read: Tensor, references: Tensor

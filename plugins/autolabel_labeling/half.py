@@ -39,6 +39,22 @@ class HalfLinear(nn.Module):
         return _in_parts(self._product, rows, self.out_features, self._result)
 
 
+class LaidOutLinear(nn.Module):
+    """Stand-in for ``nn.Linear`` that stays in float32: oneDNN's product, with weights laid out for it.
+
+    It rounds otherwise than torch's own on some processors, and is up to a fifth quicker there.
+    """
+
+    def __init__(self, stock: nn.Linear) -> None:
+        super().__init__()
+        self.out_features = stock.out_features
+        self._product = _product(stock, "none", torch.float32)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return (..., out) for (..., in), both in float32."""
+        return self._product(rows)
+
+
 class HalfPerceptron(nn.Module):
     """Stand-in for two linear layers with an activation between them; the wide rows never leave bfloat16."""
 
@@ -66,10 +82,12 @@ def _in_parts(work: Callable[[Tensor], Tensor], rows: Tensor, width: int, result
     return made.view(*rows.shape[:-1], width)
 
 
-def _product(stock: nn.Linear, activation: Activation) -> Callable[[Tensor], Tensor]:
-    """Return a linear layer on bfloat16 with what follows it: oneDNN's with weights laid out for it, else torch's."""
-    weight = stock.weight.detach().bfloat16()
-    bias = None if stock.bias is None else stock.bias.detach().bfloat16()
+def _product(
+    stock: nn.Linear, activation: Activation, kind: torch.dtype = torch.bfloat16
+) -> Callable[[Tensor], Tensor]:
+    """Return a linear layer on ``kind`` with what follows it: oneDNN's with weights laid out for it, else torch's."""
+    weight = stock.weight.detach().to(kind)
+    bias = None if stock.bias is None else stock.bias.detach().to(kind)
     if weight.device.type != "cpu" or not _packs():
         follow = _ACTIVATIONS[activation]
         return lambda rows: follow(functional.linear(rows, weight, bias))

@@ -56,8 +56,8 @@ class WindowLayer(nn.Module):
         windows, back = _windows(input_dimensions, self._window, shift)
         rows = torch.empty(count, places + 1, width, dtype=self._kind)  # the last one stands for padding
         rows[:, :-1], rows[:, -1] = self.before(hidden_states), 0
-        taken = [self._attend(image, windows) for image in rows]
-        left = self.leave(torch.stack(taken).flatten(1, 2)).index_select(1, back)
+        taken = [self._attend(image, windows).flatten(0, 1)[None] for image in rows]
+        left = self.leave(torch.cat(taken) if count > 1 else taken[0]).index_select(1, back)
         hidden = hidden_states + left
         made: Tensor = self.mlp(self.after(hidden)).add_(hidden)
         return made, None

@@ -16,6 +16,7 @@ from transformers.models.grounding_dino import modeling_grounding_dino as stock
 from autolabel_grounding_dino import torch_kernel
 from autolabel_grounding_dino.attention import TablelessAttention
 from autolabel_grounding_dino.deformable import FusedAttention, Kernel, NumbaKernel, numba_kernel, quickened
+from autolabel_grounding_dino.features import _SHAPES
 from autolabel_grounding_dino.feed_forward import ROWS, FeedForward
 from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_grounding_dino.labeler import GroundingDino
@@ -222,6 +223,28 @@ def test_the_network_answers_as_transformers_forward_does(detector: GroundingDin
     assert torch.allclose(answer.boxes, expected.pred_boxes, atol=5e-5)
     assert answer.logits[0].std() > 0.5
     assert answer.boxes.std() > 0.05
+
+
+def test_position_codes_are_kept_for_some_shapes_of_images_without_padding(detector: GroundingDino) -> None:
+    vision = detector.network.vision
+
+    def seen(height: int, width: int, *, padded: int = 0) -> torch.Tensor:
+        valid = torch.ones(2, height, width, dtype=torch.bool)
+        valid[1, height - padded :] = False
+        pixels = torch.zeros(2, 3, height, width)
+        with torch.inference_mode():
+            return vision.encode(PixelBatch(pixels, valid, whole=not padded)).positions
+
+    vision._codes.clear()
+    first = seen(72, 96)
+    assert torch.equal(seen(72, 96), first) and len(vision._codes) == 1
+    assert torch.equal(seen(72, 96, padded=32)[0], first[0])
+    assert not torch.equal(seen(72, 96, padded=32)[1], first[1])
+    assert len(vision._codes) == 1
+    for width in range(64, 320, 32):
+        seen(72, width)
+    assert len(vision._codes) == _SHAPES
+    assert torch.equal(seen(72, 96), first)
 
 
 def test_bfloat16_moves_answers_a_little(folder: Path) -> None:
