@@ -21,8 +21,9 @@ except ImportError:  # the extra `fast`
 def quick_pixels(image: Pillow.Image, source: Source) -> npt.NDArray[np.uint8] | None:
     """Return (H, W, 3) RGB as stored in the file of an opened JPEG; None if Pillow has to decode it.
 
-    Both use libjpeg-turbo, whose versions agree on baseline colour JPEGs of the usual samplings (4:4:4, 4:2:2, 4:2:0).
-    Any doubt about the file, such as a warning about damaged data, leaves it to Pillow, which then decides.
+    Both use libjpeg-turbo, whose versions 2.1.5, 3.1 and 3.2 give the same bytes for baseline colour JPEGs of the usual
+    samplings (4:4:4, 4:2:2, 4:2:0). Any doubt about the file, such as a warning about damaged data, leaves it to
+    Pillow, which then decides.
     """
     if decode_jpeg is None or not _usual(image):
         return None
