@@ -28,7 +28,9 @@ def plan(registry: Registry, draw_photos: Any, tmp_path_factory: pytest.TempPath
     return compile_plan(spec, registry=registry).plan
 
 
-def chosen(plan: Plan, *, rows: int, shards: int, weights: int = 0, sends_to: str = "", **run: Any) -> Execution:
+def chosen(
+    plan: Plan, *, rows: int, shards: int, weights: int = 0, sends_to: str = "", size: int = 1, **run: Any
+) -> Execution:
     files = (WeightFile(name="w", bytes=weights, sha256=""),)
     heavy = Weights(files=files, licence="", commercial=None)
     [stage] = plan.recipe.stages
@@ -38,8 +40,14 @@ def chosen(plan: Plan, *, rows: int, shards: int, weights: int = 0, sends_to: st
         replace(plan.execution, threads=said.threads or 8),
         said,
         replace(plan.recipe, stages=(stage,)),
-        replace(plan.manifest, rows=rows, shards=tuple(Shard(one, 1, 0, 0) for one in range(shards))),
+        replace(plan.manifest, rows=rows, shards=_shards(rows, shards, size)),
     )
+
+
+def _shards(rows: int, count: int, size: int) -> tuple[Shard, ...]:
+    """Return shards of equal size, the last with the rest of the rows where there is one."""
+    left = rows - size * (count - 1)
+    return tuple(Shard(one, size if one < count - 1 or left > size else left, 0, 0) for one in range(count))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +57,13 @@ def chosen(plan: Plan, *, rows: int, shards: int, weights: int = 0, sends_to: st
         (3, {"shards": 3}, 1, 8),
         (200, {"shards": 4}, 4, 2),
         (40, {}, 2, 4),
+        (65, {"shards": 2, "size": 64}, 1, 8),
+        (120, {"shards": 2, "size": 64}, 2, 4),
+        (200, {"shards": 4, "size": 64}, 4, 2),
+        (330, {"shards": 6, "size": 64, "threads": 1}, 6, 1),
         (10_000, {"threads": 2}, 4, 2),
         (10_000, {"threads": 16}, 1, 16),
-        (10_000, {"weights": 2 * GB}, 3, 2),
+        (10_000, {"weights": 2 * GB}, 2, 4),
         (10_000, {"weights": 50 * GB}, 1, 8),
         (10_000, {"workers_per_device": 1}, 1, 8),
         (10_000, {"executor": "inline"}, 1, 8),
