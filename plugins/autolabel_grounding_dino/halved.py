@@ -13,7 +13,7 @@ from autolabel_grounding_dino.fusion import ReassociatedFusion
 from autolabel_labeling.half import Activation, HalfLinear, HalfPerceptron, LaidOutLinear, halve
 from autolabel_labeling.windows import WindowLayer
 
-_PLACES = ("bbox_embed", "reference_points_head", "drawing")
+_PLACES = ("bbox_embed", "drawing")
 """Layers that say where to look and where boxes lie: in bfloat16 they move half as many boxes as all others do."""
 
 
