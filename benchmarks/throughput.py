@@ -241,7 +241,9 @@ def _stock(asked: dict[str, Any], answers: str) -> list[float]:
     from transformers import AutoTokenizer, GroundingDinoForObjectDetection
     from transformers.utils import logging
 
+    from autolabel.images import read_size
     from autolabel.types import Instances, Round
+    from autolabel.types.boxes import clip
     from autolabel_aggregators.nms import Nms
     from autolabel_grounding_dino.labeler import GroundingDino
     from autolabel_labeling.pixels import read_shaping
@@ -259,9 +261,10 @@ def _stock(asked: dict[str, Any], answers: str) -> list[float]:
         query, label = np.nonzero(scores > asked["threshold"])
         instances = Instances.build(corners[query], scores=scores[query, label], labels=label)
         kept = nms.aggregate(instances, Round(index=0, conf_threshold=asked["threshold"]))
+        inside = clip(kept.boxes, read_size(path))
         found[path.name] = [
             (classes[one], box.tolist(), float(score))
-            for one, box, score in zip(kept.labels, kept.boxes, kept.scores, strict=True)
+            for one, box, score in zip(kept.labels, inside, kept.scores, strict=True)
         ]
         times.append(time.perf_counter())
     Path(answers).write_bytes(pickle.dumps(found))
