@@ -27,21 +27,36 @@ def iou(first: Boxes, second: Boxes) -> Float64:
 
     Uses memory in proportion to N * M: for many boxes see ``autolabel.types.neighbours``.
     """
-    return paired_iou(first[:, None, :], second[None, :, :])
+    return columns_iou(columns(first)[:, :, None], columns(second)[:, None, :])
 
 
 def paired_iou(first: Boxes, second: Boxes) -> Float64:
     """Return the intersection over union of the boxes at equal places of two (..., 4) arrays that broadcast."""
-    a, b = first.astype(np.float64, copy=False), second.astype(np.float64, copy=False)
-    inside = _shared(a[..., 0], a[..., 2], b[..., 0], b[..., 2])
-    inside *= _shared(a[..., 1], a[..., 3], b[..., 1], b[..., 3])
-    union = np.asarray(areas(a) + areas(b))
+    return columns_iou(columns(first), columns(second))
+
+
+def columns(boxes: Boxes) -> Float64:
+    """Return the edges ``x1 y1 x2 y2`` and the areas of (..., 4) boxes as float64 (5, ...), each without gaps."""
+    edges = np.empty((5, *boxes.shape[:-1]))
+    edges[:4] = boxes.T if boxes.ndim == 2 else np.moveaxis(boxes, -1, 0)
+    sides = edges[2:4] - edges[:2]
+    np.maximum(sides, 0, out=sides)
+    edges[4] = sides[0] * sides[1]
+    return edges
+
+
+def columns_iou(first: Float64, second: Float64) -> Float64:
+    """Return the intersection over union of boxes given by ``columns``; the shapes after the first axis broadcast."""
+    x1, y1, x2, y2, area = first
+    other_x1, other_y1, other_x2, other_y2, other_area = second
+    inside = _shared(x1, x2, other_x1, other_x2)
+    inside *= _shared(y1, y2, other_y1, other_y2)
+    union = np.asarray(area + other_area)
     union -= inside
-    positive = union > 0
-    if positive.all():  # much quicker than a division that leaves some out
-        return np.divide(inside, union, out=inside)
-    ratio: Float64 = np.divide(inside, union, out=np.zeros_like(union), where=positive)
-    return ratio
+    if not union.all():
+        union[union == 0] = np.inf  # an IoU of 0
+    inside /= union
+    return inside
 
 
 def _shared(low: Float64, high: Float64, other_low: Float64, other_high: Float64) -> Float64:

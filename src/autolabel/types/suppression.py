@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.types.boxes import iou
+from autolabel.types.boxes import columns, columns_iou
 from autolabel.types.neighbours import SMALLEST, Neighbours
 
 _FEW = 500
@@ -27,7 +27,9 @@ def suppress(
     ``groups`` (N,), a box suppresses only boxes of its own group. Memory is O(N); time is O(N log N) plus the overlaps
     of the kept boxes. Few boxes are compared all at once.
     """
-    if groups is not None and len(set(groups.tolist())) == len(groups):  # each box is a group of its own
+    if groups is not None and (groups == groups[:1]).all():
+        groups = None
+    elif groups is not None and len(set(groups.tolist())) == len(groups):  # each box is a group of its own
         return order
     if len(boxes) <= _FEW and threshold >= SMALLEST:
         return _suppress_few(boxes, order, threshold=threshold, groups=groups)
@@ -51,12 +53,13 @@ def _suppress_few(
     boxes: npt.NDArray[np.floating], order: _Index, *, threshold: float, groups: npt.NDArray[np.int32] | None
 ) -> _Index:
     """Return what ``suppress`` does; the next best boxes are compared with all that are left."""
-    ranked = boxes[order].astype(np.float64)
-    group = None if groups is None or (groups == groups[0]).all() else groups[order]
+    ranked = columns(boxes[order])
+    group = None if groups is None else groups[order]
     kept, waiting = [order[:0]], np.arange(len(order))
     while len(waiting):
         best = waiting[:_AT_ONCE]
-        spared = ~(iou(ranked[best], ranked[waiting]) > threshold)
+        left_over = ranked.take(waiting, axis=1)
+        spared = ~(columns_iou(left_over[:, : len(best), None], left_over[:, None]) > threshold)
         if group is not None:
             spared |= group[best][:, None] != group[waiting]
         left = np.ones(len(waiting), np.bool_)
