@@ -56,11 +56,11 @@ class TrainingSettings(CourseSettings):
     """Share of the views that show a whole image at a smaller size."""
     foreign_names: Annotated[int, Field(ge=0, le=20)] = 3
     """Number of names of other objects added to each prompt as negative phrases, against false alarms."""
-    start_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    start_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the weights before the training in those that are evaluated and saved, a weighted mean of both.
 
-    About 0.2 keeps more of what the detector knew and costs the new classes little (Wortsman et al., "Robust
-    fine-tuning of zero-shot models", arXiv 2109.01903).
+    It keeps more of what the detector knew, and costs the new classes little (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", arXiv 2109.01903). 0 saves the trained weights alone.
     """
     gradient_checkpointing: bool | None = None
     """Whether activations are computed again instead of kept: less memory, more time.
