@@ -98,7 +98,8 @@ def watched(root: Path, work: Callable[[], object]) -> list[str]:
             child()
         except BaseException as caught:
             error = f"{type(caught).__name__}: {caught}"
-        inside = tuple(f"{place}/" for place in (*allowed, *libraries))
+        limits = (f"/proc/{os.getpid()}/cgroup", "/sys/fs/cgroup")  # of cores and memory
+        inside = tuple(f"{place}/" for place in (*allowed, *libraries, *limits))
         outside = sorted(path for path in touched if not f"{path}/".startswith(inside))
         report.write_text(json.dumps({"error": error, "outside": outside, "count": len(touched)}))
         os._exit(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,16 @@ from PIL import JpegImagePlugin
 
 from autolabel.images.files import Source
 
-try:
-    from simplejpeg import decode_jpeg
-except ImportError:  # the extra `fast`
-    decode_jpeg = None
+
+@cache
+def _decoder() -> Callable[..., Any] | None:
+    """Return simplejpeg's decoder; None without the extra `fast`."""
+    try:
+        from simplejpeg import decode_jpeg
+    except ImportError:
+        return None
+    decode: Callable[..., Any] = decode_jpeg
+    return decode
 
 
 def quick_pixels(image: Pillow.Image, source: Source) -> npt.NDArray[np.uint8] | None:
@@ -25,10 +33,11 @@ def quick_pixels(image: Pillow.Image, source: Source) -> npt.NDArray[np.uint8] |
     samplings (4:4:4, 4:2:2, 4:2:0). Any doubt about the file, such as a warning about damaged data, leaves it to
     Pillow, which then decides.
     """
-    if decode_jpeg is None or not _usual(image):
+    decode = _decoder() if _usual(image) else None
+    if decode is None:
         return None
     try:
-        pixels: Any = decode_jpeg(_bytes(source), colorspace="RGB", strict=True)
+        pixels = decode(_bytes(source), colorspace="RGB", strict=True)
     except ValueError:
         return None
     return pixels if pixels.shape == (image.height, image.width, 3) else None
