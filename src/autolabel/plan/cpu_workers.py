@@ -12,8 +12,8 @@ from autolabel.plan.model import Execution, Manifest, Recipe
 from autolabel.spec.model import RunSpec
 
 _LEAST_ROWS = 16
-"""The rows for which starting another worker pays: it takes about three seconds, the shipped checkpoint for a photo a
-fifth of one."""
+"""The rows for which starting another worker pays: it takes about three seconds, in which the shipped checkpoint labels
+25 photos, and a larger network a few."""
 _WORKER = 1_000_000_000
 """Bytes of a worker without its network: libraries, decoded images."""
 _WEIGHTS = 4
@@ -29,11 +29,11 @@ _MANY = 4
 def with_cpu_workers(execution: Execution, run: RunSpec, recipe: Recipe, manifest: Manifest) -> Execution:
     """Return an execution on one CPU with as many workers as cores, memory and rows allow, and threads for each.
 
-    The cores are divided evenly, so that many workers have one thread each: two workers with one thread do 1.1 to
-    1.7 times the work of one with two. Depends on the plan's rows and on the machine, not on what else runs there, so that the
-    same command on the same machine gives the same bytes. Returns an execution unchanged where the spec says the number
-    of workers or ``inline``, on other devices, and where images are sent to an endpoint, whose requests are limited by
-    its own settings.
+    The cores are divided evenly, so that many workers have one thread each: two workers with one thread do 1.1 to 1.7
+    times the work of one with two. Depends on the plan's rows and on the machine, not on what else runs there, so that
+    the same command on the same machine gives the same bytes. Returns an execution unchanged where the spec says the
+    number of workers or ``inline``, on other devices, and where images are sent to an endpoint, whose requests are
+    limited by its own settings.
     """
     if (
         run.workers_per_device is not None
