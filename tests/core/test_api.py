@@ -66,7 +66,7 @@ import PIL.Image, torch
 torch.set_num_threads(2)
 real = ctypes.CDLL
 class Watched:
-    def __init__(self, *names): self.own = real(*names)
+    def __init__(self, *names, **options): self.own = real(*names, **options)
     def __getattr__(self, name):
         assert name != "mallopt", "the host's malloc was set"
         return getattr(self.own, name)
