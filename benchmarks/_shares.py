@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from autolabel.duplicates import Groups
 from autolabel.evaluate.paired import Estimate, PairedEstimate, RunGain, measure_gain
-from autolabel.improve.holdout import LEAST_TO_TELL
+from autolabel.improve.improve import verdict
 from autolabel.improve.rounds import read_history, read_request
 from autolabel.results.select import measured
 
@@ -69,8 +69,7 @@ class Shares:
         after = measured(self.folder / f"share-{share:g}", thresholds=thresholds)[0]
         truth = self.folder / "zero-2" / "improve" / "held-out.json"
         gain = measure_gain(before, after, truth, group_of=Groups(request.groups).key)
-        interval = gain.ap50.gain.interval
-        accepted = gain.groups >= LEAST_TO_TELL and interval is not None and interval[0] > 0
+        accepted, _ = verdict(gain)
         return [_signed(gain.ap50), "accepted" if accepted else "**not accepted**"]
 
 

@@ -25,13 +25,13 @@ if str(ROOT) not in sys.path:
 
 from autolabel.executors.tuning import reuse_memory  # noqa: E402
 from autolabel.images import jpeg, read_pixels  # noqa: E402
-from autolabel.types import Instances, Prompt, Round, Sample, Size  # noqa: E402
+from autolabel.types import Instances, Round, Sample, Size  # noqa: E402
 from autolabel_aggregators.nms import Nms  # noqa: E402
 from autolabel_grounding_dino.labeler import GroundingDino  # noqa: E402
 from autolabel_labeling.pixels import ResizedImage, resize_pixels  # noqa: E402
 from benchmarks._matched import matched  # noqa: E402
 from benchmarks.gpu import made  # noqa: E402
-from benchmarks.precision import average_precision  # noqa: E402
+from benchmarks.precision import average_precision, known_photos  # noqa: E402
 
 _FLOOR = 0.05
 _GRAIN, _QUALITY = 4.0, 90
@@ -52,7 +52,7 @@ def enlarged(source: Path, target: Path, megapixels: float) -> None:
 
 def by_pillow(path: Path, wanted: Size) -> _Pixels:
     """Decode with Pillow alone."""
-    with patch.object(jpeg, "decode_jpeg", None):
+    with patch.object(jpeg, "_decoder", lambda: None):
         return read_pixels(path)
 
 
@@ -137,12 +137,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     reuse_memory()
-    content = json.loads(given.truth.read_text())
-    names = [image["file_name"] for image in content["images"]][: given.photos]
-    prompt = Prompt(tuple(category["name"] for category in content["categories"]))
-    photos = made.samples([given.truth.parent / "images" / name for name in names], prompt)
+    photos = known_photos(given.truth, given.photos)
     model = made.detector(Path(given.checkpoint), "cpu", "float32")
-    model.detect(model.prepare([model.preprocess(photos[0])]), [prompt], _FLOOR)
+    model.detect(model.prepare([model.preprocess(photos[0])]), [photos[0].prompt], _FLOOR)
     rows = []
     for megapixels in given.megapixels:
         found = measure(model, photos, megapixels)

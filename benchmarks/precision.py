@@ -57,6 +57,14 @@ def follow(leader: GroundingDino, follower: GroundingDino) -> None:
     follower.network._ranked = lambda logits: ranks[0]  # type: ignore[method-assign]
 
 
+def known_photos(truth: Path, count: int | None) -> list[Sample]:
+    """Return the first photos of a COCO file (None: all), decoded; they lie in the folder ``images`` beside it."""
+    content = json.loads(truth.read_text())
+    names = [image["file_name"] for image in content["images"]][:count]
+    prompt = Prompt(tuple(category["name"] for category in content["categories"]))
+    return made.samples([truth.parent / "images" / name for name in names], prompt)
+
+
 def average_precision(truth: Path, photos: Sequence[Sample], found: Sequence[Instances]) -> tuple[float, float]:
     """Return COCO's AP and AP50 of the boxes found in photos that the truth names."""
     with contextlib.redirect_stdout(io.StringIO()):
@@ -91,10 +99,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     reuse_memory()
-    content = json.loads(given.truth.read_text())
-    names = [image["file_name"] for image in content["images"]][: given.photos]
-    prompt = Prompt(tuple(category["name"] for category in content["categories"]))
-    photos = made.samples([given.truth.parent / "images" / name for name in names], prompt)
+    photos = known_photos(given.truth, given.photos)
     models = {name: made.detector(Path(given.checkpoint), "cpu", one) for name, one in _PRECISIONS.items()}
     follow(models["float32"], models["bfloat16, ranked by float32"])
     answers: dict[str, list[Instances]] = {one: [] for one in models}

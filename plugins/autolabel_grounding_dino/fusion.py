@@ -51,7 +51,7 @@ class ReassociatedFusion(nn.Module):
 
         The masks, (batch, S) and (batch, N), are True at padding. Attention weights are not returned.
         """
-        seen = vision_features if self._kind == torch.float32 else vision_features.to(self._kind)
+        seen = self._rounded(vision_features)
         logits = self._logits(seen, text_features)
         to_text, to_vision = logits, logits
         if text_attention_mask is not None:
@@ -69,7 +69,7 @@ class ReassociatedFusion(nn.Module):
         columns = torch.einsum("bnhe,hed->bhnd", keys, weight).flatten(1, 2)
         offsets = torch.einsum("bnhe,he->bhn", keys, bias).flatten(1)
         if self._kind != torch.float32:
-            offsets, columns = (offsets * self.scale).to(self._kind), (columns * self.scale).to(self._kind)
+            offsets, columns = self._rounded(offsets * self.scale), self._rounded(columns * self.scale)
             logits = torch.baddbmm(offsets[:, None], vision, columns.transpose(1, 2)).float()
         else:
             logits = torch.baddbmm(offsets[:, None], vision, columns.transpose(1, 2), beta=self.scale, alpha=self.scale)
@@ -80,19 +80,22 @@ class ReassociatedFusion(nn.Module):
         weight = self.out_vision_proj.weight.view(-1, self.num_heads, self.head_dim)
         rows = torch.einsum("bnhe,dhe->bhnd", values, weight).flatten(1, 2)
         if self._kind != torch.float32:
-            shares, rows = shares.to(self._kind), rows.to(self._kind)
-            return torch.bmm(shares.flatten(2), rows).float().add_(self.out_vision_proj.bias)
+            taken = torch.bmm(self._rounded(shares).flatten(2), self._rounded(rows)).float()
+            return taken.add_(self.out_vision_proj.bias)
         return torch.baddbmm(self.out_vision_proj.bias, shares.flatten(2), rows)
 
     def _text_takes(self, shares: Tensor, vision: Tensor) -> Tensor:
-        shares = shares if self._kind == torch.float32 else shares.to(self._kind)
-        pooled = torch.bmm(shares.flatten(2).transpose(1, 2), vision).to(self.values_vision_proj.weight.dtype)
+        pooled = torch.bmm(self._rounded(shares).flatten(2).transpose(1, 2), vision)
+        pooled = pooled.to(self.values_vision_proj.weight.dtype)
         pooled = pooled.view(len(pooled), self.num_heads, -1, pooled.shape[-1])
         weight = self.values_vision_proj.weight.view(self.num_heads, self.head_dim, -1)
         bias = self.values_vision_proj.bias.view(self.num_heads, self.head_dim)
         values = torch.einsum("bhnd,hed->bnhe", pooled, weight) + bias
         result: Tensor = self.out_text_proj(values.flatten(2))
         return result
+
+    def _rounded(self, tensor: Tensor) -> Tensor:
+        return tensor if self._kind == torch.float32 else tensor.to(self._kind)
 
     def _heads(self, tensor: Tensor) -> Tensor:
         return tensor.view(*tensor.shape[:-1], self.num_heads, self.head_dim)

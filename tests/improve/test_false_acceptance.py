@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binomtest
 
 from autolabel.evaluate.paired import measure_gain
-from autolabel.improve.improve import _verdict
+from autolabel.improve.improve import verdict
 from autolabel.types import Image, Instances, Labels, Prompt
 
 SHARE = 0.025
@@ -75,7 +75,7 @@ def simulated(world: World, images: int, seed: int, folder: Path) -> tuple[list[
 def accepted(world: World, images: int, rounds: int, folder: Path) -> int:
     """Return how many of so many rounds are accepted."""
     return sum(
-        _verdict(measure_gain(*simulated(world, images, seed, folder), group_of=lambda image: image))[0]
+        verdict(measure_gain(*simulated(world, images, seed, folder), group_of=lambda image: image))[0]
         for seed in range(rounds)
     )
 

@@ -113,8 +113,8 @@ def _summary(trained: Trained) -> list[str]:
     else:
         before, after, gain = (trained.figures[key] for key in ("before", "after", "gain"))
         low, high = gain["interval"]
-        images = trained.figures["images"]
-        where = f"{trained.figures['metric']} on the {images} image{'s' if images != 1 else ''} that chose the weights"
+        images = console.count_noun(trained.figures["images"], "image")
+        where = f"{trained.figures['metric']} on the {images} that chose the weights"
         lines.append(
             f"{where}: {before['mean']['value']:.3f} before, {after['mean']['value']:.3f} after; "
             f"gain {gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"

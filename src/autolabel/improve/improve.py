@@ -253,7 +253,7 @@ def _judge(run: Path, place: Path, request: RoundRequest, checkpoint: str, notes
     before, after = (measured(one, reviewed=False)[0] for one in (run, place))
     gain = measure_gain(before, after, place / FOLDER / _TRUTH, group_of=Groups(request.groups).key)
     write_diff(run, place, diff_runs(run, place))
-    accepted, said = _verdict(gain)
+    accepted, said = verdict(gain)
     return ImproveRound(
         before=request.before,
         after=str(place.resolve()),
@@ -270,7 +270,7 @@ def _judge(run: Path, place: Path, request: RoundRequest, checkpoint: str, notes
     )
 
 
-def _verdict(gain: RunGain) -> tuple[bool, str]:
+def verdict(gain: RunGain) -> tuple[bool, str]:
     """Return whether a gain is accepted (its lower bound is above zero), and the reason."""
     change = gain.ap50.gain
     if change.value is None or change.interval is None:
