@@ -94,7 +94,8 @@ def test_without_a_card_it_says_so(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert command.main(["--out", setting.out]) == command.NO_DEVICE
-    assert capsys.readouterr().err.startswith("no device: torch sees no CUDA card")
+    last = capsys.readouterr().err.splitlines()[-1]  # some versions of torch warn of a missing Triton before it
+    assert last.startswith("no device: torch sees no CUDA card")
     assert not list(Path(setting.out).iterdir())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

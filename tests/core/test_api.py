@@ -63,6 +63,7 @@ def test_what_there_is_can_be_listed() -> None:
 GLOBALS = """
 import ctypes, os, signal, sys, logging
 import PIL.Image, torch
+import sklearn  # sets variables of OpenMP itself; some versions of transformers import it with a model
 torch.set_num_threads(2)
 real = ctypes.CDLL
 class Watched:
