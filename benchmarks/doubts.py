@@ -81,7 +81,7 @@ class Row:
     hits: float
     """Errors among the first FIRST."""
     early: float
-    """The share of all errors that is found in as many looks as there are errors."""
+    """The share of all N errors among the first N items of the ranking (R-precision)."""
 
 
 def plant(
@@ -287,7 +287,7 @@ def labelled(truth: Path, images: Path, out: Path, checkpoint: str) -> tuple[lis
 
 def table(rows: Sequence[Row]) -> str:
     """Return rows as a Markdown table."""
-    head = ("set", "photos", "boxes", "planted", "errors", "way", f"errors among the first {FIRST}", "found in as many")
+    head = ("set", "photos", "boxes", "planted", "errors", "ranking", f"errors among the first {FIRST}", "R-precision")
     lines = [
         (
             one.data,
