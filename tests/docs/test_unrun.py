@@ -75,6 +75,22 @@ def test_commands_modules_and_targets_exist() -> None:
     assert {"autolabel", "python", "make", "pip"} <= seen
 
 
+def test_python_examples_can_be_compiled() -> None:
+    """Also those that need a library which is not installed here."""
+    examples = [(page, block) for page in pages() for block in blocks(page) if block.language == "python"]
+    assert len(examples) >= 20
+    for page, block in examples:
+        compile(block.text, f"{page.name}:{block.line}", "exec")
+
+
+def test_lists_and_tables_are_not_torn() -> None:
+    """Each item of a list begins a line, and each table its header."""
+    for page in pages():
+        text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        assert not re.findall(r"[;:.,] \* \w.*", text), page.name
+        assert not re.findall(r"^\n\|.*\|\n(?!\| ?:?-)", text, re.MULTILINE), page.name
+
+
 def test_python_examples_import_names_that_exist() -> None:
     found = {
         (module, name.strip())
