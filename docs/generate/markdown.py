@@ -69,10 +69,17 @@ def listed(schema: Schema) -> str:
     """Say in words what an array holds."""
     if "prefixItems" in schema:
         shapes = [shape(part) for part in schema["prefixItems"]]
-        return f"list of {len(shapes)}: {shapes[0]}" if len(set(shapes)) == 1 else f"list: {', '.join(shapes)}"
+        if len(set(shapes)) > 1:
+            return f"list: {', '.join(shapes)}"
+        return f"list of {len(shapes)} {plural(shapes[0]) if len(shapes) > 1 else shapes[0]}"
     least, most = schema.get("minItems"), schema.get("maxItems")
     count = f"{least} " if least == most and least else ""
-    return f"list of {count}{shape(schema.get('items', {}))}".replace("list of mapping", "list of mappings")
+    return f"list of {count}{plural(shape(schema.get('items', {})))}"
+
+
+def plural(words: str) -> str:
+    """Return the shape of several values: integers from 1 to 9, texts, links to several strategies."""
+    return re.sub(r"^(\[?)(integer|number|text|mapping|list|exporter|labeler|look)\b", r"\1\2s", words)
 
 
 def bounds(schema: Schema) -> str:

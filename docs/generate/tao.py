@@ -9,13 +9,13 @@ from pydantic import TypeAdapter
 from autolabel.spec.tao_table import NATIVE, ROWS, TaoKey
 from docs.generate.markdown import code, shape, table
 
-BY_RULE = "see the rules below"
+BY_RULE = "see [Rules](#rules)"
 
 
 def mapped() -> str:
     """Return the table of the keys that have an effect."""
     rows = [row for row in ROWS if not row.unused and row.path not in NATIVE]
-    headings = ("TAO key", "native key", "value", "where it is not given")
+    headings = ("TAO key", "native key", "value", "default")
     return table(headings, ((code(row.path), target(row), shape(schema(row)), absent(row)) for row in rows))
 
 
@@ -31,9 +31,9 @@ def schema(row: TaoKey) -> dict[str, object]:
 
 
 def absent(row: TaoKey) -> str:
-    """Return what counts where a key is not given."""
+    """Return the default of a key, or that it is required."""
     if row.required:
-        return "an error"
+        return "**required**"
     return code(json.dumps(row.default)) if row.default is not None else ""
 
 
@@ -43,4 +43,4 @@ def unused() -> str:
     for row in ROWS:
         if row.unused:
             reasons.setdefault(row.unused, []).append(code(row.path))
-    return table(("why", "keys"), ((why, ", ".join(paths)) for why, paths in reasons.items()))
+    return table(("reason", "keys"), ((why, ", ".join(paths)) for why, paths in reasons.items()))
