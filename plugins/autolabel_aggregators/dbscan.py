@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from autolabel.strategies import Aggregator, Strategy
@@ -15,7 +14,10 @@ from autolabel.types.boxes import Float32, Float64
 from autolabel.types.neighbours import SMALLEST, Neighbours, overlaps
 from autolabel_aggregators.precedence import Index, precedence
 
-_Groups = npt.NDArray[np.int32] | None
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Groups: TypeAlias = "npt.NDArray[np.int32] | None"
 _WIDEST = 0.99
 _ROUNDING = 1e-9
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from autolabel.strategies import Aggregator
 from autolabel.types import Instances, Rle, Round
 from autolabel.types.boxes import Float64, iou
 from autolabel_aggregators.precedence import Index, precedence
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _Masks = tuple[Rle | None, ...]
 

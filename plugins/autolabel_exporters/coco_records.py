@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count, repeat
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types import Image, Labels, Rle
 from autolabel.types.polygons import keyhole, parts
 from autolabel_exporters.json_stream import finite
 from autolabel_exporters.numbering import Numbering, given_of
 from autolabel_exporters.rows import SCALES, by_image, scored_boxes, verdicts_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Segmentation = Literal["rle", "polygons"]
 _MOST_AREAS = 255

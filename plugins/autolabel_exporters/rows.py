@@ -6,15 +6,17 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.errors import DataError
 from autolabel.types import Image, Instances, Labels, Rle
 
-SCALES = np.array([1e3, 1e3, 1e3, 1e3, 1e6])
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+SCALES = (1e3, 1e3, 1e3, 1e3, 1e6)
 """Boxes are written with three decimals, scores with six."""
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.paths import SpecPath
 from autolabel.strategies import Exporter
@@ -16,6 +15,9 @@ from autolabel.types.polygons import parts, single_ring
 from autolabel_exporters.per_image import labelled_images, survey, write_text
 from autolabel_exporters.placing import Placing, Way, beside
 from autolabel_exporters.rows import ExportedObject
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _MILLION = 10**6
 _FOLDERS = {"val": "valid"}

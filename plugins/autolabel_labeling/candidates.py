@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.errors import ImageError
 from autolabel.types import Instances, Size
 from autolabel_labeling.caption import Caption
 
-_Floats = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Floats: TypeAlias = "npt.NDArray[np.float32]"
 
 
 def candidates(

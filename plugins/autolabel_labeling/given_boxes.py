@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types import Rle, Sample, Size
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _logger = logging.getLogger(__name__)
 

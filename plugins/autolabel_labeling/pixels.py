@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from autolabel.errors import WeightsError
 from autolabel.types import Size
 from autolabel.weights import read_mapping
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

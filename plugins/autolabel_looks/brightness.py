@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from autolabel.strategies import Look
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Darker(Look):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from autolabel.strategies import Look
 from autolabel.types import Size
 
-_Pixels = npt.NDArray[np.uint8]
-_Boxes = npt.NDArray[np.float32]
-_Mask = npt.NDArray[np.bool_]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Pixels: TypeAlias = "npt.NDArray[np.uint8]"
+_Boxes: TypeAlias = "npt.NDArray[np.float32]"
+_Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 
 class Plain(Look):

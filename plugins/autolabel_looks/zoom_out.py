@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from autolabel.strategies import Look
 from autolabel.types import Size
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _MARGIN = (124, 116, 104)
 """Colour of the margin: the mean of ImageNet's photos, which most networks take for nothing."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 
 from autolabel.types import Size
 
-UInt8 = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+UInt8: TypeAlias = "npt.NDArray[np.uint8]"
 _SMALL, _LARGE = 32.0**2, 96.0**2
 
 

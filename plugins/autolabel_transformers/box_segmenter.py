@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from autolabel.errors import MachineError
@@ -18,6 +17,8 @@ from autolabel_labeling.given_boxes import clip_box, given_region, is_crowd
 from autolabel_transformers.folder import FolderLabeler, FolderParams
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from autolabel_transformers.sam_network import SamNetwork
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import AfterValidator, ConfigDict, Field
 
 from autolabel.errors import ImageError, WeightsError
@@ -15,6 +13,10 @@ from autolabel.fields import ExplainedModel
 from autolabel.images import read_pixels
 from autolabel.paths import SpecPath
 from autolabel.urls import is_url
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _MOST_PIXELS = 100_000_000
 _Box = tuple[float, float, float, float]

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import StringConstraints
 
 from autolabel.errors import ImageError, WeightsError
@@ -23,9 +22,11 @@ from autolabel_transformers.phrase_detector import REMEMBERED, PhraseDetector, S
 from autolabel_transformers.phrases import Ids
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from autolabel_transformers.omdet_network import OmdetNetwork, Pyramid
 
-_Floats = npt.NDArray[np.float32]
+_Floats: TypeAlias = "npt.NDArray[np.float32]"
 
 
 def _omdet_backbone_is_timms(folder: Path, fields: Mapping[str, Any]) -> bool:

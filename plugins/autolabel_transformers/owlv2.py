@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import AfterValidator
 
 from autolabel.types import Instances, Prompt, Sample, Size
@@ -21,6 +20,7 @@ from autolabel_transformers.phrase_detector import PhraseDetector
 from autolabel_transformers.phrases import Ids
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import Tensor
 
     from autolabel_transformers.owlv2_network import Owlv2Network, Patches, Query

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
-_Float32 = npt.NDArray[np.float32]
-_Taps = tuple[npt.NDArray[np.intp], _Float32]
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Float32: TypeAlias = "npt.NDArray[np.float32]"
+_Taps: TypeAlias = "tuple[npt.NDArray[np.intp], _Float32]"
 _TRUNCATE = 4.0
 """Standard deviations after which the Gaussian is cut off (SciPy's)."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.strategies import Verifier
 from autolabel.types import Sample
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _BINS = 8
 """The number of histogram bins of each channel."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types import Size
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Coordinates = Literal["pixels", "unit_1000", "unit_999", "unit_1"]
 Axes = Literal["xyxy", "yxyx"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BeforeValidator, Field
 
 from autolabel.endpoint import Picture
 from autolabel.errors import ImageError
 from autolabel.strategies import StrategyParams
 from autolabel.types import Size
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _MOST_STRETCHED = 200
 """Sides may differ by this factor where an image is resized to multiples."""

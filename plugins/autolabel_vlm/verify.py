@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from autolabel.endpoint import Question, Reply
@@ -17,6 +16,9 @@ from autolabel.types import Sample
 from autolabel_vlm import prompt, resize
 from autolabel_vlm.asking import AsksEndpoint
 from autolabel_vlm.params import PictureParams, naming
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
 _DEFAULT = "Is the object in the {colour} box a {phrase}? Answer yes or no."

@@ -10,6 +10,7 @@ import typer
 from autolabel.cli import console
 from autolabel.cli.options import AsJson, Extend, Quiet, Run, SpecOption, Words
 from autolabel.cli.printed_plan import print_plan
+from autolabel.cli.quick_start import quick_start
 from autolabel.errors import SpecError, WeightsError
 from autolabel.literal import escape_json
 from autolabel.storage import at
@@ -39,26 +40,27 @@ def _load(words: list[str] | None, option: str | None) -> Any:
 
 def validate(words: Words = None, spec: SpecOption = None, json: AsJson = False) -> None:
     """Check a spec and report every problem with its line."""
-    from autolabel.plan.files import check_files, check_fit
-    from autolabel.plan.names import check_names
+    with quick_start("numpy"):
+        from autolabel.plan.files import check_files, check_fit
+        from autolabel.plan.names import check_names
 
-    path, _ = _spec_and_overrides(words, spec)
-    try:
-        loaded, _ = _load(words, spec)
-        check_files(loaded)
-        check_fit(loaded)
-        notices = [*loaded.notices, *check_names(loaded, fetch=False)]
-    except (SpecError, WeightsError) as error:
-        if not json:
-            raise
-        problems = [problem.as_dict() for problem in getattr(error, "problems", ())]
-        console.print_json({"valid": False, "problems": problems, "message": str(error)})
-        raise typer.Exit(error.exit_code) from None
-    if json:
-        console.print_json({"valid": True, "problems": [], "notices": notices})
-        return
-    console.notices(notices)
-    console.out.say(f"{path}: valid")
+        path, _ = _spec_and_overrides(words, spec)
+        try:
+            loaded, _ = _load(words, spec)
+            check_files(loaded)
+            check_fit(loaded)
+            notices = [*loaded.notices, *check_names(loaded, fetch=False)]
+        except (SpecError, WeightsError) as error:
+            if not json:
+                raise
+            problems = [problem.as_dict() for problem in getattr(error, "problems", ())]
+            console.print_json({"valid": False, "problems": problems, "message": str(error)})
+            raise typer.Exit(error.exit_code) from None
+        if json:
+            console.print_json({"valid": True, "problems": [], "notices": notices})
+            return
+        console.notices(notices)
+        console.out.say(f"{path}: valid")
 
 
 def plan(

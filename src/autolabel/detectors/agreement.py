@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types import Instances
 from autolabel.types.instances import Support
 from autolabel.types.neighbours import Index, Neighbours
 
-_Float64 = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Float64: TypeAlias = "npt.NDArray[np.float64]"
+Counts: TypeAlias = "npt.NDArray[np.int64]"
 Rule = Literal["vote", "mean", "noisy_or"]
 
 

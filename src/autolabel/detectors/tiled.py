@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.errors import ImageError
 from autolabel.strategies import Detector, Requests, Strategy
 from autolabel.types import Image, Instances, Prompt, Rle, Sample, Size
 from autolabel.weights import Licence
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _TOUCH = 0.01
 """The distance from a tile's edge, as a share of its side, within which a box counts as cut."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image as Pillow
 
 from autolabel.errors import ImageError
 from autolabel.images.files import Source
 from autolabel.images.header import Header, size_of_page
 from autolabel.images.opener import open_image
 from autolabel.images.values import Pixels, ValueRange, to_bytes
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PIL import Image as Pillow
 
 MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 """Pillow's modes with one channel of more than 8 bits."""

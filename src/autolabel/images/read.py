@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
@@ -37,6 +36,9 @@ from autolabel.images.opener import open_image
 from autolabel.images.values import ValueRange
 from autolabel.storage import EXHAUSTED, TRANSIENT
 from autolabel.types import Size
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["content_mark", "convert_pixels", "decode_pixels", "decode_size", "read_header", "read_pixels", "read_size"]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types.image import Size
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Boxes = npt.NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Float32: TypeAlias = "npt.NDArray[np.float32]"
+Float64: TypeAlias = "npt.NDArray[np.float64]"
+Boxes: TypeAlias = "npt.NDArray[np.floating[Any]]"
 
 
 def areas(boxes: Boxes) -> Float64:

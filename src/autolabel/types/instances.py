@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types.image import Image
 from autolabel.types.masks import Rle
 from autolabel.types.prompt import Prompt
 
-_Float32 = npt.NDArray[np.float32]
-Int32 = npt.NDArray[np.int32]
-_Int16 = npt.NDArray[np.int16]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Float32: TypeAlias = "npt.NDArray[np.float32]"
+Int32: TypeAlias = "npt.NDArray[np.int32]"
+_Int16: TypeAlias = "npt.NDArray[np.int16]"
 _T = TypeVar("_T")
 
 GIVEN = -1
@@ -121,7 +124,7 @@ class Instances:
     @classmethod
     def empty(cls) -> Instances:
         """Return instances without objects."""
-        return _EMPTY
+        return _empty()
 
     def take(self, index: npt.ArrayLike) -> Instances:
         """Return the objects at ``index`` (integers, or a boolean mask of length N), in that order."""
@@ -174,7 +177,11 @@ class Instances:
 
 
 _COLUMNS = tuple(field.name for field in fields(Instances) if field.name not in ("boxes", "notes"))
-_EMPTY = Instances.build([], scores=[], labels=[])
+
+
+@cache
+def _empty() -> Instances:
+    return Instances.build([], scores=[], labels=[])
 
 
 def _picked(column: tuple[_T, ...] | None, chosen: npt.NDArray[np.intp]) -> tuple[_T, ...] | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from autolabel.types.image import Size
 from autolabel.types.polygons import keyhole, parts
 from autolabel.types.runs import row_runs
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _PERCENT_DECIMALS = 6
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types.image import Size
 from autolabel.types.runs import compress, expand, rle_fault
 
-_Int64 = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Int64: TypeAlias = "npt.NDArray[np.int64]"
 _ONE_RUN = 8
 """The longest text of a single run: five bits a character, of at most 2^40 pixels."""
 _FARTHEST = 16

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types.boxes import Boxes, Float64, iou, paired_iou
 
-Index = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Index: TypeAlias = "npt.NDArray[np.int64]"
 
 FEW = 180
 """Up to so many boxes it is quicker to look at all of them than to build a grid (``benchmarks/aggregation.py``)."""

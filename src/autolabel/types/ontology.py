@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types.instances import Instances, Int32
 from autolabel.types.neighbours import Neighbours
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _SAME = 0.5
 """The IoU from which a negative's box and a class's are held to be one object."""

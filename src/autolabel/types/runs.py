@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-_Int64 = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_Int64: TypeAlias = "npt.NDArray[np.int64]"
 _CHUNK_BITS = 5
 _LONGEST = 7
 """Characters that hold any difference of two runs of 32 bits."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.types.boxes import columns, columns_iou
 from autolabel.types.neighbours import SMALLEST, Neighbours
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _FEW = 500
 """Up to so many boxes it is quicker to compare them directly than to build a grid (``benchmarks/aggregation.py``)."""
 _AT_ONCE = 32
 """How many of the best boxes are compared with all others at once, where there are few."""
-_Index = npt.NDArray[np.int64]
+_Index: TypeAlias = "npt.NDArray[np.int64]"
 
 
 def suppress(
