@@ -143,7 +143,7 @@ def test_the_command_learns_and_exports_hand_it_out(tmp_path: Path, registry: Re
     out = str(tmp_path / "t.yaml")
     words = ["calibrate", str(run), "--gt", str(truth), "--precision", "0.5", "--scores", "--out", out]
     told = CliRunner().invoke(app, words)
-    assert "Error of the scores (D-ECE)" in told.output and (run / "scores.json").exists(), told.output
+    assert "Calibration error (D-ECE)" in told.output and (run / "scores.json").exists(), told.output
     _, _, plan = checked_run(tmp_path, registry, scores="calibrated")
     generate(plan, registry=registry)
     handed = exported(run)

@@ -155,7 +155,7 @@ def _print_class(told: ClassComparison) -> None:
         console.out.say("  nothing can be compared: no checked image holds one")
         return
     numbers = ("AP", "best F1", "threshold", "false alarms", "in empty images")
-    made = console.number_table("phrases", "from", "AP", "against today's", *numbers[1:], numbers=numbers)
+    made = console.number_table("phrases", "from", "AP", "against current", *numbers[1:], numbers=numbers)
     for place, one in _listed(told):
         made.add_row(*_cells(one, winner=place == told.winner))
     console.show(made)
@@ -173,7 +173,7 @@ def _listed(told: ClassComparison) -> Iterator[tuple[int, Wording]]:
 def _cells(one: Wording, *, winner: bool) -> Iterator[str]:
     """Yield the cells of one phrase."""
     yield console.printable(" + ".join(one.phrases)) + (" <- best" if winner else "")
-    yield "today" if one.today else one.origin or "several"
+    yield "current" if one.today else one.origin or "several"
     yield f"{one.ap:.3f}"
     yield "-" if one.against_today is None else "{:+.3f} to {:+.3f}".format(*one.against_today)
     yield f"{one.f1:.3f}"

@@ -133,12 +133,12 @@ def checked(result: Calibration) -> str:
 
 
 def render_chances(chances: Chances) -> RenderableType:
-    """Return what `autolabel calibrate --scores` prints: scores beside what came true, as they are and as chances."""
+    """Return what `autolabel calibrate --scores` prints: how often scores are right, before and after it."""
     facts = (
         f"{chances.right} of {chances.boxes} boxes in {chances.images} checked images are right (IoU {chances.iou:g})"
     )
-    title = f"Error of the scores (D-ECE) {chances.before.error:.3f}, of the chances {chances.after.error:.3f}"
-    made = word_table(title, "from", "to", "boxes", "mean score", "right", "calibrated", "mean chance", "right")
+    title = f"Calibration error (D-ECE): scores {chances.before.error:.3f}, calibrated {chances.after.error:.3f}"
+    made = word_table(title, "from", "to", "boxes", "mean score", "right", "calibrated", "mean score", "right")
     before = {one.low: one for one in chances.before.bins}
     after = {one.low: one for one in chances.after.bins}
     for low in sorted(before.keys() | after.keys()):

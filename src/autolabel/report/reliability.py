@@ -13,9 +13,9 @@ def reliability_section(chances: Chances | None) -> Html:
         return Html("")
     facts = (
         f"From {chances.images:,} checked images: {chances.right:,} of {chances.boxes:,} boxes are right. "
-        "The error (D-ECE), the mean distance between a score and the share that is right, "
-        f"is {chances.before.error:.3f} as the labeler scores, and {chances.after.error:.3f} once scores are "
-        "calibrated, on images that the calibration had not seen."
+        "The calibration error (D-ECE), the mean distance between a score and the share of right boxes, "
+        f"is {chances.before.error:.3f} for the labeler's scores, and {chances.after.error:.3f} for calibrated scores, "
+        "on images that the calibration had not seen."
     )
     before = {one.low: one for one in chances.before.bins}
     after = {one.low: one for one in chances.after.bins}
