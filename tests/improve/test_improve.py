@@ -127,6 +127,19 @@ def test_rounds_follow_one_another_and_what_was_held_out_stays_so(run: Path, lea
     assert page.index("shapes-2") < page.index("shapes-3") and "30 checked" in page and "<svg" in page
 
 
+def test_a_held_out_image_that_turns_out_to_show_a_learnt_scene_is_neither_learnt_nor_measured(
+    run: Path, learning: Registry, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(run, CHECKED)
+    [first] = improved(run, learning).rounds
+    pair = (first.held_out[0], first.trained_on[0])
+    monkeypatch.setattr("autolabel.improve.improve._groups", lambda *_: Groups((tuple(sorted(pair)),)))
+    check(run, [20, 21, 22])
+    last = improved(run, learning).rounds[-1]
+    assert last.after != first.after and pair[1] in last.trained_on
+    assert pair[0] not in {*last.trained_on, *last.held_out}
+
+
 def test_the_same_round_is_told_again_and_another_goes_beside_it(run: Path, learning: Registry, check: Check) -> None:
     check(run, CHECKED)
     first = improved(run, learning)
@@ -209,6 +222,15 @@ def test_the_certificates_sample_is_held_out_first_and_seeds_differ() -> None:
     chosen = [hold_out(images, seed=seed, **alone) for seed in range(5)]
     assert all(len(one) == 12 for one in chosen) and len(set(chosen)) == 5
     assert chosen[0] == hold_out(list(reversed(images)), seed=0, **alone)
+
+
+@pytest.mark.parametrize(("boxes", "empty", "held"), [(20, 0, (6, 0)), (7, 13, (3, 4)), (4, 30, (2, 9)), (12, 8, (6, 2))])
+def test_images_with_boxes_and_without_are_held_out_by_the_same_share(
+    boxes: int, empty: int, held: tuple[int, int]
+) -> None:
+    shown, bare = ([f"{kind}-{number:02d}" for number in range(count)] for kind, count in (("a", boxes), ("b", empty)))
+    apart = hold_out(shown + bare, with_boxes=shown, groups=Groups(), share=0.3, seed=0)
+    assert (len(apart & set(shown)), len(apart & set(bare))) == held
 
 
 def test_images_that_were_learnt_from_are_never_held_out() -> None:

@@ -26,11 +26,12 @@ def hold_out(
     trained_on: Collection[str] = (),
     drawn: Collection[str] = (),
 ) -> frozenset[str]:
-    """Return about ``share`` of the images, six groups or more where there are twelve; near-duplicates stay together.
+    """Return about ``share`` of the images with boxes, and of those without; near-duplicates stay together.
 
-    Images held out in ``earlier`` rounds stay held out, and images ``trained_on`` are never held out. Images ``drawn``
-    for the certificate come first, because they are a random sample of the run; the others are ordered by a hash.
-    Raises DataError if too few images are checked for training and measuring.
+    At least six groups with boxes are held out if there are twelve. Images held out in ``earlier`` rounds stay held
+    out, and images ``trained_on`` are never held out. Images ``drawn`` for the certificate come first, because they
+    are a random sample of the run; the others are ordered by a hash. Raises DataError if too few images are checked
+    for training and measuring.
     """
     members: dict[str, list[str]] = {}
     for image in images:
@@ -39,12 +40,13 @@ def hold_out(
     used = {groups.key(image) for image in trained_on}
     chosen = {groups.key(image) for image in earlier} & members.keys() - used
     first = {groups.key(image) for image in drawn}
-    wanted = max(round(share * len(members)), min(LEAST_TO_TELL, len(members) // 2))
-    free = sorted(
-        members.keys() - used - chosen, key=lambda key: (key not in first, key not in telling, _hash(seed, key))
-    )
-    for key in free[: max(0, wanted - len(chosen))]:
-        chosen.add(key)
+    least = min(LEAST_TO_TELL, len(telling) // 2)
+    for part, wanted in (
+        (telling, max(round(share * len(telling)), least)),
+        (members.keys() - telling, round(share * len(members.keys() - telling))),
+    ):
+        free = sorted(part - used - chosen, key=lambda key: (key not in first, _hash(seed, key)))
+        chosen |= set(free[: max(0, wanted - len(chosen & part))])
     for part, what in ((chosen, "measure on"), (members.keys() - chosen, "learn from")):
         if len(part & telling) < _LEAST:
             once = " (near-duplicates count once)" if groups.members else ""

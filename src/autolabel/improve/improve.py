@@ -184,13 +184,14 @@ def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[
     images = [one["file_name"] for one in truth["images"]]
     groups = _groups(store, plan, images)
     names = {one["id"]: one["file_name"] for one in truth["images"]}
+    once = {image for one in earlier for image in one.held_out}
     chosen = hold_out(
         images,
         with_boxes={names[one["image_id"]] for one in truth["annotations"]},
         groups=groups,
         share=float(asked["share"]),
         seed=int(asked["settings"].get("seed", 0)),
-        earlier={image for one in earlier for image in one.held_out},
+        earlier=once,
         trained_on={image for one in earlier for image in one.trained_on},
         drawn=_drawn(run),
     )
@@ -202,7 +203,7 @@ def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[
         truth=_sum_of(truth),
         checked=len(images),
         decisions=0 if review is None else len(review.decisions),
-        trained_on=tuple(image for image in images if image not in chosen),
+        trained_on=tuple(image for image in images if image not in chosen | once),
         held_out=tuple(image for image in images if image in chosen),
         groups=groups.members,
         earlier=earlier,
