@@ -50,6 +50,20 @@ def test_some_is_kept_and_never_all(count: int, kept: int) -> None:
     assert len(dev_part(material([row(f"{number}.jpg") for number in range(count)]))) == kept
 
 
+def test_images_without_boxes_alone_choose_nothing() -> None:
+    """Otherwise no weights could be better than those before."""
+    rows = [row("a.jpg"), row("b.jpg"), *(row(f"none-{number}.jpg", 0) for number in range(10))]
+    assert dev_part(material(rows, ("a.jpg", "b.jpg"))) == []
+
+
+def test_a_crowd_is_no_object(few: Path) -> None:
+    coco = json.loads(few.read_text())
+    coco["annotations"][0]["iscrowd"] = 1
+    few.write_text(json.dumps(coco))
+    found = read_material(few, [CELLS / "images"])
+    assert sum(len(one.instances) for one in found.rows) == len(coco["annotations"]) - 1
+
+
 def test_images_without_boxes_are_learnt_from_too() -> None:
     rows = [row(f"{number}.jpg") for number in range(4)] + [row(f"none-{number}.jpg", 0) for number in range(10)]
     kept = [one.image.id for one in dev_part(material(rows))]

@@ -106,10 +106,8 @@ class MaskTraining(StudentTeacher):
 
 
 def _picture(row: Labels) -> BoxedPicture:
-    """Return an image with its boxes; crowds are left out, and no mask is looked at."""
-    given = row.instances.given or ({},) * len(row.instances)
-    single = np.array([one.get("iscrowd") != 1 for one in given], bool)
-    return BoxedPicture(Path(row.image.path), row.instances.boxes[single])
+    """Return an image with its boxes; no mask is looked at."""
+    return BoxedPicture(Path(row.image.path), row.instances.boxes)
 
 
 def _with_truth(row: Labels) -> tuple[list[MaskProbe], list[str]]:

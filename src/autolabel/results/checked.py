@@ -74,8 +74,11 @@ def _coco(store: RunStore, plan: Plan, run: str) -> dict[str, Any]:
 def _annotations(row: Labels, image: int, numbers: dict[str, int], *, start: int) -> Iterator[dict[str, Any]]:
     found = row.instances
     masks = found.masks or (None,) * len(found)
+    given = found.given or ({},) * len(found)
     boxes = to_xywh(found.boxes.astype("float64")).tolist()
-    for number, (box, label, mask) in enumerate(zip(boxes, found.labels.tolist(), masks, strict=True), start):
-        name = row.prompt.phrases[label]
-        one = {"id": number, "image_id": image, "category_id": numbers[name], "bbox": box, "iscrowd": 0}
+    columns = zip(boxes, found.labels.tolist(), masks, given, strict=True)
+    for number, (box, label, mask, fields) in enumerate(columns, start):
+        category = numbers[row.prompt.phrases[label]]
+        one = {"id": number, "image_id": image, "category_id": category, "bbox": box}
+        one["iscrowd"] = int(fields.get("iscrowd") == 1)
         yield one | ({"segmentation": mask.as_coco()} if mask is not None else {})

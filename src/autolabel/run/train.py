@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from msgspec import structs
 
 from autolabel.data.coco.read import read_coco
@@ -101,8 +102,9 @@ def train(
     dev = dev_part(material)
     if learner.gives == "masks":
         dev = [row for row in dev if row.instances.masks]  # without masks an image can choose nothing
-    chosen = {row.image.id for row in dev}
-    rest = [row for row in material.rows if row.image.id not in chosen]
+    key_of = material.groups.key
+    chosen = {key_of(row.image.id) for row in dev}
+    rest = [row for row in material.rows if key_of(row.image.id) not in chosen]
     _check_same(out, _fingerprint(start, labeler, task_settings.model_dump(mode="json"), material))
     task = FineTuning(
         train=rest,
@@ -147,7 +149,7 @@ def read_material(source: Location, images: Sequence[Location], *, masks: bool =
         usable = [row for row in read if not row.code]
         notes = tuple(inputs.remarks())
         left_out = tuple(f"{row.image} is left out: {row.message}" for row in read if row.code)
-        rows = tuple(row.labels(inputs.classes) for row in usable)
+        rows = tuple(_without_crowds(row.labels(inputs.classes)) for row in usable)
         if with_truth:
             rows = with_masks(rows, coco)
     if sum(bool(len(row.instances)) for row in rows) < _FEWEST:
@@ -168,10 +170,17 @@ def _readable(row: Input) -> Input:
     return row
 
 
+def _without_crowds(row: Labels) -> Labels:
+    """Return a row without its crowd regions, which are no single objects."""
+    single = [one.get("iscrowd") != 1 for one in row.instances.given or ()]
+    return row if all(single) else replace(row, instances=row.instances.take(np.array(single)))
+
+
 def dev_part(material: Material) -> list[Labels]:
     """Return the dev images, one in five, with near-duplicates together.
 
-    Images are ordered by a hash of their names. At least one image with boxes is a dev image, and never all of them.
+    Images are ordered by a hash of their names. At least one image with boxes is a dev image, and never all of them:
+    if all are near-duplicates of one another, none is, because images without boxes cannot choose among weights.
     """
     key_of = material.groups.key
     with_boxes = {key_of(row.image.id) for row in material.rows if len(row.instances)}
@@ -180,6 +189,8 @@ def dev_part(material: Material) -> list[Labels]:
     for keys, least in ((with_boxes, 1), (without, 0)):
         count = max(least, round(_DEV * len(keys)))
         chosen |= set(sorted(keys, key=_hashed)[: min(count, len(keys) - least)])
+    if not chosen & with_boxes:
+        return []
     return [row for row in material.rows if key_of(row.image.id) in chosen]
 
 
