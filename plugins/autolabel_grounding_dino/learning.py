@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from autolabel.images import ValueRange
 from autolabel.strategies import FineTuning
 from autolabel.types import Labels, Prompt
 from autolabel_grounding_dino.keep import keep_checkpoint
@@ -79,8 +80,8 @@ class DetectorTraining(LearningWeights):
         super().__init__(parameters, rates, fused=False, start_share=self.settings.start_share)
         shaping = labeler.shaping
         side = shaping.exact[0] if shaping.exact else None
-        self._views = Views([_photo_of(row) for row in task.train], self.settings, side=side)
-        self._dev = [_photo_of(row) for row in task.dev]
+        train, self._dev = ([_photo_of(row, task.value_range) for row in rows] for rows in (task.train, task.dev))
+        self._views = Views(train, self.settings, side=side)
 
     def batches(self, steps: range) -> Iterator[Batch]:
         """Yield the batch of every step; a batch depends only on the seed and the step."""
@@ -211,9 +212,9 @@ class DetectorTraining(LearningWeights):
         return found
 
 
-def _photo_of(row: Labels) -> TrainingPhoto:
+def _photo_of(row: Labels, value_range: ValueRange) -> TrainingPhoto:
     names = tuple(row.prompt.phrases[label] for label in row.instances.labels)
-    return TrainingPhoto(Path(row.image.path), row.instances.boxes, names)
+    return TrainingPhoto(row.image.path, row.instances.boxes, names, value_range)
 
 
 def _let_learn(model: Any) -> dict[str, nn.Parameter]:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from autolabel.images import read_pixels
 from autolabel_training.photo import TrainingPhoto
 
 _CROP_SCALE = (0.65, 1.0)
@@ -39,7 +38,7 @@ def _squash(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def plain_view(photo: TrainingPhoto, size: int | None) -> View:
     """Return the whole photo; here and below, it is resized to a square of side ``size`` if one is given."""
-    return _finish(read_pixels(photo.path), photo.boxes, photo.names, size)
+    return _finish(photo.pixels(), photo.boxes, photo.names, size)
 
 
 def random_view(
@@ -50,7 +49,7 @@ def random_view(
     Without `mirror` it is never flipped; with `turn` it is then rotated by multiples of 90 degrees. A box cut by the
     crop is kept if more than `kept_part` of its area is left.
     """
-    pixels, boxes, names = _crop(read_pixels(photo.path), photo, rng, kept_part)
+    pixels, boxes, names = _crop(photo.pixels(), photo, rng, kept_part)
     pixels = recolour(pixels, rng)
     if not mirror:
         return _finish(*_rotate(pixels, boxes, rng.randrange(4) if turn else 0), names, size)
@@ -68,7 +67,7 @@ def whole_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, tu
     Unlike crops, whole photos keep the annotators' way of labelling objects at the border, and the aspect ratios that
     inference will see.
     """
-    pixels = recolour(read_pixels(photo.path), rng)
+    pixels = recolour(photo.pixels(), rng)
     if mirror:
         pixels, boxes = _flip(pixels, photo.boxes, rng, turn=turn)
     else:
@@ -81,7 +80,7 @@ def shrunk_view(photo: TrainingPhoto, size: int | None, *, rng: random.Random, m
 
     Its sides become 0.5 to 0.9 of the view's, so that objects appear smaller than in any photo.
     """
-    pixels = recolour(read_pixels(photo.path), rng)
+    pixels = recolour(photo.pixels(), rng)
     boxes = photo.boxes
     if mirror:
         pixels, boxes = _flip(pixels, boxes, rng, turn=False)
@@ -104,7 +103,7 @@ def mosaic_view(photos: Sequence[TrainingPhoto], size: int | None, *, rng: rando
     """
     if len(photos) != len(_QUARTERS):
         raise ValueError(f"a mosaic is made of {len(_QUARTERS)} photos, not {len(photos)}")
-    pictures = [read_pixels(photo.path) for photo in photos]
+    pictures = [photo.pixels() for photo in photos]
     full_height, full_width = pictures[0].shape[:2] if size is None else (size, size)
     cut_x, cut_y = (int(side * rng.uniform(*_MEETING)) for side in (full_width, full_height))
     canvas = np.empty((full_height, full_width, 3), np.uint8)

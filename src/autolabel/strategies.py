@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from autolabel.images import ValueRange
+
 
 class StrategyParams(ExplainedModel):
     """The spec parameters of a strategy; each strategy class has its own subclass as ``Params``."""
@@ -115,6 +117,8 @@ class FineTuning(Generic[S]):
     device: str
     told: Callable[[Mapping[str, Any]], None]
     """Called with records of progress."""
+    value_range: ValueRange = None
+    """The values that become black and white in images of more than 8 bits; see ``autolabel.images.read_pixels``."""
 
 
 class Labeler(Strategy[P]):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from autolabel.certify.drawing import CertificateRequest
@@ -27,9 +28,9 @@ from autolabel.results import failpoints
 from autolabel.results.decision import Decision, Review, encode_review
 from autolabel.results.journal import read_decisions
 from autolabel.results.select import measured
-from autolabel.results.store import RunStore
+from autolabel.results.store import RunStore, finished
 from autolabel.run.certify import certify_run, next_units
-from autolabel.run.duplicates import group_run
+from autolabel.run.duplicates import find_groups, group_run
 from autolabel.run.generate import generate
 from autolabel.run.outputs import review_run
 from autolabel.spec.load import spec_from_mapping
@@ -133,7 +134,7 @@ def test_a_held_out_image_that_turns_out_to_show_a_learnt_scene_is_neither_learn
     check(run, CHECKED)
     [first] = improved(run, learning).rounds
     pair = (first.held_out[0], first.trained_on[0])
-    monkeypatch.setattr("autolabel.improve.improve._groups", lambda *_: Groups((tuple(sorted(pair)),)))
+    monkeypatch.setattr("autolabel.improve.improve.find_groups", lambda *_: Groups((tuple(sorted(pair)),)))
     check(run, [20, 21, 22])
     last = improved(run, learning).rounds[-1]
     assert last.after != first.after and pair[1] in last.trained_on
@@ -224,7 +225,9 @@ def test_the_certificates_sample_is_held_out_first_and_seeds_differ() -> None:
     assert chosen[0] == hold_out(list(reversed(images)), seed=0, **alone)
 
 
-@pytest.mark.parametrize(("boxes", "empty", "held"), [(20, 0, (6, 0)), (7, 13, (3, 4)), (4, 30, (2, 9)), (12, 8, (6, 2))])
+@pytest.mark.parametrize(
+    ("boxes", "empty", "held"), [(20, 0, (6, 0)), (7, 13, (3, 4)), (4, 30, (2, 9)), (12, 8, (6, 2))]
+)
 def test_images_with_boxes_and_without_are_held_out_by_the_same_share(
     boxes: int, empty: int, held: tuple[int, int]
 ) -> None:
@@ -249,6 +252,16 @@ def test_a_runs_own_groups_count(run: Path, learning: Registry, check: Check, ph
     request = read_request(Path(improved(run, learning).rounds[-1].after))
     assert request is not None
     assert all(len(set(some) & set(request.held_out)) in (0, len(some)) for some in request.groups)
+
+
+def test_copies_are_never_parted_even_if_there_is_nothing_to_see(tmp_path: Path, learning: Registry) -> None:
+    (tmp_path / "grey").mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64), (90, 90, 90)).save(tmp_path / "grey" / f"{number}.png")
+    made = spec_from_mapping(make_spec(tmp_path / "grey", tmp_path / "run"), root=tmp_path, registry=learning)
+    generate(compile_plan(made, registry=learning), registry=learning)
+    found = find_groups(*finished(tmp_path / "run"), ["0.png", "1.png", "3.png"])
+    assert found.members == (("0.png", "1.png", "3.png"),)
 
 
 def test_too_little_to_go_by_is_told_with_what_to_do(run: Path, learning: Registry, check: Check) -> None:

@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from autolabel.cli.app import app
@@ -23,6 +25,7 @@ from autolabel.spec.load import spec_from_mapping
 from autolabel.strategies import FineTuning, Labeler
 from autolabel.types import Image, Instances, Labels, Prompt
 from autolabel.weights import licence_of
+from autolabel_training.photo import TrainingPhoto
 from tests.specs import make_spec
 
 CELLS = Path(__file__).parents[2] / "examples" / "bccd"
@@ -106,6 +109,29 @@ def test_a_run_gives_its_checked_images_as_they_were_corrected(tmp_path: Path, r
     names = [sorted(found.classes[label] for label in one.instances.labels) for one in found.rows]
     assert [one.image.id for one in found.rows] == ["0.png", "1.png"] and names == [["red"], ["blue", "red"]]
     assert found.rows[0].instances.boxes.tolist() == [[4, 6, 24, 26]]
+
+
+def test_images_are_read_as_their_run_reads_them(tmp_path: Path, registry: Registry) -> None:
+    """They lie behind links that leave the folder, and have 16 bits of which the run shows a part."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        deep = np.random.default_rng(number).integers(0, 4000, (64, 64), np.uint16)
+        Pillow.fromarray(deep).save(tmp_path / "elsewhere" / f"{number}.png")
+        (tmp_path / "photos" / f"{number}.png").symlink_to(tmp_path / "elsewhere" / f"{number}.png")
+    spec = make_spec(tmp_path / "photos", tmp_path / "run", classes=["red"])
+    spec["data"] |= {"follow_symlinks": True, "value_range": [0, 4000]}
+    made = spec_from_mapping(spec, root=tmp_path, registry=registry)
+    generate(compile_plan(made, registry=registry), registry=registry)
+    drawn = [Decision(image=f"{n}.png", phrase="red", bbox=(2, 3, 20, 20), verdict="keep") for n in range(2)]
+    said = (*drawn, *(Decision(image=f"{n}.png", verdict="checked") for n in range(2)))
+    file = tmp_path / "said.json"
+    file.write_bytes(encode_review(Review(version=2, plan="other", decisions=said)))
+    review_run(tmp_path / "run", file, registry=registry)
+    found = read_material(tmp_path / "run", [])
+    assert len(found.rows) == 2 and not found.left_out and found.value_range == (0, 4000)
+    photo = TrainingPhoto(found.rows[0].image.path, found.rows[0].instances.boxes, ("red",), found.value_range)
+    assert photo.pixels().mean() == pytest.approx(127, abs=5)
 
 
 @pytest.fixture

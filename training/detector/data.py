@@ -42,7 +42,7 @@ class Data:
             return _photos(_read(self.root / dataset / f"{split}.json"), self.root / dataset / "images")
         file = self._own_file()
         photos = _photos(_read(file), self.own_images or file.parent)
-        return [photo for photo in photos if _kept_for_dev(photo.path.name) == (split == "dev")]
+        return [photo for photo in photos if _kept_for_dev(Path(photo.path).name) == (split == "dev")]
 
     def names(self, dataset: str) -> list[str]:
         """Return the class names of a set in the order of its COCO file.

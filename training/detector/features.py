@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from autolabel.images import read_pixels
 from autolabel_labeling.efficientnet import STAGE_CHANNELS, EfficientNetLite0, load_imagenet_weights
 from autolabel_training.augment import View, mosaic_view, plain_view, random_view, shrunk_view, whole_view
 from autolabel_training.photo import TrainingPhoto
@@ -164,7 +163,7 @@ def make_view(recipe: Recipe, job: Job, seed: int) -> View:
     """Draw the view of a job; the same seed gives the same view."""
     rng = random.Random(seed)
     if job.dataset == SCENES and recipe.scenes is not None:
-        background = read_pixels(job.photo.path)
+        background = job.photo.pixels()
         scenes = recipe.scenes
         kind = draw_kind(scenes, rng)
         scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=scenes.most_shapes, kind=kind)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autolabel.images import read_pixels
-
 from .captions import DEV_NEAR_MISSES
 from .config import Recipe, SceneRecipe
 from .data import Data
@@ -48,7 +46,7 @@ def _photos(data: Data, dataset: str) -> Iterator[Picture]:
     """Yield the dev photos of a set, each asked for every class name of the set."""
     names = data.names(dataset)
     for photo in data.photos(dataset, "dev"):
-        pixels = read_pixels(photo.path)
+        pixels = photo.pixels()
         unit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
         yield Picture(pixels, photo.boxes / unit, photo.names, names)
 
@@ -57,7 +55,7 @@ def _without_cells(scenes: SceneRecipe, data: Data) -> Iterator[Picture]:
     """Yield the dev photos that scenes are drawn on, asked for blood cells: none shows one."""
     names = data.names(CELLS)
     for photo in data.photos(scenes.backgrounds, "dev"):
-        yield Picture(read_pixels(photo.path), np.zeros((0, 4), np.float32), (), names)
+        yield Picture(photo.pixels(), np.zeros((0, 4), np.float32), (), names)
 
 
 def _scenes(recipe: Recipe, scenes: SceneRecipe, data: Data, *, count: int, kind: str) -> Iterator[Picture]:
@@ -65,7 +63,7 @@ def _scenes(recipe: Recipe, scenes: SceneRecipe, data: Data, *, count: int, kind
     rng = random.Random(f"{recipe.seed}-evaluate")
     backgrounds = data.photos(scenes.backgrounds, "dev")
     for _ in range(count):
-        background = read_pixels(rng.choice(backgrounds).path)
+        background = rng.choice(backgrounds).pixels()
         scene = draw_scene(background, recipe.image_size, rng=rng, most_shapes=scenes.most_shapes, kind=kind)
         present = sorted(set(scene.phrases))
         phrases = present + near_misses(present, rng=rng, count=DEV_NEAR_MISSES)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autolabel.errors import DataError
+from autolabel.images import ValueRange
 from autolabel.strategies import FineTuning
 from autolabel.types import Labels, Rle
 from autolabel.types.boxes import clip, iou
@@ -50,7 +51,7 @@ class MaskTraining(StudentTeacher):
         self._threshold, self._licence = labeler.params.mask_thres[0], labeler.licence().name
         shape = CropShape(network.sizes.crop, network.sizes.logits)
         cropping = CropRecipe(settings.smallest_side, settings.margins, settings.recolour)
-        pictures = [_picture(row) for row in task.train]
+        pictures = [_picture(row, task.value_range) for row in task.train]
         try:
             objects = source(pictures, cropping, share=1.0, turn=settings.turn, solid=settings.solid)
         except ValueError as error:
@@ -67,7 +68,8 @@ class MaskTraining(StudentTeacher):
         )
         sampler = CropSampler([objects], cropping, shape, seed=settings.seed)
         super().__init__(network, Lesson(sampler, loss, settings.frozen_stages), settings, device=task.device)
-        self._dev = [found for found in map(_with_truth, task.dev) if found[0]]
+        dev = (_with_truth(row, task.value_range) for row in task.dev)
+        self._dev = [found for found in dev if found[0]]
 
     def check_dev(self) -> DevCheck | None:
         """Evaluate the teacher's mean IoU with true masks; None if there are none."""
@@ -105,12 +107,12 @@ class MaskTraining(StudentTeacher):
         return found
 
 
-def _picture(row: Labels) -> BoxedPicture:
+def _picture(row: Labels, value_range: ValueRange) -> BoxedPicture:
     """Return an image with its boxes; no mask is looked at."""
-    return BoxedPicture(Path(row.image.path), row.instances.boxes)
+    return BoxedPicture(row.image.path, row.instances.boxes, value_range=value_range)
 
 
-def _with_truth(row: Labels) -> tuple[list[MaskProbe], list[str]]:
+def _with_truth(row: Labels, value_range: ValueRange) -> tuple[list[MaskProbe], list[str]]:
     """Return the boxes of an image whose true masks are known, with their classes."""
     found = row.instances
     boxes, masks, names = [], [], []
@@ -121,7 +123,7 @@ def _with_truth(row: Labels) -> tuple[list[MaskProbe], list[str]]:
             names.append(row.prompt.phrases[found.labels[number]])
     if not boxes:
         return [], []
-    picture = BoxedPicture(Path(row.image.path), np.stack(boxes), tuple(masks))
+    picture = BoxedPicture(row.image.path, np.stack(boxes), tuple(masks), value_range)
     probes = mask_probes([picture], smallest_side=_LEAST_SIDE)
     return probes, [names[probe.index] for probe in probes]
 

@@ -32,16 +32,15 @@ from autolabel.improve.rounds import (
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results.checked import truth_at
-from autolabel.results.duplicates import duplicates_file, read_groups
 from autolabel.results.journal import read_decisions
 from autolabel.results.review import Review, is_checked
 from autolabel.results.seal import check_named
 from autolabel.results.select import measured
 from autolabel.results.store import TEMPORARY, RunStore, finished, publish
 from autolabel.run.diff import diff_runs, write_diff
-from autolabel.run.duplicates import group_images
+from autolabel.run.duplicates import find_groups
 from autolabel.run.generate import generate
-from autolabel.run.train import check_settings, train
+from autolabel.run.train import Reading, check_settings, train
 from autolabel.run.training_settings import Settings, plain_settings
 from autolabel.run.worker import Watch
 from autolabel.storage import Location, at
@@ -97,6 +96,7 @@ def improve_run(
             start=stage.labeler.params["checkpoint"],
             labeler=stage.labeler.type,
             params=stage.labeler.params,
+            reading=Reading.of(plan),
             out=folder / _TRAINING,
             settings=settings,
             registry=registry,
@@ -182,7 +182,7 @@ def _request(store: RunStore, plan: Plan, truth: dict[str, Any], asked: Mapping[
     run = Path(str(store.root)).resolve()
     earlier = read_history(run).rounds
     images = [one["file_name"] for one in truth["images"]]
-    groups = _groups(store, plan, images)
+    groups = find_groups(store, plan, images)
     names = {one["id"]: one["file_name"] for one in truth["images"]}
     once = {image for one in earlier for image in one.held_out}
     chosen = hold_out(
@@ -225,15 +225,6 @@ def _part(truth: Mapping[str, Any], images: set[str]) -> dict[str, Any]:
     numbers = {one["id"] for one in kept}
     boxes = [one for one in truth["annotations"] if one["image_id"] in numbers]
     return {"images": kept, "annotations": boxes, "categories": truth["categories"]}
-
-
-def _groups(store: RunStore, plan: Plan, images: list[str]) -> Groups:
-    """Return the near-duplicates among the checked images: stored with the run, or computed now."""
-    if not duplicates_file(store).exists():
-        return group_images([(image, plan.manifest.image_path(image), "") for image in images])
-    wanted = set(images)
-    kept = [tuple(one for one in some if one in wanted) for some in read_groups(store, plan).members]
-    return Groups(tuple(some for some in kept if len(some) > 1))
 
 
 def _drawn(run: Path) -> set[str]:

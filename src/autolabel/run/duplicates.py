@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from autolabel.data.inputs import decode_input
@@ -73,17 +73,27 @@ def group_folder(folder: Location, *, threads: int = _THREADS) -> Groups:
     return _grouped(files, threads=threads, max_pixels=MAX_PIXELS, value_range=None)
 
 
-def find_groups(store: RunStore, plan: Plan) -> Groups:
-    """Return the near-duplicates among a run's images, stored or computed now, without writing."""
-    return read_groups(store, plan) if duplicates_file(store).exists() else _found(store, plan)
+def find_groups(store: RunStore, plan: Plan, images: Collection[str] | None = None) -> Groups:
+    """Return the near-duplicates among a run's images, or some of them, stored or computed now, without writing."""
+    if not duplicates_file(store).exists():
+        return _found(store, plan, images)
+    known = read_groups(store, plan)
+    if images is None:
+        return known
+    wanted = frozenset(images)
+    kept = [tuple(one for one in some if one in wanted) for some in known.members]
+    return Groups(tuple(some for some in kept if len(some) > 1))
 
 
-def group_images(files: Iterable[tuple[str, str, str]], *, threads: int = _THREADS) -> Groups:
+def group_images(
+    files: Iterable[tuple[str, str, str]], *, threads: int = _THREADS, value_range: ValueRange = None
+) -> Groups:
     """Find the near-duplicates among images, given as (id, path, content fingerprint).
 
     An image without a path is not read: only its bytes tell whether it is another's copy.
     """
-    return _grouped((_File(*file) for file in files), threads=threads, max_pixels=MAX_PIXELS, value_range=None)
+    some = (_File(*file) for file in files)
+    return _grouped(some, threads=threads, max_pixels=MAX_PIXELS, value_range=value_range)
 
 
 def _search(store: RunStore, plan: Plan) -> Groups:
@@ -92,11 +102,12 @@ def _search(store: RunStore, plan: Plan) -> Groups:
     return found
 
 
-def _found(store: RunStore, plan: Plan) -> Groups:
+def _found(store: RunStore, plan: Plan, images: Collection[str] | None = None) -> Groups:
+    wanted = None if images is None else frozenset(images)
     files = (
         _File(row.image, plan.manifest.image_path(row.image), row.mark)
         for row in map(decode_input, StoredRows(store, plan))
-        if not row.code and not row.caption_index
+        if not row.code and not row.caption_index and (wanted is None or row.image in wanted)
     )
     recipe = plan.recipe
     return _grouped(

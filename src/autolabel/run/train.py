@@ -17,8 +17,9 @@ from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.duplicates import Groups
 from autolabel.errors import DataError, ImageError
-from autolabel.images import MAX_PIXELS, read_pixels
+from autolabel.images import MAX_PIXELS, ValueRange, read_pixels
 from autolabel.plan import devices
+from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results.checked import truth_at
 from autolabel.results.seal import check_named
@@ -42,12 +43,31 @@ _NO_PARAMS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How images are found and read."""
+
+    follow_symlinks: bool = False
+    """Whether links that leave the folders of images are followed."""
+    value_range: ValueRange = None
+    """The values that become black and white in images of more than 8 bits."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> Reading:
+        """Return how a run reads its images."""
+        return cls(follow_symlinks=plan.manifest.follow_symlinks, value_range=plan.recipe.value_range)
+
+
+_PLAIN = Reading()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """The training data."""
 
     rows: tuple[Labels, ...]
     classes: tuple[str, ...]
     groups: Groups
+    value_range: ValueRange = None
     notes: tuple[str, ...] = ()
     """What the file and the folders of images do not share."""
     left_out: tuple[str, ...] = ()
@@ -84,21 +104,22 @@ def train(
     settings: Settings,
     registry: Registry,
     params: Mapping[str, Any] = _NO_PARAMS,
+    reading: Reading = _PLAIN,
     device: str = "auto",
     told: Callable[[Mapping[str, Any]], None],
 ) -> Trained:
     """Fine-tune the checkpoint ``start`` of a labeler, by default its shipped one; the new one is ``out/checkpoint``.
 
     ``source`` is a COCO file, whose photos lie in the folders ``images`` or, without any, beside it; or a run, whose
-    checked images count. ``params`` are the labeler's besides its checkpoint. One image in five, near-duplicates
-    together, is kept to choose among the weights. A training that was stopped goes on when it is started again with
-    the same arguments. Raises DataError if nothing can be learnt from, SpecError for wrong settings, MachineError
-    where the labeler does not learn, WeightsError where its weights do not fit.
+    checked images count. ``params`` are the labeler's besides its checkpoint; a run's own ``reading`` counts. One
+    image in five, near-duplicates together, is kept to choose among the weights. A training that was stopped goes on
+    when it is started again with the same arguments. Raises DataError if nothing can be learnt from, SpecError for
+    wrong settings, MachineError where the labeler does not learn, WeightsError where its weights do not fit.
     """
     start = start or _STARTS.get(labeler, "")
     learner = registry.make("labeler", labeler, {**params, "checkpoint": start} if start else params)
     task_settings = checked_settings(learner, settings)
-    material = read_material(source, images, masks=learner.gives == "masks")
+    material = read_material(source, images, masks=learner.gives == "masks", reading=reading)
     dev = dev_part(material)
     if learner.gives == "masks":
         dev = [row for row in dev if row.instances.masks]  # without masks an image can choose nothing
@@ -114,6 +135,7 @@ def train(
         out=out,
         device=devices.resolve_devices([0] if device == "cuda" else device)[0],
         told=told,
+        value_range=material.value_range,
     )
     learner.fine_tune(task)
     figures = out / "figures.json"
@@ -137,15 +159,18 @@ def check_settings(labeler: str, params: Mapping[str, Any], settings: Settings, 
     checked_settings(registry.make("labeler", labeler, params), settings)
 
 
-def read_material(source: Location, images: Sequence[Location], *, masks: bool = False) -> Material:
+def read_material(
+    source: Location, images: Sequence[Location], *, masks: bool = False, reading: Reading = _PLAIN
+) -> Material:
     """Return the images of a COCO file, or the checked ones of a run, with their boxes, and a file's own masks."""
     with truth_at(source) as file:
-        roots = _roots(source, images)
-        data = DataSpec.model_validate({"images": roots, "boxes": str(file)}, context={"root": Path.cwd()})
+        roots, reading = _places(source, images, reading)
+        told = {"images": roots, "boxes": str(file), "follow_symlinks": reading.follow_symlinks}
+        data = DataSpec.model_validate(told, context={"root": Path.cwd()})
         with_truth = masks and not source.is_dir()  # those of a run are a model's
         coco = read_coco(file, masks=with_truth)
         inputs = collect(data, max_pixels=MAX_PIXELS, threads=_THREADS, coco=coco)
-        read = [_readable(row) for row in inputs.rows]
+        read = [_readable(row, reading) for row in inputs.rows]
         usable = [row for row in read if not row.code]
         notes = tuple(inputs.remarks())
         left_out = tuple(f"{row.image} is left out: {row.message}" for row in read if row.code)
@@ -153,18 +178,26 @@ def read_material(source: Location, images: Sequence[Location], *, masks: bool =
         if with_truth:
             rows = with_masks(rows, coco)
     if sum(bool(len(row.instances)) for row in rows) < _FEWEST:
-        told = ": ".join([f"{source}: fewer than {_FEWEST} images with boxes to learn from", *(*notes, *left_out)[:1]])
-        raise DataError(told, hint="check some images first: `autolabel review RUN`")
-    groups = group_images([(row.image, row.path, row.mark) for row in usable])
-    return Material(rows=rows, classes=inputs.classes, groups=groups, notes=notes, left_out=left_out)
+        few = ": ".join([f"{source}: fewer than {_FEWEST} images with boxes to learn from", *(*notes, *left_out)[:1]])
+        raise DataError(few, hint="check some images first: `autolabel review RUN`")
+    files = [(row.image, row.path, row.mark) for row in usable]
+    groups = group_images(files, value_range=reading.value_range)
+    return Material(
+        rows=rows,
+        classes=inputs.classes,
+        groups=groups,
+        value_range=reading.value_range,
+        notes=notes,
+        left_out=left_out,
+    )
 
 
-def _readable(row: Input) -> Input:
+def _readable(row: Input, reading: Reading) -> Input:
     """Return a row, failed where its image cannot be decoded: a training reads every image many times."""
     if row.code:
         return row
     try:
-        read_pixels(Path(row.path), max_pixels=MAX_PIXELS)
+        read_pixels(row.path, value_range=reading.value_range)
     except ImageError as error:
         return structs.replace(row, code=error.code, message=str(error))
     return row
@@ -198,15 +231,15 @@ def _hashed(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _roots(source: Location, images: Sequence[Location]) -> list[str]:
-    if images:
-        return [str(folder) for folder in images]
+def _places(source: Location, images: Sequence[Location], reading: Reading) -> tuple[list[str], Reading]:
+    """Return the folders of the images, and how these are read: those of a run, as the run did."""
+    folders = [str(folder) for folder in images]
     if not source.is_dir():
-        parent = str(source).rpartition("/")[0] or "."
-        return [parent]
+        return folders or [str(source).rpartition("/")[0] or "."], reading
     _, plan = finished(source)
-    check_named(source, plan)
-    return list(plan.manifest.roots.values())
+    if not folders:
+        check_named(source, plan)
+    return folders or list(plan.manifest.roots.values()), Reading.of(plan)
 
 
 def _fingerprint(start: str, labeler: str, settings: Mapping[str, Any], material: Material) -> str:
