@@ -25,13 +25,13 @@ from autolabel_training.answer import answer
 from autolabel_training.augment import View, plain_view
 from autolabel_training.average import follow
 from autolabel_training.boxes import corners
-from autolabel_training.figures import compare_hits, plain_hits
+from autolabel_training.figures import compare_hits, mean_hits, plain_hits
 from autolabel_training.foreign import FOREIGN
 from autolabel_training.layers import predictions_of
 from autolabel_training.learning_weights import LearningWeights, ScaledRates
 from autolabel_training.loop import DevCheck
 from autolabel_training.loss import LossRecipe, Predictions, Target, detection_loss
-from autolabel_training.metric import Detections, ScoredHits, judge, mean_average_precision
+from autolabel_training.metric import Detections, ScoredHits, judge
 from autolabel_training.optimizer_step import network_precision, optimizer_step
 from autolabel_training.photo import TrainingPhoto
 from autolabel_training.recompute import recompute
@@ -128,9 +128,13 @@ class DetectorTraining(LearningWeights):
 
     def check_dev(self) -> DevCheck | None:
         """Return the mean AP at IoU 0.5 of the averaged weights on the dev images; None if there are none."""
-        if not self._dev:
+        return self.check(self.judged(self.averaged()))
+
+    def check(self, judged: list[dict[str, Any]]) -> DevCheck | None:
+        """Return the mean AP at IoU 0.5 of what ``judged`` returned; None if there are no dev images."""
+        if not judged:
             return None
-        values = mean_average_precision(self.judge(self.averaged()))
+        values = mean_hits(judged)
         return DevCheck(0.0 if math.isnan(values["mean"]) else values["mean"], {"ap50": values})
 
     @torch.no_grad()

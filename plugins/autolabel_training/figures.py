@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from autolabel.errors import DataError
 from autolabel_training.metric import ScoredHits, bootstrap_intervals, mean_average_precision, paired_gain
 
 BEFORE, FIGURES = "before.json", "figures.json"
@@ -69,6 +70,24 @@ def compare(
 def _with_intervals(images: Sequence[_Image], of: Callable[[Sequence[_Image]], Mapping[str, float]]) -> dict[str, Any]:
     intervals = bootstrap_intervals(images, draws=_DRAWS, seed=0, of=of)
     return {name: {"value": value, "interval": list(intervals[name])} for name, value in of(images).items()}
+
+
+def mean_hits(images: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return AP at IoU 0.5 by class, and their ``mean``, of what ``plain_hits`` returned."""
+    return mean_average_precision(_hits(images))
+
+
+def read_json(path: Path) -> Any:
+    """Read what ``write_json`` wrote; raises DataError if the file is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise damaged(path) from error
+
+
+def damaged(path: Path) -> DataError:
+    """Return the error for a file of a training that cannot be read."""
+    return DataError(f"{path}: is damaged", hint=f"delete the folder {path.parent}: the training then starts again")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from autolabel_training.figures import damaged
 from autolabel_training.optimizer_step import OptimizerSettings
 from autolabel_training.run_log import RunLog
 
@@ -87,18 +89,18 @@ class Loop(Generic[_Batch]):
         self._trainee, self._recipe, self._folder, self._log = model, recipe, folder, log
         self.progress = _Progress()
         if (folder / STATE_FILE).exists():
-            state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
+            state = _load(folder / STATE_FILE)
             self.progress = _Progress(**state.pop("progress"))
             model.load_state(state)
             log.write(event="resumed", **asdict(self.progress))
 
-    def run(self, *, check_start: bool = False) -> None:
+    def run(self, *, start: DevCheck | None = None) -> None:
         """Do the remaining steps, with dev checks and saved states in between.
 
-        With ``check_start`` the initial weights are evaluated too, and kept if no later ones are better.
+        ``start`` is the check of the initial weights, if they are to be kept unless later ones are better.
         """
-        if check_start and not self.progress.step:
-            self._check_dev()
+        if start is not None and not self.progress.step:
+            self._compare(start, seconds=0.0)
         recipe, steps = self._recipe, self._recipe.optimiser.steps
         clock = time.process_time() - self.progress.cpu_seconds
         saved = time.monotonic()
@@ -120,18 +122,21 @@ class Loop(Generic[_Batch]):
         best = self._folder / _BEST_FILE
         if not best.exists():
             return self._trainee.averaged()
-        kept: dict[str, Tensor] = torch.load(best, weights_only=True, map_location="cpu")
+        kept: dict[str, Tensor] = _load(best)
         return kept
 
     def _check_dev(self) -> None:
         started = time.process_time()
         check = self._trainee.check_dev()
-        if check is None:
-            return
+        if check is not None:
+            self._compare(check, seconds=time.process_time() - started)
+
+    def _compare(self, check: DevCheck, *, seconds: float) -> None:
+        """Keep the weights if they are the best so far, and log their check."""
         if check.score > self.progress.best:
             self.progress.best, self.progress.best_step = check.score, self.progress.step
             _save(self._trainee.averaged(), self._folder / _BEST_FILE)
-        self._write("dev", seconds=round(time.process_time() - started, 1), **check.figures)
+        self._write("dev", seconds=round(seconds, 1), **check.figures)
 
     def _log_step(self, parts: dict[str, float]) -> None:
         minutes = round(self.progress.cpu_seconds / 60, 2)
@@ -148,6 +153,15 @@ def train(model: TrainedModel[_Batch], recipe: _LoopSettings, folder: Path, log:
     loop.run()
     model.export(loop.best_weights(), folder / "checkpoint")
     log.write(event="exported", **asdict(loop.progress))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Read what ``_save`` wrote; raises DataError if the file is damaged."""
+    try:
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise damaged(path) from error
+    return content
 
 
 def _save(content: Any, path: Path) -> None:

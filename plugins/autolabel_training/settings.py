@@ -17,7 +17,7 @@ class CourseSettings(StrategyParams):
     """Settings of every training: length, learning rate, seed."""
 
     steps: Count = 300
-    """Optimiser steps; with ``minutes``, as many as fit."""
+    """Optimiser steps; with ``minutes``, as many as fit, 20 or more."""
     minutes: Positive | None = None
     """About how long the training may take, including the evaluation on dev images."""
     batch: Count = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -11,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 
 from autolabel.strategies import FineTuning
-from autolabel_training.figures import BEFORE, FIGURES, write_json
-from autolabel_training.loop import Loop, TrainedModel
+from autolabel_training.figures import BEFORE, FIGURES, read_json, write_json
+from autolabel_training.loop import DevCheck, Loop, TrainedModel
 from autolabel_training.run_log import RunLog
 from autolabel_training.settings import CourseSettings
 
@@ -33,6 +32,9 @@ class TimedModel(TrainedModel[Any], Protocol[_S]):
     def judged(self, weights: dict[str, Tensor]) -> list[dict[str, Any]]:
         """Return the results of weights on each dev image, JSON-serialisable; empty without ground truth."""
 
+    def check(self, judged: list[dict[str, Any]]) -> DevCheck | None:
+        """Return the score of such results, and its figures; None if they are empty."""
+
     def compare(self, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the figures of two such lists and the gain, with intervals."""
 
@@ -52,46 +54,49 @@ def train_in_time(model: TimedModel[_S], task: FineTuning[_S]) -> None:
     The initial weights are among the candidates. The number of steps is decided once and saved.
     """
     task.out.mkdir(parents=True, exist_ok=True)
-    steps = _steps(model, task)
+    steps, before = _begin(model, task)
     warmup = min(task.settings.warmup, max(1, steps // 10))
     model.settings = task.settings.model_copy(update={"steps": steps, "warmup": warmup})
     course = _Course(model.settings, evaluate_every=max(1, -(-steps // task.settings.checks)))
     log = RunLog(task.out, told=task.told)
-    if not (task.out / BEFORE).exists():
-        write_json(task.out / BEFORE, model.judged(model.averaged()))
     loop = Loop(model, course, task.out, log)
     log.write(event="course", steps=steps, train=len(task.train), dev=len(task.dev))
-    loop.run(check_start=True)
+    loop.run(start=model.check(before))
     weights = loop.best_weights()
-    if before := json.loads((task.out / BEFORE).read_text()):
+    if before:
         compared = model.compare(before, model.judged(weights))
         write_json(task.out / FIGURES, {"step": loop.progress.best_step, **compared})
     model.export(weights, task.out / "checkpoint")
     log.write(event="exported", best=loop.progress.best, best_step=loop.progress.best_step)
 
 
-def _steps(model: TimedModel[_S], task: FineTuning[_S]) -> int:
-    """Return the number of steps: as set, or as many as fit the time at the pace of the first steps."""
-    kept = task.out / _COURSE
-    if kept.exists():
-        return int(json.loads(kept.read_text())["steps"])
+def _begin(model: TimedModel[_S], task: FineTuning[_S]) -> tuple[int, list[dict[str, Any]]]:
+    """Return the number of steps and the results of the initial weights; both are determined once and saved."""
+    course, judged = task.out / _COURSE, task.out / BEFORE
+    if course.exists() and judged.exists():
+        return int(read_json(course)["steps"]), read_json(judged)
+    started = time.monotonic()
+    before = model.judged(model.averaged())
+    check = time.monotonic() - started
     steps: int = task.settings.steps
     if task.settings.minutes is not None:
-        steps = _fitting(model, task.settings.minutes * 60, checks=task.settings.checks)
-    write_json(kept, {"steps": steps})
-    return steps
+        pace = _pace(model)
+        left = task.settings.minutes * 60 - (time.monotonic() - started) - (task.settings.checks + 1) * check
+        steps = max(_FEWEST, int(left / pace))
+    write_json(judged, before)
+    write_json(course, {"steps": steps})
+    return steps, before
 
 
-def _fitting(model: TimedModel[Any], seconds: float, *, checks: int) -> int:
+def _pace(model: TimedModel[Any]) -> float:
+    """Return the seconds that a step takes, drawing its views included; the steps taken to find out are undone."""
     begin = copy.deepcopy(model.state())
-    started = time.monotonic()
-    model.check_dev()
-    check = time.monotonic() - started
     spent: list[float] = []
+    started = time.monotonic()
     for number, batch in enumerate(model.batches(range(_TRIED))):
-        started = time.monotonic()
         model.learn(batch, number)
-        spent.append(time.monotonic() - started)
+        now = time.monotonic()
+        spent.append(now - started)
+        started = now
     model.load_state(begin)
-    left = seconds - (checks + 2) * check - sum(spent)
-    return max(_FEWEST, int(left / min(spent)))
+    return min(spent)

@@ -73,9 +73,13 @@ class MaskTraining(StudentTeacher):
 
     def check_dev(self) -> DevCheck | None:
         """Evaluate the teacher's mean IoU with true masks; None if there are none."""
-        if not self._dev:
+        return self.check(self._judge())
+
+    def check(self, judged: list[dict[str, Any]]) -> DevCheck | None:
+        """Return the mean IoU of what ``judged`` returned; None if there are no true masks."""
+        if not judged:
             return None
-        values = mean_overlaps(self._judge())
+        values = mean_overlaps(judged)
         return DevCheck(values["mean"], {"iou": values})
 
     def judged(self, weights: dict[str, Tensor]) -> list[dict[str, Any]]:

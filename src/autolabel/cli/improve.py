@@ -42,7 +42,11 @@ def improve(
     ] = 0.3,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", min=0.1, help="About how long to train. Default: as many `steps` as set, or 300."),
+        typer.Option(
+            "--minutes",
+            min=0.1,
+            help="About how long to train, 20 steps or more. Default: as many `steps` as set, or 300.",
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,

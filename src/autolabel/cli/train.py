@@ -46,7 +46,9 @@ def train(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path("trained"),
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", min=0.1, help="About how long to train. Default: as many `steps` as set."),
+        typer.Option(
+            "--minutes", min=0.1, help="About how long to train, 20 steps or more. Default: as many `steps` as set."
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,
