@@ -210,6 +210,24 @@ def test_a_folder_takes_one_training(registry: Registry, few: Path, tmp_path: Pa
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
 
 
+def test_a_training_that_never_began_keeps_no_folder(registry: Registry, few: Path, tmp_path: Path) -> None:
+    """The hint of its error says which setting to change: with it, the same folder is taken."""
+    mal: dict[str, Any] = {"labeler": "mal", "start": "tiny-mal"}
+    with pytest.raises(DataError, match="lower smallest_side"):
+        learn(registry, few, tmp_path / "out", settings={"smallest_side": 5000}, **mal)
+    with pytest.raises(DataError, match="no box has sides of 4000 px"):
+        learn(registry, few, tmp_path / "out", settings={"smallest_side": 4000}, **mal)
+
+
+def test_a_damaged_note_of_a_training_is_no_reason_to_mix_two(
+    registry: Registry, few: Path, tmp_path: Path, learner: type[Learner]
+) -> None:
+    learn(registry, few, tmp_path / "out")
+    (tmp_path / "out" / "training.json").write_text("")
+    with pytest.raises(DataError, match="holds a training on other images"):
+        learn(registry, few, tmp_path / "out")
+
+
 def test_wrong_settings_labelers_and_sources_are_refused(registry: Registry, few: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="stepps"):
         learn(registry, few, tmp_path / "out", settings={"stepps": 1})
@@ -281,8 +299,9 @@ def test_the_card_counts_boxes_whatever_a_class_is_called(
 ) -> None:
     coco = json.loads(few.read_text())
     coco["categories"][0]["name"] = "a | `cell`"
+    coco["categories"][1]["name"] = "Zellkörper 細胞"
     few.write_text(json.dumps(coco))
     learn(registry, few, tmp_path / "out")
-    card = (tmp_path / "out" / "checkpoint" / "README.md").read_text()
+    card = (tmp_path / "out" / "checkpoint" / "README.md").read_text("utf-8")
     boxes = sum(one["category_id"] == coco["categories"][0]["id"] for one in coco["annotations"])
-    assert f"| `a \\| 'cell'` | {boxes} |" in card
+    assert f"| `a \\| 'cell'` | {boxes} |" in card and "| `Zellkörper 細胞` |" in card

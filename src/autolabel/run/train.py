@@ -23,7 +23,7 @@ from autolabel.plan.model import Plan
 from autolabel.registry import Registry
 from autolabel.results.checked import truth_at
 from autolabel.results.seal import check_named
-from autolabel.results.store import finished
+from autolabel.results.store import TEMPORARY, finished, publish
 from autolabel.run.duplicates import group_images
 from autolabel.run.model_card import TrainedOn, model_card
 from autolabel.run.training_settings import Settings, checked_settings
@@ -36,7 +36,7 @@ from autolabel.types import Labels
 _DEV = 0.2
 """The share of the images that are kept to choose among weights."""
 _FEWEST = 2
-_CARD = "README.md"
+_CARD, _NOTE = "README.md", "training.json"
 _THREADS = 4
 _STARTS = {"grounding_dino": "tiny", "mal": "tiny-mal"}
 _NO_PARAMS: Mapping[str, Any] = {}
@@ -150,7 +150,8 @@ def train(
     trained_on = TrainedOn(
         start=start, source=str(source), rows=material.rows, classes=material.classes, train=len(rest), dev=len(dev)
     )
-    (out / "checkpoint" / _CARD).write_text(model_card(learner, trained_on, trained.figures))
+    card = model_card(learner, trained_on, trained.figures)
+    publish(out / "checkpoint" / _CARD, [card.encode("utf-8", "replace")], name="card")
     return trained
 
 
@@ -250,14 +251,22 @@ def _fingerprint(start: str, labeler: str, settings: Mapping[str, Any], material
 
 
 def _check_same(out: Path, fingerprint: str) -> None:
-    """Raise DataError if a folder holds another training; record this one if the folder is new."""
+    """Raise DataError if a folder holds another training; record this one if none has begun in it."""
     out.mkdir(parents=True, exist_ok=True)
-    note = out / "training.json"
-    if note.exists():
-        if json.loads(note.read_text()).get("fingerprint") != fingerprint:
-            told = f"{out}: holds a training on other images, or with other settings"
-            raise DataError(told, hint="choose another --out, or delete that folder")
+    note = out / _NOTE
+    if all(one.name == _NOTE or one.name.endswith(TEMPORARY) for one in out.iterdir()):
+        publish(note, [json.dumps({"fingerprint": fingerprint}).encode() + b"\n"], name="training")
         return
-    if next(out.iterdir(), None) is not None:
+    if not note.exists():
         raise DataError(f"{out}: is not empty, and no training has written it", hint="choose another --out")
-    note.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
+    if _noted(note) != fingerprint:
+        told = f"{out}: holds a training on other images, or with other settings"
+        raise DataError(told, hint="choose another --out, or delete that folder")
+
+
+def _noted(note: Path) -> Any:
+    """Return the fingerprint of the training in a folder; None if the file is damaged."""
+    try:
+        return json.loads(note.read_text())["fingerprint"]
+    except (ValueError, TypeError, KeyError):
+        return None
