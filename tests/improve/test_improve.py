@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from PIL import Image
@@ -153,7 +155,7 @@ def test_the_same_round_is_told_again_and_another_goes_beside_it(run: Path, lear
     assert Path(improved(run, learning).rounds[-1].after).name == "shapes-4"
 
 
-@pytest.mark.parametrize("name", ["2024-11-29", "first-3", "shapes-9"])
+@pytest.mark.parametrize("name", ["2024-11-29", "first-3", "50% #-9"])
 def test_a_number_that_is_part_of_a_runs_own_name_is_left_alone(
     run: Path, learning: Registry, check: Check, name: str
 ) -> None:
@@ -161,6 +163,8 @@ def test_a_number_that_is_part_of_a_runs_own_name_is_left_alone(
     run = run.rename(run.with_name(name))
     after = Path(improved(run, learning).rounds[-1].after)
     assert after.name == f"{name}-2"
+    [link] = re.findall('href="([^"]*)"', (run / "improve" / "index.html").read_text())
+    assert (run / "improve" / unquote(urlsplit(link).path)).is_file()
     check(after, range(20, 22))
     assert Path(improved(after, learning).rounds[-1].after).name == f"{name}-3"
 

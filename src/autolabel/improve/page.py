@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 from autolabel.evaluate.paired import Estimate
 from autolabel.improve.rounds import ImproveHistory, ImproveRound
@@ -79,7 +80,7 @@ def _told(number: int, one: ImproveRound, folder: Path) -> Html:
         element("h3", f"Round {number}: {Path(one.before).name} to {Path(one.after).name}"),
         element("p", f"{one.said[:1].upper()}{one.said[1:]}."),
         element("p", "New weights: ", element("code", one.checkpoint)),
-        element("p", element("a", "What changed", href=Path(diff).as_posix())),
+        element("p", element("a", "What changed", href=quote(os.fsencode(Path(diff).as_posix())))),
         *(element("p", f"Note: {note}") for note in one.notes),
     ]
     if one.check_next:
