@@ -150,7 +150,8 @@ class DetectorTraining(LearningWeights):
 
     def compare(self, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
         """Return AP at IoU 0.5 before and after, and the gain."""
-        return compare_hits(before, after)
+        groups = self.task.dev_groups or [str(number) for number in range(len(after))]
+        return compare_hits(before, after, groups=groups)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a Hugging Face folder with these weights."""

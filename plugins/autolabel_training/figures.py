@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from autolabel.errors import DataError
-from autolabel_training.metric import ScoredHits, bootstrap_intervals, mean_average_precision, paired_gain
+from autolabel.percentiles import expanded_percentiles
+from autolabel_training.metric import ScoredHits, mean_average_precision
 
 BEFORE, FIGURES = "before.json", "figures.json"
 _DRAWS = 500
@@ -34,14 +35,16 @@ def _hits(images: Sequence[Mapping[str, Any]]) -> list[dict[str, ScoredHits]]:
     ]
 
 
-def compare_hits(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compare_hits(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], *, groups: Sequence[str]
+) -> dict[str, Any]:
     """Return AP at IoU 0.5 by class and mean, before and after, and the gain, with 95 % intervals.
 
-    Both are what ``plain_hits`` returned for the same images.
+    Both are what ``plain_hits`` returned for the same images; ``groups`` names the group of each image.
     """
     first, second = _hits(before), _hits(after)
     boxes = sum(one.truths for image in second for one in image.values())
-    return compare(first, second, of=mean_average_precision, metric="AP at IoU 0.5", boxes=boxes)
+    return compare(first, second, of=mean_average_precision, metric="AP at IoU 0.5", boxes=boxes, groups=groups)
 
 
 def compare(
@@ -51,25 +54,51 @@ def compare(
     of: Callable[[Sequence[_Image]], Mapping[str, float]],
     metric: str,
     boxes: int,
+    groups: Sequence[str],
 ) -> dict[str, Any]:
     """Return the values that ``of`` takes by class and as ``mean``, before and after, and the gain.
 
-    Intervals are of 95 %, over images; ``metric`` and the number of ``boxes`` say what was measured.
+    Intervals are of 95 %: Hesterberg's expanded percentiles of a bootstrap over ``groups``, the group of
+    near-duplicates of each image; None for one group alone. Before and after are evaluated on the same draws, so that
+    the difficulty of images cancels out. ``metric`` and the number of ``boxes`` say what was measured.
     """
-    gain, interval = paired_gain(before, after, draws=_DRAWS, seed=0, of=of)
+    whole = [of(images) for images in (before, after)]
+    drawn = [(of([before[i] for i in chosen]), of([after[i] for i in chosen])) for chosen in _draws(groups)]
+    gains = [second["mean"] - first["mean"] for first, second in drawn]
+    levels = expanded_percentiles(len(set(groups)))
+    old, new = (
+        {
+            name: _estimate(value, [draw[side][name] for draw in drawn if name in draw[side]], levels)
+            for name, value in whole[side].items()
+        }
+        for side in (0, 1)
+    )
     return {
         "metric": metric,
         "images": len(after),
         "boxes": boxes,
-        "before": _with_intervals(before, of),
-        "after": _with_intervals(after, of),
-        "gain": {"value": gain, "interval": list(interval)},
+        "before": old,
+        "after": new,
+        "gain": _estimate(whole[1]["mean"] - whole[0]["mean"], gains, levels),
     }
 
 
-def _with_intervals(images: Sequence[_Image], of: Callable[[Sequence[_Image]], Mapping[str, float]]) -> dict[str, Any]:
-    intervals = bootstrap_intervals(images, draws=_DRAWS, seed=0, of=of)
-    return {name: {"value": value, "interval": list(intervals[name])} for name, value in of(images).items()}
+def _draws(groups: Sequence[str]) -> Iterator[list[int]]:
+    """Yield the images of each resample: as many groups as there are, drawn with replacement."""
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    parts = list(members.values())
+    generator = np.random.default_rng(0)
+    for _ in range(_DRAWS):
+        yield [index for part in generator.integers(0, len(parts), len(parts)) for index in parts[part]]
+
+
+def _estimate(value: float, drawn: Sequence[float], levels: tuple[float, float] | None) -> dict[str, Any]:
+    """Return a value with its interval; None where there is nothing to draw."""
+    known = [one for one in drawn if not np.isnan(one)]
+    interval = None if levels is None or not known else np.percentile(known, levels).tolist()
+    return {"value": value, "interval": interval}
 
 
 def mean_hits(images: Sequence[Mapping[str, Any]]) -> dict[str, float]:

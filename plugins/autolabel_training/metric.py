@@ -116,23 +116,6 @@ def bootstrap_intervals(
     return {name: _interval(values) for name, values in drawn.items()}
 
 
-def paired_gain(
-    before: Sequence[_Image], after: Sequence[_Image], *, draws: int, seed: int, of: _Means[_Image]
-) -> tuple[float, tuple[float, float]]:
-    """Return the gain in the `mean` that `of` takes of the same images, and its 95 % interval.
-
-    Both are evaluated on the images of each resample, so that the difficulty of images cancels out.
-    """
-    generator = np.random.default_rng(seed)
-    gains = []
-    for _ in range(draws):
-        chosen = generator.integers(0, len(before), len(before))
-        first, second = ([images[number] for number in chosen] for images in (before, after))
-        gains.append(of(second)["mean"] - of(first)["mean"])
-    whole = of(after)["mean"] - of(before)["mean"]
-    return whole, _interval(gains)
-
-
 def bootstrap_mean(counts: Sequence[int], *, draws: int, seed: int) -> tuple[float, tuple[float, float]]:
     """Return the mean of counts (one per image) and its 95 % bootstrap interval over images."""
     values = np.asarray(counts, float)

@@ -117,6 +117,8 @@ class FineTuning(Generic[S]):
     device: str
     told: Callable[[Mapping[str, Any]], None]
     """Called with records of progress."""
+    dev_groups: Sequence[str] = ()
+    """The group of each dev image: near-duplicates share one. Empty: no two are near-duplicates."""
     value_range: ValueRange = None
     """The values that become black and white in images of more than 8 bits; see ``autolabel.images.read_pixels``."""
 

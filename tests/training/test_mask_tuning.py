@@ -180,8 +180,21 @@ def test_too_small_boxes_are_told(registry: Registry, start: Path, photos: Path,
 def test_figures_are_those_of_boxes_and_intervals_those_of_images() -> None:
     before = [{"a": [0.2, 0.4]}, {"a": [0.6], "b": [0.8]}] * 10
     after = [{"a": [0.4, 0.6]}, {"a": [0.8], "b": [1.0]}] * 10
-    found = compare_overlaps(before, after)
+    found = compare_overlaps(before, after, groups=[str(number) for number in range(20)])
     assert found["before"]["a"]["value"] == pytest.approx(0.4) and found["after"]["mean"]["value"] == pytest.approx(0.7)
     assert found["gain"]["value"] == pytest.approx(0.2) and found["gain"]["interval"] == pytest.approx([0.2, 0.2])
     low, high = found["before"]["mean"]["interval"]
     assert low < 0.5 < high
+
+
+def test_near_duplicates_are_drawn_as_one_and_one_image_tells_no_interval() -> None:
+    before, after = [{"a": [0.2]}, {"a": [0.2]}, {"a": [0.6]}, {"a": [0.6]}], [{"a": [0.4]}] * 4
+
+    def gain(groups: str) -> Any:
+        return compare_overlaps(before, after, groups=groups)["gain"]
+
+    assert [gain(groups)["value"] for groups in ("abcd", "aabb", "aaaa")] == pytest.approx([0.0] * 3)
+    assert gain("aabb")["interval"] == pytest.approx([-0.2, 0.2])
+    assert gain("aaaa")["interval"] is None
+    many = compare_overlaps(before * 10, after * 10, groups=[str(number) for number in range(40)])["gain"]["interval"]
+    assert many[1] - many[0] < 0.2

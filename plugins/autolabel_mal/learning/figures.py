@@ -18,10 +18,13 @@ def mean_overlaps(images: _Judged) -> dict[str, float]:
     return _means(_sums(images))
 
 
-def compare_overlaps(before: _Judged, after: _Judged) -> dict[str, Any]:
-    """Return mean IoU by class and over all boxes, before and after, and the gain, with 95 % intervals over images."""
+def compare_overlaps(before: _Judged, after: _Judged, *, groups: Sequence[str]) -> dict[str, Any]:
+    """Return mean IoU by class and over all boxes, before and after, and the gain, with 95 % intervals.
+
+    ``groups`` names the group of near-duplicates of each image.
+    """
     boxes = sum(len(some) for image in after for some in image.values())
-    return compare(_sums(before), _sums(after), of=_means, metric="mean IoU of masks", boxes=boxes)
+    return compare(_sums(before), _sums(after), of=_means, metric="mean IoU of masks", boxes=boxes, groups=groups)
 
 
 def _sums(images: _Judged) -> list[_Sums]:

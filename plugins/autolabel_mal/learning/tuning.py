@@ -68,8 +68,10 @@ class MaskTraining(StudentTeacher):
         )
         sampler = CropSampler([objects], cropping, shape, seed=settings.seed)
         super().__init__(network, Lesson(sampler, loss, settings.frozen_stages), settings, device=task.device)
-        dev = (_with_truth(row, task.value_range) for row in task.dev)
+        groups = task.dev_groups or [str(number) for number in range(len(task.dev))]
+        dev = [_with_truth(row, task.value_range) for row in task.dev]
         self._dev = [found for found in dev if found[0]]
+        self._groups = [group for group, found in zip(groups, dev, strict=True) if found[0]]
 
     def check_dev(self) -> DevCheck | None:
         """Evaluate the teacher's mean IoU with true masks; None if there are none."""
@@ -93,7 +95,7 @@ class MaskTraining(StudentTeacher):
 
     def compare(self, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
         """Return mean IoU before and after, and the gain."""
-        return compare_overlaps(before, after)
+        return compare_overlaps(before, after, groups=self._groups)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a checkpoint folder with these weights of the teacher, under the licence of the initial weights."""

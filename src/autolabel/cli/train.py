@@ -114,12 +114,12 @@ def _summary(trained: Trained) -> list[str]:
         lines.append("there was nothing to choose weights by: the last ones are kept, unmeasured")
     else:
         before, after, gain = (trained.figures[key] for key in ("before", "after", "gain"))
-        low, high = gain["interval"]
+        interval = "" if gain["interval"] is None else " [{:+.3f}, {:+.3f}]".format(*gain["interval"])
         images = console.count_noun(trained.figures["images"], "image")
         where = f"{trained.figures['metric']} on the {images} that chose the weights"
         lines.append(
             f"{where}: {before['mean']['value']:.3f} before, {after['mean']['value']:.3f} after; "
-            f"gain {gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+            f"gain {gain['value']:+.3f}{interval}"
         )
         if trained.figures["step"] == 0:
             lines.append("no step improved it: the weights are unchanged")

@@ -23,13 +23,13 @@ from autolabel.evaluate.matching import match_boxes
 from autolabel.evaluate.precision import coco_evaluation
 from autolabel.evaluate.scene import Scene
 from autolabel.evaluate.scenes import gather_scenes
+from autolabel.percentiles import expanded_percentiles
 from autolabel.storage import Location
 from autolabel.types import Labels
 
 _Float64 = npt.NDArray[np.float64]
 _IOU = 0.5
 _DRAWS, _LEAST_DRAWS = 1000, 200
-_LEAST_GROUPS = 2
 _MEASURES = ("ap50", "ap", "precision", "recall", "f1")
 
 
@@ -88,7 +88,7 @@ def measure_gain(
     count = int(np.clip(MOST_WORK / max(1, *(side.work for side in sides)), _LEAST_DRAWS, _DRAWS))
     weights = draws(len(numbers), count)[:, owner]
     whole = np.ones((1, len(owner)))
-    levels = _levels(len(numbers))
+    levels = expanded_percentiles(len(numbers))
     values = [side.measured(whole) for side in sides]
     drawn = [side.measured(weights) for side in sides]
     paired = {
@@ -139,16 +139,6 @@ class _Side:
 def _ratio(part: _Float64, whole: _Float64) -> _Float64:
     out: _Float64 = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return out
-
-
-def _levels(groups: int) -> tuple[float, float] | None:
-    """Return the percentiles of a 95 % interval for ``groups`` groups, wider for fewer groups."""
-    from scipy.special import ndtr, stdtrit
-
-    if groups < _LEAST_GROUPS:
-        return None
-    tail = 100 * float(ndtr(-stdtrit(groups - 1, 0.975) * np.sqrt(groups / (groups - 1))))
-    return tail, 100 - tail
 
 
 def _estimate(value: _Float64, drawn: _Float64, levels: tuple[float, float] | None) -> Estimate:

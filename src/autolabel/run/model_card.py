@@ -56,16 +56,16 @@ def model_card(labeler: Labeler, data: TrainedOn, figures: Mapping[str, Any] | N
     ]
     if figures is None:
         return "\n".join([*lines, "", "Nothing chose among the weights: the last ones are kept, unmeasured."]) + "\n"
-    low, high = figures["gain"]["interval"]
-    gain = figures["gain"]["value"]
+    gain = f"{figures['gain']['value']:+.3f}"
+    if (interval := figures["gain"]["interval"]) is not None:
+        gain += " [{:+.3f}, {:+.3f}] (95 %, paired over images)".format(*interval)
     lines += [
         "",
         f"| {figures['metric']} | before | after |",
         "|---|---|---|",
         *_rows(figures),
         "",
-        f"The gain is {gain:+.3f} [{low:+.3f}, {high:+.3f}] (95 %, paired over images). It was measured on the "
-        "images that chose among the weights, so it flatters a little.",
+        f"The gain is {gain}. It was measured on the images that chose among the weights, so it flatters a little.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -85,5 +85,7 @@ def _rows(figures: Mapping[str, Any]) -> Iterable[str]:
 def _said(figure: Mapping[str, Any] | None) -> str:
     if figure is None:
         return "-"
+    if figure["interval"] is None:
+        return f"{figure['value']:.3f}"
     low, high = figure["interval"]
     return f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]"

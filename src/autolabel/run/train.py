@@ -86,7 +86,8 @@ class Trained:
     figures: dict[str, Any] | None
     """How good the weights are on the latter before and after, and the gain, with 95 % intervals.
 
-    AP at IoU 0.5 for a detector, mean IoU with the file's masks for masks; None where there is nothing to judge by.
+    AP at IoU 0.5 for a detector, mean IoU with the file's masks for masks; None where there is nothing to judge by. One
+    image alone gives no interval.
     """
     notes: tuple[str, ...] = ()
     """What the file and the folders of images do not share."""
@@ -135,6 +136,7 @@ def train(
         out=out,
         device=devices.resolve_devices([0] if device == "cuda" else device)[0],
         told=told,
+        dev_groups=[key_of(row.image.id) for row in dev],
         value_range=material.value_range,
     )
     learner.fine_tune(task)
