@@ -303,16 +303,21 @@ def test_the_command_prints_the_round_and_exits_1_where_it_is_not_accepted(
     run: Path, learning: Registry, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(run.parent)
+    run = run.rename("my shapes")
     check(run, CHECKED)
-    outcome = CliRunner().invoke(app, ["improve", "shapes", "skill=1.0"], catch_exceptions=False)
+    outcome = CliRunner().invoke(app, ["improve", "my shapes", "skill=1.0"], catch_exceptions=False)
     assert outcome.exit_code == 0
-    for line in ("6 checked images of 20 held out, with 24 objects:", "accepted: AP at IoU 0.5", "new run: shapes-2"):
+    for line in (
+        "6 checked images of 20 held out, with 24 objects:",
+        "accepted: AP at IoU 0.5",
+        "new run: my shapes-2",
+    ):
         assert line in outcome.stdout
-    assert "check next: autolabel review shapes-2 --next doubts" in outcome.stdout
-    outcome = CliRunner().invoke(app, ["improve", "shapes", "skill=0.1", "--json"], catch_exceptions=False)
+    assert "check next: autolabel review 'my shapes-2' --next doubts" in outcome.stdout
+    outcome = CliRunner().invoke(app, ["improve", "my shapes", "skill=0.1", "--json"], catch_exceptions=False)
     assert outcome.exit_code == 1
     [_, last] = json.loads(outcome.stdout)["rounds"]
-    assert last["accepted"] is False and last["after"].endswith("shapes-3")
+    assert last["accepted"] is False and last["after"].endswith("my shapes-3")
 
 
 def settled(place: Path) -> tuple[bytes, ImproveRound]:

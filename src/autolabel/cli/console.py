@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -135,7 +136,7 @@ def print_slice(part: Slice, shards: Sequence[Shard], plan: Plan, *, json: bool)
         print_json({"slice": str(part), "shards": len(shards), "rows": rows, "results_dir": plan.outputs.results_dir})
         return
     out.print(f"slice {part}: {count_noun(len(shards), 'shard')} with {count_noun(rows, 'row')} labelled")
-    out.say(f"when all {part.count} slices are done: autolabel merge {nearby(plan.outputs.results_dir)}")
+    out.say(f"when all {part.count} slices are done: autolabel merge {quote(nearby(plan.outputs.results_dir))}")
 
 
 def _shown_classes(counts: Mapping[str, Sequence[int]], most: int = 50) -> Iterator[tuple[str, Sequence[int]]]:

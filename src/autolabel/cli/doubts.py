@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,7 +52,7 @@ def doubts(
     console.notices(found.notes)
     for part in _parts(found):
         console.out.print(part)
-    reviewed = f"autolabel review {run} --next doubts" + (f" --gt {gt}" if gt is not None else "")
+    reviewed = f"autolabel review {quote(run)} --next doubts" + (f" --gt {quote(str(gt))}" if gt is not None else "")
     console.out.say(f"to look at them: {reviewed}")
 
 

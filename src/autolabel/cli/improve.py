@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -128,4 +129,4 @@ def _places(last: ImproveRound, after: str) -> Iterator[str]:
     yield f"all rounds: {after}/improve/index.html"
     on = after if last.accepted else console.nearby(last.before)
     if last.check_next or not last.accepted:
-        yield f"check next: autolabel review {on} --next doubts"
+        yield f"check next: autolabel review {quote(on)} --next doubts"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -59,7 +60,7 @@ def init(
     """Write a commented spec to start from."""
     from autolabel.cli import template
 
-    console.out.say(f"{template.write(path, replace=force)}: edit it, then run `autolabel validate {path}`")
+    console.out.say(f"{template.write(path, replace=force)}: edit it, then run `autolabel validate {quote(str(path))}`")
 
 
 def schema(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from shlex import quote
 from typing import Literal
 
 import msgspec
@@ -140,7 +141,7 @@ def asked_for(store: RunStore, plan: Plan) -> Fit | None:
         return None
     chances = read_chances(store, plan)
     if chances is None:
-        hint = f"autolabel calibrate {store.root} --gt FILE --scores, then the same command again"
+        hint = f"autolabel calibrate {quote(str(store.root))} --gt FILE --scores, then the same command again"
         raise DataError(f"{curves_file(store)}: no such file, and output.scores asks for calibrated scores", hint=hint)
     return chances.fit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from msgspec.structs import replace
@@ -74,7 +75,7 @@ def _place_at_top(store: RunStore, name: str, output: Output) -> list[Location]:
     if foreign:
         raise BusyError(
             f"{store.root} holds {', '.join(foreign)}, which no export of this run has written",
-            hint=f"move it elsewhere, then `autolabel export {store.root} {name}`",
+            hint=f"move it elsewhere, then `autolabel export {quote(str(store.root))} {name}`",
         )
     note(store, name, replace(output, current=False))
     for file in output.placed:

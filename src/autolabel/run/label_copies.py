@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from shlex import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,9 @@ def label_copies(run: Location, *, registry: Registry) -> LabelledCopies:
         journal = Journal(store)
         groups = keep_groups(store, plan)
         if not groups.members:
-            raise DataError(f"{run}: no near-duplicates are known", hint=f"`autolabel duplicates {run}` looks for them")
+            raise DataError(
+                f"{run}: no near-duplicates are known", hint=f"`autolabel duplicates {quote(str(run))}` looks for them"
+            )
         checked = {image: rows for image, rows in checked_images(store, plan, journal.decisions()) if len(rows) == 1}
         if not checked:
             raise DataError(f"{run}: no image of this run is checked", hint=HINT)
