@@ -200,7 +200,7 @@ def test_dev_and_train_share_nothing_and_the_card_names_a_licence(
 def test_a_folder_takes_one_training(registry: Registry, few: Path, tmp_path: Path, learner: type[Learner]) -> None:
     learn(registry, few, tmp_path / "out")
     learn(registry, few, tmp_path / "out")
-    with pytest.raises(DataError, match="other images, or with other settings"):
+    with pytest.raises(DataError, match="on other images, from other weights, or with other settings"):
         learn(registry, few, tmp_path / "out", settings={"steps": 2})
     other = tmp_path / "mine"
     other.mkdir()
@@ -208,6 +208,24 @@ def test_a_folder_takes_one_training(registry: Registry, few: Path, tmp_path: Pa
     with pytest.raises(DataError, match="is not empty"):
         learn(registry, few, other)
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
+
+
+def test_a_training_goes_on_only_with_the_photos_and_weights_it_began_with(
+    registry: Registry, few: Path, tmp_path: Path, learner: type[Learner]
+) -> None:
+    shutil.copytree(CELLS / "images", tmp_path / "images")
+    weights = tmp_path / "weights"
+    shutil.copytree(Path(__file__).parents[2] / "checkpoints" / "tiny", weights)
+    photo = tmp_path / "images" / json.loads(few.read_text())["images"][0]["file_name"]
+    asked: dict[str, Any] = {"images": [tmp_path / "images"], "start": str(weights)}
+    learn(registry, few, tmp_path / "out", **asked)
+    learn(registry, few, tmp_path / "out", **asked)
+    for file in (photo, next(weights.glob("*.safetensors"))):
+        kept = file.read_bytes()
+        file.write_bytes(kept + b" ")
+        with pytest.raises(DataError, match="from other weights"):
+            learn(registry, few, tmp_path / "out", **asked)
+        file.write_bytes(kept)
 
 
 def test_a_training_that_never_began_keeps_no_folder(registry: Registry, few: Path, tmp_path: Path) -> None:

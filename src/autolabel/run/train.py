@@ -17,7 +17,7 @@ from autolabel.data.collect import collect
 from autolabel.data.inputs import Input
 from autolabel.duplicates import Groups
 from autolabel.errors import DataError, ImageError
-from autolabel.images import MAX_PIXELS, ValueRange, read_pixels
+from autolabel.images import MAX_PIXELS, ValueRange, content_mark, read_pixels
 from autolabel.plan import devices
 from autolabel.plan.model import Plan
 from autolabel.registry import Registry
@@ -127,7 +127,8 @@ def train(
     key_of = material.groups.key
     chosen = {key_of(row.image.id) for row in dev}
     rest = [row for row in material.rows if key_of(row.image.id) not in chosen]
-    _check_same(out, _fingerprint(start, labeler, task_settings.model_dump(mode="json"), material))
+    weights = [start, labeler, *map(content_mark, learner.files())]
+    _check_same(out, _fingerprint(weights, task_settings.model_dump(mode="json"), material))
     task = FineTuning(
         train=rest,
         dev=dev,
@@ -245,10 +246,13 @@ def _places(source: Location, images: Sequence[Location], reading: Reading) -> t
     return folders or list(plan.manifest.roots.values()), Reading.of(plan)
 
 
-def _fingerprint(start: str, labeler: str, settings: Mapping[str, Any], material: Material) -> str:
-    told = [start, labeler, settings, list(material.classes)]
+def _fingerprint(weights: Sequence[str], settings: Mapping[str, Any], material: Material) -> str:
+    """Return a digest of all that a training depends on, its images and initial weights included."""
+    told = [weights, settings, material.classes, material.value_range]
     for row in material.rows:
-        told.append([row.image.id, row.instances.boxes.tolist(), row.instances.labels.tolist()])
+        found = row.instances
+        masks = [None if mask is None else mask.as_coco() for mask in found.masks or ()]
+        told.append([row.image.id, content_mark(row.image.path), found.boxes.tolist(), found.labels.tolist(), masks])
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -262,7 +266,7 @@ def _check_same(out: Path, fingerprint: str) -> None:
     if not note.exists():
         raise DataError(f"{out}: is not empty, and no training has written it", hint="choose another --out")
     if _noted(note) != fingerprint:
-        told = f"{out}: holds a training on other images, or with other settings"
+        told = f"{out}: holds a training on other images, from other weights, or with other settings"
         raise DataError(told, hint="choose another --out, or delete that folder")
 
 
