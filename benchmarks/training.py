@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from autolabel.registry import discover
-from autolabel.run.train import read_material
+from autolabel.run.training_material import read_material
 from autolabel.strategies import FineTuning
 from autolabel_grounding_dino.learning import DetectorTraining
 

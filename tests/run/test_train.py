@@ -20,7 +20,8 @@ from autolabel.registry import Registry
 from autolabel.results.decision import Becomes, Decision, Review, encode_review
 from autolabel.run.generate import generate
 from autolabel.run.outputs import review_run
-from autolabel.run.train import Material, dev_part, read_material, train
+from autolabel.run.train import train
+from autolabel.run.training_material import Material, dev_part, read_material
 from autolabel.spec.load import spec_from_mapping
 from autolabel.strategies import FineTuning, Labeler
 from autolabel.types import Image, Instances, Labels, Prompt

@@ -21,7 +21,7 @@ from autolabel_mal.learning.crops import (
     drawn_ahead,
     source,
 )
-from autolabel_mal.learning.picture import BoxedPicture
+from autolabel_mal.learning.picture import BoxedPicture, PixelCache
 
 RECIPE = CropRecipe(smallest_side=8, margins=(0.2, 1.0), recolour=0.5)
 SHAPE = CropShape(crop=32, logits=16)
@@ -39,6 +39,20 @@ def a_sampler(seed: int = 1) -> CropSampler:
 
 def same(first: CropBatch, second: CropBatch) -> bool:
     return all(torch.equal(getattr(first, field), getattr(second, field)) for field in CropBatch.__dataclass_fields__)
+
+
+def test_photos_are_kept_decoded_as_far_as_memory_allows() -> None:
+    decoded: list[str] = []
+    cache = PixelCache(2 * 12)
+
+    def photo(name: str) -> None:
+        cache.get(name, lambda: (decoded.append(name), np.zeros((2, 2, 3), np.uint8))[1])
+
+    for name in "aabacab":
+        photo(name)
+    assert decoded == ["a", "b", "c", "b"]
+    large = PixelCache(11)
+    assert [large.get(0, lambda: np.full((2, 2, 3), 7, np.uint8)).max() for _ in range(2)] == [7, 7]
 
 
 def test_narrow_boxes_are_left_out() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +15,8 @@ from numpy.typing import NDArray
 from autolabel.images import ValueRange, read_pixels
 from autolabel.types import Rle
 
-_DECODED = 512
-"""Photos kept decoded."""
+_MOST_BYTES = 1 << 30
+"""Bytes of photos that are kept decoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +31,33 @@ class BoxedPicture:
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the pixels (height, width, 3) uint8 RGB, decoding the photo unless it is cached."""
-        return self.source if isinstance(self.source, np.ndarray) else _decode(self.source, self.value_range)
+        if isinstance(self.source, np.ndarray):
+            return self.source
+        read = partial(read_pixels, self.source, value_range=self.value_range)
+        return _decoded.get((self.source, self.value_range), read)
 
 
-@lru_cache(maxsize=_DECODED)
-def _decode(path: str | Path, value_range: ValueRange) -> NDArray[np.uint8]:
-    return read_pixels(path, value_range=value_range)
+class PixelCache:
+    """Keeps the pixels that were used last, up to a number of bytes; threads may share it."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._bytes, self._lock = most, 0, Lock()
+        self._kept: OrderedDict[Hashable, NDArray[np.uint8]] = OrderedDict()
+
+    def get(self, key: Hashable, read: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Return the pixels under a key; ``read`` gets them if they are not kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        pixels = read()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = pixels
+                self._bytes += pixels.nbytes
+            while self._bytes > self._most:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return pixels
+
+
+_decoded = PixelCache(_MOST_BYTES)

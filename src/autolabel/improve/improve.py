@@ -40,7 +40,8 @@ from autolabel.results.store import TEMPORARY, RunStore, finished, publish
 from autolabel.run.diff import diff_runs, write_diff
 from autolabel.run.duplicates import find_groups
 from autolabel.run.generate import generate
-from autolabel.run.train import Reading, check_settings, train
+from autolabel.run.train import check_settings, train
+from autolabel.run.training_material import Reading
 from autolabel.run.training_settings import Settings, plain_settings
 from autolabel.run.worker import Watch
 from autolabel.storage import Location, at
