@@ -21,7 +21,7 @@ from autolabel_mal.learning.crops import (
     drawn_ahead,
     source,
 )
-from autolabel_mal.learning.picture import BoxedPicture, PixelCache
+from autolabel_mal.learning.picture import BoxedPicture, _PixelCache
 
 RECIPE = CropRecipe(smallest_side=8, margins=(0.2, 1.0), recolour=0.5)
 SHAPE = CropShape(crop=32, logits=16)
@@ -43,7 +43,7 @@ def same(first: CropBatch, second: CropBatch) -> bool:
 
 def test_photos_are_kept_decoded_as_far_as_memory_allows() -> None:
     decoded: list[str] = []
-    cache = PixelCache(2 * 12)
+    cache = _PixelCache(2 * 12)
 
     def photo(name: str) -> None:
         cache.get(name, lambda: (decoded.append(name), np.zeros((2, 2, 3), np.uint8))[1])
@@ -51,7 +51,7 @@ def test_photos_are_kept_decoded_as_far_as_memory_allows() -> None:
     for name in "aabacab":
         photo(name)
     assert decoded == ["a", "b", "c", "b"]
-    large = PixelCache(11)
+    large = _PixelCache(11)
     assert [large.get(0, lambda: np.full((2, 2, 3), 7, np.uint8)).max() for _ in range(2)] == [7, 7]
 
 

@@ -37,7 +37,7 @@ class BoxedPicture:
         return _decoded.get((self.source, self.value_range), read)
 
 
-class PixelCache:
+class _PixelCache:
     """Keeps the pixels that were used last, up to a number of bytes; threads may share it."""
 
     def __init__(self, most: int) -> None:
@@ -60,4 +60,4 @@ class PixelCache:
         return pixels
 
 
-_decoded = PixelCache(_MOST_BYTES)
+_decoded = _PixelCache(_MOST_BYTES)

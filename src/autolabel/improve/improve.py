@@ -41,7 +41,7 @@ from autolabel.run.diff import diff_runs, write_diff
 from autolabel.run.duplicates import find_groups
 from autolabel.run.generate import generate
 from autolabel.run.train import check_settings, train
-from autolabel.run.training_material import Reading
+from autolabel.run.training_material import ImageReading
 from autolabel.run.training_settings import Settings, plain_settings
 from autolabel.run.worker import Watch
 from autolabel.storage import Location, at
@@ -97,7 +97,7 @@ def improve_run(
             start=stage.labeler.params["checkpoint"],
             labeler=stage.labeler.type,
             params=stage.labeler.params,
-            reading=Reading.of(plan),
+            reading=ImageReading.of(plan),
             out=folder / _TRAINING,
             settings=settings,
             registry=registry,

@@ -15,7 +15,7 @@ from autolabel.plan import devices
 from autolabel.registry import Registry
 from autolabel.results.store import TEMPORARY, publish
 from autolabel.run.model_card import TrainedOn, model_card
-from autolabel.run.training_material import PLAIN, Material, Reading, dev_part, read_material
+from autolabel.run.training_material import PLAIN, ImageReading, Material, dev_part, read_material
 from autolabel.run.training_settings import Settings, checked_settings
 from autolabel.storage import Location
 from autolabel.strategies import FineTuning
@@ -56,7 +56,7 @@ def train(
     settings: Settings,
     registry: Registry,
     params: Mapping[str, Any] = _NO_PARAMS,
-    reading: Reading = PLAIN,
+    reading: ImageReading = PLAIN,
     device: str = "auto",
     told: Callable[[Mapping[str, Any]], None],
 ) -> Trained:

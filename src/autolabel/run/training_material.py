@@ -33,7 +33,7 @@ _THREADS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ImageReading:
     """How images are found and read."""
 
     follow_symlinks: bool = False
@@ -42,12 +42,12 @@ class Reading:
     """The values that become black and white in images of more than 8 bits."""
 
     @classmethod
-    def of(cls, plan: Plan) -> Reading:
+    def of(cls, plan: Plan) -> ImageReading:
         """Return how a run reads its images."""
         return cls(follow_symlinks=plan.manifest.follow_symlinks, value_range=plan.recipe.value_range)
 
 
-PLAIN = Reading()
+PLAIN = ImageReading()
 """As a COCO file's images are read."""
 
 
@@ -66,7 +66,7 @@ class Material:
 
 
 def read_material(
-    source: Location, images: Sequence[Location], *, masks: bool = False, reading: Reading = PLAIN
+    source: Location, images: Sequence[Location], *, masks: bool = False, reading: ImageReading = PLAIN
 ) -> Material:
     """Return the images of a COCO file, or the checked ones of a run, with their boxes, and a file's own masks."""
     with truth_at(source) as file:
@@ -98,7 +98,7 @@ def read_material(
     )
 
 
-def _readable(row: Input, reading: Reading) -> Input:
+def _readable(row: Input, reading: ImageReading) -> Input:
     """Return a row, failed where its image cannot be decoded: a training reads every image many times."""
     if row.code:
         return row
@@ -137,7 +137,7 @@ def _hashed(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _places(source: Location, images: Sequence[Location], reading: Reading) -> tuple[list[str], Reading]:
+def _places(source: Location, images: Sequence[Location], reading: ImageReading) -> tuple[list[str], ImageReading]:
     """Return the folders of the images, and how these are read: those of a run, as the run did."""
     folders = [str(folder) for folder in images]
     if not source.is_dir():
@@ -145,4 +145,4 @@ def _places(source: Location, images: Sequence[Location], reading: Reading) -> t
     _, plan = finished(source)
     if not folders:
         check_named(source, plan)
-    return folders or list(plan.manifest.roots.values()), Reading.of(plan)
+    return folders or list(plan.manifest.roots.values()), ImageReading.of(plan)
