@@ -90,7 +90,7 @@ class DetectorTraining(LearningWeights):
             views, captions, targets = [], [], []
             for _ in range(self.settings.batch):
                 view = self._views.draw(rng)
-                caption = self._caption(self._asked(view, rng))
+                caption = self._caption(self._asked(rng))
                 views.append(view)
                 captions.append(caption[0])
                 targets.append(answer(view, caption[1]))
@@ -186,8 +186,8 @@ class DetectorTraining(LearningWeights):
             groups[self.labeler.shaping.resized(view.pixels.shape[:2])].append(index)
         return list(groups.values())
 
-    def _asked(self, view: View, rng: random.Random) -> list[str]:
-        """Return the phrases for a view: the classes, usually with names of things that it does not show."""
+    def _asked(self, rng: random.Random) -> list[str]:
+        """Return the phrases for a view: the classes or some of them, every other time with names of other things."""
         names = list(self.task.classes)
         if len(names) > 1 and rng.random() < 0.2:
             names = rng.sample(names, rng.randint(1, len(names)))

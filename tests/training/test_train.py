@@ -58,6 +58,12 @@ def test_an_interrupted_run_ends_where_a_whole_one_does(
         assert any(not torch.equal(value, after[kind][name]) for name, value in before[kind].items())
 
 
+def test_photos_of_which_none_is_for_dev_are_learnt_from(
+    recipe: Recipe, ingredients: Callable[[], Ingredients]
+) -> None:
+    assert DetectorRun(replace(recipe, evaluate_on=[]), ingredients()).check_dev() is None
+
+
 def test_what_learns_and_what_stays(recipe: Recipe, ingredients: Callable[[], Ingredients], tmp_path: Path) -> None:
     parts = ingredients()
     before = {name: value.clone() for name, value in parts.model.state_dict().items()}

@@ -70,8 +70,8 @@ class DetectorRun(LearningWeights):
             compile_attention(parts.model)
         learned, share = trained_parameters(parts.model), recipe.start_share
         super().__init__(learned, recipe.optimiser, fused=True, start_share=share)
-        judged = [dataset for dataset in recipe.evaluate_on if self.cache.rows(dataset, "dev")]
-        self.validator = Validator(self.cache, self.writer, self.encoder, judged, device=self.device)
+        self._judged = [dataset for dataset in recipe.evaluate_on if self.cache.rows(dataset, "dev")]
+        self.validator = Validator(self.cache, self.writer, self.encoder, self._judged, device=self.device)
         self._rows = {name: [self.cache.rows(name, "train")] for name in (*recipe.sets, SCENES)}
         for name in [name for name, each in recipe.sets.items() if each.balanced]:
             self._rows[name] = self.cache.rows_by_name(name)
@@ -103,8 +103,13 @@ class DetectorRun(LearningWeights):
         follow(self.average.values(), self.parameters.values(), momentum=settings.ema, step=step)
         return terms.parts | {"gradient": norm}
 
-    def check_dev(self) -> DevCheck:
-        """Judge the averaged weights by the mean AP, with and without NMS, of the sets that the recipe chooses on."""
+    def check_dev(self) -> DevCheck | None:
+        """Judge the averaged weights by the mean AP, with and without NMS, of the sets that the recipe chooses on.
+
+        None where no set has dev pictures, as a few photos of one's own may have none.
+        """
+        if not self._judged:
+            return None
         with self.using(self.average), _evaluating(self.detector.model):
             result = self.validator(self.detector)
         chosen = self.recipe.choose_on

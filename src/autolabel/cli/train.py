@@ -99,8 +99,10 @@ def tell_nothing(record: Mapping[str, Any]) -> None:
 def tell_training(record: Mapping[str, Any]) -> None:
     """Show how a training goes on."""
     if record["event"] == "course":
-        images = f"{record['train']} images to learn from, {record['dev']} to choose by"
-        console.err.say(f"{images}, {record['steps']} steps")
+        images = f"{console.count_noun(record['train'], 'image')} to learn from, {record['dev']:,} to choose by"
+        console.err.say(f"{images}, {console.count_noun(record['steps'], 'step')}")
+    elif record["event"] == "resumed":
+        console.err.say(f"resumed after step {record['step']}")
     elif record["event"] == "dev":
         name, values = ("mean IoU", record["iou"]) if "iou" in record else ("AP at IoU 0.5", record["ap50"])
         console.err.say(f"step {record['step']}: {name} {values['mean']:.3f}")
