@@ -116,7 +116,7 @@ def check_settings(labeler: str, params: Mapping[str, Any], settings: Settings, 
 
 def _fingerprint(weights: Sequence[str], settings: Mapping[str, Any], material: Material) -> str:
     """Return a digest of all that a training depends on, its images and initial weights included."""
-    told = [weights, settings, material.classes, material.value_range]
+    told: list[Any] = [weights, settings, material.classes, material.value_range]
     for row in material.rows:
         found = row.instances
         masks = [None if mask is None else mask.as_coco() for mask in found.masks or ()]
