@@ -9,7 +9,8 @@ import pytest
 
 from autolabel.errors import DataError
 from autolabel.evaluate import evaluate
-from autolabel.evaluate.paired import Estimate, _levels, measure_gain
+from autolabel.evaluate.paired import Estimate, measure_gain
+from autolabel.percentiles import expanded_percentiles
 
 
 def gained(before: Any, after: Any, truth: Any, **more: Any) -> Any:
@@ -71,7 +72,7 @@ def test_runs_over_other_images_are_refused(scene: Any) -> None:
 @pytest.mark.parametrize(("groups", "tail"), [(6, 0.243), (20, 1.588), (10**6, 2.5)])
 def test_few_groups_widen_the_interval(groups: int, tail: float) -> None:
     """A tail is that of t with one degree less, stretched by n / (n - 1): Phi(-2.571 * sqrt(6 / 5)) for six."""
-    levels = _levels(groups)
+    levels = expanded_percentiles(groups)
     assert levels is not None and levels == pytest.approx((tail, 100 - tail), abs=0.001)
 
 

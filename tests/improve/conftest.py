@@ -24,7 +24,7 @@ from tests.specs import make_spec
 COLORS = ("red", "blue")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def learner_path(example_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Make the learner look installed, here and in processes started with this as PYTHONPATH."""
     here = Path(__file__).parent
