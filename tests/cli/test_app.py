@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from autolabel.cli import app
+from tests.since import since
 
 Cli = Callable[..., tuple[int, str, str]]
 FOR_HELP = {
@@ -264,6 +265,7 @@ def test_a_bug_keeps_its_traceback_and_exits_70(cli: Cli, monkeypatch: pytest.Mo
     assert "bug" in err
 
 
+@since("typing_extensions", "4.16", "it imports asyncio")
 @pytest.mark.parametrize(
     ("words", "needs"),
     [
