@@ -14,8 +14,10 @@ from docs import generate
 from docs.generate import MARKS, SECTIONS, schedules
 from docs.plots import annealing, looks
 from docs.plots.schedules import TARGET
+from tests.since import since
 
 
+@since("typer", "0.29", "it describes arguments otherwise")
 def test_generated_parts_are_what_the_code_says() -> None:
     stale = [path.name for path in generate.stale()]
     assert not stale, f"{', '.join(stale)}: run `{generate.COMMAND}`"
