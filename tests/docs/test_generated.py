@@ -17,7 +17,7 @@ from docs.plots.schedules import TARGET
 from tests.since import since
 
 
-@since("typer", "0.29", "it describes arguments otherwise")
+@since("typer", "0.29", "it shows no types of arguments")
 def test_generated_parts_are_what_the_code_says() -> None:
     stale = [path.name for path in generate.stale()]
     assert not stale, f"{', '.join(stale)}: run `{generate.COMMAND}`"
