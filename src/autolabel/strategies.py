@@ -168,6 +168,10 @@ class Labeler(Strategy[P]):
         """Test the endpoint with pictures whose answer is known, for ``autolabel doctor --endpoint``."""
         return ()
 
+    def counters(self) -> dict[str, int]:
+        """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""
+        return {}
+
     def fine_tune(self, task: FineTuning[Any]) -> None:
         """Fine-tune on images with known boxes, and write a new checkpoint; called without ``load``.
 
@@ -239,10 +243,6 @@ class Detector(Labeler[P]):
         """Return the endpoint requests for one query about an image of ``size``; none without an endpoint."""
         return Requests()
 
-    def counters(self) -> dict[str, int]:
-        """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""
-        return {}
-
 
 class Segmenter(Labeler[P]):
     """A labeler from boxes to masks."""
@@ -256,10 +256,6 @@ class Segmenter(Labeler[P]):
 
         The mask of a box without area inside the image is None.
         """
-
-    def counters(self) -> dict[str, int]:
-        """Return counts of the work done since ``load``, such as forward passes, for progress and tests."""
-        return {}
 
 
 Chance = Annotated[float, Field(ge=0, le=1)]
@@ -299,10 +295,6 @@ class Verifier(Labeler[P]):
         are kept without verdicts, and the row notes it.
         """
 
-    def counters(self) -> dict[str, int]:
-        """Return counts of the work done since ``load``, for progress and tests."""
-        return {}
-
 
 class Referrer(Labeler[P]):
     """A labeler that finds words for each box which tell it from all others of its image."""
@@ -320,10 +312,6 @@ class Referrer(Labeler[P]):
     def requests(self, size: Size, boxes: int) -> Requests:
         """Return what an image of ``size`` with some boxes takes of an endpoint; nothing if none is asked."""
         return Requests()
-
-    def counters(self) -> dict[str, int]:
-        """Return counts of the work done since ``load``, for progress and tests."""
-        return {}
 
 
 class Captioner(Labeler[P]):
@@ -343,10 +331,6 @@ class Captioner(Labeler[P]):
     def requests(self, size: Size) -> Requests:
         """Return the endpoint requests for the caption of an image of ``size``; none without an endpoint."""
         return Requests()
-
-    def counters(self) -> dict[str, int]:
-        """Return counts of the work done since ``load``, for progress and tests."""
-        return {}
 
 
 class Look(Strategy[P]):
