@@ -25,7 +25,7 @@ from autolabel_training.answer import answer
 from autolabel_training.augment import View, plain_view
 from autolabel_training.average import follow
 from autolabel_training.boxes import corners
-from autolabel_training.figures import compare_hits, mean_hits, plain_hits
+from autolabel_training.figures import compare_hits, dev_groups, mean_hits, plain_hits
 from autolabel_training.foreign import FOREIGN
 from autolabel_training.layers import predictions_of
 from autolabel_training.learning_weights import LearningWeights, ScaledRates
@@ -150,8 +150,7 @@ class DetectorTraining(LearningWeights):
 
     def compare(self, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
         """Return AP at IoU 0.5 before and after, and the gain."""
-        groups = self.task.dev_groups or [str(number) for number in range(len(after))]
-        return compare_hits(before, after, groups=groups)
+        return compare_hits(before, after, groups=dev_groups(self.task))
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a Hugging Face folder with these weights."""

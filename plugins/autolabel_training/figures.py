@@ -11,6 +11,7 @@ import numpy as np
 
 from autolabel.errors import DataError
 from autolabel.percentiles import expanded_percentiles
+from autolabel.strategies import FineTuning
 from autolabel_training.metric import ScoredHits, mean_average_precision
 
 BEFORE, FIGURES = "before.json", "figures.json"
@@ -33,6 +34,11 @@ def _hits(images: Sequence[Mapping[str, Any]]) -> list[dict[str, ScoredHits]]:
         }
         for image in images
     ]
+
+
+def dev_groups(task: FineTuning[Any]) -> Sequence[str]:
+    """Return the group of near-duplicates of each dev image; each is its own where the task names none."""
+    return task.dev_groups or [str(number) for number in range(len(task.dev))]
 
 
 def compare_hits(

@@ -25,6 +25,7 @@ from autolabel_mal.learning.settings import MaskTrainingSettings
 from autolabel_mal.learning.student import Lesson, StudentTeacher
 from autolabel_mal.load import load_networks
 from autolabel_mal.refine import Field
+from autolabel_training.figures import dev_groups
 from autolabel_training.loop import DevCheck
 
 if TYPE_CHECKING:
@@ -68,10 +69,9 @@ class MaskTraining(StudentTeacher):
         )
         sampler = CropSampler([objects], cropping, shape, seed=settings.seed)
         super().__init__(network, Lesson(sampler, loss, settings.frozen_stages), settings, device=task.device)
-        groups = task.dev_groups or [str(number) for number in range(len(task.dev))]
         dev = [_with_truth(row, task.value_range) for row in task.dev]
         self._dev = [found for found in dev if found[0]]
-        self._groups = [group for group, found in zip(groups, dev, strict=True) if found[0]]
+        self._groups = [group for group, found in zip(dev_groups(task), dev, strict=True) if found[0]]
 
     def check_dev(self) -> DevCheck | None:
         """Evaluate the teacher's mean IoU with true masks; None if there are none."""

@@ -29,7 +29,7 @@ _MANY = 4
 def with_cpu_workers(execution: Execution, run: RunSpec, recipe: Recipe, manifest: Manifest) -> Execution:
     """Return an execution on one CPU with as many workers as cores, memory and rows allow, and threads for each.
 
-    The cores are divided evenly, so that many workers have one thread each: two workers with one thread do 1.1 to 1.7
+    The cores are divided evenly, so that many workers have one thread each: two workers with one thread do 1.2 to 1.7
     times the work of one with two. Depends on the plan's rows and on the machine, not on what else runs there, so that
     the same command on the same machine gives the same bytes. Returns an execution unchanged where the spec says the
     number of workers or ``inline``, on other devices, and where images are sent to an endpoint, whose requests are

@@ -117,10 +117,10 @@ def check_settings(labeler: str, params: Mapping[str, Any], settings: Settings, 
 def _fingerprint(weights: Sequence[str], settings: Mapping[str, Any], material: Material) -> str:
     """Return a digest of all that a training depends on, its images and initial weights included."""
     told: list[Any] = [weights, settings, material.classes, material.value_range]
-    for row in material.rows:
+    for row, mark in zip(material.rows, material.marks, strict=True):
         found = row.instances
         masks = [None if mask is None else mask.as_coco() for mask in found.masks or ()]
-        told.append([row.image.id, content_mark(row.image.path), found.boxes.tolist(), found.labels.tolist(), masks])
+        told.append([row.image.id, mark, found.boxes.tolist(), found.labels.tolist(), masks])
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -58,6 +58,8 @@ class Material:
     rows: tuple[Labels, ...]
     classes: tuple[str, ...]
     groups: Groups
+    marks: tuple[str, ...] = ()
+    """The fingerprint of each row's file, see ``autolabel.images.content_mark``."""
     value_range: ValueRange = None
     notes: tuple[str, ...] = ()
     """What the file and the folders of images do not share."""
@@ -92,6 +94,7 @@ def read_material(
         rows=rows,
         classes=inputs.classes,
         groups=groups,
+        marks=tuple(row.mark for row in usable),
         value_range=reading.value_range,
         notes=notes,
         left_out=left_out,
