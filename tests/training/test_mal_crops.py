@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from autolabel.recently_used import RecentlyUsed
 from autolabel_mal.learning.crops import (
     CropBatch,
     CropRecipe,
@@ -21,7 +23,7 @@ from autolabel_mal.learning.crops import (
     drawn_ahead,
     source,
 )
-from autolabel_mal.learning.picture import BoxedPicture, _PixelCache
+from autolabel_mal.learning.picture import BoxedPicture
 
 RECIPE = CropRecipe(smallest_side=8, margins=(0.2, 1.0), recolour=0.5)
 SHAPE = CropShape(crop=32, logits=16)
@@ -43,16 +45,21 @@ def same(first: CropBatch, second: CropBatch) -> bool:
 
 def test_photos_are_kept_decoded_as_far_as_memory_allows() -> None:
     decoded: list[str] = []
-    cache = _PixelCache(2 * 12)
+    cache = RecentlyUsed[Any](2 * 12, size_of=lambda pixels: pixels.nbytes)
 
     def photo(name: str) -> None:
-        cache.get(name, lambda: (decoded.append(name), np.zeros((2, 2, 3), np.uint8))[1])
+        if cache.get(name) is None:
+            decoded.append(name)
+            cache.keep(name, np.zeros((2, 2, 3), np.uint8))
 
     for name in "aabacab":
         photo(name)
     assert decoded == ["a", "b", "c", "b"]
-    large = _PixelCache(11)
-    assert [large.get(0, lambda: np.full((2, 2, 3), 7, np.uint8)).max() for _ in range(2)] == [7, 7]
+    large = RecentlyUsed[Any](11, size_of=lambda pixels: pixels.nbytes)
+    for _ in range(2):
+        large.keep(0, np.full((2, 2, 3), 7, np.uint8))
+        kept = large.get(0)
+        assert kept is not None and kept.max() == 7
 
 
 def test_narrow_boxes_are_left_out() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autolabel.images import ValueRange, read_pixels
+from autolabel.recently_used import RecentlyUsed
 from autolabel.types import Rle
 
 _MOST_BYTES = 1 << 30
@@ -33,31 +30,12 @@ class BoxedPicture:
         """Return the pixels (height, width, 3) uint8 RGB, decoding the photo unless it is cached."""
         if isinstance(self.source, np.ndarray):
             return self.source
-        read = partial(read_pixels, self.source, value_range=self.value_range)
-        return _decoded.get((self.source, self.value_range), read)
-
-
-class _PixelCache:
-    """Keeps the pixels that were used last, up to a number of bytes; threads may share it."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._bytes, self._lock = most, 0, Lock()
-        self._kept: OrderedDict[Hashable, NDArray[np.uint8]] = OrderedDict()
-
-    def get(self, key: Hashable, read: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """Return the pixels under a key; ``read`` gets them if they are not kept."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        pixels = read()
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = pixels
-                self._bytes += pixels.nbytes
-            while self._bytes > self._most:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        key = (self.source, self.value_range)
+        pixels = _decoded.get(key)
+        if pixels is None:
+            pixels = read_pixels(self.source, value_range=self.value_range)
+            _decoded.keep(key, pixels)
         return pixels
 
 
-_decoded = _PixelCache(_MOST_BYTES)
+_decoded: RecentlyUsed[NDArray[np.uint8]] = RecentlyUsed(_MOST_BYTES, size_of=lambda pixels: pixels.nbytes)

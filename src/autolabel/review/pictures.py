@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import OrderedDict
 
 from PIL import Image as Pillow
 
 from autolabel.errors import ImageError
 from autolabel.images import read_pixels, read_size
 from autolabel.plan.model import Recipe
+from autolabel.recently_used import RecentlyUsed
 from autolabel.storage import Remote, at
 from autolabel.types import Labels
 
@@ -33,9 +33,7 @@ class Pictures:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._kept: OrderedDict[tuple[str, int], _Picture] = OrderedDict()
-        self._bytes = 0
-        self._alone = threading.Lock()
+        self._kept: RecentlyUsed[_Picture] = RecentlyUsed(_REMEMBERED, size_of=lambda picture: len(picture[1]))
         self._decoding = threading.BoundedSemaphore(_DECODERS)
 
     def picture(self, labels: Labels, *, side: int = 0) -> _Picture:
@@ -44,16 +42,14 @@ class Pictures:
         Raises ImageError if the image cannot be read, or its size has changed since labelling.
         """
         key = (labels.image.id, side)
-        with self._alone:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        if (kept := self._kept.get(key)) is not None:
+            return kept
         made = self._plain(labels) if not side else None
         if made is not None:
             return made
         with self._decoding:
             made = self._decoded(labels, side)
-        self._keep(key, made)
+        self._kept.keep(key, made)
         return made
 
     def _plain(self, labels: Labels) -> _Picture | None:
@@ -77,15 +73,6 @@ class Pictures:
         out = io.BytesIO()
         image.save(out, "JPEG", quality=_QUALITY if not side else 80, subsampling=0 if not side else 2)
         return "image/jpeg", out.getvalue()
-
-    def _keep(self, key: tuple[str, int], made: _Picture) -> None:
-        with self._alone:
-            if key not in self._kept:
-                self._bytes += len(made[1])
-            self._kept[key] = made
-            while self._bytes > _REMEMBERED and len(self._kept) > 1:
-                _, (_, content) = self._kept.popitem(last=False)
-                self._bytes -= len(content)
 
 
 def _check_size(labels: Labels, size: tuple[int, ...]) -> None:
